@@ -1,0 +1,170 @@
+import * as v from "valibot";
+import {
+  KEY_PREFIX_MAX_BYTES,
+  KV_CACHE_TTL_MAX_SECONDS,
+  KV_CACHE_TTL_MIN_SECONDS,
+  LOOKUP_DEADLINE_MAX_MS,
+} from "./platform-limits.ts";
+
+/** Bindings and variables as the runtime hands them over; nothing of it has been checked. */
+export type Env = Partial<Record<keyof typeof VARIABLES, unknown>>;
+
+/** Every binding and variable, checked and decoded. */
+export type Configuration = v.InferOutput<typeof SCHEMA>;
+
+/** A variable that is wrong, for the log: what it is called, what it holds and what it should be. */
+export interface Misconfiguration {
+  variable: string;
+  value: unknown;
+  expected: string;
+}
+
+/** wrangler.toml takes strings, numbers and booleans: `"60"` and `60` are the same. */
+const text = v.pipe(v.union([v.string(), v.number(), v.boolean()]), v.transform(String));
+
+const flag = v.message(
+  v.pipe(
+    text,
+    v.picklist(["true", "false"]),
+    v.transform((value) => value === "true"),
+  ),
+  "true or false",
+);
+
+const wholeNumber = (minimum: number, maximum: number, unit: string) =>
+  v.message(
+    v.pipe(text, v.regex(/^\d{1,16}$/), v.transform(Number), v.minValue(minimum), v.maxValue(maximum)),
+    `a whole number of ${unit}, ${minimum} to ${maximum}`,
+  );
+
+const size = wholeNumber(0, Number.MAX_SAFE_INTEGER, "bytes");
+
+const nonEmpty = v.message(v.pipe(v.string(), v.nonEmpty()), "text that is not empty");
+
+// Not `text`: 0o600 written in TOML without quotes arrives as the number 384.
+const fileMode = v.message(
+  v.pipe(
+    v.string(),
+    v.regex(/^[0-7]{1,4}$/),
+    v.transform((value) => Number.parseInt(value, 8)),
+  ),
+  'one to four octal digits, in quotes: "0600"',
+);
+
+// Bearer tokens go there, and the keys that verify them come from there: plain http stays on the machine.
+const serverUrl = v.message(
+  v.pipe(
+    v.string(),
+    v.url(),
+    v.transform((value) => new URL(value)),
+    v.check(
+      ({ protocol, hostname }) => protocol === "https:" || (protocol === "http:" && isLoopback(hostname)),
+    ),
+    v.check(({ username, password, search, hash }) => `${username}${password}${search}${hash}` === ""),
+    v.transform(({ href }) => href.replace(/\/+$/, "")),
+  ),
+  "an https URL (http on localhost) without credentials or query: https://uaa.example.com",
+);
+
+/** A binding, known by the methods that are used of it. */
+const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
+  v.custom<T>(
+    (value) => methods.every((method) => typeof (value as T | null | undefined)?.[method] === "function"),
+    `${kind} binding`,
+  );
+
+const VARIABLES = {
+  RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put"),
+  UAA_URL: serverUrl,
+  UAA_ISSUER: v.optional(nonEmpty),
+  UAA_AUDIENCE: v.optional(nonEmpty, "cloud_controller"),
+  FEATURE_RESOURCE_MATCHING: v.optional(flag, "true"),
+  FEATURE_APP_BITS_UPLOAD: v.optional(flag, "true"),
+  MINIMUM_SIZE: v.optional(size, "0"),
+  MAXIMUM_SIZE: v.optional(size, "536870912"),
+  MINIMUM_FILE_MODE: v.optional(fileMode),
+  KEY_PREFIX: v.optional(
+    v.message(
+      v.pipe(text, v.maxBytes(KEY_PREFIX_MAX_BYTES)),
+      `text of at most ${KEY_PREFIX_MAX_BYTES} bytes`,
+    ),
+    "",
+  ),
+  CLOUD_CONTROLLER_URL: v.optional(serverUrl),
+  LOOKUP_DEADLINE_MS: v.optional(wholeNumber(1, LOOKUP_DEADLINE_MAX_MS, "milliseconds"), "8000"),
+  KV_CACHE_TTL: v.optional(wholeNumber(KV_CACHE_TTL_MIN_SECONDS, KV_CACHE_TTL_MAX_SECONDS, "seconds"), "60"),
+  POOL_CHANGES: v.optional(binding<Queue>("a queue", "send", "sendBatch")),
+  POOL_BUCKET: v.optional(binding<R2Bucket>("an R2 bucket", "head")),
+  RATE_LIMITER: v.optional(binding<RateLimit>("a rate limit", "limit")),
+  METRICS: v.optional(binding<AnalyticsEngineDataset>("an Analytics Engine", "writeDataPoint")),
+};
+
+const SCHEMA = v.pipe(
+  v.object(VARIABLES),
+  v.forward(
+    v.check(({ MINIMUM_SIZE, MAXIMUM_SIZE }) => MINIMUM_SIZE <= MAXIMUM_SIZE, "at most MAXIMUM_SIZE"),
+    ["MINIMUM_SIZE"],
+  ),
+  v.transform((variables) => ({
+    cache: variables.RESOURCE_CACHE,
+    keyPrefix: variables.KEY_PREFIX,
+    /** Seconds. */
+    kvCacheTtl: variables.KV_CACHE_TTL,
+    uaa: {
+      url: variables.UAA_URL,
+      issuer: variables.UAA_ISSUER ?? `${variables.UAA_URL}/oauth/token`,
+      audience: variables.UAA_AUDIENCE,
+    },
+    features: {
+      resourceMatching: variables.FEATURE_RESOURCE_MATCHING,
+      appBitsUpload: variables.FEATURE_APP_BITS_UPLOAD,
+    },
+    eligibility: {
+      /** Bytes, included. */
+      minimumSize: variables.MINIMUM_SIZE,
+      /** Bytes, included. */
+      maximumSize: variables.MAXIMUM_SIZE,
+      /** Bits that a mode must have; undefined where modes don't matter. */
+      minimumFileMode: variables.MINIMUM_FILE_MODE,
+    },
+    lookupDeadlineMs: variables.LOOKUP_DEADLINE_MS,
+    rateLimiter: variables.RATE_LIMITER,
+    metrics: variables.METRICS,
+  })),
+);
+
+const decoded = new WeakMap<Env, Configuration | Misconfiguration[]>();
+
+/**
+ * The configuration of `env`, decoded once for each env object, or everything that is wrong with it.
+ */
+export function configurationOf(env: Env): Configuration | Misconfiguration[] {
+  let outcome = decoded.get(env);
+  if (!outcome) {
+    outcome = decode(env);
+    decoded.set(env, outcome);
+  }
+  return outcome;
+}
+
+function decode(env: Env): Configuration | Misconfiguration[] {
+  // Each variable by name, so that a missing one is judged by its own schema.
+  const variables = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name as keyof Env]]));
+  const result = v.safeParse(SCHEMA, variables, { abortPipeEarly: true });
+  if (result.success) return result.output;
+  return result.issues.map((issue) => {
+    const variable = String(issue.path?.[0]?.key);
+    return { variable, value: loggable(variables[variable]), expected: issue.message };
+  });
+}
+
+/** A value as the log may show it: URLs lose what can hold a secret, bindings are only named by type. */
+function loggable(value: unknown): unknown {
+  if (value === undefined) return "missing";
+  if (typeof value !== "string") return typeof value === "object" ? "object" : value;
+  return value.replace(/\/\/[^/]*@/, "//…@").replace(/[?#].*/, "?…");
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
+}

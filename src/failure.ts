@@ -1,0 +1,96 @@
+import { BODY_MAX_BYTES, RATE_LIMIT_PERIOD_SECONDS } from "./platform-limits.ts";
+
+interface Wire {
+  status: number;
+  title: string;
+  code: number;
+  detail: string;
+  headers?: Record<string, string>;
+}
+
+/** Every way a request can fail, and how Cloud Foundry says it. */
+const WIRE = {
+  "parse-error": {
+    status: 400,
+    title: "CF-MessageParseError",
+    code: 1001,
+    detail: "Request invalid due to parse error: invalid request body",
+  },
+  "not-authenticated": {
+    status: 401,
+    title: "CF-NotAuthenticated",
+    code: 10002,
+    detail: "Authentication error",
+  },
+  "invalid-token": { status: 401, title: "CF-InvalidAuthToken", code: 1000, detail: "Invalid Auth Token" },
+  "not-authorized": {
+    status: 403,
+    title: "CF-NotAuthorized",
+    code: 10003,
+    detail: "You are not authorized to perform the requested action",
+  },
+  "app-bits-upload-disabled": {
+    status: 403,
+    title: "CF-FeatureDisabled",
+    code: 330002,
+    detail: "Feature Disabled: app_bits_upload",
+  },
+  "unknown-request": { status: 404, title: "CF-NotFound", code: 10000, detail: "Unknown request" },
+  "body-too-large": {
+    status: 413,
+    title: "CF-BadRequest",
+    code: 1004,
+    detail: `Bad request: the body is larger than ${BODY_MAX_BYTES} bytes`,
+  },
+  /** The detail is the list of violations, the failure's reason. */
+  unprocessable: { status: 422, title: "CF-UnprocessableEntity", code: 10008, detail: "" },
+  "rate-limited": {
+    status: 429,
+    title: "CF-RateLimitExceeded",
+    code: 10013,
+    detail: "Rate Limit Exceeded",
+    headers: { "Retry-After": String(RATE_LIMIT_PERIOD_SECONDS) },
+  },
+  unknown: { status: 500, title: "UnknownError", code: 10001, detail: "An unknown error occurred." },
+  "uaa-unavailable": {
+    status: 503,
+    title: "CF-ServiceUnavailable",
+    code: 10015,
+    detail: "The UAA service is currently unavailable",
+  },
+} satisfies Record<string, Wire>;
+
+export type FailureKind = keyof typeof WIRE;
+
+/**
+ * A request that ends in an error. The reason is for the log; only `unprocessable` also sends it.
+ */
+export class Failure {
+  readonly kind: FailureKind;
+  readonly reason: string;
+
+  constructor(kind: FailureKind, reason: string) {
+    this.kind = kind;
+    this.reason = reason;
+  }
+
+  /** HTTP status, so that the log can tell the caller's mistakes from the operator's trouble. */
+  get status(): number {
+    return WIRE[this.kind].status;
+  }
+
+  /** Cloud Foundry's error envelope: `{"errors":[{"detail","title","code"}]}`. */
+  toResponse(): Response {
+    const { status, title, code, detail, headers }: Wire = WIRE[this.kind];
+    const errors = [{ detail: this.kind === "unprocessable" ? this.reason : detail, title, code }];
+    return jsonResponse(JSON.stringify({ errors }), status, headers);
+  }
+}
+
+/** An answer with the Content-Type of the Cloud Controller. */
+export function jsonResponse(json: string, status: number, headers: Record<string, string> = {}): Response {
+  return new Response(json, {
+    status,
+    headers: { "Content-Type": "application/json; charset=utf-8", ...headers },
+  });
+}

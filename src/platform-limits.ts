@@ -1,0 +1,25 @@
+/** Limits that somebody else sets: the platform's, Cloud Foundry's and the formats'. */
+
+/** Workers KV reads up to 100 keys in one bulk `get`. */
+export const KV_KEYS_PER_READ = 100;
+
+/** Workers KV refuses a shorter `cacheTtl`. */
+export const KV_CACHE_TTL_MIN_SECONDS = 30;
+
+/** KV serves a removed key for as long as it caches reads: past a day, a push could break on it for days. */
+export const KV_CACHE_TTL_MAX_SECONDS = 86_400;
+
+/** Workers KV takes keys of up to 512 bytes; the longest after the prefix is a tombstone's, 68 bytes. */
+export const KEY_PREFIX_MAX_BYTES = 400;
+
+/** cf CLI sends chunks of this many resources, and the Cloud Controller takes no more. */
+export const RESOURCES_PER_REQUEST_MAX = 5_000;
+
+/** `client_max_body_size` of the Cloud Controller's nginx: 15 MiB. */
+export const BODY_MAX_BYTES = 15 * 1024 * 1024;
+
+/** Cloudflare gives up on an idle connection after 100 s; an answer must be on its way well before. */
+export const LOOKUP_DEADLINE_MAX_MS = 60_000;
+
+/** The longest period that a rate limit binding can have. */
+export const RATE_LIMIT_PERIOD_SECONDS = 60;

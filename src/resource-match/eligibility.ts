@@ -1,0 +1,36 @@
+import type { Resource } from "./request.ts";
+
+/** What the operator lets the pool hold. */
+export interface EligibilityRules {
+  /** Bytes, included. */
+  minimumSize: number;
+  /** Bytes, included. */
+  maximumSize: number;
+  /** Bits that every mode of a checksum must have; undefined where modes don't matter. */
+  minimumFileMode: number | undefined;
+}
+
+/** As the Cloud Controller takes a file without mode: readable by all, run by its owner. */
+const DEFAULT_MODE = 0o744;
+
+/** Says of each of `resources` whether it may match at all. */
+export function eligibility(
+  resources: readonly Resource[],
+  { minimumSize, maximumSize, minimumFileMode }: EligibilityRules,
+): (resource: Resource) => boolean {
+  const hasEligibleSize = ({ size_in_bytes: size }: Resource) => size >= minimumSize && size <= maximumSize;
+  if (minimumFileMode === undefined) return hasEligibleSize;
+
+  // cf CLI leaves out every file of a matched checksum and uploads none of them: one file that the platform
+  // can't make from the pool rules out all that share its content.
+  const ruledOut = new Set<string>();
+  for (const { checksum, mode } of resources) {
+    if ((permissions(mode) & minimumFileMode) !== minimumFileMode) ruledOut.add(checksum.value.toLowerCase());
+  }
+  return (resource) => hasEligibleSize(resource) && !ruledOut.has(resource.checksum.value.toLowerCase());
+}
+
+/** The last four octal digits; those before them tell the kind of file. */
+function permissions(mode: string | null | undefined): number {
+  return mode ? Number.parseInt(mode.slice(-4), 8) : DEFAULT_MODE;
+}

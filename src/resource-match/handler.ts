@@ -1,0 +1,106 @@
+import { authenticate, type Caller } from "../authentication.ts";
+import type { Configuration } from "../configuration.ts";
+import { Deadline } from "../deadline.ts";
+import { Failure, jsonResponse } from "../failure.ts";
+import { causeOf } from "../log.ts";
+import { BODY_MAX_BYTES } from "../platform-limits.ts";
+import type { RequestContext } from "../request-context.ts";
+import { keysTier } from "../resource-pool/keys-tier.ts";
+import { readBody } from "./body.ts";
+import { type Matches, matchResources } from "./match.ts";
+import { parseResources, type Resource } from "./request.ts";
+
+/** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
+export async function handleResourceMatches(
+  request: Request,
+  context: RequestContext,
+): Promise<Response | Failure> {
+  const { configuration } = context;
+
+  const body = await readBody(request, BODY_MAX_BYTES);
+  if (body instanceof Failure) return body;
+  const caller = await authenticate(request, context);
+  if (caller instanceof Failure) return caller;
+  const refusal = (await limitRate(caller, context)) ?? authorize(caller, configuration);
+  if (refusal) return refusal;
+  const resources = parseResources(body);
+  if (resources instanceof Failure) return resources;
+
+  if (!configuration.features.resourceMatching) return answer([]);
+  const matches = await matchResources(
+    resources,
+    configuration.eligibility,
+    [
+      keysTier(configuration.cache, {
+        keyPrefix: configuration.keyPrefix,
+        cacheTtl: configuration.kvCacheTtl,
+      }),
+    ],
+    new Deadline(configuration.lookupDeadlineMs),
+  );
+  report(resources, matches, context);
+  return answer(
+    matches.resources,
+    matches.faults.map(({ warning }) => warning),
+  );
+}
+
+async function limitRate(
+  caller: Caller,
+  { configuration, log }: RequestContext,
+): Promise<Failure | undefined> {
+  try {
+    const outcome = await configuration.rateLimiter?.limit({ key: caller.id });
+    return outcome?.success === false ? new Failure("rate-limited", `caller ${caller.id}`) : undefined;
+  } catch (error) {
+    // A limiter out of order must not keep anybody from pushing.
+    log.error("rate-limiter-unavailable", { cause: causeOf(error) });
+    return undefined;
+  }
+}
+
+function authorize({ scopes }: Caller, { features }: Configuration): Failure | undefined {
+  const isAdmin = scopes.has("cloud_controller.admin");
+  if (!isAdmin && !scopes.has("cloud_controller.write")) {
+    return new Failure("not-authorized", "neither cloud_controller.write nor cloud_controller.admin");
+  }
+  if (!isAdmin && !features.appBitsUpload) {
+    return new Failure("app-bits-upload-disabled", "FEATURE_APP_BITS_UPLOAD is false");
+  }
+  return undefined;
+}
+
+function report(
+  resources: readonly Resource[],
+  matches: Matches,
+  { configuration, log }: RequestContext,
+): void {
+  const { asked, held, faults } = matches;
+  for (const { details } of faults) log.warn("look-up-incomplete", details);
+  log.info("matched", { resources: resources.length, asked, held, matched: matches.resources.length });
+  try {
+    configuration.metrics?.writeDataPoint({
+      indexes: ["resource_matches"],
+      doubles: [resources.length, asked, matches.resources.length, faults.length],
+    });
+  } catch (error) {
+    log.error("metrics-unavailable", { cause: causeOf(error) });
+  }
+}
+
+function answer(resources: readonly Resource[], warnings: readonly string[] = []): Response {
+  const json = JSON.stringify({ resources: resources.map(echo) });
+  // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
+  const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
+  return jsonResponse(json, 201, headers);
+}
+
+/** What is told of a resource, in the Cloud Controller's order; null and absent are one. */
+function echo({ checksum, size_in_bytes, path, mode }: Resource) {
+  return {
+    checksum: { value: checksum.value },
+    size_in_bytes,
+    path: path ?? undefined,
+    mode: mode ?? undefined,
+  };
+}

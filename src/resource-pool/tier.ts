@@ -1,0 +1,27 @@
+import type { Deadline } from "../deadline.ts";
+import type { ResourceKey } from "./resource-key.ts";
+
+/** One place that knows what the pool holds. */
+export interface Tier {
+  readonly name: string;
+  /**
+   * Which of `keys` the pool holds. Never throws: what can't be found out in time is not held, and a fault.
+   *
+   * @param keys distinct
+   */
+  lookUp(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierAnswer>;
+}
+
+export interface TierAnswer {
+  /** Part of what was asked. */
+  held: Iterable<ResourceKey>;
+  faults: Fault[];
+}
+
+/** Why an answer may lack resources that the pool holds. */
+export interface Fault {
+  /** For the person who pushes. */
+  warning: string;
+  /** For the operator's log. */
+  details: Record<string, unknown>;
+}
