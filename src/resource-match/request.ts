@@ -70,7 +70,7 @@ export function parseResources(body: Uint8Array): Resource[] | Failure {
   } catch {
     return new Failure("parse-error", "the body is no JSON in UTF-8");
   }
-  const resources = isObject(json) ? json["resources"] : undefined;
+  const resources = isObject(json) ? json.resources : undefined;
 
   const violations = new Set<string>();
   const examine = (schema: v.GenericSchema, value: unknown) => {
