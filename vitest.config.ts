@@ -1,17 +1,28 @@
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
+import { exportJWK, generateKeyPair } from "jose";
 import { defineConfig } from "vitest/config";
+
+// The tests' UAA: its keys are made here, served as the outside world, and handed to the tests for signing.
+const UAA_URL = "https://uaa.example.com";
+const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
+const publicJwk = { ...(await exportJWK(publicKey)), kid: "key-1", alg: "RS256", use: "sig", value: "PEM" };
+const privateJwk = { ...(await exportJWK(privateKey)), kid: "key-1", alg: "RS256" };
 
 export default defineConfig({
   test: {
+    silent: "passed-only",
     projects: [
       {
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { UAA_URL: "https://uaa.example.com" },
-              ratelimits: { RATE_LIMITER: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
-              analyticsEngineDatasets: { METRICS: { dataset: "resource_matches" } },
+              bindings: { UAA_URL, TEST_UAA_KEY: privateJwk },
+              ratelimits: { TEST_RATE_LIMITER: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
+              outboundService: ({ url }: { url: string }) =>
+                url === `${UAA_URL}/token_keys`
+                  ? Response.json({ keys: [publicJwk] })
+                  : new Response("no such server", { status: 502 }),
             },
           }),
         ],

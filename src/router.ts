@@ -1,4 +1,4 @@
-import { IttyRouter } from "itty-router";
+import { IttyRouter } from "itty-router/IttyRouter";
 import { Failure } from "./failure.ts";
 import type { RequestContext } from "./request-context.ts";
 import { handleResourceMatches } from "./resource-match/handler.ts";

@@ -1,0 +1,142 @@
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { configurationOf } from "../src/configuration.ts";
+import { collectLogs } from "./support/logs.ts";
+import { signedToken } from "./support/tokens.ts";
+import { askWith, askWithEnv, hold, matchedPaths, resource } from "./support/worker.ts";
+
+const BODY = { resources: [resource(1)] };
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("a variable that is set and wrong", () => {
+  const notUrls = [
+    "",
+    "uaa.example.com",
+    "http://uaa.example.com",
+    "ftp://uaa",
+    "https://uaa?x=1",
+    "https://a#b",
+    7,
+  ];
+  const notFlags = ["", "yes", "TRUE", "1", 0, null];
+  const notSizes = ["", "-1", "1.5", "1e3", "10MB", "9007199254740992", -1, true, null];
+  const wrong: Record<string, unknown[]> = {
+    RESOURCE_CACHE: [undefined, null, "namespace", {}],
+    UAA_URL: [undefined, ...notUrls],
+    UAA_ISSUER: ["", 7, null],
+    UAA_AUDIENCE: ["", 7, null],
+    FEATURE_RESOURCE_MATCHING: notFlags,
+    FEATURE_APP_BITS_UPLOAD: notFlags,
+    MINIMUM_SIZE: [...notSizes, "536870913"],
+    MAXIMUM_SIZE: notSizes,
+    MINIMUM_FILE_MODE: ["", "0o600", "8", "rw-", "00600", 384, null],
+    KEY_PREFIX: ["x".repeat(401), "ü".repeat(201), null, {}],
+    CLOUD_CONTROLLER_URL: [...notUrls, null],
+    LOOKUP_DEADLINE_MS: ["", "0", "60001", "8s", null],
+    KV_CACHE_TTL: ["", "29", "86401", "60s", null],
+    POOL_CHANGES: [null, "queue", {}],
+    POOL_BUCKET: [null, "bucket", {}],
+    RATE_LIMITER: [null, "limit", {}],
+    METRICS: [null, "dataset", {}],
+  };
+  const rows = Object.entries(wrong).flatMap(([name, values]) =>
+    values.map((value) => [name, value] as const),
+  );
+
+  it.each(rows)("%s = %j: 500, and a log line that names it", async (variable, value) => {
+    const logs = collectLogs();
+    const response = await askWith({ [variable]: value }, BODY);
+    expect(response.status).toBe(500);
+    const line = logs.find(({ event }) => event === "misconfigured");
+    expect(line).toMatchObject({ level: "error", variable, expected: expect.stringMatching(/.{6,}/) });
+    const plain = typeof value === "object" ? "object" : value === undefined ? "missing" : value;
+    if (!String(value).includes("?") && !String(value).includes("#")) expect(line?.value).toBe(plain);
+  });
+
+  it("tells all that is wrong at once", async () => {
+    const logs = collectLogs();
+    await askWith({ UAA_URL: undefined, KV_CACHE_TTL: "1", MINIMUM_SIZE: "x" }, BODY);
+    const named = logs.filter(({ event }) => event === "misconfigured").map(({ variable }) => variable);
+    expect(named.sort()).toEqual(["KV_CACHE_TTL", "MINIMUM_SIZE", "UAA_URL"]);
+  });
+
+  it("keeps what may be a secret out of the log", async () => {
+    const logs = collectLogs();
+    await askWith({ UAA_URL: "https://admin:s3cret@uaa.example.com" }, BODY);
+    await askWith({ UAA_URL: "https://uaa.example.com/?token=s3cret" }, BODY);
+    await askWith({ CLOUD_CONTROLLER_URL: "https://api.example.com/#s3cret" }, BODY);
+    expect(logs.filter(({ event }) => event === "misconfigured")).toHaveLength(3);
+    expect(JSON.stringify(logs)).not.toContain("s3cret");
+  });
+});
+
+describe("a variable at its bounds", () => {
+  it.each([
+    ["UAA_URL", "http://localhost:8788"],
+    ["UAA_URL", "http://127.0.0.1:8788/"],
+    ["UAA_URL", "https://example.com/uaa"],
+    ["UAA_ISSUER", "x"],
+    ["UAA_AUDIENCE", "x"],
+    ["FEATURE_RESOURCE_MATCHING", "true"],
+    ["FEATURE_RESOURCE_MATCHING", true],
+    ["FEATURE_APP_BITS_UPLOAD", false],
+    ["MINIMUM_SIZE", "0"],
+    ["MINIMUM_SIZE", "536870912"],
+    ["MINIMUM_SIZE", 1],
+    ["MAXIMUM_SIZE", "0"],
+    ["MAXIMUM_SIZE", "9007199254740991"],
+    ["MINIMUM_FILE_MODE", "0"],
+    ["MINIMUM_FILE_MODE", "7777"],
+    ["KEY_PREFIX", ""],
+    ["KEY_PREFIX", "x".repeat(400)],
+    ["CLOUD_CONTROLLER_URL", "https://api.example.com"],
+    ["LOOKUP_DEADLINE_MS", "1"],
+    ["LOOKUP_DEADLINE_MS", "60000"],
+    ["KV_CACHE_TTL", "30"],
+    ["KV_CACHE_TTL", 86400],
+  ])("%s = %j is right", (variable, value) => {
+    expect(configurationOf({ ...env, [variable]: value })).not.toBeInstanceOf(Array);
+  });
+});
+
+describe("a variable that is not set", () => {
+  it("has the documented default", () => {
+    const { RESOURCE_CACHE } = env;
+    expect(configurationOf({ RESOURCE_CACHE, UAA_URL: "https://uaa.example.com/" })).toMatchObject({
+      keyPrefix: "",
+      kvCacheTtl: 60,
+      lookupDeadlineMs: 8000,
+      uaa: {
+        url: "https://uaa.example.com",
+        issuer: "https://uaa.example.com/oauth/token",
+        audience: "cloud_controller",
+      },
+      features: { resourceMatching: true, appBitsUpload: true },
+      eligibility: { minimumSize: 0, maximumSize: 536870912, minimumFileMode: undefined },
+    });
+  });
+});
+
+describe("the configuration at work", () => {
+  it("is decoded once for each env object", () => {
+    const bindings = { ...env };
+    expect(configurationOf(bindings)).toBe(configurationOf(bindings));
+    expect(configurationOf({ ...env })).not.toBe(configurationOf(bindings));
+  });
+
+  it("UAA_ISSUER and UAA_AUDIENCE decide which tokens count", async () => {
+    const bindings = { ...env, UAA_ISSUER: "https://login.example.com", UAA_AUDIENCE: "cc" };
+    const token = await signedToken({ iss: "https://login.example.com", aud: ["cc"] });
+    expect((await askWithEnv(bindings, BODY, { token })).status).toBe(201);
+    expect((await askWithEnv(bindings, BODY)).status).toBe(401);
+  });
+
+  it("KEY_PREFIX parts the foundations of one namespace", async () => {
+    await hold(resource(1));
+    await env.RESOURCE_CACHE.put(`other/${resource(2).checksum.value}:3`, "1");
+    const body = { resources: [resource(1), resource(2)] };
+    expect(await matchedPaths(await askWith({}, body))).toEqual(["src/1.js"]);
+    expect(await matchedPaths(await askWith({ KEY_PREFIX: "other/" }, body))).toEqual(["src/2.js"]);
+  });
+});

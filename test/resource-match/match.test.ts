@@ -1,0 +1,117 @@
+import { reset } from "cloudflare:test";
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import { ask, askWith, hold, matchedPaths, resource, type SentResource } from "../support/worker.ts";
+
+afterEach(() => reset());
+
+describe("what is eligible", () => {
+  it("sizes at both limits are, those beyond are not", async () => {
+    const resources = [9, 10, 11, 99, 100, 101].map((size) => resource(size - 1, { path: `${size}` }));
+    await hold(...resources);
+    const limits = { MINIMUM_SIZE: "10", MAXIMUM_SIZE: "100" };
+    expect(await matchedPaths(await askWith(limits, { resources }))).toEqual(["10", "11", "99", "100"]);
+  });
+
+  it("the default maximum is 512 MiB, included", async () => {
+    const resources = [536870912, 536870913].map((size) =>
+      resource(1, { size_in_bytes: size, path: `${size}` }),
+    );
+    await hold(...resources);
+    expect(await matchedPaths(await ask({ resources }))).toEqual(["536870912"]);
+  });
+
+  it.each(["0", "444", "0000", "100200", "77777777777777777777777777"])(
+    "without MINIMUM_FILE_MODE the mode %s does not matter",
+    async (mode) => {
+      await hold(resource(1));
+      expect(await matchedPaths(await ask({ resources: [resource(1, { mode })] }))).toHaveLength(1);
+    },
+  );
+
+  it("with MINIMUM_FILE_MODE every bit must be there; an absent mode counts as 0744", async () => {
+    const modes = [
+      "600",
+      "0600",
+      "0644",
+      "100755",
+      "6000600",
+      "400",
+      "0444",
+      "200",
+      "0",
+      "100444",
+      null,
+      undefined,
+    ];
+    const resources = modes.map((mode, index) => resource(index, { mode: mode as string, path: `${mode}` }));
+    await hold(...resources);
+    const matched = await matchedPaths(await askWith({ MINIMUM_FILE_MODE: "0600" }, { resources }));
+    expect(matched).toEqual(["600", "0600", "0644", "100755", "6000600", "null", "undefined"]);
+    const strict = await matchedPaths(await askWith({ MINIMUM_FILE_MODE: "0755" }, { resources }));
+    expect(strict).toEqual(["100755"]);
+  });
+
+  it("one entry whose mode is too low rules out its checksum, for cf CLI would drop its file", async () => {
+    const upper = { value: resource(1).checksum.value.toUpperCase() };
+    const resources = [
+      resource(1, { path: "low", mode: "0400" }),
+      resource(1, { path: "same content" }),
+      resource(1, { path: "same content, upper case", checksum: upper }),
+      resource(2, { path: "other content" }),
+    ];
+    await hold(...resources);
+    expect(await matchedPaths(await askWith({ MINIMUM_FILE_MODE: "0600" }, { resources }))).toEqual([
+      "other content",
+    ]);
+  });
+});
+
+describe("what is answered", () => {
+  it("is, of any request and any pool, the held ones as they were sent and in their order", async () => {
+    const sent = fc.record(
+      {
+        checksum: fc.record({ value: fc.integer({ min: 0, max: 40 }).map((seed) => mixedCase(seed)) }),
+        size_in_bytes: fc.integer({ min: 0, max: 3 }),
+        path: fc.oneof(fc.constant(null), fc.string({ unit: "binary" })),
+        mode: fc.oneof(fc.constant(null), fc.stringMatching(/^[0-7]{1,6}$/)),
+        fingerprint: fc.string(),
+      },
+      { requiredKeys: ["checksum", "size_in_bytes"] },
+    );
+    const pool = Array.from({ length: 20 }, (_, seed) => ({
+      checksum: { value: mixedCase(seed) },
+      size_in_bytes: seed % 4,
+    }));
+    await hold(...pool);
+    const held = new Set(pool.map((known) => `${known.checksum.value.toLowerCase()}:${known.size_in_bytes}`));
+
+    await fc.assert(
+      fc.asyncProperty(fc.array(sent, { minLength: 1, maxLength: 150 }), async (resources) => {
+        const response = await ask({ resources });
+        const expected = resources
+          .filter(({ checksum, size_in_bytes }) =>
+            held.has(`${checksum.value.toLowerCase()}:${size_in_bytes}`),
+          )
+          .map(echoed);
+        expect(await response.text()).toBe(JSON.stringify({ resources: expected }));
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+/** A checksum for each seed, in letter cases that differ from seed to seed. */
+function mixedCase(seed: number): string {
+  const value = (seed % 20).toString(16).padStart(40, "abcdef");
+  return seed % 3 === 0 ? value.toUpperCase() : value;
+}
+
+function echoed({ checksum, size_in_bytes, path, mode }: SentResource): SentResource {
+  return {
+    checksum: { value: checksum.value },
+    size_in_bytes,
+    ...(path === null || path === undefined ? {} : { path }),
+    ...(mode === null || mode === undefined ? {} : { mode }),
+  };
+}

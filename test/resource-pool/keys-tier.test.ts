@@ -1,0 +1,159 @@
+import { env } from "cloudflare:workers";
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { observedCache } from "../support/cache.ts";
+import { collectLogs } from "../support/logs.ts";
+import { askWith, hold, matchedPaths, resource } from "../support/worker.ts";
+
+const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
+
+/** Decodes warnings as cf CLI does. */
+const warningsOf = (response: Response) =>
+  response.headers
+    .get("X-Cf-Warnings")
+    ?.split(",")
+    .map((warning) => decodeURIComponent(warning));
+
+// Every tenth resource of a row is held.
+beforeAll(() => hold(...row(400).filter((_, index) => index % 10 === 0)));
+afterEach(() => vi.restoreAllMocks());
+
+describe("what a request costs", () => {
+  it.each([
+    [1, 1],
+    [99, 1],
+    [100, 1],
+    [101, 2],
+    [5000, 50],
+  ])("%i resources: %i reads, each key once", async (resources, expectedReads) => {
+    const { cache, reads } = observedCache();
+    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: row(resources) });
+    expect(response.status).toBe(201);
+    expect(reads).toHaveLength(expectedReads);
+    expect(Math.max(...reads.map(({ keys }) => keys.length))).toBeLessThanOrEqual(100);
+    expect(new Set(reads.flatMap(({ keys }) => keys)).size).toBe(resources);
+    expect(reads.flatMap(({ keys }) => keys)).toHaveLength(resources);
+  });
+
+  it("all reads start at once", async () => {
+    const observed = observedCache();
+    await askWith({ RESOURCE_CACHE: observed.cache }, { resources: row(1000) });
+    expect(observed.mostAtOnce).toBe(10);
+  });
+
+  it("the same content under many paths, modes and letter cases is one key", async () => {
+    const { cache, reads } = observedCache();
+    const copies = row(500).map((_, index) =>
+      resource(10, { path: `copy/${index}`, mode: `${index % 8}44` }),
+    );
+    copies[1]?.checksum.value.toUpperCase();
+    const upper = resource(10, { checksum: { value: resource(10).checksum.value.toUpperCase() } });
+    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: [...copies, upper] });
+    expect(await matchedPaths(response)).toHaveLength(501);
+    expect(reads.flatMap(({ keys }) => keys)).toEqual([`${resource(10).checksum.value}:11`]);
+  });
+
+  it("what can't match is never looked up", async () => {
+    const { cache, reads } = observedCache();
+    const resources = [
+      resource(0, { size_in_bytes: 9 }),
+      resource(0, { size_in_bytes: 101 }),
+      resource(0, { checksum: { value: "z".repeat(40) }, size_in_bytes: 50 }),
+    ];
+    const limits = { MINIMUM_SIZE: "10", MAXIMUM_SIZE: "100" };
+    expect(await matchedPaths(await askWith({ RESOURCE_CACHE: cache, ...limits }, { resources }))).toEqual(
+      [],
+    );
+    expect(reads).toEqual([]);
+  });
+
+  it("nothing is looked up for a request that is refused, or with resource_matching off", async () => {
+    const { cache, reads } = observedCache();
+    await askWith({ RESOURCE_CACHE: cache }, { resources: [resource(0), 1] });
+    await askWith({ RESOURCE_CACHE: cache }, { resources: row(3) }, { token: "garbage" });
+    await askWith({ RESOURCE_CACHE: cache, FEATURE_RESOURCE_MATCHING: "false" }, { resources: row(3) });
+    expect(reads).toEqual([]);
+  });
+
+  it("KV may answer from its cache for KV_CACHE_TTL", async () => {
+    const { cache, reads } = observedCache();
+    await askWith({ RESOURCE_CACHE: cache, KV_CACHE_TTL: "300" }, { resources: row(1) });
+    expect(reads[0]?.options).toMatchObject({ cacheTtl: 300 });
+  });
+});
+
+describe("an unwell cache never fails a push", () => {
+  it("reads that fail are not held, the others count, and both push and log are told", async () => {
+    const logs = collectLogs();
+    const { cache } = observedCache({ read: (index) => (index === 1 ? "fail" : undefined) });
+    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: row(250) });
+    expect(response.status).toBe(201);
+    expect(warningsOf(response)).toEqual([expect.stringMatching(/did not answer for 100 files/)]);
+    const paths = await matchedPaths(response);
+    expect(paths).toContain("src/90.js");
+    expect(paths).not.toContain("src/110.js");
+    expect(paths).toContain("src/240.js");
+    expect(logs).toContainEqual(
+      expect.objectContaining({
+        level: "warn",
+        event: "look-up-incomplete",
+        unread: 100,
+        causes: ["Error: KV GET failed: 503 Service Unavailable"],
+      }),
+    );
+  });
+
+  it("reads that are late are not held, and one deadline spans them all", async () => {
+    const logs = collectLogs();
+    const { cache } = observedCache({ read: (index) => (index === 2 ? undefined : "hang") });
+    const started = Date.now();
+    const response = await askWith(
+      { RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "300" },
+      { resources: row(400) },
+    );
+    expect(Date.now() - started).toBeLessThan(3_000);
+    expect(response.status).toBe(201);
+    expect(warningsOf(response)).toEqual([expect.stringMatching(/did not answer for 300 files/)]);
+    const paths = await matchedPaths(response);
+    expect(paths).toContain("src/200.js");
+    expect(paths).toHaveLength(10);
+    expect(logs).toContainEqual(
+      expect.objectContaining({ causes: ["DeadlineExceeded: no answer within 300 ms"] }),
+    );
+  });
+
+  it("every read failing is an empty answer", async () => {
+    collectLogs();
+    const { cache } = observedCache({ read: () => "fail" });
+    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: row(5000) });
+    expect(response.status).toBe(201);
+    expect(await matchedPaths(response)).toEqual([]);
+    expect(warningsOf(response)).toEqual([expect.stringMatching(/5000 files/)]);
+  });
+
+  it("no warning where all is well", async () => {
+    const response = await askWith({}, { resources: row(10) });
+    expect(response.headers.has("X-Cf-Warnings")).toBe(false);
+  });
+
+  it("a rate limiter or a dataset out of order does not matter", async () => {
+    const logs = collectLogs();
+    const limit = () => Promise.reject(new Error("limiter down"));
+    const writeDataPoint = () => {
+      throw new Error("dataset down");
+    };
+    const unwell = { RATE_LIMITER: { limit }, METRICS: { writeDataPoint } };
+    expect((await askWith(unwell, { resources: row(1) })).status).toBe(201);
+    expect(logs.map(({ event }) => event)).toContain("rate-limiter-unavailable");
+    expect(logs.map(({ event }) => event)).toContain("metrics-unavailable");
+  });
+});
+
+describe("never claim what the pool does not hold", () => {
+  it.each(["", "0", "2", "null", '{"size":1}'])(
+    "a value that is not understood (%j) is no yes",
+    async (value) => {
+      await env.RESOURCE_CACHE.put(`${resource(7).checksum.value}:8`, value);
+      expect(await matchedPaths(await askWith({}, { resources: [resource(7)] }))).toEqual([]);
+    },
+  );
+});

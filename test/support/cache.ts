@@ -1,0 +1,33 @@
+import { env } from "cloudflare:workers";
+
+interface Trouble {
+  /** Decides for each read, by its number from 0, what happens to it. */
+  read?: (index: number) => "fail" | "hang" | undefined;
+}
+
+/**
+ * The real local cache, with its reads counted and, where wanted, spoiled.
+ */
+export function observedCache({ read }: Trouble = {}) {
+  const reads: { keys: string[]; options: unknown }[] = [];
+  let atOnce = 0;
+  const observed = { reads, mostAtOnce: 0 };
+  const cache = new Proxy(env.RESOURCE_CACHE, {
+    get(target, name) {
+      const member = Reflect.get(target, name);
+      if (name !== "get") return typeof member === "function" ? member.bind(target) : member;
+      return async (keys: string[], options: { type: "text" }) => {
+        const trouble = read?.(reads.length);
+        reads.push({ keys, options });
+        atOnce += 1;
+        observed.mostAtOnce = Math.max(observed.mostAtOnce, atOnce);
+        if (trouble === "fail") throw new Error("KV GET failed: 503 Service Unavailable");
+        if (trouble === "hang") return new Promise(() => {});
+        return target.get(keys, options).finally(() => {
+          atOnce -= 1;
+        });
+      };
+    },
+  });
+  return Object.assign(observed, { cache });
+}

@@ -1,0 +1,80 @@
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import worker from "../../src/index.ts";
+import { signedToken } from "./tokens.ts";
+
+export const ENDPOINT = "https://api.example.com/v3/resource_matches";
+
+/** A resource as cf CLI sends it; by default one of which nobody has heard. */
+export interface SentResource {
+  checksum: { value: string };
+  size_in_bytes: number;
+  path?: string | null;
+  mode?: string | null;
+}
+
+/** The `index`th of a row of resources without end, all distinct. */
+export function resource(index: number, changes: Partial<SentResource> = {}): SentResource {
+  const value = index.toString(16).padStart(40, "a");
+  return { checksum: { value }, size_in_bytes: index + 1, path: `src/${index}.js`, mode: "644", ...changes };
+}
+
+/** Puts resources into the real local cache. */
+export async function hold(...resources: SentResource[]): Promise<void> {
+  const key = ({ checksum, size_in_bytes }: SentResource) =>
+    `${checksum.value.toLowerCase()}:${size_in_bytes}`;
+  await Promise.all(resources.map((held) => env.RESOURCE_CACHE.put(key(held), "1")));
+}
+
+interface Sent {
+  token?: string | null;
+  headers?: Record<string, string>;
+  method?: string;
+  url?: string;
+}
+
+async function toRequest(body: BodyInit | object | undefined, { token, headers, method, url }: Sent) {
+  const authorization = token === null ? {} : { Authorization: `Bearer ${token ?? (await signedToken())}` };
+  const isRaw = typeof body === "string" || body instanceof ReadableStream || body instanceof Uint8Array;
+  return new Request(url ?? ENDPOINT, {
+    method: method ?? "POST",
+    headers: { ...authorization, ...headers },
+    body: isRaw || body === undefined ? (body ?? null) : JSON.stringify(body),
+  });
+}
+
+/** Asks the Worker as it is deployed: through its own fetch handler, with wrangler.toml's bindings. */
+export async function ask(body?: BodyInit | object, sent: Sent = {}): Promise<Response> {
+  return exports.default.fetch(await toRequest(body, sent));
+}
+
+/** Asks a Worker that has other bindings and variables; undefined takes one away. */
+export async function askWith(
+  bindings: Record<string, unknown>,
+  body?: BodyInit | object,
+  sent: Sent = {},
+): Promise<Response> {
+  return askWithEnv({ ...env, ...bindings }, body, sent);
+}
+
+/** As `askWith`, with an env object that several requests share, as they do within an isolate. */
+export async function askWithEnv(
+  bindings: object,
+  body?: BodyInit | object,
+  sent: Sent = {},
+): Promise<Response> {
+  const ctx = createExecutionContext();
+  const response = await worker.fetch(
+    (await toRequest(body, sent)) as Parameters<typeof worker.fetch>[0],
+    bindings,
+    ctx,
+  );
+  await waitOnExecutionContext(ctx);
+  return response;
+}
+
+/** Those of the answer, by path. */
+export async function matchedPaths(response: Response): Promise<(string | undefined)[]> {
+  const { resources } = await response.json<{ resources: SentResource[] }>();
+  return resources.map(({ path }) => path ?? undefined);
+}
