@@ -128,6 +128,8 @@ const SCHEMA = v.pipe(
       minimumFileMode: variables.MINIMUM_FILE_MODE,
     },
     lookupDeadlineMs: variables.LOOKUP_DEADLINE_MS,
+    poolChanges: variables.POOL_CHANGES,
+    poolBucket: variables.POOL_BUCKET,
     rateLimiter: variables.RATE_LIMITER,
     metrics: variables.METRICS,
   })),

@@ -2,7 +2,11 @@ import { configurationOf, type Env, type Misconfiguration } from "./configuratio
 import { Failure } from "./failure.ts";
 import { causeOf, createLog, type Log } from "./log.ts";
 import { vcapRequestId } from "./request-id.ts";
+import { consumePoolChanges } from "./resource-pool/consumer.ts";
 import { route } from "./router.ts";
+
+/** Nothing is lost while an operator puts the configuration right. */
+const MISCONFIGURED_RETRY_SECONDS = 300;
 
 export default {
   async fetch(request, env, ctx): Promise<Response> {
@@ -13,6 +17,16 @@ export default {
     const response = outcome instanceof Failure ? report(outcome, log) : outcome;
     response.headers.set("X-Vcap-Request-Id", requestId);
     return response;
+  },
+
+  async queue(batch, env): Promise<void> {
+    const log = createLog({ queue: batch.queue });
+    const configuration = configurationOf(env);
+    if (Array.isArray(configuration)) {
+      misconfigured(configuration, log);
+      return batch.retryAll({ delaySeconds: MISCONFIGURED_RETRY_SECONDS });
+    }
+    await consumePoolChanges(batch, { configuration, log });
   },
 } satisfies ExportedHandler<Env>;
 

@@ -2,6 +2,8 @@ declare namespace Cloudflare {
   interface Env {
     RESOURCE_CACHE: KVNamespace;
     UAA_URL: string;
+    POOL_BUCKET: R2Bucket;
+    POOL_CHANGES: Queue;
     TEST_UAA_KEY: import("jose").JWK;
     TEST_RATE_LIMITER: RateLimit;
   }

@@ -1,3 +1,4 @@
+import { chunks } from "../chunks.ts";
 import type { Deadline } from "../deadline.ts";
 import { causeOf } from "../log.ts";
 import { KV_KEYS_PER_READ } from "../platform-limits.ts";
@@ -49,9 +50,4 @@ function unreadFault(reads: { cause: string; keys: readonly ResourceKey[] }[]): 
     warning: `The resource cache did not answer for ${unread} files: they are uploaded even if the platform holds them.`,
     details: { tier: "keys", unread, causes: [...new Set(reads.map(({ cause }) => cause))] },
   };
-}
-
-function chunks<T>(items: readonly T[], size: number): T[][] {
-  const count = Math.ceil(items.length / size);
-  return Array.from({ length: count }, (_, index) => items.slice(index * size, (index + 1) * size));
 }
