@@ -124,9 +124,13 @@ const SCHEMA = v.pipe(
       minimumSize: variables.MINIMUM_SIZE,
       /** Bytes, included. */
       maximumSize: variables.MAXIMUM_SIZE,
-      /** Bits that a mode must have; undefined where modes don't matter. */
-      minimumFileMode: variables.MINIMUM_FILE_MODE,
+      /**
+       * Bits that a mode must have; undefined where modes don't matter. The Cloud Controller fails a package that
+       * claims a resource whose mode lacks 0600.
+       */
+      minimumFileMode: variables.MINIMUM_FILE_MODE ?? (variables.CLOUD_CONTROLLER_URL ? 0o600 : undefined),
     },
+    cloudControllerUrl: variables.CLOUD_CONTROLLER_URL,
     lookupDeadlineMs: variables.LOOKUP_DEADLINE_MS,
     poolChanges: variables.POOL_CHANGES,
     poolBucket: variables.POOL_BUCKET,

@@ -1,13 +1,14 @@
 /** The moment after which a request waits no longer. */
 export class Deadline {
-  readonly #signal: AbortSignal;
+  /** Aborts when the deadline has come. */
+  readonly signal: AbortSignal;
   readonly #expired: Promise<never>;
 
   /** @param ms from now */
   constructor(ms: number) {
-    this.#signal = AbortSignal.timeout(ms);
+    this.signal = AbortSignal.timeout(ms);
     this.#expired = new Promise((_, reject) => {
-      this.#signal.addEventListener("abort", () => reject(new DeadlineExceeded(ms)), { once: true });
+      this.signal.addEventListener("abort", () => reject(new DeadlineExceeded(ms)), { once: true });
     });
     // Nobody may be waiting when it expires.
     this.#expired.catch(() => {});

@@ -52,6 +52,12 @@ const WIRE = {
     headers: { "Retry-After": String(RATE_LIMIT_PERIOD_SECONDS) },
   },
   unknown: { status: 500, title: "UnknownError", code: 10001, detail: "An unknown error occurred." },
+  "cloud-controller-unavailable": {
+    status: 503,
+    title: "CF-ServiceUnavailable",
+    code: 10015,
+    detail: "The Cloud Controller is currently unavailable",
+  },
   "uaa-unavailable": {
     status: 503,
     title: "CF-ServiceUnavailable",

@@ -1,6 +1,7 @@
 import { configurationOf, type Env, type Misconfiguration } from "./configuration.ts";
 import { Failure } from "./failure.ts";
 import { causeOf, createLog, type Log } from "./log.ts";
+import type { RequestContext } from "./request-context.ts";
 import { vcapRequestId } from "./request-id.ts";
 import { consumePoolChanges } from "./resource-pool/consumer.ts";
 import { route } from "./router.ts";
@@ -13,9 +14,16 @@ export default {
     const requestId = vcapRequestId(request.headers);
     const log = createLog({ requestId });
 
-    const outcome = await answer(request, env, ctx, log).catch((error) => unexpected(error, log));
+    const outcome = await answer(request, env, {
+      requestId,
+      log,
+      waitUntil: (promise) => ctx.waitUntil(promise),
+    }).catch((error) => unexpected(error, log));
     const response = outcome instanceof Failure ? report(outcome, log) : outcome;
-    response.headers.set("X-Vcap-Request-Id", requestId);
+    // What was passed through bears the Cloud Controller's id; an upgrade to a WebSocket can bear none.
+    if (!response.webSocket && !response.headers.has("X-Vcap-Request-Id")) {
+      response.headers.set("X-Vcap-Request-Id", requestId);
+    }
     return response;
   },
 
@@ -33,12 +41,11 @@ export default {
 async function answer(
   request: Request,
   env: Env,
-  ctx: ExecutionContext,
-  log: Log,
+  context: Omit<RequestContext, "configuration">,
 ): Promise<Response | Failure> {
   const configuration = configurationOf(env);
-  if (Array.isArray(configuration)) return misconfigured(configuration, log);
-  return route(request, { configuration, log, waitUntil: (promise) => ctx.waitUntil(promise) });
+  if (Array.isArray(configuration)) return misconfigured(configuration, context.log);
+  return route(request, { configuration, ...context });
 }
 
 function misconfigured(variables: Misconfiguration[], log: Log): Failure {

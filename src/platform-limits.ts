@@ -23,3 +23,6 @@ export const LOOKUP_DEADLINE_MAX_MS = 60_000;
 
 /** The longest period that a rate limit binding can have. */
 export const RATE_LIMIT_PERIOD_SECONDS = 60;
+
+/** A Cloud Controller that echoes 5,000 resources with paths sends less than it may be asked with. */
+export const ORIGIN_ANSWER_MAX_BYTES = BODY_MAX_BYTES;

@@ -1,4 +1,5 @@
 import { authenticate, type Caller } from "../authentication.ts";
+import { readBody } from "../body.ts";
 import type { Configuration } from "../configuration.ts";
 import { Deadline } from "../deadline.ts";
 import { Failure, jsonResponse } from "../failure.ts";
@@ -6,7 +7,9 @@ import { causeOf } from "../log.ts";
 import { BODY_MAX_BYTES } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import { keysTier } from "../resource-pool/keys-tier.ts";
-import { readBody } from "./body.ts";
+import { learn } from "../resource-pool/learn.ts";
+import { ORIGIN, originTier } from "../resource-pool/origin-tier.ts";
+import type { Tier } from "../resource-pool/tier.ts";
 import { type Matches, matchResources } from "./match.ts";
 import { parseResources, type Resource } from "./request.ts";
 
@@ -17,7 +20,7 @@ export async function handleResourceMatches(
 ): Promise<Response | Failure> {
   const { configuration } = context;
 
-  const body = await readBody(request, BODY_MAX_BYTES);
+  const body = await readBody(request.body, BODY_MAX_BYTES);
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;
@@ -30,19 +33,28 @@ export async function handleResourceMatches(
   const matches = await matchResources(
     resources,
     configuration.eligibility,
-    [
-      keysTier(configuration.cache, {
-        keyPrefix: configuration.keyPrefix,
-        cacheTtl: configuration.kvCacheTtl,
-      }),
-    ],
+    tiersFor(request, context),
     new Deadline(configuration.lookupDeadlineMs),
   );
+  if (matches instanceof Response) return matches;
   report(resources, matches, context);
+  const learned = matches.heldBy.get(ORIGIN);
+  if (learned?.length) context.waitUntil(learn(learned, context));
   return answer(
     matches.resources,
     matches.faults.map(({ warning }) => warning),
   );
+}
+
+/** Who is asked what the pool holds, the cheapest first. */
+function tiersFor({ headers }: Request, { configuration, requestId }: RequestContext): Tier[] {
+  const { cache, keyPrefix, kvCacheTtl, cloudControllerUrl } = configuration;
+  const tiers = [keysTier(cache, { keyPrefix, cacheTtl: kvCacheTtl })];
+  if (cloudControllerUrl) {
+    const authorization = headers.get("Authorization") ?? "";
+    tiers.push(originTier({ url: cloudControllerUrl, authorization, requestId }));
+  }
+  return tiers;
 }
 
 async function limitRate(
@@ -71,17 +83,17 @@ function authorize({ scopes }: Caller, { features }: Configuration): Failure | u
 }
 
 function report(
-  resources: readonly Resource[],
-  matches: Matches,
+  { length: resources }: readonly Resource[],
+  { asked, heldBy, faults, resources: { length: matched } }: Matches,
   { configuration, log }: RequestContext,
 ): void {
-  const { asked, held, faults } = matches;
   for (const { details } of faults) log.warn("look-up-incomplete", details);
-  log.info("matched", { resources: resources.length, asked, held, matched: matches.resources.length });
+  const held = Object.fromEntries([...heldBy].map(([tier, keys]) => [tier, keys.length]));
+  log.info("matched", { resources, asked, held, matched });
   try {
     configuration.metrics?.writeDataPoint({
       indexes: ["resource_matches"],
-      doubles: [resources.length, asked, matches.resources.length, faults.length],
+      doubles: [resources, asked, matched, faults.length, held.keys ?? 0, held.origin ?? 0],
     });
   } catch (error) {
     log.error("metrics-unavailable", { cause: causeOf(error) });

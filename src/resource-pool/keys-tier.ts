@@ -47,7 +47,7 @@ export function keysTier(cache: KVNamespace, { keyPrefix, cacheTtl }: KeysTierOp
 function unreadFault(reads: { cause: string; keys: readonly ResourceKey[] }[]): Fault {
   const unread = reads.reduce((sum, { keys }) => sum + keys.length, 0);
   return {
-    warning: `The resource cache did not answer for ${unread} files: they are uploaded even if the platform holds them.`,
+    warning: `The resource cache did not answer for ${unread} files: some may be uploaded although the platform holds them.`,
     details: { tier: "keys", unread, causes: [...new Set(reads.map(({ cause }) => cause))] },
   };
 }

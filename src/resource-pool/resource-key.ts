@@ -44,3 +44,8 @@ export function parseCacheKey(name: string, keyPrefix: string): ResourceIdentity
 export function sha1Of(key: ResourceKey): string {
   return key.slice(0, key.indexOf(":"));
 }
+
+/** The size of a resource key, in bytes. */
+export function sizeOf(key: ResourceKey): number {
+  return Number(key.slice(key.indexOf(":") + 1));
+}

@@ -14,8 +14,10 @@ export interface Tier {
 
 export interface TierAnswer {
   /** Part of what was asked. */
-  held: Iterable<ResourceKey>;
+  held: readonly ResourceKey[];
   faults: Fault[];
+  /** The answer to the whole request, where the tier has the say and refuses it. */
+  refusal?: Response;
 }
 
 /** Why an answer may lack resources that the pool holds. */

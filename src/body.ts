@@ -1,23 +1,26 @@
-import { Failure } from "../failure.ts";
+import { Failure } from "./failure.ts";
 
 /**
- * The bytes of a request's body, of which no more than `maximum` are ever held.
+ * The bytes of a body, of which no more than `maximum` are ever held.
  */
-export async function readBody(request: Request, maximum: number): Promise<Uint8Array | Failure> {
+export async function readBody(
+  body: ReadableStream<Uint8Array> | null,
+  maximum: number,
+): Promise<Uint8Array | Failure> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of request.body ?? []) {
+  for await (const chunk of body ?? []) {
     length += chunk.byteLength;
     // Leaving the loop cancels the stream: what is still on its way is not read.
     if (length > maximum) return new Failure("body-too-large", `more than ${maximum} bytes`);
     chunks.push(chunk);
   }
 
-  const body = new Uint8Array(length);
+  const bytes = new Uint8Array(length);
   let offset = 0;
   for (const chunk of chunks) {
-    body.set(chunk, offset);
+    bytes.set(chunk, offset);
     offset += chunk.byteLength;
   }
-  return body;
+  return bytes;
 }

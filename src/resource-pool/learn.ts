@@ -1,0 +1,26 @@
+import { causeOf } from "../log.ts";
+import type { RequestContext } from "../request-context.ts";
+import { LEARNED_KEYS_PER_MESSAGE, learnedMessages } from "./changes.ts";
+import { PoolKeys } from "./pool-keys.ts";
+import type { ResourceKey } from "./resource-key.ts";
+
+/**
+ * Makes the cache know what the Cloud Controller has matched: through POOL_CHANGES, or without a queue by writing
+ * the first 500 keys; the next push brings the next ones. Never throws: what is not learned now is learned later.
+ */
+export async function learn(
+  keys: readonly ResourceKey[],
+  { configuration, log }: RequestContext,
+): Promise<void> {
+  const { cache, keyPrefix, poolChanges } = configuration;
+  try {
+    if (poolChanges) {
+      await Promise.all(learnedMessages(keys).map((message) => poolChanges.send(message)));
+    } else {
+      const pool = new PoolKeys(cache, keyPrefix);
+      await Promise.all(keys.slice(0, LEARNED_KEYS_PER_MESSAGE).map((key) => pool.add(key)));
+    }
+  } catch (error) {
+    log.warn("not-learned", { keys: keys.length, cause: causeOf(error) });
+  }
+}
