@@ -1,0 +1,104 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { collectLogs } from "./support/logs.ts";
+import { CLOUD_CONTROLLER_URL, standInOrigin } from "./support/origin.ts";
+import { askWith } from "./support/worker.ts";
+
+const API = "https://api.example.com";
+const ON = { CLOUD_CONTROLLER_URL };
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("every other request goes to the Cloud Controller", () => {
+  it.each([
+    ["GET", "/"],
+    ["GET", "/v3/apps?names=a%2Cb&per_page=50&order_by=-created_at"],
+    ["GET", "/v3/resource_matches"],
+    ["POST", "/v3/packages"],
+    ["PATCH", "/v3/apps/7e2b6c1d"],
+    ["DELETE", "/v3/apps/7e2b6c1d"],
+    ["OPTIONS", "/v3/apps"],
+    ["GET", "//evil.example.com/x"],
+    ["GET", "/@evil.example.com/%2e%2e/a%20b"],
+    ["GET", "/http://evil.example.com"],
+  ])("%s %s, path and query unchanged, and no other host", async (method, path) => {
+    const requests = standInOrigin(() => new Response("ok"));
+    const response = await askWith(ON, undefined, { method, url: API + path });
+    expect(response.status).toBe(200);
+    expect(requests).toHaveLength(1);
+    expect(requests[0]?.method).toBe(method);
+    expect(requests[0]?.url).toBe(new Request(CLOUD_CONTROLLER_URL + path).url);
+    expect(new URL(requests[0]?.url ?? "").host).toBe("cc.internal.example.com");
+  });
+
+  it("headers and body as they came, Authorization untouched, even one that is no good", async () => {
+    const requests = standInOrigin(() => new Response("ok"));
+    const headers = {
+      Authorization: "bearer garbage",
+      "X-Custom": "ü",
+      Accept: "text/*",
+      "X-Vcap-Request-Id": "id",
+    };
+    await askWith(ON, "body", { url: `${API}/v3/x`, token: null, headers });
+    const [request] = requests;
+    for (const [name, value] of Object.entries(headers)) expect(request?.headers.get(name)).toBe(value);
+    expect(await request?.text()).toBe("body");
+  });
+
+  it("tells who asked, for which host and by which protocol", async () => {
+    const requests = standInOrigin(() => new Response("ok"));
+    const forwarded = async (headers: Record<string, string>) => {
+      await askWith(ON, undefined, { method: "GET", url: `${API}/v3`, headers });
+      return requests.at(-1)?.headers;
+    };
+    const plain = await forwarded({ "CF-Connecting-IP": "192.0.2.1" });
+    expect(plain?.get("X-Forwarded-For")).toBe("192.0.2.1");
+    expect(plain?.get("X-Forwarded-Host")).toBe("api.example.com");
+    expect(plain?.get("X-Forwarded-Proto")).toBe("https");
+    const chain = { "CF-Connecting-IP": "192.0.2.1", "X-Forwarded-For": "198.51.100.7" };
+    expect((await forwarded(chain))?.get("X-Forwarded-For")).toBe("198.51.100.7, 192.0.2.1");
+    const byCloudflare = { "CF-Connecting-IP": "192.0.2.1", "X-Forwarded-For": "192.0.2.1" };
+    expect((await forwarded(byCloudflare))?.get("X-Forwarded-For")).toBe("192.0.2.1");
+    const spoofed = await forwarded({ "X-Forwarded-Host": "evil.example.com", "X-Forwarded-Proto": "http" });
+    expect(spoofed?.get("X-Forwarded-Host")).toBe("api.example.com");
+    expect(spoofed?.get("X-Forwarded-Proto")).toBe("https");
+  });
+});
+
+describe("every answer comes back as it is", () => {
+  it.each([200, 202, 204, 302, 304, 401, 404, 422, 500, 503])("%i", async (status) => {
+    const body = [204, 304].includes(status) ? null : "<html>";
+    const headers = { Location: "https://elsewhere.example.com/", "X-Vcap-Request-Id": "cc-id", ETag: '"1"' };
+    const requests = standInOrigin(() => new Response(body, { status, headers }));
+    const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
+    expect(response.status).toBe(status);
+    for (const [name, value] of Object.entries(headers)) expect(response.headers.get(name)).toBe(value);
+    expect(await response.text()).toBe(body ?? "");
+    expect(requests).toHaveLength(1);
+  });
+
+  it("503 where the Cloud Controller can't be reached, and the cause stays in the log", async () => {
+    const logs = collectLogs();
+    standInOrigin(() => Promise.reject(new TypeError("connection refused")));
+    const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
+    expect(response.status).toBe(503);
+    expect(await response.text()).toBe(
+      '{"errors":[{"detail":"The Cloud Controller is currently unavailable","title":"CF-ServiceUnavailable","code":10015}]}',
+    );
+    expect(logs).toContainEqual(expect.objectContaining({ reason: "TypeError: connection refused" }));
+  });
+});
+
+describe("nothing is kept in memory", () => {
+  it("an upload flows on while it is still being sent, and an answer while it still comes", async () => {
+    const upload = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = upload.writable.getWriter();
+    standInOrigin((request) => new Response(request.body));
+    const pending = askWith(ON, upload.readable, { url: `${API}/v3/packages/1/upload` });
+    void writer.write(new TextEncoder().encode("first"));
+    const reader = (await pending).body?.getReader();
+    const chunk = await reader?.read();
+    expect(new TextDecoder().decode(chunk?.value)).toBe("first");
+    await writer.close();
+    expect((await reader?.read())?.done).toBe(true);
+  });
+});

@@ -1,0 +1,238 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { observedCache } from "../support/cache.ts";
+import { collectLogs } from "../support/logs.ts";
+import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { signedToken } from "../support/tokens.ts";
+import { askWith, hold, matchedPaths, resource, type SentResource } from "../support/worker.ts";
+
+// Without the queue, so that what is learned is there when the answer has been sent.
+const WITH_ORIGIN = { CLOUD_CONTROLLER_URL, POOL_CHANGES: undefined };
+const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
+const pathsOf = (resources: SentResource[]) => resources.map(({ path }) => path);
+const asked = async (requests: Request[]) =>
+  (await requests[0]?.json<{ resources: SentResource[] }>())?.resources ?? [];
+const cachedKeys = async () => (await env.RESOURCE_CACHE.list()).keys.map(({ name }) => name);
+
+let logs: Record<string, unknown>[];
+beforeEach(() => {
+  logs = collectLogs();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+describe("what the cache does not know", () => {
+  it("is asked of the Cloud Controller, in the caller's name and by the request's id", async () => {
+    const requests = standInOrigin(matching(() => false));
+    const token = await signedToken();
+    const headers = { "X-Request-Id": "push-1" };
+    const response = await askWith(WITH_ORIGIN, { resources: row(3) }, { token, headers });
+    expect(response.status).toBe(201);
+    const [request] = requests;
+    expect(request?.method).toBe("POST");
+    expect(request?.url).toBe(`${CLOUD_CONTROLLER_URL}/v3/resource_matches`);
+    expect(request?.headers.get("Authorization")).toBe(`Bearer ${token}`);
+    expect(request?.headers.get("X-Vcap-Request-Id")).toBe(response.headers.get("X-Vcap-Request-Id"));
+  });
+
+  it("is all that is asked: once each, nothing that is held or can't match", async () => {
+    await hold(resource(0));
+    const requests = standInOrigin(matching(() => true));
+    const resources = [
+      resource(0),
+      resource(1, { path: "a" }),
+      resource(1, { path: "b" }),
+      resource(2, { mode: "0400" }),
+      resource(3, { checksum: { value: "z".repeat(40) } }),
+      resource(4, { size_in_bytes: 536870913 }),
+    ];
+    const paths = await matchedPaths(await askWith(WITH_ORIGIN, { resources }));
+    expect(paths).toEqual(["src/0.js", "a", "b"]);
+    // Every resource has a mode, for the Cloud Controller matches none without.
+    expect(await asked(requests)).toEqual([
+      { checksum: resource(1).checksum, size_in_bytes: 2, mode: "0744" },
+    ]);
+  });
+
+  it("is not asked where there is nothing left to ask", async () => {
+    await hold(...row(3));
+    const requests = standInOrigin(matching(() => true));
+    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(3) }))).toHaveLength(3);
+    expect(requests).toEqual([]);
+  });
+
+  it("is not asked with resource_matching off", async () => {
+    const requests = standInOrigin(matching(() => true));
+    const off = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "false" };
+    expect(await matchedPaths(await askWith(off, { resources: row(3) }))).toEqual([]);
+    expect(requests).toEqual([]);
+  });
+
+  it("joins the answer in the request's order", async () => {
+    const resources = row(20);
+    await hold(...resources.filter((_, index) => index % 3 === 0));
+    standInOrigin(matching(({ size_in_bytes }) => size_in_bytes % 2 === 0));
+    const expected = resources.filter((_, index) => index % 3 === 0 || index % 2 === 1);
+    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources }))).toEqual(pathsOf(expected));
+    expect(logs).toContainEqual(expect.objectContaining({ event: "matched", held: { keys: 7, origin: 7 } }));
+  });
+
+  it("makes up for a cache that fails", async () => {
+    const { cache } = observedCache({ read: () => "fail" });
+    standInOrigin(matching(() => true));
+    const response = await askWith({ ...WITH_ORIGIN, RESOURCE_CACHE: cache }, { resources: row(150) });
+    expect(await matchedPaths(response)).toHaveLength(150);
+  });
+});
+
+describe("what the Cloud Controller matches is learned", () => {
+  it("with a queue: in messages of 500, and the consumer writes them", async () => {
+    standInOrigin(matching(() => true));
+    const send = vi.fn(async () => {});
+    const queue = { send, sendBatch: send };
+    await askWith({ CLOUD_CONTROLLER_URL, POOL_CHANGES: queue }, { resources: row(1200) });
+    const messages = send.mock.calls.map(([message]: { learned: string[] }[]) => message?.learned ?? []);
+    expect(messages.map(({ length }) => length)).toEqual([500, 500, 200]);
+    expect(new Set(messages.flat()).size).toBe(1200);
+    expect(await cachedKeys()).toEqual([]);
+  });
+
+  it("with the real queue: the next push needs no Cloud Controller", async () => {
+    const requests = standInOrigin(matching(() => true));
+    const bindings = { CLOUD_CONTROLLER_URL };
+    await askWith(bindings, { resources: row(10) });
+    await vi.waitFor(async () => expect(await cachedKeys()).toHaveLength(10), { timeout: 5_000 });
+    expect(await matchedPaths(await askWith(bindings, { resources: row(10) }))).toHaveLength(10);
+    expect(requests).toHaveLength(1);
+  });
+
+  it("without a queue: up to 500 are written after the answer", async () => {
+    standInOrigin(matching(() => true));
+    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(600) }))).toHaveLength(600);
+    expect(await cachedKeys()).toHaveLength(500);
+  });
+
+  it("only what was matched, and never what the cache knew", async () => {
+    await hold(resource(0));
+    standInOrigin(matching(({ size_in_bytes }) => size_in_bytes === 2));
+    const put = vi.fn(() => Promise.resolve());
+    const cache = new Proxy(env.RESOURCE_CACHE, {
+      get: (target, name) => (name === "put" ? put : Reflect.get(target, name)?.bind?.(target)),
+    });
+    await askWith({ ...WITH_ORIGIN, RESOURCE_CACHE: cache }, { resources: row(5) });
+    expect(put.mock.calls).toEqual([[`${resource(1).checksum.value}:2`, "1"]]);
+  });
+
+  it("what can't be learned does not matter", async () => {
+    standInOrigin(matching(() => true));
+    const send = () => Promise.reject(new Error("queue down"));
+    const bindings = { CLOUD_CONTROLLER_URL, POOL_CHANGES: { send, sendBatch: send } };
+    expect(await matchedPaths(await askWith(bindings, { resources: row(3) }))).toHaveLength(3);
+    expect(logs).toContainEqual(
+      expect.objectContaining({ event: "not-learned", cause: "Error: queue down" }),
+    );
+  });
+});
+
+describe("what the Cloud Controller refuses is relayed", () => {
+  const envelope = { errors: [{ detail: "You are not authorized", title: "CF-NotAuthorized", code: 10003 }] };
+
+  it.each([401, 403, 409, 422])("%i, body and headers as they came", async (status) => {
+    standInOrigin(() =>
+      Response.json(envelope, {
+        status,
+        headers: { "X-Cf-Warnings": "a%2Cb", "Retry-After": "7", Location: "/x", "Set-Cookie": "a=b" },
+      }),
+    );
+    const response = await askWith(WITH_ORIGIN, { resources: row(3) });
+    expect(response.status).toBe(status);
+    expect(await response.json()).toEqual(envelope);
+    expect(response.headers.get("X-Cf-Warnings")).toBe("a%2Cb");
+    expect(response.headers.get("Retry-After")).toBe("7");
+    expect(response.headers.has("X-Vcap-Request-Id")).toBe(true);
+    expect(response.headers.has("Location")).toBe(false);
+    expect(response.headers.has("Set-Cookie")).toBe(false);
+  });
+});
+
+describe("a Cloud Controller that is unwell never fails a push", () => {
+  const lie = { resources: [resource(1), resource(99)] };
+  const html = (status: number) => () =>
+    new Response("<html>oops</html>", { status, headers: { "Content-Type": "text/html" } });
+
+  it.each<[string, (request: Request) => Response | Promise<Response>, RegExp]>([
+    ["429", () => Response.json({ errors: [{ code: 10013 }] }, { status: 429 }), /status 429/],
+    ["500", () => Response.json({ errors: [{ code: 10001 }] }, { status: 500 }), /status 500/],
+    ["an HTML error page, 502", html(502), /status 502/],
+    ["an HTML page that says 403", html(403), /status 403/],
+    ["an HTML page that says 201", html(201), /no list of resources/],
+    ["200 instead of 201", () => Response.json(lie), /status 200/],
+    ["a redirect", () => new Response(null, { status: 302, headers: { Location: "https://evil/" } }), /302/],
+    ["cut off JSON", () => new Response('{"resources":[', { status: 201 }), /no list of resources/],
+    ["another shape", () => Response.json({ resources: [{ sha1: "x" }] }, { status: 201 }), /no list/],
+    ["what was not asked for", () => Response.json(lie, { status: 201 }), /was not asked for/],
+    ["a connection that is cut", () => Promise.reject(new TypeError("connection lost")), /connection lost/],
+    [
+      "a body that is cut",
+      () =>
+        new Response(
+          new ReadableStream({
+            pull: (controller) => controller.error(new Error("cut")),
+          }),
+          { status: 201 },
+        ),
+      /cut/,
+    ],
+  ])("%s: no match from it, a warning and the cause in the log", async (_, answer, cause) => {
+    await hold(resource(0));
+    standInOrigin(answer);
+    const response = await askWith(WITH_ORIGIN, { resources: row(3) });
+    expect(response.status).toBe(201);
+    expect(await matchedPaths(response)).toEqual(["src/0.js"]);
+    expect(decodeURIComponent(response.headers.get("X-Cf-Warnings") ?? "")).toMatch(
+      /The Cloud Controller did not/,
+    );
+    expect(logs).toContainEqual(
+      expect.objectContaining({ tier: "origin", unread: 2, causes: [expect.stringMatching(cause)] }),
+    );
+    expect(await cachedKeys()).toHaveLength(1);
+  });
+
+  it.each<[string, () => Promise<Response>]>([
+    ["no answer at all", () => new Promise(() => {})],
+    ["an answer without end", async () => new Response(new ReadableStream({}), { status: 201 })],
+  ])("%s: the deadline ends it", async (_, answer) => {
+    await hold(resource(0));
+    standInOrigin(answer);
+    const started = Date.now();
+    const response = await askWith({ ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "300" }, { resources: row(3) });
+    expect(Date.now() - started).toBeLessThan(3_000);
+    expect(await matchedPaths(response)).toEqual(["src/0.js"]);
+    expect(response.headers.has("X-Cf-Warnings")).toBe(true);
+  });
+
+  it("one deadline spans the tiers: what the cache has used up, the Cloud Controller does not get", async () => {
+    const { cache } = observedCache({ read: () => "hang" });
+    standInOrigin(() => new Promise(() => {}));
+    const started = Date.now();
+    const unwell = { ...WITH_ORIGIN, RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "400" };
+    const response = await askWith(unwell, { resources: row(3) });
+    expect(Date.now() - started).toBeLessThan(780);
+    expect(response.status).toBe(201);
+    expect(response.headers.get("X-Cf-Warnings")?.split(",")).toHaveLength(2);
+  });
+});
+
+describe("modes before a Cloud Controller", () => {
+  it("0600 is asked for by default, since a package that claims less fails; and can be set otherwise", async () => {
+    await hold(resource(0));
+    standInOrigin(matching(() => true));
+    const resources = [resource(0, { mode: "0444" }), resource(1)];
+    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources }))).toEqual(["src/1.js"]);
+    const lenient = { ...WITH_ORIGIN, MINIMUM_FILE_MODE: "0" };
+    expect(await matchedPaths(await askWith(lenient, { resources }))).toEqual(["src/0.js", "src/1.js"]);
+  });
+});
