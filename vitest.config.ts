@@ -32,13 +32,14 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/cli/**", "test/foundry/**"],
+          exclude: ["test/cli/**", "test/foundry/**", "test/e2e/**"],
+          testTimeout: 30_000,
         },
       },
       {
         test: {
           name: "cli",
-          include: ["test/cli/**/*.test.ts", "test/foundry/**/*.test.ts"],
+          include: ["test/{cli,foundry,e2e}/**/*.test.ts"],
           testTimeout: 60_000,
         },
       },

@@ -24,3 +24,12 @@ export async function readBody(
   }
   return bytes;
 }
+
+/** The text of a body; a failure where it is not UTF-8, of which no byte may be replaced: paths are echoed. */
+export function decodeBody(bytes: Uint8Array): string | Failure {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return new Failure("parse-error", "the body is not UTF-8");
+  }
+}

@@ -4,8 +4,12 @@ import { causeOf, createLog, type Log } from "./log.ts";
 import type { RequestContext } from "./request-context.ts";
 import { vcapRequestId } from "./request-id.ts";
 import { consumePoolChanges } from "./resource-pool/consumer.ts";
+import { buildSnapshot } from "./resource-pool/snapshot/build.ts";
+import { kvStore } from "./resource-pool/snapshot/kv-store.ts";
 import { route } from "./router.ts";
 
+/** The free plan allows 1,000 operations an invocation, some of which go to parts and tombstones. */
+const LISTINGS_PER_BUILD = 800;
 /** Nothing is lost while an operator puts the configuration right. */
 const MISCONFIGURED_RETRY_SECONDS = 300;
 
@@ -35,6 +39,22 @@ export default {
       return batch.retryAll({ delaySeconds: MISCONFIGURED_RETRY_SECONDS });
     }
     await consumePoolChanges(batch, { configuration, log });
+  },
+
+  async scheduled({ scheduledTime, cron }, env): Promise<void> {
+    const log = createLog({ cron });
+    const configuration = configurationOf(env);
+    if (Array.isArray(configuration)) {
+      misconfigured(configuration, log);
+      return;
+    }
+    const { cache, keyPrefix } = configuration;
+    const outcome = await buildSnapshot(kvStore(cache), {
+      keyPrefix,
+      now: scheduledTime,
+      listings: LISTINGS_PER_BUILD,
+    });
+    log.info("snapshot", { ...outcome });
   },
 } satisfies ExportedHandler<Env>;
 

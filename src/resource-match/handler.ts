@@ -1,5 +1,5 @@
 import { authenticate, type Caller } from "../authentication.ts";
-import { readBody } from "../body.ts";
+import { decodeBody, readBody } from "../body.ts";
 import type { Configuration } from "../configuration.ts";
 import { Deadline } from "../deadline.ts";
 import { Failure, jsonResponse } from "../failure.ts";
@@ -9,8 +9,8 @@ import type { RequestContext } from "../request-context.ts";
 import { keysTier } from "../resource-pool/keys-tier.ts";
 import { learn } from "../resource-pool/learn.ts";
 import { ORIGIN, originTier } from "../resource-pool/origin-tier.ts";
-import type { Tier } from "../resource-pool/tier.ts";
-import { type Matches, matchResources } from "./match.ts";
+import { SnapshotHolder } from "../resource-pool/snapshot/holder.ts";
+import { type Matches, matchResources, type Sources } from "./match.ts";
 import { parseResources, type Resource } from "./request.ts";
 
 /** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
@@ -26,14 +26,16 @@ export async function handleResourceMatches(
   if (caller instanceof Failure) return caller;
   const refusal = (await limitRate(caller, context)) ?? authorize(caller, configuration);
   if (refusal) return refusal;
-  const resources = parseResources(body);
+  const text = decodeBody(body);
+  if (text instanceof Failure) return text;
+  const resources = parseResources(text);
   if (resources instanceof Failure) return resources;
 
   if (!configuration.features.resourceMatching) return answer([]);
   const matches = await matchResources(
     resources,
     configuration.eligibility,
-    tiersFor(request, context),
+    await sourcesFor(request, resources.length, context),
     new Deadline(configuration.lookupDeadlineMs),
   );
   if (matches instanceof Response) return matches;
@@ -46,15 +48,22 @@ export async function handleResourceMatches(
   );
 }
 
-/** Who is asked what the pool holds, the cheapest first. */
-function tiersFor({ headers }: Request, { configuration, requestId }: RequestContext): Tier[] {
-  const { cache, keyPrefix, kvCacheTtl, cloudControllerUrl } = configuration;
-  const tiers = [keysTier(cache, { keyPrefix, cacheTtl: kvCacheTtl })];
-  if (cloudControllerUrl) {
-    const authorization = headers.get("Authorization") ?? "";
-    tiers.push(originTier({ url: cloudControllerUrl, authorization, requestId }));
-  }
-  return tiers;
+/** The snapshots live as long as the configuration that they belong to: as the env object, the isolate. */
+const snapshots = new WeakMap<Configuration, SnapshotHolder>();
+
+async function sourcesFor(
+  { headers }: Request,
+  resources: number,
+  context: RequestContext,
+): Promise<Sources> {
+  const { configuration, requestId } = context;
+  const { cache, keyPrefix, kvCacheTtl: cacheTtl, cloudControllerUrl: url } = configuration;
+  const holder = snapshots.get(configuration) ?? new SnapshotHolder(cache, { keyPrefix, cacheTtl });
+  snapshots.set(configuration, holder);
+
+  const tiers = [keysTier(cache, { keyPrefix, cacheTtl })];
+  if (url) tiers.push(originTier({ url, authorization: headers.get("Authorization") ?? "", requestId }));
+  return { snapshot: await holder.forRequest(resources, configuration.lookupDeadlineMs / 2, context), tiers };
 }
 
 async function limitRate(
@@ -84,16 +93,16 @@ function authorize({ scopes }: Caller, { features }: Configuration): Failure | u
 
 function report(
   { length: resources }: readonly Resource[],
-  { asked, heldBy, faults, resources: { length: matched } }: Matches,
+  { inSnapshot, asked, heldBy, faults, resources: { length: matched } }: Matches,
   { configuration, log }: RequestContext,
 ): void {
   for (const { details } of faults) log.warn("look-up-incomplete", details);
   const held = Object.fromEntries([...heldBy].map(([tier, keys]) => [tier, keys.length]));
-  log.info("matched", { resources, asked, held, matched });
+  log.info("matched", { resources, matched, snapshot: inSnapshot, asked, held });
   try {
     configuration.metrics?.writeDataPoint({
       indexes: ["resource_matches"],
-      doubles: [resources, asked, matched, faults.length, held.keys ?? 0, held.origin ?? 0],
+      doubles: [resources, matched, inSnapshot, asked, held.keys ?? 0, held.origin ?? 0, faults.length],
     });
   } catch (error) {
     log.error("metrics-unavailable", { cause: causeOf(error) });

@@ -4,10 +4,20 @@ import type { Fault, Tier } from "../resource-pool/tier.ts";
 import { type EligibilityRules, eligibility } from "./eligibility.ts";
 import type { Resource } from "./request.ts";
 
+/** Where a request is answered from, the cheapest first. */
+export interface Sources {
+  /** The pool in memory, asked of each resource; it costs nothing and holds no wrong yes. */
+  snapshot: { has(sha1: string, size: number): boolean } | undefined;
+  /** Each is asked, in turn, for the distinct keys that nothing before it has resolved. */
+  tiers: readonly Tier[];
+}
+
 export interface Matches {
   /** Those of the request that the pool holds, in the request's order. */
   resources: Resource[];
-  /** How many distinct keys were looked up. */
+  /** How many resources the snapshot resolved. */
+  inSnapshot: number;
+  /** How many distinct keys the tiers were asked for. */
   asked: number;
   /** The distinct keys that each tier resolved, by its name; tiers that were not needed are left out. */
   heldBy: Map<string, ResourceKey[]>;
@@ -15,36 +25,50 @@ export interface Matches {
 }
 
 /**
- * Which of `resources` the pool holds. Each tier is asked for the distinct, eligible keys that the ones before
- * it left unresolved; what none of them resolves is not held.
+ * Which of `resources` the pool holds. What neither the snapshot nor any tier resolves is not held.
  *
+ * @param resources whose checksums are hex
  * @returns a Response where a tier refuses the whole request
  */
 export async function matchResources(
   resources: readonly Resource[],
   rules: EligibilityRules,
-  tiers: readonly Tier[],
+  { snapshot, tiers }: Sources,
   deadline: Deadline,
 ): Promise<Matches | Response> {
   const isEligible = eligibility(resources, rules);
-  const keys = resources.map((resource) =>
-    isEligible(resource) ? resourceKey(resource.checksum.value, resource.size_in_bytes) : undefined,
-  );
-  const unresolved = new Set<ResourceKey>();
-  for (const key of keys) if (key) unresolved.add(key);
+  const isHeld: boolean[] = new Array(resources.length).fill(false);
+  const keys = new Map<number, ResourceKey>();
+  let inSnapshot = 0;
+  for (const [index, resource] of resources.entries()) {
+    if (!isEligible(resource)) continue;
+    const { checksum, size_in_bytes: size } = resource;
+    if (snapshot?.has(checksum.value, size)) {
+      isHeld[index] = true;
+      inSnapshot += 1;
+    } else {
+      const key = resourceKey(checksum.value, size);
+      if (key) keys.set(index, key);
+    }
+  }
 
-  const asked = unresolved.size;
-  const held = new Set<ResourceKey | undefined>();
-  const heldBy = new Map<string, ResourceKey[]>();
-  const faults: Fault[] = [];
+  const unresolved = new Set(keys.values());
+  const matches = {
+    inSnapshot,
+    asked: unresolved.size,
+    heldBy: new Map<string, ResourceKey[]>(),
+    faults: [] as Fault[],
+  };
+  const held = new Set<ResourceKey>();
   for (const tier of tiers) {
     if (unresolved.size === 0) break;
     const answer = await tier.lookUp([...unresolved], deadline);
     if (answer.refusal) return answer.refusal;
     const resolved = answer.held.filter((key) => unresolved.delete(key));
     for (const key of resolved) held.add(key);
-    heldBy.set(tier.name, resolved);
-    faults.push(...answer.faults);
+    matches.heldBy.set(tier.name, resolved);
+    matches.faults.push(...answer.faults);
   }
-  return { resources: resources.filter((_, index) => held.has(keys[index])), asked, heldBy, faults };
+  for (const [index, key] of keys) if (held.has(key)) isHeld[index] = true;
+  return { ...matches, resources: resources.filter((_, index) => isHeld[index]) };
 }

@@ -16,7 +16,9 @@ export function observedCache({ read }: Trouble = {}) {
     get(target, name) {
       const member = Reflect.get(target, name);
       if (name !== "get") return typeof member === "function" ? member.bind(target) : member;
-      return async (keys: string[], options: { type: "text" }) => {
+      return async (keys: string | string[], options: { type: "text" }) => {
+        // A read of one key is not a tier's.
+        if (typeof keys === "string") return target.get(keys, options);
         const trouble = read?.(reads.length);
         reads.push({ keys, options });
         atOnce += 1;
