@@ -7,7 +7,7 @@ import { endpointThatHolds, serve } from "./endpoint.ts";
 
 const TOKEN = "a.b-c.d_e";
 
-test("a directory is asked for as cf CLI does, and the answer is shown file by file and in sum", async () => {
+test.concurrent("a directory is asked for as cf CLI does, and the answer is shown file by file and in sum", async () => {
   const app = await temporaryDirectory();
   await writeApp(app, {
     "b/run.sh": "#!/bin/sh",
@@ -52,7 +52,7 @@ test("a directory is asked for as cf CLI does, and the answer is shown file by f
   ]);
 });
 
-test("12,000 files are asked for in three requests, one after the other; the token comes from CF_TOKEN", async () => {
+test.concurrent("12,000 files are asked for in three requests, one after the other; the token comes from CF_TOKEN", async () => {
   const directory = await temporaryDirectory();
   const files = Array.from({ length: 12_000 }, (_, index) => [`f${index}`, `content ${index}`]);
   await writeZip(join(directory, "app.zip"), Object.fromEntries([...files, ["empty", ""], ["dir/", ""]]));
@@ -101,7 +101,7 @@ test("12,000 files are asked for in three requests, one after the other; the tok
   expect(new Set(requests.map(({ authorization }) => authorization))).toEqual(new Set([`bearer ${TOKEN}`]));
 });
 
-test.each([
+test.concurrent.each([
   ["no token", ["--url", "http://127.0.0.1:9"], 2, /There is no token: .*cf oauth-token/],
   ["no URL", ["--token", TOKEN], 2, /required option '--url <url>' not specified/],
   ["a URL that is none", ["--url", "localhost:80", "--token", TOKEN], 2, /--url must be the API's base/],
@@ -123,7 +123,7 @@ test.each([
 const envelope = (code: number, title: string, detail: string) =>
   JSON.stringify({ errors: [{ detail, title, code }] });
 
-test.each([
+test.concurrent.each([
   [
     401,
     {},

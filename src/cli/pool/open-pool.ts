@@ -52,9 +52,33 @@ export async function withPool<T>(
 
 async function openPool(options: PoolOptions, signal: AbortSignal): Promise<Pool> {
   const configPath = wranglerToml(options.config);
-  if (options.remote) throw new Exit("failed", "--remote is not there yet.");
-  // What it tells in passing would stand among the data on stdout. Imported only here: it takes half a second.
+  // What wrangler tells in passing would stand among the data on stdout.
   process.env.WRANGLER_LOG ??= "warn";
-  const { openLocalPool } = await import("./local-pool.ts");
-  return openLocalPool({ configPath, environment: options.env, signal });
+  // Imported only when needed: each takes a good part of a second.
+  if (!options.remote) {
+    const { openLocalPool } = await import("./local-pool.ts");
+    return openLocalPool({ configPath, environment: options.env, signal });
+  }
+  const accountId = neededVariable("CLOUDFLARE_ACCOUNT_ID");
+  const apiToken = neededVariable("CLOUDFLARE_API_TOKEN");
+  const { unstable_readConfig: readConfig } = await import("wrangler");
+  const { openRemotePool } = await import("./remote-pool.ts");
+  const { kv_namespaces: namespaces, vars } = readConfig({ config: configPath, env: options.env });
+  const namespaceId =
+    options.namespaceId ??
+    namespaces.find(({ binding }: { binding: string }) => binding === "RESOURCE_CACHE")?.id;
+  if (!namespaceId) {
+    throw new Exit(
+      "failed",
+      `${configPath} has no id for the KV namespace RESOURCE_CACHE. The first \`wrangler deploy\` creates the namespace\n` +
+        "and writes its id there; `wrangler kv namespace list` shows it too, for --namespace-id.",
+    );
+  }
+  return openRemotePool({ accountId, apiToken, namespaceId, keyPrefix: String(vars.KEY_PREFIX ?? "") });
+}
+
+function neededVariable(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Exit("wrong-usage", `--remote needs the environment variable ${name}.`);
+  return value;
 }
