@@ -52,9 +52,9 @@ test.concurrent("a directory is asked for as cf CLI does, and the answer is show
   ]);
 });
 
-test.concurrent("12,000 files are asked for in three requests, one after the other; the token comes from CF_TOKEN", async () => {
+test.concurrent("10,100 files are asked for in three requests, one after the other; the token comes from CF_TOKEN", async () => {
   const directory = await temporaryDirectory();
-  const files = Array.from({ length: 12_000 }, (_, index) => [`f${index}`, `content ${index}`]);
+  const files = Array.from({ length: 10_100 }, (_, index) => [`f${index}`, `content ${index}`]);
   await writeZip(join(directory, "app.zip"), Object.fromEntries([...files, ["empty", ""], ["dir/", ""]]));
   let running = 0;
   let together = 0;
@@ -82,14 +82,14 @@ test.concurrent("12,000 files are asked for in three requests, one after the oth
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   const { files: checked, summary } = JSON.parse(outcome.stdout);
   expect(summary).toMatchObject({
-    asked: { files: 12_000 },
-    held: { files: 12_000 },
+    asked: { files: 10_100 },
+    held: { files: 10_100 },
     toUpload: { files: 0, bytes: 0 },
     neverAsked: { links: 0, empty: 1 },
     saved: 100,
     leftOut: 0,
   });
-  expect(checked).toHaveLength(12_001);
+  expect(checked).toHaveLength(10_101);
   expect(checked[0]).toEqual({
     status: "held",
     path: "f0",
@@ -97,7 +97,7 @@ test.concurrent("12,000 files are asked for in three requests, one after the oth
     sha1: sha1Of("content 0"),
     size: 9,
   });
-  expect({ counts, together }).toEqual({ counts: [5000, 5000, 2000], together: 1 });
+  expect({ counts, together }).toEqual({ counts: [5000, 5000, 100], together: 1 });
   expect(new Set(requests.map(({ authorization }) => authorization))).toEqual(new Set([`bearer ${TOKEN}`]));
 });
 

@@ -97,14 +97,14 @@ test.concurrent("what is listed can be imported and removed again; removed resou
 
 test.concurrent("two commands write to one local cache at the same time, and nothing is lost", async () => {
   const { config, directory } = await temporaryProject();
-  const keys = makeBlobs(600).map(({ key }) => key);
+  const keys = makeBlobs(300).map(({ key }) => key);
   // Otherwise both would create the database.
   await localKeys(directory);
   const run = (some: readonly string[]) =>
     resourcePool(["import", "-", "--config", config], {
       input: some.map((key) => key.replace(":", " ")).join("\n"),
     });
-  const outcomes = await Promise.all([run(keys.slice(0, 300)), run(keys.slice(300))]);
+  const outcomes = await Promise.all([run(keys.slice(0, 150)), run(keys.slice(150))]);
   expect(outcomes.map(({ code }) => code)).toEqual([0, 0]);
   expect(Object.keys(await localKeys(directory)).sort()).toEqual([...keys].sort());
 });

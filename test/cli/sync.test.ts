@@ -42,19 +42,19 @@ test.concurrent("a blobstore directory of 20,000 blobs is read whole, and what i
 
 test.concurrent("what a sync of a directory says it added is in the local cache, and there the second time", async () => {
   const { config, directory } = await temporaryProject({ KEY_PREFIX: "cf/" });
-  const blobs = makeBlobs(600);
+  const blobs = makeBlobs(250);
   writeBlobs(join(directory, "pool/x"), blobs);
   const sync = ["sync", "--blobstore", "pool", "--config", config];
 
   const first = await resourcePool(sync, { cwd: directory });
   expect(first).toMatchObject({
     code: 0,
-    stdout: "600 resources added, 0 already there, 0 skipped, 0 left out\n",
+    stdout: "250 resources added, 0 already there, 0 skipped, 0 left out\n",
   });
   expect(Object.keys(await localKeys(directory)).sort()).toEqual(blobs.map(({ key }) => `cf/${key}`).sort());
 
   const second = await resourcePool(sync, { cwd: directory });
-  expect(second.stdout).toBe("0 resources added, 600 already there, 0 skipped, 0 left out\n");
+  expect(second.stdout).toBe("0 resources added, 250 already there, 0 skipped, 0 left out\n");
 });
 
 test.concurrent("a bucket of an S3-compatible server is listed page by page, with its prefix", async () => {
@@ -83,14 +83,14 @@ test.concurrent("a bucket of an S3-compatible server is listed page by page, wit
 
 test.concurrent("a Ctrl-C ends a sync into the local cache even if the bucket no longer answers; then it goes on", async () => {
   const { config, directory } = await temporaryProject();
-  const blobs = makeBlobs(700);
+  const blobs = makeBlobs(200);
   let isStuck = true;
   let stuck = () => {};
   const endpoint = await serve((request, response) => {
     const isSecondPage = request.url?.includes("continuation-token=") === true;
     // The second page is only asked for after the first batch has landed.
     if (isSecondPage && isStuck) return stuck();
-    const page = isSecondPage ? blobs.slice(600) : blobs.slice(0, 600);
+    const page = isSecondPage ? blobs.slice(150) : blobs.slice(0, 150);
     response.writeHead(200, { "Content-Type": "application/xml" }).end(listing(page, !isSecondPage));
   });
   const command = ["sync", "--json", "--config", config, "--blobstore", "s3://pool", "--endpoint", endpoint];
@@ -104,10 +104,10 @@ test.concurrent("a Ctrl-C ends a sync into the local cache even if the bucket no
     },
   });
   expect(first.code).toBe(130);
-  expect(JSON.parse(first.stdout)).toMatchObject({ added: 500, interrupted: true });
+  expect(JSON.parse(first.stdout)).toMatchObject({ added: 100, interrupted: true });
   expect(Object.keys(await localKeys(directory)).sort()).toEqual(
     blobs
-      .slice(0, 500)
+      .slice(0, 100)
       .map(({ key }) => key)
       .sort(),
   );
@@ -115,7 +115,7 @@ test.concurrent("a Ctrl-C ends a sync into the local cache even if the bucket no
   isStuck = false;
   const second = await resourcePool(command, { env: S3_CREDENTIALS });
   expect(second.code).toBe(0);
-  expect(JSON.parse(second.stdout)).toMatchObject({ added: 200, alreadyThere: 500, interrupted: false });
+  expect(JSON.parse(second.stdout)).toMatchObject({ added: 100, alreadyThere: 100, interrupted: false });
   expect(Object.keys(await localKeys(directory)).sort()).toEqual(blobs.map(({ key }) => key).sort());
 });
 

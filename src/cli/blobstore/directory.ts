@@ -1,4 +1,4 @@
-import { lstat, opendir } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { sha1OfBlob } from "../../resource-pool/blob-name.ts";
 import { reasonOf } from "../exit.ts";
@@ -30,7 +30,7 @@ export async function* directoryObjects(root: string, passed: Passed): AsyncGene
 
 async function* walk(root: string, parent: string, passed: Passed): AsyncGenerator<string> {
   try {
-    for await (const entry of await opendir(join(root, parent))) {
+    for (const entry of await readdir(join(root, parent), { withFileTypes: true })) {
       const name = parent + entry.name;
       if (entry.isDirectory()) yield* walk(root, `${name}/`, passed);
       else if (entry.isFile()) yield name;

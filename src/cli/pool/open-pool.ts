@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { Exit } from "../exit.ts";
-import { wranglerToml } from "../project.ts";
+import { deployedCache, wranglerToml } from "../project.ts";
 import type { Pool } from "./pool.ts";
 
 export interface PoolOptions {
@@ -52,21 +52,17 @@ export async function withPool<T>(
 
 async function openPool(options: PoolOptions, signal: AbortSignal): Promise<Pool> {
   const configPath = wranglerToml(options.config);
-  // What wrangler tells in passing would stand among the data on stdout.
-  process.env.WRANGLER_LOG ??= "warn";
-  // Imported only when needed: each takes a good part of a second.
   if (!options.remote) {
+    // What wrangler tells in passing would stand among the data on stdout.
+    process.env.WRANGLER_LOG ??= "warn";
+    // Imported only when needed: it takes a second.
     const { openLocalPool } = await import("./local-pool.ts");
     return openLocalPool({ configPath, environment: options.env, signal });
   }
   const accountId = neededVariable("CLOUDFLARE_ACCOUNT_ID");
   const apiToken = neededVariable("CLOUDFLARE_API_TOKEN");
-  const { unstable_readConfig: readConfig } = await import("wrangler");
-  const { openRemotePool } = await import("./remote-pool.ts");
-  const { kv_namespaces: namespaces, vars } = readConfig({ config: configPath, env: options.env });
-  const namespaceId =
-    options.namespaceId ??
-    namespaces.find(({ binding }: { binding: string }) => binding === "RESOURCE_CACHE")?.id;
+  const cache = deployedCache(configPath, options.env);
+  const namespaceId = options.namespaceId ?? cache.namespaceId;
   if (!namespaceId) {
     throw new Exit(
       "failed",
@@ -74,7 +70,8 @@ async function openPool(options: PoolOptions, signal: AbortSignal): Promise<Pool
         "and writes its id there; `wrangler kv namespace list` shows it too, for --namespace-id.",
     );
   }
-  return openRemotePool({ accountId, apiToken, namespaceId, keyPrefix: String(vars.KEY_PREFIX ?? "") });
+  const { openRemotePool } = await import("./remote-pool.ts");
+  return openRemotePool({ accountId, apiToken, namespaceId, keyPrefix: cache.keyPrefix });
 }
 
 function neededVariable(name: string): string {
