@@ -27,7 +27,13 @@ it("every optional block of wrangler.toml is what wrangler takes, once it is unc
   for (const name of ["RESOURCE_CACHE", "POOL_CHANGES", "POOL_BUCKET", "RATE_LIMITER", "METRICS"]) {
     expect(stdout).toContain(`env.${name}`);
   }
-  for (const name of ["CLOUD_CONTROLLER_URL", "MINIMUM_FILE_MODE", "UAA_ISSUER", "KV_CACHE_TTL", "KEY_PREFIX"]) {
+  for (const name of [
+    "CLOUD_CONTROLLER_URL",
+    "MINIMUM_FILE_MODE",
+    "UAA_ISSUER",
+    "KV_CACHE_TTL",
+    "KEY_PREFIX",
+  ]) {
     expect(stdout).toContain(`env.${name}`);
   }
 });
