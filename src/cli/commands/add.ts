@@ -1,0 +1,46 @@
+import type { Command } from "commander";
+import { type ResourceKey, resourceKey } from "../../resource-pool/resource-key.ts";
+import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
+import { finishOnInterrupt } from "../interrupt.ts";
+import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
+import { addAndReport, type WriteOptions } from "./report-added.ts";
+
+export function registerAdd(program: Command): void {
+  const command = program
+    .command("add")
+    .summary("hash files and add them to the cache")
+    .description(
+      "Hashes files as cf CLI would for a push, and adds them to the cache. Add only files that the platform's\n" +
+        "resource pool does hold: of a file that is wrongly in the cache, pushes leave out the bytes, and fail.\n\n" +
+        "A directory is read as cf CLI reads it: .cfignore and cf CLI's own ignore list apply, symbolic links and\n" +
+        "empty files are passed over. Of an archive (.zip, .jar, .war, .ear) the files in it are added. Any other\n" +
+        "file is added itself.",
+    )
+    .argument("<path...>", "directories, archives or files")
+    .option("--dry-run", "say what would be added, and write nothing")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  resource-pool add dist/ target/app.jar");
+
+  withPoolOptions(command).action(async (paths: string[], options: PoolOptions & WriteOptions) => {
+    const signal = finishOnInterrupt();
+    const leftOut: LeftOut = { count: 0 };
+    const files = await appFiles(paths, leftOut);
+    await withPool(options, signal, (pool) =>
+      addAndReport(pool, keysOf(files), options, signal, () => ({
+        counts: { leftOut: leftOut.count },
+        isIncomplete: leftOut.count > 0,
+      })),
+    );
+  });
+}
+
+async function* keysOf(files: AsyncIterable<ReadFile>): AsyncGenerator<ResourceKey> {
+  const seen = new Set<ResourceKey>();
+  for await (const file of files) {
+    const key = file.kind === "hashed" ? resourceKey(file.sha1, file.size) : undefined;
+    if (key === undefined || seen.has(key)) continue;
+    // Otherwise a copy of a file would be told as having been there already.
+    seen.add(key);
+    yield key;
+  }
+}

@@ -1,0 +1,182 @@
+import type { Command } from "commander";
+import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
+import { type ApiResource, type Endpoint, matchedChecksums } from "../endpoint.ts";
+import { Exit } from "../exit.ts";
+import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
+import { bytes, counted, print, printJson, table } from "../output.ts";
+import { batches } from "../pool/pool.ts";
+import { Progress } from "../progress.ts";
+
+interface CheckOptions {
+  url: string;
+  token?: string;
+  json?: boolean;
+}
+
+/** `held` is left out of an upload; all the others are in it, `link` and `empty` without having been asked for. */
+type Status = "held" | "upload" | "link" | "empty";
+
+export function registerCheck(program: Command): void {
+  program
+    .command("check")
+    .summary("ask a running endpoint which files a push would upload")
+    .description(
+      "Asks a running POST /v3/resource_matches about the files of an app, just as `cf push` does: 5,000 at a\n" +
+        "time, one request after the other. Prints which of them the platform holds and which would be uploaded.\n\n" +
+        "Symbolic links and empty files are never asked for and always uploaded; they are shown as `link` and\n" +
+        "`empty`. Nothing is uploaded, and the cache is not changed.",
+    )
+    .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
+    .requiredOption("--url <url>", "the API's base: http://localhost:8787, https://api.example.com")
+    .option(
+      "--token <token>",
+      'as `cf oauth-token` prints it, with "bearer" in front or without; better in the environment variable\n' +
+        "CF_TOKEN, which other users of the machine don't see in its list of processes",
+    )
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      '\nExample:\n  CF_TOKEN="$(cf oauth-token)" resource-pool check dist/ --url https://api.example.com',
+    )
+    .action(async (paths: string[], options: CheckOptions) => {
+      const endpoint = { url: apiUrl(options.url), token: bearerToken(options.token) };
+      const leftOut: LeftOut = { count: 0 };
+      const files = await gather(paths, leftOut);
+      const held = await ask(endpoint, files);
+
+      const statusOf = (file: ReadFile): Status => {
+        if (file.kind !== "hashed") return file.kind;
+        return held.has(file.sha1) ? "held" : "upload";
+      };
+      if (options.json) await printJson(asJson(files, statusOf, leftOut));
+      else await printTable(files, statusOf);
+      if (leftOut.count > 0) throw new Exit(files.length > 0 ? "done-in-part" : "failed");
+    });
+}
+
+function apiUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || `${url.username}${url.password}${url.search}${url.hash}`) {
+    throw new Exit("wrong-usage", `--url must be the API's base, like https://api.example.com, not ${text}`);
+  }
+  return url.href.replace(/\/+$/, "");
+}
+
+function bearerToken(option: string | undefined): string {
+  const token = (option ?? process.env.CF_TOKEN ?? "").trim().replace(/^bearer\s+/i, "");
+  if (token === "") {
+    throw new Exit("wrong-usage", 'There is no token: set CF_TOKEN="$(cf oauth-token)", or give --token.');
+  }
+  // Anything else could not be sent in a header.
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new Exit("wrong-usage", "The token is not one word.");
+  return token;
+}
+
+async function gather(paths: readonly string[], leftOut: LeftOut): Promise<ReadFile[]> {
+  const progress = new Progress();
+  const files: ReadFile[] = [];
+  for await (const file of await appFiles(paths, leftOut)) {
+    files.push(file);
+    progress.update(() => `${counted(files.length, "file")} read`);
+  }
+  progress.clear();
+  return files;
+}
+
+/** As cf CLI does: every file that is not empty, whatever else has the same content. */
+async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
+  const progress = new Progress();
+  const resources = files.flatMap((file): ApiResource[] =>
+    file.kind !== "hashed"
+      ? []
+      : [
+          {
+            checksum: { value: file.sha1 },
+            size_in_bytes: file.size,
+            path: file.path,
+            mode: file.mode.toString(8),
+          },
+        ],
+  );
+  const held = new Set<string>();
+  let asked = 0;
+  for (const chunk of batches(resources, RESOURCES_PER_REQUEST_MAX)) {
+    for (const checksum of await matchedChecksums(endpoint, chunk)) held.add(checksum);
+    asked += chunk.length;
+    progress.update(() => `${asked} of ${counted(resources.length, "file")} asked for`);
+  }
+  progress.clear();
+  return held;
+}
+
+function summaryOf(files: readonly ReadFile[], statusOf: (file: ReadFile) => Status) {
+  const summary = {
+    asked: { files: 0, bytes: 0 },
+    held: { files: 0, bytes: 0 },
+    toUpload: { files: 0, bytes: 0 },
+    neverAsked: { links: 0, empty: 0 },
+    /** Per cent of the bytes. */
+    saved: 0,
+  };
+  for (const file of files) {
+    const status = statusOf(file);
+    if (status === "link") summary.neverAsked.links += 1;
+    if (status === "empty") summary.neverAsked.empty += 1;
+    if (file.kind !== "hashed") continue;
+    for (const sum of [summary.asked, status === "held" ? summary.held : summary.toUpload]) {
+      sum.files += 1;
+      sum.bytes += file.size;
+    }
+  }
+  const { asked, held } = summary;
+  // Rounded down: 100 means all.
+  summary.saved = asked.bytes === 0 ? 0 : Math.floor((held.bytes / asked.bytes) * 1000) / 10;
+  return summary;
+}
+
+function asJson(
+  files: readonly ReadFile[],
+  statusOf: (file: ReadFile) => Status,
+  { count }: LeftOut,
+): object {
+  return {
+    files: files.map((file) => ({
+      status: statusOf(file),
+      path: file.path,
+      mode: file.mode.toString(8),
+      ...(file.kind === "hashed" ? { sha1: file.sha1, size: file.size } : {}),
+    })),
+    summary: { ...summaryOf(files, statusOf), leftOut: count },
+  };
+}
+
+async function printTable(files: readonly ReadFile[], statusOf: (file: ReadFile) => Status): Promise<void> {
+  const rows = files.map((file) => [
+    statusOf(file),
+    file.kind === "hashed" ? bytes(file.size) : "",
+    printable(file.path),
+  ]);
+  if (rows.length > 0) await print(`${table(rows, [1])}\n`);
+
+  const { asked, held, toUpload, neverAsked, saved } = summaryOf(files, statusOf);
+  const always = `${counted(neverAsked.empty, "empty file")}, ${counted(neverAsked.links, "symbolic link")}`;
+  await print(
+    table([
+      ["asked for", counted(asked.files, "file"), bytes(asked.bytes)],
+      [
+        "held",
+        counted(held.files, "file"),
+        bytes(held.bytes),
+        held.files === asked.files ? "all of them" : "",
+      ],
+      ["to upload", counted(toUpload.files, "file"), bytes(toUpload.bytes)],
+      ["always uploaded", always],
+      ["saved", `${saved} %`, bytes(held.bytes)],
+    ]),
+  );
+}
+
+/** A name must not be able to steer the terminal. */
+function printable(path: string): string {
+  return path.replace(/\p{Cc}/gu, "\ufffd");
+}

@@ -1,0 +1,53 @@
+import type { ResourceKey } from "../../resource-pool/resource-key.ts";
+import { Exit, reasonOf } from "../exit.ts";
+import { counted, note, print, printJson } from "../output.ts";
+import { type Added, addKeys } from "../pool/add-keys.ts";
+import type { Pool } from "../pool/pool.ts";
+
+/** Options of every subcommand that writes. */
+export interface WriteOptions {
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+/**
+ * Adds `keys` to the pool and tells on stdout what became of them.
+ *
+ * @param leftOut what of the input was not taken, by name, once `keys` has come to its end
+ * @throws Exit if something was left out, or on Ctrl-C
+ */
+export async function addAndReport(
+  pool: Pool,
+  keys: AsyncIterable<ResourceKey>,
+  { dryRun = false, json = false }: WriteOptions,
+  signal: AbortSignal,
+  leftOut: () => { counts: Record<string, number>; isIncomplete: boolean },
+): Promise<void> {
+  const outcome: Added = { added: 0, alreadyThere: 0 };
+  try {
+    await addKeys(pool, keys, outcome, { dryRun, signal });
+  } catch (error) {
+    const landed = `${counted(outcome.added, "resource")} had been added before: run it again to go on.`;
+    throw new Exit("failed", outcome.added > 0 ? `${reasonOf(error)}\n${landed}` : reasonOf(error));
+  }
+
+  const { counts, isIncomplete } = leftOut();
+  const interrupted = signal.aborted;
+  if (json) {
+    await printJson({ ...outcome, ...counts, dryRun, interrupted });
+  } else {
+    const others = Object.entries(counts).map(([name, count]) => `, ${count} ${inWords(name)}`);
+    const added = `${counted(outcome.added, "resource")} ${dryRun ? "would be added" : "added"}`;
+    await print(`${added}, ${outcome.alreadyThere} already there${others.join("")}`);
+  }
+  if (interrupted) {
+    note("Interrupted: what is told above has landed; run the same command again to go on.");
+    throw new Exit("interrupted");
+  }
+  if (isIncomplete) throw new Exit(outcome.added + outcome.alreadyThere > 0 ? "done-in-part" : "failed");
+}
+
+/** `leftOut`: `left out`. */
+function inWords(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}

@@ -1,0 +1,29 @@
+/** What the exit codes mean; `--help` shows them. */
+export const EXIT_CODES = {
+  done: 0,
+  failed: 1,
+  "wrong-usage": 2,
+  "done-in-part": 3,
+  interrupted: 130,
+} as const;
+
+/**
+ * Ends the command with an exit code. The message goes to stderr; it is empty where everything has been said.
+ */
+export class Exit extends Error {
+  override name = "Exit";
+  readonly code: number;
+
+  constructor(reason: keyof typeof EXIT_CODES, message = "") {
+    super(message);
+    this.code = EXIT_CODES[reason];
+  }
+}
+
+/** What went wrong, in the words of the innermost cause. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return reasonOf(error.cause);
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+  return error.message || error.name;
+}

@@ -1,0 +1,56 @@
+import { Command, CommanderError } from "commander";
+import { registerAdd } from "./commands/add.ts";
+import { registerCheck } from "./commands/check.ts";
+import { EXIT_CODES, Exit, reasonOf } from "./exit.ts";
+import { listenForInterrupts } from "./interrupt.ts";
+import { note } from "./output.ts";
+
+const EXIT_CODES_HELP = `
+Exit codes:
+    0  done
+    1  failed
+    2  wrong usage
+    3  done in part: something was left out, and is named on stderr
+  130  interrupted by Ctrl-C
+
+Data goes to stdout, everything else to stderr.`;
+
+// All registered here, so that a subcommand is a file in commands/ and a line in this list.
+const SUBCOMMANDS = [registerAdd, registerCheck];
+
+const program = new Command("resource-pool")
+  .description(
+    "Says to the cache of POST /v3/resource_matches which files the platform's resource pool holds, and asks it.",
+  )
+  .exitOverride()
+  .configureHelp({ helpWidth: 110 })
+  .showHelpAfterError("`--help` tells how it is used.")
+  .addHelpText("afterAll", EXIT_CODES_HELP);
+for (const register of SUBCOMMANDS) register(program);
+
+async function run(): Promise<number> {
+  try {
+    await program.parseAsync();
+    return EXIT_CODES.done;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      return error.exitCode === 0 ? EXIT_CODES.done : EXIT_CODES["wrong-usage"];
+    }
+    if (error instanceof Exit) {
+      if (error.message) note(error.message);
+      return error.code;
+    }
+    note(reasonOf(error));
+    return EXIT_CODES.failed;
+  }
+}
+
+/** `| head` has read enough. */
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === "EPIPE" ? EXIT_CODES.done : EXIT_CODES.failed);
+});
+listenForInterrupts();
+
+const code = await run();
+// What was written must have left first; and something that hangs must not keep the command from ending.
+process.stdout.write("", () => process.exit(code));

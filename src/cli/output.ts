@@ -1,0 +1,48 @@
+import { once } from "node:events";
+
+/** Writes data to stdout, at the pace at which it is read. */
+export async function print(text: string): Promise<void> {
+  if (!process.stdout.write(`${text}\n`)) await once(process.stdout, "drain");
+}
+
+/** Tells a person something, on stderr. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export async function printJson(value: unknown): Promise<void> {
+  await print(JSON.stringify(value, undefined, 2));
+}
+
+const COUNT = new Intl.NumberFormat("en");
+
+/** `12,345 files`. */
+export function counted(count: number, singular: string, plural = `${singular}s`): string {
+  return `${COUNT.format(count)} ${count === 1 ? singular : plural}`;
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+/** `1.2 MB`, in powers of 1000. */
+export function bytes(count: number): string {
+  let value = count;
+  let unit = 0;
+  while (value >= 999.95 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** Lines of columns that stand under each other; `right` names those that are numbers, by their index. */
+export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    }
+  }
+  const align = (cell: string, column: number) =>
+    right.includes(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0);
+  return rows.map((row) => row.map(align).join("  ").trimEnd()).join("\n");
+}

@@ -1,0 +1,33 @@
+/**
+ * The pool as Workers KV holds it, wherever that is. Every key is a full one, with the prefix.
+ *
+ * Everything throws once it is no use to try again.
+ */
+export interface Pool {
+  /** For messages: `the local cache …`. */
+  readonly name: string;
+  readonly keyPrefix: string;
+  /** As many keys as are worth one `put`; what has been put before an interruption stays. */
+  readonly keysPerBatch: number;
+
+  /** Which of `keys` are there with the value `1`. */
+  held(keys: readonly string[]): Promise<Set<string>>;
+  /** The names of all keys that start with `prefix`, in order, a page at a time. */
+  list(prefix: string): AsyncIterable<string[]>;
+  put(entries: readonly PoolEntry[]): Promise<void>;
+  delete(keys: readonly string[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface PoolEntry {
+  key: string;
+  value: string;
+  /** Seconds; without it, the key stays. */
+  expirationTtl?: number;
+}
+
+export function batches<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  );
+}

@@ -1,0 +1,167 @@
+import { chmod, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { sha1Of, writeApp, writeZip } from "./app.ts";
+import { resourcePool, temporaryDirectory } from "./command.ts";
+import { endpointThatHolds, serve } from "./endpoint.ts";
+
+const TOKEN = "a.b-c.d_e";
+
+test("a directory is asked for as cf CLI does, and the answer is shown file by file and in sum", async () => {
+  const app = await temporaryDirectory();
+  await writeApp(app, {
+    "b/run.sh": "#!/bin/sh",
+    "a.js": "held",
+    "b/same.js": "held",
+    "c.js": "not held",
+    "empty.txt": "",
+    "manifest.yml": "ignored",
+  });
+  await chmod(join(app, "a.js"), 0o644);
+  await chmod(join(app, "b/run.sh"), 0o4755);
+  await symlink("a.js", join(app, "link"));
+  // An endpoint may answer for one of two files with the same content: cf CLI goes by the checksum.
+  const { url, requests } = await endpointThatHolds(({ path }) => path === "a.js" || path === "b/run.sh");
+
+  const outcome = await resourcePool(["check", app, "--url", `${url}/`, "--token", TOKEN]);
+
+  expect(outcome.stdout.split("\n").map((line) => line.trim().split(/ {2,}/))).toEqual([
+    ["held", "4 B", "a.js"],
+    ["held", "9 B", "b/run.sh"],
+    ["held", "4 B", "b/same.js"],
+    ["upload", "8 B", "c.js"],
+    ["empty", "empty.txt"],
+    ["link", "link"],
+    [""],
+    ["asked for", "4 files", "25 B"],
+    ["held", "3 files", "17 B"],
+    ["to upload", "1 file", "8 B"],
+    ["always uploaded", "1 empty file, 1 symbolic link"],
+    ["saved", "68 %", "17 B"],
+    [""],
+  ]);
+  expect(outcome).toMatchObject({ code: 0, stderr: "" });
+  expect(requests).toHaveLength(1);
+  expect(requests[0]).toMatchObject({ authorization: `bearer ${TOKEN}`, path: "POST /v3/resource_matches" });
+  expect(requests[0]?.resources).toEqual([
+    { checksum: { value: sha1Of("held") }, size_in_bytes: 4, path: "a.js", mode: "644" },
+    // Go writes its own bit for set-user-ID.
+    { checksum: { value: sha1Of("#!/bin/sh") }, size_in_bytes: 9, path: "b/run.sh", mode: "40000755" },
+    expect.objectContaining({ path: "b/same.js" }),
+    expect.objectContaining({ path: "c.js" }),
+  ]);
+});
+
+test("12,000 files are asked for in three requests, one after the other; the token comes from CF_TOKEN", async () => {
+  const directory = await temporaryDirectory();
+  const files = Array.from({ length: 12_000 }, (_, index) => [`f${index}`, `content ${index}`]);
+  await writeZip(join(directory, "app.zip"), Object.fromEntries([...files, ["empty", ""], ["dir/", ""]]));
+  let running = 0;
+  let together = 0;
+  const counts: number[] = [];
+  const { url, requests } = await endpointThatHolds(() => true);
+  const slow = await serve(async (request, response) => {
+    running += 1;
+    together = Math.max(together, running);
+    const answer = await fetch(`${url}${request.url}`, {
+      method: "POST",
+      headers: { authorization: request.headers.authorization ?? "" },
+      body: await new Response(request as never).text(),
+    });
+    counts.push(requests.at(-1)?.resources.length ?? 0);
+    const body = await answer.text();
+    running -= 1;
+    response.writeHead(answer.status).end(body);
+  });
+
+  const outcome = await resourcePool(["check", "app.zip", "--url", slow, "--json"], {
+    cwd: directory,
+    env: { CF_TOKEN: `Bearer ${TOKEN}\n` },
+  });
+
+  expect(outcome).toMatchObject({ code: 0, stderr: "" });
+  const { files: checked, summary } = JSON.parse(outcome.stdout);
+  expect(summary).toMatchObject({
+    asked: { files: 12_000 },
+    held: { files: 12_000 },
+    toUpload: { files: 0, bytes: 0 },
+    neverAsked: { links: 0, empty: 1 },
+    saved: 100,
+    leftOut: 0,
+  });
+  expect(checked).toHaveLength(12_001);
+  expect(checked[0]).toEqual({
+    status: "held",
+    path: "f0",
+    mode: "744",
+    sha1: sha1Of("content 0"),
+    size: 9,
+  });
+  expect({ counts, together }).toEqual({ counts: [5000, 5000, 2000], together: 1 });
+  expect(new Set(requests.map(({ authorization }) => authorization))).toEqual(new Set([`bearer ${TOKEN}`]));
+});
+
+test.each([
+  ["no token", ["--url", "http://127.0.0.1:9"], 2, /There is no token: .*cf oauth-token/],
+  ["no URL", ["--token", TOKEN], 2, /required option '--url <url>' not specified/],
+  ["a URL that is none", ["--url", "localhost:80", "--token", TOKEN], 2, /--url must be the API's base/],
+  ["a token of two words", ["--url", "http://a", "--token", "a b"], 2, /not one word/],
+  [
+    "nobody there",
+    ["--url", "http://127.0.0.1:9", "--token", TOKEN],
+    1,
+    /No answer from http:\/\/127\.0\.0\.1:9\//,
+  ],
+])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
+  const app = await temporaryDirectory();
+  await writeApp(app, { a: "a" });
+  const outcome = await resourcePool(["check", app, ...args]);
+  expect(outcome).toMatchObject({ code, stdout: "" });
+  expect(outcome.stderr).toMatch(message);
+});
+
+const envelope = (code: number, title: string, detail: string) =>
+  JSON.stringify({ errors: [{ detail, title, code }] });
+
+test.each([
+  [
+    401,
+    {},
+    envelope(1000, "CF-InvalidAuthToken", "Invalid Auth Token"),
+    /answered 401: Invalid Auth Token \(CF-InvalidAuthToken, 1000\)\n.*cf oauth-token/s,
+  ],
+  [
+    422,
+    {},
+    envelope(10008, "CF-UnprocessableEntity", "Resources must be an array"),
+    /answered 422: Resources/,
+  ],
+  [504, {}, "<html>gateway</html>", /answered 504: <html>gateway/],
+  [
+    302,
+    { Location: "https://elsewhere.example.com/" },
+    "",
+    /answered 302\.\nIt points to https:\/\/elsewhere/,
+  ],
+  [201, {}, "not JSON", /answered 201, but not with a list of resources/],
+  [201, {}, "null", /answered 201, but not with a list of resources/],
+  [
+    500,
+    { "X-Cf-Warnings": "first%2C%20with+comma,se%c3%a9cond,%zz" },
+    "",
+    /: first, with comma\n.*: seécond\n.*: %zz\n/,
+  ],
+])(
+  "an endpoint that answers %i %j ends the check, and what it says is told",
+  async (status, headers, body, message) => {
+    const url = await serve((_, response) => {
+      response.writeHead(status, headers).end(body);
+    });
+    const app = await temporaryDirectory();
+    await writeApp(app, { a: "a" });
+    const outcome = await resourcePool(["check", app, "--url", url, "--token", TOKEN]);
+    expect(outcome).toMatchObject({ code: 1, stdout: "" });
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.stderr).not.toContain(TOKEN);
+  },
+);

@@ -1,0 +1,62 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+
+const BIN = fileURLToPath(new URL("../../src/cli/bin.js", import.meta.url));
+
+export interface Outcome {
+  /** The exit code. */
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+interface RunOptions {
+  cwd?: string;
+  env?: Record<string, string>;
+  /** For stdin. */
+  input?: string;
+  onStart?: (child: ChildProcess) => void;
+}
+
+/** Runs the real command in a process of its own. */
+export async function resourcePool(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const { CF_TOKEN: _, ...inherited } = process.env;
+  const child = spawn(process.execPath, [BIN, ...args], {
+    cwd: options.cwd,
+    env: { ...inherited, WRANGLER_SEND_METRICS: "false", ...options.env },
+  });
+  options.onStart?.(child);
+  child.stdin.end(options.input ?? "");
+  const closed = new Promise<number | null>((resolve) => child.on("close", resolve));
+  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+  return { code, stdout, stderr };
+}
+
+/** A directory that is there until the test is over. */
+export async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "resource-pool-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A Worker's project with a local cache of its own. */
+export async function temporaryProject(vars: Record<string, string> = {}, namespace = "") {
+  const directory = await temporaryDirectory();
+  const config = join(directory, "wrangler.toml");
+  const lines = [
+    'name = "test"',
+    'compatibility_date = "2026-10-01"',
+    "[[kv_namespaces]]",
+    'binding = "RESOURCE_CACHE"',
+    namespace,
+    "[vars]",
+    ...Object.entries(vars).map(([name, value]) => `${name} = ${JSON.stringify(value)}`),
+  ];
+  await writeFile(config, lines.join("\n"));
+  return { directory, config };
+}
