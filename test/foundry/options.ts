@@ -10,7 +10,8 @@ export type PortName = keyof typeof PORTS;
 
 export interface StartOptions {
   ports: Record<PortName, number>;
-  persistTo: string | undefined;
+  /** Path of a wrangler.toml; the local KV lies in `.wrangler` beside it. */
+  config: string;
 }
 
 /** The command line can't be understood. */
@@ -28,7 +29,7 @@ request that it answers. Ctrl-C stops everything.
 
 Options:
 ${portNames.map((name) => `  --${name.padEnd(12)} <port>  of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}
-  --persist-to   <dir>   where the local KV lies (default .wrangler/state, as with a plain wrangler dev)
+  --config <file>        the wrangler.toml to run; the local KV lies beside it (default: this project's)
   --help                 shows this
 `;
 
@@ -46,7 +47,7 @@ export function parseOptions(args: readonly string[]): StartOptions | undefined 
   if (new Set(Object.values(ports)).size < portNames.length) {
     throw new WrongUsage(`${portNames.map((name) => `--${name}`).join(" and ")} must differ`);
   }
-  return { ports, persistTo: values["persist-to"] };
+  return { ports, config: values.config ?? "wrangler.toml" };
 }
 
 function parse(args: readonly string[]) {
@@ -56,7 +57,7 @@ function parse(args: readonly string[]) {
       options: {
         port: { type: "string" },
         "uaa-port": { type: "string" },
-        "persist-to": { type: "string" },
+        config: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     }).values;

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -35,6 +35,14 @@ async function outputUntil(child: ChildProcess, mark: string): Promise<string> {
   return output;
 }
 
+/** The project's own wrangler.toml at another place, which has a local KV of its own. */
+async function configIn(directory: string): Promise<string> {
+  const toml = await readFile(join(PROJECT_ROOT, "wrangler.toml"), "utf8");
+  const path = join(directory, "wrangler.toml");
+  await writeFile(path, toml.replace('main = "', `main = "${PROJECT_ROOT}`));
+  return path;
+}
+
 async function processesThatMention(needle: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)("ps", ["-eo", "pid,args"]);
   return stdout.split("\n").filter((line) => line.includes(needle));
@@ -49,7 +57,14 @@ describe("npm start", () => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), "start-"));
     ports = [await freePort(), await freePort()];
-    child = start("--port", `${ports[0]}`, "--uaa-port", `${ports[1]}`, "--persist-to", directory);
+    child = start(
+      "--port",
+      `${ports[0]}`,
+      "--uaa-port",
+      `${ports[1]}`,
+      "--config",
+      await configIn(directory),
+    );
     output = await outputUntil(child, "Ctrl-C");
   }, 60_000);
 

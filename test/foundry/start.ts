@@ -49,11 +49,11 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /** Runs until the signal to stop. */
-async function run({ ports, persistTo }: StartOptions): Promise<void> {
+async function run({ ports, config }: StartOptions): Promise<void> {
   await checkPorts(ports);
   const demo = await demoOf(PROJECT_ROOT, DIRECTORY);
   console.error(`Putting ${DIRECTORY} into the local cache …`);
-  await addToCache(DIRECTORY, persistTo);
+  await addToCache(DIRECTORY, config);
 
   let uaa: Uaa | undefined;
   let worker: WorkerProcess | undefined;
@@ -65,7 +65,7 @@ async function run({ ports, persistTo }: StartOptions): Promise<void> {
     worker = startWorker({
       port: ports.port,
       variables: { UAA_URL: uaa.url },
-      persistTo,
+      config,
       onOutput: (output) => isReady && process.stderr.write(output),
     });
     const died = worker.ended.then(() => Promise.reject(new CannotStart(deathOf(worker))));
@@ -97,8 +97,8 @@ async function checkPorts(ports: Record<PortName, number>): Promise<void> {
 }
 
 /** Before the Worker starts: the local KV bears one writer at a time. */
-async function addToCache(directory: string, persistTo: string | undefined): Promise<void> {
-  const args = ["src/cli/bin.js", "add", directory, ...(persistTo ? ["--persist-to", persistTo] : [])];
+async function addToCache(directory: string, config: string): Promise<void> {
+  const args = ["src/cli/bin.js", "add", directory, "--config", config];
   const child = spawn(process.execPath, args, {
     cwd: PROJECT_ROOT,
     stdio: ["ignore", "ignore", "pipe"],
@@ -148,7 +148,7 @@ It answers 201 with ${paths}, and without ${missing.join(" and ")}: that is what
 
 Or ask for the whole directory:
 
-npm run -s resource-pool -- check ${DIRECTORY} --url ${workerUrl} --token ${token}
+CF_TOKEN=${token} npm run -s resource-pool -- check ${DIRECTORY} --url ${workerUrl}
 
 The token is good for ${TOKEN_LIFETIME_HOURS} hours, as long as this runs. Ctrl-C stops everything.
 `;

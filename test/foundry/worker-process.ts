@@ -15,8 +15,8 @@ export interface WorkerOptions {
   port: number;
   /** Variables of the Worker, laid over those of wrangler.toml. */
   variables: Record<string, string>;
-  /** Directory of the local KV; default: the one that a plain `wrangler dev` has. */
-  persistTo?: string | undefined;
+  /** Path of its wrangler.toml; the local KV lies in `.wrangler` beside it. */
+  config: string;
   /** Gets the output of `wrangler dev` as it comes. */
   onOutput?: (text: string) => void;
 }
@@ -34,10 +34,10 @@ export interface WorkerProcess {
 }
 
 /** Starts `wrangler dev`, which asks nobody anything: neither the terminal nor the internet. */
-export function startWorker({ port, variables, persistTo, onOutput }: WorkerOptions): WorkerProcess {
+export function startWorker(options: WorkerOptions): WorkerProcess {
   const child = fork(
     fileURLToPath(new URL("supervise.ts", import.meta.url)),
-    [process.execPath, wrangler(), ...wranglerArguments(port, variables, persistTo)],
+    [process.execPath, wrangler(), ...wranglerArguments(options)],
     {
       cwd: PROJECT_ROOT,
       detached: true,
@@ -55,7 +55,7 @@ export function startWorker({ port, variables, persistTo, onOutput }: WorkerOpti
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding("utf8").on("data", (text: string) => {
       tail = (tail + text).slice(-TAIL_MAX_CHARACTERS);
-      onOutput?.(text);
+      options.onOutput?.(text);
     });
   }
 
@@ -63,7 +63,7 @@ export function startWorker({ port, variables, persistTo, onOutput }: WorkerOpti
   // "close" would wait for a workerd that still holds the pipe.
   const ended = once(child, "exit").then(() => {});
   return {
-    url: `http://localhost:${port}`,
+    url: `http://localhost:${options.port}`,
     ended,
     tail: () => tail.trim(),
     async stop() {
@@ -76,14 +76,14 @@ export function startWorker({ port, variables, persistTo, onOutput }: WorkerOpti
   };
 }
 
-function wranglerArguments(port: number, variables: Record<string, string>, persistTo?: string): string[] {
+function wranglerArguments({ port, variables, config }: WorkerOptions): string[] {
   return [
     "dev",
     ...["--port", String(port)],
     // Any free port: the usual one may be another wrangler's.
     ...["--inspector-port", "0"],
     "--show-interactive-dev-session=false",
-    ...(persistTo === undefined ? [] : ["--persist-to", persistTo]),
+    ...["--config", config],
     ...Object.entries(variables).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ];
 }
