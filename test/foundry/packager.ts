@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { mapConcurrently } from "./concurrency.ts";
 import { type Digested, digestContent, digestFile } from "./content.ts";
 import { DIRECTORY, MODE_BITS, PERMISSIONS, READABLE_AND_WRITABLE, REGULAR_FILE } from "./file-mode.ts";
-import { type Fingerprint, placeFingerprint } from "./fingerprints.ts";
+import { type Fingerprint, type PlacedFingerprint, placeFingerprint } from "./fingerprints.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 import {
   type ArchiveContent,
@@ -90,11 +90,7 @@ async function appendFromPool(
 ): Promise<void> {
   const placed = fingerprints.map(placeFingerprint);
   const blobs = await mapConcurrently(placed, FILES_AT_A_TIME, ({ sha1 }) => fetchBlob(sha1, pool));
-  if (blobs.includes(undefined)) {
-    throw new Error(
-      "One or more cached resources did not match the given checksum. They have been deleted; please retry package upload.",
-    );
-  }
+  await checkBlobs(placed, blobs, pool);
   const modified = new Date();
   for (const [index, { path, mode }] of placed.entries()) {
     // `zip -r` enters the directories too, over those of the same name.
@@ -108,18 +104,32 @@ async function appendFromPool(
   }
 }
 
-/**
- * @returns undefined where the blob is not what it is called, and so has been deleted
- * @throws Error where the pool does not have it
- */
+/** @returns undefined where the pool does not have it */
 async function fetchBlob(sha1: string, pool: ResourcePool): Promise<Digested | undefined> {
   const size = await pool.sizeOf(sha1);
-  if (size === undefined) throw new Error(`Could not find object '${sha1}'`);
-  const blob = await digestFile(pool.pathOf(sha1) ?? "", size);
-  // To the letter: a checksum in capitals costs the pool its blob.
-  if (blob.sha1 === sha1) return blob;
-  await pool.delete(sha1);
-  return undefined;
+  return size === undefined ? undefined : digestFile(pool.pathOf(sha1) ?? "", size);
+}
+
+/** In the order of the fingerprints: the first one that is missing ends it. */
+async function checkBlobs(
+  placed: readonly PlacedFingerprint[],
+  blobs: readonly (Digested | undefined)[],
+  pool: ResourcePool,
+): Promise<void> {
+  let isMismatched = false;
+  for (const [index, { sha1 }] of placed.entries()) {
+    const blob = blobs[index];
+    if (!blob) throw new Error(`Could not find object '${sha1}'`);
+    // To the letter: a checksum in capitals costs the pool its blob.
+    if (blob.sha1 === sha1) continue;
+    isMismatched = true;
+    await pool.delete(sha1);
+  }
+  if (isMismatched) {
+    throw new Error(
+      "One or more cached resources did not match the given checksum. They have been deleted; please retry package upload.",
+    );
+  }
 }
 
 const INVALID_ZIP = "The app upload is invalid: Invalid zip archive";

@@ -3,6 +3,8 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { archiveEntries } from "./app-archive.ts";
+import { gatherDirectory } from "./app-directory.ts";
 import { type AppFixture, createApp, createManifoldApp } from "./app-fixture.ts";
 import type { Fault } from "./faults.ts";
 import { type Foundry, startFoundry } from "./foundry.ts";
@@ -137,7 +139,7 @@ it("keeps every file of a content that lies under many paths and modes", async (
 describe("a package that can't be made", () => {
   it("fails for a resource that is claimed and missing", async () => {
     await app.write("claimed");
-    await app.write("uploaded");
+    await app.write("claimed too");
     set({ "/v3/resource_matches": { lie: "everything" } });
     await expect(push()).rejects.toThrow(
       `the package has failed: Could not find object '${sha1("the content of claimed")}'`,
@@ -219,6 +221,16 @@ describe("with a fault on /v3/resource_matches, the push", () => {
     set({ "/v3/resource_matches": { headers: { "X-Cf-Warnings": "one%2C+two, caf%C3%A9" } } });
     expect((await push()).warnings).toEqual(["one, two", "café"]);
   });
+});
+
+it("fails for a file that changes while it is pushed", async () => {
+  await app.write("file");
+  const entries = await gatherDirectory(app.path);
+  await app.write("file", "other content");
+  const archive = join(poolDirectory, "never.zip");
+  await expect(archiveEntries(app.path, entries, archive)).rejects.toThrow(
+    "file has changed while it was pushed",
+  );
 });
 
 it("asks again for a package's state after an error, as cf CLI does with every GET", async () => {
