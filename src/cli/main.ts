@@ -1,6 +1,11 @@
 import { Command, CommanderError } from "commander";
 import { registerAdd } from "./commands/add.ts";
 import { registerCheck } from "./commands/check.ts";
+import { registerImport } from "./commands/import.ts";
+import { registerList } from "./commands/list.ts";
+import { registerRemove } from "./commands/remove.ts";
+import { registerStats } from "./commands/stats.ts";
+import { registerSync } from "./commands/sync.ts";
 import { EXIT_CODES, Exit, reasonOf } from "./exit.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { note } from "./output.ts";
@@ -16,7 +21,15 @@ Exit codes:
 Data goes to stdout, everything else to stderr.`;
 
 // All registered here, so that a subcommand is a file in commands/ and a line in this list.
-const SUBCOMMANDS = [registerAdd, registerCheck];
+const SUBCOMMANDS = [
+  registerAdd,
+  registerImport,
+  registerSync,
+  registerRemove,
+  registerList,
+  registerStats,
+  registerCheck,
+];
 
 const program = new Command("resource-pool")
   .description(

@@ -16,9 +16,14 @@ export async function printJson(value: unknown): Promise<void> {
 
 const COUNT = new Intl.NumberFormat("en");
 
+/** `12,345`. */
+export function number(count: number): string {
+  return COUNT.format(count);
+}
+
 /** `12,345 files`. */
 export function counted(count: number, singular: string, plural = `${singular}s`): string {
-  return `${COUNT.format(count)} ${count === 1 ? singular : plural}`;
+  return `${number(count)} ${count === 1 ? singular : plural}`;
 }
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];

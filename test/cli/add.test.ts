@@ -6,7 +6,7 @@ import { keyOf, writeApp, writeZip } from "./app.ts";
 import { resourcePool, temporaryDirectory, temporaryProject } from "./command.ts";
 import { localKeys, withLocalCache } from "./local-cache.ts";
 
-test("a directory's files become keys with the value 1, those that cf CLI would ask for and no others", async () => {
+test.concurrent("a directory's files become keys with the value 1, those that cf CLI would ask for and no others", async () => {
   const { directory } = await temporaryProject({ KEY_PREFIX: "cf1/" });
   const app = join(directory, "app");
   await writeApp(app, {
@@ -55,7 +55,7 @@ test("a directory's files become keys with the value 1, those that cf CLI would 
   );
 });
 
-test("what is there is not written again, a wrong value is, and a dry run writes nothing", async () => {
+test.concurrent("what is there is not written again, a wrong value is, and a dry run writes nothing", async () => {
   const { directory, config } = await temporaryProject();
   await writeApp(directory, { "app/a": "first", "app/b": "second", "app/c": "third" });
   await withLocalCache(directory, async (cache) => {
@@ -79,7 +79,7 @@ test("what is there is not written again, a wrong value is, and a dry run writes
   expect(await localKeys(directory)).toEqual(Object.fromEntries(held));
 });
 
-test("of an archive its entries are added, also behind a shell script; a file is added itself", async () => {
+test.concurrent("of an archive its entries are added, also behind a shell script; a file is added itself", async () => {
   const { directory, config } = await temporaryProject();
   const jar = join(directory, "app.JAR");
   await writeZip(jar, {
@@ -121,7 +121,7 @@ test("of an archive its entries are added, also behind a shell script; a file is
   expect(Object.keys(await localKeys(directory)).sort()).toEqual(expected.map(keyOf).sort());
 });
 
-test("what can't be read is named, the rest is added, and the exit code is 3", async () => {
+test.concurrent("what can't be read is named, the rest is added, and the exit code is 3", async () => {
   const { directory, config } = await temporaryProject();
   const app = join(directory, "app");
   await writeApp(app, { good: "good", "ok/also good": "also good" });
@@ -159,7 +159,7 @@ test("what can't be read is named, the rest is added, and the exit code is 3", a
   expect(keys).not.toContain(keyOf("THOSE bytes are"));
 });
 
-test.each([
+test.concurrent.each([
   ["an unknown flag", ["add", ".", "--force"], 2, /unknown option '--force'/],
   ["an unknown subcommand", ["ad", "."], 2, /unknown command 'ad'/],
   ["no subcommand", [], 2, /Usage: resource-pool/],
@@ -174,7 +174,7 @@ test.each([
   expect(outcome.stderr).toMatch(message);
 });
 
-test("--help goes to stdout, and tells the exit codes", async () => {
+test.concurrent("--help goes to stdout, and tells the exit codes", async () => {
   const outcome = await resourcePool(["add", "--help"]);
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   expect(outcome.stdout).toMatch(/Usage: resource-pool add .*Example:.*Exit codes:.*130/s);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { onTestFinished } from "vitest";
+import { afterAll } from "vitest";
 
 const BIN = fileURLToPath(new URL("../../src/cli/bin.js", import.meta.url));
 
@@ -21,6 +21,8 @@ interface RunOptions {
   /** For stdin. */
   input?: string;
   onStart?: (child: ChildProcess) => void;
+  /** Whether it leads a process group, as a command in a terminal does. */
+  ownGroup?: boolean;
 }
 
 /** Runs the real command in a process of its own. */
@@ -28,19 +30,35 @@ export async function resourcePool(args: readonly string[], options: RunOptions 
   const { CF_TOKEN: _, ...inherited } = process.env;
   const child = spawn(process.execPath, [BIN, ...args], {
     cwd: options.cwd,
+    detached: options.ownGroup === true,
     env: { ...inherited, WRANGLER_SEND_METRICS: "false", ...options.env },
   });
   options.onStart?.(child);
-  child.stdin.end(options.input ?? "");
+  // It is no error if the command ends before it has read or said everything.
+  child.stdin.on("error", () => {}).end(options.input ?? "");
   const closed = new Promise<number | null>((resolve) => child.on("close", resolve));
-  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+  const [stdout, stderr, code] = await Promise.all([
+    text(child.stdout).catch(() => ""),
+    text(child.stderr),
+    closed,
+  ]);
   return { code, stdout, stderr };
 }
 
-/** A directory that is there until the test is over. */
+const cleanUps: (() => unknown)[] = [];
+
+afterAll(async () => {
+  for (const cleanUp of cleanUps.reverse()) await cleanUp();
+});
+
+/** After the file's last test: its tests run side by side. */
+export function whenAllIsOver(cleanUp: () => unknown): void {
+  cleanUps.push(cleanUp);
+}
+
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "resource-pool-"));
-  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  whenAllIsOver(() => rm(directory, { recursive: true, force: true }));
   return directory;
 }
 

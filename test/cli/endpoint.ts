@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import { onTestFinished } from "vitest";
+import { whenAllIsOver } from "./command.ts";
 
 export interface AskedResource {
   checksum: { value: string };
@@ -10,7 +10,7 @@ export interface AskedResource {
   mode: string;
 }
 
-/** A server on loopback that lives as long as the test. */
+/** A server on loopback. */
 export async function serve(
   answer: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>,
 ): Promise<string> {
@@ -18,7 +18,7 @@ export async function serve(
     Promise.resolve(answer(request, response)).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => {
+  whenAllIsOver(() => {
     server.closeAllConnections();
     server.close();
   });

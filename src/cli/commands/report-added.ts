@@ -1,6 +1,6 @@
 import type { ResourceKey } from "../../resource-pool/resource-key.ts";
 import { Exit, reasonOf } from "../exit.ts";
-import { counted, note, print, printJson } from "../output.ts";
+import { counted, note, number, print, printJson } from "../output.ts";
 import { type Added, addKeys } from "../pool/add-keys.ts";
 import type { Pool } from "../pool/pool.ts";
 
@@ -36,9 +36,9 @@ export async function addAndReport(
   if (json) {
     await printJson({ ...outcome, ...counts, dryRun, interrupted });
   } else {
-    const others = Object.entries(counts).map(([name, count]) => `, ${count} ${inWords(name)}`);
+    const others = Object.entries(counts).map(([name, count]) => `, ${number(count)} ${inWords(name)}`);
     const added = `${counted(outcome.added, "resource")} ${dryRun ? "would be added" : "added"}`;
-    await print(`${added}, ${outcome.alreadyThere} already there${others.join("")}`);
+    await print(`${added}, ${number(outcome.alreadyThere)} already there${others.join("")}`);
   }
   if (interrupted) {
     note("Interrupted: what is told above has landed; run the same command again to go on.");

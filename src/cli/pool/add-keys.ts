@@ -1,6 +1,6 @@
 import { HELD, type ResourceKey } from "../../resource-pool/resource-key.ts";
 import { untilAborted } from "../interrupt.ts";
-import { counted } from "../output.ts";
+import { counted, number } from "../output.ts";
 import { Progress } from "../progress.ts";
 import type { Pool } from "./pool.ts";
 
@@ -45,9 +45,7 @@ export async function addKeys(
     for await (const key of untilAborted(keys, signal)) {
       seen += 1;
       batch.add(key);
-      progress.update(
-        () => `${counted(seen, "file")} read, ${outcome.added} added, ${outcome.alreadyThere} already there`,
-      );
+      progress.update(() => told(seen, outcome));
       if (batch.size >= pool.keysPerBatch) await land();
     }
     if (batch.size > 0 && !signal.aborted) await land();
@@ -56,4 +54,8 @@ export async function addKeys(
   } finally {
     progress.clear();
   }
+}
+
+function told(seen: number, { added, alreadyThere }: Added): string {
+  return `${counted(seen, "resource")} read, ${number(added)} added, ${number(alreadyThere)} already there`;
 }

@@ -67,7 +67,7 @@ export async function openLocalPool({ configPath, environment, signal }: LocalPo
   return {
     name: `the local cache of ${configPath}`,
     keyPrefix: String(keyPrefix),
-    keysPerBatch: 500,
+    keysPerBatch: KEYS_PER_READ,
     async held(keys) {
       const held = new Set<string>();
       for (const some of batches(keys, KEYS_PER_READ)) {

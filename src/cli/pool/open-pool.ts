@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { Exit } from "../exit.ts";
-import { wranglerToml } from "../project.ts";
+import { deployedCache, wranglerToml } from "../project.ts";
 import type { Pool } from "./pool.ts";
 
 export interface PoolOptions {
@@ -52,9 +52,30 @@ export async function withPool<T>(
 
 async function openPool(options: PoolOptions, signal: AbortSignal): Promise<Pool> {
   const configPath = wranglerToml(options.config);
-  if (options.remote) throw new Exit("failed", "--remote is not there yet.");
-  // What it tells in passing would stand among the data on stdout. Imported only here: it takes half a second.
-  process.env.WRANGLER_LOG ??= "warn";
-  const { openLocalPool } = await import("./local-pool.ts");
-  return openLocalPool({ configPath, environment: options.env, signal });
+  if (!options.remote) {
+    // What wrangler tells in passing would stand among the data on stdout.
+    process.env.WRANGLER_LOG ??= "warn";
+    // Imported only when needed: it takes a second.
+    const { openLocalPool } = await import("./local-pool.ts");
+    return openLocalPool({ configPath, environment: options.env, signal });
+  }
+  const accountId = neededVariable("CLOUDFLARE_ACCOUNT_ID");
+  const apiToken = neededVariable("CLOUDFLARE_API_TOKEN");
+  const cache = deployedCache(configPath, options.env);
+  const namespaceId = options.namespaceId ?? cache.namespaceId;
+  if (!namespaceId) {
+    throw new Exit(
+      "failed",
+      `${configPath} has no id for the KV namespace RESOURCE_CACHE. The first \`wrangler deploy\` creates the namespace\n` +
+        "and writes its id there; `wrangler kv namespace list` shows it too, for --namespace-id.",
+    );
+  }
+  const { openRemotePool } = await import("./remote-pool.ts");
+  return openRemotePool({ accountId, apiToken, namespaceId, keyPrefix: cache.keyPrefix });
+}
+
+function neededVariable(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Exit("wrong-usage", `--remote needs the environment variable ${name}.`);
+  return value;
 }

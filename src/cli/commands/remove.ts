@@ -1,0 +1,160 @@
+import type { Command } from "commander";
+import { parseCacheKey, type ResourceIdentity, resourceKey } from "../../resource-pool/resource-key.ts";
+import { TOMBSTONE_TTL_SECONDS, tombstoneKey } from "../../resource-pool/tombstone.ts";
+import { Exit } from "../exit.ts";
+import { mapOrdered } from "../files/map-ordered.ts";
+import { inputLines } from "../input-lines.ts";
+import { finishOnInterrupt, untilAborted } from "../interrupt.ts";
+import { counted, note, number, print, printJson } from "../output.ts";
+import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
+import type { Pool } from "../pool/pool.ts";
+import { Progress } from "../progress.ts";
+import type { WriteOptions } from "./report-added.ts";
+
+interface RemoveOptions extends PoolOptions, WriteOptions {
+  from?: string;
+}
+
+interface Outcome {
+  removed: ResourceIdentity[];
+  /** Checksums of which the cache holds no size. */
+  notHeld: string[];
+  /** Malformed lines. */
+  leftOut: number;
+}
+
+const SHA1 = /^[0-9a-f]{40}$/i;
+const LISTS_AT_A_TIME = 4;
+const REMOVALS_PER_BATCH = 500;
+
+export function registerRemove(program: Command): void {
+  const command = program
+    .command("remove")
+    .summary("take resources out of the cache")
+    .description(
+      "Takes resources out of the cache, by SHA-1. The Worker may still claim them for as long as KV serves cached\n" +
+        "reads: KV_CACHE_TTL, a minute by default. Each leaves a tombstone for 7 days, so that a snapshot of the pool\n" +
+        "loses it too.\n\n" +
+        "A SHA-1 that the cache does not hold is told, and is no error.",
+    )
+    .argument("[sha1...]", "40 hex digits each")
+    .option("--from <file>", "a list with a SHA-1 a line, or lines as `list` prints them; - is stdin")
+    .option("--dry-run", "say what would be removed, and write nothing")
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      "\nExample:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 --remote",
+    );
+
+  withPoolOptions(command).action(async (sha1s: string[], options: RemoveOptions) => {
+    for (const sha1 of sha1s) {
+      if (!SHA1.test(sha1)) throw new Exit("wrong-usage", `Not a SHA-1 of 40 hex digits: ${sha1}`);
+    }
+    if (sha1s.length === 0 && options.from === undefined) {
+      throw new Exit("wrong-usage", "Nothing to remove: give SHA-1s, or --from <file>.");
+    }
+    const signal = finishOnInterrupt();
+    const outcome: Outcome = { removed: [], notHeld: [], leftOut: 0 };
+    const input = await checksums(sha1s, options.from, outcome);
+    await withPool(options, signal, (pool) =>
+      removeAll(pool, untilAborted(input, signal), outcome, { dryRun: options.dryRun ?? false, signal }),
+    );
+    await report(outcome, options, signal.aborted);
+  });
+}
+
+async function checksums(
+  sha1s: readonly string[],
+  from: string | undefined,
+  outcome: Outcome,
+): Promise<AsyncGenerator<string>> {
+  const lines = from === undefined ? undefined : await inputLines(from);
+  return (async function* () {
+    const seen = new Set<string>();
+    const isNew = (sha1: string) => !seen.has(sha1) && seen.add(sha1);
+    for (const sha1 of sha1s) if (isNew(sha1.toLowerCase())) yield sha1.toLowerCase();
+    for await (const { number, text } of lines ?? []) {
+      const [sha1 = "", size, ...rest] = text.split(/\s+/);
+      if (SHA1.test(sha1) && /^\d*$/.test(size ?? "") && rest.length === 0) {
+        if (isNew(sha1.toLowerCase())) yield sha1.toLowerCase();
+      } else {
+        outcome.leftOut += 1;
+        note(`Left out: line ${number}: it does not begin with a SHA-1 of 40 hex digits`);
+      }
+    }
+  })();
+}
+
+/** @param outcome grows with each batch that has landed */
+async function removeAll(
+  pool: Pool,
+  sha1s: AsyncIterable<string>,
+  outcome: Outcome,
+  { dryRun, signal }: { dryRun: boolean; signal: AbortSignal },
+): Promise<void> {
+  const progress = new Progress();
+  let batch: ResourceIdentity[] = [];
+
+  const land = async () => {
+    if (!dryRun) await bury(pool, batch);
+    outcome.removed.push(...batch);
+    batch = [];
+  };
+  try {
+    for await (const { sha1, found } of mapOrdered(sha1s, LISTS_AT_A_TIME, (sha1) => find(pool, sha1))) {
+      if (found.length === 0) outcome.notHeld.push(sha1);
+      batch.push(...found);
+      if (batch.length >= REMOVALS_PER_BATCH) await land();
+      progress.update(() => `${counted(outcome.removed.length, "resource")} removed`);
+    }
+    if (!signal.aborted) await land();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    progress.clear();
+  }
+}
+
+async function find(pool: Pool, sha1: string): Promise<{ sha1: string; found: ResourceIdentity[] }> {
+  const found: ResourceIdentity[] = [];
+  for await (const names of pool.list(`${pool.keyPrefix}${sha1}:`)) {
+    for (const name of names) {
+      const resource = parseCacheKey(name, pool.keyPrefix);
+      if (resource) found.push(resource);
+    }
+  }
+  return { sha1, found };
+}
+
+/** The tombstones first: a key that is gone without one would come back from a snapshot. */
+async function bury(pool: Pool, resources: readonly ResourceIdentity[]): Promise<void> {
+  const value = new Date().toISOString();
+  const keys = resources.flatMap(({ sha1, size }) => resourceKey(sha1, size) ?? []);
+  await pool.put(
+    keys.map((key) => ({
+      key: pool.keyPrefix + tombstoneKey(key),
+      value,
+      expirationTtl: TOMBSTONE_TTL_SECONDS,
+    })),
+  );
+  await pool.delete(keys.map((key) => pool.keyPrefix + key));
+}
+
+async function report(
+  { removed, notHeld, leftOut }: Outcome,
+  { dryRun = false, json = false }: RemoveOptions,
+  interrupted: boolean,
+): Promise<void> {
+  if (json) {
+    await printJson({ removed, notHeld, leftOut, dryRun, interrupted });
+  } else {
+    for (const sha1 of notHeld) note(`Not held: ${sha1}`);
+    const what = `${counted(removed.length, "resource")} ${dryRun ? "would be removed" : "removed"}`;
+    await print(`${what}, ${number(notHeld.length)} not held, ${number(leftOut)} left out`);
+  }
+  if (interrupted) {
+    note("Interrupted: what is told above has landed; run the same command again to go on.");
+    throw new Exit("interrupted");
+  }
+  if (leftOut > 0) throw new Exit(removed.length + notHeld.length > 0 ? "done-in-part" : "failed");
+}
