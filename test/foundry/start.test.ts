@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { freePort, isPortFree, listenOnLoopback } from "./loopback.ts";
+import { parseOptions } from "./options.ts";
 import { PROJECT_ROOT } from "./worker-process.ts";
 
 const start = (...args: string[]) =>
@@ -14,6 +15,11 @@ const start = (...args: string[]) =>
     cwd: PROJECT_ROOT,
     stdio: ["ignore", "pipe", "pipe"],
   });
+
+type Ports = [worker: number, uaa: number];
+
+const startIn = async (directory: string, [port, uaaPort]: Ports) =>
+  start("--port", `${port}`, "--uaa-port", `${uaaPort}`, "--config", await configIn(directory));
 
 /** Everything that it says until it ends. */
 async function outcome(child: ChildProcess) {
@@ -50,21 +56,14 @@ async function processesThatMention(needle: string): Promise<string[]> {
 
 describe("npm start", () => {
   let directory: string;
-  let ports: [number, number];
+  let ports: Ports;
   let child: ChildProcess;
   let output: string;
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), "start-"));
     ports = [await freePort(), await freePort()];
-    child = start(
-      "--port",
-      `${ports[0]}`,
-      "--uaa-port",
-      `${ports[1]}`,
-      "--config",
-      await configIn(directory),
-    );
+    child = await startIn(directory, ports);
     output = await outputUntil(child, "Ctrl-C");
   }, 60_000);
 
@@ -100,6 +99,22 @@ describe("npm start", () => {
   });
 });
 
+it("leaves no process and no port behind when it is killed", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "start-"));
+  const ports: Ports = [await freePort(), await freePort()];
+  const child = await startIn(directory, ports);
+  await outputUntil(child, "Ctrl-C");
+  child.kill("SIGKILL");
+  await vi.waitFor(
+    async () => {
+      expect(await processesThatMention(directory)).toEqual([]);
+      expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true]);
+    },
+    { timeout: 20_000, interval: 200 },
+  );
+  await rm(directory, { recursive: true });
+});
+
 describe("the command line of npm start", () => {
   it("names a taken port, what needs it, and the flag that chooses another", async () => {
     const server = await listenOnLoopback(() => {});
@@ -113,17 +128,20 @@ describe("the command line of npm start", () => {
     );
   });
 
+  it("refuses a flag that it does not know", async () => {
+    const { stdout, stderr, code } = await outcome(start("--portt", "1"));
+    expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
+    expect(stderr).toContain("Unknown option '--portt'");
+  });
+
   it.each([
-    [["--portt", "1"], "--portt"],
     [["extra"], "extra"],
     [["--port", "http"], 'not "http"'],
     [["--port", "0"], 'not "0"'],
     [["--port", "65536"], 'not "65536"'],
     [["--port", "8788"], "must differ"],
-  ])("refuses %j", async (args, complaint) => {
-    const { stdout, stderr, code } = await outcome(start(...args));
-    expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
-    expect(stderr).toContain(complaint);
+  ])("refuses %j", (args, complaint) => {
+    expect(() => parseOptions(args)).toThrow(complaint);
   });
 
   it("shows its flags on --help", async () => {

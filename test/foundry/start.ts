@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { curlOf, type Demo, demoOf } from "./demo.ts";
-import { isPortFree } from "./loopback.ts";
+import { isPortFree, PortTaken } from "./loopback.ts";
 import { HELP, PORTS, type PortName, parseOptions, type StartOptions, WrongUsage } from "./options.ts";
 import { startUaa, type Uaa } from "./uaa.ts";
 import { PROJECT_ROOT, startWorker, type WorkerProcess } from "./worker-process.ts";
@@ -43,7 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
       console.error(`${error.message}\n\n${HELP}`);
       return EXIT_WRONG_USAGE;
     }
-    console.error(error instanceof CannotStart ? error.message : error);
+    console.error(error instanceof CannotStart || error instanceof PortTaken ? error.message : error);
     return EXIT_FAILED;
   }
 }
