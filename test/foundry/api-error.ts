@@ -1,0 +1,33 @@
+import type { ServerResponse } from "node:http";
+import { sendJson } from "./http.ts";
+
+/** The errors of the Cloud Controller that this stand-in knows: title, code and status of its own list. */
+const KINDS = {
+  "bad-request": { title: "CF-BadRequest", code: 1004, status: 400 },
+  "invalid-token": { title: "CF-InvalidAuthToken", code: 1000, status: 401 },
+  "not-authenticated": { title: "CF-NotAuthenticated", code: 10002, status: 401 },
+  "not-authorized": { title: "CF-NotAuthorized", code: 10003, status: 403 },
+  "not-found": { title: "CF-NotFound", code: 10000, status: 404 },
+  "resource-not-found": { title: "CF-ResourceNotFound", code: 10010, status: 404 },
+  unprocessable: { title: "CF-UnprocessableEntity", code: 10008, status: 422 },
+  "message-parse-error": { title: "CF-MessageParseError", code: 1001, status: 400 },
+  "bits-already-uploaded": { title: "CF-PackageBitsAlreadyUploaded", code: 150004, status: 400 },
+  unknown: { title: "UnknownError", code: 10001, status: 500 },
+} as const;
+
+/** A request that ends in Cloud Foundry's error envelope. */
+export class ApiError extends Error {
+  override name = "ApiError";
+  readonly kind: keyof typeof KINDS;
+
+  /** @param detail what the envelope says */
+  constructor(kind: keyof typeof KINDS, detail: string) {
+    super(detail);
+    this.kind = kind;
+  }
+
+  send(response: ServerResponse): void {
+    const { title, code, status } = KINDS[this.kind];
+    sendJson(response, status, { errors: [{ detail: this.message, title, code }] });
+  }
+}

@@ -1,0 +1,29 @@
+import type { IncomingMessage } from "node:http";
+import { createRemoteJWKSet, jwtVerify } from "jose";
+import { ApiError } from "./api-error.ts";
+import type { Uaa } from "./uaa.ts";
+
+const READ = ["cloud_controller.read", "cloud_controller.admin"];
+const WRITE = ["cloud_controller.write", "cloud_controller.admin"];
+
+/**
+ * A check that throws an ApiError for a request without a valid token of `uaa`, or without the scope that its
+ * method needs.
+ */
+export function bearerCheck(uaa: Pick<Uaa, "url" | "issuer">): (request: IncomingMessage) => Promise<void> {
+  // Keys are rotated by tests within moments.
+  const keys = createRemoteJWKSet(new URL(`${uaa.url}/token_keys`), { cooldownDuration: 0 });
+  return async ({ headers: { authorization }, method }) => {
+    const token = /^bearer (.+)$/i.exec(authorization ?? "")?.[1];
+    if (token === undefined) throw new ApiError("not-authenticated", "Authentication error");
+    const options = { issuer: uaa.issuer, audience: "cloud_controller", algorithms: ["RS256"] };
+    const verified = await jwtVerify(token, keys, options).catch(() => undefined);
+    if (!verified || String(verified.payload.jti).endsWith("-r")) {
+      throw new ApiError("invalid-token", "Invalid Auth Token");
+    }
+    const scopes = Array.isArray(verified.payload.scope) ? verified.payload.scope : [];
+    if (!(method === "GET" ? READ : WRITE).some((scope) => scopes.includes(scope))) {
+      throw new ApiError("not-authorized", "You are not authorized to perform the requested action");
+    }
+  };
+}

@@ -1,0 +1,321 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import contract from "../contract/cloud-controller-cases.json" with { type: "json" };
+import { createApp } from "./app-fixture.ts";
+import { type CloudController, startCloudController } from "./cloud-controller.ts";
+import { isPortFree } from "./loopback.ts";
+import { push } from "./push-client.ts";
+import { startUaa, type Uaa } from "./uaa.ts";
+
+const EXISTS = "5b0e6a95648b2ee1b949ce86aa16ef497af1d66a";
+
+let uaa: Uaa;
+let cloudController: CloudController;
+let directory: string;
+let token: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "pool-"));
+  uaa = await startUaa();
+  cloudController = await startCloudController({ uaa, poolDirectory: directory });
+  token = await uaa.issueToken();
+});
+
+afterAll(async () => {
+  await Promise.all([uaa.close(), cloudController.close()]);
+  await rm(directory, { recursive: true });
+});
+
+beforeEach(async () => {
+  // Each time, because an upload that claims them takes them out: they are not what they are called.
+  for (const { sha1 } of contract.pool) {
+    const path = cloudController.pool.pathOf(sha1) as string;
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, "only its name is looked at");
+  }
+  cloudController.faults.set({});
+  cloudController.stats.reset();
+});
+
+interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what it answers is what is tested
+  json: any;
+}
+
+async function send(method: string, path: string, body?: string | FormData, headers = {}): Promise<Answer> {
+  const response = await fetch(cloudController.url + path, {
+    method,
+    headers: { Authorization: `bearer ${token}`, ...headers },
+    body: body ?? null,
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, json: parsed(text) };
+}
+
+interface Case {
+  body: string | null;
+  repeat?: { resource: object; times: number; then?: object };
+}
+
+function bodyOf({ body, repeat }: Case): string {
+  if (!repeat) return body ?? "";
+  const resources: object[] = Array(repeat.times).fill(repeat.resource);
+  return JSON.stringify({ resources: repeat.then ? [...resources, repeat.then] : resources });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const resource = (changes: object = {}) => ({
+  checksum: { value: EXISTS },
+  size_in_bytes: 150,
+  path: "p",
+  mode: "644",
+  ...changes,
+});
+const match = (...resources: object[]) => send("POST", "/v3/resource_matches", JSON.stringify({ resources }));
+const setFaults = (faults: object) => send("PUT", "/__faults", JSON.stringify(faults));
+
+describe("POST /v3/resource_matches", () => {
+  it.each(contract.cases.filter((entry) => !("differs" in entry)))(
+    "answers as recorded: $name",
+    async (entry) => {
+      const { status, text } = await send("POST", "/v3/resource_matches", bodyOf(entry));
+      // JSON numbers of 30 digits do not survive, so that only the text can tell.
+      expect({ status, text }).toEqual({ status: entry.status, text: JSON.stringify(entry.response) });
+    },
+  );
+
+  it("groups its answer by size, in the order in which the groups are met", async () => {
+    const sizes = [2048, 10, 200_000, 1024, 1023];
+    const { json } = await match(...sizes.map((size_in_bytes) => resource({ size_in_bytes })));
+    expect(json.resources.map((matched: { size_in_bytes: number }) => matched.size_in_bytes)).toEqual([
+      2048, 1024, 10, 1023, 200_000,
+    ]);
+  });
+
+  it("looks at the checksum alone, and says null for a path that was not sent", async () => {
+    const { json } = await match(resource({ size_in_bytes: 7, path: undefined }));
+    expect(json).toEqual({ resources: [resource({ size_in_bytes: 7, path: null })] });
+  });
+
+  it.each([
+    ["444", false],
+    ["577", false],
+    ["600", true],
+    ["755", true],
+    ["100444", true],
+    [null, false],
+    [undefined, false],
+  ])("compares the mode %s as a number", async (mode, isMatched) => {
+    expect((await match(resource({ mode }))).json.resources).toHaveLength(isMatched ? 1 : 0);
+  });
+
+  it.each([
+    [0, false],
+    [1, true],
+    [536_870_911, true],
+    [536_870_912, false],
+  ])("matches between its limits, not at them: %d bytes", async (size_in_bytes, isMatched) => {
+    expect((await match(resource({ size_in_bytes }))).json.resources).toHaveLength(isMatched ? 1 : 0);
+  });
+});
+
+it.each([
+  [{ Authorization: "" }, 401, 10002],
+  [{ Authorization: "bearer garbage" }, 401, 1000],
+])("refuses %j", async (headers, status, code) => {
+  const answer = await send("POST", "/v3/resource_matches", "{}", headers);
+  expect(answer).toMatchObject({ status, json: { errors: [{ code }] } });
+});
+
+it("wants the scope to write for a POST, and the scope to read for a GET", async () => {
+  const Authorization = `bearer ${await uaa.issueToken({ scopes: ["cloud_controller.read"] })}`;
+  expect(await send("POST", "/v3/packages", "{}", { Authorization })).toMatchObject({ status: 403 });
+  expect(await send("GET", `/v3/packages/${randomUUID()}`, undefined, { Authorization })).toMatchObject({
+    status: 404,
+    json: { errors: [{ title: "CF-ResourceNotFound", detail: "Package not found" }] },
+  });
+});
+
+it("tells where everything is, and the request's id", async () => {
+  const { json, headers } = await send("GET", "/", undefined, { "X-Vcap-Request-Id": "mine" });
+  expect(json.links).toMatchObject({
+    cloud_controller_v3: { href: `${cloudController.url}/v3` },
+    uaa: { href: uaa.url },
+  });
+  expect(headers.get("X-Vcap-Request-Id")).toMatch(/^mine::[0-9a-f-]{36}$/);
+  expect(await send("GET", "/v3/apps")).toMatchObject({ status: 404, json: { errors: [{ code: 10000 }] } });
+});
+
+describe("a package", () => {
+  const create = async () => {
+    const body = { type: "bits", relationships: { app: { data: { guid: randomUUID() } } } };
+    const { status, json } = await send("POST", "/v3/packages", JSON.stringify(body));
+    expect({ status, state: json.state }).toEqual({ status: 201, state: "AWAITING_UPLOAD" });
+    return json.guid as string;
+  };
+  const upload = (guid: string, parts: { resources?: string; bits?: Blob }) => {
+    const form = new FormData();
+    if (parts.resources !== undefined) form.set("resources", parts.resources);
+    if (parts.bits) form.set("bits", parts.bits, "package.zip");
+    return send("POST", `/v3/packages/${guid}/upload`, form);
+  };
+  const outcome = async (guid: string) => {
+    for (;;) {
+      const { json } = await send("GET", `/v3/packages/${guid}`);
+      if (json.state !== "PROCESSING_UPLOAD") return { state: json.state, error: json.data.error };
+    }
+  };
+
+  it("needs a type and an app", async () => {
+    expect((await send("POST", "/v3/packages", JSON.stringify({ type: "bits" }))).status).toBe(422);
+    expect((await send("POST", "/v3/packages", JSON.stringify({ type: "zip" }))).status).toBe(422);
+  });
+
+  it.each([
+    [{}, "Upload must include either resources or bits"],
+    [{ resources: "[]" }, "Upload must include either resources or bits"],
+    [{ resources: "[" }, "Resources must be valid JSON."],
+    [{ resources: '{"a":1}' }, "Resources must be valid JSON."],
+  ])("is not made of %j", async (parts, detail) => {
+    const guid = await create();
+    expect(await upload(guid, parts)).toMatchObject({ status: 422, json: { errors: [{ detail }] } });
+    expect(await send("GET", `/v3/packages/${guid}/download`)).toMatchObject({ status: 422 });
+  });
+
+  it("takes bits once", async () => {
+    const guid = await create();
+    const resources = JSON.stringify([resource()]);
+    expect(await upload(guid, { resources })).toMatchObject({
+      status: 200,
+      json: { state: "PROCESSING_UPLOAD" },
+    });
+    expect(await upload(guid, { resources })).toMatchObject({
+      status: 400,
+      json: { errors: [{ code: 150004 }] },
+    });
+    await outcome(guid);
+  });
+
+  it.each([
+    [
+      resource({ mode: "444" }),
+      "The resource file mode is invalid: File mode '444' with path 'p' is invalid. Minimum file mode is '0600'",
+    ],
+    [resource({ path: "../p" }), "The resource file path is invalid: File path '../p' is not safe."],
+    [resource({ path: "/p" }), "The resource file path is invalid: File path '/p' is not safe."],
+    [resource({ checksum: { value: "a".repeat(40) } }), `Could not find object '${"a".repeat(40)}'`],
+    [{ sha1: "b".repeat(40), size: 1, fn: "p" }, `Could not find object '${"b".repeat(40)}'`],
+  ])("fails with %j", async (fingerprint, error) => {
+    const guid = await create();
+    await upload(guid, { resources: JSON.stringify([fingerprint]) });
+    expect(await outcome(guid)).toEqual({ state: "FAILED", error });
+  });
+
+  it("fails with bits that are no archive", async () => {
+    const guid = await create();
+    await upload(guid, { bits: new Blob(["no archive"]) });
+    expect(await outcome(guid)).toEqual({
+      state: "FAILED",
+      error: "The app upload is invalid: Invalid zip archive.",
+    });
+  });
+});
+
+describe("limits", () => {
+  it("let files of exactly that size into the pool, and no package be larger", async () => {
+    const poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
+    const limits = { minimumSize: 10, maximumSize: 20, maximumPackageSize: 100 };
+    const limited = await startCloudController({ uaa, poolDirectory, limits });
+    const app = await createApp();
+    for (const size of [9, 10, 20, 21]) await app.write(String(size), "x".repeat(size));
+    const target = { url: limited.url, token };
+    await push(app.path, target);
+    const files = await readdir(poolDirectory, { recursive: true, withFileTypes: true });
+    expect(files.filter((entry) => entry.isFile())).toHaveLength(2);
+    expect(await push(app.path, target)).toMatchObject({ asked: 4, matched: 0 });
+
+    await app.write("too much", "x".repeat(41));
+    await expect(push(app.path, target)).rejects.toThrow("Package may not be larger than 100 bytes");
+    await app.remove();
+    await limited.close();
+    await rm(poolDirectory, { recursive: true });
+  });
+});
+
+describe("faults", () => {
+  it.each<[string, object, object]>([
+    ["a status with JSON", { status: 429, body: { errors: [] } }, { status: 429, json: { errors: [] } }],
+    ["a status with HTML", { status: 504, body: "<html>" }, { status: 504, text: "<html>" }],
+    ["malformed JSON", { malformed: true }, { status: 201, json: undefined }],
+    [
+      "a lie about everything",
+      { lie: "everything" },
+      { status: 201, json: { resources: [resource(), resource({ checksum: { value: "c".repeat(40) } })] } },
+    ],
+  ])("answer with %s until they are switched off", async (_, fault, expected) => {
+    await setFaults({ "/v3/resource_matches": fault });
+    const resources = [resource(), resource({ checksum: { value: "c".repeat(40) } })];
+    expect(await match(...resources)).toMatchObject(expected);
+    expect((await send("GET", "/v3")).status).toBe(200);
+    await send("DELETE", "/__faults");
+    expect((await match(...resources)).json.resources).toHaveLength(1);
+  });
+
+  it("name a resource that was not asked for", async () => {
+    await setFaults({ "/v3/resource_matches": { lie: "stranger" } });
+    const { json } = await match(resource());
+    expect(json.resources).toEqual([
+      resource(),
+      resource({ checksum: { value: expect.any(String) }, size_in_bytes: 1, path: "stranger" }),
+    ]);
+  });
+
+  it.each(["before", "during"])("cut the connection %s the answer", async (cut) => {
+    await setFaults({ "/v3/resource_matches": { cut } });
+    await expect(match(resource())).rejects.toThrow();
+  });
+
+  it("hang, and bear being closed meanwhile", async () => {
+    const other = await startCloudController({ uaa, poolDirectory: directory });
+    other.faults.set({ "*": { hang: true } });
+    const answer = fetch(other.url).then(
+      () => "answered",
+      () => "cut",
+    );
+    while (other.stats.requests["GET /"] === undefined) await new Promise(setImmediate);
+    await other.close();
+    expect(await answer).toBe("cut");
+    expect(await isPortFree(other.port)).toBe(true);
+  });
+
+  it("hold answers back", async () => {
+    await setFaults({ "/v3*": { latency_ms: 200 } });
+    const begun = performance.now();
+    await match(resource());
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(199);
+  });
+});
+
+it("counts requests by method and path, and what was matched, until it is reset", async () => {
+  await match(resource(), resource({ checksum: { value: "d".repeat(40) } }));
+  await send("GET", `/v3/packages/${randomUUID()}`);
+  expect((await send("GET", "/__stats")).json).toEqual({
+    requests: { "POST /v3/resource_matches": 1, "GET /v3/packages/:guid": 1 },
+    resources: { asked: 2, matched: 1 },
+  });
+  await send("DELETE", "/__stats");
+  expect((await send("GET", "/__stats")).json).toEqual({ requests: {}, resources: { asked: 0, matched: 0 } });
+});

@@ -1,0 +1,15 @@
+/** `work` on every item, on at most `limit` of them at a time; the results in the order of the items. */
+export async function mapConcurrently<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = new Array(items.length);
+  const remaining = items.entries();
+  const worker = async () => {
+    // All workers draw from one iterator.
+    for (const [index, item] of remaining) results[index] = await work(item);
+  };
+  await Promise.all(Array.from({ length: limit }, worker));
+  return results;
+}

@@ -1,0 +1,76 @@
+import { parseArgs } from "node:util";
+
+/** What `npm start` listens on; the flag of each is `--<name>`. */
+export const PORTS = {
+  port: { purpose: "the Worker", default: 8787 },
+  "uaa-port": { purpose: "the UAA stand-in", default: 8788 },
+} as const;
+
+export type PortName = keyof typeof PORTS;
+
+export interface StartOptions {
+  ports: Record<PortName, number>;
+  /** Path of a wrangler.toml; the local KV lies in `.wrangler` beside it. */
+  config: string;
+}
+
+/** The command line can't be understood. */
+export class WrongUsage extends Error {
+  override name = "WrongUsage";
+}
+
+const PORT_MAX = 65_535;
+const portNames = Object.keys(PORTS) as PortName[];
+
+export const HELP = `Usage: npm start -- [options]
+
+Starts the Worker on this machine, with a stand-in for UAA and the files of src in its cache, and shows a
+request that it answers. Ctrl-C stops everything.
+
+Options:
+${portNames.map((name) => `  --${name.padEnd(12)} <port>  of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}
+  --config <file>        the wrangler.toml to run; the local KV lies beside it (default: this project's)
+  --help                 shows this
+`;
+
+/**
+ * @returns undefined where only help is wanted
+ * @throws WrongUsage
+ */
+export function parseOptions(args: readonly string[]): StartOptions | undefined {
+  const values = parse(args);
+  if (values.help) return undefined;
+  const ports = {
+    port: portOf("port", values.port),
+    "uaa-port": portOf("uaa-port", values["uaa-port"]),
+  };
+  if (new Set(Object.values(ports)).size < portNames.length) {
+    throw new WrongUsage(`${portNames.map((name) => `--${name}`).join(" and ")} must differ`);
+  }
+  return { ports, config: values.config ?? "wrangler.toml" };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        port: { type: "string" },
+        "uaa-port": { type: "string" },
+        config: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+    }).values;
+  } catch (error) {
+    throw new WrongUsage((error as Error).message);
+  }
+}
+
+function portOf(name: PortName, value: string | undefined): number {
+  if (value === undefined) return PORTS[name].default;
+  const port = /^\d{1,5}$/.test(value) ? Number(value) : 0;
+  if (port < 1 || port > PORT_MAX) {
+    throw new WrongUsage(`--${name} must be a number from 1 to ${PORT_MAX}, not "${value}"`);
+  }
+  return port;
+}

@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
+import { archiveEntries } from "./app-archive.ts";
+import { type AppEntry, gatherDirectory } from "./app-directory.ts";
+import { CfConnection, PushFailed } from "./cf-connection.ts";
+import { type CfResource, decodeMatches, encodeResource } from "./cf-resource.ts";
+
+export interface PushTarget {
+  /** Where the API is: the Cloud Controller's, or that of a Worker before it. */
+  url: string;
+  token: string;
+  /** Default: one made up. */
+  appGuid?: string;
+}
+
+export interface Push {
+  packageGuid: string;
+  /** Resources that were asked for. */
+  asked: number;
+  /** Resources that the answers listed. */
+  matched: number;
+  /** Files in the uploaded archive, empty ones too. */
+  uploadedFiles: number;
+  /** Bytes of these files. */
+  uploadedBytes: number;
+  warnings: string[];
+  /** Milliseconds that each step took. */
+  durations: Record<Step, number>;
+}
+
+export type Step = "gather" | "match" | "create" | "archive" | "upload" | "process";
+
+/** The most that cf CLI asks for in one request. */
+const RESOURCES_PER_REQUEST_MAX = 5_000;
+const POLL_MS = 20;
+
+/**
+ * Pushes the bits of an app as cf CLI 8 and 9 do, as far as a package that is READY.
+ *
+ * @throws PushFailed where cf CLI fails, with the error of a package that has FAILED
+ */
+export async function push(
+  directory: string,
+  { url, token, appGuid = randomUUID() }: PushTarget,
+): Promise<Push> {
+  const connection = new CfConnection(url, token);
+  const durations: Push["durations"] = { gather: 0, match: 0, create: 0, archive: 0, upload: 0, process: 0 };
+  const timed = async <T>(step: Step, work: Promise<T>): Promise<T> => {
+    const begun = performance.now();
+    const result = await work;
+    durations[step] = performance.now() - begun;
+    return result;
+  };
+
+  const entries = await timed("gather", gatherDirectory(directory));
+  if (entries.length === 0) throw new PushFailed(`${directory} is empty`);
+  const resources = entries.filter(({ size }) => size !== 0);
+  const matched = await timed("match", match(resources, connection));
+  const checksums = new Set(matched.map(({ sha1 }) => sha1));
+  const unmatched = entries.filter(({ sha1 }) => !checksums.has(sha1));
+
+  const packageGuid = await timed("create", createPackage(connection, appGuid));
+  const scratch = await mkdtemp(join(tmpdir(), "push-"));
+  try {
+    const archive = unmatched.length > 0 ? join(scratch, "package.zip") : undefined;
+    if (archive) await timed("archive", archiveEntries(directory, unmatched, archive));
+    await timed("upload", upload(connection, packageGuid, matched, archive));
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+  await timed("process", poll(connection, packageGuid));
+
+  const files = unmatched.filter(({ kind }) => kind === "file");
+  return {
+    packageGuid,
+    asked: resources.length,
+    matched: matched.length,
+    uploadedFiles: files.length,
+    uploadedBytes: files.reduce((sum, { size }) => sum + size, 0),
+    warnings: connection.warnings,
+    durations,
+  };
+}
+
+async function match(resources: readonly AppEntry[], connection: CfConnection): Promise<CfResource[]> {
+  const matched: CfResource[] = [];
+  for (let start = 0; start < resources.length; start += RESOURCES_PER_REQUEST_MAX) {
+    const chunk = resources.slice(start, start + RESOURCES_PER_REQUEST_MAX);
+    const answer = await connection.postJson("/v3/resource_matches", {
+      resources: chunk.map(encodeResource),
+    });
+    matched.push(...decodeMatches(answer));
+  }
+  return matched;
+}
+
+async function createPackage(connection: CfConnection, appGuid: string): Promise<string> {
+  const answer = await connection.postJson("/v3/packages", {
+    type: "bits",
+    relationships: { app: { data: { guid: appGuid } } },
+  });
+  return JSON.parse(answer.toString()).guid;
+}
+
+/** @param archive undefined where every file was matched: then there is no part `bits` */
+async function upload(
+  connection: CfConnection,
+  packageGuid: string,
+  matched: readonly CfResource[],
+  archive: string | undefined,
+): Promise<void> {
+  const boundary = randomUUID().replaceAll("-", "");
+  const head = (disposition: string) => `--${boundary}\r\nContent-Disposition: form-data; ${disposition}\r\n`;
+  const resources = `${head('name="resources"')}\r\n${JSON.stringify(matched.map(encodeResource))}\r\n`;
+  const tail = `--${boundary}--\r\n`;
+  const options = { contentType: `multipart/form-data; boundary=${boundary}` };
+  const path = `/v3/packages/${packageGuid}/upload`;
+  if (archive === undefined) {
+    await connection.send("POST", path, { ...options, body: Buffer.from(resources + tail) });
+    return;
+  }
+  const bits = `${head('name="bits"; filename="package.zip"')}Content-Type: application/octet-stream\r\n\r\n`;
+  const [before, after] = [Buffer.from(resources + bits), Buffer.from(`\r\n${tail}`)];
+  const stream = Readable.from(
+    (async function* () {
+      yield before;
+      yield* createReadStream(archive);
+      yield after;
+    })(),
+  );
+  const length = before.length + (await stat(archive)).size + after.length;
+  await connection.send("POST", path, { ...options, body: { stream, length } });
+}
+
+async function poll(connection: CfConnection, packageGuid: string): Promise<void> {
+  for (;;) {
+    const { state, data } = JSON.parse(
+      (await connection.send("GET", `/v3/packages/${packageGuid}`)).toString(),
+    );
+    if (state === "READY") return;
+    if (state === "FAILED") throw new PushFailed(`the package has failed: ${data?.error}`);
+    await pause(POLL_MS);
+  }
+}

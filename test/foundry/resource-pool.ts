@@ -1,0 +1,70 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Content } from "./content.ts";
+
+export interface PoolLimits {
+  /** Bytes. */
+  minimumSize: number;
+  /** Bytes. */
+  maximumSize: number;
+}
+
+/**
+ * The blobs of a foundation on disk, each at `<directory>/ab/cd/<sha1>`.
+ *
+ * The Cloud Controller applies its two limits in two ways, and so does this: what is stored may be as small or
+ * large as a limit, what is matched must lie between them.
+ */
+export class ResourcePool {
+  readonly directory: string;
+  readonly #limits: PoolLimits;
+
+  constructor(directory: string, limits: PoolLimits) {
+    this.directory = directory;
+    this.#limits = limits;
+  }
+
+  /** Names in any letter case; undefined for what can't be a blob's name. */
+  pathOf(sha1: string): string | undefined {
+    const name = sha1.toLowerCase();
+    if (!/^[0-9a-f]{40}$/.test(name)) return undefined;
+    return join(this.directory, name.slice(0, 2), name.slice(2, 4), name);
+  }
+
+  async has(sha1: string): Promise<boolean> {
+    return (await this.sizeOf(sha1)) !== undefined;
+  }
+
+  /** Bytes; undefined where the pool does not have it. */
+  async sizeOf(sha1: string): Promise<number | undefined> {
+    const path = this.pathOf(sha1);
+    return path === undefined ? undefined : (await stat(path).catch(() => undefined))?.size;
+  }
+
+  /**
+   * Stores a file, unless the pool has it or its size is out of the limits.
+   *
+   * @param size bytes
+   */
+  async add(sha1: string, size: number, content: Content): Promise<void> {
+    const path = this.pathOf(sha1);
+    if (path === undefined || size < this.#limits.minimumSize || size > this.#limits.maximumSize) return;
+    if (await this.has(sha1)) return;
+    await mkdir(dirname(path), { recursive: true });
+    // In one step, so that nobody is told of half a blob.
+    const draft = `${path}.${randomUUID()}`;
+    await writeFile(draft, Buffer.isBuffer(content) ? content : await content());
+    await rename(draft, path);
+  }
+
+  async delete(sha1: string): Promise<void> {
+    const path = this.pathOf(sha1);
+    if (path !== undefined) await rm(path, { force: true });
+  }
+
+  /** Whether a resource of this size may be matched. */
+  matchesSize(size: number): boolean {
+    return size > this.#limits.minimumSize && size < this.#limits.maximumSize;
+  }
+}

@@ -1,0 +1,21 @@
+/** What the Cloud Controller was asked, since it started or `reset`. */
+export class Stats {
+  /** How often, by method and path: `POST /v3/packages/:guid/upload`. */
+  requests: Record<string, number> = {};
+  /** Resources in requests for matches that were answered. */
+  resources = { asked: 0, matched: 0 };
+
+  countRequest(name: string): void {
+    this.requests[name] = (this.requests[name] ?? 0) + 1;
+  }
+
+  countResources(asked: number, matched: number): void {
+    this.resources.asked += asked;
+    this.resources.matched += matched;
+  }
+
+  reset(): void {
+    this.requests = {};
+    this.resources = { asked: 0, matched: 0 };
+  }
+}

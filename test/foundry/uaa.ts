@@ -1,0 +1,93 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { locationOf, readBody, sendJson } from "./http.ts";
+import { listenOnLoopback } from "./loopback.ts";
+import { createSigningKey, type SigningKey } from "./signing-key.ts";
+import { type Grant, grant, type Registry } from "./uaa-grants.ts";
+import { signToken, type TokenOptions } from "./uaa-token.ts";
+
+export interface UaaOptions {
+  /** 0, the default, for a free one. */
+  port?: number;
+  /** Who may ask for tokens; the default has the user `developer` and the client `ci`. */
+  registry?: Registry;
+}
+
+/** A stand-in for the User Account and Authentication server. Its keys are made when it starts. */
+export interface Uaa {
+  /** `http://localhost:<port>` */
+  url: string;
+  port: number;
+  /** `<url>/oauth/token` */
+  issuer: string;
+  /** An access token, without anybody asking for it over HTTP. */
+  issueToken(options?: TokenOptions): Promise<string>;
+  /** Signs with a new key from now on; keys of before stay published unless `withdraw` is set. */
+  rotateKeys(options?: { withdraw?: boolean }): Promise<void>;
+  /** The private key that is signed with now. */
+  signingKey(): SigningKey;
+  close(): Promise<void>;
+}
+
+const DEFAULT_REGISTRY: Registry = {
+  users: { developer: { password: "developer", id: "00000000-0000-4000-8000-000000000001" } },
+  clients: { ci: { secret: "ci", scopes: ["cloud_controller.read", "cloud_controller.write"] } },
+};
+
+export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOptions = {}): Promise<Uaa> {
+  let keys = [await createSigningKey()];
+  const signingKey = () => keys[0] as SigningKey;
+  let issuer = "";
+  const issueToken = (options: TokenOptions = {}) => signToken({ key: signingKey(), issuer }, options);
+
+  const handlers: Record<string, (request: IncomingMessage, response: ServerResponse) => unknown> = {
+    "GET /token_keys": (_, response) => sendJson(response, 200, { keys: keys.map(({ jwk }) => jwk) }),
+    "GET /token_key": (_, response) => sendJson(response, 200, signingKey().jwk),
+    "GET /.well-known/openid-configuration": (_, response) => sendJson(response, 200, discovery(issuer)),
+    "GET /login": (_, response) => sendJson(response, 200, { links: {}, prompts: {} }),
+    "POST /oauth/token": async (request, response) => {
+      const form = new URLSearchParams((await readBody(request)).toString());
+      sendGrant(
+        response,
+        await grant({ form, authorization: request.headers.authorization, registry, issueToken }),
+      );
+    },
+  };
+  const listener: RequestListener = async (request, response) => {
+    const handler = handlers[`${request.method} ${locationOf(request).pathname}`];
+    if (!handler) return sendJson(response, 404, { error: "not_found" });
+    try {
+      await handler(request, response);
+    } catch (error) {
+      response.destroy(error as Error);
+    }
+  };
+
+  const server = await listenOnLoopback(listener, port);
+  issuer = `${server.url}/oauth/token`;
+  return {
+    ...server,
+    issuer,
+    issueToken,
+    signingKey,
+    async rotateKeys({ withdraw = false } = {}) {
+      keys = [await createSigningKey(), ...(withdraw ? [] : keys)];
+    },
+  };
+}
+
+function discovery(issuer: string) {
+  const url = issuer.replace(/\/oauth\/token$/, "");
+  return {
+    issuer,
+    authorization_endpoint: `${url}/oauth/authorize`,
+    token_endpoint: issuer,
+    jwks_uri: `${url}/token_keys`,
+    id_token_signing_alg_values_supported: ["RS256"],
+    response_types_supported: ["code", "id_token", "token"],
+    subject_types_supported: ["public"],
+  };
+}
+
+function sendGrant(response: ServerResponse, { status, body }: Grant): void {
+  sendJson(response, status, body, { "Cache-Control": "no-store" });
+}

@@ -1,0 +1,94 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { GRACE_MS, signalGroup } from "./process-group.ts";
+
+export const PROJECT_ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+const TAIL_MAX_CHARACTERS = 8_000;
+const KILLED_MAX_MS = 1_000;
+
+export interface WorkerOptions {
+  port: number;
+  /** Variables of the Worker, laid over those of wrangler.toml. */
+  variables: Record<string, string>;
+  /** Path of its wrangler.toml; the local KV lies in `.wrangler` beside it. */
+  config: string;
+  /** Gets the output of `wrangler dev` as it comes. */
+  onOutput?: (text: string) => void;
+}
+
+/** The Worker under `wrangler dev`. */
+export interface WorkerProcess {
+  /** `http://localhost:<port>` */
+  url: string;
+  /** Settles when wrangler has ended, whatever the reason. */
+  ended: Promise<void>;
+  /** The last output of wrangler. */
+  tail(): string;
+  /** Ends wrangler and everything that it has started. */
+  stop(): Promise<void>;
+}
+
+/** Starts `wrangler dev`, which asks nobody anything: neither the terminal nor the internet. */
+export function startWorker(options: WorkerOptions): WorkerProcess {
+  const child = fork(
+    fileURLToPath(new URL("supervise.ts", import.meta.url)),
+    [process.execPath, wrangler(), ...wranglerArguments(options)],
+    {
+      cwd: PROJECT_ROOT,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: {
+        ...process.env,
+        CLOUDFLARE_CF_FETCH_ENABLED: "false",
+        WRANGLER_SEND_METRICS: "false",
+        WRANGLER_SEND_ERROR_REPORTS: "false",
+        WRANGLER_HIDE_BANNER: "true",
+      },
+    },
+  );
+  let tail = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      tail = (tail + text).slice(-TAIL_MAX_CHARACTERS);
+      options.onOutput?.(text);
+    });
+  }
+
+  const group = child.pid;
+  // "close" would wait for a workerd that still holds the pipe.
+  const ended = once(child, "exit").then(() => {});
+  return {
+    url: `http://localhost:${options.port}`,
+    ended,
+    tail: () => tail.trim(),
+    async stop() {
+      if (group === undefined) return;
+      signalGroup(group, "SIGINT");
+      await Promise.race([ended, pause(GRACE_MS, undefined, { ref: false })]);
+      signalGroup(group, "SIGKILL");
+      await Promise.race([ended, pause(KILLED_MAX_MS, undefined, { ref: false })]);
+    },
+  };
+}
+
+function wranglerArguments({ port, variables, config }: WorkerOptions): string[] {
+  return [
+    "dev",
+    ...["--port", String(port)],
+    // Any free port: the usual one may be another wrangler's.
+    ...["--inspector-port", "0"],
+    "--show-interactive-dev-session=false",
+    ...["--config", config],
+    ...Object.entries(variables).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
+  ];
+}
+
+function wrangler(): string {
+  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
+  return join(dirname(manifest), "bin", "wrangler.js");
+}
