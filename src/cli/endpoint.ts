@@ -72,7 +72,7 @@ function failure(target: string, response: Response, body: string): string {
   const lines = [`${target} answered ${response.status}${detailOf(body)}`];
   if (response.status === 401) {
     lines.push(
-      'A token is valid for some minutes; `cf oauth-token` prints a new one: --token "$(cf oauth-token)"',
+      'A token is valid for some minutes; `cf oauth-token` prints a new one: CF_TOKEN="$(cf oauth-token)"',
     );
   }
   const location = response.headers.get("Location");

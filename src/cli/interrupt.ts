@@ -24,19 +24,17 @@ export function finishOnInterrupt(): AbortSignal {
  * never comes.
  */
 export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
-  const aborted = new Promise<{ done: true }>((resolve) => {
-    signal.addEventListener("abort", () => resolve({ done: true }), { once: true });
-  });
   const iterator = source[Symbol.asyncIterator]();
+  let stop = () => {};
+  signal.addEventListener("abort", () => stop(), { once: true });
   try {
     while (!signal.aborted) {
-      const next = iterator.next();
-      const result = await Promise.race([next, aborted]);
-      if (result.done) {
-        // Nobody waits for it any more.
-        next.catch(() => {});
-        return;
-      }
+      // Not Promise.race: it would keep something of each item until the signal is aborted.
+      const result = await new Promise<IteratorResult<T>>((resolve, reject) => {
+        stop = () => resolve({ done: true, value: undefined });
+        iterator.next().then(resolve, reject);
+      });
+      if (result.done) return;
       yield result.value;
     }
   } finally {

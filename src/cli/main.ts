@@ -33,7 +33,8 @@ const SUBCOMMANDS = [
 
 const program = new Command("resource-pool")
   .description(
-    "Says to the cache of POST /v3/resource_matches which files the platform's resource pool holds, and asks it.",
+    "Fills and inspects the cache behind Cloud Foundry's POST /v3/resource_matches: it knows which files the\n" +
+      "platform's resource pool holds, so that `cf push` uploads only the others.",
   )
   .exitOverride()
   .configureHelp({ helpWidth: 110 })

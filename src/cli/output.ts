@@ -1,13 +1,16 @@
 import { once } from "node:events";
 
+/** For a terminal. */
+export const CLEAR_LINE = "\r\x1b[K";
+
 /** Writes data to stdout, at the pace at which it is read. */
 export async function print(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, "drain");
 }
 
-/** Tells a person something, on stderr. */
+/** Tells a person something, on stderr, in place of a line of progress that may stand there. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ""}${text}\n`);
 }
 
 export async function printJson(value: unknown): Promise<void> {

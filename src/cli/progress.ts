@@ -1,3 +1,5 @@
+import { CLEAR_LINE } from "./output.ts";
+
 const TERMINAL_INTERVAL_MS = 100;
 const LINE_INTERVAL_MS = 5_000;
 
@@ -14,12 +16,12 @@ export class Progress {
     this.#shown = true;
     // A line that wraps could not be rewritten.
     const line = this.#isTerminal ? text().slice(0, (process.stderr.columns ?? 80) - 1) : text();
-    process.stderr.write(this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+    process.stderr.write(this.#isTerminal ? CLEAR_LINE + line : `${line}\n`);
   }
 
   /** Takes the line away, so that something else can be told. */
   clear(): void {
-    if (this.#isTerminal && this.#shown) process.stderr.write("\r\x1b[K");
+    if (this.#isTerminal && this.#shown) process.stderr.write(CLEAR_LINE);
     this.#shown = false;
   }
 }

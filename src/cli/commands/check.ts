@@ -30,7 +30,7 @@ export function registerCheck(program: Command): void {
     .requiredOption("--url <url>", "the API's base: http://localhost:8787, https://api.example.com")
     .option(
       "--token <token>",
-      'as `cf oauth-token` prints it, with "bearer" in front or without; better in the environment variable\n' +
+      'as `cf oauth-token` prints it, with "bearer" in front or without; better in the environment variable ' +
         "CF_TOKEN, which other users of the machine don't see in its list of processes",
     )
     .option("--json", "print the result as JSON")

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parseCacheKey, type ResourceIdentity, resourceKey } from "../../resource-pool/resource-key.ts";
 import { TOMBSTONE_TTL_SECONDS, tombstoneKey } from "../../resource-pool/tombstone.ts";
-import { Exit } from "../exit.ts";
+import { Exit, reasonOf } from "../exit.ts";
 import { mapOrdered } from "../files/map-ordered.ts";
 import { inputLines } from "../input-lines.ts";
 import { finishOnInterrupt, untilAborted } from "../interrupt.ts";
@@ -56,9 +56,17 @@ export function registerRemove(program: Command): void {
     const signal = finishOnInterrupt();
     const outcome: Outcome = { removed: [], notHeld: [], leftOut: 0 };
     const input = await checksums(sha1s, options.from, outcome);
-    await withPool(options, signal, (pool) =>
-      removeAll(pool, untilAborted(input, signal), outcome, { dryRun: options.dryRun ?? false, signal }),
-    );
+    await withPool(options, signal, async (pool) => {
+      try {
+        await removeAll(pool, untilAborted(input, signal), outcome, {
+          dryRun: options.dryRun ?? false,
+          signal,
+        });
+      } catch (error) {
+        const landed = `${counted(outcome.removed.length, "resource")} had been removed before.`;
+        throw new Exit("failed", `${reasonOf(error)}\n${landed}`);
+      }
+    });
     await report(outcome, options, signal.aborted);
   });
 }

@@ -4,6 +4,7 @@ import { Namespaces } from "cloudflare/resources/kv/namespaces";
 import { createClient } from "cloudflare/tree-shakable";
 import { HELD } from "../../resource-pool/resource-key.ts";
 import { reasonOf } from "../exit.ts";
+import { note } from "../output.ts";
 import { HeldKeys } from "./held-keys.ts";
 import { batches, type Pool } from "./pool.ts";
 
@@ -37,6 +38,7 @@ export function openRemotePool({ accountId, apiToken, namespaceId, keyPrefix }: 
     apiEmail: null,
     userServiceKey: null,
     maxRetries: CLIENT_RETRIES,
+    fetch: fetchTellingWaits,
   });
   const { namespaces } = client.kv;
 
@@ -97,6 +99,14 @@ export function openRemotePool({ accountId, apiToken, namespaceId, keyPrefix }: 
     close: async () => {},
   };
 }
+
+/** A wait that the server asks for can take minutes. */
+const fetchTellingWaits: typeof fetch = async (...request) => {
+  const response = await fetch(...request);
+  const seconds = response.headers.get("Retry-After");
+  if (response.status === 429 && seconds !== null) note(`Cloudflare's API asks to wait ${seconds} s.`);
+  return response;
+};
 
 /** A bulk operation may do only some of its keys, and names the others. */
 async function untilAllDone(
