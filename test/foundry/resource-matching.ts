@@ -1,3 +1,4 @@
+import { decodeBody } from "../../src/body.ts";
 import { Failure } from "../../src/failure.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";
 import { ApiError } from "./api-error.ts";
@@ -29,7 +30,8 @@ const LOOK_UPS_AT_A_TIME = 8;
  * @throws ApiError in the Cloud Controller's words
  */
 export function requestedResources(body: Uint8Array): Resource[] {
-  const resources = parseResources(body);
+  const text = decodeBody(body);
+  const resources = text instanceof Failure ? text : parseResources(text);
   if (!(resources instanceof Failure)) return resources;
   if (resources.kind === "unprocessable") throw new ApiError("unprocessable", resources.reason);
   throw new ApiError("message-parse-error", "Request invalid due to parse error: invalid request body");
