@@ -4,6 +4,7 @@ import { registerCheck } from "./commands/check.ts";
 import { registerImport } from "./commands/import.ts";
 import { registerList } from "./commands/list.ts";
 import { registerRemove } from "./commands/remove.ts";
+import { registerSnapshot } from "./commands/snapshot.ts";
 import { registerStats } from "./commands/stats.ts";
 import { registerSync } from "./commands/sync.ts";
 import { EXIT_CODES, Exit, reasonOf } from "./exit.ts";
@@ -25,6 +26,7 @@ const SUBCOMMANDS = [
   registerAdd,
   registerImport,
   registerSync,
+  registerSnapshot,
   registerRemove,
   registerList,
   registerStats,

@@ -1,10 +1,10 @@
 import type { Command } from "commander";
+import { chunks } from "../../chunks.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { type ApiResource, type Endpoint, matchedChecksums } from "../endpoint.ts";
 import { Exit } from "../exit.ts";
 import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
 import { bytes, counted, print, printJson, table } from "../output.ts";
-import { batches } from "../pool/pool.ts";
 import { Progress } from "../progress.ts";
 
 interface CheckOptions {
@@ -100,7 +100,7 @@ async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<
   );
   const held = new Set<string>();
   let asked = 0;
-  for (const chunk of batches(resources, RESOURCES_PER_REQUEST_MAX)) {
+  for (const chunk of chunks(resources, RESOURCES_PER_REQUEST_MAX)) {
     for (const checksum of await matchedChecksums(endpoint, chunk)) held.add(checksum);
     asked += chunk.length;
     progress.update(() => `${asked} of ${counted(resources.length, "file")} asked for`);

@@ -7,6 +7,11 @@ import { note } from "../output.ts";
 import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
 import { parseResourceLine } from "../resource-line.ts";
 import { addAndReport, type WriteOptions } from "./report-added.ts";
+import { addToSnapshotAndReport } from "./report-snapshot.ts";
+
+interface ImportOptions extends PoolOptions, WriteOptions {
+  snapshot?: boolean;
+}
 
 export function registerImport(program: Command): void {
   const command = program
@@ -20,19 +25,26 @@ export function registerImport(program: Command): void {
         "the others are imported all the same, and the exit code is 3.",
     )
     .argument("<file>", "the list; - is stdin")
+    .option("--snapshot", "put them into the snapshot, in a handful of writes, instead of a key for each")
     .option("--dry-run", "say what would be added, and write nothing")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  resource-pool list --remote | resource-pool import - --local");
 
-  withPoolOptions(command).action(async (file: string, options: PoolOptions & WriteOptions) => {
+  withPoolOptions(command).action(async (file: string, options: ImportOptions) => {
     const signal = finishOnInterrupt();
     const bad = { count: 0 };
     const lines = await inputLines(file);
     await withPool(options, signal, (pool) =>
-      addAndReport(pool, keysOf(lines, bad), options, signal, () => ({
-        counts: { leftOut: bad.count },
-        isIncomplete: bad.count > 0,
-      })),
+      (options.snapshot ? addToSnapshotAndReport : addAndReport)(
+        pool,
+        keysOf(lines, bad),
+        options,
+        signal,
+        () => ({
+          counts: { leftOut: bad.count },
+          isIncomplete: bad.count > 0,
+        }),
+      ),
     );
   });
 }

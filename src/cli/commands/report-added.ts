@@ -10,10 +10,12 @@ export interface WriteOptions {
   json?: boolean;
 }
 
+/** What of the input was not taken, by name, once it has come to its end. */
+export type LeftOutOf = () => { counts: Record<string, number>; isIncomplete: boolean };
+
 /**
  * Adds `keys` to the pool and tells on stdout what became of them.
  *
- * @param leftOut what of the input was not taken, by name, once `keys` has come to its end
  * @throws Exit if something was left out, or on Ctrl-C
  */
 export async function addAndReport(
@@ -21,7 +23,7 @@ export async function addAndReport(
   keys: AsyncIterable<ResourceKey>,
   { dryRun = false, json = false }: WriteOptions,
   signal: AbortSignal,
-  leftOut: () => { counts: Record<string, number>; isIncomplete: boolean },
+  leftOut: LeftOutOf,
 ): Promise<void> {
   const outcome: Added = { added: 0, alreadyThere: 0 };
   try {

@@ -3,10 +3,12 @@ import { blobstoreResources, type Passed } from "../blobstore/blobstore.ts";
 import { finishOnInterrupt } from "../interrupt.ts";
 import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
 import { addAndReport, type WriteOptions } from "./report-added.ts";
+import { addToSnapshotAndReport } from "./report-snapshot.ts";
 
 interface SyncOptions extends PoolOptions, WriteOptions {
   blobstore: string;
   endpoint?: string;
+  snapshot?: boolean;
 }
 
 export function registerSync(program: Command): void {
@@ -25,6 +27,7 @@ export function registerSync(program: Command): void {
       "of an S3-compatible server (R2, MinIO, GCS, …) other than AWS. Credentials come from where AWS' tools take " +
         "them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, …",
     )
+    .option("--snapshot", "put them into the snapshot, in a handful of writes, instead of a key for each")
     .option("--dry-run", "say what would be added, and write nothing")
     .option("--json", "print the result as JSON")
     .addHelpText(
@@ -38,7 +41,7 @@ export function registerSync(program: Command): void {
     const passed: Passed = { skipped: 0, leftOut: 0 };
     const resources = await blobstoreResources(options.blobstore, options.endpoint, passed);
     await withPool(options, signal, (pool) =>
-      addAndReport(pool, resources, options, signal, () => ({
+      (options.snapshot ? addToSnapshotAndReport : addAndReport)(pool, resources, options, signal, () => ({
         counts: { ...passed },
         isIncomplete: passed.leftOut > 0,
       })),

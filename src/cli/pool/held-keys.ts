@@ -1,4 +1,4 @@
-import { batches } from "./pool.ts";
+import { chunks } from "../../chunks.ts";
 
 const KEYS_PER_READ = 100;
 const READS_AT_A_TIME = 4;
@@ -33,7 +33,7 @@ export class HeldKeys {
     if (this.#isComplete) return held;
 
     const unknown = keys.filter((key) => !held.has(key));
-    for (const some of batches(batches(unknown, KEYS_PER_READ), READS_AT_A_TIME)) {
+    for (const some of chunks(chunks(unknown, KEYS_PER_READ), READS_AT_A_TIME)) {
       for (const found of await Promise.all(some.map(this.#read))) for (const key of found) held.add(key);
     }
     return held;

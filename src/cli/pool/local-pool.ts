@@ -1,13 +1,15 @@
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getPlatformProxy } from "wrangler";
+import { chunks } from "../../chunks.ts";
 import { HELD } from "../../resource-pool/resource-key.ts";
-import { batches, type Pool } from "./pool.ts";
+import type { Pool } from "./pool.ts";
 
 /** The part of a KV namespace that is used. */
 interface Namespace {
   get(keys: string[]): Promise<Map<string, string | null>>;
-  put(key: string, value: string, options?: { expirationTtl?: number }): Promise<void>;
+  get(key: string, type: "arrayBuffer"): Promise<ArrayBuffer | null>;
+  put(key: string, value: string | Uint8Array, options?: { expirationTtl?: number }): Promise<void>;
   delete(key: string): Promise<void>;
   list(options: { prefix: string; cursor?: string }): Promise<{
     keys: { name: string }[];
@@ -59,7 +61,7 @@ export async function openLocalPool({ configPath, environment, signal }: LocalPo
   }
 
   async function eachRetried<T>(items: readonly T[], operation: (item: T) => Promise<void>): Promise<void> {
-    for (const some of batches(items, WRITES_AT_A_TIME)) {
+    for (const some of chunks(items, WRITES_AT_A_TIME)) {
       await Promise.all(some.map((item) => retried(() => operation(item))));
     }
   }
@@ -70,7 +72,7 @@ export async function openLocalPool({ configPath, environment, signal }: LocalPo
     keysPerBatch: KEYS_PER_READ,
     async held(keys) {
       const held = new Set<string>();
-      for (const some of batches(keys, KEYS_PER_READ)) {
+      for (const some of chunks(keys, KEYS_PER_READ)) {
         for (const [key, value] of await retried(() => cache.get(some))) if (value === HELD) held.add(key);
       }
       return held;
@@ -83,6 +85,7 @@ export async function openLocalPool({ configPath, environment, signal }: LocalPo
         cursor = page.list_complete ? undefined : page.cursor;
       } while (cursor !== undefined);
     },
+    get: (key) => retried(() => cache.get(key, "arrayBuffer")),
     put: (entries) =>
       eachRetried(entries, ({ key, value, expirationTtl }) =>
         cache.put(key, value, expirationTtl === undefined ? {} : { expirationTtl }),

@@ -14,6 +14,8 @@ export interface Pool {
   held(keys: readonly string[]): Promise<Set<string>>;
   /** The names of all keys that start with `prefix`, in order, a page at a time. */
   list(prefix: string): AsyncIterable<string[]>;
+  /** The bytes of a value; null where there is none. */
+  get(key: string): Promise<ArrayBuffer | null>;
   put(entries: readonly PoolEntry[]): Promise<void>;
   delete(keys: readonly string[]): Promise<void>;
   close(): Promise<void>;
@@ -21,13 +23,7 @@ export interface Pool {
 
 export interface PoolEntry {
   key: string;
-  value: string;
+  value: string | Uint8Array;
   /** Seconds; without it, the key stays. */
   expirationTtl?: number;
-}
-
-export function batches<T>(items: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
-    items.slice(index * size, (index + 1) * size),
-  );
 }

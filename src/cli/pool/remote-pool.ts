@@ -2,11 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { APIError } from "cloudflare/core/error";
 import { Namespaces } from "cloudflare/resources/kv/namespaces";
 import { createClient } from "cloudflare/tree-shakable";
+import { chunks } from "../../chunks.ts";
 import { HELD } from "../../resource-pool/resource-key.ts";
 import { reasonOf } from "../exit.ts";
 import { note } from "../output.ts";
 import { HeldKeys } from "./held-keys.ts";
-import { batches, type Pool } from "./pool.ts";
+import type { Pool, PoolEntry } from "./pool.ts";
 
 const KEYS_PER_WRITE = 10_000;
 const KEYS_PER_PAGE = 1_000;
@@ -71,32 +72,49 @@ export function openRemotePool({ accountId, apiToken, namespaceId, keyPrefix }: 
     keysPerBatch: KEYS_PER_WRITE,
     held: (keys) => heldKeys.among(keys),
     list,
+    get: (key) =>
+      retried(async () => {
+        try {
+          const response = await namespaces.values.get(key, {
+            account_id: accountId,
+            namespace_id: namespaceId,
+          });
+          return await response.arrayBuffer();
+        } catch (error) {
+          if (error instanceof APIError && error.status === 404) return null;
+          throw error;
+        }
+      }),
     async put(entries) {
-      for (const some of batches(entries, KEYS_PER_WRITE)) {
+      for (const some of chunks(entries, KEYS_PER_WRITE)) {
         const byKey = new Map(some.map((entry) => [entry.key, entry]));
         await untilAllDone([...byKey.keys()], (keys) =>
           namespaces.bulkUpdate(namespaceId, {
             account_id: accountId,
-            body: keys.map((key) => {
-              const { value = HELD, expirationTtl } = byKey.get(key) ?? {};
-              return {
-                key,
-                value,
-                ...(expirationTtl === undefined ? {} : { expiration_ttl: expirationTtl }),
-              };
-            }),
+            body: keys.flatMap((key) => byKey.get(key) ?? []).map(toBody),
           }),
         );
       }
     },
     async delete(keys) {
-      for (const some of batches(keys, KEYS_PER_WRITE)) {
+      for (const some of chunks(keys, KEYS_PER_WRITE)) {
         await untilAllDone(some, (left) =>
           namespaces.bulkDelete(namespaceId, { account_id: accountId, body: [...left] }),
         );
       }
     },
     close: async () => {},
+  };
+}
+
+/** A pair as a bulk write takes it, where bytes can only come as base64. */
+function toBody({ key, value, expirationTtl }: PoolEntry) {
+  return {
+    key,
+    ...(typeof value === "string"
+      ? { value }
+      : { value: Buffer.from(value).toString("base64"), base64: true }),
+    ...(expirationTtl === undefined ? {} : { expiration_ttl: expirationTtl }),
   };
 }
 
