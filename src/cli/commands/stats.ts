@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { parseCacheKey } from "../../resource-pool/resource-key.ts";
 import { readPointer, snapshotNames } from "../../resource-pool/snapshot/store.ts";
 import { TOMBSTONE_PREFIX } from "../../resource-pool/tombstone.ts";
-import { bytes, counted, print, printJson, table } from "../output.ts";
+import { reasonOf } from "../exit.ts";
+import { bytes, counted, note, print, printJson, table } from "../output.ts";
 import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
 import type { Pool } from "../pool/pool.ts";
 import { snapshotStore } from "../pool/snapshot-store.ts";
@@ -51,9 +52,14 @@ async function collect(pool: Pool): Promise<Stats> {
     resources: 0,
     bytes: 0,
   }));
-  const current = await readPointer(snapshotStore(pool), snapshotNames(pool.keyPrefix).current);
-  const snapshot = current ? { resources: current.entries, builtAt: current.builtAt } : null;
-  const stats: Stats = { resources: 0, bytes: 0, snapshot, tombstones: 0, otherKeys: 0, sizes };
+  const stats: Stats = {
+    resources: 0,
+    bytes: 0,
+    snapshot: await snapshotOf(pool),
+    tombstones: 0,
+    otherKeys: 0,
+    sizes,
+  };
   for await (const names of pool.list(pool.keyPrefix)) {
     for (const name of names) {
       const resource = parseCacheKey(name, pool.keyPrefix);
@@ -73,6 +79,16 @@ async function collect(pool: Pool): Promise<Stats> {
   }
   progress.clear();
   return stats;
+}
+
+async function snapshotOf(pool: Pool): Promise<Stats["snapshot"]> {
+  try {
+    const current = await readPointer(snapshotStore(pool), snapshotNames(pool.keyPrefix).current);
+    return current ? { resources: current.entries, builtAt: current.builtAt } : null;
+  } catch (error) {
+    note(reasonOf(error));
+    return null;
+  }
 }
 
 async function printStats(stats: Stats): Promise<void> {
