@@ -34,6 +34,8 @@ const RETRIED_STATUSES = [500, 502, 503, 504];
 /** The Cloud Controller as cf CLI talks to it: with one token, collecting its warnings. */
 export class CfConnection {
   readonly warnings: string[] = [];
+  /** `X-Vcap-Request-Id` of each answer, by which logs name it. */
+  readonly requestIds: string[] = [];
   readonly #url: string;
   readonly #token: string;
 
@@ -71,6 +73,7 @@ export class CfConnection {
       ...(contentType ? { "Content-Type": contentType } : {}),
     });
     const answer = await buffer(response);
+    this.requestIds.push(String(response.headers["x-vcap-request-id"]));
     // Before the status, so that a wrong escape fails a push that was answered well.
     this.warnings.push(...warningsOf(response));
     const status = response.statusCode ?? 0;

@@ -4,13 +4,14 @@ import { parseArgs } from "node:util";
 export const PORTS = {
   port: { purpose: "the Worker", default: 8787 },
   "uaa-port": { purpose: "the UAA stand-in", default: 8788 },
+  "cloud-controller-port": { purpose: "the Cloud Controller stand-in", default: 8789 },
 } as const;
 
 export type PortName = keyof typeof PORTS;
 
 export interface StartOptions {
   ports: Record<PortName, number>;
-  /** Path of a wrangler.toml; the local KV lies in `.wrangler` beside it. */
+  /** Path of a wrangler.toml; the local KV and the stand-in's resource pool lie in `.wrangler` beside it. */
   config: string;
 }
 
@@ -24,13 +25,14 @@ const portNames = Object.keys(PORTS) as PortName[];
 
 export const HELP = `Usage: npm start -- [options]
 
-Starts the Worker on this machine, with a stand-in for UAA and the files of src in its cache, and shows a
-request that it answers. Ctrl-C stops everything.
+Starts the Worker on this machine before a stand-in for a foundation, with the files of src in its cache, pushes
+a small app through it, and shows a request that it answers. Ctrl-C stops everything.
 
 Options:
-${portNames.map((name) => `  --${name.padEnd(12)} <port>  of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}
-  --config <file>        the wrangler.toml to run; the local KV lies beside it (default: this project's)
-  --help                 shows this
+${portNames.map((name) => `  --${name.padEnd(21)} <port>  of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}
+  --config <file>                 the wrangler.toml to run; what is kept lies in .wrangler beside it
+                                  (default: this project's)
+  --help                          shows this
 `;
 
 /**
@@ -40,14 +42,11 @@ ${portNames.map((name) => `  --${name.padEnd(12)} <port>  of ${PORTS[name].purpo
 export function parseOptions(args: readonly string[]): StartOptions | undefined {
   const values = parse(args);
   if (values.help) return undefined;
-  const ports = {
-    port: portOf("port", values.port),
-    "uaa-port": portOf("uaa-port", values["uaa-port"]),
-  };
+  const ports = Object.fromEntries(portNames.map((name) => [name, portOf(name, values[name])]));
   if (new Set(Object.values(ports)).size < portNames.length) {
-    throw new WrongUsage(`${portNames.map((name) => `--${name}`).join(" and ")} must differ`);
+    throw new WrongUsage(`${portNames.map((name) => `--${name}`).join(", ")} must differ`);
   }
-  return { ports, config: values.config ?? "wrangler.toml" };
+  return { ports: ports as Record<PortName, number>, config: values.config ?? "wrangler.toml" };
 }
 
 function parse(args: readonly string[]) {
@@ -57,6 +56,7 @@ function parse(args: readonly string[]) {
       options: {
         port: { type: "string" },
         "uaa-port": { type: "string" },
+        "cloud-controller-port": { type: "string" },
         config: { type: "string" },
         help: { type: "boolean", short: "h" },
       },

@@ -29,6 +29,8 @@ export interface Push {
   /** Bytes of these files. */
   uploadedBytes: number;
   warnings: string[];
+  /** Of the requests for matches, as their answers name them. */
+  matchRequestIds: string[];
   /** Milliseconds that each step took. */
   durations: Record<Step, number>;
 }
@@ -61,6 +63,7 @@ export async function push(
   if (entries.length === 0) throw new PushFailed(`${directory} is empty`);
   const resources = entries.filter(({ size }) => size !== 0);
   const matched = await timed("match", match(resources, connection));
+  const matchRequestIds = [...connection.requestIds];
   const checksums = new Set(matched.map(({ sha1 }) => sha1));
   const unmatched = entries.filter(({ sha1 }) => !checksums.has(sha1));
 
@@ -83,6 +86,7 @@ export async function push(
     uploadedFiles: files.length,
     uploadedBytes: files.reduce((sum, { size }) => sum + size, 0),
     warnings: connection.warnings,
+    matchRequestIds,
     durations,
   };
 }

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { makeBlobs, writeBlobs } from "../cli/blobs.ts";
+import { resourcePool } from "../cli/command.ts";
 import { freePort, isPortFree, listenOnLoopback } from "./loopback.ts";
 import { parseOptions } from "./options.ts";
 import { PROJECT_ROOT } from "./worker-process.ts";
@@ -16,10 +18,15 @@ const start = (...args: string[]) =>
     stdio: ["ignore", "pipe", "pipe"],
   });
 
-type Ports = [worker: number, uaa: number];
+type Ports = [worker: number, uaa: number, cloudController: number];
 
-const startIn = async (directory: string, [port, uaaPort]: Ports) =>
-  start("--port", `${port}`, "--uaa-port", `${uaaPort}`, "--config", await configIn(directory));
+const portFlags = ([port, uaa, cloudController]: Ports) =>
+  ["--port", port, "--uaa-port", uaa, "--cloud-controller-port", cloudController].map(String);
+
+const startIn = async (directory: string, ports: Ports) =>
+  start(...portFlags(ports), "--config", await configIn(directory));
+
+const freePorts = async (): Promise<Ports> => [await freePort(), await freePort(), await freePort()];
 
 /** Everything that it says until it ends. */
 async function outcome(child: ChildProcess) {
@@ -49,6 +56,13 @@ async function configIn(directory: string): Promise<string> {
   return path;
 }
 
+/** The rows of the table that it prints: files asked for, held by cache and Cloud Controller, uploaded. */
+function pushesOf(output: string): number[][] {
+  return [...output.matchAll(/^ *push \d((?: +\d+)+)$/gm)].map(([, row = ""]) =>
+    row.trim().split(/ +/).map(Number),
+  );
+}
+
 async function processesThatMention(needle: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)("ps", ["-eo", "pid,args"]);
   return stdout.split("\n").filter((line) => line.includes(needle));
@@ -62,7 +76,7 @@ describe("npm start", () => {
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), "start-"));
-    ports = [await freePort(), await freePort()];
+    ports = await freePorts();
     child = await startIn(directory, ports);
     output = await outputUntil(child, "Ctrl-C");
   }, 60_000);
@@ -83,11 +97,42 @@ describe("npm start", () => {
     expect(JSON.parse(body).resources).toEqual(asked.slice(0, 2));
   });
 
+  it("shows a miss, what the Cloud Controller knows after it, and a hit", () => {
+    const [[asked = 0] = [], ...others] = pushesOf(output);
+    expect(asked).toBeGreaterThan(50);
+    expect(pushesOf(output)[0]).toEqual([asked, 0, 0, asked]);
+    expect(others).toEqual([
+      [asked, 0, asked, 0],
+      [asked, asked, 0, 0],
+    ]);
+  });
+
+  it("tells `check` what `sync` has read from a blobstore while it runs", async () => {
+    const [blobstore, app] = [join(directory, "blobstore"), join(directory, "app")];
+    const blobs = makeBlobs(30);
+    writeBlobs(blobstore, blobs);
+    writeBlobs(app, blobs);
+    const [, token = ""] = /^CF_TOKEN=(\S+)/m.exec(output) ?? [];
+    const check = async () => {
+      const { stdout } = await resourcePool(
+        ["check", app, "--url", `http://localhost:${ports[0]}`, "--json"],
+        { env: { CF_TOKEN: token } },
+      );
+      const { asked, held } = JSON.parse(stdout).summary;
+      return [asked.files, held.files];
+    };
+    expect(await check()).toEqual([30, 0]);
+    const sync = ["sync", "--blobstore", blobstore, "--config", join(directory, "wrangler.toml")];
+    expect((await resourcePool(sync)).code).toBe(0);
+    expect(await check()).toEqual([30, 30]);
+  });
+
   it("says which port is taken while it runs", async () => {
-    const { stderr, code } = await outcome(start("--port", `${ports[0]}`, "--uaa-port", `${ports[1]}`));
+    const { stderr, code } = await outcome(start(...portFlags(ports)));
     expect(code).toBe(1);
     expect(stderr).toContain(`Port ${ports[0]} is taken; the Worker needs it.`);
     expect(stderr).toContain(`Port ${ports[1]} is taken; the UAA stand-in needs it.`);
+    expect(stderr).toContain(`Port ${ports[2]} is taken; the Cloud Controller stand-in needs it.`);
   });
 
   it("leaves no process and no port behind on SIGINT to it alone", async () => {
@@ -95,31 +140,36 @@ describe("npm start", () => {
     child.kill("SIGINT");
     expect(await ended).toEqual([0, null]);
     expect(await processesThatMention(directory)).toEqual([]);
-    expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true]);
+    expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true, true]);
   });
-});
 
-it("leaves no process and no port behind when it is killed", async () => {
-  const directory = await mkdtemp(join(tmpdir(), "start-"));
-  const ports: Ports = [await freePort(), await freePort()];
-  const child = await startIn(directory, ports);
-  await outputUntil(child, "Ctrl-C");
-  child.kill("SIGKILL");
-  await vi.waitFor(
-    async () => {
-      expect(await processesThatMention(directory)).toEqual([]);
-      expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true]);
-    },
-    { timeout: 20_000, interval: 200 },
-  );
-  await rm(directory, { recursive: true });
+  it("knows at the next start what it knew, and the stand-in has all that the cache holds", async () => {
+    child = await startIn(directory, ports);
+    const [[asked = 0, ...first] = [], ...others] = pushesOf(await outputUntil(child, "Ctrl-C"));
+    expect(first).toEqual([asked - 1, 0, 1]);
+    expect(others).toEqual([
+      [asked, asked - 1, 1, 0],
+      [asked, asked, 0, 0],
+    ]);
+  });
+
+  it("leaves no process and no port behind when it is killed", async () => {
+    child.kill("SIGKILL");
+    await vi.waitFor(
+      async () => {
+        expect(await processesThatMention(directory)).toEqual([]);
+        expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true, true]);
+      },
+      { timeout: 20_000, interval: 200 },
+    );
+  });
 });
 
 describe("the command line of npm start", () => {
   it("names a taken port, what needs it, and the flag that chooses another", async () => {
     const server = await listenOnLoopback(() => {});
     const { stdout, stderr, code } = await outcome(
-      start("--uaa-port", `${server.port}`, "--port", `${await freePort()}`),
+      start(...portFlags([await freePort(), server.port, await freePort()])),
     );
     await server.close();
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
@@ -140,6 +190,7 @@ describe("the command line of npm start", () => {
     [["--port", "0"], 'not "0"'],
     [["--port", "65536"], 'not "65536"'],
     [["--port", "8788"], "must differ"],
+    [["--cloud-controller-port", "8788"], "must differ"],
   ])("refuses %j", (args, complaint) => {
     expect(() => parseOptions(args)).toThrow(complaint);
   });
@@ -148,5 +199,6 @@ describe("the command line of npm start", () => {
     const { stdout, code } = await outcome(start("--help"));
     expect(code).toBe(0);
     expect(stdout).toContain("--uaa-port");
+    expect(stdout).toContain("--cloud-controller-port");
   });
 });

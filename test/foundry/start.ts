@@ -1,15 +1,21 @@
 /** `npm start`: the Worker on this machine, ready to be asked, with everything that it needs. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { dirname, join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
-import { curlOf, type Demo, demoOf } from "./demo.ts";
+import { type Demo, demoOf } from "./demo.ts";
+import { addDirectory } from "./demo-pool.ts";
+import { demoPushes, tableOf } from "./demo-pushes.ts";
+import { type Foundry, startFoundry } from "./foundry.ts";
+import { introduction } from "./introduction.ts";
 import { isPortFree, PortTaken } from "./loopback.ts";
+import { MatchedLog } from "./matched-log.ts";
 import { HELP, PORTS, type PortName, parseOptions, type StartOptions, WrongUsage } from "./options.ts";
-import { startUaa, type Uaa } from "./uaa.ts";
 import { PROJECT_ROOT, startWorker, type WorkerProcess } from "./worker-process.ts";
 
 const DIRECTORY = "src";
+const PUSHED_DIRECTORY = "test";
 const TOKEN_LIFETIME_HOURS = 12;
 const WORKER_START_MAX_MS = 60_000;
 const ANSWER_MAX_MS = 5_000;
@@ -52,21 +58,28 @@ async function main(args: readonly string[]): Promise<number> {
 async function run({ ports, config }: StartOptions): Promise<void> {
   await checkPorts(ports);
   const demo = await demoOf(PROJECT_ROOT, DIRECTORY);
-  console.error(`Putting ${DIRECTORY} into the local cache …`);
-  await addToCache(DIRECTORY, config);
 
-  let uaa: Uaa | undefined;
+  let foundry: Foundry | undefined;
   let worker: WorkerProcess | undefined;
   let isReady = false;
   try {
-    uaa = await startUaa({ port: ports["uaa-port"] });
-    const token = await uaa.issueToken({ lifetime: TOKEN_LIFETIME_HOURS * 3600 });
+    foundry = await startFoundry({
+      ports: { uaa: ports["uaa-port"], cloudController: ports["cloud-controller-port"] },
+      poolDirectory: poolBeside(config),
+    });
+    console.error(`Putting ${DIRECTORY} into the local cache …`);
+    // In this order: the cache may not know what the pool does not have.
+    await addDirectory(foundry.cloudController.pool, join(PROJECT_ROOT, DIRECTORY));
+    await addToCache(DIRECTORY, config);
+
+    const token = await foundry.uaa.issueToken({ lifetime: TOKEN_LIFETIME_HOURS * 3600 });
     console.error("Starting the Worker …");
+    const log = new MatchedLog();
     worker = startWorker({
       port: ports.port,
-      variables: { UAA_URL: uaa.url },
+      variables: { UAA_URL: foundry.uaa.url, CLOUD_CONTROLLER_URL: foundry.cloudController.url },
       config,
-      onOutput: (output) => isReady && process.stderr.write(output),
+      onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.read(line)),
     });
     const died = worker.ended.then(() => Promise.reject(new CannotStart(deathOf(worker))));
     // It also ends when it is told to.
@@ -74,14 +87,29 @@ async function run({ ports, config }: StartOptions): Promise<void> {
     await Promise.race([answers(worker, token, demo), died, stopped]);
     if (stop.signal.aborted) return;
 
-    console.log(introduction(worker.url, uaa.url, token, demo));
+    console.error(`Pushing ${PUSHED_DIRECTORY} …`);
+    const target = { url: worker.url, token };
+    const pushes = demoPushes(join(PROJECT_ROOT, PUSHED_DIRECTORY), target, log).then(tableOf);
+    // They are left alone on the signal to stop.
+    pushes.catch(() => {});
+    const table = await Promise.race([pushes, died, stopped]);
+    if (table === undefined) return;
+
+    const names = { directory: DIRECTORY, pushedDirectory: PUSHED_DIRECTORY };
+    const validity = `${TOKEN_LIFETIME_HOURS} hours`;
+    console.log(introduction({ workerUrl: worker.url, foundry, token, validity, demo, table, ...names }));
     isReady = true;
     await Promise.race([died, stopped]);
     console.error("\nStopping …");
   } finally {
     isReady = false;
-    await Promise.all([worker?.stop(), uaa?.close()]);
+    await Promise.all([worker?.stop(), foundry?.close()]);
   }
+}
+
+/** Beside the local KV, so that both are kept, or deleted, together. */
+function poolBeside(config: string): string {
+  return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundry", "resource-pool");
 }
 
 async function checkPorts(ports: Record<PortName, number>): Promise<void> {
@@ -133,23 +161,4 @@ async function answers({ url, tail }: WorkerProcess, token: string, { resources 
 
 function deathOf(worker: WorkerProcess | undefined): string {
   return `wrangler dev has ended by itself. Its last words:\n${worker?.tail()}`;
-}
-
-function introduction(workerUrl: string, uaaUrl: string, token: string, { held, resources }: Demo): string {
-  const paths = held.map(({ path }) => path).join(" and ");
-  const missing = resources.filter((resource) => !held.includes(resource)).map(({ path }) => path);
-  return `
-The Worker listens on ${workerUrl}, the stand-in for UAA on ${uaaUrl}.
-The files of ${DIRECTORY} are in the local cache. Ask for two of them, and for one that nobody holds:
-
-${curlOf(workerUrl, token, resources)}
-
-It answers 201 with ${paths}, and without ${missing.join(" and ")}: that is what cf push would upload.
-
-Or ask for the whole directory:
-
-CF_TOKEN=${token} npm run -s resource-pool -- check ${DIRECTORY} --url ${workerUrl}
-
-The token is good for ${TOKEN_LIFETIME_HOURS} hours, as long as this runs. Ctrl-C stops everything.
-`;
 }

@@ -2,6 +2,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { GRACE_MS, signalGroup } from "./process-group.ts";
@@ -17,14 +18,16 @@ export interface WorkerOptions {
   variables: Record<string, string>;
   /** Path of its wrangler.toml; the local KV lies in `.wrangler` beside it. */
   config: string;
-  /** Gets the output of `wrangler dev` as it comes. */
-  onOutput?: (text: string) => void;
+  /** Gets the output of `wrangler dev`, among it what the Worker logs. */
+  onLine?: (line: string) => void;
 }
 
 /** The Worker under `wrangler dev`. */
 export interface WorkerProcess {
   /** `http://localhost:<port>` */
   url: string;
+  /** The process group of wrangler and all that it has started; undefined where it could not be started. */
+  group: number | undefined;
   /** Settles when wrangler has ended, whatever the reason. */
   ended: Promise<void>;
   /** The last output of wrangler. */
@@ -53,9 +56,10 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   );
   let tail = "";
   for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      tail = (tail + text).slice(-TAIL_MAX_CHARACTERS);
-      options.onOutput?.(text);
+    if (!stream) continue;
+    createInterface(stream).on("line", (line) => {
+      tail = `${tail}${line}\n`.slice(-TAIL_MAX_CHARACTERS);
+      options.onLine?.(line);
     });
   }
 
@@ -64,6 +68,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   const ended = once(child, "exit").then(() => {});
   return {
     url: `http://localhost:${options.port}`,
+    group,
     ended,
     tail: () => tail.trim(),
     async stop() {

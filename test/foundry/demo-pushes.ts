@@ -1,0 +1,65 @@
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { gatherDirectory } from "./app-directory.ts";
+import { CfConnection } from "./cf-connection.ts";
+import { encodeResource } from "./cf-resource.ts";
+import type { MatchedLog, TierFigures } from "./matched-log.ts";
+import { type Push, type PushTarget, push } from "./push-client.ts";
+
+const LEARNED_MAX_MS = 5_000;
+const POLL_MS = 50;
+
+/** One push, and which tier has answered for how many of its files. */
+export type DemoPush = Pick<Push, "asked" | "matched" | "uploadedFiles"> & TierFigures;
+
+/**
+ * Pushes a copy of `directory`, with one file that no pool has, three times as it is: for the platform to learn it,
+ * for the cache to learn it from the platform, and for the cache to answer.
+ */
+export async function demoPushes(
+  directory: string,
+  target: PushTarget,
+  log: MatchedLog,
+): Promise<DemoPush[]> {
+  const app = await mkdtemp(join(tmpdir(), "demo-"));
+  try {
+    await cp(directory, app, { recursive: true });
+    await writeFile(join(app, "pushed-at.txt"), new Date().toISOString());
+    const first = await pushOnce(app, target, log);
+    const second = await pushOnce(app, target, log);
+    await untilLearned(app, target, log);
+    return [first, second, await pushOnce(app, target, log)];
+  } finally {
+    await rm(app, { recursive: true });
+  }
+}
+
+/** What `demoPushes` has brought, as a table. */
+export function tableOf(pushes: readonly DemoPush[]): string {
+  const head = ["", "asked", "held by the cache", "held by the Cloud Controller", "uploaded"];
+  const rows = pushes.map(({ asked, snapshot, keys, origin, uploadedFiles }, index) =>
+    [`push ${index + 1}`, asked, snapshot + keys, origin, uploadedFiles].map(String),
+  );
+  const line = (cells: readonly string[]) =>
+    cells.map((cell, column) => cell.padStart(head[column]?.length || 6)).join("   ");
+  return [head, ...rows].map(line).join("\n");
+}
+
+async function pushOnce(app: string, target: PushTarget, log: MatchedLog): Promise<DemoPush> {
+  const { asked, matched, uploadedFiles, matchRequestIds } = await push(app, target);
+  return { asked, matched, uploadedFiles, ...(await log.figuresOf(matchRequestIds)) };
+}
+
+/** What the Cloud Controller has matched is written after the answer. */
+async function untilLearned(app: string, { url, token }: PushTarget, log: MatchedLog): Promise<void> {
+  const connection = new CfConnection(url, token);
+  const resources = (await gatherDirectory(app)).filter(({ size }) => size !== 0).map(encodeResource);
+  const deadline = Date.now() + LEARNED_MAX_MS;
+  while (Date.now() < deadline) {
+    await connection.postJson("/v3/resource_matches", { resources });
+    if ((await log.figuresOf(connection.requestIds.splice(0))).origin === 0) return;
+    await pause(POLL_MS);
+  }
+}

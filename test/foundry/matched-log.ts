@@ -1,0 +1,51 @@
+import { setTimeout as pause } from "node:timers/promises";
+
+/** How many distinct files each tier said that the pool holds; of the snapshot, files alike count each. */
+export interface TierFigures {
+  snapshot: number;
+  keys: number;
+  origin: number;
+}
+
+/** What the Worker logs of a request for matches. */
+interface Matched {
+  requestId: string;
+  snapshot: number;
+  held: { keys?: number; origin?: number };
+}
+
+const MARK = '{"event":"matched",';
+const POLL_MS = 10;
+const LOGGED_MAX_MS = 10_000;
+
+/** The Worker's own account of which tier has answered what, read off its log. */
+export class MatchedLog {
+  readonly #entries = new Map<string, Matched>();
+
+  /** To be given every line that the Worker's process prints. */
+  readonly read = (line: string): void => {
+    const start = line.indexOf(MARK);
+    if (start < 0) return;
+    const entry: Matched = JSON.parse(line.slice(start));
+    this.#entries.set(entry.requestId, entry);
+  };
+
+  /**
+   * The figures of the requests with these ids together. The log may lag the answers.
+   *
+   * @throws Error where one of them is not logged
+   */
+  async figuresOf(requestIds: readonly string[]): Promise<TierFigures> {
+    const deadline = Date.now() + LOGGED_MAX_MS;
+    const figures = { snapshot: 0, keys: 0, origin: 0 };
+    for (const id of requestIds) {
+      while (!this.#entries.has(id) && Date.now() < deadline) await pause(POLL_MS);
+      const entry = this.#entries.get(id);
+      if (!entry) throw new Error(`the Worker has not logged the request ${id}`);
+      figures.snapshot += entry.snapshot;
+      figures.keys += entry.held.keys ?? 0;
+      figures.origin += entry.held.origin ?? 0;
+    }
+    return figures;
+  }
+}
