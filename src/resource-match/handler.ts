@@ -32,12 +32,9 @@ export async function handleResourceMatches(
   if (resources instanceof Failure) return resources;
 
   if (!configuration.features.resourceMatching) return answer([]);
-  const matches = await matchResources(
-    resources,
-    configuration.eligibility,
-    await sourcesFor(request, resources.length, context),
-    new Deadline(configuration.lookupDeadlineMs),
-  );
+  const deadline = new Deadline(configuration.lookupDeadlineMs);
+  const sources = await sourcesFor(request, resources.length, context);
+  const matches = await matchResources(resources, configuration.eligibility, sources, deadline);
   if (matches instanceof Response) return matches;
   report(resources, matches, context);
   const learned = matches.heldBy.get(ORIGIN);
@@ -96,7 +93,7 @@ function report(
   { inSnapshot, asked, heldBy, faults, resources: { length: matched } }: Matches,
   { configuration, log }: RequestContext,
 ): void {
-  for (const { details } of faults) log.warn("look-up-incomplete", details);
+  for (const { details } of faults) log.warn("look-up-incomplete", { ...details });
   const held = Object.fromEntries([...heldBy].map(([tier, keys]) => [tier, keys.length]));
   log.info("matched", { resources, matched, snapshot: inSnapshot, asked, held });
   try {

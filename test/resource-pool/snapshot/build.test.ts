@@ -98,8 +98,12 @@ describe("the scheduled handler", () => {
     await putKeys(1, 2);
     await buildNow();
     const before = await currentPointer();
-    await buildNow();
-    expect(await currentPointer()).toEqual(before);
+    const namesBefore = (await env.RESOURCE_CACHE.list()).keys.map(({ name }) => name);
+    const later = Date.now() + HOUR;
+    await buildNow(env, later);
+    // But it says that the snapshot is still true.
+    expect(await currentPointer()).toEqual({ ...before, checkedAt: new Date(later).toISOString() });
+    expect((await env.RESOURCE_CACHE.list()).keys.map(({ name }) => name)).toEqual(namesBefore);
   });
 
   it("with a wrong configuration does nothing but say so", async () => {
@@ -112,8 +116,26 @@ describe("the scheduled handler", () => {
   });
 });
 
+describe("a snapshot that nothing was built from for a week", () => {
+  it("may hold what was removed and whose tombstone is gone: the next build begins without it", async () => {
+    await putKeys(1, 2);
+    await build();
+    // Removed, and its tombstone has expired.
+    await env.RESOURCE_CACHE.delete(`${sha1At(2)}:2`);
+    await build({ now: START + 8 * 24 * HOUR });
+    expect(await heldIndices(3)).toEqual([1]);
+  });
+
+  it("is no such snapshot where builds have found nothing to do", async () => {
+    await add(START, 50);
+    await build({ listings: 0 });
+    for (let day = 1; day <= 10; day++) await build({ now: START + day * 24 * HOUR });
+    expect(await heldIndices(60)).toEqual([50]);
+  });
+});
+
 describe("a pointer that is not understood", () => {
-  it.each(["{", "{}", '{"id":"a","entries":1,"builtAt":"x","parts":1}', '{"version":2}'])(
+  it.each(["{", "{}", '{"id":"a","entries":1,"builtAt":"x","checkedAt":"x","parts":1}', '{"version":2}'])(
     "%s: nothing is built over it",
     async (value) => {
       await putKeys(1);
