@@ -28,6 +28,7 @@ export class TierTable {
 
   /** Straight to stdout: the test runner keeps what tests that pass have said to the console. */
   print(): void {
+    if (this.#rows.length === 0) return;
     const rows = [[this.#title, ...HEAD], ...this.#rows];
     const widths =
       rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];

@@ -56,6 +56,9 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
       await tell(env, "PutObject", { key: objectKey, size: object?.size, eTag: object?.etag });
       return new Response();
     }
+    case "DELETE event":
+      await tell(env, "DeleteObject", { key: objectKey });
+      return new Response();
     case "DELETE bucket":
       await env.POOL_BUCKET?.delete(objectKey ?? "");
       await tell(env, "DeleteObject", { key: objectKey });
