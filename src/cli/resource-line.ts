@@ -1,7 +1,7 @@
 import { type ResourceKey, resourceKey } from "../resource-pool/resource-key.ts";
 
 /** Why a line names no resource. */
-export class BadLine extends Error {
+class BadLine extends Error {
   override name = "BadLine";
 }
 

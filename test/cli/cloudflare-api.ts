@@ -9,11 +9,13 @@ const TOKEN = "a-cloudflare-token";
 export interface StoredKey {
   key: string;
   value: string;
+  /** Whether the value is bytes. */
+  base64?: boolean;
   expiration_ttl?: number;
 }
 
 export interface Call {
-  /** `list`, `get`, `put` or `delete`. */
+  /** `list`, `get`, `value`, `put` or `delete`. */
   operation: string;
   /** Keys that came with it, or were sent back. */
   keys: number;
@@ -45,6 +47,15 @@ export async function cloudflareApi(initial: readonly string[] = []) {
       [`PUT ${root}/bulk`]: "put",
       [`POST ${root}/bulk/delete`]: "delete",
     };
+    const values = `${root}/values/`;
+    if (request.method === "GET" && url.pathname.startsWith(values)) {
+      const stored = keys.get(decodeURIComponent(url.pathname.slice(values.length)));
+      calls.push({ operation: "value", keys: 1, at: performance.now() });
+      if (!stored) return fail(response, 404, 10009, "key not found");
+      response.writeHead(200, { "Content-Type": "application/octet-stream" });
+      response.end(Buffer.from(stored.value, stored.base64 ? "base64" : "utf8"));
+      return;
+    }
     const operation = operations[`${request.method} ${url.pathname}`];
     if (operation === undefined) return fail(response, 404, 10013, "namespace not found");
 

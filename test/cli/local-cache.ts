@@ -8,6 +8,7 @@ interface Cache {
     cursor?: string;
   }>;
   get(key: string): Promise<string | null>;
+  get(keys: string[]): Promise<Map<string, string | null>>;
   put(key: string, value: string): Promise<void>;
 }
 
@@ -25,12 +26,17 @@ export async function withLocalCache<T>(directory: string, use: (cache: Cache) =
   }
 }
 
-/** Every key with its value. */
+const KEYS_PER_READ = 100;
+
+/** Every key with its value, of at most 1,000. */
 export function localKeys(directory: string): Promise<Record<string, string | null>> {
   return withLocalCache(directory, async (cache) => {
-    const { keys } = await cache.list();
-    return Object.fromEntries(
-      await Promise.all(keys.map(async ({ name }) => [name, await cache.get(name)] as const)),
-    );
+    const names = (await cache.list()).keys.map(({ name }) => name);
+    const values: Record<string, string | null> = {};
+    for (let start = 0; start < names.length; start += KEYS_PER_READ) {
+      const some = await cache.get(names.slice(start, start + KEYS_PER_READ));
+      for (const [name, value] of some) values[name] = value;
+    }
+    return values;
   });
 }

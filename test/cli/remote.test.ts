@@ -51,7 +51,7 @@ test.concurrent("a list lands in bulk writes of 10,000, through a 429, a 500, cu
     code: 0,
     stdout: "21,000 resources added, 0 already there, 0 left out\n",
   });
-  expect(outcome.stderr).toContain("Cloudflare's API asks to wait 2 s.");
+  expect(outcome.stderr).toContain("Cloudflare's API answered 429 and asks to wait 2 s.");
   expect([...keys.keys()].sort()).toEqual(expected.map((key) => `cf/${key}`).sort());
   expect(new Set([...keys.values()].map(({ value }) => value))).toEqual(new Set(["1"]));
   const puts = calls.filter(({ operation }) => operation === "put");
@@ -123,6 +123,15 @@ test.concurrent("list and stats read every page, and know other keys from resour
   expect(list).toMatchObject({ code: 0, stderr: "" });
   expect(list.stdout).toBe(asLines([...keys].sort()));
 
+  const start = keys[0]?.slice(0, 3) ?? "";
+  const narrow = await resourcePool(
+    ["list", "--prefix", start.toUpperCase(), "--remote", "--config", config],
+    {
+      env,
+    },
+  );
+  expect(narrow.stdout).toBe(asLines(keys.filter((key) => key.startsWith(start)).sort()));
+
   const stats = await resourcePool(["stats", "--remote", "--json", "--config", config], { env });
   const total = keys.reduce((sum, key) => sum + Number(key.slice(41)), 0);
   const rows = JSON.parse(stats.stdout);
@@ -141,6 +150,13 @@ test.concurrent("a removal leaves its tombstone before it deletes, also when the
   const sha1 = sha1Of("gone");
   const all = [`cf/${sha1}:4`, `cf/${sha1}:5`, `cf/${keyOf("stays")}`];
   const { keys, faults, calls, env } = await cloudflareApi(all);
+  const remove = ["remove", sha1.toUpperCase(), sha1Of("never there"), "--remote", "--config", config];
+
+  const dry = await resourcePool([...remove, "--dry-run"], { env });
+  expect(dry.stdout).toBe("2 resources would be removed, 1 not held, 0 left out\n");
+  expect([...keys.keys()]).toEqual(all);
+  calls.length = 0;
+
   let buriedFirst = false;
   faults.delete = [
     (response, body) => {
@@ -151,10 +167,7 @@ test.concurrent("a removal leaves its tombstone before it deletes, also when the
     },
   ];
 
-  const outcome = await resourcePool(
-    ["remove", sha1.toUpperCase(), sha1Of("never there"), "--remote", "--json", "--config", config],
-    { env },
-  );
+  const outcome = await resourcePool([...remove, "--json"], { env });
 
   expect(outcome.code).toBe(0);
   expect(JSON.parse(outcome.stdout)).toEqual({

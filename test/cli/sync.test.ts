@@ -129,10 +129,19 @@ test.concurrent.each([
   ],
   ["another scheme", ["--blobstore", "gs://bucket"], 2, /is a directory or s3:\/\/bucket\/prefix/],
   ["no bucket", ["--blobstore", "s3://"], 2, /Not of the form s3:\/\/bucket\/prefix/],
+  [
+    "a bucket out of reach",
+    ["--blobstore", "s3://b", "--endpoint", "http://127.0.0.1:9", "--remote", "--namespace-id", "x"],
+    1,
+    /Can't list s3:\/\/b: .*ECONNREFUSED/,
+  ],
   ["a missing directory", ["--blobstore", "nowhere"], 1, /Can't read nowhere/],
 ])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
   const cwd = await temporaryDirectory();
-  const outcome = await resourcePool(["sync", ...args], { cwd });
+  const outcome = await resourcePool(["sync", ...args], {
+    cwd,
+    env: { ...S3_CREDENTIALS, CLOUDFLARE_ACCOUNT_ID: "x", CLOUDFLARE_API_TOKEN: "x" },
+  });
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);
 });

@@ -153,15 +153,30 @@ describe("npm start", () => {
     ]);
   });
 
-  it("leaves no process and no port behind when it is killed", async () => {
-    child.kill("SIGKILL");
-    await vi.waitFor(
+  const nothingIsLeft = () =>
+    vi.waitFor(
       async () => {
         expect(await processesThatMention(directory)).toEqual([]);
         expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true, true]);
       },
       { timeout: 20_000, interval: 200 },
     );
+
+  it("leaves no process and no port behind when it is killed", async () => {
+    child.kill("SIGKILL");
+    await nothingIsLeft();
+  });
+
+  it("leaves none behind when only the shell between npm and it has got the signal", async () => {
+    const args = [...portFlags(ports), "--config", await configIn(directory)];
+    const command = [process.execPath, "test/foundry/start.ts", ...args].join(" ");
+    const shell = spawn("sh", ["-c", `${command}; exit`], {
+      cwd: PROJECT_ROOT,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    for await (const chunk of shell.stderr) if (String(chunk).includes("Starting the Worker")) break;
+    shell.kill("SIGTERM");
+    await nothingIsLeft();
   });
 });
 

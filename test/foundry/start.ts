@@ -20,6 +20,7 @@ const TOKEN_LIFETIME_HOURS = 12;
 const WORKER_START_MAX_MS = 60_000;
 const ANSWER_MAX_MS = 5_000;
 const POLL_MS = 100;
+const PARENT_POLL_MS = 500;
 
 const EXIT_FAILED = 1;
 const EXIT_WRONG_USAGE = 2;
@@ -32,6 +33,10 @@ class CannotStart extends Error {
 const stop = new AbortController();
 const stopped = once(stop.signal, "abort").then(() => {});
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
+
+// npm passes a signal on to the shell that it has started this with, and no further: then the parent is gone.
+const parent = process.ppid;
+setInterval(() => process.ppid !== parent && stop.abort(), PARENT_POLL_MS).unref();
 
 process.exitCode = await main(process.argv.slice(2));
 // A timer or an idle connection must not keep the terminal.

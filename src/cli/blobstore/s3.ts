@@ -1,5 +1,5 @@
 import { paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
-import { Exit } from "../exit.ts";
+import { Exit, reasonOf } from "../exit.ts";
 import type { StoredObject } from "./blobstore.ts";
 
 const ATTEMPTS = 5;
@@ -26,14 +26,23 @@ export function s3Objects(location: string, endpoint: string | undefined): Async
           region: process.env.AWS_REGION ?? "us-east-1",
         }),
   });
-  return objects(client, bucket, prefix);
+  return objects(client, bucket, prefix, location);
 }
 
-async function* objects(client: S3Client, bucket: string, prefix: string): AsyncGenerator<StoredObject> {
-  for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
-    for (const { Key: name, Size: size } of page.Contents ?? []) {
-      if (name !== undefined && size !== undefined) yield { name, size };
+async function* objects(
+  client: S3Client,
+  bucket: string,
+  prefix: string,
+  location: string,
+): AsyncGenerator<StoredObject> {
+  try {
+    for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
+      for (const { Key: name, Size: size } of page.Contents ?? []) {
+        if (name !== undefined && size !== undefined) yield { name, size };
+      }
     }
+  } catch (error) {
+    throw new Error(`Can't list ${location}: ${reasonOf(error)}`);
   }
 }
 

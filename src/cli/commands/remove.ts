@@ -163,7 +163,7 @@ async function report(
     await print(`${what}, ${number(notHeld.length)} not held, ${number(leftOut)} left out`);
   }
   if (interrupted) {
-    note("Interrupted: what is told above has landed; run the same command again to go on.");
+    if (!dryRun) note("Interrupted: what is told above has landed; run the same command again to go on.");
     throw new Exit("interrupted");
   }
   if (leftOut > 0) throw new Exit(removed.length + notHeld.length > 0 ? "done-in-part" : "failed");

@@ -43,7 +43,7 @@ export async function addAndReport(
     await print(`${added}, ${number(outcome.alreadyThere)} already there${others.join("")}`);
   }
   if (interrupted) {
-    note("Interrupted: what is told above has landed; run the same command again to go on.");
+    if (!dryRun) note("Interrupted: what is told above has landed; run the same command again to go on.");
     throw new Exit("interrupted");
   }
   if (isIncomplete) throw new Exit(outcome.added + outcome.alreadyThere > 0 ? "done-in-part" : "failed");

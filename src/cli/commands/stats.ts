@@ -1,9 +1,12 @@
 import type { Command } from "commander";
 import { parseCacheKey } from "../../resource-pool/resource-key.ts";
+import { readPointer, snapshotNames } from "../../resource-pool/snapshot/store.ts";
 import { TOMBSTONE_PREFIX } from "../../resource-pool/tombstone.ts";
-import { bytes, counted, print, printJson, table } from "../output.ts";
+import { reasonOf } from "../exit.ts";
+import { bytes, counted, note, print, printJson, table } from "../output.ts";
 import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
 import type { Pool } from "../pool/pool.ts";
+import { snapshotStore } from "../pool/snapshot-store.ts";
 import { Progress } from "../progress.ts";
 
 /** Bytes, each the first that is too large for its row. */
@@ -16,6 +19,8 @@ interface Sum {
 
 interface Stats extends Sum {
   tombstones: number;
+  /** What the snapshot holds, keys or not, and when it was built; null where there is none. */
+  snapshot: { resources: number; builtAt: string } | null;
   /** Keys with the prefix that are neither resources nor tombstones. */
   otherKeys: number;
   /** A row for each of the limits. */
@@ -27,8 +32,8 @@ export function registerStats(program: Command): void {
     .command("stats")
     .summary("count the resources in the cache")
     .description(
-      "Counts the resources in the cache, their bytes and their sizes, and the tombstones that removals leave\n" +
-        "for 7 days.",
+      "Counts the keys of resources in the cache, their bytes and their sizes; what the snapshot holds, with keys or\n" +
+        "without; and the tombstones that removals leave for 7 days.",
     )
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  resource-pool stats --remote");
@@ -47,7 +52,14 @@ async function collect(pool: Pool): Promise<Stats> {
     resources: 0,
     bytes: 0,
   }));
-  const stats: Stats = { resources: 0, bytes: 0, tombstones: 0, otherKeys: 0, sizes };
+  const stats: Stats = {
+    resources: 0,
+    bytes: 0,
+    snapshot: await snapshotOf(pool),
+    tombstones: 0,
+    otherKeys: 0,
+    sizes,
+  };
   for await (const names of pool.list(pool.keyPrefix)) {
     for (const name of names) {
       const resource = parseCacheKey(name, pool.keyPrefix);
@@ -69,6 +81,16 @@ async function collect(pool: Pool): Promise<Stats> {
   return stats;
 }
 
+async function snapshotOf(pool: Pool): Promise<Stats["snapshot"]> {
+  try {
+    const current = await readPointer(snapshotStore(pool), snapshotNames(pool.keyPrefix).current);
+    return current ? { resources: current.entries, builtAt: current.builtAt } : null;
+  } catch (error) {
+    note(reasonOf(error));
+    return null;
+  }
+}
+
 async function printStats(stats: Stats): Promise<void> {
   const rows = stats.sizes.map(({ below, resources, bytes: size }, index) => {
     const from = SIZE_LIMITS[index - 1];
@@ -78,5 +100,9 @@ async function printStats(stats: Stats): Promise<void> {
   });
   const total = ["in all", counted(stats.resources, "resource"), bytes(stats.bytes)];
   await print(table([...rows, total], [1, 2]));
-  await print(`\n${counted(stats.tombstones, "tombstone")}, ${counted(stats.otherKeys, "other key")}`);
+  const { snapshot } = stats;
+  await print(
+    `\n${snapshot ? `a snapshot of ${counted(snapshot.resources, "resource")}, built at ${snapshot.builtAt}` : "no snapshot"}`,
+  );
+  await print(`${counted(stats.tombstones, "tombstone")}, ${counted(stats.otherKeys, "other key")}`);
 }

@@ -24,8 +24,8 @@ export function registerSync(program: Command): void {
     .requiredOption("--blobstore <place>", "a directory, or s3://bucket/prefix")
     .option(
       "--endpoint <url>",
-      "of an S3-compatible server (R2, MinIO, GCS, …) other than AWS. Credentials come from where AWS' tools take " +
-        "them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, …",
+      "of an S3-compatible server (R2, MinIO, GCS, …) other than AWS. Credentials and region come from where AWS' " +
+        "tools take them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, profiles, …",
     )
     .option("--snapshot", "put them into the snapshot, in a handful of writes, instead of a key for each")
     .option("--dry-run", "say what would be added, and write nothing")

@@ -67,7 +67,6 @@ export async function openLocalPool({ configPath, environment, signal }: LocalPo
   }
 
   return {
-    name: `the local cache of ${configPath}`,
     keyPrefix: String(keyPrefix),
     keysPerBatch: KEYS_PER_READ,
     async held(keys) {

@@ -22,12 +22,7 @@ export function withPoolOptions(command: Command): Command {
         "the KV of the deployed Worker, through Cloudflare's API with CLOUDFLARE_ACCOUNT_ID and CLOUDFLARE_API_TOKEN",
       ),
     )
-    .addOption(
-      new Option(
-        "--namespace-id <id>",
-        "with --remote: the KV namespace, if wrangler.toml has no id",
-      ).conflicts("local"),
-    )
+    .option("--namespace-id <id>", "with --remote: the KV namespace, if wrangler.toml has no id")
     .option("--config <path>", "the Worker's wrangler.toml (default: this project's)")
     .option("--env <name>", "the environment of wrangler.toml");
 }
@@ -53,6 +48,9 @@ export async function withPool<T>(
 async function openPool(options: PoolOptions, signal: AbortSignal): Promise<Pool> {
   const configPath = wranglerToml(options.config);
   if (!options.remote) {
+    if (options.namespaceId !== undefined) {
+      throw new Exit("wrong-usage", "--namespace-id goes with --remote.");
+    }
     // What wrangler tells in passing would stand among the data on stdout.
     process.env.WRANGLER_LOG ??= "warn";
     // Imported only when needed: it takes a second.

@@ -4,8 +4,6 @@
  * Everything throws once it is no use to try again.
  */
 export interface Pool {
-  /** For messages: `the local cache …`. */
-  readonly name: string;
   readonly keyPrefix: string;
   /** As many keys as are worth one `put`; what has been put before an interruption stays. */
   readonly keysPerBatch: number;

@@ -39,7 +39,7 @@ export function openRemotePool({ accountId, apiToken, namespaceId, keyPrefix }: 
     apiEmail: null,
     userServiceKey: null,
     maxRetries: CLIENT_RETRIES,
-    fetch: fetchTellingWaits,
+    fetch: fetchTellingTroubles,
   });
   const { namespaces } = client.kv;
 
@@ -67,7 +67,6 @@ export function openRemotePool({ accountId, apiToken, namespaceId, keyPrefix }: 
   const heldKeys = new HeldKeys(list(keyPrefix), read);
 
   return {
-    name: `the namespace ${namespaceId}`,
     keyPrefix,
     keysPerBatch: KEYS_PER_WRITE,
     held: (keys) => heldKeys.among(keys),
@@ -118,12 +117,21 @@ function toBody({ key, value, expirationTtl }: PoolEntry) {
   };
 }
 
-/** A wait that the server asks for can take minutes. */
-const fetchTellingWaits: typeof fetch = async (...request) => {
-  const response = await fetch(...request);
-  const seconds = response.headers.get("Retry-After");
-  if (response.status === 429 && seconds !== null) note(`Cloudflare's API asks to wait ${seconds} s.`);
-  return response;
+/** The client tries again without a word, and a wait that the server asks for can take minutes. */
+const fetchTellingTroubles: typeof fetch = async (...request) => {
+  try {
+    const response = await fetch(...request);
+    const wait = response.headers.get("Retry-After");
+    if (response.status === 429 || response.status >= 500) {
+      note(
+        `Cloudflare's API answered ${response.status}${wait === null ? "." : ` and asks to wait ${wait} s.`}`,
+      );
+    }
+    return response;
+  } catch (error) {
+    note(`Cloudflare's API can't be reached: ${reasonOf(error)}`);
+    throw error;
+  }
 };
 
 /** A bulk operation may do only some of its keys, and names the others. */
