@@ -1,6 +1,6 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../log.ts";
-import { type PoolChange, parsePoolChange } from "./changes.ts";
+import { learnedMessages, type PoolChange, parsePoolChange } from "./changes.ts";
 import { PoolKeys } from "./pool-keys.ts";
 import { resourceKey, sha1Of } from "./resource-key.ts";
 
@@ -89,24 +89,38 @@ async function applyLearned(
   { configuration, log }: Context,
 ): Promise<void> {
   const pool = new PoolKeys(configuration.cache, configuration.keyPrefix);
-  let left = operations;
+  // One is kept for each message, to send it anew.
+  let left = operations - received.length;
   for (const { message, change } of received) {
     left -= change.keys.length;
+    const since = change.since ?? message.timestamp.getTime();
     if (left < 0) {
-      message.retry({ delaySeconds: DEFERRED_SECONDS });
+      await defer(message, learnedMessages(change.keys, since), configuration);
       continue;
     }
     try {
-      const removed = await pool.removedSince(
-        change.keys.map(sha1Of),
-        message.timestamp.getTime() - LISTING_LAG_SECONDS * 1000,
-      );
+      const removed = await pool.removedSince(change.keys.map(sha1Of), since - LISTING_LAG_SECONDS * 1000);
       await Promise.all(change.keys.filter((key) => !removed.has(sha1Of(key))).map((key) => pool.add(key)));
       message.ack();
     } catch (error) {
       log.error("pool-change-failed", { learned: change.keys.length, cause: causeOf(error) });
       retryLater(message);
     }
+  }
+}
+
+/** Leaves a message to the next batch. Sent anew, because a delivery counts as an attempt, and those are few. */
+async function defer(
+  message: Message,
+  anew: readonly unknown[],
+  { poolChanges }: Configuration,
+): Promise<void> {
+  try {
+    if (!poolChanges) throw new Error("POOL_CHANGES is not bound");
+    for (const body of anew) await poolChanges.send(body);
+    message.ack();
+  } catch {
+    message.retry({ delaySeconds: DEFERRED_SECONDS });
   }
 }
 

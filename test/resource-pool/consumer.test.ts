@@ -325,6 +325,22 @@ describe("what a batch costs", () => {
     return { operations, bindings };
   }
 
+  /** A queue that keeps what it is sent. */
+  function recordingQueue() {
+    const sent: unknown[] = [];
+    const send = async (body: unknown) => {
+      sent.push(body);
+    };
+    return { sent, queue: { send, sendBatch: () => Promise.reject(new Error("too large")) } };
+  }
+
+  const learnedRow = (row: number) => ({
+    learned: Array.from(
+      { length: 500 },
+      (_, index) => `${(row * 500 + index).toString(16).padStart(40, "c")}:1`,
+    ),
+  });
+
   it("several events for one blob cost one look", async () => {
     await store(blob(1));
     const { operations, bindings } = counted();
@@ -336,21 +352,43 @@ describe("what a batch costs", () => {
 
   it("a hundred messages stay below the thousand operations of the free plan, and all are done in the end", async () => {
     const deletes = Array.from({ length: 95 }, (_, index) => event("DeleteObject", blob(index)));
-    const learned = Array.from({ length: 5 }, (_, row) => ({
-      learned: Array.from(
-        { length: 500 },
-        (_, index) => `${(row * 500 + index).toString(16).padStart(40, "c")}:1`,
-      ),
-    }));
+    const learned = Array.from({ length: 5 }, (_, row) => learnedRow(row));
     let pending: unknown[] = [...learned, ...deletes];
     for (let attempts = 1; pending.length > 0 && attempts < 10; attempts++) {
       const { operations, bindings } = counted();
-      const { retries } = await deliver(pending, { bindings, attempts });
-      expect(operations.length).toBeLessThan(1000);
-      pending = retries.map(({ index }) => pending[index]);
+      const { sent, queue } = recordingQueue();
+      const { retries } = await deliver(pending, {
+        bindings: { ...bindings, POOL_CHANGES: queue },
+        attempts,
+      });
+      expect(operations.length + sent.length).toBeLessThan(1000);
+      pending = [...sent, ...retries.map(({ index }) => pending[index])];
     }
     expect(pending).toEqual([]);
     expect(await env.RESOURCE_CACHE.get(`${(2499).toString(16).padStart(40, "c")}:1`)).toBe("1");
+  });
+
+  it("learned keys that must wait for the next batch use up no attempt, or many would end as dead letters", async () => {
+    const { sent, queue } = recordingQueue();
+    const bindings = { ...env, POOL_CHANGES: queue };
+    const timestamp = new Date(Date.now() - 60_000);
+    const outcome = await deliver([learnedRow(0), learnedRow(1)], { bindings, timestamp, attempts: 20 });
+    expect(outcome).toMatchObject({ acked: [0, 1], retries: [] });
+    expect(sent).toEqual([{ ...learnedRow(1), since: timestamp.getTime() }]);
+
+    // What was removed in the meantime stays so, however often it was sent anew.
+    const removed = learnedRow(1).learned[7] ?? "";
+    await env.RESOURCE_CACHE.put(tombstoneKey(removed.slice(0, 40)), new Date().toISOString());
+    const hour = new Date(Date.now() + 3_600_000);
+    expect(await deliver(sent, { timestamp: hour })).toMatchObject({ acked: [0], retries: [] });
+    expect(await env.RESOURCE_CACHE.get(removed)).toBe(null);
+    expect(await env.RESOURCE_CACHE.get(learnedRow(1).learned[8] ?? "")).toBe("1");
+  });
+
+  it("learned keys that must wait are retried where they can't be sent anew", async () => {
+    const bindings = { ...env, POOL_CHANGES: undefined };
+    const outcome = await deliver([learnedRow(0), learnedRow(1)], { bindings });
+    expect(outcome).toMatchObject({ acked: [0], retries: [{ index: 1, delaySeconds: 1 }] });
   });
 });
 
