@@ -6,7 +6,7 @@ import { parseCacheKey, type ResourceKey } from "./resource-key.ts";
 /** What arrives on the queue POOL_CHANGES: news of the pool, each kind in a shape of its own. */
 export type PoolChange =
   /** The Cloud Controller holds these. */
-  | { kind: "learned"; keys: ResourceKey[] }
+  | { kind: "learned"; keys: ResourceKey[]; since: number | undefined }
   /** Something happened to this blob of the bucket: a hint to look at it. */
   | { kind: "blob"; objectKey: string; sha1: string; size: number | undefined }
   /** An object of the bucket that is no blob of the resource pool. */
@@ -21,7 +21,10 @@ const isResourceKey = (value: unknown): value is ResourceKey =>
 /** The message by which the Worker tells itself what the Cloud Controller holds. */
 const LearnedKeys = v.object({
   learned: v.pipe(v.array(v.custom<ResourceKey>(isResourceKey)), v.maxLength(LEARNED_KEYS_PER_MESSAGE)),
+  /** When the keys were first sent, in ms since the epoch, where the message has been sent anew. */
+  since: v.optional(v.number()),
 });
+type LearnedMessage = v.InferInput<typeof LearnedKeys>;
 
 /** An event notification of R2; size and eTag are absent on deletes. */
 const BucketEvent = v.object({
@@ -32,14 +35,19 @@ const BucketEvent = v.object({
 
 /** @returns undefined for a message that can never be understood */
 export function parsePoolChange(body: unknown): PoolChange | undefined {
-  if (v.is(LearnedKeys, body)) return { kind: "learned", keys: body.learned };
+  if (v.is(LearnedKeys, body)) return { kind: "learned", keys: body.learned, since: body.since };
   if (!v.is(BucketEvent, body)) return undefined;
   const { key: objectKey, size } = body.object;
   const sha1 = sha1OfBlob(objectKey);
   return sha1 ? { kind: "blob", objectKey, sha1, size } : { kind: "other-object", objectKey };
 }
 
-/** The messages that tell of learned keys. */
-export function learnedMessages(keys: readonly ResourceKey[]): v.InferInput<typeof LearnedKeys>[] {
-  return chunks(keys, LEARNED_KEYS_PER_MESSAGE).map((learned) => ({ learned }));
+/**
+ * The messages that tell of learned keys.
+ *
+ * @param since when they were first told of, in ms since the epoch; default: by the message itself
+ */
+export function learnedMessages(keys: readonly ResourceKey[], since?: number): LearnedMessage[] {
+  const time = since === undefined ? {} : { since };
+  return chunks(keys, LEARNED_KEYS_PER_MESSAGE).map((learned) => ({ learned, ...time }));
 }

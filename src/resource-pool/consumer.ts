@@ -1,7 +1,7 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../log.ts";
 import { KV_KEYS_PER_READ } from "../platform-limits.ts";
-import { type PoolChange, parsePoolChange } from "./changes.ts";
+import { learnedMessages, type PoolChange, parsePoolChange } from "./changes.ts";
 import { PoolKeys } from "./pool-keys.ts";
 import { type ResourceKey, resourceKey, sha1Of } from "./resource-key.ts";
 
@@ -16,7 +16,7 @@ const FIRST_RETRY_SECONDS = 10;
 const LAST_RETRY_SECONDS = 3_600;
 /** A listing may lag a write by a minute. */
 const LISTING_LAG_MS = 90_000;
-/** Learned keys that wait for another batch's operations come back one after the other, about a batch apart. */
+/** For messages that only wait for another batch's operations, and can't be sent anew. */
 const DEFERRED_SECONDS = 10;
 
 type BlobChange = PoolChange & { kind: "blob" };
@@ -95,21 +95,20 @@ async function applyLearned(
 ): Promise<void> {
   const pool = new PoolKeys(configuration.cache, configuration.keyPrefix);
   const written = new Set<ResourceKey>();
-  let left = operations;
-  let deferred = 0;
+  // One is kept for each message, to send it anew.
+  let left = operations - received.length;
   for (const { message, change } of received) {
     // KV takes one write a second to a key: what another message of the batch has written is done.
     const keys = change.keys.filter((key) => !written.has(key));
     const cost = keys.length + Math.ceil(keys.length / KV_KEYS_PER_READ);
+    const since = change.since ?? message.timestamp.getTime();
     if (cost > left) {
-      deferred += 1;
-      message.retry({ delaySeconds: Math.min(deferred * DEFERRED_SECONDS, LAST_RETRY_SECONDS) });
+      await defer(message, learnedMessages(keys, since), configuration);
       continue;
     }
     left -= cost;
     try {
-      const since = message.timestamp.getTime() - LISTING_LAG_MS;
-      const removed = await pool.removedSince(keys.map(sha1Of), since);
+      const removed = await pool.removedSince(keys.map(sha1Of), since - LISTING_LAG_MS);
       const held = keys.filter((key) => !removed.has(sha1Of(key)));
       await Promise.all(held.map((key) => pool.add(key)));
       for (const key of held) written.add(key);
@@ -118,6 +117,21 @@ async function applyLearned(
       log.error("pool-change-failed", { learned: keys.length, cause: causeOf(error) });
       retryLater(message);
     }
+  }
+}
+
+/** Leaves a message to another batch. Sent anew, because a delivery counts as an attempt, and those are few. */
+async function defer(
+  message: Message,
+  anew: readonly unknown[],
+  { poolChanges }: Configuration,
+): Promise<void> {
+  try {
+    if (!poolChanges) throw new Error("POOL_CHANGES is not bound");
+    for (const body of anew) await poolChanges.send(body);
+    message.ack();
+  } catch {
+    message.retry({ delaySeconds: DEFERRED_SECONDS });
   }
 }
 

@@ -1,0 +1,99 @@
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { request } from "node:http";
+import { Readable } from "node:stream";
+import { json } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { residentBytes } from "./memory.ts";
+import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
+import { openStage, type Stage } from "./stage.ts";
+
+const MB = 1_000_000;
+const UPLOAD_MB = 200;
+/** What flows through may be under way in buffers, and the garbage of it: far from the whole. */
+const GROWTH_MAX_BYTES = 60 * MB;
+const SAMPLED_MS = 20;
+
+let origin: RecordingOrigin;
+let stage: Stage;
+
+beforeAll(async () => {
+  origin = await startRecordingOrigin();
+  const variables = { CLOUD_CONTROLLER_URL: origin.url };
+  stage = await openStage({ title: "", queue: false, variables });
+});
+afterAll(async () => {
+  await stage.close();
+  await origin.close();
+});
+
+const recorded = async (path: string, init: RequestInit = {}) =>
+  (await (await fetch(stage.worker.url + path, init)).json()) as Recorded;
+
+it("hands on method, path, query, headers and body as they came", async () => {
+  const url = "/v3/apps/a%2Fb/x?names=a%2Cb,c&per_page=50&q=%C3%BC+1&empty=&order_by=-created_at";
+  const headers = { Authorization: "bearer of nothing", "X-Custom": "yes", Accept: "text/*" };
+  expect(await recorded(url, { method: "PATCH", headers, body: "body" })).toMatchObject({
+    method: "PATCH",
+    url,
+    headers: { authorization: "bearer of nothing", "x-custom": "yes", accept: "text/*" },
+    sha1: createHash("sha1").update("body").digest("hex"),
+  });
+});
+
+it("leaves it to the client to follow redirects", async () => {
+  const response = await fetch(`${stage.worker.url}/redirect`, { redirect: "manual" });
+  expect([response.status, response.headers.get("Location")]).toEqual([302, "/elsewhere"]);
+});
+
+it("lets WebSockets through, both ways", async () => {
+  const socket = new WebSocket(`${stage.worker.url.replace("http", "ws")}/v1/stream?app=1`);
+  const reply = await new Promise((resolve, reject) => {
+    socket.onopen = () => socket.send("hello");
+    socket.onmessage = ({ data }) => resolve(data);
+    socket.onerror = reject;
+  });
+  socket.close();
+  expect(reply).toBe("/v1/stream?app=1 hello");
+});
+
+it.skipIf(!existsSync("/proc/self/stat"))("keeps no upload in memory while it flows", async () => {
+  const rss = () => residentBytes(stage.worker.group ?? 0, "workerd");
+  const before = await rss();
+  expect(before).toBeGreaterThan(0);
+  let peak = before;
+  let isDone = false;
+  const sampling = (async () => {
+    while (!isDone) {
+      peak = Math.max(peak, await rss());
+      await pause(SAMPLED_MS);
+    }
+  })();
+
+  const chunk = randomBytes(MB);
+  const hash = createHash("sha1");
+  const upload = request(`${stage.worker.url}/v3/packages/1/upload`, {
+    method: "POST",
+    headers: { "Content-Length": UPLOAD_MB * MB },
+  });
+  const answered = new Promise<Readable>((resolve, reject) => {
+    upload.once("response", resolve).once("error", reject);
+  });
+  const chunks = Readable.from(
+    (function* () {
+      for (let i = 0; i < UPLOAD_MB; i++) {
+        hash.update(chunk);
+        yield chunk;
+      }
+    })(),
+  );
+  await pipeline(chunks, upload);
+  const received = (await json(await answered)) as Recorded;
+  isDone = true;
+  await sampling;
+
+  expect(received).toMatchObject({ length: UPLOAD_MB * MB, sha1: hash.digest("hex") });
+  expect(peak - before).toBeLessThan(GROWTH_MAX_BYTES);
+});

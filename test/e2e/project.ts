@@ -1,0 +1,53 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PROJECT_ROOT } from "../foundry/worker-process.ts";
+
+/** A directory with a wrangler.toml, where the local KV, R2 and queue lie too. */
+export interface Project {
+  directory: string;
+  config: string;
+  remove(): Promise<void>;
+}
+
+export interface ProjectOptions {
+  /** Whether POOL_CHANGES and POOL_BUCKET are bound. */
+  queue: boolean;
+}
+
+export async function createProject({ queue }: ProjectOptions): Promise<Project> {
+  const directory = await mkdtemp(join(tmpdir(), "e2e-"));
+  await mkdir(join(directory, "pool"));
+  const config = join(directory, "wrangler.toml");
+  await writeFile(config, wranglerToml(queue));
+  return { directory, config, remove: () => rm(directory, { recursive: true, force: true }) };
+}
+
+function wranglerToml(queue: boolean): string {
+  return `
+name = "resource-matches"
+main = ${JSON.stringify(join(PROJECT_ROOT, "test/e2e/worker/entry.ts"))}
+compatibility_date = "2026-10-01"
+
+[[kv_namespaces]]
+binding = "RESOURCE_CACHE"
+${queue ? QUEUE_AND_BUCKET : ""}`;
+}
+
+// A batch writes 900 keys at most, which is less than two messages: the rest would wait for the next batch.
+const QUEUE_AND_BUCKET = `
+[[queues.producers]]
+binding = "POOL_CHANGES"
+queue = "resource-pool-changes"
+
+[[queues.consumers]]
+queue = "resource-pool-changes"
+max_batch_size = 1
+max_batch_timeout = 0
+max_retries = 20
+max_concurrency = 1
+
+[[r2_buckets]]
+binding = "POOL_BUCKET"
+bucket_name = "resource-pool"
+`;

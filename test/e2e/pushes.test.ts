@@ -1,0 +1,139 @@
+import { appendFile, copyFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { gatherDirectory } from "../foundry/app-directory.ts";
+import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
+import { createLargeApp, type LargeApp } from "./large-app.ts";
+import { openStage, type Stage } from "./stage.ts";
+
+const FILES = 5_200;
+
+let stage: Stage;
+
+beforeAll(async () => {
+  stage = await openStage({ title: "with a queue", queue: true });
+});
+afterAll(() => stage.close());
+
+/** How many different contents an app has that are asked for. */
+async function contentsOf({ path }: AppFixture): Promise<number> {
+  const entries = await gatherDirectory(path);
+  return new Set(entries.filter(({ size }) => size > 0).map(({ sha1 }) => sha1)).size;
+}
+
+describe("an app of thousands of files", () => {
+  let app: LargeApp;
+
+  beforeAll(async () => {
+    app = await createLargeApp(FILES);
+  });
+  afterAll(() => app.remove());
+
+  it("is uploaded as a whole at first", async () => {
+    const first = await stage.push(app.path, "1st push, all new");
+    expect(first).toMatchObject({ asked: FILES, matched: 0, uploadedFiles: FILES, warnings: [] });
+    expect(stage.originRequests()).toBe(2);
+  });
+
+  it("is uploaded at second only where it has changed, for the Cloud Controller knows the rest", async () => {
+    for (const file of app.files.slice(100, 103)) await appendFile(join(app.path, file), "changed");
+    await app.write("new.txt");
+    await rm(join(app.path, app.files[200] ?? ""));
+    const second = await stage.push(app.path, "2nd push, 4 new or changed");
+    expect(second).toMatchObject({ asked: FILES, matched: FILES - 4, uploadedFiles: 4, warnings: [] });
+    expect(second.origin).toBeGreaterThanOrEqual((await contentsOf(app)) - 4);
+    expect(second.keys).toBe(0);
+    expect(stage.originRequests()).toBe(2);
+    await stage.untilKeys((await contentsOf(app)) - 4);
+  });
+
+  it("is answered at third by the edge alone, with the Cloud Controller not asked at all", async () => {
+    for (const file of ["new.txt", ...app.files.slice(100, 103)]) await rm(join(app.path, file));
+    const third = await stage.push(app.path, "3rd push, nothing new");
+    expect(third).toMatchObject({ asked: FILES - 4, matched: FILES - 4, uploadedFiles: 0, origin: 0 });
+    expect(third).toMatchObject({ snapshot: 0, warnings: [] });
+    expect(stage.originRequests()).toBe(0);
+  });
+
+  it("has only what is new asked of the Cloud Controller", async () => {
+    for (let i = 0; i < 10; i++) await app.write(`fresh/${i}`);
+    const fourth = await stage.push(app.path, "4th push, 10 new");
+    expect(fourth).toMatchObject({ matched: FILES - 4, uploadedFiles: 10, origin: 0 });
+    expect(stage.foundry.cloudController.stats.resources).toEqual({ asked: 10, matched: 0 });
+    expect(stage.originRequests()).toBe(1);
+  });
+
+  it("is answered from memory where an isolate has loaded the snapshot", async () => {
+    for (let i = 0; i < 10; i++) await rm(join(app.path, `fresh/${i}`));
+    await stage.command("POST", "snapshot");
+    await stage.command("DELETE", "isolate");
+    const small = await createApp();
+    await copyFile(join(app.path, app.files[0] ?? ""), join(small.path, "small"));
+    // The first request of an isolate does not wait long for the snapshot.
+    await vi.waitFor(async () => {
+      expect(await stage.push(small.path, "a small app, by the snapshot")).toMatchObject({ snapshot: 1 });
+    }, 10_000);
+    await small.remove();
+    const fifth = await stage.push(app.path, "5th push, by the snapshot");
+    expect(fifth).toMatchObject({ snapshot: FILES - 4, keys: 0, origin: 0, uploadedFiles: 0, warnings: [] });
+    expect(stage.originRequests()).toBe(0);
+  });
+});
+
+describe("small apps", () => {
+  const apps: AppFixture[] = [];
+  const newApp = async () => {
+    const app = await createApp();
+    apps.push(app);
+    return app;
+  };
+  afterAll(() => Promise.all(apps.map((app) => app.remove())));
+
+  it("share files: what one has taught, the other need not upload", async () => {
+    const [one, other] = [await newApp(), await newApp()];
+    for (let i = 0; i < 60; i++) {
+      if (i < 40) await one.write(`one/${i}`, `shared by name ${i}`);
+      if (i >= 20) await other.write(`other/${i}`, `shared by name ${i}`);
+    }
+    const known = await stage.keys();
+    await stage.push(one.path, "one app, 1st push");
+    expect(await stage.push(other.path, "another, sharing half")).toMatchObject({ matched: 20, origin: 20 });
+    await stage.untilKeys(known + 20);
+    expect(await stage.push(one.path, "one app, 2nd push")).toMatchObject({ keys: 20, origin: 20 });
+    await stage.untilKeys(known + 40);
+    stage.originRequests();
+    expect(await stage.push(one.path, "one app, 3rd push")).toMatchObject({ matched: 40, keys: 40 });
+    expect(stage.originRequests()).toBe(0);
+  });
+
+  it("have one content under many paths and modes, and lose no file over it", async () => {
+    const app = await newApp();
+    await app.write("a", "writable wherever it lies", 0o644);
+    await app.write("b/run", "writable wherever it lies", 0o755);
+    await app.write("c/d/e", "writable wherever it lies", 0o600);
+    await app.write("f", "read-only somewhere", 0o644);
+    await app.write("g/f", "read-only somewhere", 0o444);
+    await app.write("h", "read-only", 0o444);
+    await app.write("i", "for its owner's eyes", 0o400);
+    await app.write("j", "", 0o444);
+    const known = await stage.keys();
+    // The Cloud Controller itself would fail a package that claims a file whose mode lacks 0600.
+    const uploaded = { matched: 3, uploadedFiles: 5 };
+    expect(await stage.push(app.path, "many modes, 1st push")).toMatchObject({
+      matched: 0,
+      uploadedFiles: 8,
+    });
+    expect(await stage.push(app.path, "many modes, 2nd push")).toMatchObject({ ...uploaded, origin: 1 });
+    await stage.untilKeys(known + 1);
+    expect(await stage.push(app.path, "many modes, 3rd push")).toMatchObject({ ...uploaded, keys: 1 });
+    // A key for each of them changes nothing.
+    const other = await newApp();
+    await other.write("f", "read-only somewhere");
+    await other.write("h", "read-only");
+    await other.write("i", "for its owner's eyes");
+    await stage.pushDirectly(other.path);
+    await stage.push(other.path, "same content, writable");
+    await stage.untilKeys(known + 4);
+    expect(await stage.push(app.path, "many modes, all known")).toMatchObject({ ...uploaded, keys: 1 });
+  });
+});

@@ -1,0 +1,84 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+
+/** A server that says what it has received, in the Cloud Controller's place. */
+export interface RecordingOrigin {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** What it answers. */
+export interface Recorded {
+  method: string;
+  /** Path and query. */
+  url: string;
+  headers: Record<string, string>;
+  /** Bytes of the body. */
+  length: number;
+  /** Of the body, in hex. */
+  sha1: string;
+}
+
+const WEB_SOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const TEXT_FRAME = 0x81;
+const MASKED_HEAD_BYTES = 6;
+
+/**
+ * Answers `/redirect` with a redirect, and any other path with what has come. A WebSocket gets its text messages
+ * back, with the path that it was opened with in front.
+ */
+export async function startRecordingOrigin(): Promise<RecordingOrigin> {
+  const server = createServer(answer);
+  server.on("upgrade", echoFrames);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, "close");
+    },
+  };
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method = "", url = "", headers } = request;
+  const hash = createHash("sha1");
+  let length = 0;
+  for await (const chunk of request) {
+    hash.update(chunk);
+    length += chunk.length;
+  }
+  if (url === "/redirect") {
+    response.writeHead(302, { Location: "/elsewhere" }).end();
+    return;
+  }
+  const recorded = { method, url, headers, length, sha1: hash.digest("hex") };
+  response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(recorded));
+}
+
+/** RFC 6455, as much of it as short text messages need. */
+function echoFrames({ headers, url }: IncomingMessage, socket: Duplex): void {
+  const accept = createHash("sha1")
+    .update(`${headers["sec-websocket-key"]}${WEB_SOCKET_GUID}`)
+    .digest("base64");
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+  );
+  socket.on("error", () => {});
+  socket.on("data", (frame: Buffer) => {
+    if (frame[0] !== TEXT_FRAME) {
+      socket.end();
+      return;
+    }
+    const [mask, masked] = [frame.subarray(2, MASKED_HEAD_BYTES), frame.subarray(MASKED_HEAD_BYTES)];
+    const text = masked.map((byte, index) => byte ^ (mask[index % 4] ?? 0));
+    const reply = Buffer.concat([Buffer.from(`${url} `), text]);
+    socket.write(Buffer.concat([Buffer.from([TEXT_FRAME, reply.length]), reply]));
+  });
+}
