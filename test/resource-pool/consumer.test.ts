@@ -254,6 +254,12 @@ describe("learned keys", () => {
     expect(await isHeld(blob(2))).toBe(true);
   });
 
+  it("a tombstone whose time is not understood is in doubt, and counts", async () => {
+    await env.RESOURCE_CACHE.put(tombstoneKey(blob(1).sha1), "yesterday");
+    await deliver([{ learned: [`${blob(1).sha1}:2`] }]);
+    expect(await isHeld(blob(1))).toBe(false);
+  });
+
   it("a blob that was learned anew long after its removal is held", async () => {
     await env.RESOURCE_CACHE.put(tombstoneKey(blob(1).sha1), new Date(Date.now() - 600_000).toISOString());
     await deliver([{ learned: [`${blob(1).sha1}:2`] }]);

@@ -95,6 +95,25 @@ describe("the snapshot and a plain Set say the same", () => {
     }
   });
 
+  it("of checksums that somebody has chosen, which are not spread at all", async () => {
+    const held = Array.from(
+      { length: 5_000 },
+      (_, index): Entry => [index.toString(16).padStart(8, "0").padEnd(40, "0"), 1],
+    );
+    const far: Entry = ["f".repeat(40), 1];
+    const middle = Array.from(
+      { length: 5_000 },
+      (_, index): Entry => [(0x80000000 + index * 3).toString(16).padEnd(40, "0"), 1],
+    );
+    const snapshot = await pack([...held, ...middle, far]);
+    for (const entry of [...held, ...middle, far]) expect(snapshot.has(...entry), entry[0]).toBe(true);
+    for (const [sha1] of middle) {
+      expect(snapshot.has((Number.parseInt(sha1.slice(0, 8), 16) + 1).toString(16).padEnd(40, "0"), 1)).toBe(
+        false,
+      );
+    }
+  });
+
   it("of an empty pool", async () => {
     expect((await pack([])).has(sha1At(1), 0)).toBe(false);
   });
