@@ -1,5 +1,5 @@
 import { authenticate, type Caller } from "../authentication.ts";
-import { decodeBody, readBody } from "../body.ts";
+import { decodeBody, readRequestBody } from "../body.ts";
 import type { Configuration } from "../configuration.ts";
 import { Deadline } from "../deadline.ts";
 import { Failure, jsonResponse } from "../failure.ts";
@@ -21,7 +21,7 @@ export async function handleResourceMatches(
 ): Promise<Response | Failure> {
   const { configuration } = context;
 
-  const body = await readBody(request.body, BODY_MAX_BYTES);
+  const body = await readRequestBody(request, BODY_MAX_BYTES);
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;
