@@ -71,9 +71,14 @@ describe("the snapshot and a plain Set say the same", () => {
           const fits = pool.map(full).filter(([, bytes]) => bytes < 2 ** 32);
           const plain = new Set(fits.map((each) => each.join()));
           const snapshot = await pack(pool.map(full), parts);
-          for (const each of [...pool, ...others].map(full)) {
+          const asked = [...pool, ...others].map(full);
+          for (const each of asked) {
             expect(snapshot.has(...each), each.join()).toBe(plain.has(each.join()));
           }
+          const together = snapshot.hasEach(
+            asked.map(([value, bytes]) => ({ checksum: { value }, size_in_bytes: bytes })),
+          );
+          expect([...together]).toEqual(asked.map((each) => (plain.has(each.join()) ? 1 : 0)));
         },
       ),
       { numRuns: 200 },
