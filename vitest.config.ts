@@ -11,6 +11,8 @@ const privateJwk = { ...(await exportJWK(privateKey)), kid: "key-1", alg: "RS256
 export default defineConfig({
   test: {
     silent: "passed-only",
+    // On two cores vitest would run one file at a time; here each file mostly waits for processes of its own.
+    maxWorkers: 2,
     projects: [
       {
         plugins: [
