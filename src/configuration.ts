@@ -74,7 +74,7 @@ const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
   );
 
 const VARIABLES = {
-  RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put"),
+  RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put", "list", "delete"),
   UAA_URL: serverUrl,
   UAA_ISSUER: v.optional(nonEmpty),
   UAA_AUDIENCE: v.optional(nonEmpty, "cloud_controller"),
@@ -93,7 +93,7 @@ const VARIABLES = {
   CLOUD_CONTROLLER_URL: v.optional(serverUrl),
   LOOKUP_DEADLINE_MS: v.optional(wholeNumber(1, LOOKUP_DEADLINE_MAX_MS, "milliseconds"), "8000"),
   KV_CACHE_TTL: v.optional(wholeNumber(KV_CACHE_TTL_MIN_SECONDS, KV_CACHE_TTL_MAX_SECONDS, "seconds"), "60"),
-  POOL_CHANGES: v.optional(binding<Queue>("a queue", "send", "sendBatch")),
+  POOL_CHANGES: v.optional(binding<Queue>("a queue", "send")),
   POOL_BUCKET: v.optional(binding<R2Bucket>("an R2 bucket", "head")),
   RATE_LIMITER: v.optional(binding<RateLimit>("a rate limit", "limit")),
   METRICS: v.optional(binding<AnalyticsEngineDataset>("an Analytics Engine", "writeDataPoint")),
@@ -168,7 +168,7 @@ function decode(env: Env): Configuration | Misconfiguration[] {
 function loggable(value: unknown): unknown {
   if (value === undefined) return "missing";
   if (typeof value !== "string") return typeof value === "object" ? "object" : value;
-  return value.replace(/\/\/[^/]*@/, "//…@").replace(/[?#].*/, "?…");
+  return value.replace(/^.*@/s, "…@").replace(/[?#].*/s, "?…");
 }
 
 function isLoopback(hostname: string): boolean {

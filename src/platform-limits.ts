@@ -9,7 +9,7 @@ export const KV_CACHE_TTL_MIN_SECONDS = 30;
 /** KV serves a removed key for as long as it caches reads: past a day, a push could break on it for days. */
 export const KV_CACHE_TTL_MAX_SECONDS = 86_400;
 
-/** Workers KV takes keys of up to 512 bytes; the longest after the prefix is a tombstone's, 68 bytes. */
+/** Workers KV takes keys of up to 512 bytes; the longest after the prefix is a snapshot part's, some 70 bytes. */
 export const KEY_PREFIX_MAX_BYTES = 400;
 
 /** cf CLI sends chunks of this many resources, and the Cloud Controller takes no more. */

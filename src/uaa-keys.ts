@@ -60,7 +60,7 @@ export class UaaKeys {
   ): Promise<CryptoKey | undefined> {
     const held = this.#select(alg, kid);
     if (held) {
-      if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS) waitUntil(this.#refetch(log));
+      if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#refetch(log));
       return held;
     }
     await this.#refetch(log);
@@ -76,13 +76,17 @@ export class UaaKeys {
     return candidates.length === 1 ? candidates[0]?.[1] : undefined;
   }
 
+  #mayFetch(): boolean {
+    const cooldown = this.#keys.size > 0 ? REFETCH_COOLDOWN_MS : FIRST_FETCH_COOLDOWN_MS;
+    return Date.now() - this.#startedAt >= cooldown;
+  }
+
   async #refetch(log: Log): Promise<void> {
     // Another request's fetch may bring the key, but its promise can't be shared: look until it is over.
     while (this.#fetching && Date.now() - this.#startedAt < FETCH_TIMEOUT_MS) {
       await scheduler.wait(FETCH_POLL_MS);
     }
-    const cooldown = this.#keys.size > 0 ? REFETCH_COOLDOWN_MS : FIRST_FETCH_COOLDOWN_MS;
-    if (Date.now() - this.#startedAt < cooldown) return;
+    if (!this.#mayFetch()) return;
 
     this.#startedAt = Date.now();
     this.#fetching = true;

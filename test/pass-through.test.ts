@@ -71,9 +71,27 @@ describe("every answer comes back as it is", () => {
     const requests = standInOrigin(() => new Response(body, { status, headers }));
     const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
     expect(response.status).toBe(status);
+    expect(requests[0]?.redirect).toBe("manual");
     for (const [name, value] of Object.entries(headers)) expect(response.headers.get(name)).toBe(value);
     expect(await response.text()).toBe(body ?? "");
     expect(requests).toHaveLength(1);
+  });
+
+  it("an upgrade to a WebSocket goes through, and its messages do", async () => {
+    const { 0: client, 1: server } = new WebSocketPair();
+    server.accept();
+    server.addEventListener("message", ({ data }) => server.send(`echo ${data}`));
+    standInOrigin(() => new Response(null, { status: 101, webSocket: client }));
+    const headers = { Upgrade: "websocket" };
+    const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x`, headers });
+    expect(response.status).toBe(101);
+    const socket = response.webSocket as WebSocket;
+    socket.accept();
+    const answered = new Promise((resolve) =>
+      socket.addEventListener("message", ({ data }) => resolve(data)),
+    );
+    socket.send("hello");
+    expect(await answered).toBe("echo hello");
   });
 
   it("503 where the Cloud Controller can't be reached, and the cause stays in the log", async () => {

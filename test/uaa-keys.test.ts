@@ -52,6 +52,12 @@ describe("UAA is asked as little as can be", () => {
     expect(uaa.asked).toBe(1);
   });
 
+  it("without following a redirect, and not for ever", async () => {
+    await statusFor(await signedToken());
+    const [, init] = vi.mocked(fetch).mock.calls[0] ?? [];
+    expect(init).toMatchObject({ redirect: "manual", signal: expect.any(AbortSignal) });
+  });
+
   it("not at all for what no key could verify", async () => {
     const none = `${btoa('{"alg":"none","kid":"x"}').replace(/=+$/, "")}.e30.`;
     for (const token of ["", "garbage", none]) expect(await statusFor(token)).toBe(401);

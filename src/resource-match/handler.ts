@@ -1,5 +1,5 @@
 import { authenticate, type Caller } from "../authentication.ts";
-import { decodeBody, readBody } from "../body.ts";
+import { decodeBody, readRequestBody } from "../body.ts";
 import type { Configuration } from "../configuration.ts";
 import { Deadline } from "../deadline.ts";
 import { Failure, jsonResponse } from "../failure.ts";
@@ -10,6 +10,7 @@ import { keysTier } from "../resource-pool/keys-tier.ts";
 import { learn } from "../resource-pool/learn.ts";
 import { ORIGIN, originTier } from "../resource-pool/origin-tier.ts";
 import { SnapshotHolder } from "../resource-pool/snapshot/holder.ts";
+import { answerText } from "./answer.ts";
 import { type Matches, matchResources, type Sources } from "./match.ts";
 import { parseResources, type Resource } from "./request.ts";
 
@@ -20,7 +21,7 @@ export async function handleResourceMatches(
 ): Promise<Response | Failure> {
   const { configuration } = context;
 
-  const body = await readBody(request.body, BODY_MAX_BYTES);
+  const body = await readRequestBody(request, BODY_MAX_BYTES);
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;
@@ -32,12 +33,9 @@ export async function handleResourceMatches(
   if (resources instanceof Failure) return resources;
 
   if (!configuration.features.resourceMatching) return answer([]);
-  const matches = await matchResources(
-    resources,
-    configuration.eligibility,
-    await sourcesFor(request, resources.length, context),
-    new Deadline(configuration.lookupDeadlineMs),
-  );
+  const deadline = new Deadline(configuration.lookupDeadlineMs);
+  const sources = await sourcesFor(request, resources.length, context);
+  const matches = await matchResources(resources, configuration.eligibility, sources, deadline);
   if (matches instanceof Response) return matches;
   report(resources, matches, context);
   const learned = matches.heldBy.get(ORIGIN);
@@ -96,7 +94,7 @@ function report(
   { inSnapshot, asked, heldBy, faults, resources: { length: matched } }: Matches,
   { configuration, log }: RequestContext,
 ): void {
-  for (const { details } of faults) log.warn("look-up-incomplete", details);
+  for (const { details } of faults) log.warn("look-up-incomplete", { ...details });
   const held = Object.fromEntries([...heldBy].map(([tier, keys]) => [tier, keys.length]));
   log.info("matched", { resources, matched, snapshot: inSnapshot, asked, held });
   try {
@@ -110,18 +108,7 @@ function report(
 }
 
 function answer(resources: readonly Resource[], warnings: readonly string[] = []): Response {
-  const json = JSON.stringify({ resources: resources.map(echo) });
   // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
   const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
-  return jsonResponse(json, 201, headers);
-}
-
-/** What is told of a resource, in the Cloud Controller's order; null and absent are one. */
-function echo({ checksum, size_in_bytes, path, mode }: Resource) {
-  return {
-    checksum: { value: checksum.value },
-    size_in_bytes,
-    path: path ?? undefined,
-    mode: mode ?? undefined,
-  };
+  return jsonResponse(answerText(resources), 201, headers);
 }

@@ -6,8 +6,8 @@ import type { Resource } from "./request.ts";
 
 /** Where a request is answered from, the cheapest first. */
 export interface Sources {
-  /** The pool in memory, asked of each resource; it costs nothing and holds no wrong yes. */
-  snapshot: { has(sha1: string, size: number): boolean } | undefined;
+  /** The pool in memory, asked of each resource, 1 for those that it holds; it costs nothing. */
+  snapshot: { hasEach(resources: readonly Resource[]): Uint8Array } | undefined;
   /** Each is asked, in turn, for the distinct keys that nothing before it has resolved. */
   tiers: readonly Tier[];
 }
@@ -37,20 +37,19 @@ export async function matchResources(
   deadline: Deadline,
 ): Promise<Matches | Response> {
   const isEligible = eligibility(resources, rules);
-  const isHeld: boolean[] = new Array(resources.length).fill(false);
+  const isHeld = snapshot?.hasEach(resources) ?? new Uint8Array(resources.length);
   const keys = new Map<number, ResourceKey>();
   let inSnapshot = 0;
-  for (const [index, resource] of resources.entries()) {
-    if (!isEligible(resource)) continue;
-    const { checksum, size_in_bytes: size } = resource;
-    if (snapshot?.has(checksum.value, size)) {
-      isHeld[index] = true;
+  resources.forEach((resource, index) => {
+    if (!isEligible(resource)) {
+      isHeld[index] = 0;
+    } else if (isHeld[index] === 1) {
       inSnapshot += 1;
     } else {
-      const key = resourceKey(checksum.value, size);
+      const key = resourceKey(resource.checksum.value, resource.size_in_bytes);
       if (key) keys.set(index, key);
     }
-  }
+  });
 
   const unresolved = new Set(keys.values());
   const matches = {
@@ -69,6 +68,6 @@ export async function matchResources(
     matches.heldBy.set(tier.name, resolved);
     matches.faults.push(...answer.faults);
   }
-  for (const [index, key] of keys) if (held.has(key)) isHeld[index] = true;
-  return { ...matches, resources: resources.filter((_, index) => isHeld[index]) };
+  for (const [index, key] of keys) if (held.has(key)) isHeld[index] = 1;
+  return { ...matches, resources: resources.filter((_, index) => isHeld[index] === 1) };
 }

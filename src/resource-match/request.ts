@@ -79,8 +79,9 @@ export function parseResources(text: string): Resource[] | Failure {
   examine(ResourcesSchema, resources);
   if (!Array.isArray(resources)) return unprocessable(violations);
 
-  // One by one, so that thousands of wrong resources leave no more behind than their distinct violations.
-  const unusual = resources.filter((resource) => !isUsual(resource));
+  // One by one, so that thousands of wrong resources leave no more behind than their distinct violations; and no more
+  // than one too many, for a body has room for millions.
+  const unusual = resources.slice(0, RESOURCES_PER_REQUEST_MAX + 1).filter((resource) => !isUsual(resource));
   for (const resource of unusual) examine(ResourceSchema, resource);
   if (violations.size > 0) return unprocessable(violations);
   return unusual.length === 0 ? resources : resources.filter(({ checksum }) => isSha1Hex(checksum.value));

@@ -1,22 +1,23 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../log.ts";
+import { KV_KEYS_PER_READ } from "../platform-limits.ts";
 import { learnedMessages, type PoolChange, parsePoolChange } from "./changes.ts";
 import { PoolKeys } from "./pool-keys.ts";
-import { resourceKey, sha1Of } from "./resource-key.ts";
+import { type ResourceKey, resourceKey, sha1Of } from "./resource-key.ts";
 
 /**
  * Operations on bindings that one batch may spend: 1,000 on the free plan, less what is already under way.
  * A hundred blobs cost 400 at most, and what is left always does for one message of learned keys.
  */
-const OPERATIONS_PER_BATCH = 900;
+const OPERATIONS_PER_BATCH = 920;
 const OPERATIONS_PER_BLOB = 4;
 
 const FIRST_RETRY_SECONDS = 10;
 const LAST_RETRY_SECONDS = 3_600;
-/** A listing may lag a write by a minute: what it did not find is looked for once more after that. */
-const LISTING_LAG_SECONDS = 90;
-/** For messages that only wait for the next batch's operations. */
-const DEFERRED_SECONDS = 1;
+/** A listing may lag a write by a minute. */
+const LISTING_LAG_MS = 90_000;
+/** For messages that only wait for another batch's operations, and can't be sent anew. */
+const DEFERRED_SECONDS = 10;
 
 type BlobChange = PoolChange & { kind: "blob" };
 type LearnedChange = PoolChange & { kind: "learned" };
@@ -71,16 +72,20 @@ async function applyBlob(
       for (const { message } of received) message.ack();
     } else {
       const sizes = received.flatMap(({ change }) => change.size ?? []);
-      const found = await pool.remove(sha1, sizes);
-      for (const { message } of received) {
-        if (found === 0 && message.attempts === 1) message.retry({ delaySeconds: LISTING_LAG_SECONDS });
-        else message.ack();
-      }
+      await pool.remove(sha1, sizes);
+      for (const { message } of received) acknowledgeRemoval(message);
     }
   } catch (error) {
     log.error("pool-change-failed", { blob: objectKey, cause: causeOf(error) });
     for (const { message } of received) retryLater(message);
   }
+}
+
+/** A key that was written just before may not have been listed: a recent event is looked at once more, later. */
+function acknowledgeRemoval(message: Message): void {
+  const age = Date.now() - message.timestamp.getTime();
+  if (age < LISTING_LAG_MS) message.retry({ delaySeconds: LISTING_LAG_MS / 1000 });
+  else message.ack();
 }
 
 async function applyLearned(
@@ -89,27 +94,33 @@ async function applyLearned(
   { configuration, log }: Context,
 ): Promise<void> {
   const pool = new PoolKeys(configuration.cache, configuration.keyPrefix);
+  const written = new Set<ResourceKey>();
   // One is kept for each message, to send it anew.
   let left = operations - received.length;
   for (const { message, change } of received) {
-    left -= change.keys.length;
+    // KV takes one write a second to a key: what another message of the batch has written is done.
+    const keys = change.keys.filter((key) => !written.has(key));
+    const cost = keys.length + Math.ceil(keys.length / KV_KEYS_PER_READ);
     const since = change.since ?? message.timestamp.getTime();
-    if (left < 0) {
-      await defer(message, learnedMessages(change.keys, since), configuration);
+    if (cost > left) {
+      await defer(message, learnedMessages(keys, since), configuration);
       continue;
     }
+    left -= cost;
     try {
-      const removed = await pool.removedSince(change.keys.map(sha1Of), since - LISTING_LAG_SECONDS * 1000);
-      await Promise.all(change.keys.filter((key) => !removed.has(sha1Of(key))).map((key) => pool.add(key)));
+      const removed = await pool.removedSince(keys.map(sha1Of), since - LISTING_LAG_MS);
+      const held = keys.filter((key) => !removed.has(sha1Of(key)));
+      await Promise.all(held.map((key) => pool.add(key)));
+      for (const key of held) written.add(key);
       message.ack();
     } catch (error) {
-      log.error("pool-change-failed", { learned: change.keys.length, cause: causeOf(error) });
+      log.error("pool-change-failed", { learned: keys.length, cause: causeOf(error) });
       retryLater(message);
     }
   }
 }
 
-/** Leaves a message to the next batch. Sent anew, because a delivery counts as an attempt, and those are few. */
+/** Leaves a message to another batch. Sent anew, because a delivery counts as an attempt, and those are few. */
 async function defer(
   message: Message,
   anew: readonly unknown[],

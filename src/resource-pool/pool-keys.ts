@@ -1,5 +1,5 @@
 import { chunks } from "../chunks.ts";
-import { KV_KEYS_PER_READ } from "../platform-limits.ts";
+import { KV_CACHE_TTL_MIN_SECONDS, KV_KEYS_PER_READ } from "../platform-limits.ts";
 import { HELD, type ResourceKey } from "./resource-key.ts";
 import { TOMBSTONE_TTL_SECONDS, tombstoneKey } from "./tombstone.ts";
 
@@ -23,17 +23,23 @@ export class PoolKeys {
    *
    * @param sha1 lower-case hex
    * @param sizes bytes that are known besides what KV lists: a listing may lag a write by a minute
-   * @returns the number of keys that were found
    */
-  async remove(sha1: string, sizes: Iterable<number> = []): Promise<number> {
+  async remove(sha1: string, sizes: Iterable<number> = []): Promise<void> {
     await this.#cache.put(this.#prefix + tombstoneKey(sha1), new Date().toISOString(), {
       expirationTtl: TOMBSTONE_TTL_SECONDS,
     });
-    const { keys } = await this.#cache.list({ prefix: `${this.#prefix}${sha1}:` });
-    const names = new Set(keys.map(({ name }) => name));
+    const names = new Set<string>();
+    let cursor: string | null = null;
+    do {
+      const page: KVNamespaceListResult<unknown> = await this.#cache.list({
+        prefix: `${this.#prefix}${sha1}:`,
+        cursor,
+      });
+      for (const { name } of page.keys) names.add(name);
+      cursor = page.list_complete ? null : page.cursor;
+    } while (cursor !== null);
     for (const size of sizes) names.add(`${this.#prefix}${sha1}:${size}`);
     await Promise.all([...names].map((name) => this.#cache.delete(name)));
-    return names.size;
   }
 
   /**
@@ -43,7 +49,10 @@ export class PoolKeys {
    */
   async removedSince(sha1s: readonly string[], since: number): Promise<Set<string>> {
     const names = new Map(sha1s.map((sha1) => [this.#prefix + tombstoneKey(sha1), sha1]));
-    const reads = chunks([...names.keys()], KV_KEYS_PER_READ).map((batch) => this.#cache.get(batch, "text"));
+    const reads = chunks([...names.keys()], KV_KEYS_PER_READ).map((batch) =>
+      // KV caches misses too: the shortest time for which it may not know of a new tombstone.
+      this.#cache.get(batch, { type: "text", cacheTtl: KV_CACHE_TTL_MIN_SECONDS }),
+    );
     const removed = new Set<string>();
     for (const values of await Promise.all(reads)) {
       for (const [name, sha1] of names) {

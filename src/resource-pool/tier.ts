@@ -25,5 +25,10 @@ export interface Fault {
   /** For the person who pushes. */
   warning: string;
   /** For the operator's log. */
-  details: Record<string, unknown>;
+  details: {
+    tier: string;
+    /** Keys that it did not answer for. */
+    unread: number;
+    causes: string[];
+  };
 }

@@ -34,6 +34,7 @@ describe("what the cache does not know", () => {
     const [request] = requests;
     expect(request?.method).toBe("POST");
     expect(request?.url).toBe(`${CLOUD_CONTROLLER_URL}/v3/resource_matches`);
+    expect(request?.redirect).toBe("manual");
     expect(request?.headers.get("Authorization")).toBe(`Bearer ${token}`);
     expect(request?.headers.get("X-Vcap-Request-Id")).toBe(response.headers.get("X-Vcap-Request-Id"));
   });
@@ -126,6 +127,13 @@ describe("what the Cloud Controller matches is learned", () => {
     expect(put.mock.calls).toEqual([[`${resource(1).checksum.value}:2`, "1"]]);
   });
 
+  it("no checksum of which a request asks several sizes, for a file has one and the Cloud Controller compares none", async () => {
+    standInOrigin(matching(() => true));
+    const made = [1, 2, 3].map((size) => resource(7, { size_in_bytes: size }));
+    await askWith(WITH_ORIGIN, { resources: [...made, resource(8)] });
+    expect(await cachedKeys()).toEqual([`${resource(8).checksum.value}:9`]);
+  });
+
   it("what can't be learned does not matter", async () => {
     standInOrigin(matching(() => true));
     const send = () => Promise.reject(new Error("queue down"));
@@ -134,6 +142,36 @@ describe("what the Cloud Controller matches is learned", () => {
     expect(logs).toContainEqual(
       expect.objectContaining({ event: "not-learned", cause: "Error: queue down" }),
     );
+  });
+});
+
+describe("more than a Cloud Controller can look up in time", () => {
+  it("is asked in questions of 250, four at once; what is answered by the deadline counts and is learned", async () => {
+    const holdsAll = matching(() => true);
+    let questions = 0;
+    const requests = standInOrigin((request) =>
+      ++questions <= 4 ? holdsAll(request) : new Promise(() => {}),
+    );
+    const late = { ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "500" };
+    const response = await askWith(late, { resources: row(1600) });
+    const sizes = await Promise.all(
+      requests.map(async (request) => (await request.json<{ resources: unknown[] }>()).resources.length),
+    );
+    // 1,000 are answered; of the next four questions no one is.
+    expect(sizes).toEqual([250, 250, 250, 250, 250, 250, 100]);
+    expect(await matchedPaths(response)).toHaveLength(1000);
+    expect(await cachedKeys()).toHaveLength(500);
+    expect(logs).toContainEqual(
+      expect.objectContaining({ event: "look-up-incomplete", tier: "origin", unread: 600 }),
+    );
+    expect(response.headers.get("X-Cf-Warnings")?.split(",")).toHaveLength(1);
+    expect(requests.at(-1)?.signal.aborted).toBe(true);
+  });
+
+  it("is asked no further once it has refused the caller", async () => {
+    const requests = standInOrigin(() => Response.json({ errors: [{ code: 10003 }] }, { status: 403 }));
+    expect((await askWith(WITH_ORIGIN, { resources: row(5000) })).status).toBe(403);
+    expect(requests.length).toBeLessThanOrEqual(4);
   });
 });
 

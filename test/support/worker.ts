@@ -15,7 +15,7 @@ export interface SentResource {
 
 /** The `index`th of a row of resources without end, all distinct. */
 export function resource(index: number, changes: Partial<SentResource> = {}): SentResource {
-  const value = index.toString(16).padStart(40, "a");
+  const value = index.toString(16).padStart(8, "0").padStart(40, "a");
   return { checksum: { value }, size_in_bytes: index + 1, path: `src/${index}.js`, mode: "644", ...changes };
 }
 

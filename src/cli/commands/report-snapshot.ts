@@ -1,7 +1,6 @@
 import { parseCacheKey, type ResourceKey } from "../../resource-pool/resource-key.ts";
-import { sha1Word } from "../../resource-pool/sha1.ts";
 import { Addition } from "../../resource-pool/snapshot/addition.ts";
-import { readTombstones } from "../../resource-pool/snapshot/store.ts";
+import { TOMBSTONE_PREFIX } from "../../resource-pool/tombstone.ts";
 import { Exit } from "../exit.ts";
 import { untilAborted } from "../interrupt.ts";
 import { counted, note, number, print, printJson } from "../output.ts";
@@ -27,14 +26,13 @@ export async function addToSnapshotAndReport(
 ): Promise<void> {
   const store = snapshotStore(pool);
   // A build leaves out what has a tombstone, unless there is a key: then the file has come back.
-  const removed = await readTombstones(store, pool.keyPrefix);
+  const removed = await removedSha1s(pool);
   const addition = new Addition();
   const asKeys: ResourceKey[] = [];
   const progress = new Progress();
   for await (const key of untilAborted(keys, signal)) {
     const { sha1, size } = parseCacheKey(key, "") ?? { sha1: "", size: 0 };
-    const isRemoved = removed.get(sha1Word(sha1, 0))?.has(sha1Word(sha1, 4)) ?? false;
-    if (isRemoved || !addition.add(sha1, size)) asKeys.push(key);
+    if (removed.has(sha1) || !addition.add(sha1, size)) asKeys.push(key);
     progress.update(() => `${counted(addition.size, "resource")} read`);
   }
   progress.clear();
@@ -63,6 +61,13 @@ export async function addToSnapshotAndReport(
     if (complaint) throw new Exit("done-in-part");
   }
   if (isIncomplete) throw new Exit(addition.size > 0 ? "done-in-part" : "failed");
+}
+
+async function removedSha1s({ keyPrefix, list }: Pool): Promise<Set<string>> {
+  const prefix = keyPrefix + TOMBSTONE_PREFIX;
+  const removed = new Set<string>();
+  for await (const names of list(prefix)) for (const name of names) removed.add(name.slice(prefix.length));
+  return removed;
 }
 
 async function* fromArray<T>(items: readonly T[]): AsyncGenerator<T> {

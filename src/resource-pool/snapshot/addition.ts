@@ -46,7 +46,8 @@ export class Addition {
     }
     await writer.flush();
     const { entries, parts } = writer.progress;
-    const pointer: Pointer = { id, entries, parts, builtAt: new Date(now).toISOString(), merged: [] };
+    const builtAt = new Date(now).toISOString();
+    const pointer: Pointer = { id, entries, parts, builtAt, checkedAt: builtAt, merged: [] };
     await store.put(snapshotNames(keyPrefix).addition(id), JSON.stringify(pointer));
     return pointer;
   }

@@ -1,15 +1,16 @@
 import { mergeEntries } from "./merge.ts";
 import { PartWriter } from "./part-writer.ts";
+import { Removals } from "./removals.ts";
 import { KeySource, storedSource } from "./sources.ts";
 import {
   type Building,
   cleanUp,
+  isTrustworthy,
   newSnapshotId,
   type Pointer,
   readAdditions,
   readBuilding,
   readPointer,
-  readTombstones,
   type SnapshotStore,
   snapshotNames,
 } from "./store.ts";
@@ -49,13 +50,13 @@ export async function buildSnapshot(
   const names = snapshotNames(keyPrefix);
   // Before the pointer: an addition that is gone by now is held by the snapshot that is read next.
   const announced = await readAdditions(store, keyPrefix);
-  const base = await readPointer(store, names.current);
+  const current = await readPointer(store, names.current);
+  const base = current && isTrustworthy(current, now) ? current : undefined;
   const goesOn = listings > 0 && listings < Number.POSITIVE_INFINITY;
   const unfinished = goesOn ? await readBuilding(store, keyPrefix, base, now) : undefined;
   const building = unfinished ?? begin(base, announced, now);
   const kept = await cleanUp(store, keyPrefix, { base, announced, building, now });
 
-  const removed = await readTombstones(store, keyPrefix);
   const writer = new PartWriter(store, keyPrefix, building.id, building.progress);
   const keys = new KeySource(store, keyPrefix, building.cursor, listings);
   const additions = announced.filter(({ id }) => building.additions.includes(id));
@@ -65,7 +66,7 @@ export async function buildSnapshot(
       ...additions.map((addition) => storedSource("addition", store, keyPrefix, addition, building.after)),
       ...(listings > 0 ? [keys] : []),
     ],
-    (head, tail) => removed.get(head)?.has(tail) ?? false,
+    new Removals(store, keyPrefix),
     writer,
   );
   await writer.flush();
@@ -82,12 +83,17 @@ export async function buildSnapshot(
     return { outcome: "continues", id, entries };
   }
   if (goesOn) await store.delete([names.building]);
-  if (base && newEntries === 0 && entries === base.entries && building.additions.length === 0) {
+  const checkedAt = new Date(now).toISOString();
+  const isUnchanged = base && newEntries === 0 && entries === base.entries && building.additions.length === 0;
+  const isSuperseded = (await readPointer(store, names.current))?.id !== current?.id;
+  if (isUnchanged || isSuperseded) {
+    await store.delete(Array.from({ length: parts }, (_, number) => names.part(id, number)));
+    if (isSuperseded) return { outcome: "superseded" };
+    await store.put(names.current, JSON.stringify({ ...base, checkedAt }));
     return { outcome: "unchanged", entries };
   }
-  if ((await readPointer(store, names.current))?.id !== base?.id) return { outcome: "superseded" };
   const merged = [...kept.filter((addition) => base?.merged.includes(addition)), ...building.additions];
-  const pointer: Pointer = { id, entries, builtAt: new Date(now).toISOString(), parts, merged };
+  const pointer: Pointer = { id, entries, builtAt: checkedAt, checkedAt, parts, merged };
   await store.put(names.current, JSON.stringify(pointer));
   return { outcome: "built", id, entries, parts, leftOut };
 }

@@ -4,13 +4,15 @@ import { KV_KEYS_PER_READ } from "../../platform-limits.ts";
 import type { RequestContext } from "../../request-context.ts";
 import { ENTRY_BYTES, openPart } from "./format.ts";
 import { Snapshot } from "./snapshot.ts";
-import { type Pointer, PointerSchema, snapshotNames } from "./store.ts";
+import { isTrustworthy, type Pointer, PointerSchema, snapshotNames } from "./store.ts";
 
 /** One small read a minute and isolate tells whether there is a newer snapshot. */
 const CHECK_MS = 60_000;
 /** Half of an isolate: an older and a newer snapshot that are larger are not held at once. */
 const HELD_AT_ONCE_MAX_BYTES = 64 * 1024 * 1024;
-/** A removed file is claimed for as long as an outdated snapshot is used: not longer than this. */
+/** An isolate that was idle for longer knows no better than a fresh one what has been removed meanwhile. */
+const IDLE_MAX_MS = 300_000;
+/** While KV can't be read: for how long a snapshot is used that nobody confirms. */
 const UNCONFIRMED_MAX_MS = 3_600_000;
 
 /** The runtime lets six reads wait for KV at a time, and a read takes about this long. */
@@ -40,7 +42,7 @@ export class SnapshotHolder {
   /**
    * The snapshot to answer a request with, if there is one.
    *
-   * A request waits only where the isolate is fresh, and then no longer than its keys would take to read: a large
+   * A request waits only where the isolate is fresh, or was idle, and then no longer than its keys would take to read: a large
    * one saves thousands of key reads for about the same time, a small one goes on at once, while the snapshot is
    * loaded for the next.
    *
@@ -56,7 +58,7 @@ export class SnapshotHolder {
     if (now - this.#confirmedAt > UNCONFIRMED_MAX_MS) this.#current = undefined;
     if (now - this.#checkedAt < CHECK_MS) return this.#current;
 
-    const isFresh = this.#checkedAt === Number.NEGATIVE_INFINITY;
+    const isFresh = now - this.#checkedAt > IDLE_MAX_MS;
     this.#checkedAt = now;
     const loading = this.#load(log);
     waitUntil(loading);
@@ -68,7 +70,7 @@ export class SnapshotHolder {
   async #load(log: Log): Promise<void> {
     try {
       const pointer = await this.#readPointer();
-      if (!pointer) {
+      if (!pointer || !isTrustworthy(pointer, Date.now())) {
         this.#current = undefined;
         return;
       }

@@ -1,4 +1,5 @@
 import type { Entries } from "./format.ts";
+import type { Removals } from "./removals.ts";
 
 /** Sorted entries that come in chunks, each larger than the one before. */
 export interface EntrySource {
@@ -64,12 +65,11 @@ class Cursor {
 /**
  * Merges sorted sources into a sink, equal entries into one, and leaves out what has been removed.
  *
- * @param isRemoved by the first 8 bytes of the SHA-1
  * @returns whether all is merged; false where a source has paused, and all up to its last entry is merged
  */
 export async function mergeEntries(
   sources: readonly EntrySource[],
-  isRemoved: (head: number, tail: number) => boolean,
+  removals: Pick<Removals, "has" | "load">,
   sink: EntrySink,
 ): Promise<boolean> {
   const cursors = sources.map((source) => new Cursor(source));
@@ -91,7 +91,12 @@ export async function mergeEntries(
         if (!cursor.step()) await cursor.load();
       }
     }
-    if (!isKey && isRemoved(head, tail)) continue;
+    let isRemoved = removals.has(head, tail);
+    while (isRemoved === undefined) {
+      await removals.load();
+      isRemoved = removals.has(head, tail);
+    }
+    if (isRemoved && !isKey) continue;
     sink.add(head, tail, size, isNew);
     if (sink.isFull) await sink.flush();
   }

@@ -11,11 +11,17 @@ interface Part extends Entries {
 }
 
 /** Guesses before what is left is walked. */
-const GUESSES = 3;
+const GUESSES = 2;
 /** Steps after which values are not spread evenly, and a binary search is quicker. */
 const WALK_MAX = 64;
 
-/** The pool in memory. A look-up allocates nothing. */
+/** What is asked of the pool; of a SHA-1, hex in either letter case, and bytes. */
+export interface Wanted {
+  checksum: { value: string };
+  size_in_bytes: number;
+}
+
+/** The pool in memory. */
 export class Snapshot {
   readonly id: string;
   readonly entries: number;
@@ -28,25 +34,73 @@ export class Snapshot {
     this.entries = this.#parts.reduce((sum, { count }) => sum + count, 0);
   }
 
-  /**
-   * Whether the pool holds a file.
-   *
-   * @param sha1 40 hex digits, in either letter case
-   * @param size bytes
-   */
-  has(sha1: string, size: number): boolean {
-    const head = sha1Word(sha1, 0);
-    const tail = sha1Word(sha1, 4);
-    for (const part of this.#parts) {
-      if (head > part.last) continue;
-      const { heads, tails, count } = part;
-      for (let index = lowerBound(part, head); index < count && heads[index] === head; index++) {
-        if (tails[2 * index] === tail && tails[2 * index + 1] === size) return true;
-      }
-      // Equal heads may go on in the next part.
-      if (head < part.last) return false;
+  /** Which files the pool holds: for each, 1 or 0. */
+  hasEach(wanted: readonly Wanted[]): Uint8Array {
+    const held = new Uint8Array(wanted.length);
+    const keys = {
+      heads: new Uint32Array(wanted.length),
+      tails: new Uint32Array(wanted.length),
+      sizes: new Float64Array(wanted.length),
+    };
+    for (let file = 0; file < wanted.length; file++) {
+      const { checksum, size_in_bytes } = wanted[file] as Wanted;
+      keys.heads[file] = sha1Word(checksum.value, 0);
+      keys.tails[file] = sha1Word(checksum.value, 4);
+      keys.sizes[file] = size_in_bytes;
     }
-    return false;
+    for (const part of this.#parts) findIn(part, keys, held);
+    return held;
+  }
+
+  /** Whether the pool holds a file: of a SHA-1, hex in either letter case, and bytes. */
+  has(sha1: string, size: number): boolean {
+    return this.hasEach([{ checksum: { value: sha1 }, size_in_bytes: size }])[0] === 1;
+  }
+}
+
+/** What is looked up, in the order in which it was asked. */
+interface Keys extends Entries {
+  /** Bytes, which an entry may have no room for. */
+  sizes: Float64Array;
+}
+
+/**
+ * Marks in `held` those of `keys` that a part holds.
+ *
+ * All are looked up together, a step at a time. A pool is larger than the processor's caches, so that nearly every
+ * step waits for memory; within a step none depends on the one before, and the processor waits for many at once.
+ */
+function findIn(part: Part, keys: Keys, held: Uint8Array): void {
+  const { heads, tails, count, first, last, density } = part;
+  /** Which of the keys may stand in this part, and about where. */
+  const candidates = new Int32Array(keys.heads.length);
+  const places = new Int32Array(keys.heads.length);
+  let among = 0;
+  // SHA-1s are spread evenly: how large a value is tells where it stands, and how far off that was tells it better.
+  for (let key = 0; key < keys.heads.length; key++) {
+    const head = keys.heads[key] as number;
+    if (head < first || head > last) continue;
+    candidates[among] = key;
+    places[among] = clamp(((head - first) * density) | 0, count);
+    among += 1;
+  }
+  for (let guess = 0; guess < GUESSES; guess++) {
+    for (let index = 0; index < among; index++) {
+      const place = places[index] as number;
+      const head = keys.heads[candidates[index] as number] as number;
+      places[index] = clamp(place + (((head - (heads[place] as number)) * density) | 0), count);
+    }
+  }
+  for (let index = 0; index < among; index++) {
+    const head = keys.heads[candidates[index] as number] as number;
+    places[index] = lowerBound(part, head, places[index] as number);
+  }
+  for (let index = 0; index < among; index++) {
+    const key = candidates[index] as number;
+    const head = keys.heads[key];
+    for (let place = places[index] as number; place < count && heads[place] === head; place++) {
+      if (tails[2 * place] === keys.tails[key] && tails[2 * place + 1] === keys.sizes[key]) held[key] = 1;
+    }
   }
 }
 
@@ -57,17 +111,9 @@ function toPart(entries: Entries): Part {
   return { ...entries, count, first, last, density: count / (last - first + 1) };
 }
 
-/**
- * The first index of a part at which the head is `value` or more.
- *
- * SHA-1s are spread evenly: how large a value is tells where it stands, and how far off that was tells it better.
- */
-function lowerBound({ heads, count, first, density }: Part, value: number): number {
-  let index = clamp(((value - first) * density) | 0, count);
-  for (let guess = 0; guess < GUESSES; guess++) {
-    index = clamp(index + (((value - (heads[index] as number)) * density) | 0), count);
-  }
-
+/** The first index of a part at which the head is `value` or more, where `guess` is about there. */
+function lowerBound({ heads, count }: Part, value: number, guess: number): number {
+  let index = guess;
   if ((heads[index] as number) < value) {
     const end = Math.min(index + WALK_MAX, count);
     while (index < end && (heads[index] as number) < value) index++;

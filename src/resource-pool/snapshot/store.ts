@@ -1,6 +1,5 @@
 import * as v from "valibot";
-import { isSha1Hex, sha1Word } from "../sha1.ts";
-import { TOMBSTONE_PREFIX } from "../tombstone.ts";
+import { TOMBSTONE_TTL_SECONDS } from "../tombstone.ts";
 import { ENTRY_BYTES, HEADER_BYTES, ID_MAX_CHARACTERS } from "./format.ts";
 
 /**
@@ -22,6 +21,12 @@ export const PART_BYTES_MAX = HEADER_BYTES + PART_ENTRIES_MAX * ENTRY_BYTES;
 export const SNAPSHOT_ENTRIES_MAX = 4_000_000;
 
 /**
+ * Tombstones expire after 7 days: a snapshot that no build has checked for so long may hold, for ever, what was
+ * removed meanwhile. It counts no more, neither for answers nor for builds.
+ */
+const UNCHECKED_MAX_MS = (TOMBSTONE_TTL_SECONDS - 24 * 60 * 60) * 1000;
+
+/**
  * An addition stays until a snapshot with it has stood this long: longer than a build may take and KV takes to
  * spread a pointer, so that any build that began before knows of the addition.
  */
@@ -40,6 +45,8 @@ export const PointerSchema = v.object({
   entries: v.pipe(Count, v.maxValue(SNAPSHOT_ENTRIES_MAX)),
   /** ISO 8601. */
   builtAt: v.pipe(v.string(), v.isoTimestamp()),
+  /** ISO 8601: when a build last found that it holds what the pool does, or was finished itself. */
+  checkedAt: v.pipe(v.string(), v.isoTimestamp()),
   parts: v.pipe(Count, v.maxValue(1_000)),
   /** The additions that it holds. */
   merged: v.optional(v.array(Id), []),
@@ -100,6 +107,11 @@ export async function readPointer(store: SnapshotStore, name: string): Promise<P
   return result.output;
 }
 
+/** Whether a snapshot may be relied on: see `UNCHECKED_MAX_MS`. */
+export function isTrustworthy({ checkedAt }: Pointer, now: number): boolean {
+  return now - Date.parse(checkedAt) < UNCHECKED_MAX_MS;
+}
+
 /** The additions that are announced, the oldest first. */
 export async function readAdditions(store: SnapshotStore, keyPrefix: string): Promise<Pointer[]> {
   const names = await listAll(store, snapshotNames(keyPrefix).additions);
@@ -119,22 +131,6 @@ export async function readBuilding(
   if (!result.success) return undefined;
   const { baseId, id } = result.output;
   return baseId === (base?.id ?? "") && now - timeOfId(id) < BUILDING_MAX_MS ? result.output : undefined;
-}
-
-/** What has been removed: by bytes 0 to 3 of the SHA-1 all its bytes 4 to 7. */
-export async function readTombstones(
-  store: SnapshotStore,
-  keyPrefix: string,
-): Promise<Map<number, Set<number>>> {
-  const prefix = keyPrefix + TOMBSTONE_PREFIX;
-  const removed = new Map<number, Set<number>>();
-  for (const name of await listAll(store, prefix)) {
-    const sha1 = name.slice(prefix.length);
-    if (!isSha1Hex(sha1)) continue;
-    const head = sha1Word(sha1, 0);
-    removed.set(head, (removed.get(head) ?? new Set()).add(sha1Word(sha1, 4)));
-  }
-  return removed;
 }
 
 interface InUse {

@@ -5,6 +5,7 @@ import { Addition } from "../../../src/resource-pool/snapshot/addition.ts";
 import { type BuildOutcome, buildSnapshot } from "../../../src/resource-pool/snapshot/build.ts";
 import { openPart } from "../../../src/resource-pool/snapshot/format.ts";
 import { kvStore } from "../../../src/resource-pool/snapshot/kv-store.ts";
+import { PartWriter } from "../../../src/resource-pool/snapshot/part-writer.ts";
 import { Snapshot } from "../../../src/resource-pool/snapshot/snapshot.ts";
 import { type Pointer, readPointer, type SnapshotStore } from "../../../src/resource-pool/snapshot/store.ts";
 import { tombstoneKey } from "../../../src/resource-pool/tombstone.ts";
@@ -26,6 +27,14 @@ const build = (
     now: options.now ?? START,
     listings: options.listings ?? Number.POSITIVE_INFINITY,
   });
+
+/** The methods of a store, to lay others over. */
+const wrapped = (from: SnapshotStore): SnapshotStore => ({
+  get: (name) => from.get(name),
+  put: (name, value) => from.put(name, value),
+  delete: (names) => from.delete(names),
+  list: (prefix, cursor) => from.list(prefix, cursor),
+});
 
 async function add(now: number, ...indices: number[]): Promise<Pointer> {
   const addition = new Addition();
@@ -98,8 +107,12 @@ describe("the scheduled handler", () => {
     await putKeys(1, 2);
     await buildNow();
     const before = await currentPointer();
-    await buildNow();
-    expect(await currentPointer()).toEqual(before);
+    const namesBefore = (await env.RESOURCE_CACHE.list()).keys.map(({ name }) => name);
+    const later = Date.now() + HOUR;
+    await buildNow(env, later);
+    // But it says that the snapshot is still true.
+    expect(await currentPointer()).toEqual({ ...before, checkedAt: new Date(later).toISOString() });
+    expect((await env.RESOURCE_CACHE.list()).keys.map(({ name }) => name)).toEqual(namesBefore);
   });
 
   it("with a wrong configuration does nothing but say so", async () => {
@@ -112,8 +125,26 @@ describe("the scheduled handler", () => {
   });
 });
 
+describe("a snapshot that nothing was built from for a week", () => {
+  it("may hold what was removed and whose tombstone is gone: the next build begins without it", async () => {
+    await putKeys(1, 2);
+    await build();
+    // Removed, and its tombstone has expired.
+    await env.RESOURCE_CACHE.delete(`${sha1At(2)}:2`);
+    await build({ now: START + 8 * 24 * HOUR });
+    expect(await heldIndices(3)).toEqual([1]);
+  });
+
+  it("is no such snapshot where builds have found nothing to do", async () => {
+    await add(START, 50);
+    await build({ listings: 0 });
+    for (let day = 1; day <= 10; day++) await build({ now: START + day * 24 * HOUR });
+    expect(await heldIndices(60)).toEqual([50]);
+  });
+});
+
 describe("a pointer that is not understood", () => {
-  it.each(["{", "{}", '{"id":"a","entries":1,"builtAt":"x","parts":1}', '{"version":2}'])(
+  it.each(["{", "{}", '{"id":"a","entries":1,"builtAt":"x","checkedAt":"x","parts":1}', '{"version":2}'])(
     "%s: nothing is built over it",
     async (value) => {
       await putKeys(1);
@@ -167,6 +198,41 @@ describe("a listing too long for one invocation", () => {
     let missing = 0;
     for (let index = 0; index < count; index += 7) if (!snapshot.has(sha1At(index), index)) missing += 1;
     expect(missing).toBe(0);
+  });
+});
+
+describe("a pool that is too large for the snapshot", () => {
+  it("is cut at 4 million entries, and what is left out is counted", () => {
+    const progress = { parts: 8, entries: 3_999_999, newEntries: 0, leftOut: 0 };
+    const writer = new PartWriter(new MemoryStore(), "", "id", progress);
+    for (let index = 0; index < 3; index++) writer.add(index, 0, 1, true);
+    expect(writer.progress).toEqual({ ...progress, entries: 4_000_000, newEntries: 1, leftOut: 2 });
+  });
+});
+
+describe("removals", () => {
+  it("are found on every page of their listing, whatever the pool holds in between", async () => {
+    const memory = new MemoryStore();
+    const removed = Array.from({ length: 2_500 }, (_, index) => sha1At(index * 2));
+    for (const sha1 of removed) await memory.put(tombstoneKey(sha1), "2026-11-01T00:00:00.000Z");
+    const paged: SnapshotStore = {
+      ...wrapped(memory),
+      async list(prefix, cursor = "0") {
+        const { names } = await memory.list(prefix);
+        const from = Number(cursor);
+        return {
+          names: names.slice(from, from + 7),
+          cursor: from + 7 < names.length ? `${from + 7}` : undefined,
+        };
+      },
+    };
+    const addition = new Addition();
+    for (let index = 0; index < 6_000; index++) addition.add(sha1At(index), index);
+    await addition.write(memory, "", START);
+    expect(await build({ into: paged, listings: 0 })).toMatchObject({
+      outcome: "built",
+      entries: 6_000 - 2_500,
+    });
   });
 });
 

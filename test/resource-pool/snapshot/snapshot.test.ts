@@ -71,9 +71,14 @@ describe("the snapshot and a plain Set say the same", () => {
           const fits = pool.map(full).filter(([, bytes]) => bytes < 2 ** 32);
           const plain = new Set(fits.map((each) => each.join()));
           const snapshot = await pack(pool.map(full), parts);
-          for (const each of [...pool, ...others].map(full)) {
+          const asked = [...pool, ...others].map(full);
+          for (const each of asked) {
             expect(snapshot.has(...each), each.join()).toBe(plain.has(each.join()));
           }
+          const together = snapshot.hasEach(
+            asked.map(([value, bytes]) => ({ checksum: { value }, size_in_bytes: bytes })),
+          );
+          expect([...together]).toEqual(asked.map((each) => (plain.has(each.join()) ? 1 : 0)));
         },
       ),
       { numRuns: 200 },
@@ -92,6 +97,25 @@ describe("the snapshot and a plain Set say the same", () => {
         ((Number.parseInt(sha1[index] ?? "", 16) + 1) % 16).toString(16) +
         sha1.slice(index + 1);
       expect(snapshot.has(other, 36), other).toBe(false);
+    }
+  });
+
+  it("of checksums that somebody has chosen, which are not spread at all", async () => {
+    const held = Array.from(
+      { length: 5_000 },
+      (_, index): Entry => [index.toString(16).padStart(8, "0").padEnd(40, "0"), 1],
+    );
+    const far: Entry = ["f".repeat(40), 1];
+    const middle = Array.from(
+      { length: 5_000 },
+      (_, index): Entry => [(0x80000000 + index * 3).toString(16).padEnd(40, "0"), 1],
+    );
+    const snapshot = await pack([...held, ...middle, far]);
+    for (const entry of [...held, ...middle, far]) expect(snapshot.has(...entry), entry[0]).toBe(true);
+    for (const [sha1] of middle) {
+      expect(snapshot.has((Number.parseInt(sha1.slice(0, 8), 16) + 1).toString(16).padEnd(40, "0"), 1)).toBe(
+        false,
+      );
     }
   });
 

@@ -1,0 +1,53 @@
+/**
+ * The benchmark: all sections, or those that are named.
+ *
+ *     npm run bench -- pipeline http
+ */
+import { bundle } from "./sections/bundle.ts";
+import { cold } from "./sections/cold.ts";
+import { http } from "./sections/http.ts";
+import { kv } from "./sections/kv.ts";
+import { load } from "./sections/load.ts";
+import { pipeline } from "./sections/pipeline.ts";
+import { snapshot } from "./sections/snapshot.ts";
+import { wrong } from "./sections/wrong.ts";
+import { machine } from "./support/machine.ts";
+import { store, summarize, targetTable } from "./support/results.ts";
+import type { Section, Table, Target } from "./support/section.ts";
+
+// What is measured in this process comes first, before others have filled its heap.
+const SECTIONS: Section[] = [pipeline, wrong, snapshot, cold, http, load, kv, bundle];
+const names = SECTIONS.map(({ name }) => name);
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !names.includes(name));
+if (unknown.length > 0) {
+  console.error(`no section ${unknown.join(", ")}; there are ${names.join(", ")}`);
+  process.exit(2);
+}
+
+const targets: Target[] = [];
+for (const { name, run } of SECTIONS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+  const on = machine();
+  const findings = await run();
+  await store(name, on, findings);
+  for (const table of findings.tables) print(table);
+  targets.push(...findings.targets);
+}
+await summarize(names);
+print(targetTable(targets));
+
+function print({ title, columns, rows, note }: Table): void {
+  const lines = [columns, ...rows].map((row) => row.map(String));
+  const widths = columns.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  const [head = "", ...body] = lines.map((line) =>
+    line
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join("  "),
+  );
+  console.log(
+    [`\n${title}`, "", head, "-".repeat(head.length), ...body, ...(note ? ["", note] : [])].join("\n"),
+  );
+}

@@ -1,0 +1,29 @@
+/**
+ * A process that does a thing once, and prints how many milliseconds that took.
+ *
+ *     node cold-call.ts pipeline|json <folder that holds request.json, answer.json, pointer.json and the parts>
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { timed } from "./measure.ts";
+
+const [way, folder = ""] = process.argv.slice(2);
+const read = (name: string) => readFileSync(join(folder, name), "utf8");
+const request = read("request.json");
+// Node loads its fetch when this is first named, for as long as all else takes; workerd has it at hand.
+void globalThis.Response;
+
+if (way === "pipeline") {
+  const { answerTo } = await import("./pipeline.ts");
+  const { open } = await import("./pool.ts");
+  const pointer = JSON.parse(read("pointer.json"));
+  const parts = Array.from({ length: pointer.parts }, (_, number) => {
+    const { buffer, byteOffset, byteLength } = readFileSync(join(folder, `part-${number}`));
+    return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+  });
+  const snapshot = open({ pointer, parts });
+  console.log(await timed(() => answerTo(request, snapshot)));
+} else {
+  const answer = JSON.parse(read("answer.json"));
+  console.log(await timed(() => JSON.parse(request) && JSON.stringify(answer)));
+}

@@ -1,0 +1,37 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism, cpus, loadavg, platform, release, totalmem } from "node:os";
+
+/** What a result was measured on. */
+export interface Machine {
+  date: string;
+  cpu: string;
+  cores: number;
+  memoryGiB: number;
+  system: string;
+  /** Processes that wanted a core in the minute before, on average. */
+  load: number;
+  versions: Record<string, string>;
+}
+
+export function machine(): Machine {
+  return {
+    date: new Date().toISOString(),
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${platform()} ${release()}`,
+    load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
+    versions: {
+      node: process.versions.node,
+      v8: process.versions.v8,
+      workerd: versionOf("workerd"),
+      wrangler: versionOf("wrangler"),
+    },
+  };
+}
+
+function versionOf(name: string): string {
+  const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
+  return JSON.parse(readFileSync(manifest, "utf8")).version;
+}
