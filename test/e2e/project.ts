@@ -34,7 +34,7 @@ binding = "RESOURCE_CACHE"
 ${queue ? QUEUE_AND_BUCKET : ""}`;
 }
 
-// A batch writes 900 keys at most, which is less than two messages: the rest would wait for the next batch.
+// So few attempts that keys which have to wait for a later batch must not use them up.
 const QUEUE_AND_BUCKET = `
 [[queues.producers]]
 binding = "POOL_CHANGES"
@@ -42,9 +42,9 @@ queue = "resource-pool-changes"
 
 [[queues.consumers]]
 queue = "resource-pool-changes"
-max_batch_size = 1
+max_batch_size = 100
 max_batch_timeout = 0
-max_retries = 20
+max_retries = 3
 max_concurrency = 1
 
 [[r2_buckets]]

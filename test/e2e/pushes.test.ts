@@ -55,16 +55,7 @@ describe("an app of thousands of files", () => {
     expect(stage.originRequests()).toBe(0);
   });
 
-  it("has only what is new asked of the Cloud Controller", async () => {
-    for (let i = 0; i < 10; i++) await app.write(`fresh/${i}`);
-    const fourth = await stage.push(app.path, "4th push, 10 new");
-    expect(fourth).toMatchObject({ matched: FILES - 4, uploadedFiles: 10, origin: 0 });
-    expect(stage.foundry.cloudController.stats.resources).toEqual({ asked: 10, matched: 0 });
-    expect(stage.originRequests()).toBe(1);
-  });
-
   it("is answered from memory where an isolate has loaded the snapshot", async () => {
-    for (let i = 0; i < 10; i++) await rm(join(app.path, `fresh/${i}`));
     await stage.command("POST", "snapshot");
     await stage.command("DELETE", "isolate");
     const small = await createApp();
@@ -74,8 +65,8 @@ describe("an app of thousands of files", () => {
       expect(await stage.push(small.path, "a small app, by the snapshot")).toMatchObject({ snapshot: 1 });
     }, 10_000);
     await small.remove();
-    const fifth = await stage.push(app.path, "5th push, by the snapshot");
-    expect(fifth).toMatchObject({ snapshot: FILES - 4, keys: 0, origin: 0, uploadedFiles: 0, warnings: [] });
+    const fourth = await stage.push(app.path, "4th push, by the snapshot");
+    expect(fourth).toMatchObject({ snapshot: FILES - 4, keys: 0, origin: 0, uploadedFiles: 0, warnings: [] });
     expect(stage.originRequests()).toBe(0);
   });
 });

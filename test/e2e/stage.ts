@@ -12,7 +12,8 @@ import { TierTable } from "./tier-table.ts";
 
 const START_MAX_MS = 40_000;
 const LEARNED_MAX_MS = 40_000;
-const POLL_MS = 50;
+/** Listing thousands of keys keeps the Worker busy. */
+const POLL_MS = 200;
 
 interface StageOptions extends ProjectOptions {
   /** Of the table of pushes. */

@@ -12,10 +12,13 @@ import { freePort, isPortFree, listenOnLoopback } from "./loopback.ts";
 import { parseOptions } from "./options.ts";
 import { PROJECT_ROOT } from "./worker-process.ts";
 
-const start = (...args: string[]) =>
+const start = (...args: string[]) => startWith({}, ...args);
+
+const startWith = (env: Record<string, string>, ...args: string[]) =>
   spawn(process.execPath, ["test/foundry/start.ts", ...args], {
     cwd: PROJECT_ROOT,
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
   });
 
 type Ports = [worker: number, uaa: number, cloudController: number];
@@ -23,8 +26,9 @@ type Ports = [worker: number, uaa: number, cloudController: number];
 const portFlags = ([port, uaa, cloudController]: Ports) =>
   ["--port", port, "--uaa-port", uaa, "--cloud-controller-port", cloudController].map(String);
 
+// What it leaves behind when it is killed, it leaves there.
 const startIn = async (directory: string, ports: Ports) =>
-  start(...portFlags(ports), "--config", await configIn(directory));
+  startWith({ TMPDIR: directory }, ...portFlags(ports), "--config", await configIn(directory));
 
 const freePorts = async (): Promise<Ports> => [await freePort(), await freePort(), await freePort()];
 
