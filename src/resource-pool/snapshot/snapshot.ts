@@ -6,12 +6,14 @@ interface Part extends Entries {
   count: number;
   first: number;
   last: number;
-  /** Entries for each step of the heads, were they spread evenly. */
-  density: number;
+  /** What of the range from the first to the last head falls to each sector. */
+  width: number;
+  /** Where each sector begins, and at the end the count. */
+  sectors: Uint32Array;
 }
 
-/** Guesses before what is left is walked. */
-const GUESSES = 2;
+/** Of a part: few enough to stay in a cache, and enough for a good guess at what stands where within one. */
+const SECTORS = 512;
 /** Steps after which values are not spread evenly, and a binary search is quicker. */
 const WALK_MAX = 64;
 
@@ -71,25 +73,21 @@ interface Keys extends Entries {
  * step waits for memory; within a step none depends on the one before, and the processor waits for many at once.
  */
 function findIn(part: Part, keys: Keys, held: Uint8Array): void {
-  const { heads, tails, count, first, last, density } = part;
+  const { heads, tails, count, first, last, width, sectors } = part;
   /** Which of the keys may stand in this part, and about where. */
   const candidates = new Int32Array(keys.heads.length);
   const places = new Int32Array(keys.heads.length);
   let among = 0;
-  // SHA-1s are spread evenly: how large a value is tells where it stands, and how far off that was tells it better.
   for (let key = 0; key < keys.heads.length; key++) {
     const head = keys.heads[key] as number;
     if (head < first || head > last) continue;
+    // SHA-1s are spread evenly: how far into its sector a value lies tells about where it stands.
+    const distance = (head - first) / width;
+    const sector = distance | 0;
+    const start = sectors[sector] as number;
     candidates[among] = key;
-    places[among] = clamp(((head - first) * density) | 0, count);
+    places[among] = start + ((sectors[sector + 1] as number) - start) * (distance - sector);
     among += 1;
-  }
-  for (let guess = 0; guess < GUESSES; guess++) {
-    for (let index = 0; index < among; index++) {
-      const place = places[index] as number;
-      const head = keys.heads[candidates[index] as number] as number;
-      places[index] = clamp(place + (((head - (heads[place] as number)) * density) | 0), count);
-    }
   }
   for (let index = 0; index < among; index++) {
     const head = keys.heads[candidates[index] as number] as number;
@@ -108,7 +106,12 @@ function toPart(entries: Entries): Part {
   const count = entries.heads.length;
   const first = entries.heads[0] as number;
   const last = entries.heads[count - 1] as number;
-  return { ...entries, count, first, last, density: count / (last - first + 1) };
+  const width = (last - first + 1) / SECTORS;
+  const sectors = new Uint32Array(SECTORS + 1).fill(count);
+  for (let sector = 0; sector < SECTORS; sector++) {
+    sectors[sector] = search(entries.heads, first + sector * width, 0, count);
+  }
+  return { ...entries, count, first, last, width, sectors };
 }
 
 /** The first index of a part at which the head is `value` or more, where `guess` is about there. */
@@ -122,10 +125,6 @@ function lowerBound({ heads, count }: Part, value: number, guess: number): numbe
   const end = Math.max(index - WALK_MAX, 0);
   while (index > end && (heads[index - 1] as number) >= value) index--;
   return index > end ? index : search(heads, value, 0, end);
-}
-
-function clamp(index: number, count: number): number {
-  return index < 0 ? 0 : index < count ? index : count - 1;
 }
 
 /** Binary search between `from` and `to`, where all before are less than `value` and all after are not. */

@@ -41,7 +41,7 @@ export const kv: Section = {
     return {
       tables: [
         {
-          title: `KV reads of a push of ${FILES} files, ${NOT_HELD} of which the pool does not hold`,
+          title: `KV reads of a push of ${FILES.toLocaleString("en")} files, ${NOT_HELD} of which the pool does not hold`,
           columns: ["", "pointer", "parts", "bulk reads", "keys in them", "operations", "billed reads"],
           rows: rows.map(([what, counts]): Cell[] => [
             what,
@@ -72,7 +72,7 @@ export const kv: Section = {
       charts: [
         {
           name: "kv",
-          title: `Billed KV reads of a push of ${FILES} files, 90 % held`,
+          title: `Billed KV reads of a push of ${FILES.toLocaleString("en")} files, 90 % held`,
           unit: "reads",
           series: ["billed reads"],
           groups: [

@@ -90,13 +90,13 @@ export const load: Section = {
         targets: [],
         charts: SIZES.map((files) => ({
           name: `load-${files}`,
-          title: `Time of a request of ${files} resources, by connections`,
+          title: `Time of a request of ${files.toLocaleString("en")} resources, by connections`,
           unit: "ms",
           series: ["p50", "p95", "p99"],
           groups: runs
             .filter((run) => run.files === files)
             .map(({ connections, p50, p95, p99 }) => ({
-              label: `${connections}`,
+              label: connections === 1 ? "1 connection" : `${connections}`,
               values: [p50, p95, p99].map(rounded),
             })),
         })),

@@ -85,7 +85,7 @@ export const snapshot: Section = {
           unit: "ms",
           series: ["look-ups"],
           groups: all.map(({ entries, lookingUp }) => ({
-            label: `${entries}`,
+            label: entries.toLocaleString("en"),
             values: [rounded(lookingUp)],
           })),
           target: LOOK_UP_MAX_MS,
