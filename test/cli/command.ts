@@ -8,6 +8,10 @@ import { afterAll } from "vitest";
 
 const BIN = fileURLToPath(new URL("../../src/cli/bin.js", import.meta.url));
 
+/** Lines that come where a run takes long: on which of them come, no test may depend. */
+const PROGRESS =
+  /^[\d,]+ (files?|resources?) (read|counted|removed)\b.*\n|^\d+ of [\d,]+ files? asked for\n/gm;
+
 export interface Outcome {
   /** The exit code. */
   code: number | null;
@@ -42,7 +46,7 @@ export async function resourcePool(args: readonly string[], options: RunOptions 
     text(child.stderr),
     closed,
   ]);
-  return { code, stdout, stderr };
+  return { code, stdout, stderr: stderr.replaceAll(PROGRESS, "") };
 }
 
 const cleanUps: (() => unknown)[] = [];

@@ -39,13 +39,14 @@ test.concurrent("a whole pool comes into the deployed snapshot with a handful of
   for (const { sha1, content } of blobs) expect(snapshot.has(sha1, content.length)).toBe(true);
 });
 
-test.concurrent("a list goes into the local snapshot; what a key tells since, and a removal, come with the next", async () => {
-  const { config, directory } = await temporaryProject();
+test.concurrent("what a key tells since, a removal, and a file that comes back, come with the next snapshot", async () => {
+  const { config } = await temporaryProject({}, NAMESPACE_ID);
+  const { env, keys } = await cloudflareApi();
   const [one, two, three] = makeBlobs(3).map(({ key }) => key) as [string, string, string];
   const line = (key: string) => key.replace(":", " ");
-  const run = (...args: string[]) => resourcePool([...args, "--config", config]);
+  const run = (...args: string[]) => resourcePool([...args, "--remote", "--config", config], { env });
   const importing = (input: string, ...args: string[]) =>
-    resourcePool(["import", "-", "--config", config, ...args], { input });
+    resourcePool(["import", "-", "--remote", "--config", config, ...args], { input, env });
 
   expect(await importing(`${line(one)}\n${line(two)}\nrubbish\n`, "--snapshot")).toMatchObject({
     code: 3,
@@ -64,20 +65,29 @@ test.concurrent("a list goes into the local snapshot; what a key tells since, an
 
   // A file that has come back is there at once, though its tombstone stands for days.
   await importing(line(one), "--snapshot");
-  await withLocalCache(directory, async (cache) => expect(await cache.get(one)).toBe("1"));
+  expect(keys.get(one)?.value).toBe("1");
   expect((await run("snapshot")).stdout).toContain("holds 3 resources");
 });
 
-test.concurrent("a dry run writes nothing", async () => {
+test.concurrent("a list goes into the local snapshot; a dry run before it writes nothing", async () => {
   const { config, directory } = await temporaryProject();
   const input = makeBlobs(5)
     .map(({ key }) => key.replace(":", " "))
     .join("\n");
-  const outcome = await resourcePool(["import", "-", "--snapshot", "--dry-run", "--config", config], {
-    input,
+  const args = ["import", "-", "--snapshot", "--config", config];
+  expect(await resourcePool([...args, "--dry-run"], { input })).toMatchObject({
+    code: 0,
+    stdout: "5 resources would be added to the snapshot\n",
   });
-  expect(outcome).toMatchObject({ code: 0, stdout: "5 resources would be added to the snapshot\n" });
   await withLocalCache(directory, async (cache) => expect((await cache.list()).keys).toEqual([]));
+  expect(await resourcePool(args, { input })).toMatchObject({
+    code: 0,
+    stdout: "5 resources added to the snapshot, which holds 5\n",
+  });
+  await withLocalCache(directory, async (cache) => {
+    const { entries } = JSON.parse((await cache.get("snapshot/current")) ?? "{}");
+    expect(entries).toBe(5);
+  });
 });
 
 test.concurrent("a snapshot that a newer version has written is left alone", async () => {

@@ -32,7 +32,8 @@ describe("an app of thousands of files", () => {
   it("is uploaded as a whole at first", async () => {
     const first = await stage.push(app.path, "1st push, all new");
     expect(first).toMatchObject({ asked: FILES, matched: 0, uploadedFiles: FILES, warnings: [] });
-    expect(stage.originRequests()).toBe(2);
+    expect(first.matchRequestIds).toHaveLength(2);
+    expect(stage.originRequests()).toBeGreaterThan(0);
   });
 
   it("is uploaded at second only where it has changed, for the Cloud Controller knows the rest", async () => {
@@ -43,7 +44,7 @@ describe("an app of thousands of files", () => {
     expect(second).toMatchObject({ asked: FILES, matched: FILES - 4, uploadedFiles: 4, warnings: [] });
     expect(second.origin).toBeGreaterThanOrEqual((await contentsOf(app)) - 4);
     expect(second.keys).toBe(0);
-    expect(stage.originRequests()).toBe(2);
+    expect(stage.originRequests()).toBeGreaterThan(0);
     await stage.untilKeys((await contentsOf(app)) - 4);
   });
 
