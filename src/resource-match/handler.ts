@@ -1,4 +1,4 @@
-import { authenticate, type Caller } from "../authentication.ts";
+import { authenticate } from "../authentication.ts";
 import { decodeBody, readRequestBody } from "../body.ts";
 import type { Configuration } from "../configuration.ts";
 import { Deadline } from "../deadline.ts";
@@ -10,6 +10,7 @@ import { keysTier } from "../resource-pool/keys-tier.ts";
 import { learn } from "../resource-pool/learn.ts";
 import { ORIGIN, originTier } from "../resource-pool/origin-tier.ts";
 import { SnapshotHolder } from "../resource-pool/snapshot/holder.ts";
+import { refusalOf } from "./access.ts";
 import { answerText } from "./answer.ts";
 import { type Matches, matchResources, type Sources } from "./match.ts";
 import { parseResources, type Resource } from "./request.ts";
@@ -25,7 +26,7 @@ export async function handleResourceMatches(
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;
-  const refusal = (await limitRate(caller, context)) ?? authorize(caller, configuration);
+  const refusal = await refusalOf(caller, context);
   if (refusal) return refusal;
   const text = decodeBody(body);
   if (text instanceof Failure) return text;
@@ -62,31 +63,6 @@ async function sourcesFor(
   const tiers = [keysTier(cache, { keyPrefix, cacheTtl })];
   if (url) tiers.push(originTier({ url, authorization: headers.get("Authorization") ?? "", requestId }));
   return { snapshot: await holder.forRequest(resources, configuration.lookupDeadlineMs / 2, context), tiers };
-}
-
-async function limitRate(
-  caller: Caller,
-  { configuration, log }: RequestContext,
-): Promise<Failure | undefined> {
-  try {
-    const outcome = await configuration.rateLimiter?.limit({ key: caller.id });
-    return outcome?.success === false ? new Failure("rate-limited", `caller ${caller.id}`) : undefined;
-  } catch (error) {
-    // A limiter out of order must not keep anybody from pushing.
-    log.error("rate-limiter-unavailable", { cause: causeOf(error) });
-    return undefined;
-  }
-}
-
-function authorize({ scopes }: Caller, { features }: Configuration): Failure | undefined {
-  const isAdmin = scopes.has("cloud_controller.admin");
-  if (!isAdmin && !scopes.has("cloud_controller.write")) {
-    return new Failure("not-authorized", "neither cloud_controller.write nor cloud_controller.admin");
-  }
-  if (!isAdmin && !features.appBitsUpload) {
-    return new Failure("app-bits-upload-disabled", "FEATURE_APP_BITS_UPLOAD is false");
-  }
-  return undefined;
 }
 
 function report(

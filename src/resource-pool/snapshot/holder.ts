@@ -42,9 +42,9 @@ export class SnapshotHolder {
   /**
    * The snapshot to answer a request with, if there is one.
    *
-   * A request waits only where the isolate is fresh, or was idle, and then no longer than its keys would take to read: a large
-   * one saves thousands of key reads for about the same time, a small one goes on at once, while the snapshot is
-   * loaded for the next.
+   * A request waits only where the isolate is fresh, or was idle, and then no longer than its keys would take to
+   * read: a large one saves thousands of key reads for about the same time, a small one goes on at once, while the
+   * snapshot is loaded for the next.
    *
    * @param resources how many the request asks about
    * @param patienceMs to wait at most, in any case
