@@ -1,0 +1,34 @@
+import type { Caller } from "../authentication.ts";
+import { Failure } from "../failure.ts";
+import { causeOf } from "../log.ts";
+import type { RequestContext } from "../request-context.ts";
+
+/** Why a caller may not ask, if so: too often, without the scope, or while app_bits_upload is off. */
+export async function refusalOf(caller: Caller, context: RequestContext): Promise<Failure | undefined> {
+  return (await limitRate(caller, context)) ?? authorize(caller, context);
+}
+
+async function limitRate(
+  caller: Caller,
+  { configuration, log }: RequestContext,
+): Promise<Failure | undefined> {
+  try {
+    const outcome = await configuration.rateLimiter?.limit({ key: caller.id });
+    return outcome?.success === false ? new Failure("rate-limited", `caller ${caller.id}`) : undefined;
+  } catch (error) {
+    // A limiter out of order must not keep anybody from pushing.
+    log.error("rate-limiter-unavailable", { cause: causeOf(error) });
+    return undefined;
+  }
+}
+
+function authorize({ scopes }: Caller, { configuration }: RequestContext): Failure | undefined {
+  const isAdmin = scopes.has("cloud_controller.admin");
+  if (!isAdmin && !scopes.has("cloud_controller.write")) {
+    return new Failure("not-authorized", "neither cloud_controller.write nor cloud_controller.admin");
+  }
+  if (!isAdmin && !configuration.features.appBitsUpload) {
+    return new Failure("app-bits-upload-disabled", "FEATURE_APP_BITS_UPLOAD is false");
+  }
+  return undefined;
+}
