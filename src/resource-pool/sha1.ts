@@ -1,4 +1,4 @@
-export const SHA1_CHARACTERS = 40;
+const SHA1_CHARACTERS = 40;
 
 /** Values of hex digits by character code, in either letter case; above 15 for all other characters. */
 const NIBBLE = new Uint8Array(256).fill(0xff);

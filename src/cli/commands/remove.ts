@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { parseCacheKey, type ResourceIdentity, resourceKey } from "../../resource-pool/resource-key.ts";
+import { isSha1Hex } from "../../resource-pool/sha1.ts";
 import { TOMBSTONE_TTL_SECONDS, tombstoneKey } from "../../resource-pool/tombstone.ts";
 import { Exit, reasonOf } from "../exit.ts";
 import { mapOrdered } from "../files/map-ordered.ts";
@@ -23,7 +24,6 @@ interface Outcome {
   leftOut: number;
 }
 
-const SHA1 = /^[0-9a-f]{40}$/i;
 const LISTS_AT_A_TIME = 4;
 const REMOVALS_PER_BATCH = 500;
 
@@ -48,7 +48,7 @@ export function registerRemove(program: Command): void {
 
   withPoolOptions(command).action(async (sha1s: string[], options: RemoveOptions) => {
     for (const sha1 of sha1s) {
-      if (!SHA1.test(sha1)) throw new Exit("wrong-usage", `Not a SHA-1 of 40 hex digits: ${sha1}`);
+      if (!isSha1Hex(sha1)) throw new Exit("wrong-usage", `Not a SHA-1 of 40 hex digits: ${sha1}`);
     }
     if (sha1s.length === 0 && options.from === undefined) {
       throw new Exit("wrong-usage", "Nothing to remove: give SHA-1s, or --from <file>.");
@@ -83,7 +83,7 @@ async function checksums(
     for (const sha1 of sha1s) if (isNew(sha1.toLowerCase())) yield sha1.toLowerCase();
     for await (const { number, text } of lines ?? []) {
       const [sha1 = "", size, ...rest] = text.split(/\s+/);
-      if (SHA1.test(sha1) && /^\d*$/.test(size ?? "") && rest.length === 0) {
+      if (isSha1Hex(sha1) && /^\d*$/.test(size ?? "") && rest.length === 0) {
         if (isNew(sha1.toLowerCase())) yield sha1.toLowerCase();
       } else {
         outcome.leftOut += 1;

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { TOMBSTONE_TTL_SECONDS } from "../tombstone.ts";
-import { ENTRY_BYTES, HEADER_BYTES, ID_MAX_CHARACTERS } from "./format.ts";
+import { ID_MAX_CHARACTERS } from "./format.ts";
 
 /**
  * Where a snapshot is built: Workers KV, by a binding or by its API, or the local one. Names are whole keys.
@@ -15,7 +15,6 @@ export interface SnapshotStore {
 
 /** A KV value takes 25 MiB; with parts of 6 MB a merge holds little of the pool at a time. */
 export const PART_ENTRIES_MAX = 500_000;
-export const PART_BYTES_MAX = HEADER_BYTES + PART_ENTRIES_MAX * ENTRY_BYTES;
 
 /** 48 MB of an isolate's 128; what is beyond is answered by keys. */
 export const SNAPSHOT_ENTRIES_MAX = 4_000_000;
