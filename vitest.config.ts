@@ -23,8 +23,6 @@ export default defineConfig({
               bindings: { UAA_URL, TEST_UAA_KEY: privateJwk },
               ratelimits: { TEST_RATE_LIMITER: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
               r2Buckets: { POOL_BUCKET: "resource-pool" },
-              queueProducers: { POOL_CHANGES: { queueName: "pool-changes" } },
-              queueConsumers: { "pool-changes": { maxBatchTimeout: 0.05 } },
               outboundService: ({ url }: { url: string }) =>
                 url === `${UAA_URL}/token_keys`
                   ? Response.json({ keys: [publicJwk] })

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import {
   KEY_PREFIX_MAX_BYTES,
+  KEYS_PER_DAY_MAX,
   KV_CACHE_TTL_MAX_SECONDS,
   KV_CACHE_TTL_MIN_SECONDS,
   LOOKUP_DEADLINE_MAX_MS,
@@ -74,7 +75,8 @@ const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
   );
 
 const VARIABLES = {
-  RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put", "list", "delete"),
+  RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put", "delete"),
+  CATALOG: binding<DurableObjectNamespace>("a Durable Object namespace", "getByName"),
   UAA_URL: serverUrl,
   UAA_ISSUER: v.optional(nonEmpty),
   UAA_AUDIENCE: v.optional(nonEmpty, "cloud_controller"),
@@ -93,7 +95,7 @@ const VARIABLES = {
   CLOUD_CONTROLLER_URL: v.optional(serverUrl),
   LOOKUP_DEADLINE_MS: v.optional(wholeNumber(1, LOOKUP_DEADLINE_MAX_MS, "milliseconds"), "8000"),
   KV_CACHE_TTL: v.optional(wholeNumber(KV_CACHE_TTL_MIN_SECONDS, KV_CACHE_TTL_MAX_SECONDS, "seconds"), "60"),
-  POOL_CHANGES: v.optional(binding<Queue>("a queue", "send")),
+  KEYS_PER_DAY: v.optional(wholeNumber(0, KEYS_PER_DAY_MAX, "keys"), "500"),
   POOL_BUCKET: v.optional(binding<R2Bucket>("an R2 bucket", "head")),
   RATE_LIMITER: v.optional(binding<RateLimit>("a rate limit", "limit")),
   METRICS: v.optional(binding<AnalyticsEngineDataset>("an Analytics Engine", "writeDataPoint")),
@@ -107,9 +109,11 @@ const SCHEMA = v.pipe(
   ),
   v.transform((variables) => ({
     cache: variables.RESOURCE_CACHE,
+    catalog: variables.CATALOG,
     keyPrefix: variables.KEY_PREFIX,
     /** Seconds. */
     kvCacheTtl: variables.KV_CACHE_TTL,
+    keysPerDay: variables.KEYS_PER_DAY,
     uaa: {
       url: variables.UAA_URL,
       issuer: variables.UAA_ISSUER ?? `${variables.UAA_URL}/oauth/token`,
@@ -132,7 +136,6 @@ const SCHEMA = v.pipe(
     },
     cloudControllerUrl: variables.CLOUD_CONTROLLER_URL,
     lookupDeadlineMs: variables.LOOKUP_DEADLINE_MS,
-    poolChanges: variables.POOL_CHANGES,
     poolBucket: variables.POOL_BUCKET,
     rateLimiter: variables.RATE_LIMITER,
     metrics: variables.METRICS,

@@ -2,10 +2,13 @@
 export class Deadline {
   /** Aborts when the deadline has come. */
   readonly signal: AbortSignal;
+  /** When half of the time has been used up, in ms since the epoch. */
+  readonly middle: number;
   readonly #expired: Promise<never>;
 
   /** @param ms from now */
   constructor(ms: number) {
+    this.middle = Date.now() + ms / 2;
     this.signal = AbortSignal.timeout(ms);
     this.#expired = new Promise((_, reject) => {
       this.signal.addEventListener("abort", () => reject(new DeadlineExceeded(ms)), { once: true });

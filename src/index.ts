@@ -1,17 +1,15 @@
+import { consumePoolEvents } from "./catalog/consumer.ts";
 import { configurationOf, type Env, type Misconfiguration } from "./configuration.ts";
 import { Failure } from "./failure.ts";
 import { causeOf, createLog, type Log } from "./log.ts";
 import type { RequestContext } from "./request-context.ts";
 import { vcapRequestId } from "./request-id.ts";
-import { consumePoolChanges } from "./resource-pool/consumer.ts";
-import { buildSnapshot } from "./resource-pool/snapshot/build.ts";
-import { kvStore } from "./resource-pool/snapshot/kv-store.ts";
 import { route } from "./router.ts";
 
-/** The free plan allows 1,000 operations an invocation, some of which go to parts and tombstones. */
-const LISTINGS_PER_BUILD = 800;
 /** Nothing is lost while an operator puts the configuration right. */
 const MISCONFIGURED_RETRY_SECONDS = 300;
+
+export { Catalog } from "./catalog/catalog.ts";
 
 export default {
   async fetch(request, env, ctx): Promise<Response> {
@@ -38,23 +36,7 @@ export default {
       misconfigured(configuration, log);
       return batch.retryAll({ delaySeconds: MISCONFIGURED_RETRY_SECONDS });
     }
-    await consumePoolChanges(batch, { configuration, log });
-  },
-
-  async scheduled({ scheduledTime, cron }, env): Promise<void> {
-    const log = createLog({ cron });
-    const configuration = configurationOf(env);
-    if (Array.isArray(configuration)) {
-      misconfigured(configuration, log);
-      return;
-    }
-    const { cache, keyPrefix } = configuration;
-    const outcome = await buildSnapshot(kvStore(cache), {
-      keyPrefix,
-      now: scheduledTime,
-      listings: LISTINGS_PER_BUILD,
-    });
-    log.info("snapshot", { ...outcome });
+    await consumePoolEvents(batch, { configuration, log });
   },
 } satisfies ExportedHandler<Env>;
 

@@ -6,11 +6,14 @@ export const KV_KEYS_PER_READ = 100;
 /** Workers KV refuses a shorter `cacheTtl`. */
 export const KV_CACHE_TTL_MIN_SECONDS = 30;
 
-/** KV serves a removed key for as long as it caches reads: past a day, a push could break on it for days. */
+/** The catalog overrules a removed key for as long as KV may serve it from its cache: a day, and no longer. */
 export const KV_CACHE_TTL_MAX_SECONDS = 86_400;
 
-/** Workers KV takes keys of up to 512 bytes; the longest after the prefix is a snapshot part's, some 70 bytes. */
+/** Workers KV takes keys of up to 512 bytes; the longest after the prefix, a resource's, has 57. */
 export const KEY_PREFIX_MAX_BYTES = 400;
+
+/** More than an object writes in a day, so that a typing error is noticed. */
+export const KEYS_PER_DAY_MAX = 100_000_000;
 
 /** cf CLI sends chunks of this many resources, and the Cloud Controller takes no more. */
 export const RESOURCES_PER_REQUEST_MAX = 5_000;

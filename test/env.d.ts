@@ -3,7 +3,7 @@ declare namespace Cloudflare {
     RESOURCE_CACHE: KVNamespace;
     UAA_URL: string;
     POOL_BUCKET: R2Bucket;
-    POOL_CHANGES: Queue;
+    CATALOG: DurableObjectNamespace<import("../src/catalog/catalog.ts").Catalog>;
     TEST_UAA_KEY: import("jose").JWK;
     TEST_RATE_LIMITER: RateLimit;
   }

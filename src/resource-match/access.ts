@@ -1,4 +1,4 @@
-import type { Caller } from "../authentication.ts";
+import type { Caller } from "../auth/authentication.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../log.ts";
 import type { RequestContext } from "../request-context.ts";

@@ -1,0 +1,122 @@
+import { fromHex } from "../hex.ts";
+import { causeOf, type Log } from "../log.ts";
+import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
+import { type Contents, HELD, REMOVED } from "./contents.ts";
+import { EntryHash } from "./entry-hash.ts";
+import { EntrySet } from "./entry-set.ts";
+import type { KeyValueStore } from "./key-value-store.ts";
+import { unpack } from "./packed-value.ts";
+import { type CurrentPointer, changesName, isTrusted, POINTER_NAME, parsePointer } from "./pointer.ts";
+
+/**
+ * The age at which a copy of pointer and changes counts no more. A removed file is claimed for less than three
+ * minutes: it is published within 10 s, KV shows that everywhere within 60 s and keeps what it has read for 30 s.
+ */
+const MAX_AGE_MS = 60_000;
+/** A request begins with a copy that is still good when it ends. */
+const BEGIN_MAX_AGE_MS = 45_000;
+/** Renewed behind an answer from this age on, so that an isolate in use never lets a request wait. */
+const RENEWED_BEHIND_AGE_MS = 20_000;
+/** A renewal behind an answer may have been cancelled with its request: another begins after this time. */
+const RENEWAL_MAX_MS = 5_000;
+
+/** What the pointer and the changes said when they were read; it never changes. */
+export type Copy = { readonly readAt: number } & (
+  | /** Nobody publishes: keys count as they stand. */ { readonly kind: "absent" }
+  | /** Nobody publishes any more: nothing counts. */ { readonly kind: "distrusted" }
+  | ({ readonly kind: "current"; readonly pointer: CurrentPointer } & Changes)
+);
+
+interface Changes {
+  readonly hash: EntryHash;
+  readonly held: EntrySet;
+  readonly removed: EntrySet;
+}
+
+/** Whether answers may still be given from a copy: asked at the moment of the answer. */
+export function counts({ readAt }: Copy, now: number): boolean {
+  return now - readAt <= MAX_AGE_MS;
+}
+
+/** Marks what the changes hold, and over all else what they say was removed. */
+export function markChanges({ hash, held, removed }: Changes, contents: Contents, marks: Uint8Array): void {
+  const entries = contents.entries(hash);
+  held.mark(entries, marks, HELD);
+  removed.mark(entries, marks, REMOVED);
+}
+
+/**
+ * An isolate's copy of pointer and changes. Requests share the copy but never a promise: the runtime may drop a
+ * request's I/O with the request.
+ */
+export class Copies {
+  readonly #store: KeyValueStore;
+  #latest: Copy | undefined;
+  #renewalBeganAt = Number.NEGATIVE_INFINITY;
+  #complaint = "";
+
+  constructor(store: KeyValueStore) {
+    this.#store = store;
+  }
+
+  /** The copy that was read last, however old; good for guesses alone. */
+  get latest(): Copy | undefined {
+    return this.#latest;
+  }
+
+  /** The copy that a request may begin with. */
+  current(now: number): Copy | undefined {
+    return this.#latest && now - this.#latest.readAt <= BEGIN_MAX_AGE_MS ? this.#latest : undefined;
+  }
+
+  /** Whether this request is to renew the copy behind its answer. */
+  isDue(now: number): boolean {
+    const age = now - (this.#latest?.readAt ?? Number.NEGATIVE_INFINITY);
+    return age > RENEWED_BEHIND_AGE_MS && now - this.#renewalBeganAt > RENEWAL_MAX_MS;
+  }
+
+  /** Reads a new copy; undefined where that fails, which is logged once. */
+  async renew(log: Log): Promise<Copy | undefined> {
+    this.#renewalBeganAt = Date.now();
+    try {
+      const copy = await this.#read(Date.now());
+      this.#complaint = "";
+      if (!this.#latest || copy.readAt >= this.#latest.readAt) this.#latest = copy;
+      return counts(copy, Date.now()) ? copy : undefined;
+    } catch (error) {
+      const cause = causeOf(error);
+      if (cause !== this.#complaint) log.warn("pointer-unreadable", { cause });
+      this.#complaint = cause;
+      return undefined;
+    }
+  }
+
+  async #read(readAt: number): Promise<Copy> {
+    // No longer, whatever KV_CACHE_TTL is for keys: a cached pointer hides removals.
+    const json = await this.#store.getText(POINTER_NAME, KV_CACHE_TTL_MIN_SECONDS);
+    const known = this.#latest && counts(this.#latest, Date.now()) ? this.#latest : undefined;
+    if (json === null) return known?.kind === "current" ? known : { kind: "absent", readAt };
+
+    const pointer = parsePointer(json);
+    if (!isTrusted(pointer, Date.now())) return { kind: "distrusted", readAt };
+    if (known?.kind === "current") {
+      // KV may show an older pointer than before, which is no news: the copy stays as old as it is.
+      if (known.pointer.revision > pointer.revision) return known;
+      const isSame =
+        known.pointer.secret === pointer.secret && known.pointer.changes?.id === pointer.changes?.id;
+      if (isSame) return { ...known, pointer, readAt };
+    }
+    return { kind: "current", pointer, readAt, ...(await this.#readChanges(pointer)) };
+  }
+
+  async #readChanges({ secret, changes }: CurrentPointer): Promise<Changes> {
+    const hash = new EntryHash(fromHex(secret));
+    const none = new BigUint64Array();
+    if (!changes) return { hash, held: new EntrySet(none), removed: new EntrySet(none) };
+    const name = changesName(changes.id);
+    const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
+    if (buffer === null) throw new Error(`${name} is missing`);
+    const { held, removed } = unpack(buffer, name);
+    return { hash, held: new EntrySet(held), removed: new EntrySet(removed) };
+  }
+}

@@ -1,0 +1,142 @@
+import type { Configuration } from "../configuration.ts";
+import type { Deadline } from "../deadline.ts";
+import type { RequestContext } from "../request-context.ts";
+import type { Fault } from "../resource-match/tiers/tier.ts";
+import { Contents, HELD, type Wanted } from "./contents.ts";
+import { Copies, type Copy, counts, markChanges } from "./copies.ts";
+import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
+import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
+import { loadMs, Snapshots } from "./snapshots.ts";
+
+/** What the cache says of a request's resources. */
+export interface CacheAnswer {
+  /** Of each resource 1 where the pool holds it, as far as may be said at this moment: what was read ages. */
+  held(): Uint8Array;
+  /** Resources that snapshot and changes resolved. */
+  inMemory: number;
+  /** Distinct keys that KV was needed for, and those of them that it held. */
+  asked: number;
+  heldByKeys: number;
+  faults: Fault[];
+}
+
+/** What an isolate knows of the pool without asking the Cloud Controller: snapshot, changes and keys. */
+export class EdgeCache {
+  readonly #store: KeyValueStore;
+  readonly #cacheTtl: number;
+  readonly #copies: Copies;
+  readonly #snapshots: Snapshots;
+
+  /** @param cacheTtl seconds that KV may answer from its cache for a key, misses too */
+  constructor(store: KeyValueStore, cacheTtl: number) {
+    this.#store = store;
+    this.#cacheTtl = cacheTtl;
+    this.#copies = new Copies(store);
+    this.#snapshots = new Snapshots(store);
+  }
+
+  /** Which of `wanted` the pool holds. Never throws: what can't be found out in time is not held, and a fault. */
+  async lookUp(
+    wanted: readonly Wanted[],
+    deadline: Deadline,
+    { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
+  ): Promise<CacheAnswer> {
+    const contents = new Contents(wanted);
+    const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
+
+    const known = this.#copies.current(Date.now());
+    if (known && this.#copies.isDue(Date.now())) waitUntil(this.#copies.renew(log));
+    const copy = known ?? (await this.#renewed(contents, keys, deadline, { log, waitUntil }));
+    if (!copy)
+      return nothing(contents.count, unreadFault(contents.count, ["the pointer can't be read"], "pointer"));
+    if (copy.kind === "distrusted") return nothing(contents.count);
+
+    let marks = this.#marks(copy, contents);
+    const loading = this.#missingSnapshot(copy);
+    if (loading) {
+      waitUntil(this.#snapshots.load(loading, log));
+      const patience = keysReadMs(contents.unknown(marks).size);
+      if (loadMs(loading) <= patience) {
+        await this.#snapshots.settled(loading.id, Math.min(deadline.middle, Date.now() + patience));
+        marks = this.#marks(copy, contents);
+      }
+    }
+    let unknown = contents.unknown(marks);
+    await keys.read([...unknown.keys()]);
+    if (loading && [...unknown.keys()].some((key) => !keys.held.has(key))) {
+      // A key may not be written yet of what the snapshot holds.
+      await this.#snapshots.settled(loading.id, deadline.middle);
+      marks = this.#marks(copy, contents);
+      unknown = contents.unknown(marks);
+    }
+
+    const inMemory = marks.reduce((sum, mark) => sum + (mark === HELD ? 1 : 0), 0);
+    const heldKeys = [...unknown].filter(([key]) => keys.held.has(key));
+    for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
+    const held = marks.map((mark) => (mark === HELD ? 1 : 0));
+    return {
+      held: () => (counts(copy, Date.now()) ? held : new Uint8Array(contents.count)),
+      inMemory,
+      asked: unknown.size,
+      heldByKeys: heldKeys.length,
+      faults: keys.unread > 0 ? [unreadFault(keys.unread, keys.causes, "keys")] : [],
+    };
+  }
+
+  /**
+   * A new copy, for an isolate that has none or was idle. A few keys are read meanwhile, those that the copy will most
+   * likely not resolve; many wait for it, since a snapshot may save them.
+   */
+  async #renewed(
+    contents: Contents,
+    keys: KeyReads,
+    deadline: Deadline,
+    { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
+  ): Promise<Copy | undefined> {
+    const likely = [...contents.unknown(this.#marks(this.#copies.latest, contents)).keys()];
+    const renewal = this.#copies.renew(log);
+    waitUntil(renewal);
+    const early = keysReadMs(likely.length) <= ONE_ROUND_MS ? keys.read(likely) : undefined;
+    const copy = await deadline.race(renewal).catch(() => undefined);
+    await early;
+    return copy;
+  }
+
+  #marks(copy: Copy | undefined, contents: Contents): Uint8Array {
+    const marks = new Uint8Array(contents.count);
+    if (copy?.kind !== "current") return marks;
+    const { pointer, hash } = copy;
+    if (pointer.snapshot) this.#snapshots.mark(pointer.snapshot.id, hash, contents, marks);
+    markChanges(copy, contents, marks);
+    return marks;
+  }
+
+  #missingSnapshot(copy: Copy) {
+    const named = copy.kind === "current" ? copy.pointer.snapshot : null;
+    return named && !this.#snapshots.isLoaded(named.id) ? named : undefined;
+  }
+}
+
+function nothing(count: number, ...faults: Fault[]): CacheAnswer {
+  return { held: () => new Uint8Array(count), inMemory: 0, asked: 0, heldByKeys: 0, faults };
+}
+
+function unreadFault(unread: number, causes: string[], tier: string): Fault {
+  return {
+    warning: `The resource cache did not answer for ${unread} files: some may be uploaded although the platform holds them.`,
+    details: { tier, unread, causes },
+  };
+}
+
+/** The caches live as long as the configuration that they belong to: as the env object, the isolate. */
+const caches = new WeakMap<Configuration, EdgeCache>();
+
+export function edgeCacheOf(configuration: Configuration): EdgeCache {
+  let cache = caches.get(configuration);
+  if (!cache) {
+    const { cache: namespace, keyPrefix, kvCacheTtl } = configuration;
+    cache = new EdgeCache(keyValueStore(namespace, keyPrefix), kvCacheTtl);
+    caches.set(configuration, cache);
+  }
+  return cache;
+}

@@ -1,0 +1,30 @@
+/** Where the cache lies. Names stand below the foundation's KEY_PREFIX, which is put before them here and nowhere else. */
+export interface KeyValueStore {
+  /**
+   * @param cacheTtl seconds that the store may answer from a copy near the reader; it keeps misses as long
+   * @returns null where there is none
+   */
+  getText(name: string, cacheTtl: number): Promise<string | null>;
+  getBytes(name: string, cacheTtl: number): Promise<ArrayBuffer | null>;
+  /** @param names at most 100 */
+  getTexts(names: readonly string[], cacheTtl: number): Promise<Map<string, string | null>>;
+  put(name: string, value: string | Uint8Array): Promise<void>;
+  delete(name: string): Promise<void>;
+}
+
+/** Workers KV. */
+export function keyValueStore(namespace: KVNamespace, keyPrefix: string): KeyValueStore {
+  return {
+    getText: (name, cacheTtl) => namespace.get(keyPrefix + name, { type: "text", cacheTtl }),
+    getBytes: (name, cacheTtl) => namespace.get(keyPrefix + name, { type: "arrayBuffer", cacheTtl }),
+    async getTexts(names, cacheTtl) {
+      const values = await namespace.get(
+        names.map((name) => keyPrefix + name),
+        { type: "text", cacheTtl },
+      );
+      return new Map(names.map((name) => [name, values.get(keyPrefix + name) ?? null]));
+    },
+    put: (name, value) => namespace.put(keyPrefix + name, value),
+    delete: (name) => namespace.delete(keyPrefix + name),
+  };
+}

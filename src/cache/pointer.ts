@@ -1,0 +1,63 @@
+import * as v from "valibot";
+
+/** The name of the value that tells what else of the cache counts. The catalog writes it last. */
+export const POINTER_NAME = "pointer";
+
+/** The catalog touches the pointer every hour: one that is a day old means that nobody writes any more. */
+const TRUSTED_MS = 24 * 60 * 60 * 1000;
+
+/** A pool beyond this is answered by keys alone: 48 MB of an isolate's 128. */
+export const SNAPSHOT_ENTRIES_MAX = 6_000_000;
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const Id = v.pipe(v.string(), v.regex(/^[0-9a-z-]{1,30}$/));
+const Time = v.pipe(v.string(), v.isoTimestamp());
+
+const PointerSchema = v.variant("state", [
+  v.object({
+    version: v.literal(2),
+    state: v.literal("current"),
+    /** Counts the pointers that the catalog has written. */
+    revision: Count,
+    /** ISO 8601. */
+    publishedAt: Time,
+    /** Of the entry hashes of the snapshot and the changes: 16 bytes in hex. */
+    secret: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+    snapshot: v.nullable(
+      v.object({
+        id: Id,
+        entries: v.pipe(Count, v.maxValue(SNAPSHOT_ENTRIES_MAX)),
+        parts: v.pipe(Count, v.maxValue(100)),
+        builtAt: Time,
+      }),
+    ),
+    /** Null where nothing has changed since the snapshot. */
+    changes: v.nullable(v.object({ id: Id, held: Count, removed: Count })),
+  }),
+  /** The foundation has taken another KEY_PREFIX. */
+  v.object({ version: v.literal(2), state: v.literal("retired"), publishedAt: Time }),
+]);
+
+export type Pointer = v.InferOutput<typeof PointerSchema>;
+export type CurrentPointer = Extract<Pointer, { state: "current" }>;
+
+/** @throws where it is not understood */
+export function parsePointer(json: string): Pointer {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), PointerSchema), json);
+  if (!result.success) throw new Error(`the pointer is not understood: ${result.issues[0].message}`);
+  return result.output;
+}
+
+/** Whether anything that the pointer names may be answered from, and whether keys may. */
+export function isTrusted(pointer: Pointer, now: number): pointer is CurrentPointer {
+  return pointer.state === "current" && now - Date.parse(pointer.publishedAt) < TRUSTED_MS;
+}
+
+/** @param part from 0 */
+export function partName(snapshotId: string, part: number): string {
+  return `snapshot/${snapshotId}/${part}`;
+}
+
+export function changesName(id: string): string {
+  return `changes/${id}`;
+}

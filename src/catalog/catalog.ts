@@ -1,0 +1,252 @@
+import { DurableObject } from "cloudflare:workers";
+import { type KeyValueStore, keyValueStore } from "../cache/key-value-store.ts";
+import { type Configuration, configurationOf, type Env } from "../configuration.ts";
+import { causeOf, createLog } from "../log.ts";
+import type { ResourceKey } from "../resource-key.ts";
+import { sha1Bytes, sha1Hex } from "../sha1.ts";
+import { KeyWriter } from "./key-writer.ts";
+import { Ledger, newSecret } from "./ledger.ts";
+import { MemoryTable } from "./memory.ts";
+import {
+  BELIEVED_MS,
+  OBSERVATIONS_MAX,
+  type Observations,
+  type Observed,
+  type Refusals,
+} from "./observations.ts";
+import { Publisher } from "./publisher.ts";
+import { retire, retireAt } from "./retirement.ts";
+import { SnapshotBuilder } from "./snapshot-builder.ts";
+import { HELD_STATES, STATE, TABLES } from "./tables.ts";
+import { WrittenValues } from "./written-values.ts";
+
+/** Observations that come close together are published together. */
+const PUBLISHED_AFTER_MS = 1_000;
+/** An alarm that dies is followed by another after this time, even when the platform has given up repeating it. */
+const SAFETY_MS = 60_000;
+const MISCONFIGURED_PAUSE_MS = 5 * 60 * 1000;
+/** The free plan allows an alarm 1,000 operations on KV; a snapshot, a pointer and what they supersede take some. */
+const KEY_OPERATIONS_PER_ALARM = 900;
+const CLEARED_PER_ALARM = 50;
+/** Between two alarms, at least; and where something has failed. */
+const PAUSE_MS = 1_000;
+const FAILED_PAUSE_MS = 10_000;
+const PAGE_RESOURCES = 10_000;
+/** Longer than a "held" is believed, so that a late one can't undo a removal. */
+const REMOVALS_REMEMBERED_MS = 2 * BELIEVED_MS;
+
+/** What the catalog says of itself. */
+export interface CatalogStatus {
+  /** Resources that it holds. */
+  entries: number;
+  /** Those of them whose key is not written yet. */
+  keysWaiting: number;
+  /** Removed resources that it remembers. */
+  removalsRemembered: number;
+  /** The pointer that was written last; times in ISO 8601. */
+  published: { at: string; changes: { held: number; removed: number } } | null;
+  snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;
+  /** Whether something is to be published. */
+  isBehind: boolean;
+  refused: Refusals;
+}
+
+/** A page of what the catalog holds, in the order of the SHA-1s. */
+export interface CatalogPage {
+  resources: ResourceKey[];
+  /** The SHA-1 to ask for the next page with; absent on the last. */
+  after?: string;
+}
+
+/**
+ * The one writer of the cache: a Durable Object for each foundation. It takes down what was seen of the resource pool,
+ * in order, and its alarm publishes that to Workers KV.
+ */
+export class Catalog extends DurableObject<Env> {
+  readonly #sql: SqlStorage;
+  readonly #memory: MemoryTable;
+  readonly #ledger: Ledger;
+  readonly #values: WrittenValues;
+  readonly #publisher: Publisher;
+  readonly #snapshots: SnapshotBuilder;
+  readonly #log = createLog({ object: "catalog" });
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = ctx.storage.sql;
+    this.#sql.exec(TABLES);
+    this.#memory = new MemoryTable(this.#sql);
+    this.#ledger = new Ledger(this.#sql, this.#memory);
+    this.#values = new WrittenValues(this.#sql);
+    this.#publisher = new Publisher(this.#sql, this.#memory, this.#values);
+    this.#snapshots = new SnapshotBuilder(this.#sql, this.#memory, this.#values);
+  }
+
+  /**
+   * Takes observations down; they are published within seconds.
+   *
+   * @throws RangeError for more than 50,000
+   */
+  async observe(observations: Observations): Promise<Observed> {
+    const count = (observations.held?.length ?? 0) + (observations.removed?.length ?? 0);
+    if (count > OBSERVATIONS_MAX)
+      throw new RangeError(`${count} observations, where ${OBSERVATIONS_MAX} fit`);
+    const now = Date.now();
+    const { eligibility } = this.#settle(now);
+    const observed = this.ctx.storage.transactionSync(() =>
+      this.#ledger.record(observations, eligibility, now),
+    );
+    if (observed.changed > 0) await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.dueAt()));
+    return observed;
+  }
+
+  async status(): Promise<CatalogStatus> {
+    this.#settle(Date.now());
+    const counts = new Map(
+      this.#sql
+        .exec<{ state: number; count: number }>(
+          "SELECT state, COUNT(*) AS count FROM resources GROUP BY state",
+        )
+        .toArray()
+        .map(({ state, count }) => [state, count]),
+    );
+    const entries = HELD_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+    const published = this.#memory.get("published");
+    const snapshot = this.#memory.get("snapshot");
+    return {
+      entries,
+      keysWaiting: entries - (counts.get(STATE.keyed) ?? 0),
+      removalsRemembered: counts.get(STATE.removed) ?? 0,
+      published: published && {
+        at: new Date(published.at).toISOString(),
+        changes: { held: published.changes?.held ?? 0, removed: published.changes?.removed ?? 0 },
+      },
+      snapshot: snapshot && {
+        id: snapshot.id,
+        entries: snapshot.entries,
+        parts: snapshot.parts,
+        builtAt: new Date(snapshot.builtAt).toISOString(),
+      },
+      isBehind: published?.revision !== this.#memory.get("revision"),
+      refused: this.#memory.get("refused"),
+    };
+  }
+
+  /** @param after the last SHA-1 of the page before, in lower-case hex */
+  async page(after?: string): Promise<CatalogPage> {
+    this.#settle(Date.now());
+    const rows = this.#sql
+      .exec<{ sha1: ArrayBuffer; size: number }>(
+        "SELECT sha1, size FROM resources WHERE sha1 > ? AND state < ? ORDER BY sha1 LIMIT ?",
+        after === undefined ? new Uint8Array() : sha1Bytes(after),
+        STATE.removed,
+        PAGE_RESOURCES,
+      )
+      .toArray();
+    const resources = rows.map(({ sha1, size }): ResourceKey => `${sha1Hex(sha1)}:${size}`);
+    const last = rows.at(-1);
+    return rows.length === PAGE_RESOURCES && last ? { resources, after: sha1Hex(last.sha1) } : { resources };
+  }
+
+  /** A new snapshot as soon as may be, and all keys again: mends a damaged or emptied namespace. */
+  async publish(): Promise<void> {
+    const now = Date.now();
+    this.#settle(now);
+    this.#sql.exec("UPDATE resources SET state = ? WHERE state = ?", STATE.keyBegun, STATE.keyed);
+    this.#memory.set({ snapshotWanted: true, published: null, snapshotNotBefore: 0, keysNotBefore: 0 });
+    await this.#wake(now);
+  }
+
+  /** Forgets everything, and believes nothing that was seen before. */
+  async forget(): Promise<void> {
+    const now = Date.now();
+    this.#settle(now);
+    this.ctx.storage.transactionSync(() => this.#ledger.forget(now));
+    await this.#wake(Math.max(now, this.#publisher.dueAt()));
+  }
+
+  /** Publishes, a step after the other; what fails is logged, and tried again by a later alarm. */
+  override async alarm(): Promise<void> {
+    const now = Date.now();
+    await this.ctx.storage.setAlarm(now + SAFETY_MS);
+    let configuration: Configuration;
+    try {
+      configuration = this.#settle(now);
+    } catch (error) {
+      this.#log.error("catalog-step-failed", { step: "settle", cause: causeOf(error) });
+      await this.ctx.storage.setAlarm(now + MISCONFIGURED_PAUSE_MS);
+      return;
+    }
+    const storeOf = (prefix: string) => keyValueStore(configuration.cache, prefix);
+    const store = storeOf(this.#memory.get("prefix"));
+    const keys = new KeyWriter(this.#sql, this.#memory, configuration.keysPerDay);
+
+    const outcomes = [
+      await this.#attempt("retire", () => retire(this.#memory, this.#values, storeOf, now)),
+      await this.#attempt("publish", () => this.#publishIfDue(store)),
+      await this.#attempt("snapshot", () => this.#buildIfDue(store)),
+      await this.#attempt("publish", () => this.#publishIfDue(store)),
+      await this.#attempt("clear", () => this.#values.clear(storeOf, Date.now(), CLEARED_PER_ALARM)),
+      await this.#attempt("keys", () => keys.work(store, storeOf, Date.now(), KEY_OPERATIONS_PER_ALARM)),
+    ];
+    this.#forgetOldRemovals(now);
+    await this.#schedule(keys, outcomes.includes("failed") ? FAILED_PAUSE_MS : PAUSE_MS);
+  }
+
+  async #publishIfDue(store: KeyValueStore): Promise<void> {
+    const now = Date.now();
+    if (this.#publisher.dueAt() <= now) await this.#publisher.publish(store, now);
+  }
+
+  async #buildIfDue(store: KeyValueStore): Promise<void> {
+    const now = Date.now();
+    if (this.#snapshots.dueAt() <= now) await this.#snapshots.build(store, now);
+  }
+
+  async #attempt(step: string, work: () => Promise<void>): Promise<"done" | "failed"> {
+    try {
+      await work();
+      return "done";
+    } catch (error) {
+      this.#log.error("catalog-step-failed", { step, cause: causeOf(error) });
+      return "failed";
+    }
+  }
+
+  /** The configuration; where KEY_PREFIX has changed, what was told under the one before is forgotten. */
+  #settle(now: number): Configuration {
+    const configuration = configurationOf(this.env);
+    if (Array.isArray(configuration)) {
+      throw new Error(`wrong: ${configuration.map(({ variable }) => variable).join(", ")}`);
+    }
+    const { keyPrefix } = configuration;
+    if (this.#memory.get("secret") === "") this.#memory.set({ prefix: keyPrefix, secret: newSecret() });
+    else if (this.#memory.get("prefix") !== keyPrefix) {
+      this.ctx.storage.transactionSync(() => this.#ledger.moveTo(keyPrefix, now));
+    }
+    return configuration;
+  }
+
+  #forgetOldRemovals(now: number): void {
+    const query = "DELETE FROM resources WHERE state = ? AND observed_at < ?";
+    this.#sql.exec(query, STATE.removed, now - REMOVALS_REMEMBERED_MS);
+  }
+
+  async #schedule(keys: KeyWriter, pauseMs: number): Promise<void> {
+    const now = Date.now();
+    const due = [
+      retireAt(this.#memory),
+      this.#publisher.dueAt(),
+      this.#snapshots.dueAt(),
+      this.#values.clearAt(),
+      keys.dueAt(now),
+    ];
+    await this.ctx.storage.setAlarm(Math.max(Math.min(...due), now + pauseMs));
+  }
+
+  /** Sees to it that an alarm comes at `time` or before. */
+  async #wake(time: number): Promise<void> {
+    const alarm = await this.ctx.storage.getAlarm();
+    if (alarm === null || alarm > time) await this.ctx.storage.setAlarm(time);
+  }
+}

@@ -1,0 +1,147 @@
+import { HELD_VALUE } from "../cache/key-reads.ts";
+import type { KeyValueStore } from "../cache/key-value-store.ts";
+import { chunks } from "../chunks.ts";
+import { sha1Hex } from "../sha1.ts";
+import type { MemoryTable } from "./memory.ts";
+import { STATE } from "./tables.ts";
+
+/** A batch that is recorded before it is written, and once it has been. */
+const KEYS_AT_A_TIME = 50;
+/**
+ * A key is deleted when no write of it, by an alarm that began while its resource was held, can still arrive: an alarm
+ * runs for at most 15 minutes. Until the key is gone everywhere the changes overrule it.
+ */
+const DELETED_AFTER_MS = 20 * 60 * 1000;
+const REFUSED_PAUSE_MS = 10 * 60 * 1000;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+type Key = { sha1: ArrayBuffer; size: number; revision: number };
+
+const nameOf = ({ sha1, size }: Key) => `${sha1Hex(sha1)}:${size}`;
+
+/**
+ * Brings the keys of Workers KV up to the catalog, behind everything else: deletions first, then what has no key, the
+ * newest first. What KV refuses waits.
+ */
+export class KeyWriter {
+  readonly #sql: SqlStorage;
+  readonly #memory: MemoryTable;
+  readonly #keysPerDay: number;
+
+  constructor(sql: SqlStorage, memory: MemoryTable, keysPerDay: number) {
+    this.#sql = sql;
+    this.#memory = memory;
+    this.#keysPerDay = keysPerDay;
+  }
+
+  /** When there is something to do, in ms since the epoch. */
+  dueAt(now: number): number {
+    const query = "SELECT MIN(departed_at) AS first FROM departed WHERE keyed = 1 AND deleted_at IS NULL";
+    const { first } = this.#sql.exec<{ first: number | null }>(query).one();
+    const deletions = first === null ? Number.POSITIVE_INFINITY : first + DELETED_AFTER_MS;
+    return Math.max(this.#memory.get("keysNotBefore"), Math.min(deletions, this.#writesAt(now)));
+  }
+
+  /** Spends at most `operations` on the keys of the store, and on deletions in any prefix. */
+  async work(
+    store: KeyValueStore,
+    storeOf: (prefix: string) => KeyValueStore,
+    now: number,
+    operations: number,
+  ): Promise<void> {
+    if (now < this.#memory.get("keysNotBefore")) return;
+    try {
+      const deleted = await this.#deleteDeparted(storeOf, now, operations);
+      await this.#writeMissing(store, now, operations - deleted);
+    } catch (error) {
+      this.#memory.set({ keysNotBefore: now + REFUSED_PAUSE_MS });
+      throw error;
+    }
+  }
+
+  async #deleteDeparted(
+    storeOf: (prefix: string) => KeyValueStore,
+    now: number,
+    limit: number,
+  ): Promise<number> {
+    const due = this.#sql
+      .exec<Key & { prefix: string }>(
+        `SELECT prefix, sha1, size, revision FROM departed
+         WHERE keyed = 1 AND deleted_at IS NULL AND departed_at <= ? LIMIT ?`,
+        now - DELETED_AFTER_MS,
+        limit,
+      )
+      .toArray();
+    for (const batch of chunks(due, KEYS_AT_A_TIME)) {
+      await allLanded(batch, async (key) => {
+        await storeOf(key.prefix).delete(nameOf(key));
+        // Not where it has come back and departed again meanwhile.
+        this.#sql.exec(
+          "UPDATE departed SET deleted_at = ? WHERE prefix = ? AND sha1 = ? AND size = ? AND revision = ?",
+          now,
+          key.prefix,
+          key.sha1,
+          key.size,
+          key.revision,
+        );
+      });
+    }
+    return due.length;
+  }
+
+  async #writeMissing(store: KeyValueStore, now: number, operations: number): Promise<void> {
+    const limit = Math.min(operations, this.#leftToday(now));
+    for (const batch of chunks(this.#missing(limit), KEYS_AT_A_TIME)) {
+      const epoch = this.#memory.get("epoch");
+      const still = batch.filter((key) => this.#move(key, STATE.keyBegun));
+      this.#countWritten(now, still.length);
+      await allLanded(still, async (key) => {
+        await store.put(nameOf(key), HELD_VALUE);
+        this.#move(key, STATE.keyed);
+      });
+      if (this.#memory.get("epoch") !== epoch) return;
+    }
+  }
+
+  /** Those first of which a write was begun, for nobody knows whether it has landed. */
+  #missing(limit: number): Key[] {
+    const found: Key[] = [];
+    for (const state of [STATE.keyBegun, STATE.unkeyed]) {
+      const query =
+        "SELECT sha1, size, revision FROM resources WHERE state = ? ORDER BY revision DESC LIMIT ?";
+      if (found.length < limit) found.push(...this.#sql.exec<Key>(query, state, limit - found.length));
+    }
+    return found;
+  }
+
+  /** @returns false where the resource has departed since, or come back */
+  #move({ sha1, size, revision }: Key, state: number): boolean {
+    const query = `UPDATE resources SET state = ?
+      WHERE sha1 = ? AND size = ? AND revision = ? AND state IN (?, ?) RETURNING size`;
+    const moved = this.#sql.exec(query, state, sha1, size, revision, STATE.unkeyed, STATE.keyBegun);
+    return moved.toArray().length > 0;
+  }
+
+  #writesAt(now: number): number {
+    if (this.#keysPerDay === 0 || this.#missing(1).length === 0) return Number.POSITIVE_INFINITY;
+    return this.#leftToday(now) > 0 ? now : (Math.floor(now / DAY_MS) + 1) * DAY_MS;
+  }
+
+  #leftToday(now: number): number {
+    const { day, written } = this.#memory.get("keysOfDay");
+    return day === Math.floor(now / DAY_MS) ? Math.max(0, this.#keysPerDay - written) : this.#keysPerDay;
+  }
+
+  #countWritten(now: number, count: number): void {
+    const today = Math.floor(now / DAY_MS);
+    const { day, written } = this.#memory.get("keysOfDay");
+    this.#memory.set({ keysOfDay: { day: today, written: count + (day === today ? written : 0) } });
+  }
+}
+
+/** Waits for all, so that what has landed is recorded, and throws what the first of them threw. */
+async function allLanded<T>(items: readonly T[], land: (item: T) => Promise<void>): Promise<void> {
+  const outcomes = await Promise.allSettled(items.map(land));
+  const failed = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failed) throw failed.reason;
+}

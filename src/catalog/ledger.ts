@@ -1,0 +1,199 @@
+import { toHex } from "../hex.ts";
+import { parseResourceKey } from "../resource-key.ts";
+import { sha1Bytes } from "../sha1.ts";
+import type { MemoryTable } from "./memory.ts";
+import { BELIEVED_MS, noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
+import { STATE } from "./tables.ts";
+
+/** A row of the table `resources`. */
+type Row = { size: number | null; measured: number; state: number; observed_at: number };
+
+/** Bytes, both included. */
+export interface SizeLimits {
+  minimumSize: number;
+  maximumSize: number;
+}
+
+/** 16 random bytes in hex. */
+export function newSecret(): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(16)));
+}
+
+/** Takes observations into the catalog's tables. Every method is to run within a transaction. */
+export class Ledger {
+  readonly #sql: SqlStorage;
+  readonly #memory: MemoryTable;
+
+  constructor(sql: SqlStorage, memory: MemoryTable) {
+    this.#sql = sql;
+    this.#memory = memory;
+  }
+
+  /** Of each SHA-1 the later observation wins, and at the same time "not held" does. */
+  record({ asOf, held = [], removed = [], sizes }: Observations, limits: SizeLimits, now: number): Observed {
+    const seenAt = Math.min(asOf, now);
+    const revision = this.#memory.get("revision") + 1;
+    const observed = { changed: 0, unchanged: 0, refused: noRefusals() };
+    const count = (outcome: boolean | Refusal) => {
+      if (typeof outcome === "string") observed.refused[outcome] += 1;
+      else if (outcome) observed.changed += 1;
+      else observed.unchanged += 1;
+    };
+
+    for (const sha1 of removed) count(this.#removed(sha1Bytes(sha1), seenAt, revision, now));
+    const isBelieved = seenAt > now - BELIEVED_MS && seenAt > this.#memory.get("forgottenAt");
+    for (const key of held) {
+      const { sha1, size } = parseResourceKey(key);
+      if (!isBelieved) count("too-old");
+      else if (size < limits.minimumSize || size > limits.maximumSize) count("outside-limits");
+      else count(this.#held(sha1Bytes(sha1), size, sizes === "measured", seenAt, revision, now));
+    }
+
+    if (observed.changed > 0) this.#memory.set({ revision });
+    this.#countRefusals(observed);
+    return observed;
+  }
+
+  /** Everything departs, and nothing that was seen until `now` is believed any more. */
+  forget(now: number): void {
+    const revision = this.#memory.get("revision") + 1;
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO departed SELECT ?, sha1, size, ?, ?, 1, NULL FROM resources WHERE state IN (?, ?)`,
+      this.#memory.get("prefix"),
+      revision,
+      now,
+      STATE.keyBegun,
+      STATE.keyed,
+    );
+    this.#sql.exec("DELETE FROM departed WHERE keyed = 0");
+    this.#sql.exec("DELETE FROM resources");
+    const epoch = this.#memory.get("epoch") + 1;
+    const nothing = { snapshot: null, published: null, secret: newSecret() };
+    this.#memory.set({ ...nothing, revision, epoch, forgottenAt: now });
+  }
+
+  /** The catalog describes another foundation's cache from now on: of the one before it keeps what must be deleted. */
+  moveTo(prefix: string, now: number): void {
+    const before = this.#memory.get("prefix");
+    this.forget(now);
+    const others = this.#memory
+      .get("retired")
+      .filter((one) => one.prefix !== prefix && one.prefix !== before);
+    this.#memory.set({ prefix, retired: [...others, { prefix: before, writtenAt: null }] });
+  }
+
+  /** @returns whether the catalog holds something else than before */
+  #held(
+    sha1: Uint8Array,
+    size: number,
+    isMeasured: boolean,
+    seenAt: number,
+    revision: number,
+    now: number,
+  ): boolean | Refusal {
+    const row = this.#row(sha1);
+    if (!row) {
+      this.#sql.exec(
+        "INSERT INTO resources (sha1, size, measured, state, observed_at, revision) VALUES (?, ?, ?, ?, ?, ?)",
+        sha1,
+        size,
+        isMeasured ? 1 : 0,
+        STATE.unkeyed,
+        seenAt,
+        revision,
+      );
+      return true;
+    }
+    const isHeld = row.state !== STATE.removed;
+    // A content has one size: one that was measured stands, whenever that was, against one that was said.
+    if (row.measured && !isMeasured && size !== row.size) return "made-up-size";
+    const isCorrected = isHeld && isMeasured && !row.measured;
+    if (seenAt <= row.observed_at && !isCorrected) return false;
+
+    const observedAt = Math.max(seenAt, row.observed_at);
+    const measured = isMeasured || row.measured ? 1 : 0;
+    if (isHeld && size === row.size) {
+      this.#sql.exec(
+        "UPDATE resources SET observed_at = ?, measured = ? WHERE sha1 = ?",
+        observedAt,
+        measured,
+        sha1,
+      );
+      return false;
+    }
+    if (isHeld) this.#depart(sha1, row, revision, now);
+    this.#sql.exec(
+      "UPDATE resources SET size = ?, measured = ?, state = ?, observed_at = ?, revision = ? WHERE sha1 = ?",
+      size,
+      measured,
+      this.#comeBack(sha1, size),
+      observedAt,
+      revision,
+      sha1,
+    );
+    return true;
+  }
+
+  /** @returns whether it was held before */
+  #removed(sha1: Uint8Array, seenAt: number, revision: number, now: number): boolean {
+    const row = this.#row(sha1);
+    if (!row) {
+      this.#sql.exec(
+        "INSERT INTO resources (sha1, size, measured, state, observed_at, revision) VALUES (?, NULL, 0, ?, ?, ?)",
+        sha1,
+        STATE.removed,
+        seenAt,
+        revision,
+      );
+      return false;
+    }
+    if (seenAt < row.observed_at) return false;
+    const isHeld = row.state !== STATE.removed;
+    if (isHeld) this.#depart(sha1, row, revision, now);
+    this.#sql.exec(
+      "UPDATE resources SET state = ?, observed_at = ?, revision = ? WHERE sha1 = ?",
+      STATE.removed,
+      seenAt,
+      revision,
+      sha1,
+    );
+    return isHeld;
+  }
+
+  #row(sha1: Uint8Array): Row | undefined {
+    const query = "SELECT size, measured, state, observed_at FROM resources WHERE sha1 = ?";
+    return this.#sql.exec<Row>(query, sha1).toArray()[0];
+  }
+
+  #depart(sha1: Uint8Array, { size, state }: Row, revision: number, now: number): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO departed VALUES (?, ?, ?, ?, ?, ?, NULL)",
+      this.#memory.get("prefix"),
+      sha1,
+      size,
+      revision,
+      now,
+      state === STATE.unkeyed ? 0 : 1,
+    );
+  }
+
+  /** The state of a resource that is held anew: Workers KV may have the key of one that had departed. */
+  #comeBack(sha1: Uint8Array, size: number): number {
+    const departed = this.#sql
+      .exec<{ keyed: number }>(
+        "DELETE FROM departed WHERE prefix = ? AND sha1 = ? AND size = ? RETURNING keyed",
+        this.#memory.get("prefix"),
+        sha1,
+        size,
+      )
+      .toArray()[0];
+    return departed?.keyed ? STATE.keyBegun : STATE.unkeyed;
+  }
+
+  #countRefusals({ refused }: Observed): void {
+    const total = this.#memory.get("refused");
+    if (Object.values(refused).every((count) => count === 0)) return;
+    for (const reason of Object.keys(refused) as Refusal[]) total[reason] += refused[reason];
+    this.#memory.set({ refused: total });
+  }
+}

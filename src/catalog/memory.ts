@@ -1,0 +1,88 @@
+import { noRefusals, type Refusals } from "./observations.ts";
+
+/** What the catalog remembers beside its tables. */
+export interface Memory {
+  /** KEY_PREFIX of the foundation that the catalog describes. */
+  prefix: string;
+  /** The last one that was given. */
+  revision: number;
+  /** Counts the times that everything was forgotten: a snapshot that was begun before is not of use. */
+  epoch: number;
+  /** Nothing that was seen until then is believed; ms since the epoch. */
+  forgottenAt: number;
+  /** 16 bytes in hex, drawn for each snapshot. */
+  secret: string;
+  snapshot: { id: string; entries: number; parts: number; revision: number; builtAt: number } | null;
+  /** The pointer that was written last. */
+  published: {
+    revision: number;
+    changes: { id: string; held: number; removed: number } | null;
+    at: number;
+  } | null;
+  /** The number of the pointer that was written last. */
+  pointerRevision: number;
+  /** A pointer is being written, or was and nobody knows whether that is over. */
+  pointerInDoubt: boolean;
+  /** To write the pointer again, since a late write may have replaced it; ms since the epoch. */
+  againAt: number;
+  /** Not to publish before; ms since the epoch. */
+  notBefore: number;
+  /** A snapshot is wanted, whatever has changed. */
+  snapshotWanted: boolean;
+  /** Not to build a snapshot before; ms since the epoch. */
+  snapshotNotBefore: number;
+  /** Prefixes whose pointer is to say that they are no longer in use, and when it was written first. */
+  retired: { prefix: string; writtenAt: number | null }[];
+  /** Keys written on this day since the epoch, UTC. */
+  keysOfDay: { day: number; written: number };
+  /** KV refused a key: not to be tried before; ms since the epoch. */
+  keysNotBefore: number;
+  /** Resources that were not taken, since the catalog began. */
+  refused: Refusals;
+}
+
+const DEFAULTS: Memory = {
+  prefix: "",
+  revision: 0,
+  epoch: 0,
+  forgottenAt: 0,
+  secret: "",
+  snapshot: null,
+  published: null,
+  pointerRevision: 0,
+  pointerInDoubt: false,
+  againAt: Number.MAX_SAFE_INTEGER,
+  notBefore: 0,
+  snapshotWanted: false,
+  snapshotNotBefore: 0,
+  retired: [],
+  keysOfDay: { day: 0, written: 0 },
+  keysNotBefore: 0,
+  refused: noRefusals(),
+};
+
+/** `Memory` by name, in a table. */
+export class MemoryTable {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  get<Name extends keyof Memory>(name: Name): Memory[Name] {
+    const [row] = this.#sql
+      .exec<{ value: string }>("SELECT value FROM memory WHERE name = ?", name)
+      .toArray();
+    return row ? JSON.parse(row.value) : structuredClone(DEFAULTS[name]);
+  }
+
+  set(values: Partial<Memory>): void {
+    for (const [name, value] of Object.entries(values)) {
+      this.#sql.exec(
+        "INSERT OR REPLACE INTO memory (name, value) VALUES (?, ?)",
+        name,
+        JSON.stringify(value),
+      );
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import type { KeyValueStore } from "../cache/key-value-store.ts";
+import { type PackedValue, pack } from "../cache/packed-value.ts";
+import { changesName, POINTER_NAME, type Pointer, partName } from "../cache/pointer.ts";
+import { KV_CACHE_TTL_MAX_SECONDS } from "../platform-limits.ts";
+import { EntryList, type ResourceRow } from "./entry-list.ts";
+import type { MemoryTable } from "./memory.ts";
+import { HELD_STATES } from "./tables.ts";
+import type { WrittenValues } from "./written-values.ts";
+
+/** Between two pointers: KV takes one write a second to a key, and each costs. */
+const PACE_MS = 10_000;
+/** A pointer that nothing has changed is written as often, so that readers see that somebody still writes. */
+const TOUCH_MS = 60 * 60 * 1000;
+/** A write of the pointer that failed or was cut off may still arrive, over a later one, for about so long. */
+export const LATE_WRITE_MS = 15_000;
+/**
+ * A place of Workers KV may answer from its cache for a day after the key's deletion has shown there, and that takes a
+ * minute and sometimes more: for an hour more nobody believes the key.
+ */
+export const KEY_OUTLIVES_DELETION_MS = KV_CACHE_TTL_MAX_SECONDS * 1000 + 60 * 60 * 1000;
+
+/** An id that tells when it was made. */
+export function newId(now: number): string {
+  return `${now.toString(36)}-${crypto.randomUUID().slice(0, 8)}`;
+}
+
+/**
+ * Writes the pointer and the changes since the snapshot. What is published is a function of the catalog's state: the
+ * changes under a new name first, the pointer last; whatever is cut off in between is done anew.
+ */
+export class Publisher {
+  readonly #sql: SqlStorage;
+  readonly #memory: MemoryTable;
+  readonly #values: WrittenValues;
+
+  constructor(sql: SqlStorage, memory: MemoryTable, values: WrittenValues) {
+    this.#sql = sql;
+    this.#memory = memory;
+    this.#values = values;
+  }
+
+  /** When the next pointer is due, in ms since the epoch. */
+  dueAt(): number {
+    const published = this.#memory.get("published");
+    const notBefore = this.#memory.get("notBefore");
+    if (published?.revision !== this.#memory.get("revision")) return notBefore;
+    return Math.max(notBefore, Math.min(published.at + TOUCH_MS, this.#memory.get("againAt")));
+  }
+
+  /** @throws where KV refuses a write; all is done anew at the next turn */
+  async publish(store: KeyValueStore, now: number): Promise<void> {
+    const memory = this.#memory;
+    memory.set({ notBefore: now + PACE_MS });
+    const { prefix, epoch, revision, snapshot, secret, changes, packed } = this.#compose(now);
+    if (changes && packed) {
+      const name = changesName(changes.id);
+      await this.#values.write(store, prefix, name, pack(name, packed));
+    }
+    // Everything was forgotten meanwhile.
+    if (memory.get("epoch") !== epoch) return;
+
+    const wasInDoubt = memory.get("pointerInDoubt");
+    const pointerRevision = memory.get("pointerRevision") + 1;
+    memory.set({ pointerRevision, pointerInDoubt: true });
+    const builtAt = new Date(snapshot?.builtAt ?? 0).toISOString();
+    const pointer: Pointer = {
+      version: 2,
+      state: "current",
+      revision: pointerRevision,
+      publishedAt: new Date(now).toISOString(),
+      secret,
+      snapshot: snapshot && { id: snapshot.id, entries: snapshot.entries, parts: snapshot.parts, builtAt },
+      changes,
+    };
+    await store.put(POINTER_NAME, JSON.stringify(pointer));
+    const again = wasInDoubt ? now + LATE_WRITE_MS : Number.MAX_SAFE_INTEGER;
+    memory.set({ pointerInDoubt: false, againAt: again });
+    if (memory.get("epoch") !== epoch) return;
+    memory.set({ published: { revision, changes, at: now } });
+    const parts = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
+      partName(snapshot?.id ?? "", part),
+    );
+    this.#values.supersede(prefix, changes ? [...parts, changesName(changes.id)] : parts, now);
+  }
+
+  /** The state of one moment; `packed` is what has to be written of it, if the changes are not the published ones. */
+  #compose(now: number) {
+    const memory = this.#memory;
+    const [prefix, epoch, revision] = [memory.get("prefix"), memory.get("epoch"), memory.get("revision")];
+    const [snapshot, secret, published] = [
+      memory.get("snapshot"),
+      memory.get("secret"),
+      memory.get("published"),
+    ];
+    const state = { prefix, epoch, revision, snapshot, secret };
+    if (this.#dropOutlived(now) === 0 && published?.revision === revision) {
+      return { ...state, changes: published.changes, packed: undefined };
+    }
+    const packed = this.#changesSince(snapshot?.revision ?? 0, secret, prefix);
+    const [held, removed] = [packed.held.length, packed.removed.length];
+    return { ...state, changes: held + removed > 0 ? { id: newId(now), held, removed } : null, packed };
+  }
+
+  #changesSince(revision: number, secret: string, prefix: string): PackedValue {
+    const held = new EntryList(secret);
+    const removed = new EntryList(secret);
+    for (const state of HELD_STATES) {
+      const query = "SELECT sha1, size FROM resources WHERE state = ? AND revision > ?";
+      for (const row of this.#sql.exec(query, state, revision).raw<ResourceRow>()) held.add(row);
+    }
+    // A key that is not gone everywhere is to be overruled, however long ago its resource departed.
+    const query = "SELECT sha1, size FROM departed WHERE prefix = ? AND (revision > ? OR keyed = 1)";
+    for (const row of this.#sql.exec(query, prefix, revision).raw<ResourceRow>()) removed.add(row);
+    return { held: held.sorted(), removed: removed.sorted() };
+  }
+
+  /** @returns how many removals need not be told any more, since no cached key can outlive them */
+  #dropOutlived(now: number): number {
+    const query = "DELETE FROM departed WHERE deleted_at < ? RETURNING size";
+    return this.#sql.exec(query, now - KEY_OUTLIVES_DELETION_MS).toArray().length;
+  }
+}

@@ -1,0 +1,33 @@
+import type { KeyValueStore } from "../cache/key-value-store.ts";
+import { POINTER_NAME, type Pointer } from "../cache/pointer.ts";
+import type { MemoryTable } from "./memory.ts";
+import { LATE_WRITE_MS } from "./publisher.ts";
+import type { WrittenValues } from "./written-values.ts";
+
+/**
+ * Says at the pointer of each KEY_PREFIX that was given up that nothing under it counts, so that it may be taken up
+ * again without what has gone from the pool since. Twice, since an earlier write of that pointer may arrive late.
+ */
+export async function retire(
+  memory: MemoryTable,
+  values: WrittenValues,
+  storeOf: (prefix: string) => KeyValueStore,
+  now: number,
+): Promise<void> {
+  for (const { prefix, writtenAt } of memory.get("retired")) {
+    if (writtenAt !== null && now < writtenAt + LATE_WRITE_MS) continue;
+    const pointer: Pointer = { version: 2, state: "retired", publishedAt: new Date(now).toISOString() };
+    await storeOf(prefix).put(POINTER_NAME, JSON.stringify(pointer));
+    values.supersede(prefix, [], now);
+    const others = memory.get("retired").filter((one) => one.prefix !== prefix);
+    memory.set({ retired: writtenAt === null ? [...others, { prefix, writtenAt: now }] : others });
+  }
+}
+
+/** When a pointer is to be written, in ms since the epoch. */
+export function retireAt(memory: MemoryTable): number {
+  const times = memory
+    .get("retired")
+    .map(({ writtenAt }) => (writtenAt === null ? 0 : writtenAt + LATE_WRITE_MS));
+  return Math.min(...times, Number.POSITIVE_INFINITY);
+}

@@ -1,0 +1,115 @@
+import type { KeyValueStore } from "../cache/key-value-store.ts";
+import { pack } from "../cache/packed-value.ts";
+import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
+import { EntryList, type ResourceRow } from "./entry-list.ts";
+import { newSecret } from "./ledger.ts";
+import type { MemoryTable } from "./memory.ts";
+import { newId } from "./publisher.ts";
+import { HELD_STATES, STATE } from "./tables.ts";
+import type { WrittenValues } from "./written-values.ts";
+
+/** A new snapshot is due when the changes have grown to this part of it … */
+const CHANGES_PART = 1 / 20;
+/** … but are so many at least, 32 KB … */
+const CHANGES_MIN = 4_096;
+/** … and not again at once, while a pool is imported; */
+const PACE_MS = 60_000;
+/** once a day in any case. */
+const MAX_AGE_MS = 24 * 60 * 60 * 1000;
+const FAILED_PAUSE_MS = 5 * 60 * 1000;
+
+/** A KV value takes 25 MiB; parts of 8 MB are loaded at once. */
+const ENTRIES_PER_PART = 1_000_000;
+/** Rows between which observations get their turn, about 50 ms. */
+const ROWS_AT_A_TIME = 20_000;
+
+/** Packs what the catalog holds into a snapshot. */
+export class SnapshotBuilder {
+  readonly #sql: SqlStorage;
+  readonly #memory: MemoryTable;
+  readonly #values: WrittenValues;
+
+  constructor(sql: SqlStorage, memory: MemoryTable, values: WrittenValues) {
+    this.#sql = sql;
+    this.#memory = memory;
+    this.#values = values;
+  }
+
+  /** When the next snapshot is due, in ms since the epoch. */
+  dueAt(): number {
+    const notBefore = this.#memory.get("snapshotNotBefore");
+    if (this.#memory.get("snapshotWanted")) return notBefore;
+    const { revision, entries, builtAt } = this.#memory.get("snapshot") ?? {
+      revision: 0,
+      entries: 0,
+      builtAt: 0,
+    };
+    if (this.#count(revision) >= Math.max(CHANGES_MIN, entries * CHANGES_PART)) return notBefore;
+    return this.#count(0) > 0 ? Math.max(notBefore, builtAt + MAX_AGE_MS) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Writes the parts of a new snapshot, which the next pointer names. */
+  async build(store: KeyValueStore, now: number): Promise<void> {
+    const memory = this.#memory;
+    const [prefix, epoch, revision] = [memory.get("prefix"), memory.get("epoch"), memory.get("revision")];
+    memory.set({ snapshotNotBefore: now + FAILED_PAUSE_MS, snapshotWanted: false });
+    const secret = newSecret();
+    const entries = await this.#entriesUntil(revision, secret);
+    const id = newId(now);
+    const parts = Math.ceil(entries.length / ENTRIES_PER_PART);
+    const removed = new BigUint64Array();
+    for (let part = 0; part < parts; part++) {
+      const held = entries.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
+      const name = partName(id, part);
+      await this.#values.write(store, prefix, name, pack(name, { held, removed }));
+    }
+    // What was scanned is forgotten by now.
+    if (memory.get("epoch") !== epoch) return;
+    const snapshot = { id, entries: entries.length, parts, revision, builtAt: now };
+    memory.set({ snapshot, secret, published: null, snapshotNotBefore: now + PACE_MS });
+    // It lacks what had departed before, and so need the changes.
+    this.#sql.exec("DELETE FROM departed WHERE prefix = ? AND keyed = 0 AND revision <= ?", prefix, revision);
+  }
+
+  /**
+   * The catalog as of a revision, while observations go on: what has changed since bears a later revision, and is told
+   * by the changes, whether the scan has met it or not.
+   */
+  async #entriesUntil(revision: number, secret: string): Promise<BigUint64Array<ArrayBuffer>> {
+    const list = new EntryList(secret, Math.min(this.#count(0), SNAPSHOT_ENTRIES_MAX));
+    let after = new ArrayBuffer(0);
+    while (list.count < SNAPSHOT_ENTRIES_MAX) {
+      const page = this.#sql
+        .exec(
+          "SELECT sha1, size, state, revision FROM resources WHERE sha1 > ? ORDER BY sha1 LIMIT ?",
+          after,
+          Math.min(ROWS_AT_A_TIME, SNAPSHOT_ENTRIES_MAX - list.count),
+        )
+        .raw<[...ResourceRow, state: number, revision: number]>();
+      let rows = 0;
+      for (const [sha1, size, state, heldSince] of page) {
+        rows += 1;
+        after = sha1;
+        if (state !== STATE.removed && heldSince <= revision) list.add([sha1, size]);
+      }
+      if (rows === 0) break;
+      await scheduler.wait(0);
+    }
+    return list.sorted();
+  }
+
+  /** Resources that are held since a later revision, and that have departed since. */
+  #count(revision: number): number {
+    const held = HELD_STATES.map(() => "(SELECT COUNT(*) FROM resources WHERE state = ? AND revision > ?)");
+    const departed = "(SELECT COUNT(*) FROM departed WHERE prefix = ? AND revision > ?)";
+    const { count } = this.#sql
+      .exec<{ count: number }>(
+        `SELECT ${[...held, departed].join(" + ")} AS count`,
+        ...HELD_STATES.flatMap((state) => [state, revision]),
+        this.#memory.get("prefix"),
+        revision,
+      )
+      .one();
+    return count;
+  }
+}

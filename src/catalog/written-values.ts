@@ -1,0 +1,54 @@
+import type { KeyValueStore } from "../cache/key-value-store.ts";
+
+/** An isolate that has just read an older pointer still reads what it names. */
+const SUPERSEDED_GRACE_MS = 60 * 60 * 1000;
+
+/** The packed values of the cache, each recorded before it is written, so that none is ever left behind. */
+export class WrittenValues {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  async write(store: KeyValueStore, prefix: string, name: string, bytes: Uint8Array): Promise<void> {
+    this.#sql.exec("INSERT OR REPLACE INTO written_values VALUES (?, ?, NULL)", prefix, name);
+    await store.put(name, bytes);
+  }
+
+  /** A pointer has been written that names `current` and nothing else. */
+  supersede(prefix: string, current: readonly string[], now: number): void {
+    const query = "SELECT name FROM written_values WHERE prefix = ? AND superseded_at IS NULL";
+    for (const { name } of this.#sql.exec<{ name: string }>(query, prefix).toArray()) {
+      if (current.includes(name)) continue;
+      this.#sql.exec(
+        "UPDATE written_values SET superseded_at = ? WHERE prefix = ? AND name = ?",
+        now,
+        prefix,
+        name,
+      );
+    }
+  }
+
+  /** Deletes what was superseded an hour ago, at most `limit` values. */
+  async clear(storeOf: (prefix: string) => KeyValueStore, now: number, limit: number): Promise<void> {
+    const due = this.#sql
+      .exec<{ prefix: string; name: string }>(
+        "SELECT prefix, name FROM written_values WHERE superseded_at <= ? LIMIT ?",
+        now - SUPERSEDED_GRACE_MS,
+        limit,
+      )
+      .toArray();
+    for (const { prefix, name } of due) {
+      await storeOf(prefix).delete(name);
+      this.#sql.exec("DELETE FROM written_values WHERE prefix = ? AND name = ?", prefix, name);
+    }
+  }
+
+  /** When there is something to clear, in ms since the epoch. */
+  clearAt(): number {
+    const query = "SELECT MIN(superseded_at) AS first FROM written_values";
+    const { first } = this.#sql.exec<{ first: number | null }>(query).one();
+    return first === null ? Number.POSITIVE_INFINITY : first + SUPERSEDED_GRACE_MS;
+  }
+}

@@ -1,0 +1,141 @@
+import * as v from "valibot";
+import { readBody } from "../../body.ts";
+import { chunks } from "../../chunks.ts";
+import type { Deadline } from "../../deadline.ts";
+import { Failure } from "../../failure.ts";
+import { causeOf } from "../../log.ts";
+import { ORIGIN_ANSWER_MAX_BYTES } from "../../platform-limits.ts";
+import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../../resource-key.ts";
+import type { Tier, TierAnswer } from "./tier.ts";
+
+interface OriginTierOptions {
+  /** CLOUD_CONTROLLER_URL, without a slash at its end. */
+  url: string;
+  /** The caller's own header. */
+  authorization: string;
+  requestId: string;
+}
+
+const ORIGIN = "origin";
+
+/** The Cloud Controller matches nothing without a mode; this one lets it look at the content alone. */
+const ANY_MODE = "0744";
+
+/**
+ * The Cloud Controller takes about 12 ms a file, one after the other: with small questions, several at once, what it
+ * has answered by the deadline counts, and is learned, however much more was asked.
+ */
+const RESOURCES_PER_QUESTION = 250;
+const QUESTIONS_AT_ONCE = 4;
+
+/** Statuses by which the Cloud Controller refuses the caller, not just this look-up. */
+const REFUSALS = [401, 403, 409, 422];
+const REFUSAL_HEADERS = ["Content-Type", "X-Cf-Warnings", "Retry-After", "WWW-Authenticate"];
+
+const WARNING =
+  "The Cloud Controller did not match resources: some files may be uploaded although the platform holds them.";
+
+const Matched = v.object({
+  resources: v.array(v.object({ checksum: v.object({ value: v.string() }), size_in_bytes: v.number() })),
+});
+const ErrorEnvelope = v.object({ errors: v.pipe(v.array(v.unknown()), v.nonEmpty()) });
+
+/** The pool as the Cloud Controller knows it: slow, but it has the last word. */
+export function originTier({ url, authorization, requestId }: OriginTierOptions): Tier {
+  async function ask(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierAnswer> {
+    const response = await fetch(`${url}/v3/resource_matches`, {
+      method: "POST",
+      headers: {
+        Authorization: authorization,
+        "Content-Type": "application/json",
+        "X-Vcap-Request-Id": requestId,
+      },
+      body: JSON.stringify({ resources: keys.map(toResource) }),
+      redirect: "manual",
+      signal: deadline.signal,
+    });
+    const body = await readBody(response.body, ORIGIN_ANSWER_MAX_BYTES);
+    if (body instanceof Failure) throw new Error(`status ${response.status}, ${body.reason}`);
+    const json = jsonOf(body);
+
+    // Any other body with such a status is not the Cloud Controller's: something between it and here failed.
+    if (REFUSALS.includes(response.status) && v.is(ErrorEnvelope, json)) {
+      return { held: [], faults: [], refusal: relay(response, body) };
+    }
+    if (response.status !== 201) throw new Error(`status ${response.status}`);
+    if (!v.is(Matched, json)) throw new Error("the answer is no list of resources");
+    return { held: matchedOf(json, new Set(keys)), faults: [] };
+  }
+
+  return {
+    name: ORIGIN,
+    async lookUp(keys, deadline) {
+      const answers: TierAnswer[] = [];
+      const waiting = chunks(keys, RESOURCES_PER_QUESTION);
+      const askInTurn = async () => {
+        for (let some = waiting.shift(); some; some = waiting.shift()) {
+          const keys = some;
+          const answer = await deadline.race(ask(keys, deadline)).catch((error) => unanswered(keys, error));
+          answers.push(answer);
+          if (answer.refusal) waiting.length = 0;
+        }
+      };
+      await Promise.all(Array.from({ length: QUESTIONS_AT_ONCE }, askInTurn));
+      return joined(answers);
+    },
+  };
+}
+
+/** Nothing held, for a reason. */
+function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierAnswer {
+  return {
+    held: [],
+    faults: [{ warning: WARNING, details: { tier: ORIGIN, unread, causes: [causeOf(error)] } }],
+  };
+}
+
+/** All answers as one, which warns once. */
+function joined(answers: readonly TierAnswer[]): TierAnswer {
+  const refusal = answers.find((answer) => answer.refusal)?.refusal;
+  const details = answers.flatMap(({ faults }) => faults.map((fault) => fault.details));
+  const unread = details.reduce((sum, each) => sum + each.unread, 0);
+  const causes = [...new Set(details.flatMap((each) => each.causes))];
+  return {
+    held: answers.flatMap(({ held }) => held),
+    faults: details.length === 0 ? [] : [{ warning: WARNING, details: { tier: ORIGIN, unread, causes } }],
+    ...(refusal ? { refusal } : {}),
+  };
+}
+
+function toResource(key: ResourceKey) {
+  return { checksum: { value: sha1Of(key) }, size_in_bytes: sizeOf(key), mode: ANY_MODE };
+}
+
+/** @throws where the answer names what was not asked: then nothing it says can be relied on */
+function matchedOf(
+  { resources }: v.InferOutput<typeof Matched>,
+  asked: ReadonlySet<ResourceKey>,
+): ResourceKey[] {
+  return resources.map(({ checksum, size_in_bytes }) => {
+    const key = resourceKey(checksum.value, size_in_bytes);
+    if (!key || !asked.has(key)) throw new Error("the answer names a resource that was not asked for");
+    return key;
+  });
+}
+
+function relay({ status, headers }: Response, body: Uint8Array): Response {
+  const relayed = new Response(body, { status });
+  for (const name of REFUSAL_HEADERS) {
+    const value = headers.get(name);
+    if (value !== null) relayed.headers.set(name, value);
+  }
+  return relayed;
+}
+
+function jsonOf(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(body));
+  } catch {
+    return undefined;
+  }
+}

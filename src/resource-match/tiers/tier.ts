@@ -1,0 +1,34 @@
+import type { Deadline } from "../../deadline.ts";
+import type { ResourceKey } from "../../resource-key.ts";
+
+/** One place that knows what the pool holds. */
+export interface Tier {
+  readonly name: string;
+  /**
+   * Which of `keys` the pool holds. Never throws: what can't be found out in time is not held, and a fault.
+   *
+   * @param keys distinct
+   */
+  lookUp(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierAnswer>;
+}
+
+export interface TierAnswer {
+  /** Part of what was asked. */
+  held: readonly ResourceKey[];
+  faults: Fault[];
+  /** The answer to the whole request, where the tier has the say and refuses it. */
+  refusal?: Response;
+}
+
+/** Why an answer may lack resources that the pool holds. */
+export interface Fault {
+  /** For the person who pushes. */
+  warning: string;
+  /** For the operator's log. */
+  details: {
+    tier: string;
+    /** Keys that it did not answer for. */
+    unread: number;
+    causes: string[];
+  };
+}
