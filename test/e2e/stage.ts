@@ -48,7 +48,9 @@ export interface Stage {
 
 export async function openStage({ title, variables = {}, queue }: StageOptions): Promise<Stage> {
   const project = await createProject({ queue });
-  const foundry = await startFoundry({ poolDirectory: join(project.directory, "pool") });
+  // Small files are as good as any for the tests, and sooner made.
+  const limits = { minimumSize: 0 };
+  const foundry = await startFoundry({ poolDirectory: join(project.directory, "pool"), limits });
   const { uaa, cloudController } = foundry;
   const token = await uaa.issueToken();
   const log = new MatchedLog();

@@ -1,7 +1,7 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import contract from "../contract/cloud-controller-cases.json" with { type: "json" };
 import { createApp } from "./app-fixture.ts";
@@ -20,7 +20,11 @@ let token: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "pool-"));
   uaa = await startUaa();
-  cloudController = await startCloudController({ uaa, poolDirectory: directory });
+  cloudController = await startCloudController({
+    uaa,
+    poolDirectory: directory,
+    limits: { minimumSize: 0 },
+  });
   token = await uaa.issueToken();
 });
 
@@ -235,6 +239,16 @@ describe("a package", () => {
 });
 
 describe("limits", () => {
+  const blobOf = (content: string) => {
+    const sha1 = createHash("sha1").update(content).digest("hex");
+    return `app_bits_cache/${sha1.slice(0, 2)}/${sha1.slice(2, 4)}/${sha1}`;
+  };
+  const blobsOf = async (poolDirectory: string) => {
+    const entries = await readdir(poolDirectory, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile());
+    return files.map(({ parentPath, name }) => relative(poolDirectory, join(parentPath, name))).sort();
+  };
+
   it("let files of exactly that size into the pool, and no package be larger", async () => {
     const poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
     const limits = { minimumSize: 10, maximumSize: 20, maximumPackageSize: 100 };
@@ -243,14 +257,28 @@ describe("limits", () => {
     for (const size of [9, 10, 20, 21]) await app.write(String(size), "x".repeat(size));
     const target = { url: limited.url, token };
     await push(app.path, target);
-    const files = await readdir(poolDirectory, { recursive: true, withFileTypes: true });
-    expect(files.filter((entry) => entry.isFile())).toHaveLength(2);
+    expect(await blobsOf(poolDirectory)).toEqual(["x".repeat(10), "x".repeat(20)].map(blobOf).sort());
     expect(await push(app.path, target)).toMatchObject({ asked: 4, matched: 0 });
 
     await app.write("too much", "x".repeat(41));
     await expect(push(app.path, target)).rejects.toThrow("Package may not be larger than 100 bytes");
     await app.remove();
     await limited.close();
+    await rm(poolDirectory, { recursive: true });
+  });
+
+  it("are a stock foundation's where nothing is said: 65536 bytes are too few to match", async () => {
+    const poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
+    const stock = await startCloudController({ uaa, poolDirectory });
+    const app = await createApp();
+    const contents = [65_535, 65_536, 65_537].map((size) => "x".repeat(size));
+    for (const content of contents) await app.write(String(content.length), content);
+    const target = { url: stock.url, token };
+    await push(app.path, target);
+    expect(await blobsOf(poolDirectory)).toEqual(contents.slice(1).map(blobOf).sort());
+    expect(await push(app.path, target)).toMatchObject({ asked: 3, matched: 1, uploadedFiles: 2 });
+    await app.remove();
+    await stock.close();
     await rm(poolDirectory, { recursive: true });
   });
 });

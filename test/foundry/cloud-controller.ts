@@ -20,15 +20,16 @@ export interface CloudControllerLimits extends PoolLimits {
   maximumPackageSize: number;
 }
 
+/** Those of a stock foundation: the defaults of capi-release. */
 export const DEFAULT_LIMITS: CloudControllerLimits = {
-  minimumSize: 0,
+  minimumSize: 65_536,
   maximumSize: 512 * 1024 * 1024,
   maximumPackageSize: 1024 * 1024 * 1024,
 };
 
 export interface CloudControllerOptions {
   uaa: Pick<Uaa, "url" | "issuer">;
-  /** Where the blobs lie, each at `ab/cd/<sha1>`. */
+  /** The pool's root; each blob lies at `app_bits_cache/ab/cd/<sha1>` below it. */
   poolDirectory: string;
   limits?: Partial<CloudControllerLimits>;
   /** 0, the default, for a free one. */

@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { gatherDirectory } from "./app-directory.ts";
 import { CfConnection } from "./cf-connection.ts";
 import { encodeResource } from "./cf-resource.ts";
+import { bytesOf } from "./demo-content.ts";
 import type { MatchedLog, TierFigures } from "./matched-log.ts";
 import { type Push, type PushTarget, push } from "./push-client.ts";
 
@@ -26,7 +27,7 @@ export async function demoPushes(
   const app = await mkdtemp(join(tmpdir(), "demo-"));
   try {
     await cp(directory, app, { recursive: true });
-    await writeFile(join(app, "pushed-at.txt"), new Date().toISOString());
+    await writeFile(join(app, "new.bin"), bytesOf(`pushed at ${new Date().toISOString()}`));
     const first = await pushOnce(app, target, log);
     const second = await pushOnce(app, target, log);
     await untilLearned(app, target, log);

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Resource } from "../../src/resource-match/request.ts";
+import { bytesOf } from "./demo-content.ts";
+import { PERMISSIONS } from "./file-mode.ts";
 
 /** A request whose answer is known beforehand. */
 export interface Demo {
@@ -12,27 +14,16 @@ export interface Demo {
 
 const HELD_COUNT = 2;
 
-/**
- * Asks about the first files of a directory and about one that does not exist.
- *
- * @param directory its path, as the paths of the resources shall begin
- */
-export async function demoOf(root: string, directory: string): Promise<Demo> {
-  const entries = await readdir(join(root, directory), { withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map(({ name }) => `${directory}/${name}`);
+/** Asks about the first files of a directory, and about one of the same kind that does not exist. */
+export async function demoOf(directory: string): Promise<Demo> {
+  const paths = (await readdir(directory)).sort().slice(0, HELD_COUNT);
   const held = await Promise.all(
-    files
-      .sort()
-      .slice(0, HELD_COUNT)
-      .map(async (path) => {
-        const { mode } = await stat(join(root, path));
-        return resource(path, await readFile(join(root, path)), mode & 0o777);
-      }),
+    paths.map(async (path) => {
+      const { mode } = await stat(join(directory, path));
+      return resource(path, await readFile(join(directory, path)), mode & PERMISSIONS);
+    }),
   );
-  return {
-    held,
-    resources: [...held, resource(`${directory}/not-held.txt`, Buffer.from("held by nobody"), 0o644)],
-  };
+  return { held, resources: [...held, resource("not-held.bin", bytesOf("held by nobody"), 0o644)] };
 }
 
 /** A command line for sh that sends the request and shows the answer with its status. */

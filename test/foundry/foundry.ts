@@ -8,7 +8,7 @@ import { startUaa, type Uaa } from "./uaa.ts";
 export interface FoundryOptions {
   /** Default: free ones. */
   ports?: { uaa?: number; cloudController?: number };
-  /** Where the blobs of the resource pool lie. */
+  /** The root of the resource pool. */
   poolDirectory: string;
   limits?: Partial<CloudControllerLimits>;
 }

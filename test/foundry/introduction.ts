@@ -1,3 +1,4 @@
+import { DEFAULT_LIMITS } from "./cloud-controller.ts";
 import { curlOf, type Demo } from "./demo.ts";
 import type { Foundry } from "./foundry.ts";
 
@@ -9,16 +10,16 @@ interface Shown {
   validity: string;
   demo: Demo;
   /** The directory whose files are in the cache. */
-  directory: string;
-  /** The directory that was pushed. */
-  pushedDirectory: string;
+  heldDirectory: string;
+  /** The app that was pushed. */
+  appDirectory: string;
   /** What came of the pushes. */
   table: string;
 }
 
 /** What `npm start` says when all is running. */
 export function introduction(shown: Shown): string {
-  const { workerUrl, foundry, token, validity, demo, directory, pushedDirectory, table } = shown;
+  const { workerUrl, foundry, token, validity, demo, heldDirectory, appDirectory, table } = shown;
   const { uaa, cloudController } = foundry;
   const paths = demo.held.map(({ path }) => path).join(" and ");
   const missing = demo.resources.filter((resource) => !demo.held.includes(resource)).map(({ path }) => path);
@@ -26,11 +27,13 @@ export function introduction(shown: Shown): string {
 The Worker listens on ${workerUrl}, before a stand-in for a foundation: UAA on ${uaa.url}, the Cloud
 Controller on ${cloudController.url}. What they know is kept in .wrangler for the next start.
 
-${pushedDirectory} and a file that is new were pushed through the Worker three times, as cf push does; in files:
+${appDirectory} and a file that is new were pushed through the Worker three times, as cf push does; in files:
 
 ${table}
 
-The files of ${directory} are in the cache and in the stand-in. Ask for two of them, and for one that nobody holds:
+Its small files are uploaded each time: the Cloud Controller matches none of ${DEFAULT_LIMITS.minimumSize} bytes or less.
+
+The files of ${heldDirectory} are in the cache and in the stand-in. Ask for two of them, and for one that nobody holds:
 
 ${curlOf(workerUrl, token, demo.resources)}
 
@@ -38,7 +41,7 @@ It answers 201 with ${paths}, and without ${missing.join(" and ")}: that is what
 
 Or ask for the whole directory:
 
-CF_TOKEN=${token} npm run -s resource-pool -- check ${directory} --url ${workerUrl}
+CF_TOKEN=${token} npm run -s resource-pool -- check ${heldDirectory} --url ${workerUrl}
 
 The token is good for ${validity}, as long as this runs. Ctrl-C stops everything.
 `;

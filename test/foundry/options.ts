@@ -11,7 +11,7 @@ export type PortName = keyof typeof PORTS;
 
 export interface StartOptions {
   ports: Record<PortName, number>;
-  /** Path of a wrangler.toml; the local KV and the stand-in's resource pool lie in `.wrangler` beside it. */
+  /** Path of a wrangler.toml; the local KV, the stand-in's resource pool and the demo's files lie in `.wrangler` beside it. */
   config: string;
 }
 
@@ -25,8 +25,8 @@ const portNames = Object.keys(PORTS) as PortName[];
 
 export const HELP = `Usage: npm start -- [options]
 
-Starts the Worker on this machine before a stand-in for a foundation, with the files of src in its cache, pushes
-a small app through it, and shows a request that it answers. Ctrl-C stops everything.
+Starts the Worker on this machine before a stand-in for a foundation, with a few files in its cache, pushes a small
+app through it, and shows a request that it answers. Ctrl-C stops everything.
 
 Options:
 ${portNames.map((name) => `  --${name.padEnd(21)} <port>  of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}

@@ -18,6 +18,14 @@ export interface PushTarget {
   appGuid?: string;
 }
 
+export interface PushOptions {
+  /**
+   * Whether an empty request for matches ends those of exactly n × 5,000 files where the last entry of the app is
+   * empty. cf CLI 7.0 to 8.14 send it, and fail on the 422.
+   */
+  sendsEmptyRequest?: boolean;
+}
+
 export interface Push {
   packageGuid: string;
   /** Resources that were asked for. */
@@ -44,11 +52,16 @@ const POLL_MS = 20;
 /**
  * Pushes the bits of an app as cf CLI 8 and 9 do, as far as a package that is READY.
  *
+ * The checksums of all answers together say what is not uploaded, but only the entries that were listed are
+ * claimed, as they were listed. So a file is lost without a word when its content is matched under another path
+ * alone; `comparePackage` tells.
+ *
  * @throws PushFailed where cf CLI fails, with the error of a package that has FAILED
  */
 export async function push(
   directory: string,
   { url, token, appGuid = randomUUID() }: PushTarget,
+  { sendsEmptyRequest = false }: PushOptions = {},
 ): Promise<Push> {
   const connection = new CfConnection(url, token);
   const durations: Push["durations"] = { gather: 0, match: 0, create: 0, archive: 0, upload: 0, process: 0 };
@@ -61,8 +74,8 @@ export async function push(
 
   const entries = await timed("gather", gatherDirectory(directory));
   if (entries.length === 0) throw new PushFailed(`${directory} is empty`);
-  const resources = entries.filter(({ size }) => size !== 0);
-  const matched = await timed("match", match(resources, connection));
+  const requests = chunksOf(entries, sendsEmptyRequest);
+  const matched = await timed("match", match(requests, connection));
   const matchRequestIds = [...connection.requestIds];
   const checksums = new Set(matched.map(({ sha1 }) => sha1));
   const unmatched = entries.filter(({ sha1 }) => !checksums.has(sha1));
@@ -81,7 +94,7 @@ export async function push(
   const files = unmatched.filter(({ kind }) => kind === "file");
   return {
     packageGuid,
-    asked: resources.length,
+    asked: requests.flat().length,
     matched: matched.length,
     uploadedFiles: files.length,
     uploadedBytes: files.reduce((sum, { size }) => sum + size, 0),
@@ -91,14 +104,26 @@ export async function push(
   };
 }
 
-async function match(resources: readonly AppEntry[], connection: CfConnection): Promise<CfResource[]> {
-  const matched: CfResource[] = [];
+/** What each request asks for: files that are not empty, in the order of the app's entries. */
+function chunksOf(entries: readonly AppEntry[], sendsEmptyRequest: boolean): AppEntry[][] {
+  const resources = entries.filter(({ size }) => size !== 0);
+  const chunks: AppEntry[][] = [];
   for (let start = 0; start < resources.length; start += RESOURCES_PER_REQUEST_MAX) {
-    const chunk = resources.slice(start, start + RESOURCES_PER_REQUEST_MAX);
-    const answer = await connection.postJson("/v3/resource_matches", {
-      resources: chunk.map(encodeResource),
-    });
-    matched.push(...decodeMatches(answer));
+    chunks.push(resources.slice(start, start + RESOURCES_PER_REQUEST_MAX));
+  }
+  const endsEmpty = chunks.at(-1)?.length === RESOURCES_PER_REQUEST_MAX && entries.at(-1)?.size === 0;
+  return sendsEmptyRequest && endsEmpty ? [...chunks, []] : chunks;
+}
+
+/** One request after the other. */
+async function match(
+  requests: readonly (readonly AppEntry[])[],
+  connection: CfConnection,
+): Promise<CfResource[]> {
+  const matched: CfResource[] = [];
+  for (const request of requests) {
+    const resources = request.map(encodeResource);
+    matched.push(...decodeMatches(await connection.postJson("/v3/resource_matches", { resources })));
   }
   return matched;
 }

@@ -20,7 +20,7 @@ let app: AppFixture;
 
 beforeAll(async () => {
   poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
-  foundry = await startFoundry({ poolDirectory, limits: { maximumSize: 250_000 } });
+  foundry = await startFoundry({ poolDirectory, limits: { minimumSize: 0, maximumSize: 250_000 } });
   token = await foundry.uaa.issueToken();
 });
 
@@ -113,17 +113,46 @@ it("refuses an empty directory, as cf CLI does", async () => {
   await expect(push()).rejects.toThrow("is empty");
 });
 
-it("asks for 5,000 resources at a time, one request after the other", async () => {
-  // Few contents, because the pool's many directories would take seconds.
-  for (let i = 0; i < 5001; i++) await writeFile(join(app.path, String(i)), `number ${i % 50}`);
-  const first = await push();
-  expect(first).toMatchObject({ asked: 5001, matched: 0, uploadedFiles: 5001 });
-  expect(requests("POST /v3/resource_matches")).toBe(2);
+describe("an app of as many files as one request asks for, and an empty one", () => {
+  let large: AppFixture;
 
-  await app.write("one more");
-  const second = await push();
-  expect(second).toMatchObject({ asked: 5002, matched: 5001, uploadedFiles: 1 });
-  expect(await differences(second.packageGuid)).toEqual([]);
+  beforeAll(async () => {
+    large = await createApp();
+    // Few contents, because the pool's many directories would take seconds.
+    for (let i = 0; i < 5000; i++) await writeFile(join(large.path, String(i)), `number ${i % 50}`);
+    await large.write("the last", "");
+  });
+  afterAll(() => large.remove());
+
+  it("is asked for with one request", async () => {
+    expect(await push(large.path)).toMatchObject({ asked: 5000, matched: 0, uploadedFiles: 5001 });
+    expect(requests("POST /v3/resource_matches")).toBe(1);
+  });
+
+  it("fails with an older cf CLI, which sends a request for nothing after that one", async () => {
+    await expect(pushApp(large.path, target(), { sendsEmptyRequest: true })).rejects.toThrow(
+      /resource_matches: 422 .*must have at least 1 resource/,
+    );
+    expect(foundry.cloudController.stats.requests).toEqual({ "POST /v3/resource_matches": 2 });
+  });
+
+  it("is asked for with two when a file comes to it, and that by any cf CLI", async () => {
+    await large.write("one more", "number 7");
+    const pushed = await pushApp(large.path, target(), { sendsEmptyRequest: true });
+    expect(pushed).toMatchObject({ asked: 5001, matched: 5001, uploadedFiles: 1 });
+    expect(requests("POST /v3/resource_matches")).toBe(2);
+    expect(await differences(pushed.packageGuid, large.path)).toEqual([]);
+  });
+
+  it("loses files without a word when two requests are answered differently for one content", async () => {
+    set({ "/v3/resource_matches": { status: 201, body: { resources: [] }, times: 1 } });
+    const pushed = await push(large.path);
+    // What the first request had of the content that the second matched is neither uploaded nor claimed.
+    expect(pushed).toMatchObject({ asked: 5001, matched: 1, uploadedFiles: 4901, warnings: [] });
+    const lost = await differences(pushed.packageGuid, large.path);
+    expect(lost).toHaveLength(100);
+    expect(lost).toContainEqual(expect.stringMatching(/^4957: file of 8 bytes.* nothing is in the package$/));
+  });
 });
 
 it("keeps every file of a content that lies under many paths and modes", async () => {

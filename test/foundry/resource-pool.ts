@@ -10,8 +10,11 @@ export interface PoolLimits {
   maximumSize: number;
 }
 
+/** Below the pool's root, where older Cloud Controllers had their blobs. */
+const BLOBS_DIRECTORY = "app_bits_cache";
+
 /**
- * The blobs of a foundation on disk, each at `<directory>/ab/cd/<sha1>`.
+ * The blobs of a foundation on disk, each at `<directory>/app_bits_cache/ab/cd/<sha1>`.
  *
  * The Cloud Controller applies its two limits in two ways, and so does this: what is stored may be as small or
  * large as a limit, what is matched must lie between them.
@@ -29,7 +32,7 @@ export class ResourcePool {
   pathOf(sha1: string): string | undefined {
     const name = sha1.toLowerCase();
     if (!/^[0-9a-f]{40}$/.test(name)) return undefined;
-    return join(this.directory, name.slice(0, 2), name.slice(2, 4), name);
+    return join(this.directory, BLOBS_DIRECTORY, name.slice(0, 2), name.slice(2, 4), name);
   }
 
   async has(sha1: string): Promise<boolean> {

@@ -1,10 +1,11 @@
 /** `npm start`: the Worker on this machine, ready to be asked, with everything that it needs. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Demo, demoOf } from "./demo.ts";
+import { makeDemoContent } from "./demo-content.ts";
 import { addDirectory } from "./demo-pool.ts";
 import { demoPushes, tableOf } from "./demo-pushes.ts";
 import { type Foundry, startFoundry } from "./foundry.ts";
@@ -14,8 +15,6 @@ import { MatchedLog } from "./matched-log.ts";
 import { HELP, PORTS, type PortName, parseOptions, type StartOptions, WrongUsage } from "./options.ts";
 import { PROJECT_ROOT, startWorker, type WorkerProcess } from "./worker-process.ts";
 
-const DIRECTORY = "src";
-const PUSHED_DIRECTORY = "test";
 const TOKEN_LIFETIME_HOURS = 12;
 const WORKER_START_MAX_MS = 60_000;
 const ANSWER_MAX_MS = 5_000;
@@ -62,7 +61,9 @@ async function main(args: readonly string[]): Promise<number> {
 /** Runs until the signal to stop. */
 async function run({ ports, config }: StartOptions): Promise<void> {
   await checkPorts(ports);
-  const demo = await demoOf(PROJECT_ROOT, DIRECTORY);
+  const kept = keptBeside(config);
+  const { held, app } = await makeDemoContent(join(kept, "demo"));
+  const demo = await demoOf(held);
 
   let foundry: Foundry | undefined;
   let worker: WorkerProcess | undefined;
@@ -70,12 +71,12 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   try {
     foundry = await startFoundry({
       ports: { uaa: ports["uaa-port"], cloudController: ports["cloud-controller-port"] },
-      poolDirectory: poolBeside(config),
+      poolDirectory: join(kept, "resource-pool"),
     });
-    console.error(`Putting ${DIRECTORY} into the local cache …`);
+    console.error("Putting files into the local cache …");
     // In this order: the cache may not know what the pool does not have.
-    await addDirectory(foundry.cloudController.pool, join(PROJECT_ROOT, DIRECTORY));
-    await addToCache(DIRECTORY, config);
+    await addDirectory(foundry.cloudController.pool, held);
+    await addToCache(held, config);
 
     const token = await foundry.uaa.issueToken({ lifetime: TOKEN_LIFETIME_HOURS * 3600 });
     console.error("Starting the Worker …");
@@ -92,17 +93,22 @@ async function run({ ports, config }: StartOptions): Promise<void> {
     await Promise.race([answers(worker, token, demo), died, stopped]);
     if (stop.signal.aborted) return;
 
-    console.error(`Pushing ${PUSHED_DIRECTORY} …`);
-    const target = { url: worker.url, token };
-    const pushes = demoPushes(join(PROJECT_ROOT, PUSHED_DIRECTORY), target, log).then(tableOf);
+    console.error("Pushing an app …");
+    const pushes = demoPushes(app, { url: worker.url, token }, log).then(tableOf);
     // They are left alone on the signal to stop.
     pushes.catch(() => {});
     const table = await Promise.race([pushes, died, stopped]);
     if (table === undefined) return;
 
-    const names = { directory: DIRECTORY, pushedDirectory: PUSHED_DIRECTORY };
     const validity = `${TOKEN_LIFETIME_HOURS} hours`;
-    console.log(introduction({ workerUrl: worker.url, foundry, token, validity, demo, table, ...names }));
+    // npm runs its scripts in the project's root.
+    const directories = {
+      heldDirectory: relative(PROJECT_ROOT, held),
+      appDirectory: relative(PROJECT_ROOT, app),
+    };
+    console.log(
+      introduction({ workerUrl: worker.url, foundry, token, validity, demo, table, ...directories }),
+    );
     isReady = true;
     await Promise.race([died, stopped]);
     console.error("\nStopping …");
@@ -112,9 +118,9 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   }
 }
 
-/** Beside the local KV, so that both are kept, or deleted, together. */
-function poolBeside(config: string): string {
-  return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundry", "resource-pool");
+/** Where the stand-in's part of the demo lies: beside the local KV, so that both are kept, or deleted, together. */
+function keptBeside(config: string): string {
+  return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundry");
 }
 
 async function checkPorts(ports: Record<PortName, number>): Promise<void> {

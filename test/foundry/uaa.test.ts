@@ -81,6 +81,15 @@ describe("a token", () => {
   });
 });
 
+it("names what cf login asks the user for", async () => {
+  const response = await fetch(`${uaa.url}/login`, { headers: { Accept: "application/json" } });
+  expect(await response.json()).toMatchObject({
+    app: { version: expect.any(String) },
+    links: { uaa: uaa.url, login: uaa.url },
+    prompts: { username: ["text", "Email"], password: ["password", "Password"] },
+  });
+});
+
 describe("POST /oauth/token", () => {
   it("takes a user's password from the client cf, and the refresh token after it", async () => {
     const { status, body } = await askForToken(DEVELOPER, CF_CLIENT);

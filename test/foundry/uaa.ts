@@ -43,7 +43,7 @@ export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOpt
     "GET /token_keys": (_, response) => sendJson(response, 200, { keys: keys.map(({ jwk }) => jwk) }),
     "GET /token_key": (_, response) => sendJson(response, 200, signingKey().jwk),
     "GET /.well-known/openid-configuration": (_, response) => sendJson(response, 200, discovery(issuer)),
-    "GET /login": (_, response) => sendJson(response, 200, { links: {}, prompts: {} }),
+    "GET /login": (_, response) => sendJson(response, 200, loginInformation(issuer)),
     "POST /oauth/token": async (request, response) => {
       const form = new URLSearchParams((await readBody(request)).toString());
       sendGrant(
@@ -75,8 +75,20 @@ export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOpt
   };
 }
 
+/** What UAA says of itself to who asks for JSON; the stand-in has no page for anybody else. */
+function loginInformation(issuer: string) {
+  const url = urlOf(issuer);
+  return {
+    app: { version: "77.20.0" },
+    links: { uaa: url, login: url },
+    zone_name: "uaa",
+    // What cf CLI asks the user for: by the credential's name, how it is typed and what it is called.
+    prompts: { username: ["text", "Email"], password: ["password", "Password"] },
+  };
+}
+
 function discovery(issuer: string) {
-  const url = issuer.replace(/\/oauth\/token$/, "");
+  const url = urlOf(issuer);
   return {
     issuer,
     authorization_endpoint: `${url}/oauth/authorize`,
@@ -86,6 +98,10 @@ function discovery(issuer: string) {
     response_types_supported: ["code", "id_token", "token"],
     subject_types_supported: ["public"],
   };
+}
+
+function urlOf(issuer: string): string {
+  return issuer.replace(/\/oauth\/token$/, "");
 }
 
 function sendGrant(response: ServerResponse, { status, body }: Grant): void {
