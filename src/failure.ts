@@ -58,6 +58,12 @@ const WIRE = {
     code: 10015,
     detail: "The Cloud Controller is currently unavailable",
   },
+  "catalog-unavailable": {
+    status: 503,
+    title: "CF-ServiceUnavailable",
+    code: 10015,
+    detail: "The resource cache's catalog is currently unavailable",
+  },
   "uaa-unavailable": {
     status: 503,
     title: "CF-ServiceUnavailable",

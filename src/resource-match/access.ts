@@ -1,25 +1,11 @@
 import type { Caller } from "../auth/authentication.ts";
 import { Failure } from "../failure.ts";
-import { causeOf } from "../log.ts";
+import { limitRate } from "../rate-limit.ts";
 import type { RequestContext } from "../request-context.ts";
 
 /** Why a caller may not ask, if so: too often, without the scope, or while app_bits_upload is off. */
 export async function refusalOf(caller: Caller, context: RequestContext): Promise<Failure | undefined> {
   return (await limitRate(caller, context)) ?? authorize(caller, context);
-}
-
-async function limitRate(
-  caller: Caller,
-  { configuration, log }: RequestContext,
-): Promise<Failure | undefined> {
-  try {
-    const outcome = await configuration.rateLimiter?.limit({ key: caller.id });
-    return outcome?.success === false ? new Failure("rate-limited", `caller ${caller.id}`) : undefined;
-  } catch (error) {
-    // A limiter out of order must not keep anybody from pushing.
-    log.error("rate-limiter-unavailable", { cause: causeOf(error) });
-    return undefined;
-  }
 }
 
 function authorize({ scopes }: Caller, { configuration }: RequestContext): Failure | undefined {

@@ -1,0 +1,27 @@
+import { authenticate, type Caller } from "../auth/authentication.ts";
+import { Failure } from "../failure.ts";
+import { limitRate } from "../rate-limit.ts";
+import type { RequestContext } from "../request-context.ts";
+
+const WRITERS = ["cloud_controller.admin"];
+const READERS = [
+  "cloud_controller.admin",
+  "cloud_controller.admin_read_only",
+  "cloud_controller.global_auditor",
+];
+
+/** The caller, if its token allows it to read the cache, or to write it. */
+export async function admit(
+  request: Request,
+  to: "read" | "write",
+  context: RequestContext,
+): Promise<Caller | Failure> {
+  const caller = await authenticate(request, context);
+  if (caller instanceof Failure) return caller;
+  const limited = await limitRate(caller, context);
+  if (limited) return limited;
+  const scopes = to === "write" ? WRITERS : READERS;
+  return scopes.some((scope) => caller.scopes.has(scope))
+    ? caller
+    : new Failure("not-authorized", `none of ${scopes.join(", ")}`);
+}

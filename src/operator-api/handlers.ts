@@ -1,0 +1,96 @@
+import { decodeBody, readRequestBody } from "../body.ts";
+import { Failure, jsonResponse } from "../failure.ts";
+import { BODY_MAX_BYTES } from "../platform-limits.ts";
+import type { RequestContext } from "../request-context.ts";
+import { parseResourceKey, type ResourceKey } from "../resource-key.ts";
+import { isSha1Hex } from "../sha1.ts";
+import { admit } from "./access.ts";
+import type { CachedResource, ObservationsAnswer, ResourcePage } from "./answers.ts";
+import { askCatalog } from "./ask-catalog.ts";
+import { parseObservations } from "./observations.ts";
+import { statusAnswer } from "./status.ts";
+
+/** Answers `GET …/cache`. */
+export async function showStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
+  const caller = await admit(request, "read", context);
+  return caller instanceof Failure ? caller : answerStatus(200, context);
+}
+
+/** Answers `GET …/cache/resources?after=<sha1>`. */
+export async function listResources(request: Request, context: RequestContext): Promise<Response | Failure> {
+  const caller = await admit(request, "read", context);
+  if (caller instanceof Failure) return caller;
+  const after = new URL(request.url).searchParams.get("after")?.toLowerCase();
+  if (after !== undefined && !isSha1Hex(after)) {
+    return new Failure("unprocessable", "After must be a SHA-1 of 40 hex digits");
+  }
+  const page = await askCatalog((catalog) => catalog.page(after), context);
+  if (page instanceof Failure) return page;
+  const { resources, ...next } = page;
+  return json<ResourcePage>({ resources: resources.map(toResource), ...next });
+}
+
+/** Answers `POST …/cache/observations`. */
+export async function takeObservations(
+  request: Request,
+  context: RequestContext,
+): Promise<Response | Failure> {
+  // Before the body comes: that may take a while, and what it tells was seen before it was sent.
+  const arrivedAt = Date.now();
+  const body = await readRequestBody(request, BODY_MAX_BYTES);
+  if (body instanceof Failure) return body;
+  const caller = await admit(request, "write", context);
+  if (caller instanceof Failure) return caller;
+  const text = decodeBody(body);
+  if (text instanceof Failure) return text;
+  const observations = parseObservations(text);
+  if (observations instanceof Failure) return observations;
+
+  const { secondsAgo, held, removed } = observations;
+  const asOf = Math.max(0, Math.floor(arrivedAt - secondsAgo * 1000));
+  const observed = await askCatalog(
+    (catalog) => catalog.observe({ asOf, held, removed, sizes: "measured" }),
+    context,
+  );
+  if (observed instanceof Failure) return observed;
+  const { changed, unchanged, refused } = observed;
+  context.log.info("cache-observed", { caller: caller.id, changed, unchanged, refused });
+  return json<ObservationsAnswer>({ changed, unchanged, refused });
+}
+
+/** Answers `POST …/cache/publication`. */
+export async function publishAnew(request: Request, context: RequestContext): Promise<Response | Failure> {
+  const caller = await admit(request, "write", context);
+  if (caller instanceof Failure) return caller;
+  const failure = await askCatalog((catalog) => catalog.publish(), context);
+  if (failure instanceof Failure) return failure;
+  context.log.info("cache-publication", { caller: caller.id });
+  return answerStatus(202, context);
+}
+
+/** Answers `DELETE …/cache`. */
+export async function forgetEverything(
+  request: Request,
+  context: RequestContext,
+): Promise<Response | Failure> {
+  const caller = await admit(request, "write", context);
+  if (caller instanceof Failure) return caller;
+  const failure = await askCatalog((catalog) => catalog.forget(), context);
+  if (failure instanceof Failure) return failure;
+  context.log.info("cache-forgotten", { caller: caller.id });
+  return new Response(null, { status: 204 });
+}
+
+async function answerStatus(httpStatus: number, context: RequestContext): Promise<Response | Failure> {
+  const status = await askCatalog((catalog) => catalog.status(), context);
+  return status instanceof Failure ? status : json(statusAnswer(status, context.configuration), httpStatus);
+}
+
+function toResource(key: ResourceKey): CachedResource {
+  const { sha1, size } = parseResourceKey(key);
+  return { checksum: { value: sha1 }, size_in_bytes: size };
+}
+
+function json<T>(answer: T, status = 200): Response {
+  return jsonResponse(JSON.stringify(answer), status);
+}

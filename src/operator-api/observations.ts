@@ -1,0 +1,125 @@
+import * as v from "valibot";
+import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
+import { Failure } from "../failure.ts";
+import { type ResourceKey, resourceKey } from "../resource-key.ts";
+import { isSha1Hex } from "../sha1.ts";
+
+/** What an operator has seen of the pool. */
+export interface SentObservations {
+  /** How long before the request arrived, at least 0. */
+  secondsAgo: number;
+  held: ResourceKey[];
+  /** SHA-1s in lower-case hex. */
+  removed: string[];
+}
+
+/** Lets a member that is absent be judged, as null, by its own schema and in its own words. */
+const present = <S extends v.GenericSchema>(schema: S) => v.optional(schema, null as never);
+
+const withA = (violation: string) => `array contains at least one resource with ${violation}`;
+
+const checksum = present(
+  v.object(
+    {
+      value: present(
+        v.pipe(
+          v.string(withA("a non-string checksum value")),
+          v.check(isSha1Hex, withA("a non-SHA1 checksum value")),
+        ),
+      ),
+    },
+    withA("a non-object checksum"),
+  ),
+);
+
+const size_in_bytes = present(
+  v.pipe(
+    v.custom<number>(Number.isSafeInteger, withA("a non-integer size_in_bytes")),
+    v.minValue(0, withA("a negative size_in_bytes")),
+  ),
+);
+
+const NO_OBJECT = "array contains at least one non-object resource";
+const HeldSchema = v.object({ checksum, size_in_bytes }, NO_OBJECT);
+const RemovedSchema = v.object({ checksum }, NO_OBJECT);
+
+const SECONDS_AGO = "Seconds ago must be a number, at least 0";
+const list = (name: string) => v.optional(v.custom<unknown[]>(Array.isArray, `${name} must be an array`), []);
+
+/** Strict, so that a misspelt member does not lose what it tells. */
+const ObservationsSchema = v.pipe(
+  v.custom<object>((body) => !Array.isArray(body), "The body must be an object"),
+  v.strictObject(
+    {
+      seconds_ago: v.optional(
+        v.pipe(v.number(SECONDS_AGO), v.finite(SECONDS_AGO), v.minValue(0, SECONDS_AGO)),
+        0,
+      ),
+      held: list("Held"),
+      removed: list("Removed"),
+    },
+    ({ expected, received }) =>
+      expected === "never" ? `Unknown member ${received}` : "The body must be an object",
+  ),
+  v.check(
+    ({ held, removed }) => held.length + removed.length <= OBSERVATIONS_MAX,
+    `Held and removed can have at most ${OBSERVATIONS_MAX} resources together`,
+  ),
+);
+
+/**
+ * The observations that a request tells.
+ *
+ * @param text `{"seconds_ago":12.5,"held":[{"checksum":{"value":"<sha1>"},"size_in_bytes":36}],
+ *   "removed":[{"checksum":{"value":"<sha1>"}}]}`, each member optional; other members of a resource are not looked at
+ * @returns a failure for what is no JSON, and one that tells every violation once, in the order met
+ */
+export function parseObservations(text: string): SentObservations | Failure {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return new Failure("parse-error", "the body is no JSON");
+  }
+  const body = v.safeParse(ObservationsSchema, json);
+  if (!body.success) return unprocessable(new Set(body.issues.map(({ message }) => message)));
+
+  const { seconds_ago: secondsAgo, held, removed } = body.output;
+  const violations = new Set<string>();
+  const examine = (name: string, schema: v.GenericSchema, resource: unknown) => {
+    for (const { message } of v.safeParse(schema, resource).issues ?? [])
+      violations.add(`${name} ${message}`);
+  };
+  const keys: ResourceKey[] = [];
+  for (const resource of held) {
+    const key = keyOf(resource);
+    if (key === undefined) examine("Held", HeldSchema, resource);
+    else keys.push(key);
+  }
+  const sha1s: string[] = [];
+  for (const resource of removed) {
+    const sha1 = sha1Of(resource);
+    if (sha1 === undefined) examine("Removed", RemovedSchema, resource);
+    else sha1s.push(sha1);
+  }
+  if (violations.size > 0) return unprocessable(violations);
+  return { secondsAgo, held: keys, removed: sha1s };
+}
+
+/** The key of what satisfies `HeldSchema`, found in a tenth of the schema's time, of which 50,000 take a second. */
+function keyOf(resource: unknown): ResourceKey | undefined {
+  const sha1 = sha1Of(resource);
+  const size = (resource as { size_in_bytes?: unknown } | null)?.size_in_bytes;
+  const isSize = Number.isSafeInteger(size) && (size as number) >= 0;
+  return sha1 !== undefined && isSize ? resourceKey(sha1, size as number) : undefined;
+}
+
+/** The SHA-1 of what satisfies `RemovedSchema`. */
+function sha1Of(resource: unknown): string | undefined {
+  const value = (resource as { checksum?: { value?: unknown } | null } | null)?.checksum?.value;
+  return typeof value === "string" && isSha1Hex(value) ? value.toLowerCase() : undefined;
+}
+
+function unprocessable(violations: ReadonlySet<string>): Failure {
+  return new Failure("unprocessable", [...violations].join(", "));
+}

@@ -1,0 +1,49 @@
+import { version } from "../../package.json";
+import type { CatalogStatus } from "../catalog/catalog.ts";
+import type { Configuration } from "../configuration.ts";
+import type { CacheStatus } from "./answers.ts";
+
+/** How the cache is, and how the Worker is set up, without anything secret. */
+export function statusAnswer(
+  { entries, keysWaiting, removalsRemembered, isBehind, published, snapshot, refused }: CatalogStatus,
+  configuration: Configuration,
+): CacheStatus {
+  return {
+    version,
+    entries,
+    keys_waiting: keysWaiting,
+    removals_remembered: removalsRemembered,
+    is_behind: isBehind,
+    published,
+    snapshot: snapshot && {
+      id: snapshot.id,
+      entries: snapshot.entries,
+      parts: snapshot.parts,
+      built_at: snapshot.builtAt,
+    },
+    refused,
+    configuration: variablesOf(configuration),
+  };
+}
+
+function variablesOf(configuration: Configuration): CacheStatus["configuration"] {
+  const { uaa, features, eligibility } = configuration;
+  return {
+    UAA_URL: uaa.url,
+    UAA_ISSUER: uaa.issuer,
+    UAA_AUDIENCE: uaa.audience,
+    FEATURE_RESOURCE_MATCHING: features.resourceMatching,
+    FEATURE_APP_BITS_UPLOAD: features.appBitsUpload,
+    MINIMUM_SIZE: eligibility.minimumSize,
+    MAXIMUM_SIZE: eligibility.maximumSize,
+    MINIMUM_FILE_MODE: eligibility.minimumFileMode?.toString(8).padStart(4, "0") ?? null,
+    KEY_PREFIX: configuration.keyPrefix,
+    CLOUD_CONTROLLER_URL: configuration.cloudControllerUrl !== undefined,
+    LOOKUP_DEADLINE_MS: configuration.lookupDeadlineMs,
+    KV_CACHE_TTL: configuration.kvCacheTtl,
+    KEYS_PER_DAY: configuration.keysPerDay,
+    POOL_BUCKET: configuration.poolBucket !== undefined,
+    RATE_LIMITER: configuration.rateLimiter !== undefined,
+    METRICS: configuration.metrics !== undefined,
+  };
+}

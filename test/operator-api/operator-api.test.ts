@@ -1,0 +1,369 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import packageJson from "../../package.json";
+import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
+import { collectLogs } from "../support/logs.ts";
+import { CLOUD_CONTROLLER_URL, standInOrigin } from "../support/origin.ts";
+import { signedToken } from "../support/tokens.ts";
+import { askWith, hold, resource, type SentResource } from "../support/worker.ts";
+
+const CACHE = "https://api.example.com/v3/resource_matches/cache";
+const tokenOf = (...scopes: string[]) =>
+  signedToken({ scope: scopes.map((name) => `cloud_controller.${name}`) });
+
+type Route = [method: string, path: string];
+const READS: Route[] = [
+  ["GET", ""],
+  ["GET", "/resources"],
+];
+const WRITES: Route[] = [
+  ["POST", "/observations"],
+  ["POST", "/publication"],
+  ["DELETE", ""],
+];
+
+interface Sent {
+  body?: BodyInit | object;
+  token?: string | null;
+  bindings?: Record<string, unknown>;
+}
+
+async function call([method, path]: Route, { body, token, bindings = {} }: Sent = {}): Promise<Response> {
+  const sent = { method, url: CACHE + path, token: token === undefined ? await tokenOf("admin") : token };
+  return askWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
+}
+
+async function tell(body: object): Promise<unknown> {
+  const response = await call(["POST", "/observations"], { body });
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+async function detailOf(response: Response): Promise<unknown> {
+  const { errors } = await response.json<{ errors: { detail: string }[] }>();
+  return errors[0]?.detail;
+}
+
+/** `<sha1>:<size>` of all that the catalog lists. */
+async function listed(): Promise<string[]> {
+  const response = await call(["GET", "/resources"]);
+  const { resources } = await response.json<{ resources: SentResource[] }>();
+  return resources.map(keyOf);
+}
+
+const keyOf = ({ checksum, size_in_bytes }: SentResource) => `${checksum.value}:${size_in_bytes}`;
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("who may use the operator's API", () => {
+  const all = [...READS, ...WRITES];
+
+  it.each(all)("%s %s takes no caller without a token, nor one with a bad token", async (...route) => {
+    expect((await call(route, { token: null })).status).toBe(401);
+    expect((await call(route, { token: "garbage" })).status).toBe(401);
+  });
+
+  it.each(all)("%s %s is nothing for who may only push", async (...route) => {
+    const response = await call(route, { token: await tokenOf("read", "write") });
+    expect(response.status).toBe(403);
+    expect(await response.text()).toBe(
+      '{"errors":[{"detail":"You are not authorized to perform the requested action","title":"CF-NotAuthorized","code":10003}]}',
+    );
+  });
+
+  it.each(["admin_read_only", "global_auditor"])("%s reads, and changes nothing", async (scope) => {
+    await tell({ held: [resource(1)] });
+    const token = await tokenOf(scope);
+    for (const route of READS) expect((await call(route, { token })).status).toBe(200);
+    for (const route of WRITES) expect((await call(route, { token })).status).toBe(403);
+    expect(await listed()).toContain(keyOf(resource(1)));
+  });
+
+  it("asks the rate limit, as the endpoint does", async () => {
+    const limit = vi.fn(async () => ({ success: false }));
+    for (const route of all) {
+      const response = await call(route, { bindings: { RATE_LIMITER: { limit } } });
+      expect(response.status).toBe(429);
+      expect(response.headers.get("Retry-After")).toBe("60");
+    }
+    expect(limit).toHaveBeenCalledTimes(all.length);
+  });
+});
+
+describe("what belongs to nobody", () => {
+  it.each([
+    ["PUT", ""],
+    ["POST", ""],
+    ["HEAD", ""],
+    ["DELETE", "/resources"],
+    ["GET", "/observations"],
+    ["GET", "/publication"],
+    ["GET", "/elsewhere"],
+    ["POST", "/observations/1"],
+    ["OPTIONS", "/a/b/c"],
+  ])("%s %s is 404, also before a Cloud Controller, which hears nothing of it", async (...route) => {
+    const requests = standInOrigin(() => new Response("ok"));
+    for (const bindings of [{}, { CLOUD_CONTROLLER_URL }]) {
+      const response = await call(route as Route, { bindings });
+      expect(response.status).toBe(404);
+      if (route[0] !== "HEAD") expect(await detailOf(response)).toBe("Unknown request");
+    }
+    expect(requests).toEqual([]);
+  });
+
+  it("a path that only begins like it is passed through", async () => {
+    const requests = standInOrigin(() => new Response("ok"));
+    await call(["GET", "s"], { bindings: { CLOUD_CONTROLLER_URL } });
+    expect(requests).toHaveLength(1);
+  });
+});
+
+describe("POST observations", () => {
+  beforeEach(() => reset());
+
+  it("takes what is held and what is removed, and says what came of it", async () => {
+    await tell({ held: [resource(1), resource(2)] });
+    const told = await tell({
+      held: [resource(2), resource(3), resource(4, { size_in_bytes: 2 ** 40 })],
+      removed: [resource(1), { checksum: { value: resource(9).checksum.value } }],
+    });
+    expect(told).toEqual({
+      changed: 2,
+      unchanged: 2,
+      refused: { "outside-limits": 1, "too-old": 0, "made-up-size": 0 },
+    });
+    expect(await listed()).toEqual([resource(2), resource(3)].map(keyOf));
+  });
+
+  it("goes by when something was seen, not by when it was told", async () => {
+    const [first, second] = [resource(1), resource(2)];
+    await tell({ seconds_ago: 0, removed: [first] });
+    await tell({ seconds_ago: 60, held: [first, second] });
+    expect(await listed()).toEqual([keyOf(second)]);
+    await scheduler.wait(2);
+    await tell({ held: [first, second] });
+    await tell({ seconds_ago: 0.5, removed: [first] });
+    expect(await listed()).toEqual([first, second].map(keyOf));
+  });
+
+  it("counts back from when the request arrived, however long its body takes", async () => {
+    const text = new TextEncoder().encode(JSON.stringify({ removed: [resource(1)] }));
+    const slow = new ReadableStream(
+      {
+        async pull(controller) {
+          await tell({ held: [resource(1)] });
+          await scheduler.wait(2);
+          controller.enqueue(text);
+          controller.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    expect((await call(["POST", "/observations"], { body: slow })).status).toBe(200);
+    expect(await listed()).toEqual([keyOf(resource(1))]);
+  });
+
+  it("does not believe a day-old sight, and remembers an older removal than there is", async () => {
+    expect(await tell({ seconds_ago: 90_000, held: [resource(1)] })).toMatchObject({
+      changed: 0,
+      refused: { "too-old": 1 },
+    });
+    expect(await tell({ seconds_ago: 1e300, removed: [resource(2)] })).toMatchObject({ unchanged: 1 });
+  });
+
+  it("takes 50,000 at once, and one more is refused", async () => {
+    const bare = (index: number) => ({ checksum: resource(index).checksum, size_in_bytes: 1 });
+    const held = Array.from({ length: 49_999 }, (_, index) => bare(index));
+    const removed = [{ checksum: resource(50_000).checksum }];
+    expect(await tell({ held, removed })).toMatchObject({ changed: 49_999, unchanged: 1 });
+    const more = await call(["POST", "/observations"], { body: { held: [...held, bare(60_000)], removed } });
+    expect(more.status).toBe(422);
+    expect(await detailOf(more)).toBe("Held and removed can have at most 50000 resources together");
+  });
+
+  const upper = "ABCDEF0123456789ABCDEF0123456789ABCDEF01";
+  it("takes a checksum in either letter case, and nothing for nothing", async () => {
+    expect(await tell({ held: [{ checksum: { value: upper }, size_in_bytes: 5 }] })).toMatchObject({
+      changed: 1,
+    });
+    expect(await listed()).toEqual([`${upper.toLowerCase()}:5`]);
+    expect(await tell({})).toMatchObject({ changed: 0, unchanged: 0 });
+  });
+
+  const good = { checksum: resource(1).checksum, size_in_bytes: 1 };
+  const one = "array contains at least one resource with";
+  it.each([
+    [[], "The body must be an object"],
+    ["null", "The body must be an object"],
+    [{ remove: [] }, 'Unknown member "remove"'],
+    [{ seconds_ago: -1 }, "Seconds ago must be a number, at least 0"],
+    [{ seconds_ago: "1" }, "Seconds ago must be a number, at least 0"],
+    ['{"seconds_ago":1e999}', "Seconds ago must be a number, at least 0"],
+    [{ held: {}, removed: 1 }, "Held must be an array, Removed must be an array"],
+    [{ held: [good, null] }, "Held array contains at least one non-object resource"],
+    [{ held: [{ size_in_bytes: 1 }] }, `Held ${one} a non-object checksum`],
+    [{ held: [{ ...good, checksum: { value: 1 } }] }, `Held ${one} a non-string checksum value`],
+    [{ held: [{ ...good, checksum: { value: "abc" } }] }, `Held ${one} a non-SHA1 checksum value`],
+    [{ held: [{ ...good, checksum: { value: "z".repeat(40) } }] }, `Held ${one} a non-SHA1 checksum value`],
+    [{ held: [{ ...good, size_in_bytes: 1.5 }] }, `Held ${one} a non-integer size_in_bytes`],
+    [{ held: [{ ...good, size_in_bytes: 2 ** 53 }] }, `Held ${one} a non-integer size_in_bytes`],
+    [
+      {
+        held: [
+          { ...good, size_in_bytes: -1 },
+          { ...good, size_in_bytes: -2 },
+        ],
+        removed: ["x"],
+      },
+      `Held ${one} a negative size_in_bytes, Removed array contains at least one non-object resource`,
+    ],
+    [{ removed: [{ checksum: { value: "abc" } }] }, `Removed ${one} a non-SHA1 checksum value`],
+  ])("422: %j", async (body, detail) => {
+    const response = await call(["POST", "/observations"], { body });
+    expect(response.status).toBe(422);
+    expect(await detailOf(response)).toBe(detail);
+    expect(await listed()).toEqual([]);
+  });
+
+  it.each([
+    ["400: no JSON", "{", 400],
+    ["400: nothing", "", 400],
+    ["400: not UTF-8", Uint8Array.of(0x22, 0xff, 0x22), 400],
+    ["413: too large", " ".repeat(BODY_MAX_BYTES + 1), 413],
+  ])("%s", async (_, body, status) => {
+    expect((await call(["POST", "/observations"], { body })).status).toBe(status);
+  });
+});
+
+describe("GET resources", () => {
+  beforeEach(() => reset());
+
+  it("lists page by page, in the order of the SHA-1s", async () => {
+    const held = Array.from({ length: 20_001 }, (_, index) => resource(20_000 - index));
+    await tell({ held });
+    const resources: SentResource[] = [];
+    const pages: number[] = [];
+    let after: string | undefined;
+    do {
+      const response = await call(["GET", `/resources${after ? `?after=${after.toUpperCase()}` : ""}`]);
+      const page = await response.json<{ resources: SentResource[]; after?: string }>();
+      resources.push(...page.resources);
+      pages.push(page.resources.length);
+      after = page.after;
+    } while (after !== undefined);
+    expect(pages).toEqual([10_000, 10_000, 1]);
+    expect(resources.map(keyOf)).toEqual(held.map(keyOf).reverse());
+  });
+
+  it("422: after is no SHA-1", async () => {
+    const response = await call(["GET", "/resources?after=abc"]);
+    expect(response.status).toBe(422);
+    expect(await detailOf(response)).toBe("After must be a SHA-1 of 40 hex digits");
+  });
+});
+
+describe("GET cache", () => {
+  beforeEach(() => reset());
+
+  it("tells the state, the version and the configuration", async () => {
+    await tell({ held: [resource(1), resource(2)], removed: [resource(3)] });
+    const response = await call(["GET", ""], {
+      bindings: { MINIMUM_FILE_MODE: "600", CLOUD_CONTROLLER_URL },
+    });
+    expect(await response.json()).toEqual({
+      version: packageJson.version,
+      entries: 2,
+      keys_waiting: 2,
+      removals_remembered: 1,
+      is_behind: true,
+      published: null,
+      snapshot: null,
+      refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
+      configuration: {
+        UAA_URL: "https://uaa.example.com",
+        UAA_ISSUER: "https://uaa.example.com/oauth/token",
+        UAA_AUDIENCE: "cloud_controller",
+        FEATURE_RESOURCE_MATCHING: true,
+        FEATURE_APP_BITS_UPLOAD: true,
+        MINIMUM_SIZE: 0,
+        MAXIMUM_SIZE: 536870912,
+        MINIMUM_FILE_MODE: "0600",
+        KEY_PREFIX: "",
+        CLOUD_CONTROLLER_URL: true,
+        LOOKUP_DEADLINE_MS: 8000,
+        KV_CACHE_TTL: 60,
+        KEYS_PER_DAY: 500,
+        POOL_BUCKET: true,
+        RATE_LIMITER: false,
+        METRICS: false,
+      },
+    });
+  });
+
+  it("tells what is published", async () => {
+    const [at, builtAt] = ["2026-11-24T12:00:00.000Z", "2026-11-24T11:00:00.000Z"];
+    const published = { at, changes: { held: 2, removed: 1 } };
+    const snapshot = { id: "abc", entries: 7, parts: 1, builtAt };
+    const status = async () => ({ entries: 9, published, snapshot });
+    const bindings = { CATALOG: { getByName: () => ({ status }) } };
+    expect(await (await call(["GET", ""], { bindings })).json()).toMatchObject({
+      published,
+      snapshot: { id: "abc", entries: 7, parts: 1, built_at: builtAt },
+    });
+  });
+});
+
+describe("POST publication and DELETE", () => {
+  beforeEach(() => reset());
+
+  it("has everything published anew", async () => {
+    await tell({ held: [resource(1)] });
+    const response = await call(["POST", "/publication"]);
+    expect(response.status).toBe(202);
+    expect(await response.json()).toMatchObject({
+      entries: 1,
+      keys_waiting: 1,
+      is_behind: true,
+      published: null,
+    });
+  });
+
+  it("forgets everything, and what was seen before is not believed afterwards", async () => {
+    await tell({ held: [resource(1), resource(2)] });
+    const response = await call(["DELETE", ""]);
+    expect(response.status).toBe(204);
+    expect(await response.text()).toBe("");
+    expect(await listed()).toEqual([]);
+    expect(await tell({ seconds_ago: 5, held: [resource(1)] })).toMatchObject({ refused: { "too-old": 1 } });
+  });
+});
+
+describe("a catalog that is out of reach", () => {
+  const broken = (answer: () => Promise<never>) => ({
+    CATALOG: { getByName: () => new Proxy({}, { get: () => answer }) },
+  });
+  const detail = "The resource cache's catalog is currently unavailable";
+
+  it.each([...READS, ...WRITES])("%s %s: 503, and the cause stays in the log", async (...route) => {
+    const logs = collectLogs();
+    const bindings = broken(() => Promise.reject(new Error("Durable Object is overloaded")));
+    const response = await call(route, { bindings });
+    expect(response.status).toBe(503);
+    expect(await detailOf(response)).toBe(detail);
+    expect(logs).toContainEqual(expect.objectContaining({ reason: "Error: Durable Object is overloaded" }));
+  });
+
+  it("503 after ten seconds, where it says nothing", async () => {
+    const real = AbortSignal.timeout.bind(AbortSignal);
+    const timeout = vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => real(ms / 1000));
+    const response = await call(["GET", ""], { bindings: broken(() => new Promise(() => {})) });
+    expect(await detailOf(response)).toBe(detail);
+    expect(timeout).toHaveBeenCalledWith(10_000);
+  });
+
+  it("does not keep the endpoint from answering", async () => {
+    await hold(resource(1));
+    const bindings = broken(() => Promise.reject(new Error("down")));
+    expect((await askWith(bindings, { resources: [resource(1)] })).status).toBe(201);
+  });
+});
