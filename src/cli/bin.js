@@ -3,7 +3,7 @@
 const [major, minor] = process.versions.node.split(".").map(Number);
 
 if (major > 22 || (major === 22 && minor >= 18)) {
-  // wrangler is a lot of code: compiled once, it loads in half the time.
+  // AWS' client is a lot of code: compiled once, it loads in half the time.
   (await import("node:module")).enableCompileCache();
   await import("./main.ts");
 } else {

@@ -12,11 +12,15 @@ export const EXIT_CODES = {
  */
 export class Exit extends Error {
   override name = "Exit";
-  readonly code: number;
+  readonly reason: keyof typeof EXIT_CODES;
 
   constructor(reason: keyof typeof EXIT_CODES, message = "") {
     super(message);
-    this.code = EXIT_CODES[reason];
+    this.reason = reason;
+  }
+
+  get code(): number {
+    return EXIT_CODES[this.reason];
   }
 }
 

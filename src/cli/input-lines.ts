@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { Exit, reasonOf } from "./exit.ts";
-import { userDirectory } from "./project.ts";
+import { userDirectory } from "./user-directory.ts";
 
 export interface Line {
   /** From 1. */

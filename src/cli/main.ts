@@ -1,11 +1,12 @@
 import { Command, CommanderError } from "commander";
 import { registerAdd } from "./commands/add.ts";
 import { registerCheck } from "./commands/check.ts";
+import { registerForget } from "./commands/forget.ts";
 import { registerImport } from "./commands/import.ts";
 import { registerList } from "./commands/list.ts";
+import { registerPublish } from "./commands/publish.ts";
 import { registerRemove } from "./commands/remove.ts";
-import { registerSnapshot } from "./commands/snapshot.ts";
-import { registerStats } from "./commands/stats.ts";
+import { registerStatus } from "./commands/status.ts";
 import { registerSync } from "./commands/sync.ts";
 import { EXIT_CODES, Exit, reasonOf } from "./exit.ts";
 import { listenForInterrupts } from "./interrupt.ts";
@@ -26,11 +27,12 @@ const SUBCOMMANDS = [
   registerAdd,
   registerImport,
   registerSync,
-  registerSnapshot,
   registerRemove,
   registerList,
-  registerStats,
+  registerStatus,
   registerCheck,
+  registerPublish,
+  registerForget,
 ];
 
 const program = new Command("resource-pool")

@@ -1,4 +1,5 @@
-import { type ResourceKey, resourceKey } from "../resource-pool/resource-key.ts";
+import { type ResourceKey, resourceKey } from "../resource-key.ts";
+import { isSha1Hex } from "../sha1.ts";
 
 /** Why a line names no resource. */
 class BadLine extends Error {
@@ -20,6 +21,16 @@ export function parseResourceLine(text: string): ResourceKey {
   const key = resourceKey(sha1, size);
   if (key === undefined) throw new BadLine(`the checksum is no SHA-1 of 40 hex digits: ${sha1.slice(0, 60)}`);
   return key;
+}
+
+/** The SHA-1 that a line names, with a size or without; undefined where it names none. */
+export function parseSha1Line(text: string): string | undefined {
+  if (isSha1Hex(text)) return text;
+  try {
+    return parseResourceLine(text).slice(0, 40);
+  } catch {
+    return undefined;
+  }
 }
 
 function fromWords(text: string): { sha1: unknown; size: unknown } {

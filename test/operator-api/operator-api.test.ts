@@ -268,7 +268,7 @@ describe("GET cache", () => {
   it("tells the state, the version and the configuration", async () => {
     await tell({ held: [resource(1), resource(2)], removed: [resource(3)] });
     const response = await call(["GET", ""], {
-      bindings: { MINIMUM_FILE_MODE: "600", CLOUD_CONTROLLER_URL },
+      bindings: { MINIMUM_FILE_MODE: "600", MINIMUM_SIZE: "1", CLOUD_CONTROLLER_URL },
     });
     expect(await response.json()).toEqual({
       version: packageJson.version,
@@ -285,7 +285,7 @@ describe("GET cache", () => {
         UAA_AUDIENCE: "cloud_controller",
         FEATURE_RESOURCE_MATCHING: true,
         FEATURE_APP_BITS_UPLOAD: true,
-        MINIMUM_SIZE: 0,
+        MINIMUM_SIZE: 1,
         MAXIMUM_SIZE: 536870912,
         MINIMUM_FILE_MODE: "0600",
         KEY_PREFIX: "",

@@ -1,14 +1,15 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { sha1OfBlob } from "../../resource-pool/blob-name.ts";
-import { type ResourceKey, resourceKey } from "../../resource-pool/resource-key.ts";
+import { sha1OfBlob } from "../../blob-name.ts";
+import { type ResourceKey, resourceKey } from "../../resource-key.ts";
 import { Exit, reasonOf } from "../exit.ts";
-import { userDirectory } from "../project.ts";
+import { counted } from "../output.ts";
+import { userDirectory } from "../user-directory.ts";
 import { directoryObjects } from "./directory.ts";
 
 /** Something in a blobstore, which may be a blob of the resource pool. */
 export interface StoredObject {
-  /** With `/`. */
+  /** The whole path, with `/`. */
   name: string;
   /** Bytes. */
   size: number;
@@ -34,7 +35,7 @@ export async function blobstoreResources(
   endpoint: string | undefined,
   passed: Passed,
 ): Promise<AsyncGenerator<ResourceKey>> {
-  return resources(await open(location, endpoint, passed), passed);
+  return resources(await open(location, endpoint, passed), location, passed);
 }
 
 async function open(
@@ -58,11 +59,28 @@ async function open(
   return directoryObjects(directory, passed);
 }
 
-async function* resources(objects: AsyncIterable<StoredObject>, passed: Passed): AsyncGenerator<ResourceKey> {
+/** @throws Exit at the end, where nothing looks like a pool: an address that is nearly right must not seem to have worked */
+async function* resources(
+  objects: AsyncIterable<StoredObject>,
+  location: string,
+  passed: Passed,
+): AsyncGenerator<ResourceKey> {
+  let found = 0;
   for await (const { name, size } of objects) {
     const sha1 = sha1OfBlob(name);
     const key = sha1 === undefined ? undefined : resourceKey(sha1, size);
-    if (key === undefined) passed.skipped += 1;
-    else yield key;
+    if (key === undefined) {
+      passed.skipped += 1;
+    } else {
+      found += 1;
+      yield key;
+    }
+  }
+  if (found === 0) {
+    throw new Exit(
+      "done-in-part",
+      `Nothing below ${location} looks like a resource pool, among ${counted(passed.skipped, "file")}: ` +
+        "its blobs are named app_bits_cache/ab/cd/<sha1>.",
+    );
   }
 }

@@ -1,6 +1,6 @@
 import { lstat, readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { sha1OfBlob } from "../../resource-pool/blob-name.ts";
+import { join, sep } from "node:path";
+import { sha1OfBlob } from "../../blob-name.ts";
 import { reasonOf } from "../exit.ts";
 import { mapOrdered } from "../files/map-ordered.ts";
 import { note } from "../output.ts";
@@ -10,34 +10,36 @@ const FILES_AT_A_TIME = 16;
 
 /** The regular files of a blobstore on disk. Links are no blobs, and never followed. */
 export async function* directoryObjects(root: string, passed: Passed): AsyncGenerator<StoredObject> {
-  for await (const object of mapOrdered(walk(root, "", passed), FILES_AT_A_TIME, measure)) {
+  for await (const object of mapOrdered(walk(root, passed), FILES_AT_A_TIME, (path) =>
+    measure(path, passed),
+  )) {
     if (object) yield object;
-  }
-
-  async function measure(name: string): Promise<StoredObject | undefined> {
-    // What no blob is called will be skipped, whatever its size.
-    if (sha1OfBlob(name) === undefined) return { name, size: 0 };
-    try {
-      const { size } = await lstat(join(root, name));
-      return { name, size };
-    } catch (error) {
-      // The Cloud Controller may have removed it meanwhile.
-      leaveOut(join(root, name), error, passed);
-      return undefined;
-    }
   }
 }
 
-async function* walk(root: string, parent: string, passed: Passed): AsyncGenerator<string> {
+async function measure(path: string, passed: Passed): Promise<StoredObject | undefined> {
+  const name = path.replaceAll(sep, "/");
+  // What no blob is called will be skipped, whatever its size.
+  if (sha1OfBlob(name) === undefined) return { name, size: 0 };
   try {
-    for (const entry of await readdir(join(root, parent), { withFileTypes: true })) {
-      const name = parent + entry.name;
-      if (entry.isDirectory()) yield* walk(root, `${name}/`, passed);
-      else if (entry.isFile()) yield name;
+    return { name, size: (await lstat(path)).size };
+  } catch (error) {
+    // The Cloud Controller may have removed it meanwhile.
+    leaveOut(path, error, passed);
+    return undefined;
+  }
+}
+
+async function* walk(directory: string, passed: Passed): AsyncGenerator<string> {
+  try {
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      const path = join(directory, entry.name);
+      if (entry.isDirectory()) yield* walk(path, passed);
+      else if (entry.isFile()) yield path;
       else passed.skipped += 1;
     }
   } catch (error) {
-    leaveOut(join(root, parent), error, passed);
+    leaveOut(directory, error, passed);
   }
 }
 

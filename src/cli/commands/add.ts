@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { type ResourceKey, resourceKey } from "../../resource-pool/resource-key.ts";
+import { type ResourceKey, resourceKey } from "../../resource-key.ts";
+import { withEndpointOptions } from "../api/endpoint.ts";
 import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
-import { finishOnInterrupt } from "../interrupt.ts";
-import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
-import { addAndReport, type WriteOptions } from "./report-added.ts";
+import { Moment } from "../moment.ts";
+import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
 export function registerAdd(program: Command): void {
   const command = program
@@ -17,21 +17,25 @@ export function registerAdd(program: Command): void {
         "file is added itself.",
     )
     .argument("<path...>", "directories, archives or files")
-    .option("--dry-run", "say what would be added, and write nothing")
+    .option("--dry-run", "say how many there are, and tell the Worker nothing")
     .option("--json", "print the result as JSON")
-    .addHelpText("after", "\nExample:\n  resource-pool add dist/ target/app.jar");
-
-  withPoolOptions(command).action(async (paths: string[], options: PoolOptions & WriteOptions) => {
-    const signal = finishOnInterrupt();
-    const leftOut: LeftOut = { count: 0 };
-    const files = await appFiles(paths, leftOut);
-    await withPool(options, signal, (pool) =>
-      addAndReport(pool, keysOf(files), options, signal, () => ({
-        counts: { leftOut: leftOut.count },
-        isIncomplete: leftOut.count > 0,
-      })),
+    .addHelpText(
+      "after",
+      "\nExample:\n  resource-pool add dist/ target/app.jar --url https://api.example.com",
     );
-  });
+
+  withEndpointOptions(command).action((paths: string[], options: AddOptions) =>
+    addAndReport(options, async () => {
+      const seen = new Moment();
+      const leftOut: LeftOut = { count: 0 };
+      const files = await appFiles(paths, leftOut);
+      return {
+        keys: keysOf(files),
+        seen,
+        leftOut: () => ({ counts: { leftOut: leftOut.count }, isIncomplete: leftOut.count > 0 }),
+      };
+    }),
+  );
 }
 
 async function* keysOf(files: AsyncIterable<ReadFile>): AsyncGenerator<ResourceKey> {

@@ -1,15 +1,14 @@
 import type { Command } from "commander";
 import { chunks } from "../../chunks.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
-import { type ApiResource, type Endpoint, matchedChecksums } from "../endpoint.ts";
+import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type ApiResource, matchedChecksums } from "../api/matches.ts";
 import { Exit } from "../exit.ts";
 import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
 import { bytes, counted, print, printJson, table } from "../output.ts";
 import { Progress } from "../progress.ts";
 
-interface CheckOptions {
-  url: string;
-  token?: string;
+interface CheckOptions extends EndpointOptions {
   json?: boolean;
 }
 
@@ -17,7 +16,7 @@ interface CheckOptions {
 type Status = "held" | "upload" | "link" | "empty";
 
 export function registerCheck(program: Command): void {
-  program
+  const command = program
     .command("check")
     .summary("ask a running endpoint which files a push would upload")
     .description(
@@ -27,49 +26,26 @@ export function registerCheck(program: Command): void {
         "`empty`. Nothing is uploaded, and the cache is not changed.",
     )
     .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
-    .requiredOption("--url <url>", "the API's base: http://localhost:8787, https://api.example.com")
-    .option(
-      "--token <token>",
-      'as `cf oauth-token` prints it, with "bearer" in front or without; better in the environment variable ' +
-        "CF_TOKEN, which other users of the machine don't see in its list of processes",
-    )
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
       '\nExample:\n  CF_TOKEN="$(cf oauth-token)" resource-pool check dist/ --url https://api.example.com',
-    )
-    .action(async (paths: string[], options: CheckOptions) => {
-      const endpoint = { url: apiUrl(options.url), token: bearerToken(options.token) };
-      const leftOut: LeftOut = { count: 0 };
-      const files = await gather(paths, leftOut);
-      const held = await ask(endpoint, files);
+    );
 
-      const statusOf = (file: ReadFile): Status => {
-        if (file.kind !== "hashed") return file.kind;
-        return held.has(file.sha1) ? "held" : "upload";
-      };
-      if (options.json) await printJson(asJson(files, statusOf, leftOut));
-      else await printTable(files, statusOf);
-      if (leftOut.count > 0) throw new Exit(files.length > 0 ? "done-in-part" : "failed");
-    });
-}
+  withEndpointOptions(command).action(async (paths: string[], options: CheckOptions) => {
+    const endpoint = endpointOf(options);
+    const leftOut: LeftOut = { count: 0 };
+    const files = await gather(paths, leftOut);
+    const held = await ask(endpoint, files);
 
-function apiUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || `${url.username}${url.password}${url.search}${url.hash}`) {
-    throw new Exit("wrong-usage", `--url must be the API's base, like https://api.example.com, not ${text}`);
-  }
-  return url.href.replace(/\/+$/, "");
-}
-
-function bearerToken(option: string | undefined): string {
-  const token = (option ?? process.env.CF_TOKEN ?? "").trim().replace(/^bearer\s+/i, "");
-  if (token === "") {
-    throw new Exit("wrong-usage", 'There is no token: set CF_TOKEN="$(cf oauth-token)", or give --token.');
-  }
-  // Anything else could not be sent in a header.
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Exit("wrong-usage", "The token is not one word.");
-  return token;
+    const statusOf = (file: ReadFile): Status => {
+      if (file.kind !== "hashed") return file.kind;
+      return held.has(file.sha1) ? "held" : "upload";
+    };
+    if (options.json) await printJson(asJson(files, statusOf, leftOut));
+    else await printTable(files, statusOf);
+    if (leftOut.count > 0) throw new Exit(files.length > 0 ? "done-in-part" : "failed");
+  });
 }
 
 async function gather(paths: readonly string[], leftOut: LeftOut): Promise<ReadFile[]> {

@@ -1,17 +1,12 @@
 import type { Command } from "commander";
-import type { ResourceKey } from "../../resource-pool/resource-key.ts";
+import type { ResourceKey } from "../../resource-key.ts";
+import { withEndpointOptions } from "../api/endpoint.ts";
 import { reasonOf } from "../exit.ts";
 import { inputLines, type Line } from "../input-lines.ts";
-import { finishOnInterrupt } from "../interrupt.ts";
+import { Moment } from "../moment.ts";
 import { note } from "../output.ts";
-import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
 import { parseResourceLine } from "../resource-line.ts";
-import { addAndReport, type WriteOptions } from "./report-added.ts";
-import { addToSnapshotAndReport } from "./report-snapshot.ts";
-
-interface ImportOptions extends PoolOptions, WriteOptions {
-  snapshot?: boolean;
-}
+import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
 export function registerImport(program: Command): void {
   const command = program
@@ -22,31 +17,25 @@ export function registerImport(program: Command): void {
         "  <sha1> <size in bytes>\n" +
         '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}\n\n' +
         "Blank lines and lines that begin with # are passed over. A line that is wrong is told with its number;\n" +
-        "the others are imported all the same, and the exit code is 3.",
+        "the others are imported all the same, and the exit code is 3.\n\n" +
+        "The list counts as seen when the command begins: import no list of which something may have left the pool.",
     )
     .argument("<file>", "the list; - is stdin")
-    .option("--snapshot", "put them into the snapshot, in a handful of writes, instead of a key for each")
-    .option("--dry-run", "say what would be added, and write nothing")
+    .option("--dry-run", "say how many there are, and tell the Worker nothing")
     .option("--json", "print the result as JSON")
-    .addHelpText("after", "\nExample:\n  resource-pool list --remote | resource-pool import - --local");
+    .addHelpText("after", "\nExample:\n  resource-pool import resources.txt --url https://api.example.com");
 
-  withPoolOptions(command).action(async (file: string, options: ImportOptions) => {
-    const signal = finishOnInterrupt();
-    const bad = { count: 0 };
-    const lines = await inputLines(file);
-    await withPool(options, signal, (pool) =>
-      (options.snapshot ? addToSnapshotAndReport : addAndReport)(
-        pool,
-        keysOf(lines, bad),
-        options,
-        signal,
-        () => ({
-          counts: { leftOut: bad.count },
-          isIncomplete: bad.count > 0,
-        }),
-      ),
-    );
-  });
+  withEndpointOptions(command).action((file: string, options: AddOptions) =>
+    addAndReport(options, async () => {
+      const seen = new Moment();
+      const bad = { count: 0 };
+      return {
+        keys: keysOf(await inputLines(file), bad),
+        seen,
+        leftOut: () => ({ counts: { leftOut: bad.count }, isIncomplete: bad.count > 0 }),
+      };
+    }),
+  );
 }
 
 async function* keysOf(lines: AsyncIterable<Line>, bad: { count: number }): AsyncGenerator<ResourceKey> {

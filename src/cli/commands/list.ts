@@ -1,13 +1,15 @@
 import type { Command } from "commander";
-import { parseCacheKey } from "../../resource-pool/resource-key.ts";
+import { CacheClient } from "../api/cache-client.ts";
+import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { Exit } from "../exit.ts";
 import { print } from "../output.ts";
-import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
 
-interface ListOptions extends PoolOptions {
+interface ListOptions extends EndpointOptions {
   prefix: string;
   json?: boolean;
 }
+
+const SHA1_DIGITS = 40;
 
 export function registerList(program: Command): void {
   const command = program
@@ -18,25 +20,28 @@ export function registerList(program: Command): void {
     )
     .option("--prefix <start>", "only those whose SHA-1 starts so", "")
     .option("--json", "print each as a line of JSON, as the API writes a resource")
-    .addHelpText("after", "\nExample:\n  resource-pool list --prefix 0a > resources.txt");
+    .addHelpText("after", "\nExample:\n  resource-pool list --url https://api.example.com > resources.txt");
 
-  withPoolOptions(command).action(async (options: ListOptions) => {
-    const start = options.prefix.toLowerCase();
+  withEndpointOptions(command).action(async ({ prefix, json, ...options }: ListOptions) => {
+    const start = prefix.toLowerCase();
     if (!/^[0-9a-f]{0,40}$/.test(start)) {
-      throw new Exit("wrong-usage", `--prefix is the start of a SHA-1 in hex, not ${options.prefix}`);
+      throw new Exit("wrong-usage", `--prefix is the start of a SHA-1 in hex, not ${prefix}`);
     }
-    await withPool(options, new AbortController().signal, async (pool) => {
-      for await (const names of pool.list(pool.keyPrefix + start)) {
-        const lines = names.flatMap((name) => {
-          const resource = parseCacheKey(name, pool.keyPrefix);
-          if (!resource) return [];
-          const { sha1, size } = resource;
-          return options.json
-            ? JSON.stringify({ checksum: { value: sha1 }, size_in_bytes: size })
-            : `${sha1} ${size}`;
-        });
-        if (lines.length > 0) await print(lines.join("\n"));
-      }
-    });
+    const client = new CacheClient(endpointOf(options), new AbortController().signal);
+    for await (const resources of client.resources(lastBefore(start))) {
+      const found = resources.filter(({ checksum }) => checksum.value.startsWith(start));
+      const lines = found.map((resource) =>
+        json ? JSON.stringify(resource) : `${resource.checksum.value} ${resource.size_in_bytes}`,
+      );
+      if (lines.length > 0) await print(lines.join("\n"));
+      // They come in the order of their SHA-1s.
+      if (found.length < resources.length) return;
+    }
   });
+}
+
+/** The SHA-1 before all that start so; undefined where there is none. */
+function lastBefore(start: string): string | undefined {
+  const first = BigInt(`0x${start.padEnd(SHA1_DIGITS, "0")}`);
+  return first === 0n ? undefined : (first - 1n).toString(16).padStart(SHA1_DIGITS, "0");
 }

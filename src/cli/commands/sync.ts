@@ -1,14 +1,12 @@
 import type { Command } from "commander";
+import { withEndpointOptions } from "../api/endpoint.ts";
 import { blobstoreResources, type Passed } from "../blobstore/blobstore.ts";
-import { finishOnInterrupt } from "../interrupt.ts";
-import { type PoolOptions, withPool, withPoolOptions } from "../pool/open-pool.ts";
-import { addAndReport, type WriteOptions } from "./report-added.ts";
-import { addToSnapshotAndReport } from "./report-snapshot.ts";
+import { Moment } from "../moment.ts";
+import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
-interface SyncOptions extends PoolOptions, WriteOptions {
+interface SyncOptions extends AddOptions {
   blobstore: string;
   endpoint?: string;
-  snapshot?: boolean;
 }
 
 export function registerSync(program: Command): void {
@@ -17,8 +15,8 @@ export function registerSync(program: Command): void {
     .summary("add what the Cloud Controller's blobstore holds to the cache")
     .description(
       "Reads the Cloud Controller's own resource pool, and adds what it holds to the cache. Its blobs are named\n" +
-        "<anything>/ab/cd/<sha1>, where ab and cd begin the SHA-1; whatever is named otherwise is skipped. Only names\n" +
-        "and sizes are read. Nothing is removed from the cache.\n\n" +
+        "<anything>/app_bits_cache/ab/cd/<sha1>, where ab and cd begin the SHA-1; whatever is named otherwise is\n" +
+        "skipped. Only names and sizes are read. Nothing is removed from the cache.\n\n" +
         "Batches land as they go: Ctrl-C finishes the running one, and the same command goes on later.",
     )
     .requiredOption("--blobstore <place>", "a directory, or s3://bucket/prefix")
@@ -27,24 +25,26 @@ export function registerSync(program: Command): void {
       "of an S3-compatible server (R2, MinIO, GCS, …) other than AWS. Credentials and region come from where AWS' " +
         "tools take them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, profiles, …",
     )
-    .option("--snapshot", "put them into the snapshot, in a handful of writes, instead of a key for each")
-    .option("--dry-run", "say what would be added, and write nothing")
+    .option("--dry-run", "say how many there are, and tell the Worker nothing")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
-      "\nExamples:\n  resource-pool sync --blobstore /var/vcap/store/shared/cc-resources\n" +
-        "  resource-pool sync --remote --blobstore s3://cc-resources --endpoint https://<account>.r2.cloudflarestorage.com",
+      "\nExamples:\n" +
+        "  resource-pool sync --blobstore /var/vcap/store/shared/cc-resources --url https://api.example.com\n" +
+        "  resource-pool sync --blobstore s3://cc-resources --endpoint https://<account>.r2.cloudflarestorage.com \\\n" +
+        "    --url https://api.example.com",
     );
 
-  withPoolOptions(command).action(async (options: SyncOptions) => {
-    const signal = finishOnInterrupt();
-    const passed: Passed = { skipped: 0, leftOut: 0 };
-    const resources = await blobstoreResources(options.blobstore, options.endpoint, passed);
-    await withPool(options, signal, (pool) =>
-      (options.snapshot ? addToSnapshotAndReport : addAndReport)(pool, resources, options, signal, () => ({
-        counts: { ...passed },
-        isIncomplete: passed.leftOut > 0,
-      })),
-    );
-  });
+  withEndpointOptions(command).action((options: SyncOptions) =>
+    addAndReport(options, async () => {
+      // Before the listing: what leaves the pool while it goes on is then known to have left it later.
+      const seen = new Moment();
+      const passed: Passed = { skipped: 0, leftOut: 0 };
+      return {
+        keys: await blobstoreResources(options.blobstore, options.endpoint, passed),
+        seen,
+        leftOut: () => ({ counts: { ...passed }, isIncomplete: passed.leftOut > 0 }),
+      };
+    }),
+  );
 }

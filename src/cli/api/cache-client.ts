@@ -1,0 +1,80 @@
+import type { CacheStatus, ObservationsAnswer, ResourcePage } from "../../operator-api/answers.ts";
+import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
+import { Exit } from "../exit.ts";
+import type { Moment } from "../moment.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { retried } from "./retry.ts";
+import { jsonOf, type Question, send } from "./send.ts";
+
+/** What was seen of the pool. */
+export interface Sight {
+  /** Before it was looked at. */
+  seen: Moment;
+  held?: readonly ResourceKey[];
+  /** SHA-1s in hex. */
+  removed?: readonly string[];
+}
+
+/** The operator's API of a running Worker. Each call is tried again where that may help, and throws Exit. */
+export class CacheClient {
+  readonly #endpoint: Endpoint;
+  readonly #signal: AbortSignal;
+
+  /** @param signal aborted when nothing new may be begun */
+  constructor(endpoint: Endpoint, signal: AbortSignal) {
+    this.#endpoint = endpoint;
+    this.#signal = signal;
+  }
+
+  status(): Promise<CacheStatus> {
+    return this.#call({ method: "GET", path: "" }, 200);
+  }
+
+  /** What the cache holds, page by page. @param after the SHA-1 to begin after */
+  async *resources(after?: string): AsyncGenerator<ResourcePage["resources"]> {
+    let next = after;
+    do {
+      const path = next === undefined ? "/resources" : `/resources?after=${next}`;
+      const page: ResourcePage = await this.#call({ method: "GET", path }, 200);
+      yield page.resources;
+      next = page.after;
+    } while (next !== undefined);
+  }
+
+  /** @param sight of at most 50,000 resources */
+  observe({ seen, held = [], removed = [] }: Sight): Promise<ObservationsAnswer> {
+    const resources = {
+      held: held.map((key) => {
+        const { sha1, size } = parseResourceKey(key);
+        return { checksum: { value: sha1 }, size_in_bytes: size };
+      }),
+      removed: removed.map((value) => ({ checksum: { value } })),
+    };
+    const encoder = new TextEncoder();
+    const rest = encoder.encode(JSON.stringify(resources).replace("{", ","));
+    function* body() {
+      // With each attempt, and not before there is a connection: the Worker counts back from when it hears of it.
+      yield encoder.encode(`{"seconds_ago":${seen.secondsAgo()}`);
+      yield rest;
+    }
+    return this.#call({ method: "POST", path: "/observations", body }, 200);
+  }
+
+  publish(): Promise<CacheStatus> {
+    return this.#call({ method: "POST", path: "/publication" }, 202);
+  }
+
+  async forget(): Promise<void> {
+    await this.#call({ method: "DELETE", path: "" }, 204);
+  }
+
+  async #call<T>(question: Question, expected: number): Promise<T> {
+    const path = `/v3/resource_matches/cache${question.path}`;
+    const answer = await retried(() => send(this.#endpoint, { ...question, path }), expected, this.#signal);
+    const json = jsonOf(answer);
+    if (expected !== 204 && (typeof json !== "object" || json === null)) {
+      throw new Exit("failed", `${answer.target} answered ${expected}, but not as a resource cache does.`);
+    }
+    return json as T;
+  }
+}

@@ -1,0 +1,58 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { Exit, reasonOf } from "../exit.ts";
+import { note } from "../output.ts";
+import { type Answer, complaintOf, NoAnswer } from "./send.ts";
+
+/** With the pauses, a minute and a half of trouble. */
+const ATTEMPTS = 8;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+/** What a server asks for is granted up to this. */
+const LONGEST_RETRY_AFTER_MS = 10 * 60_000;
+
+/**
+ * An answer with one of the expected statuses, also after a 429, a 5xx or a cut connection: after as long as the server
+ * asks for, or longer from attempt to attempt.
+ *
+ * @param signal no attempt is begun after it is aborted
+ * @throws Exit that tells what went wrong
+ */
+export async function retried(
+  attempt: () => Promise<Answer>,
+  expected: number,
+  signal: AbortSignal,
+): Promise<Answer> {
+  for (let number = 1; ; number++) {
+    const outcome = await attempt().catch((error) => {
+      if (error instanceof NoAnswer) return error;
+      throw error;
+    });
+    if (!(outcome instanceof NoAnswer) && outcome.status === expected) return outcome;
+    const complaint = outcome instanceof NoAnswer ? reasonOf(outcome) : complaintOf(outcome);
+    const isPassing = outcome instanceof NoAnswer || outcome.status === 429 || outcome.status >= 500;
+    if (!isPassing || number === ATTEMPTS) throw new Exit("failed", complaint);
+    if (signal.aborted) {
+      note(complaint);
+      throw new Exit("interrupted");
+    }
+
+    const ms = (outcome instanceof NoAnswer ? undefined : retryAfterMs(outcome)) ?? growingMs(number);
+    note(`${complaint}\nTrying again in ${Math.ceil(ms / 1000)} s.`);
+    await pause(ms, undefined, { signal }).catch(() => {
+      throw new Exit("interrupted");
+    });
+  }
+}
+
+/** `Retry-After`: seconds, or a date. */
+function retryAfterMs({ headers }: Answer): number | undefined {
+  const value = headers.get("Retry-After");
+  if (value === null) return undefined;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_RETRY_AFTER_MS);
+}
+
+function growingMs(attempt: number): number {
+  // Not at the same time as everybody else who was cut off.
+  return Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS) * (0.75 + Math.random() / 2);
+}

@@ -1,0 +1,101 @@
+import { reasonOf } from "../exit.ts";
+import { note } from "../output.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+/** Longer than the platforms' own time-outs, which tell more. */
+const TIMEOUT_MS = 180_000;
+
+/** What is asked of an endpoint. */
+export interface Question {
+  method: "GET" | "POST" | "DELETE";
+  /** Below the API's base. */
+  path: string;
+  /** JSON, which is made when the connection is there. */
+  body?: () => Iterable<Uint8Array>;
+}
+
+/** An answer, whatever its status. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: string;
+  /** The address that was asked. */
+  target: string;
+}
+
+/** No answer came. */
+export class NoAnswer extends Error {
+  override name = "NoAnswer";
+}
+
+/**
+ * Asks once. Warnings that come with the answer are told on stderr.
+ *
+ * @throws NoAnswer
+ */
+export async function send({ url, token }: Endpoint, { method, path, body }: Question): Promise<Answer> {
+  const target = `${url}${path}`;
+  let answer: Answer;
+  try {
+    const response = await fetch(target, {
+      method,
+      headers: { Authorization: `bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
+      ...(body ? { body: ReadableStream.from(body()), duplex: "half" as const } : {}),
+      // The token is for this host only.
+      redirect: "manual",
+      // Otherwise a 401 would make fetch send the body a second time, which it can't.
+      credentials: "omit",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    answer = { status: response.status, headers: response.headers, body: await response.text(), target };
+  } catch (error) {
+    throw new NoAnswer(`No answer from ${target}: ${reasonOf(error)}`);
+  }
+  for (const warning of warningsOf(answer.headers)) note(`Warning from the endpoint: ${warning}`);
+  return answer;
+}
+
+/** The JSON of an answer; undefined where it is none. */
+export function jsonOf({ body }: Answer): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What an answer that is not the expected one says, with advice. */
+export function complaintOf(answer: Answer): string {
+  const { status, headers, target } = answer;
+  const lines = [`${target} answered ${status}${detailOf(answer)}`];
+  if (status === 401) {
+    lines.push(
+      'A token is valid for some minutes; `cf oauth-token` prints a new one: export CF_TOKEN="$(cf oauth-token)"',
+    );
+  }
+  const location = headers.get("Location");
+  if (location !== null) lines.push(`It points to ${location}: is --url the API's address?`);
+  return lines.join("\n");
+}
+
+/** What Cloud Foundry's error envelope says, or the beginning of what came instead. */
+function detailOf(answer: Answer): string {
+  const { errors } = (jsonOf(answer) ?? {}) as { errors?: unknown };
+  const text = answer.body.trim();
+  if (!Array.isArray(errors)) return text === "" ? "." : `: ${text.slice(0, 200)}`;
+  return `: ${errors.map((error) => `${error?.detail} (${error?.title}, ${error?.code})`).join("; ")}`;
+}
+
+/** The header holds warnings that are percent-encoded, with commas between them. */
+function warningsOf(headers: Headers): string[] {
+  const warnings = headers.get("X-Cf-Warnings");
+  return warnings === null ? [] : warnings.split(",").map((warning) => decoded(warning.trim()));
+}
+
+function decoded(warning: string): string {
+  try {
+    return decodeURIComponent(warning.replaceAll("+", " "));
+  } catch {
+    return warning;
+  }
+}

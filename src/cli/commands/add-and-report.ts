@@ -1,0 +1,110 @@
+import type { Observed } from "../../catalog/observations.ts";
+import type { ResourceKey } from "../../resource-key.ts";
+import { CacheClient } from "../api/cache-client.ts";
+import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
+import { Exit, reasonOf } from "../exit.ts";
+import { finishOnInterrupt, untilAborted } from "../interrupt.ts";
+import type { Moment } from "../moment.ts";
+import { counted, note, number, print, printJson } from "../output.ts";
+import { landed, nothingObserved, tellAll } from "../tell-all.ts";
+
+/** Options of every subcommand that adds. */
+export interface AddOptions extends EndpointOptions {
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+/** What is to be added. */
+export interface Addition {
+  keys: AsyncIterable<ResourceKey>;
+  /** Before any of them was looked at. */
+  seen: Moment;
+  /** What of the input was not taken, by name, once it has come to its end. */
+  leftOut(): { counts: Record<string, number>; isIncomplete: boolean };
+}
+
+/**
+ * Adds resources to the cache and tells on stdout what became of them.
+ *
+ * @param open what is to be added; asked when the options are known to be right
+ * @throws Exit if something was left out, or on Ctrl-C
+ */
+export async function addAndReport(
+  { dryRun = false, json = false, ...options }: AddOptions,
+  open: () => Promise<Addition>,
+): Promise<void> {
+  const endpoint = endpointOf(options);
+  const signal = finishOnInterrupt();
+  const addition = await open();
+  if (dryRun) return reportDryRun(addition, json, signal);
+
+  const outcome = nothingObserved();
+  try {
+    await tellAll(
+      new CacheClient(endpoint, signal),
+      addition.keys,
+      (held) => ({ seen: addition.seen, held }),
+      outcome,
+      signal,
+    );
+  } catch (error) {
+    throw stoppedBy(error, outcome);
+  }
+
+  const { counts, isIncomplete } = addition.leftOut();
+  const interrupted = signal.aborted;
+  const { changed: added, unchanged: alreadyThere, refused } = outcome;
+  if (json) {
+    await printJson({ added, alreadyThere, refused, ...counts, dryRun, interrupted });
+  } else {
+    await print(
+      `${counted(added, "resource")} added, ${number(alreadyThere)} already there${inWords(counts)}`,
+    );
+    noteRefusals(outcome);
+  }
+  if (interrupted) {
+    note("Interrupted: what is told above has landed; run the same command again to go on.");
+    throw new Exit("interrupted");
+  }
+  if (isIncomplete || refused["too-old"] > 0) {
+    throw new Exit(added + alreadyThere > 0 ? "done-in-part" : "failed");
+  }
+}
+
+/** What ended a run before its end, with how far it has come. */
+export function stoppedBy(error: unknown, outcome: Observed): Exit {
+  const reason = error instanceof Exit ? error.reason : "failed";
+  const count = landed(outcome);
+  if (count === 0) return new Exit(reason, reasonOf(error));
+  const before = `${counted(count, "resource")} had landed before: run the same command again to go on.`;
+  return new Exit(reason, `${reasonOf(error)}\n${before}`);
+}
+
+async function reportDryRun({ keys, leftOut }: Addition, json: boolean, signal: AbortSignal): Promise<void> {
+  let found = 0;
+  for await (const _ of untilAborted(keys, signal)) found += 1;
+  const { counts, isIncomplete } = leftOut();
+  if (json) await printJson({ found, ...counts, dryRun: true, interrupted: signal.aborted });
+  else await print(`${counted(found, "resource")} found, none of them told${inWords(counts)}`);
+  if (signal.aborted) throw new Exit("interrupted");
+  if (isIncomplete) throw new Exit(found > 0 ? "done-in-part" : "failed");
+}
+
+/** `{ leftOut: 3 }`: `, 3 left out`. */
+function inWords(counts: Record<string, number>): string {
+  const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return Object.entries(counts)
+    .map(([name, count]) => `, ${number(count)} ${words(name)}`)
+    .join("");
+}
+
+function noteRefusals({ refused }: Observed): void {
+  if (refused["outside-limits"] > 0) {
+    const files = counted(refused["outside-limits"], "resource");
+    note(`${files} not added: outside the Worker's MINIMUM_SIZE and MAXIMUM_SIZE, and so never matched.`);
+  }
+  if (refused["too-old"] > 0) {
+    const files = counted(refused["too-old"], "resource");
+    note(`${files} not added: seen more than a day ago, or before everything was forgotten.`);
+  }
+}

@@ -1,0 +1,48 @@
+import type { Command } from "commander";
+import type { CacheStatus } from "../../operator-api/answers.ts";
+import { CacheClient } from "../api/cache-client.ts";
+import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { counted, number, print, printJson, table } from "../output.ts";
+
+export function registerStatus(program: Command): void {
+  const command = program
+    .command("status")
+    .summary("tell how the cache is")
+    .description(
+      "Tells what the cache holds, what of it is published to the edge, and how the Worker is set up.",
+    )
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  resource-pool status --url https://api.example.com");
+
+  withEndpointOptions(command).action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
+    const status = await new CacheClient(endpointOf(options), new AbortController().signal).status();
+    if (json) await printJson(status);
+    else await printStatus(status);
+  });
+}
+
+export async function printStatus(status: CacheStatus): Promise<void> {
+  const { published, snapshot, refused } = status;
+  const rows = [
+    ["version", status.version],
+    ["holds", counted(status.entries, "resource")],
+    ["published", published ? published.at : "nothing yet"],
+    [
+      "snapshot",
+      snapshot ? `${counted(snapshot.entries, "resource")}, built at ${snapshot.built_at}` : "none",
+    ],
+    [
+      "changes since",
+      `${number(published?.changes.held ?? 0)} held, ${number(published?.changes.removed ?? 0)} removed`,
+    ],
+    ["to be published", status.is_behind ? "yes, within seconds" : "nothing"],
+    ["keys waiting", number(status.keys_waiting)],
+    ["removals remembered", number(status.removals_remembered)],
+    ...Object.entries(refused).map(([reason, count]) => [`refused: ${reason}`, number(count)]),
+  ];
+  const settings = Object.entries(status.configuration).map(([name, value]) => [
+    name,
+    String(value ?? "unset"),
+  ]);
+  await print(`${table(rows)}\n\n${table(settings)}`);
+}

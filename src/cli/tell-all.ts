@@ -1,0 +1,55 @@
+import { noRefusals, OBSERVATIONS_MAX, type Observed, type Refusal } from "../catalog/observations.ts";
+import type { CacheClient, Sight } from "./api/cache-client.ts";
+import { untilAborted } from "./interrupt.ts";
+import { counted, number } from "./output.ts";
+import { Progress } from "./progress.ts";
+
+export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refused: noRefusals() });
+
+/**
+ * Tells the cache of `items`, 50,000 at a time as they come.
+ *
+ * @param toSight what was seen, of the items of a batch
+ * @param outcome counted up with each batch that has landed, and so right even if this throws
+ * @param signal when aborted, the running batch is finished and no other begun
+ */
+export async function tellAll<T>(
+  client: CacheClient,
+  items: AsyncIterable<T>,
+  toSight: (batch: readonly T[]) => Sight,
+  outcome: Observed,
+  signal: AbortSignal,
+): Promise<void> {
+  const progress = new Progress();
+  let batch: T[] = [];
+  const land = async () => {
+    addUp(outcome, await client.observe(toSight(batch)));
+    batch = [];
+  };
+
+  let read = 0;
+  try {
+    for await (const item of untilAborted(items, signal)) {
+      read += 1;
+      batch.push(item);
+      progress.update(() => `${counted(read, "resource")} read, ${number(landed(outcome))} told`);
+      if (batch.length >= OBSERVATIONS_MAX) await land();
+    }
+    if (batch.length > 0 && !signal.aborted) await land();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    progress.clear();
+  }
+}
+
+/** Resources that the cache has been told of. */
+export function landed({ changed, unchanged, refused }: Observed): number {
+  return changed + unchanged + Object.values(refused).reduce((sum, count) => sum + count, 0);
+}
+
+function addUp(total: Observed, { changed, unchanged, refused }: Observed): void {
+  total.changed += changed;
+  total.unchanged += unchanged;
+  for (const reason of Object.keys(refused) as Refusal[]) total.refused[reason] += refused[reason];
+}
