@@ -9,8 +9,9 @@ import { bytesOf } from "./demo-content.ts";
 import type { MatchedLog, TierFigures } from "./matched-log.ts";
 import { type Push, type PushTarget, push } from "./push-client.ts";
 
-const LEARNED_MAX_MS = 5_000;
-const POLL_MS = 50;
+/** An isolate reads at most a minute late what the catalog has published, and that at most every ten seconds. */
+const LEARNED_MAX_MS = 90_000;
+const POLL_MS = 1_000;
 
 /** One push, and which tier has answered for how many of its files. */
 export type DemoPush = Pick<Push, "asked" | "matched" | "uploadedFiles"> & TierFigures;
@@ -18,19 +19,25 @@ export type DemoPush = Pick<Push, "asked" | "matched" | "uploadedFiles"> & TierF
 /**
  * Pushes a copy of `directory`, with one file that no pool has, three times as it is: for the platform to learn it,
  * for the cache to learn it from the platform, and for the cache to answer.
+ *
+ * @param tell gets a line of what goes on
  */
 export async function demoPushes(
   directory: string,
   target: PushTarget,
   log: MatchedLog,
+  tell: (line: string) => void,
 ): Promise<DemoPush[]> {
   const app = await mkdtemp(join(tmpdir(), "demo-"));
   try {
     await cp(directory, app, { recursive: true });
     await writeFile(join(app, "new.bin"), bytesOf(`pushed at ${new Date().toISOString()}`));
+    tell("Pushing an app, twice …");
     const first = await pushOnce(app, target, log);
     const second = await pushOnce(app, target, log);
+    tell("Waiting until the cache has learned what it lacked, for up to a minute …");
     await untilLearned(app, target, log);
+    tell("Pushing the app once more …");
     return [first, second, await pushOnce(app, target, log)];
   } finally {
     await rm(app, { recursive: true });
@@ -39,7 +46,7 @@ export async function demoPushes(
 
 /** What `demoPushes` has brought, as a table. */
 export function tableOf(pushes: readonly DemoPush[]): string {
-  const head = ["", "asked", "held by the cache", "held by the Cloud Controller", "uploaded"];
+  const head = ["", "asked", "held by cache", "by the Cloud Controller", "uploaded"];
   const rows = pushes.map(({ asked, snapshot, keys, origin, uploadedFiles }, index) =>
     [`push ${index + 1}`, asked, snapshot + keys, origin, uploadedFiles].map(String),
   );
@@ -53,7 +60,7 @@ async function pushOnce(app: string, target: PushTarget, log: MatchedLog): Promi
   return { asked, matched, uploadedFiles, ...(await log.figuresOf(matchRequestIds)) };
 }
 
-/** What the Cloud Controller has matched is written after the answer. */
+/** What the Cloud Controller has matched is observed after the answer, published after that, and read again later. */
 async function untilLearned(app: string, { url, token }: PushTarget, log: MatchedLog): Promise<void> {
   const connection = new CfConnection(url, token);
   const resources = (await gatherDirectory(app)).filter(({ size }) => size !== 0).map(encodeResource);

@@ -26,22 +26,23 @@ export async function demoOf(directory: string): Promise<Demo> {
   return { held, resources: [...held, resource("not-held.bin", bytesOf("held by nobody"), 0o644)] };
 }
 
-/** A command line for sh that sends the request and shows the answer with its status. */
-export function curlOf(url: string, token: string, resources: readonly Resource[]): string {
+/** A command line for sh, which sends the request with the token in CF_TOKEN and shows the answer with its status. */
+export function curlOf(url: string, resources: readonly Resource[]): string {
   return [
-    `curl -si ${url}/v3/resource_matches`,
-    `  -H ${quote(`Authorization: Bearer ${token}`)}`,
-    `  -H 'Content-Type: application/json'`,
-    `  -d ${quote(JSON.stringify({ resources }))}`,
-  ].join(" \\\n");
+    `curl -si ${url}/v3/resource_matches \\`,
+    `  -H "Authorization: bearer $CF_TOKEN" -d '{"resources": [`,
+    resources.map((resource) => `    ${entryOf(resource)}`).join(",\n"),
+    `  ]}'`,
+  ].join("\n");
+}
+
+/** In two lines, so that a terminal shows it as it is. */
+function entryOf({ checksum, size_in_bytes, path, mode }: Resource): string {
+  const rest = JSON.stringify({ size_in_bytes, path, mode }).slice(1);
+  return `{"checksum": ${JSON.stringify(checksum)},\n     ${rest}`;
 }
 
 function resource(path: string, content: Buffer, mode: number): Resource {
   const value = createHash("sha1").update(content).digest("hex");
   return { checksum: { value }, size_in_bytes: content.length, path, mode: mode.toString(8) };
-}
-
-/** One word for sh. */
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -7,7 +7,7 @@ interface Shown {
   foundry: Foundry;
   token: string;
   /** How long the token is good for. */
-  validity: string;
+  hours: number;
   demo: Demo;
   /** The directory whose files are in the cache. */
   heldDirectory: string;
@@ -17,32 +17,38 @@ interface Shown {
   table: string;
 }
 
-/** What `npm start` says when all is running. */
+/** What `npm start` says when all is running: nothing but the token is wider than 80 columns. */
 export function introduction(shown: Shown): string {
-  const { workerUrl, foundry, token, validity, demo, heldDirectory, appDirectory, table } = shown;
+  const { workerUrl, foundry, token, hours, demo, heldDirectory, appDirectory, table } = shown;
   const { uaa, cloudController } = foundry;
   const paths = demo.held.map(({ path }) => path).join(" and ");
   const missing = demo.resources.filter((resource) => !demo.held.includes(resource)).map(({ path }) => path);
   return `
-The Worker listens on ${workerUrl}, before a stand-in for a foundation: UAA on ${uaa.url}, the Cloud
-Controller on ${cloudController.url}. What they know is kept in .wrangler for the next start.
+The Worker listens on ${workerUrl}, before a stand-in for a foundation:
+UAA on ${uaa.url}, the Cloud Controller on ${cloudController.url}.
+What they know is kept in .wrangler for the next start. Ctrl-C stops all.
 
-${appDirectory} and a file that is new were pushed through the Worker three times, as cf push does; in files:
+A token for everything below, good for ${hours} hours:
+
+export CF_TOKEN=${token}
+
+The files of ${heldDirectory} are in the cache and in the
+stand-in. Ask for two of them, and for one that nobody holds:
+
+${curlOf(workerUrl, demo.resources)}
+
+It answers 201 with ${paths},
+and without ${missing.join(" and ")}: that is what cf push would upload.
+Ask for the whole directory, or look at the cache:
+
+npm run -s resource-pool -- check ${heldDirectory} \\
+  --url ${workerUrl}
+npm run -s resource-pool -- status --url ${workerUrl}
+
+${appDirectory} and a file that is new were pushed through
+the Worker three times, as cf push does. Of ${DEFAULT_LIMITS.minimumSize} bytes and less the Cloud
+Controller matches nothing: such files are uploaded each time. In files:
 
 ${table}
-
-Its small files are uploaded each time: the Cloud Controller matches none of ${DEFAULT_LIMITS.minimumSize} bytes or less.
-
-The files of ${heldDirectory} are in the cache and in the stand-in. Ask for two of them, and for one that nobody holds:
-
-${curlOf(workerUrl, token, demo.resources)}
-
-It answers 201 with ${paths}, and without ${missing.join(" and ")}: that is what cf push would upload.
-
-Or ask for the whole directory:
-
-CF_TOKEN=${token} npm run -s resource-pool -- check ${heldDirectory} --url ${workerUrl}
-
-The token is good for ${validity}, as long as this runs. Ctrl-C stops everything.
 `;
 }

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { dirname, join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
+import type { CacheStatus } from "../../src/operator-api/answers.ts";
 import { type Demo, demoOf } from "./demo.ts";
 import { makeDemoContent } from "./demo-content.ts";
 import { addDirectory } from "./demo-pool.ts";
@@ -13,12 +14,17 @@ import { introduction } from "./introduction.ts";
 import { isPortFree, PortTaken } from "./loopback.ts";
 import { MatchedLog } from "./matched-log.ts";
 import { HELP, PORTS, type PortName, parseOptions, type StartOptions, WrongUsage } from "./options.ts";
+import { DEVELOPER_SCOPES } from "./uaa-token.ts";
 import { PROJECT_ROOT, startWorker, type WorkerProcess } from "./worker-process.ts";
 
 const TOKEN_LIFETIME_HOURS = 12;
+/** Of a developer who may operate the cache too. */
+const SCOPES = [...DEVELOPER_SCOPES, "cloud_controller.admin"];
 const WORKER_START_MAX_MS = 60_000;
 const ANSWER_MAX_MS = 5_000;
 const POLL_MS = 100;
+/** The catalog touches its pointer every hour, and one of a start long ago right after this one. */
+const POINTER_TRUSTED_MS = 2 * 3600 * 1000;
 const PARENT_POLL_MS = 500;
 
 const EXIT_FAILED = 1;
@@ -73,12 +79,9 @@ async function run({ ports, config }: StartOptions): Promise<void> {
       ports: { uaa: ports["uaa-port"], cloudController: ports["cloud-controller-port"] },
       poolDirectory: join(kept, "resource-pool"),
     });
-    console.error("Putting files into the local cache …");
-    // In this order: the cache may not know what the pool does not have.
+    // First: the cache may not know what the pool does not have.
     await addDirectory(foundry.cloudController.pool, held);
-    await addToCache(held, config);
-
-    const token = await foundry.uaa.issueToken({ lifetime: TOKEN_LIFETIME_HOURS * 3600 });
+    const token = await foundry.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_LIFETIME_HOURS * 3600 });
     console.error("Starting the Worker …");
     const log = new MatchedLog();
     worker = startWorker({
@@ -90,25 +93,22 @@ async function run({ ports, config }: StartOptions): Promise<void> {
     const died = worker.ended.then(() => Promise.reject(new CannotStart(deathOf(worker))));
     // It also ends when it is told to.
     died.catch(() => {});
-    await Promise.race([answers(worker, token, demo), died, stopped]);
+    await Promise.race([prepare(worker, token, held, demo), died, stopped]);
     if (stop.signal.aborted) return;
 
-    console.error("Pushing an app …");
-    const pushes = demoPushes(app, { url: worker.url, token }, log).then(tableOf);
+    const pushes = demoPushes(app, { url: worker.url, token }, log, console.error).then(tableOf);
     // They are left alone on the signal to stop.
     pushes.catch(() => {});
     const table = await Promise.race([pushes, died, stopped]);
     if (table === undefined) return;
 
-    const validity = `${TOKEN_LIFETIME_HOURS} hours`;
     // npm runs its scripts in the project's root.
     const directories = {
       heldDirectory: relative(PROJECT_ROOT, held),
       appDirectory: relative(PROJECT_ROOT, app),
     };
-    console.log(
-      introduction({ workerUrl: worker.url, foundry, token, validity, demo, table, ...directories }),
-    );
+    const shown = { workerUrl: worker.url, foundry, token, hours: TOKEN_LIFETIME_HOURS, demo, table };
+    console.log(introduction({ ...shown, ...directories }));
     isReady = true;
     await Promise.race([died, stopped]);
     console.error("\nStopping …");
@@ -135,33 +135,60 @@ async function checkPorts(ports: Record<PortName, number>): Promise<void> {
   if (complaints.length > 0) throw new CannotStart(complaints.join("\n"));
 }
 
-/** Before the Worker starts: the local KV bears one writer at a time. */
-async function addToCache(directory: string, config: string): Promise<void> {
-  const args = ["src/cli/bin.js", "add", directory, "--config", config];
-  const child = spawn(process.execPath, args, {
+/** Fills the cache before the isolate answers its first request: what it has read once, it keeps for a while. */
+async function prepare(worker: WorkerProcess, token: string, held: string, demo: Demo): Promise<void> {
+  const cache = `${worker.url}/v3/resource_matches/cache`;
+  await untilAnswered(worker, token, cache, {}, async (response) => response.status === 200);
+  console.error("Putting files into the cache …");
+  await addToCache(worker.url, token, held);
+  await untilAnswered(worker, token, cache, {}, async (response) =>
+    isReadable((await response.json()) as CacheStatus),
+  );
+  const question = { method: "POST", body: JSON.stringify({ resources: demo.resources }) };
+  const endpoint = `${worker.url}/v3/resource_matches`;
+  await untilAnswered(worker, token, endpoint, question, async (response) => response.status === 201);
+}
+
+/** Whether the edge reads what the catalog has written: the pointer, and after it the first snapshot. */
+function isReadable({ published, snapshot }: CacheStatus): boolean {
+  const writtenAt = Date.parse(published?.at ?? snapshot?.built_at ?? "");
+  return Date.now() - writtenAt < POINTER_TRUSTED_MS;
+}
+
+/** By the operator's own command. */
+async function addToCache(url: string, token: string, directory: string): Promise<void> {
+  const child = spawn(process.execPath, ["src/cli/bin.js", "add", directory, "--url", url], {
     cwd: PROJECT_ROOT,
+    env: { ...process.env, CF_TOKEN: token },
     stdio: ["ignore", "ignore", "pipe"],
     signal: stop.signal,
   });
   const [complaints, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
-  if (code !== 0)
-    throw new CannotStart(`The files of ${directory} can't be put into the local cache.\n${complaints}`);
+  if (code !== 0) {
+    throw new CannotStart(`The files of ${directory} can't be put into the cache.\n${complaints}`);
+  }
 }
 
-/** Resolves when the Worker has answered the request of the demo. */
-async function answers({ url, tail }: WorkerProcess, token: string, { resources }: Demo): Promise<void> {
+/** Asks the Worker until it answers as it should. */
+async function untilAnswered(
+  { tail }: WorkerProcess,
+  token: string,
+  url: string,
+  question: RequestInit,
+  isExpected: (response: Response) => Promise<boolean>,
+): Promise<void> {
   const deadline = Date.now() + WORKER_START_MAX_MS;
   let last = "nothing";
   while (Date.now() < deadline && !stop.signal.aborted) {
     try {
-      const response = await fetch(`${url}/v3/resource_matches`, {
-        method: "POST",
+      const response = await fetch(url, {
+        ...question,
         headers: { Authorization: `Bearer ${token}` },
-        body: JSON.stringify({ resources }),
         signal: AbortSignal.any([stop.signal, AbortSignal.timeout(ANSWER_MAX_MS)]),
       });
-      if (response.status === 201) return;
-      last = `${response.status} ${await response.text()}`;
+      const told = response.clone();
+      if (await isExpected(response)) return;
+      last = `${told.status} ${await told.text()}`;
     } catch (error) {
       last = String(error);
     }
