@@ -11,12 +11,25 @@ it("works", async () => {
   await runAlarm();
   console.log(performance.now() - t, await readPointer(), await catalog().status());
   const list = await env.RESOURCE_CACHE.list();
-  console.log(list.keys.length, list.keys.slice(-4).map((k) => k.name));
+  console.log(
+    list.keys.length,
+    list.keys.slice(-4).map((k) => k.name),
+  );
   expect(await matchedPaths(await ask({ resources: [resource(1), resource(6000)] }))).toEqual(["src/1.js"]);
-  console.log(await runInDurableObject(catalog(), async (_i, state) => [state.id.name, await state.storage.getAlarm(), Date.now()]));
+  console.log(
+    await runInDurableObject(catalog(), async (_i, state) => [
+      state.id.name,
+      await state.storage.getAlarm(),
+      Date.now(),
+    ]),
+  );
   await observe({ removed: [resource(1).checksum.value] });
-  await runInDurableObject(catalog(), (_, state) => state.storage.sql.exec("UPDATE memory SET value='0' WHERE name='notBefore'"));
+  await runInDurableObject(catalog(), (_, state) =>
+    state.storage.sql.exec("UPDATE memory SET value='0' WHERE name='notBefore'"),
+  );
   await runAlarm();
   console.log(await readPointer());
-  expect(await matchedPaths(await askWith({}, { resources: [resource(1), resource(2)] }))).toEqual(["src/2.js"]);
+  expect(await matchedPaths(await askWith({}, { resources: [resource(1), resource(2)] }))).toEqual([
+    "src/2.js",
+  ]);
 });

@@ -1,17 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { keyOf, writeApp, writeZip } from "./app.ts";
-import { resourcePool, temporaryDirectory, temporaryProject } from "./command.ts";
-import { localKeys, withLocalCache } from "./local-cache.ts";
+import { resourcePool, temporaryDirectory } from "./command.ts";
+import { answer, fakeCache } from "./fake-cache.ts";
 
 /** On Linux, a file that holds fewer bytes than its size says, as one does that is cut short while it is read. */
 const HAS_ANOTHER_SIZE = ["/sys/kernel/mm/transparent_hugepage/enabled"].filter(existsSync);
 
-test.concurrent("a directory's files become keys with the value 1, those that cf CLI would ask for and no others", async () => {
-  const { directory } = await temporaryProject({ KEY_PREFIX: "cf1/" });
+test.concurrent("of a directory those files are added that cf CLI would ask for, and no others", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const app = join(directory, "app");
   await writeApp(app, {
     "a.txt": "first",
@@ -38,7 +39,7 @@ test.concurrent("a directory's files become keys with the value 1, those that cf
   await symlink("nowhere", join(app, "broken link"));
   await symlink(app, join(directory, "app-link"));
 
-  const outcome = await resourcePool(["add", "app-link", "--config", "wrangler.toml"], { cwd: directory });
+  const outcome = await resourcePool(["add", "app-link", ...cache.to], { cwd: directory, env: cache.env });
 
   expect(outcome).toEqual({
     code: 0,
@@ -54,37 +55,49 @@ test.concurrent("a directory's files become keys with the value 1, those that cf
     "patterns mind the letter case",
     "a question mark is no wildcard, kept",
   ];
-  expect(await localKeys(directory)).toEqual(
-    Object.fromEntries(expected.map((content) => [`cf1/${keyOf(content)}`, "1"])),
-  );
+  expect(cache.held).toEqual(new Set(expected.map(keyOf)));
 });
 
-test.concurrent("what is there is not written again, a wrong value is, and a dry run writes nothing", async () => {
-  const { directory, config } = await temporaryProject();
-  await writeApp(directory, { "app/a": "first", "app/b": "second", "app/c": "third" });
-  await withLocalCache(directory, async (cache) => {
-    await cache.put(keyOf("first"), "1");
-    await cache.put(keyOf("second"), "0");
-  });
+test.concurrent("what is there already is told so, and a dry run tells the Worker nothing", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  await writeApp(directory, { "app/a": "first", "app/b": "second", "app/copy of b": "second" });
+  const add = ["add", "--json", ...cache.to, join(directory, "app")];
 
-  const dry = await resourcePool(["add", "--dry-run", "--json", "--config", config, join(directory, "app")]);
-  expect(JSON.parse(dry.stdout)).toEqual({
-    added: 2,
+  const dry = await resourcePool([...add, "--dry-run"], { env: cache.env });
+  expect(JSON.parse(dry.stdout)).toEqual({ found: 2, leftOut: 0, dryRun: true, interrupted: false });
+  expect(cache.told).toEqual([]);
+
+  cache.held.add(keyOf("first"));
+  const real = await resourcePool(add, { env: cache.env });
+  expect(JSON.parse(real.stdout)).toEqual({
+    added: 1,
     alreadyThere: 1,
+    refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
     leftOut: 0,
-    dryRun: true,
+    dryRun: false,
     interrupted: false,
   });
-  expect(Object.keys(await localKeys(directory))).toHaveLength(2);
+  expect(cache.held).toEqual(new Set(["first", "second"].map(keyOf)));
+});
 
-  const real = await resourcePool(["add", "--json", "--config", config, join(directory, "app")]);
-  expect(JSON.parse(real.stdout)).toMatchObject({ added: 2, alreadyThere: 1, dryRun: false });
-  const held = ["first", "second", "third"].map((content) => [keyOf(content), "1"]);
-  expect(await localKeys(directory)).toEqual(Object.fromEntries(held));
+test.concurrent("what the Worker refuses is told with the reason; what is too old makes the exit code 3", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  await writeApp(directory, { a: "first" });
+  const add = () => resourcePool(["add", "a", ...cache.to], { cwd: directory, env: cache.env });
+  const refusing = (reason: string) => (response: ServerResponse) => {
+    const refused = { "outside-limits": 0, "too-old": 0, "made-up-size": 0, [reason]: 1 };
+    answer(response, 200, { changed: 1, unchanged: 0, refused });
+  };
+  cache.faults.push(refusing("outside-limits"), refusing("too-old"));
+  expect(await add()).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining("outside the Worker's MINIMUM_SIZE and MAXIMUM_SIZE"),
+  });
+  expect(await add()).toMatchObject({ code: 3, stderr: expect.stringContaining("seen more than a day ago") });
 });
 
 test.concurrent("of an archive its entries are added, also behind a shell script; a file is added itself", async () => {
-  const { directory, config } = await temporaryProject();
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const jar = join(directory, "app.JAR");
   await writeZip(jar, {
     "META-INF/": "",
@@ -104,12 +117,8 @@ test.concurrent("of an archive its entries are added, also behind a shell script
   );
   await writeFile(join(directory, "lone.bin"), "a file by itself");
 
-  const outcome = await resourcePool([
-    "add",
-    "--config",
-    config,
-    ...[jar, "executable.war", "lone.bin"].map((name) => join(directory, basename(name))),
-  ]);
+  const paths = [jar, "executable.war", "lone.bin"].map((name) => join(directory, basename(name)));
+  const outcome = await resourcePool(["add", ...cache.to, ...paths], { env: cache.env });
 
   expect(outcome).toEqual({
     code: 0,
@@ -122,11 +131,11 @@ test.concurrent("of an archive its entries are added, also behind a shell script
     "brought back: here the built-in list comes first",
     "a file by itself",
   ];
-  expect(Object.keys(await localKeys(directory)).sort()).toEqual(expected.map(keyOf).sort());
+  expect(cache.held).toEqual(new Set(expected.map(keyOf)));
 });
 
 test.concurrent("what can't be read is named, the rest is added, and the exit code is 3", async () => {
-  const { directory, config } = await temporaryProject();
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const app = join(directory, "app");
   await writeApp(app, { good: "good", "ok/also good": "also good" });
   execFileSync("mkfifo", [join(app, "pipe")]);
@@ -144,10 +153,8 @@ test.concurrent("what can't be read is named, the rest is added, and the exit co
   await chmod(join(app, "closed"), 0);
 
   const outcome = await resourcePool(
-    ["add", "--config", config, "app", "no.zip", "damaged.zip", "encrypted.zip", ...HAS_ANOTHER_SIZE],
-    {
-      cwd: directory,
-    },
+    ["add", ...cache.to, "app", "no.zip", "damaged.zip", "encrypted.zip", ...HAS_ANOTHER_SIZE],
+    { cwd: directory, env: cache.env },
   );
   await chmod(join(app, "closed"), 0o755);
 
@@ -161,19 +168,25 @@ test.concurrent("what can't be read is named, the rest is added, and the exit co
   for (const path of HAS_ANOTHER_SIZE) {
     expect(outcome.stderr).toContain(`Left out: ${path}: changed while it was read`);
   }
-  const keys = Object.keys(await localKeys(directory));
+  const keys = [...cache.held];
   expect(keys).toEqual(expect.arrayContaining(["good", "also good", "whole"].map(keyOf)));
   expect(keys).not.toContain(keyOf("THOSE bytes are"));
 });
 
+const AT = ["--url", "http://127.0.0.1:9", "--token", "x"];
+
 test.concurrent.each([
-  ["an unknown flag", ["add", ".", "--force"], 2, /unknown option '--force'/],
+  ["an unknown flag", ["add", ".", "--force", ...AT], 2, /unknown option '--force'/],
   ["an unknown subcommand", ["ad", "."], 2, /unknown command 'ad'/],
   ["no subcommand", [], 2, /Usage: resource-pool/],
-  ["no path", ["add"], 2, /missing required argument 'path'/],
-  ["both caches", ["add", ".", "--local", "--remote"], 2, /cannot be used with option '--remote'/],
-  ["a missing path, before anything is written", ["add", ".", "nowhere"], 1, /Can't read nowhere: .*ENOENT/],
-  ["a missing configuration", ["add", ".", "--config", "nowhere.toml"], 1, /There is no .*nowhere\.toml/],
+  ["no path", ["add", ...AT], 2, /missing required argument 'path'/],
+  ["no URL", ["add", "."], 2, /required option '--url <url>' not specified/],
+  [
+    "a missing path, before anything is told",
+    ["add", ".", "nowhere", ...AT],
+    1,
+    /Can't read nowhere: .*ENOENT/,
+  ],
 ])("%s is refused on stderr", async (_, args, code, message) => {
   const cwd = await temporaryDirectory();
   const outcome = await resourcePool(args, { cwd });

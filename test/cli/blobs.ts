@@ -15,20 +15,30 @@ export interface Blob {
 export function makeBlobs(count: number): Blob[] {
   return Array.from({ length: count }, (_, index) => {
     const content = `${index}`.padStart(1 + (index % 50), "-");
-    const sha1 = createHash("sha1").update(content).digest("hex");
-    return {
-      name: `${sha1.slice(0, 2)}/${sha1.slice(2, 4)}/${sha1}`,
-      sha1,
-      content,
-      key: `${sha1}:${content.length}`,
-    };
+    return blobOf(createHash("sha1").update(content).digest("hex"), content);
   });
+}
+
+/** Blobs that lie in a hundred folders alone, whose names no content stands behind: many are sooner written so. */
+export function makeNames(count: number): Blob[] {
+  return Array.from({ length: count }, (_, index) => {
+    const sha1 = `00${String(index % 100).padStart(2, "0")}${index.toString(16).padStart(36, "e")}`;
+    return blobOf(sha1, "-".repeat(1 + (index % 50)));
+  });
+}
+
+function blobOf(sha1: string, content: string): Blob {
+  const name = `app_bits_cache/${sha1.slice(0, 2)}/${sha1.slice(2, 4)}/${sha1}`;
+  return { name, sha1, content, key: `${sha1}:${content.length}` };
 }
 
 /** Without promises, which take several times as long for many small files. */
 export function writeBlobs(directory: string, blobs: readonly Blob[]): void {
+  const made = new Set<string>();
   for (const { name, content } of blobs) {
-    mkdirSync(dirname(join(directory, name)), { recursive: true });
-    writeFileSync(join(directory, name), content);
+    const path = join(directory, name);
+    if (!made.has(dirname(path))) mkdirSync(dirname(path), { recursive: true });
+    made.add(dirname(path));
+    writeFileSync(path, content);
   }
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -35,7 +35,7 @@ export async function resourcePool(args: readonly string[], options: RunOptions 
   const child = spawn(process.execPath, [BIN, ...args], {
     cwd: options.cwd,
     detached: options.ownGroup === true,
-    env: { ...inherited, WRANGLER_SEND_METRICS: "false", ...options.env },
+    env: { ...inherited, ...options.env },
   });
   options.onStart?.(child);
   // It is no error if the command ends before it has read or said everything.
@@ -53,7 +53,8 @@ const cleanUps: (() => unknown)[] = [];
 
 afterAll(async () => {
   for (const cleanUp of cleanUps.reverse()) await cleanUp();
-});
+  // A blobstore of thousands of files is not gone at once.
+}, 60_000);
 
 /** After the file's last test: its tests run side by side. */
 export function whenAllIsOver(cleanUp: () => unknown): void {
@@ -64,21 +65,4 @@ export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "resource-pool-"));
   whenAllIsOver(() => rm(directory, { recursive: true, force: true }));
   return directory;
-}
-
-/** A Worker's project with a local cache of its own. */
-export async function temporaryProject(vars: Record<string, string> = {}, namespace = "") {
-  const directory = await temporaryDirectory();
-  const config = join(directory, "wrangler.toml");
-  const lines = [
-    'name = "test"',
-    'compatibility_date = "2026-10-01"',
-    "[[kv_namespaces]]",
-    'binding = "RESOURCE_CACHE"',
-    namespace,
-    "[vars]",
-    ...Object.entries(vars).map(([name, value]) => `${name} = ${JSON.stringify(value)}`),
-  ];
-  await writeFile(config, lines.join("\n"));
-  return { directory, config };
 }

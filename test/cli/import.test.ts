@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { keyOf, sha1Of } from "./app.ts";
 import { makeBlobs } from "./blobs.ts";
-import { resourcePool, temporaryProject } from "./command.ts";
-import { localKeys, withLocalCache } from "./local-cache.ts";
+import { resourcePool, temporaryDirectory } from "./command.ts";
+import { fakeCache } from "./fake-cache.ts";
 
 test.concurrent("a list in both forms is imported; a wrong line is told with its number and what is wrong, and the exit code is 3", async () => {
-  const { config, directory } = await temporaryProject();
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const sha1 = sha1Of("x");
   const lines = [
     "\ufeff# a comment",
@@ -29,7 +29,7 @@ test.concurrent("a list in both forms is imported; a wrong line is told with its
   ];
   await writeFile(join(directory, "list.txt"), lines.join("\n"));
 
-  const outcome = await resourcePool(["import", "list.txt", "--config", config], { cwd: directory });
+  const outcome = await resourcePool(["import", "list.txt", ...cache.to], { cwd: directory, env: cache.env });
 
   expect(outcome.code).toBe(3);
   expect(outcome.stdout).toBe("4 resources added, 0 already there, 10 left out\n");
@@ -46,71 +46,55 @@ test.concurrent("a list in both forms is imported; a wrong line is told with its
     `Left out: line 15: the checksum is no SHA-1 of 40 hex digits: ${"g".repeat(40)}`,
   ]);
   const expected = ["first", "second", "third", "last, without a line's end"];
-  expect(Object.keys(await localKeys(directory)).sort()).toEqual(expected.map(keyOf).sort());
+  expect(cache.held).toEqual(new Set(expected.map(keyOf)));
 });
 
-test.concurrent("what is listed can be imported and removed again; removed resources leave tombstones", async () => {
-  const { config, directory } = await temporaryProject({ KEY_PREFIX: "a/" });
-  const keys = ["one", "two", "three"].map(keyOf);
-  await withLocalCache(directory, async (cache) => {
-    for (const key of [...keys.map((key) => `a/${key}`), `b/${keys[0]}`]) await cache.put(key, "1");
+test.concurrent("a list of SHA-1s, or of resources in either form, is removed; what is not held is counted", async () => {
+  const cache = await fakeCache();
+  for (const content of ["one", "two", "three", "four"]) cache.held.add(keyOf(content));
+  const lines = [
+    "# to remove",
+    keyOf("one").replace(":", " "),
+    sha1Of("two").toUpperCase(),
+    "no checksum",
+    JSON.stringify({ checksum: { value: sha1Of("three") }, size_in_bytes: 5 }),
+    sha1Of("nowhere"),
+  ];
+  const outcome = await resourcePool(["remove", "--from", "-", ...cache.to], {
+    env: cache.env,
+    input: lines.join("\n"),
   });
-  const list = await resourcePool(["list", "--json", "--config", config]);
-  const other = await temporaryProject({ KEY_PREFIX: "elsewhere/" });
-  const imported = await resourcePool(["import", "-", "--config", other.config], { input: list.stdout });
-  expect(imported).toMatchObject({ code: 0, stdout: "3 resources added, 0 already there, 0 left out\n" });
-
-  const input = `# to remove\n${keyOf("one").replace(":", " ")}\n${sha1Of("two")}\nno checksum\n${sha1Of("nowhere")}\n`;
-  const removed = await resourcePool(["remove", "--from", "-", "--config", other.config], { input });
-  expect(removed).toMatchObject({ code: 3, stdout: "2 resources removed, 1 not held, 1 left out\n" });
-  expect(removed.stderr).toContain("Left out: line 4: it does not begin with a SHA-1");
-  expect(removed.stderr).toContain(`Not held: ${sha1Of("nowhere")}`);
-
-  await withLocalCache(other.directory, async (cache) => {
-    const { keys: left } = await cache.list();
-    const weekAhead = Date.now() / 1000 + 604_800;
-    expect(left.map(({ name }) => name).sort()).toEqual(
-      [
-        `elsewhere/${keyOf("three")}`,
-        `elsewhere/tombstone/${sha1Of("one")}`,
-        `elsewhere/tombstone/${sha1Of("two")}`,
-        // A snapshot may hold what has no key.
-        `elsewhere/tombstone/${sha1Of("nowhere")}`,
-      ].sort(),
-    );
-    for (const { name, expiration } of left) {
-      if (name.includes("tombstone")) expect(Math.abs((expiration ?? 0) - weekAhead)).toBeLessThan(120);
-    }
-    const removedAt = await cache.get(`elsewhere/tombstone/${sha1Of("one")}`);
-    expect(new Date(removedAt ?? "").toISOString()).toBe(removedAt);
+  expect(outcome).toMatchObject({
+    code: 3,
+    stdout: "3 resources removed, 1 not held, 1 left out\n",
+    stderr: "Left out: line 4: it does not begin with a SHA-1 of 40 hex digits\n",
   });
+  expect(cache.held).toEqual(new Set([keyOf("four")]));
 });
 
-test.concurrent("two commands write to one local cache at the same time, and nothing is lost", async () => {
-  const { config, directory } = await temporaryProject();
-  const keys = makeBlobs(300).map(({ key }) => key);
-  // Otherwise both would create the database.
-  await localKeys(directory);
-  const run = (some: readonly string[]) =>
-    resourcePool(["import", "-", "--config", config], {
-      input: some.map((key) => key.replace(":", " ")).join("\n"),
-    });
-  const outcomes = await Promise.all([run(keys.slice(0, 150)), run(keys.slice(150))]);
-  expect(outcomes.map(({ code }) => code)).toEqual([0, 0]);
-  expect(Object.keys(await localKeys(directory)).sort()).toEqual([...keys].sort());
+test.concurrent("a long list lands in batches of 50,000, and takes no more memory than a short one", async () => {
+  const cache = await fakeCache();
+  const keys = makeBlobs(110_000).map(({ key }) => key);
+  const outcome = await resourcePool(["import", "-", ...cache.to], {
+    // The list is 5 MB, and would be many times that if anything of each line were kept.
+    env: { ...cache.env, NODE_OPTIONS: "--max-old-space-size=40" },
+    input: keys.map((key) => key.replace(":", " ")).join("\n"),
+  });
+  expect(outcome).toMatchObject({
+    code: 0,
+    stdout: "110,000 resources added, 0 already there, 0 left out\n",
+  });
+  expect(cache.told.map(({ held }) => held.length)).toEqual([50_000, 50_000, 10_000]);
+  expect(cache.held).toEqual(new Set(keys));
 });
+
+const AT = ["--url", "http://127.0.0.1:9", "--token", "x"];
 
 test.concurrent.each([
-  ["nothing to remove", ["remove"], 2, /Nothing to remove/],
-  ["a malformed SHA-1", ["remove", "0".repeat(40), "xyz"], 2, /Not a SHA-1 of 40 hex digits: xyz/],
-  ["a malformed prefix", ["list", "--prefix", "xyz"], 2, /--prefix is the start of a SHA-1/],
-  [
-    "a namespace id for the local cache",
-    ["list", "--namespace-id", "x"],
-    2,
-    /--namespace-id goes with --remote/,
-  ],
-  ["a missing list", ["import", "nowhere"], 1, /Can't read nowhere/],
+  ["nothing to remove", ["remove", ...AT], 2, /Nothing to remove/],
+  ["a malformed SHA-1", ["remove", "0".repeat(40), "xyz", ...AT], 2, /Not a SHA-1 of 40 hex digits: xyz/],
+  ["a malformed prefix", ["list", "--prefix", "xyz", ...AT], 2, /--prefix is the start of a SHA-1/],
+  ["a missing list", ["import", "nowhere", ...AT], 1, /Can't read nowhere/],
 ])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
   const outcome = await resourcePool(args);
   expect(outcome).toMatchObject({ code, stdout: "" });

@@ -2,64 +2,63 @@ import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { writeApp } from "./app.ts";
-import { type Blob, makeBlobs, writeBlobs } from "./blobs.ts";
-import { cloudflareApi, NAMESPACE } from "./cloudflare-api.ts";
-import { resourcePool, temporaryDirectory, temporaryProject } from "./command.ts";
+import { type Blob, makeBlobs, makeNames, writeBlobs } from "./blobs.ts";
+import { resourcePool, temporaryDirectory } from "./command.ts";
 import { serve } from "./endpoint.ts";
-import { localKeys } from "./local-cache.ts";
+import { fakeCache } from "./fake-cache.ts";
 import { S3_CREDENTIALS, s3Server, upload } from "./s3-server.ts";
 
 const NO_BLOBS = {
   "readme.txt": "no blob",
   // The directories are not those of the name.
-  "aa/bb/da39a3ee5e6b4b0d3255bfef95601890afd80709": "elsewhere",
-  // Cut off, upper case, without its directories.
-  "da/39/da39a3ee5e6b4b0d3255bfef95601890afd8070": "short",
-  "DA/39/DA39A3EE5E6B4B0D3255BFEF95601890AFD80709": "upper case",
-  da39a3ee5e6b4b0d3255bfef95601890afd80709: "no directories",
+  "app_bits_cache/aa/bb/da39a3ee5e6b4b0d3255bfef95601890afd80709": "elsewhere",
+  // Cut off, upper case, without its directories, of another part of the blobstore.
+  "app_bits_cache/da/39/da39a3ee5e6b4b0d3255bfef95601890afd8070": "short",
+  "app_bits_cache/DA/39/DA39A3EE5E6B4B0D3255BFEF95601890AFD80709": "upper case",
+  "app_bits_cache/da39a3ee5e6b4b0d3255bfef95601890afd80709": "no directories",
+  "cc-packages/da/39/da39a3ee5e6b4b0d3255bfef95601890afd80709": "elsewhere",
 };
 
-test.concurrent("a blobstore directory of 20,000 blobs is read whole, and what is no blob is skipped", async () => {
-  const { config, directory } = await temporaryProject();
-  const blobs = makeBlobs(20_000);
+test.concurrent("a blobstore directory is read whole, and what is no blob is skipped", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  const blobs = makeNames(2_000);
   const blobstore = join(directory, "blobstore");
   writeBlobs(join(blobstore, "cc-resources"), blobs);
   await writeApp(blobstore, NO_BLOBS);
-  await symlink(join(blobstore, blobs[0]?.name.slice(0, 2) ?? ""), join(blobstore, "link"));
-  const sync = ["sync", "--json", "--config", config, "--blobstore"];
+  await symlink(join(blobstore, "cc-resources/app_bits_cache"), join(blobstore, "link"));
+  const sync = ["sync", "--blobstore", "blobstore", ...cache.to];
 
-  const dry = await resourcePool([...sync, blobstore, "--dry-run"]);
-  expect(dry.code).toBe(0);
-  expect(JSON.parse(dry.stdout)).toEqual({
-    added: 20_000,
-    alreadyThere: 0,
-    skipped: 6,
-    leftOut: 0,
-    dryRun: true,
-    interrupted: false,
+  const first = await resourcePool(sync, { cwd: directory, env: cache.env });
+  expect(first).toEqual({
+    code: 0,
+    stdout: "2,000 resources added, 0 already there, 7 skipped, 0 left out\n",
+    stderr: "",
   });
+  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+
+  // As of before the listing, however long it takes.
+  expect(cache.told[0]?.secondsAgo).toBeGreaterThan(0);
 });
 
-test.concurrent("what a sync of a directory says it added is in the local cache, and there the second time", async () => {
-  const { config, directory } = await temporaryProject({ KEY_PREFIX: "cf/" });
-  const blobs = makeBlobs(250);
-  writeBlobs(join(directory, "pool/x"), blobs);
-  const sync = ["sync", "--blobstore", "pool", "--config", config];
+test.concurrent("the pool's own directory may be named too; a place that looks like no pool ends with exit code 3", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  const blobs = makeBlobs(20);
+  writeBlobs(join(directory, "pool"), blobs);
+  await writeApp(join(directory, "wrong"), NO_BLOBS);
+  const sync = (place: string) =>
+    resourcePool(["sync", "--blobstore", place, ...cache.to], { cwd: directory, env: cache.env });
 
-  const first = await resourcePool(sync, { cwd: directory });
-  expect(first).toMatchObject({
-    code: 0,
-    stdout: "250 resources added, 0 already there, 0 skipped, 0 left out\n",
-  });
-  expect(Object.keys(await localKeys(directory)).sort()).toEqual(blobs.map(({ key }) => `cf/${key}`).sort());
-
-  const second = await resourcePool(sync, { cwd: directory });
-  expect(second.stdout).toBe("0 resources added, 250 already there, 0 skipped, 0 left out\n");
+  expect((await sync("pool/app_bits_cache")).code).toBe(0);
+  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+  const wrong = await sync("wrong");
+  expect(wrong).toMatchObject({ code: 3, stdout: "" });
+  expect(wrong.stderr).toBe(
+    "Nothing below wrong looks like a resource pool, among 6 files: its blobs are named app_bits_cache/ab/cd/<sha1>.\n",
+  );
 });
 
 test.concurrent("a bucket of an S3-compatible server is listed page by page, with its prefix", async () => {
-  const { config } = await temporaryProject({}, `id = "${NAMESPACE}"`);
-  const { keys, env } = await cloudflareApi();
+  const cache = await fakeCache();
   const endpoint = await s3Server(await temporaryDirectory(), "pool");
   const blobs = makeBlobs(2_050);
   const named = blobs.map((blob) => ({ ...blob, name: `cc-resources/${blob.name}` }));
@@ -70,53 +69,45 @@ test.concurrent("a bucket of an S3-compatible server is listed page by page, wit
   ]);
 
   const outcome = await resourcePool(
-    ["sync", "--remote", "--config", config, "--blobstore", "s3://pool/cc-resources", "--endpoint", endpoint],
-    { env: { ...env, ...S3_CREDENTIALS } },
+    ["sync", "--blobstore", "s3://pool/cc-resources", "--endpoint", endpoint, ...cache.to],
+    { env: { ...cache.env, ...S3_CREDENTIALS } },
   );
 
   expect(outcome).toMatchObject({
     code: 0,
     stdout: "2,050 resources added, 0 already there, 1 skipped, 0 left out\n",
   });
-  expect([...keys.keys()].sort()).toEqual(blobs.map(({ key }) => key).sort());
+  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 });
 
-test.concurrent("a Ctrl-C ends a sync into the local cache even if the bucket no longer answers; then it goes on", async () => {
-  const { config, directory } = await temporaryProject();
+test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then it goes on", async () => {
+  const cache = await fakeCache();
   const blobs = makeBlobs(200);
   let isStuck = true;
   let stuck = () => {};
   const endpoint = await serve((request, response) => {
     const isSecondPage = request.url?.includes("continuation-token=") === true;
-    // The second page is only asked for after the first batch has landed.
     if (isSecondPage && isStuck) return stuck();
     const page = isSecondPage ? blobs.slice(150) : blobs.slice(0, 150);
     response.writeHead(200, { "Content-Type": "application/xml" }).end(listing(page, !isSecondPage));
   });
-  const command = ["sync", "--json", "--config", config, "--blobstore", "s3://pool", "--endpoint", endpoint];
+  const command = ["sync", "--json", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
+  const env = { ...cache.env, ...S3_CREDENTIALS };
 
   const first = await resourcePool(command, {
-    env: S3_CREDENTIALS,
-    // As a terminal does: the local KV's process gets it too.
-    ownGroup: true,
+    env,
     onStart: (child) => {
-      stuck = () => process.kill(-(child.pid ?? 0), "SIGINT");
+      stuck = () => child.kill("SIGINT");
     },
   });
   expect(first.code).toBe(130);
-  expect(JSON.parse(first.stdout)).toMatchObject({ added: 100, interrupted: true });
-  expect(Object.keys(await localKeys(directory)).sort()).toEqual(
-    blobs
-      .slice(0, 100)
-      .map(({ key }) => key)
-      .sort(),
-  );
+  expect(JSON.parse(first.stdout)).toMatchObject({ added: 0, interrupted: true });
 
   isStuck = false;
-  const second = await resourcePool(command, { env: S3_CREDENTIALS });
+  const second = await resourcePool(command, { env });
   expect(second.code).toBe(0);
-  expect(JSON.parse(second.stdout)).toMatchObject({ added: 100, alreadyThere: 100, interrupted: false });
-  expect(Object.keys(await localKeys(directory)).sort()).toEqual(blobs.map(({ key }) => key).sort());
+  expect(JSON.parse(second.stdout)).toMatchObject({ added: 200, alreadyThere: 0, interrupted: false });
+  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 });
 
 test.concurrent.each([
@@ -131,16 +122,16 @@ test.concurrent.each([
   ["no bucket", ["--blobstore", "s3://"], 2, /Not of the form s3:\/\/bucket\/prefix/],
   [
     "a bucket out of reach",
-    ["--blobstore", "s3://b", "--endpoint", "http://127.0.0.1:9", "--remote", "--namespace-id", "x"],
+    ["--blobstore", "s3://b", "--endpoint", "http://127.0.0.1:9"],
     1,
     /Can't list s3:\/\/b: .*ECONNREFUSED/,
   ],
   ["a missing directory", ["--blobstore", "nowhere"], 1, /Can't read nowhere/],
 ])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
   const cwd = await temporaryDirectory();
-  const outcome = await resourcePool(["sync", ...args], {
+  const outcome = await resourcePool(["sync", "--url", "http://127.0.0.1:9", ...args], {
     cwd,
-    env: { ...S3_CREDENTIALS, CLOUDFLARE_ACCOUNT_ID: "x", CLOUDFLARE_API_TOKEN: "x" },
+    env: { ...S3_CREDENTIALS, CF_TOKEN: "x" },
   });
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);

@@ -24,9 +24,10 @@ export function introduction(shown: Shown): string {
   const paths = demo.held.map(({ path }) => path).join(" and ");
   const missing = demo.resources.filter((resource) => !demo.held.includes(resource)).map(({ path }) => path);
   return `
-The Worker listens on ${workerUrl}, before a stand-in for a foundation:
-UAA on ${uaa.url}, the Cloud Controller on ${cloudController.url}.
-What they know is kept in .wrangler for the next start. Ctrl-C stops all.
+The Worker listens on ${workerUrl}, before a stand-in for a
+foundation: UAA on ${uaa.url}, the Cloud Controller on
+${cloudController.url}. What they know is kept in .wrangler for the
+next start. Ctrl-C stops everything.
 
 A token for everything below, good for ${hours} hours:
 

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { makeBlobs, writeBlobs } from "../cli/blobs.ts";
 import { resourcePool } from "../cli/command.ts";
 import { freePort, isPortFree, listenOnLoopback } from "./loopback.ts";
 import { parseOptions } from "./options.ts";
@@ -42,14 +42,32 @@ async function outcome(child: ChildProcess) {
   return { stdout, stderr, code };
 }
 
-/** Output up to a line that contains `mark`; all of it where the process ends before. */
-async function outputUntil(child: ChildProcess, mark: string): Promise<string> {
+/** What it says on stdout or stderr up to `mark`; all of it where the process ends before. */
+function saidUntil(stream: Readable | null, mark: string): Promise<string> {
   let output = "";
-  for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
-    output += chunk;
-    if (output.includes(mark)) break;
-  }
-  return output;
+  return new Promise((resolve) => {
+    stream?.on("end", () => resolve(output));
+    // Read on after that: who is no longer listened to dies of the next line.
+    stream?.on("data", (chunk) => {
+      output += chunk;
+      if (output.includes(mark)) resolve(output);
+    });
+  });
+}
+
+/** The last line of the table, which comes last of all. */
+const LAST_ROW = "push 3";
+
+/** A token of the stand-in's own user. */
+async function tokenFrom(uaaPort: number): Promise<string> {
+  const form = new URLSearchParams({ grant_type: "password", username: "developer", password: "developer" });
+  const headers = { Authorization: `Basic ${btoa("cf:")}` };
+  const response = await fetch(`http://localhost:${uaaPort}/oauth/token`, {
+    method: "POST",
+    headers,
+    body: form,
+  });
+  return ((await response.json()) as { access_token: string }).access_token;
 }
 
 /** The project's own wrangler.toml at another place, which has a local KV of its own. */
@@ -77,28 +95,49 @@ describe("npm start", () => {
   let ports: Ports;
   let child: ChildProcess;
   let output: string;
+  let token: string;
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), "start-"));
     ports = await freePorts();
     child = await startIn(directory, ports);
-    output = await outputUntil(child, "Ctrl-C");
-  }, 60_000);
+    output = await saidUntil(child.stdout, LAST_ROW);
+    token = /^export CF_TOKEN=(\S+)$/m.exec(output)?.[1] ?? "";
+  }, 150_000);
 
   afterAll(async () => {
     if (child.exitCode === null) child.kill("SIGKILL");
     await rm(directory, { recursive: true, force: true });
   });
 
-  it("prints a curl that is answered with exactly the resources that are held", async () => {
-    const command = /^curl (?:.*\\\n)*.*$/m.exec(output)?.[0];
-    const { stdout } = await promisify(execFile)("sh", ["-c", command ?? "false"]);
+  const shell = async (command: string) =>
+    (await promisify(execFile)("sh", ["-c", command], { env: { ...process.env, CF_TOKEN: token } })).stdout;
 
-    const [head = "", body = ""] = stdout.split("\r\n\r\n");
-    const asked = JSON.parse(/-d '(.*)'/.exec(command ?? "")?.[1] ?? "").resources;
+  it("prints a curl that is answered with exactly the resources that are held", async () => {
+    const command = /^curl (?:.*\n)*? *\]\}'$/m.exec(output)?.[0] ?? "false";
+    const [head = "", body = ""] = (await shell(command)).split("\r\n\r\n");
+    const asked = JSON.parse(/-d '(.*)'/s.exec(command)?.[1] ?? "").resources;
     expect(head).toMatch(/^HTTP\/1.1 201 /);
     expect(asked).toHaveLength(3);
     expect(JSON.parse(body).resources).toEqual(asked.slice(0, 2));
+  });
+
+  it("answers the first request of README.md as printed there", async () => {
+    const readme = await readFile(join(PROJECT_ROOT, "README.md"), "utf8");
+    const [, command = "false"] =
+      /^ {4}(curl [^\n]*\/v3\/resource_matches (?:.*\n)*? *\]\}')$/m.exec(readme) ?? [];
+    const [, printed = ""] = /^ {4}(\{"resources":\[.*\]\})$/m.exec(readme) ?? [];
+    const answer = await shell(command.replace("localhost:8787", `localhost:${ports[0]}`));
+    expect(JSON.parse(answer)).toEqual(JSON.parse(printed));
+  });
+
+  it("prints the token once and the table last, and nothing else that is wider than a terminal", () => {
+    const lines = output.trimEnd().split("\n");
+    expect(lines.filter((line) => line.includes(token))).toEqual([`export CF_TOKEN=${token}`]);
+    expect(lines.at(-1)).toContain(LAST_ROW);
+    // Of the temporary directory's path the project's own is shorter.
+    const own = lines.map((line) => line.replace(/\S+(?=\/demo\/)/, ".wrangler/foundry"));
+    expect(own.filter((line) => line.length > 80 && !line.includes(token))).toEqual([]);
   });
 
   // Files that a stock foundation matches, with the one that is new at each start, and files too small for it.
@@ -113,24 +152,11 @@ describe("npm start", () => {
     ]);
   });
 
-  it("tells `check` what `sync` has read from a blobstore while it runs", async () => {
-    const [blobstore, app] = [join(directory, "blobstore"), join(directory, "app")];
-    const blobs = makeBlobs(30);
-    writeBlobs(blobstore, blobs);
-    writeBlobs(app, blobs);
-    const [, token = ""] = /^CF_TOKEN=(\S+)/m.exec(output) ?? [];
-    const check = async () => {
-      const { stdout } = await resourcePool(
-        ["check", app, "--url", `http://localhost:${ports[0]}`, "--json"],
-        { env: { CF_TOKEN: token } },
-      );
-      const { asked, held } = JSON.parse(stdout).summary;
-      return [asked.files, held.files];
-    };
-    expect(await check()).toEqual([30, 0]);
-    const sync = ["sync", "--blobstore", blobstore, "--config", join(directory, "wrangler.toml")];
-    expect((await resourcePool(sync)).code).toBe(0);
-    expect(await check()).toEqual([30, 30]);
+  it("tells the operator what its cache holds, with the token that it prints", async () => {
+    const url = `http://localhost:${ports[0]}`;
+    const { stdout } = await resourcePool(["status", "--url", url, "--json"], { env: { CF_TOKEN: token } });
+    // The demo's four files, and what the pushes have taught it.
+    expect(JSON.parse(stdout).entries).toBe(4 + LARGE);
   });
 
   it("says which port is taken while it runs", async () => {
@@ -151,11 +177,16 @@ describe("npm start", () => {
 
   it("knows at the next start what it knew, and the stand-in has all that the cache holds", async () => {
     child = await startIn(directory, ports);
-    expect(pushesOf(await outputUntil(child, "Ctrl-C"))).toEqual([
-      [ALL, LARGE - 1, 0, SMALL + 1],
-      [ALL, LARGE - 1, 1, SMALL],
-      [ALL, LARGE, 0, SMALL],
-    ]);
+    await saidUntil(child.stderr, "Pushing an app");
+    const app = join(directory, ".wrangler/foundry/demo/app");
+    const check = async (port: number) => {
+      const args = ["check", app, "--url", `http://localhost:${port}`, "--json"];
+      const { stdout } = await resourcePool(args, { env: { CF_TOKEN: await tokenFrom(ports[1]) } });
+      const { held, toUpload } = JSON.parse(stdout).summary;
+      return [held.files, toUpload.files];
+    };
+    expect(await check(ports[0])).toEqual([LARGE - 1, SMALL]);
+    expect(await check(ports[2])).toEqual([LARGE - 1, SMALL]);
   });
 
   const nothingIsLeft = () =>

@@ -1,0 +1,61 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { text } from "node:stream/consumers";
+import type { ObservationsAnswer } from "../../src/operator-api/answers.ts";
+import { parseObservations, type SentObservations } from "../../src/operator-api/observations.ts";
+import { serve } from "./endpoint.ts";
+
+export const TOKEN = "a.b-c.d_e";
+
+/** Observations that have come in. */
+export interface Told extends SentObservations {
+  /** When, in milliseconds since some moment. */
+  at: number;
+}
+
+/** Does something else than taking observations; returns false to have them taken all the same. */
+type Fault = (response: ServerResponse, request: IncomingMessage) => unknown;
+
+/** A Worker's operator API on loopback that reads observations as the real one does, with the test's hands on it. */
+export async function fakeCache() {
+  const held = new Set<string>();
+  const told: Told[] = [];
+  /** For the next observations, one each. */
+  const faults: Fault[] = [];
+
+  const url = await serve(async (request, response) => {
+    if (request.headers.authorization !== `bearer ${TOKEN}`)
+      return refuse(response, 401, "Invalid Auth Token");
+    if (`${request.method} ${request.url}` !== "POST /v3/resource_matches/cache/observations") {
+      return refuse(response, 404, "Unknown request");
+    }
+    const fault = faults.shift();
+    if (fault && (await fault(response, request)) !== false) return;
+    const observations = parseObservations(await text(request));
+    if (!("held" in observations)) return refuse(response, observations.status, observations.reason);
+
+    told.push({ ...observations, at: performance.now() });
+    const before = held.size;
+    for (const key of observations.held) held.add(key);
+    const changed = held.size - before;
+    const removed = [...held].filter((key) => observations.removed.includes(key.slice(0, 40)));
+    for (const key of removed) held.delete(key);
+    const all = observations.held.length + observations.removed.length;
+    answer(response, 200, {
+      changed: changed + removed.length,
+      unchanged: all - changed - removed.length,
+      refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
+    } satisfies ObservationsAnswer);
+  });
+  /** What names it and its token to the command. */
+  const env = { CF_TOKEN: TOKEN };
+  return { url, env, to: ["--url", url], held, told, faults };
+}
+
+export function refuse(response: ServerResponse, status: number, detail: string, headers = {}): void {
+  answer(response, status, { errors: [{ detail, title: "CF-Test", code: 1 }] }, headers);
+}
+
+export function answer(response: ServerResponse, status: number, body: object, headers = {}): void {
+  response.writeHead(status, { "Content-Type": "application/json", ...headers });
+  response.end(JSON.stringify(body));
+}
