@@ -54,6 +54,12 @@ export class Ledger {
     return observed;
   }
 
+  /** @param sha1 lower-case hex */
+  isHeld(sha1: string): boolean {
+    const row = this.#row(sha1Bytes(sha1));
+    return row !== undefined && row.state !== STATE.removed;
+  }
+
   /** Forgets everything; nothing that was seen until `now` is believed any more. */
   forget(now: number): void {
     this.#departAll(now);
