@@ -44,6 +44,7 @@ export class EdgeCache {
     deadline: Deadline,
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<CacheAnswer> {
+    if (wanted.length === 0) return nothing(0);
     const contents = new Contents(wanted);
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
 

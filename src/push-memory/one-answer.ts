@@ -3,6 +3,7 @@ import { Deadline } from "../deadline.ts";
 import { toHex } from "../hex.ts";
 import { causeOf } from "../log.ts";
 import type { RequestContext } from "../request-context.ts";
+import type { Resource } from "../resource-match/request.ts";
 import { SHA1_WORDS, writeSha1 } from "../sha1.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
 import { Tellings } from "./tellings.ts";
@@ -26,13 +27,13 @@ export class OneAnswer {
   /**
    * Begins to ask the memory.
    *
+   * @param resources that may match, in the request's order; their checksums are hex
    * @param caller GUID of the user or id of the client
-   * @param checksums hex, in the request's order
    */
-  constructor(checksums: readonly string[], caller: string, context: RequestContext) {
+  constructor(resources: readonly Resource[], caller: string, context: RequestContext) {
     this.#context = context;
     this.#caller = caller;
-    this.#contents = contentsOf(checksums);
+    this.#contents = contentsOf(resources);
     this.#asking = this.#ask();
   }
 
@@ -83,6 +84,8 @@ export class OneAnswer {
     call: (memory: DurableObjectStub<PushMemory>) => Promise<T>,
   ): Promise<T | undefined> {
     const { configuration, log } = this.#context;
+    // Nothing that is asked may match: there is nothing to agree on.
+    if (this.#contents.length === 0) return undefined;
     try {
       const memory = configuration.pushMemory.getByName(
         this.#caller,
@@ -116,11 +119,11 @@ export class OneAnswer {
 }
 
 /** 8 bytes a content, as two words: its SHA-1 folded. */
-function contentsOf(checksums: readonly string[]): Uint32Array<ArrayBuffer> {
-  const contents = new Uint32Array(2 * checksums.length);
+function contentsOf(resources: readonly Resource[]): Uint32Array<ArrayBuffer> {
+  const contents = new Uint32Array(2 * resources.length);
   const words = new Uint32Array(SHA1_WORDS);
-  checksums.forEach((checksum, index) => {
-    writeSha1(checksum, words, 0);
+  resources.forEach(({ checksum }, index) => {
+    writeSha1(checksum.value, words, 0);
     const [a = 0, b = 0, c = 0, d = 0, e = 0] = words;
     contents[2 * index] = a ^ c ^ e;
     contents[2 * index + 1] = b ^ d ^ (e << 16);

@@ -8,7 +8,7 @@ import { TOLD_NO, TOLD_YES } from "../push-memory/tellings.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, resourceKey } from "../resource-key.ts";
 import { answerText } from "./answer.ts";
-import { eligibility, withMinimumMode } from "./eligibility.ts";
+import { ofEligibleMode, ofEligibleSize, withMinimumMode } from "./eligibility.ts";
 import { CACHE, type Matches, matchResources, NOBODY, ORIGIN } from "./match.ts";
 import { observeMatches } from "./observe-matches.ts";
 import type { Resource } from "./request.ts";
@@ -43,34 +43,34 @@ export async function answerResources(
   const { cloudControllerUrl: url, eligibility: rules } = configuration;
   const cache = edgeCacheOf(configuration);
   const origin = url === undefined ? undefined : originTier({ url, authorization, requestId });
-  const checksums = resources.map(({ checksum }) => checksum.value);
-  const push = new OneAnswer(checksums, id, context);
+  const candidates = ofEligibleSize(resources, rules);
+  const push = new OneAnswer(candidates, id, context);
 
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
   const deadline = new Deadline(configuration.lookupDeadlineMs);
-  const isEligible = resources.map(eligibility(resources, rules));
-  const eligible = resources.filter((_, index) => isEligible[index]);
+  const isEligible = candidates.map(ofEligibleMode(resources, rules));
+  const eligible = candidates.filter((_, index) => isEligible[index]);
   const matches = await matchResources(eligible, { cache, origin }, deadline, context);
   if (matches instanceof Response) return matches;
 
   const recalled = await push.recalled();
   const heldBy = spread(matches.heldBy(), isEligible);
-  const claimed = claims(resources, heldBy, recalled);
-  if (recalled.isDoubtful && origin)
-    await dropDenied(resources, claimed, recalled, { origin, push, context });
+  const claimed = claims(heldBy, recalled);
+  const isVerified = recalled.isDoubtful && origin !== undefined;
+  if (isVerified) await dropDenied(candidates, claimed, recalled, { origin, push, context });
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
   if (resources.length === RESOURCES_PER_REQUEST_MAX) told = await push.settle(told);
 
-  const held = resources.filter((_, index) => told[index] === TOLD_YES);
+  const held = candidates.filter((_, index) => told[index] === TOLD_YES);
   const answered = held.map((resource) => withMinimumMode(resource, rules));
   const warnings = matches.faults.map(({ warning }) => warning);
   if (answered.some((resource, index) => resource !== held[index])) warnings.push(MODE_WARNING);
   reportMatches(resources.length, answered.length, matches, context);
 
-  const unverified = keysOf(resources, (index) => told[index] === TOLD_YES && heldBy[index] !== ORIGIN);
+  const unverified = keysOf(candidates, (index) => told[index] === TOLD_YES && heldBy[index] !== ORIGIN);
   if (unverified.length === 0) waitUntil(push.unclaimed());
-  else if (origin && !recalled.isDoubtful) waitUntil(verifySample(unverified, origin, context));
+  else if (origin && !isVerified) waitUntil(verifySample(unverified, origin, context));
   observe(matches, askedAt, context);
   return answer(answered, warnings);
 }
@@ -89,10 +89,10 @@ function spread(ofEligible: Uint8Array, isEligible: readonly boolean[]): Uint8Ar
 }
 
 /** Who is believed on each resource: what the push was told before stands, whoever says what now. */
-function claims(resources: readonly Resource[], heldBy: Uint8Array, { told }: Recalled): Uint8Array {
-  return Uint8Array.from(resources, (_, index) => {
+function claims(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
+  return heldBy.map((by, index) => {
     if (told[index] === TOLD_NO) return NOBODY;
-    return told[index] === TOLD_YES ? heldBy[index] || CACHE : (heldBy[index] as number);
+    return told[index] === TOLD_YES ? by || CACHE : by;
   });
 }
 

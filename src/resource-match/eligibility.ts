@@ -15,21 +15,27 @@ const DEFAULT_MODE = 0o744;
 /** The digits of a mode that are permissions; those before them tell the kind of file. */
 const PERMISSION_DIGITS = 4;
 
-/** Says of each of `resources` whether it may match at all. */
-export function eligibility(
+/** Those of `resources` whose size the pool may hold; no other ever matches. */
+export function ofEligibleSize(
   resources: readonly Resource[],
-  { minimumSize, maximumSize, minimumFileMode }: EligibilityRules,
-): (resource: Resource) => boolean {
-  const hasEligibleSize = ({ size_in_bytes: size }: Resource) => size >= minimumSize && size <= maximumSize;
-  if (minimumFileMode === undefined) return hasEligibleSize;
+  { minimumSize, maximumSize }: EligibilityRules,
+): Resource[] {
+  return resources.filter(({ size_in_bytes: size }) => size >= minimumSize && size <= maximumSize);
+}
 
+/** Says of each of `resources` whether it may match with the modes that they have. */
+export function ofEligibleMode(
+  resources: readonly Resource[],
+  { minimumFileMode }: EligibilityRules,
+): (resource: Resource) => boolean {
+  if (minimumFileMode === undefined) return () => true;
   // cf CLI leaves out every file of a matched checksum and uploads none of them: one file that the platform
   // can't make from the pool rules out all that share its content.
   const ruledOut = new Set<string>();
   for (const { checksum, mode } of resources) {
     if (!hasBits(mode, minimumFileMode)) ruledOut.add(checksum.value.toLowerCase());
   }
-  return (resource) => hasEligibleSize(resource) && !ruledOut.has(resource.checksum.value.toLowerCase());
+  return ({ checksum }) => !ruledOut.has(checksum.value.toLowerCase());
 }
 
 /** The resource with every bit that a mode must have; the same one where it has them all. */
