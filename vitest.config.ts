@@ -20,7 +20,7 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { UAA_URL, TEST_UAA_KEY: privateJwk },
+              bindings: { UAA_URL, TEST_UAA_KEY: privateJwk, MINIMUM_SIZE: "0", KEYS_PER_DAY: "10" },
               ratelimits: { TEST_RATE_LIMITER: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
               r2Buckets: { POOL_BUCKET: "resource-pool" },
               outboundService: ({ url }: { url: string }) =>

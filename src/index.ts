@@ -10,6 +10,7 @@ import { route } from "./router.ts";
 const MISCONFIGURED_RETRY_SECONDS = 300;
 
 export { Catalog } from "./catalog/catalog.ts";
+export { PushMemory } from "./push-memory/push-memory.ts";
 
 export default {
   async fetch(request, env, ctx): Promise<Response> {

@@ -23,6 +23,8 @@ describe("a variable that is set and wrong", () => {
   const notSizes = ["", "-1", "1.5", "1e3", "10MB", "9007199254740992", -1, true, null];
   const wrong: Record<string, unknown[]> = {
     RESOURCE_CACHE: [undefined, null, "namespace", {}],
+    CATALOG: [undefined, null, "object", {}],
+    PUSH_MEMORY: [undefined, null, "object", {}],
     UAA_URL: [undefined, ...notUrls],
     UAA_ISSUER: ["", 7, null],
     UAA_AUDIENCE: ["", 7, null],
@@ -35,7 +37,7 @@ describe("a variable that is set and wrong", () => {
     CLOUD_CONTROLLER_URL: [...notUrls, null],
     LOOKUP_DEADLINE_MS: ["", "0", "60001", "8s", null],
     KV_CACHE_TTL: ["", "29", "86401", "60s", null],
-    POOL_CHANGES: [null, "queue", {}],
+    KEYS_PER_DAY: ["", "-1", "many", "100000001", null],
     POOL_BUCKET: [null, "bucket", {}],
     RATE_LIMITER: [null, "limit", {}],
     METRICS: [null, "dataset", {}],
@@ -95,6 +97,8 @@ describe("a variable at its bounds", () => {
     ["LOOKUP_DEADLINE_MS", "60000"],
     ["KV_CACHE_TTL", "30"],
     ["KV_CACHE_TTL", 86400],
+    ["KEYS_PER_DAY", 0],
+    ["KEYS_PER_DAY", "100000000"],
   ])("%s = %j is right", (variable, value) => {
     expect(configurationOf({ ...env, [variable]: value })).not.toBeInstanceOf(Array);
   });
@@ -102,10 +106,13 @@ describe("a variable at its bounds", () => {
 
 describe("a variable that is not set", () => {
   it("has the documented default", () => {
-    const { RESOURCE_CACHE } = env;
-    expect(configurationOf({ RESOURCE_CACHE, UAA_URL: "https://uaa.example.com/" })).toMatchObject({
+    const { RESOURCE_CACHE, CATALOG, PUSH_MEMORY } = env;
+    expect(
+      configurationOf({ RESOURCE_CACHE, CATALOG, PUSH_MEMORY, UAA_URL: "https://uaa.example.com/" }),
+    ).toMatchObject({
       keyPrefix: "",
       kvCacheTtl: 60,
+      keysPerDay: 500,
       lookupDeadlineMs: 8000,
       uaa: {
         url: "https://uaa.example.com",

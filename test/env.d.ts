@@ -4,6 +4,7 @@ declare namespace Cloudflare {
     UAA_URL: string;
     POOL_BUCKET: R2Bucket;
     CATALOG: DurableObjectNamespace<import("../src/catalog/catalog.ts").Catalog>;
+    PUSH_MEMORY: DurableObjectNamespace<import("../src/push-memory/push-memory.ts").PushMemory>;
     TEST_UAA_KEY: import("jose").JWK;
     TEST_RATE_LIMITER: RateLimit;
   }

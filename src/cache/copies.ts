@@ -16,7 +16,7 @@ const MAX_AGE_MS = 60_000;
 /** A request begins with a copy that is still good when it ends. */
 const BEGIN_MAX_AGE_MS = 45_000;
 /** Renewed behind an answer from this age on, so that an isolate in use never lets a request wait. */
-const RENEWED_BEHIND_AGE_MS = 20_000;
+const RENEWED_BEHIND_AGE_MS = 30_000;
 /** A renewal behind an answer may have been cancelled with its request: another begins after this time. */
 const RENEWAL_MAX_MS = 5_000;
 

@@ -6,6 +6,7 @@ import { Contents, HELD, type Wanted } from "./contents.ts";
 import { Copies, type Copy, counts, markChanges } from "./copies.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
+import { isSuspended } from "./pointer.ts";
 import { loadMs, Snapshots } from "./snapshots.ts";
 
 /** What the cache says of a request's resources. */
@@ -18,6 +19,8 @@ export interface CacheAnswer {
   asked: number;
   heldByKeys: number;
   faults: Fault[];
+  /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
+  isSuspended: boolean;
 }
 
 /** What an isolate knows of the pool without asking the Cloud Controller: snapshot, changes and keys. */
@@ -41,6 +44,7 @@ export class EdgeCache {
     deadline: Deadline,
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<CacheAnswer> {
+    if (wanted.length === 0) return nothing(0);
     const contents = new Contents(wanted);
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
 
@@ -50,6 +54,9 @@ export class EdgeCache {
     if (!copy)
       return nothing(contents.count, unreadFault(contents.count, ["the pointer can't be read"], "pointer"));
     if (copy.kind === "distrusted") return nothing(contents.count);
+    if (copy.kind === "current" && isSuspended(copy.pointer, Date.now())) {
+      return { ...nothing(contents.count), isSuspended: true };
+    }
 
     let marks = this.#marks(copy, contents);
     const loading = this.#missingSnapshot(copy);
@@ -79,6 +86,7 @@ export class EdgeCache {
       inMemory,
       asked: unknown.size,
       heldByKeys: heldKeys.length,
+      isSuspended: false,
       faults: keys.unread > 0 ? [unreadFault(keys.unread, keys.causes, "keys")] : [],
     };
   }
@@ -118,7 +126,14 @@ export class EdgeCache {
 }
 
 function nothing(count: number, ...faults: Fault[]): CacheAnswer {
-  return { held: () => new Uint8Array(count), inMemory: 0, asked: 0, heldByKeys: 0, faults };
+  return {
+    held: () => new Uint8Array(count),
+    inMemory: 0,
+    asked: 0,
+    heldByKeys: 0,
+    faults,
+    isSuspended: false,
+  };
 }
 
 function unreadFault(unread: number, causes: string[], tier: string): Fault {

@@ -31,6 +31,8 @@ const PointerSchema = v.variant("state", [
         builtAt: Time,
       }),
     ),
+    /** ISO 8601: until then nothing of the cache counts; null where it does. */
+    suspendedUntil: v.nullable(Time),
     /** Null where nothing has changed since the snapshot. */
     changes: v.nullable(v.object({ id: Id, held: Count, removed: Count })),
   }),
@@ -51,6 +53,11 @@ export function parsePointer(json: string): Pointer {
 /** Whether anything that the pointer names may be answered from, and whether keys may. */
 export function isTrusted(pointer: Pointer, now: number): pointer is CurrentPointer {
   return pointer.state === "current" && now - Date.parse(pointer.publishedAt) < TRUSTED_MS;
+}
+
+/** Whether the catalog has suspended the cache: only the Cloud Controller answers. */
+export function isSuspended({ suspendedUntil }: CurrentPointer, now: number): boolean {
+  return suspendedUntil !== null && now < Date.parse(suspendedUntil);
 }
 
 /** @param part from 0 */

@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { type KeyValueStore, keyValueStore } from "../cache/key-value-store.ts";
 import { type Configuration, configurationOf, type Env } from "../configuration.ts";
+import { writeEvent } from "../healing-metrics.ts";
 import { causeOf, createLog } from "../log.ts";
 import type { ResourceKey } from "../resource-key.ts";
 import { sha1Bytes, sha1Hex } from "../sha1.ts";
@@ -17,6 +18,7 @@ import {
 import { Publisher } from "./publisher.ts";
 import { retire, retireAt } from "./retirement.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
+import { type Denials, Suspension } from "./suspension.ts";
 import { HELD_STATES, STATE, TABLES } from "./tables.ts";
 import { WrittenValues } from "./written-values.ts";
 
@@ -46,6 +48,8 @@ export interface CatalogStatus {
   /** The pointer that was written last; times in ISO 8601. */
   published: { at: string; changes: { held: number; removed: number } } | null;
   snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;
+  /** ISO 8601: until then only the Cloud Controller answers; null where the cache counts. */
+  suspendedUntil: string | null;
   /** Whether something is to be published. */
   isBehind: boolean;
   refused: Refusals;
@@ -67,6 +71,7 @@ export class Catalog extends DurableObject<Env> {
   readonly #memory: MemoryTable;
   readonly #ledger: Ledger;
   readonly #values: WrittenValues;
+  readonly #suspension: Suspension;
   readonly #publisher: Publisher;
   readonly #snapshots: SnapshotBuilder;
   readonly #log = createLog({ object: "catalog" });
@@ -78,7 +83,8 @@ export class Catalog extends DurableObject<Env> {
     this.#memory = new MemoryTable(this.#sql);
     this.#ledger = new Ledger(this.#sql, this.#memory);
     this.#values = new WrittenValues(this.#sql);
-    this.#publisher = new Publisher(this.#sql, this.#memory, this.#values);
+    this.#suspension = new Suspension(this.#memory);
+    this.#publisher = new Publisher(this.#sql, this.#memory, this.#values, this.#suspension);
     this.#snapshots = new SnapshotBuilder(this.#sql, this.#memory, this.#values);
   }
 
@@ -96,8 +102,36 @@ export class Catalog extends DurableObject<Env> {
     const observed = this.ctx.storage.transactionSync(() =>
       this.#ledger.record(observations, eligibility, now),
     );
+    // A size that is only said is the Cloud Controller's match.
+    if (observations.sizes === "said" && observations.held?.length)
+      this.#suspension.matched(observations.asOf);
     if (observed.changed > 0) await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.dueAt()));
     return observed;
+  }
+
+  /**
+   * Takes down what the Cloud Controller denied of the cache's claims. Where that is much, only the Cloud Controller
+   * answers for a while.
+   */
+  async deny(denials: Denials): Promise<void> {
+    const now = Date.now();
+    const { eligibility, metrics } = this.#settle(now);
+    const { isSuspending, isBelieved } = this.#suspension.judge(denials, now);
+    const denied = { asked: denials.asked, denied: denials.denied.length };
+    if (isSuspending) {
+      this.#log.error("cache-suspended", {
+        ...denied,
+        until: new Date(this.#suspension.endsAt()).toISOString(),
+      });
+      writeEvent(metrics, "cache-suspended", denied);
+      this.#memory.set({ againAt: now });
+    }
+    if (isBelieved) {
+      const removed = denials.denied.filter((sha1) => this.#ledger.isHeld(sha1));
+      const observations: Observations = { asOf: denials.asOf, removed, sizes: "said" };
+      this.ctx.storage.transactionSync(() => this.#ledger.record(observations, eligibility, now));
+    }
+    await this.#wake(Math.max(now, this.#publisher.dueAt()));
   }
 
   async status(): Promise<CatalogStatus> {
@@ -113,6 +147,7 @@ export class Catalog extends DurableObject<Env> {
     const entries = HELD_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
     const published = this.#memory.get("published");
     const snapshot = this.#memory.get("snapshot");
+    const suspendedUntil = this.#suspension.until(Date.now());
     return {
       entries,
       keysWaiting: entries - (counts.get(STATE.keyed) ?? 0),
@@ -127,6 +162,7 @@ export class Catalog extends DurableObject<Env> {
         parts: snapshot.parts,
         builtAt: new Date(snapshot.builtAt).toISOString(),
       },
+      suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
       isBehind: published?.revision !== this.#memory.get("revision"),
       refused: this.#memory.get("refused"),
     };
@@ -181,6 +217,11 @@ export class Catalog extends DurableObject<Env> {
     const store = storeOf(this.#memory.get("prefix"));
     const keys = new KeyWriter(this.#sql, this.#memory, configuration.keysPerDay);
 
+    if (this.#suspension.hasEnded(now)) {
+      this.#log.info("cache-resumed");
+      writeEvent(configuration.metrics, "cache-resumed", { asked: 0, denied: 0 });
+      this.#memory.set({ againAt: now });
+    }
     const outcomes = [
       await this.#attempt("retire", () => retire(this.#memory, this.#values, storeOf, now)),
       await this.#attempt("publish", () => this.#publishIfDue(store)),
@@ -238,6 +279,7 @@ export class Catalog extends DurableObject<Env> {
       retireAt(this.#memory),
       this.#publisher.dueAt(),
       this.#snapshots.dueAt(),
+      this.#suspension.endsAt(),
       this.#values.clearAt(),
       keys.dueAt(now),
     ];

@@ -54,8 +54,31 @@ export class Ledger {
     return observed;
   }
 
-  /** Everything departs, and nothing that was seen until `now` is believed any more. */
+  /** @param sha1 lower-case hex */
+  isHeld(sha1: string): boolean {
+    const row = this.#row(sha1Bytes(sha1));
+    return row !== undefined && row.state !== STATE.removed;
+  }
+
+  /** Forgets everything; nothing that was seen until `now` is believed any more. */
   forget(now: number): void {
+    this.#departAll(now);
+    this.#sql.exec("DELETE FROM resources");
+    this.#memory.set({ forgottenAt: now });
+  }
+
+  /** The catalog describes the cache under another prefix from now on: of the one before it keeps what must be deleted. */
+  moveTo(prefix: string, now: number): void {
+    const before = this.#memory.get("prefix");
+    this.#departAll(now);
+    const others = this.#memory
+      .get("retired")
+      .filter((one) => one.prefix !== prefix && one.prefix !== before);
+    this.#memory.set({ prefix, retired: [...others, { prefix: before, writtenAt: null }] });
+  }
+
+  /** Nothing is held any more; removals are remembered, for a "held" of before them may still arrive. */
+  #departAll(now: number): void {
     const revision = this.#memory.get("revision") + 1;
     this.#sql.exec(
       `INSERT OR REPLACE INTO departed SELECT ?, sha1, size, ?, ?, 1, NULL FROM resources WHERE state IN (?, ?)`,
@@ -66,20 +89,9 @@ export class Ledger {
       STATE.keyed,
     );
     this.#sql.exec("DELETE FROM departed WHERE keyed = 0");
-    this.#sql.exec("DELETE FROM resources");
+    this.#sql.exec("DELETE FROM resources WHERE state < ?", STATE.removed);
     const epoch = this.#memory.get("epoch") + 1;
-    const nothing = { snapshot: null, published: null, secret: newSecret() };
-    this.#memory.set({ ...nothing, revision, epoch, forgottenAt: now });
-  }
-
-  /** The catalog describes another foundation's cache from now on: of the one before it keeps what must be deleted. */
-  moveTo(prefix: string, now: number): void {
-    const before = this.#memory.get("prefix");
-    this.forget(now);
-    const others = this.#memory
-      .get("retired")
-      .filter((one) => one.prefix !== prefix && one.prefix !== before);
-    this.#memory.set({ prefix, retired: [...others, { prefix: before, writtenAt: null }] });
+    this.#memory.set({ revision, epoch, secret: newSecret(), snapshot: null, published: null });
   }
 
   /** @returns whether the catalog holds something else than before */

@@ -31,6 +31,10 @@ export interface Memory {
   snapshotWanted: boolean;
   /** Not to build a snapshot before; ms since the epoch. */
   snapshotNotBefore: number;
+  /** The cache does not count from one moment until another, in ms since the epoch. */
+  suspension: { from: number; until: number; hasMatched: boolean } | null;
+  /** Claims that the Cloud Controller was asked about, and denied, since a moment. */
+  denials: { since: number; asked: number; denied: number };
   /** Prefixes whose pointer is to say that they are no longer in use, and when it was written first. */
   retired: { prefix: string; writtenAt: number | null }[];
   /** Keys written on this day since the epoch, UTC. */
@@ -55,6 +59,8 @@ const DEFAULTS: Memory = {
   notBefore: 0,
   snapshotWanted: false,
   snapshotNotBefore: 0,
+  suspension: null,
+  denials: { since: 0, asked: 0, denied: 0 },
   retired: [],
   keysOfDay: { day: 0, written: 0 },
   keysNotBefore: 0,

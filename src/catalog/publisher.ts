@@ -4,6 +4,7 @@ import { changesName, POINTER_NAME, type Pointer, partName } from "../cache/poin
 import { KV_CACHE_TTL_MAX_SECONDS } from "../platform-limits.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
 import type { MemoryTable } from "./memory.ts";
+import type { Suspension } from "./suspension.ts";
 import { HELD_STATES } from "./tables.ts";
 import type { WrittenValues } from "./written-values.ts";
 
@@ -32,11 +33,13 @@ export class Publisher {
   readonly #sql: SqlStorage;
   readonly #memory: MemoryTable;
   readonly #values: WrittenValues;
+  readonly #suspension: Suspension;
 
-  constructor(sql: SqlStorage, memory: MemoryTable, values: WrittenValues) {
+  constructor(sql: SqlStorage, memory: MemoryTable, values: WrittenValues, suspension: Suspension) {
     this.#sql = sql;
     this.#memory = memory;
     this.#values = values;
+    this.#suspension = suspension;
   }
 
   /** When the next pointer is due, in ms since the epoch. */
@@ -62,6 +65,7 @@ export class Publisher {
     const wasInDoubt = memory.get("pointerInDoubt");
     const pointerRevision = memory.get("pointerRevision") + 1;
     memory.set({ pointerRevision, pointerInDoubt: true });
+    const suspendedUntil = this.#suspension.until(now);
     const builtAt = new Date(snapshot?.builtAt ?? 0).toISOString();
     const pointer: Pointer = {
       version: 2,
@@ -71,6 +75,7 @@ export class Publisher {
       secret,
       snapshot: snapshot && { id: snapshot.id, entries: snapshot.entries, parts: snapshot.parts, builtAt },
       changes,
+      suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
     };
     await store.put(POINTER_NAME, JSON.stringify(pointer));
     const again = wasInDoubt ? now + LATE_WRITE_MS : Number.MAX_SAFE_INTEGER;

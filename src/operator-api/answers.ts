@@ -14,6 +14,8 @@ export interface CacheStatus {
   /** What the edge reads: since when, and the resources in which it differs from the snapshot. */
   published: { at: string; changes: { held: number; removed: number } } | null;
   snapshot: { id: string; entries: number; parts: number; built_at: string } | null;
+  /** Until then only the Cloud Controller answers, for it denied much of what the cache claimed. */
+  suspended_until: string | null;
   /** Resources that were not taken, since the catalog began, by reason. */
   refused: Refusals;
   /** The Worker's variables as they hold, by name; of the Cloud Controller and optional bindings, whether they are set. */

@@ -5,7 +5,16 @@ import type { CacheStatus } from "./answers.ts";
 
 /** How the cache is, and how the Worker is set up, without anything secret. */
 export function statusAnswer(
-  { entries, keysWaiting, removalsRemembered, isBehind, published, snapshot, refused }: CatalogStatus,
+  {
+    entries,
+    keysWaiting,
+    removalsRemembered,
+    isBehind,
+    published,
+    snapshot,
+    suspendedUntil,
+    refused,
+  }: CatalogStatus,
   configuration: Configuration,
 ): CacheStatus {
   return {
@@ -21,6 +30,7 @@ export function statusAnswer(
       parts: snapshot.parts,
       built_at: snapshot.builtAt,
     },
+    suspended_until: suspendedUntil,
     refused,
     configuration: variablesOf(configuration),
   };

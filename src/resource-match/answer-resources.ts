@@ -1,49 +1,78 @@
 import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Deadline } from "../deadline.ts";
 import { jsonResponse } from "../failure.ts";
+import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
+import { OneAnswer } from "../push-memory/one-answer.ts";
+import type { Recalled } from "../push-memory/push-memory.ts";
+import { TOLD_NO, TOLD_YES } from "../push-memory/tellings.ts";
 import type { RequestContext } from "../request-context.ts";
+import { type ResourceKey, resourceKey } from "../resource-key.ts";
 import { answerText } from "./answer.ts";
-import { matchResources } from "./match.ts";
+import { ofEligibleMode, ofEligibleSize, withMinimumMode } from "./eligibility.ts";
+import { CACHE, type Matches, matchResources, NOBODY, ORIGIN } from "./match.ts";
 import { observeMatches } from "./observe-matches.ts";
 import type { Resource } from "./request.ts";
 import { reportMatches } from "./telemetry.ts";
 import { originTier } from "./tiers/origin.ts";
+import type { Tier } from "./tiers/tier.ts";
+import { reportDenials, verifyClaims, verifySample } from "./verification.ts";
+
+const MODE_WARNING =
+  "Files were matched with a mode that the platform takes, since their content had been matched before.";
+
+/** Who asks. */
+export interface Asker {
+  /** GUID of the user or id of the client. */
+  id: string;
+  /** The Authorization header, for the Cloud Controller. */
+  authorization: string;
+}
 
 /**
- * Answers with those of `resources` that the pool holds, and tells the catalog behind the answer what the Cloud
- * Controller has matched.
+ * Answers with those of `resources` that the pool holds: what the tiers say of each content, and over that what earlier
+ * requests of the same push were told.
  *
- * @param authorization the caller's own header, for the Cloud Controller
+ * @param resources whose checksums are hex
  */
 export async function answerResources(
   resources: readonly Resource[],
-  authorization: string,
+  { id, authorization }: Asker,
   context: RequestContext,
 ): Promise<Response> {
-  const { configuration, requestId } = context;
-  const { cloudControllerUrl: url } = configuration;
+  const { configuration, requestId, waitUntil } = context;
+  const { cloudControllerUrl: url, eligibility: rules } = configuration;
   const cache = edgeCacheOf(configuration);
   const origin = url === undefined ? undefined : originTier({ url, authorization, requestId });
+  const candidates = ofEligibleSize(resources, rules);
+  const push = new OneAnswer(candidates, id, context);
 
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
   const deadline = new Deadline(configuration.lookupDeadlineMs);
-  const matches = await matchResources(
-    resources,
-    configuration.eligibility,
-    { cache, origin },
-    deadline,
-    context,
-  );
+  const isEligible = candidates.map(ofEligibleMode(resources, rules));
+  const eligible = candidates.filter((_, index) => isEligible[index]);
+  const matches = await matchResources(eligible, { cache, origin }, deadline, context);
   if (matches instanceof Response) return matches;
-  reportMatches(resources.length, matches, context);
-  if (matches.matchedByOrigin.length > 0) {
-    context.waitUntil(observeMatches(matches.matchedByOrigin, askedAt, context));
-  }
-  return answer(
-    matches.resources,
-    matches.faults.map(({ warning }) => warning),
-  );
+
+  const recalled = await push.recalled();
+  const heldBy = spread(matches.heldBy(), isEligible);
+  const claimed = claims(heldBy, recalled);
+  const isVerified = recalled.isDoubtful && origin !== undefined;
+  if (isVerified) await dropDenied(candidates, claimed, recalled, { origin, push, context });
+  let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
+  if (resources.length === RESOURCES_PER_REQUEST_MAX) told = await push.settle(told);
+
+  const held = candidates.filter((_, index) => told[index] === TOLD_YES);
+  const answered = held.map((resource) => withMinimumMode(resource, rules));
+  const warnings = matches.faults.map(({ warning }) => warning);
+  if (answered.some((resource, index) => resource !== held[index])) warnings.push(MODE_WARNING);
+  reportMatches(resources.length, answered.length, matches, context);
+
+  const unverified = keysOf(candidates, (index) => told[index] === TOLD_YES && heldBy[index] !== ORIGIN);
+  if (unverified.length === 0) waitUntil(push.unclaimed());
+  else if (origin && !isVerified) waitUntil(verifySample(unverified, origin, context));
+  observe(matches, askedAt, context);
+  return answer(answered, warnings);
 }
 
 /** The answer that names these resources, in their order. */
@@ -51,4 +80,66 @@ export function answer(resources: readonly Resource[], warnings: readonly string
   // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
   const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
   return jsonResponse(answerText(resources), 201, headers);
+}
+
+/** What is said of the eligible resources, of all. */
+function spread(ofEligible: Uint8Array, isEligible: readonly boolean[]): Uint8Array {
+  let place = 0;
+  return Uint8Array.from(isEligible, (is) => (is ? (ofEligible[place++] as number) : NOBODY));
+}
+
+/** Who is believed on each resource: what the push was told before stands, whoever says what now. */
+function claims(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
+  return heldBy.map((by, index) => {
+    if (told[index] === TOLD_NO) return NOBODY;
+    return told[index] === TOLD_YES ? by || CACHE : by;
+  });
+}
+
+/**
+ * The same question again: most likely a push that has failed, over a claim of the cache. What the Cloud Controller does
+ * not confirm now is not claimed, once it has denied anything.
+ */
+async function dropDenied(
+  resources: readonly Resource[],
+  claimed: Uint8Array,
+  { told }: Recalled,
+  { origin, push, context }: { origin: Tier; push: OneAnswer; context: RequestContext },
+): Promise<void> {
+  const doubtful = keysOf(resources, (index) => claimed[index] === CACHE);
+  if (doubtful.length === 0) return;
+  const verified = await verifyClaims(doubtful, origin, context);
+  if (verified.denied.length === 0) return;
+  const [confirmed, denied] = [new Set(verified.held), new Set(verified.denied)];
+  const wrong: number[] = [];
+  resources.forEach(({ checksum, size_in_bytes }, index) => {
+    const key = resourceKey(checksum.value, size_in_bytes);
+    if (claimed[index] !== CACHE || !key || confirmed.has(key)) return;
+    // A yes that was told stands, for a push that is running, unless it is denied.
+    if (told[index] === TOLD_YES && !denied.has(key)) return;
+    if (told[index] === TOLD_YES) wrong.push(index);
+    claimed[index] = NOBODY;
+  });
+  if (wrong.length > 0) await push.deny(wrong);
+}
+
+function keysOf(resources: readonly Resource[], isMeant: (index: number) => boolean): ResourceKey[] {
+  const keys = resources.flatMap(({ checksum, size_in_bytes }, index) =>
+    isMeant(index) ? (resourceKey(checksum.value, size_in_bytes) ?? []) : [],
+  );
+  return [...new Set(keys)];
+}
+
+/** Tells the catalog, behind the answer, what the Cloud Controller has said. */
+function observe(
+  { cached, matchedByOrigin, deniedByOrigin }: Matches,
+  askedAt: number,
+  context: RequestContext,
+): void {
+  if (matchedByOrigin.length > 0) context.waitUntil(observeMatches(matchedByOrigin, askedAt, context));
+  // What it lacks is news only where the cache would have claimed it.
+  if (cached.isSuspended && deniedByOrigin.length > 0) {
+    const said = { held: matchedByOrigin, denied: deniedByOrigin };
+    context.waitUntil(reportDenials(said, askedAt, context));
+  }
 }

@@ -24,5 +24,6 @@ export async function handleResourceMatches(
   if (resources instanceof Failure) return resources;
 
   if (!context.configuration.features.resourceMatching) return answer([]);
-  return answerResources(resources, request.headers.get("Authorization") ?? "", context);
+  const authorization = request.headers.get("Authorization") ?? "";
+  return answerResources(resources, { id: caller.id, authorization }, context);
 }

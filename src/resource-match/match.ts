@@ -2,9 +2,13 @@ import type { CacheAnswer, EdgeCache } from "../cache/edge-cache.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, resourceKey } from "../resource-key.ts";
-import { type EligibilityRules, eligibility } from "./eligibility.ts";
 import type { Resource } from "./request.ts";
 import type { Fault, Tier } from "./tiers/tier.ts";
+
+/** Who says that the pool holds a resource. */
+export const NOBODY = 0;
+export const CACHE = 1;
+export const ORIGIN = 2;
 
 /** Where a request is answered from, the cheapest first. */
 export interface Sources {
@@ -14,51 +18,54 @@ export interface Sources {
 }
 
 export interface Matches {
-  /** Those of the request that the pool holds, in the request's order. */
-  resources: Resource[];
+  /** Of each resource `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
+  heldBy(): Uint8Array;
   /** What the cache said. */
   cached: Omit<CacheAnswer, "held" | "faults">;
-  /** The distinct keys that the origin matched. */
+  /** The distinct keys that the origin matched, and those that it does not. */
   matchedByOrigin: readonly ResourceKey[];
+  deniedByOrigin: readonly ResourceKey[];
   faults: Fault[];
 }
 
 /**
  * Which of `resources` the pool holds. What no tier resolves is not held.
  *
- * @param resources whose checksums are hex
+ * @param resources that may match, whose checksums are hex
  * @returns a Response where the origin refuses the whole request
  */
 export async function matchResources(
   resources: readonly Resource[],
-  rules: EligibilityRules,
   { cache, origin }: Sources,
   deadline: Deadline,
   context: RequestContext,
 ): Promise<Matches | Response> {
-  const eligible = resources.filter(eligibility(resources, rules));
-  const { held, faults, ...cached } = await cache.lookUp(eligible, deadline, context);
+  const { held, faults, ...cached } = await cache.lookUp(resources, deadline, context);
 
   const heldNow = held();
-  const unresolved = new Set<ResourceKey>();
-  eligible.forEach(({ checksum, size_in_bytes }, index) => {
+  const unresolved = new Map<ResourceKey, number[]>();
+  resources.forEach(({ checksum, size_in_bytes }, index) => {
     const key = heldNow[index] ? undefined : resourceKey(checksum.value, size_in_bytes);
-    if (key) unresolved.add(key);
+    if (!key) return;
+    const places = unresolved.get(key);
+    if (places) places.push(index);
+    else unresolved.set(key, [index]);
   });
-  const answer = unresolved.size > 0 ? await origin?.lookUp([...unresolved], deadline) : undefined;
+  const answer = unresolved.size > 0 ? await origin?.lookUp([...unresolved.keys()], deadline) : undefined;
   if (answer?.refusal) return answer.refusal;
 
-  const matched = new Set(answer?.held);
-  // The origin may have taken so long that what the cache said counts no more.
-  const heldAtLast = held();
+  const matchedByOrigin = [...new Set(answer?.held)];
   return {
-    resources: eligible.filter(({ checksum, size_in_bytes }, index) => {
-      if (heldAtLast[index]) return true;
-      const key = resourceKey(checksum.value, size_in_bytes);
-      return key !== undefined && matched.has(key);
-    }),
+    heldBy() {
+      // The origin may have taken so long that what the cache said counts no more.
+      const heldBy = held().slice();
+      for (const key of matchedByOrigin)
+        for (const index of unresolved.get(key) ?? []) heldBy[index] = ORIGIN;
+      return heldBy;
+    },
     cached,
-    matchedByOrigin: [...matched],
+    matchedByOrigin,
+    deniedByOrigin: answer?.denied ?? [],
     faults: [...faults, ...(answer?.faults ?? [])],
   };
 }

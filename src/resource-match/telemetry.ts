@@ -5,7 +5,8 @@ import type { Matches } from "./match.ts";
 /** Logs a request that was answered, and writes its data point. */
 export function reportMatches(
   resources: number,
-  { resources: { length: matched }, cached, matchedByOrigin, faults }: Matches,
+  matched: number,
+  { cached, matchedByOrigin, faults }: Matches,
   { configuration, log }: RequestContext,
 ): void {
   for (const { details } of faults) log.warn("look-up-incomplete", { ...details });

@@ -268,7 +268,7 @@ describe("GET cache", () => {
   it("tells the state, the version and the configuration", async () => {
     await tell({ held: [resource(1), resource(2)], removed: [resource(3)] });
     const response = await call(["GET", ""], {
-      bindings: { MINIMUM_FILE_MODE: "600", MINIMUM_SIZE: "1", CLOUD_CONTROLLER_URL },
+      bindings: { MINIMUM_FILE_MODE: "600", MINIMUM_SIZE: "1", KEYS_PER_DAY: "500", CLOUD_CONTROLLER_URL },
     });
     expect(await response.json()).toEqual({
       version: packageJson.version,
@@ -278,6 +278,7 @@ describe("GET cache", () => {
       is_behind: true,
       published: null,
       snapshot: null,
+      suspended_until: null,
       refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
       configuration: {
         UAA_URL: "https://uaa.example.com",
@@ -304,11 +305,13 @@ describe("GET cache", () => {
     const [at, builtAt] = ["2026-11-24T12:00:00.000Z", "2026-11-24T11:00:00.000Z"];
     const published = { at, changes: { held: 2, removed: 1 } };
     const snapshot = { id: "abc", entries: 7, parts: 1, builtAt };
-    const status = async () => ({ entries: 9, published, snapshot });
+    const suspendedUntil = "2026-11-24T12:10:00.000Z";
+    const status = async () => ({ entries: 9, published, snapshot, suspendedUntil });
     const bindings = { CATALOG: { getByName: () => ({ status }) } };
     expect(await (await call(["GET", ""], { bindings })).json()).toMatchObject({
       published,
       snapshot: { id: "abc", entries: 7, parts: 1, built_at: builtAt },
+      suspended_until: suspendedUntil,
     });
   });
 });

@@ -1,19 +1,18 @@
 import { reset } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { observedCache } from "../support/cache.ts";
+import { catalog, runAlarm } from "../support/catalog.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
 import { askWith, hold, matchedPaths, resource, type SentResource } from "../support/worker.ts";
 
-// Without the queue, so that what is learned is there when the answer has been sent.
-const WITH_ORIGIN = { CLOUD_CONTROLLER_URL, POOL_CHANGES: undefined };
+const WITH_ORIGIN = { CLOUD_CONTROLLER_URL };
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const pathsOf = (resources: SentResource[]) => resources.map(({ path }) => path);
 const asked = async (requests: Request[]) =>
   (await requests[0]?.json<{ resources: SentResource[] }>())?.resources ?? [];
-const cachedKeys = async () => (await env.RESOURCE_CACHE.list()).keys.map(({ name }) => name);
+const observedKeys = async () => (await catalog().page()).resources;
 
 let logs: Record<string, unknown>[];
 beforeEach(() => {
@@ -58,11 +57,11 @@ describe("what the cache does not know", () => {
     ]);
   });
 
-  it("is not asked where there is nothing left to ask", async () => {
+  it("is not asked before the answer where there is nothing left to ask", async () => {
     await hold(...row(3));
-    const requests = standInOrigin(matching(() => true));
+    standInOrigin(matching(() => true));
     expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(3) }))).toHaveLength(3);
-    expect(requests).toEqual([]);
+    expect(logs).toContainEqual(expect.objectContaining({ event: "matched", held: { keys: 3, origin: 0 } }));
   });
 
   it("is not asked with resource_matching off", async () => {
@@ -89,64 +88,57 @@ describe("what the cache does not know", () => {
   });
 });
 
-describe("what the Cloud Controller matches is learned", () => {
-  it("with a queue: in messages of 500, and the consumer writes them", async () => {
-    standInOrigin(matching(() => true));
-    const send = vi.fn(async () => {});
-    const queue = { send, sendBatch: send };
-    await askWith({ CLOUD_CONTROLLER_URL, POOL_CHANGES: queue }, { resources: row(1200) });
-    const messages = send.mock.calls.map(([message]: { learned: string[] }[]) => message?.learned ?? []);
-    expect(messages.map(({ length }) => length)).toEqual([500, 500, 200]);
-    expect(new Set(messages.flat()).size).toBe(1200);
-    expect(await cachedKeys()).toEqual([]);
-  });
-
-  it("with the real queue: the next push needs no Cloud Controller", async () => {
+describe("what the Cloud Controller matches is told to the catalog", () => {
+  it("in one call behind the answer, however many; and the next isolate needs no Cloud Controller", async () => {
     const requests = standInOrigin(matching(() => true));
-    const bindings = { CLOUD_CONTROLLER_URL };
-    await askWith(bindings, { resources: row(10) });
-    await vi.waitFor(async () => expect(await cachedKeys()).toHaveLength(10), { timeout: 5_000 });
-    expect(await matchedPaths(await askWith(bindings, { resources: row(10) }))).toHaveLength(10);
-    expect(requests).toHaveLength(1);
+    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
+    expect(await observedKeys()).toHaveLength(1200);
+    await runAlarm();
+    requests.length = 0;
+    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
+    // Five of the claims are looked at behind the answer.
+    expect(await asked(requests)).toHaveLength(5);
   });
 
-  it("without a queue: up to 500 are written after the answer", async () => {
-    standInOrigin(matching(() => true));
-    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(600) }))).toHaveLength(600);
-    expect(await cachedKeys()).toHaveLength(500);
-  });
-
-  it("only what was matched, and never what the cache knew", async () => {
+  it("only what was matched, and never what the cache knew, as of the moment before it was asked", async () => {
     await hold(resource(0));
-    standInOrigin(matching(({ size_in_bytes }) => size_in_bytes === 2));
-    const put = vi.fn(() => Promise.resolve());
-    const cache = new Proxy(env.RESOURCE_CACHE, {
-      get: (target, name) => (name === "put" ? put : Reflect.get(target, name)?.bind?.(target)),
+    const before = Date.now();
+    let arrivedAt = 0;
+    standInOrigin(async (request) => {
+      arrivedAt ||= Date.now();
+      await scheduler.wait(20);
+      return matching(({ size_in_bytes }) => size_in_bytes === 2)(request);
     });
-    await askWith({ ...WITH_ORIGIN, RESOURCE_CACHE: cache }, { resources: row(5) });
-    expect(put.mock.calls).toEqual([[`${resource(1).checksum.value}:2`, "1"]]);
+    const observe = vi.fn(async () => ({}));
+    await askWith({ ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } }, { resources: row(5) });
+    expect(observe.mock.calls).toEqual([
+      [{ asOf: expect.any(Number), held: [`${resource(1).checksum.value}:2`], sizes: "said" }],
+    ]);
+    const [{ asOf }] = observe.mock.calls[0] as unknown as [{ asOf: number }];
+    expect(asOf).toBeGreaterThanOrEqual(before);
+    expect(asOf).toBeLessThanOrEqual(arrivedAt);
   });
 
   it("no checksum of which a request asks several sizes, for a file has one and the Cloud Controller compares none", async () => {
     standInOrigin(matching(() => true));
     const made = [1, 2, 3].map((size) => resource(7, { size_in_bytes: size }));
     await askWith(WITH_ORIGIN, { resources: [...made, resource(8)] });
-    expect(await cachedKeys()).toEqual([`${resource(8).checksum.value}:9`]);
+    expect(await observedKeys()).toEqual([`${resource(8).checksum.value}:9`]);
   });
 
-  it("what can't be learned does not matter", async () => {
+  it("a catalog that can't be reached does not matter", async () => {
     standInOrigin(matching(() => true));
-    const send = () => Promise.reject(new Error("queue down"));
-    const bindings = { CLOUD_CONTROLLER_URL, POOL_CHANGES: { send, sendBatch: send } };
+    const observe = () => Promise.reject(new Error("the object was reset"));
+    const bindings = { ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } };
     expect(await matchedPaths(await askWith(bindings, { resources: row(3) }))).toHaveLength(3);
     expect(logs).toContainEqual(
-      expect.objectContaining({ event: "not-learned", cause: "Error: queue down" }),
+      expect.objectContaining({ event: "not-observed", cause: "Error: the object was reset" }),
     );
   });
 });
 
 describe("more than a Cloud Controller can look up in time", () => {
-  it("is asked in questions of 250, four at once; what is answered by the deadline counts and is learned", async () => {
+  it("is asked in questions of 250, four at once; what is answered by the deadline counts and is told", async () => {
     const holdsAll = matching(() => true);
     let questions = 0;
     const requests = standInOrigin((request) =>
@@ -160,7 +152,7 @@ describe("more than a Cloud Controller can look up in time", () => {
     // 1,000 are answered; of the next four questions no one is.
     expect(sizes).toEqual([250, 250, 250, 250, 250, 250, 100]);
     expect(await matchedPaths(response)).toHaveLength(1000);
-    expect(await cachedKeys()).toHaveLength(500);
+    expect(await observedKeys()).toHaveLength(1000);
     expect(logs).toContainEqual(
       expect.objectContaining({ event: "look-up-incomplete", tier: "origin", unread: 600 }),
     );
@@ -178,7 +170,7 @@ describe("more than a Cloud Controller can look up in time", () => {
 describe("what the Cloud Controller refuses is relayed", () => {
   const envelope = { errors: [{ detail: "You are not authorized", title: "CF-NotAuthorized", code: 10003 }] };
 
-  it.each([401, 403, 409, 422])("%i, body and headers as they came", async (status) => {
+  it.each([401, 403, 409])("%i, body and headers as they came", async (status) => {
     standInOrigin(() =>
       Response.json(envelope, {
         status,
@@ -203,6 +195,11 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
 
   it.each<[string, (request: Request) => Response | Promise<Response>, RegExp]>([
     ["429", () => Response.json({ errors: [{ code: 10013 }] }, { status: 429 }), /status 429/],
+    [
+      "422, which judges the Worker's question and not the user's",
+      () => Response.json({ errors: [{ code: 10008 }] }, { status: 422 }),
+      /status 422/,
+    ],
     ["500", () => Response.json({ errors: [{ code: 10001 }] }, { status: 500 }), /status 500/],
     ["an HTML error page, 502", html(502), /status 502/],
     ["an HTML page that says 403", html(403), /status 403/],
@@ -236,7 +233,7 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
     expect(logs).toContainEqual(
       expect.objectContaining({ tier: "origin", unread: 2, causes: [expect.stringMatching(cause)] }),
     );
-    expect(await cachedKeys()).toHaveLength(1);
+    expect(await observedKeys()).toEqual([]);
   });
 
   it.each<[string, () => Promise<Response>]>([

@@ -6,13 +6,14 @@ export const ISSUER = `${env.UAA_URL}/oauth/token`;
 /** Claims by name; one that is undefined is left out of the token. */
 export type Claims = Record<string, unknown>;
 
-/** Claims as UAA makes them for a user who may push. */
+/** Claims as UAA makes them for a user who may push: another one each time, who has asked for nothing yet. */
 export function claims(changes: Claims = {}): Claims {
   const now = Math.floor(Date.now() / 1000);
+  const user = crypto.randomUUID();
   return {
     jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5",
-    sub: "1d6d3c4e-61a8-4c2b-9a3f-5a4f6ad1f1a3",
-    user_id: "1d6d3c4e-61a8-4c2b-9a3f-5a4f6ad1f1a3",
+    sub: user,
+    user_id: user,
     user_name: "developer",
     client_id: "cf",
     cid: "cf",

@@ -1,6 +1,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import worker from "../../src/index.ts";
+import type { ResourceKey } from "../../src/resource-key.ts";
 import { signedToken } from "./tokens.ts";
 
 export const ENDPOINT = "https://api.example.com/v3/resource_matches";
@@ -78,3 +79,6 @@ export async function matchedPaths(response: Response): Promise<(string | undefi
   const { resources } = await response.json<{ resources: SentResource[] }>();
   return resources.map(({ path }) => path ?? undefined);
 }
+
+/** The key of the `index`th resource of the row. */
+export const keyOf = (index: number): ResourceKey => `${resource(index).checksum.value}:${index + 1}`;

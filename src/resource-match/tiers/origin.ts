@@ -28,8 +28,11 @@ const ANY_MODE = "0744";
 const RESOURCES_PER_QUESTION = 250;
 const QUESTIONS_AT_ONCE = 4;
 
-/** Statuses by which the Cloud Controller refuses the caller, not just this look-up. */
-const REFUSALS = [401, 403, 409, 422];
+/**
+ * Statuses by which the Cloud Controller refuses the caller, not just this look-up. A 422 is none: it judges the question,
+ * which the Worker has put together itself.
+ */
+const REFUSALS = [401, 403, 409];
 const REFUSAL_HEADERS = ["Content-Type", "X-Cf-Warnings", "Retry-After", "WWW-Authenticate"];
 
 const WARNING =
@@ -60,11 +63,12 @@ export function originTier({ url, authorization, requestId }: OriginTierOptions)
 
     // Any other body with such a status is not the Cloud Controller's: something between it and here failed.
     if (REFUSALS.includes(response.status) && v.is(ErrorEnvelope, json)) {
-      return { held: [], faults: [], refusal: relay(response, body) };
+      return { held: [], denied: [], faults: [], refusal: relay(response, body) };
     }
     if (response.status !== 201) throw new Error(`status ${response.status}`);
     if (!v.is(Matched, json)) throw new Error("the answer is no list of resources");
-    return { held: matchedOf(json, new Set(keys)), faults: [] };
+    const held = new Set(matchedOf(json, new Set(keys)));
+    return { held: [...held], denied: keys.filter((key) => !held.has(key)), faults: [] };
   }
 
   return {
@@ -90,6 +94,7 @@ export function originTier({ url, authorization, requestId }: OriginTierOptions)
 function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierAnswer {
   return {
     held: [],
+    denied: [],
     faults: [{ warning: WARNING, details: { tier: ORIGIN, unread, causes: [causeOf(error)] } }],
   };
 }
@@ -102,6 +107,7 @@ function joined(answers: readonly TierAnswer[]): TierAnswer {
   const causes = [...new Set(details.flatMap((each) => each.causes))];
   return {
     held: answers.flatMap(({ held }) => held),
+    denied: answers.flatMap(({ denied }) => denied),
     faults: details.length === 0 ? [] : [{ warning: WARNING, details: { tier: ORIGIN, unread, causes } }],
     ...(refusal ? { refusal } : {}),
   };

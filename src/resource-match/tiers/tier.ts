@@ -13,8 +13,10 @@ export interface Tier {
 }
 
 export interface TierAnswer {
-  /** Part of what was asked. */
+  /** What of that which was asked is held … */
   held: readonly ResourceKey[];
+  /** … and what is not; of the rest the tier has not answered. */
+  denied: readonly ResourceKey[];
   faults: Fault[];
   /** The answer to the whole request, where the tier has the say and refuses it. */
   refusal?: Response;

@@ -1,0 +1,132 @@
+import type { Configuration } from "../configuration.ts";
+import { Deadline } from "../deadline.ts";
+import { toHex } from "../hex.ts";
+import { causeOf } from "../log.ts";
+import type { RequestContext } from "../request-context.ts";
+import type { Resource } from "../resource-match/request.ts";
+import { SHA1_WORDS, writeSha1 } from "../sha1.ts";
+import type { PushMemory, Recalled } from "./push-memory.ts";
+import { Tellings } from "./tellings.ts";
+
+/** How long an answer waits for the memory. */
+const PATIENCE_MS = 500;
+/** Callers whose pushes an isolate remembers for itself, for when their memory can't be reached. */
+const CALLERS_MAX = 8;
+
+/** The isolate's own memories live as long as the configuration that they belong to: as the env object. */
+const memoriesOf = new WeakMap<Configuration, Map<string, Tellings>>();
+
+/** What a request has to do with the memory of its caller's pushes. Nothing here throws. */
+export class OneAnswer {
+  readonly #context: RequestContext;
+  readonly #caller: string;
+  readonly #contents: Uint32Array<ArrayBuffer>;
+  readonly #asking: Promise<Recalled | undefined>;
+  #digest = "";
+
+  /**
+   * Begins to ask the memory.
+   *
+   * @param resources that may match, in the request's order; their checksums are hex
+   * @param caller GUID of the user or id of the client
+   */
+  constructor(resources: readonly Resource[], caller: string, context: RequestContext) {
+    this.#context = context;
+    this.#caller = caller;
+    this.#contents = contentsOf(resources);
+    this.#asking = this.#ask();
+  }
+
+  /** What earlier requests of the push were told of each content, and what is to be thought of the question. */
+  async recalled(): Promise<Recalled> {
+    const recalled = await this.#asking;
+    if (recalled?.hasForgotten) this.#own().forget();
+    const own = this.#own().recall(this.#contents, Date.now());
+    if (!recalled) return { told: own, isDoubtful: false, hasForgotten: false };
+    return { ...recalled, told: recalled.told.map((mark, index) => mark || (own[index] as number)) };
+  }
+
+  /**
+   * Has what the request is told remembered, before it is told.
+   *
+   * @param proposed of each content `TOLD_YES` or `TOLD_NO`
+   * @returns what it is to be told: another request may have been quicker
+   */
+  async settle(proposed: Uint8Array): Promise<Uint8Array> {
+    const settled = await this.#call("tell", (memory) => memory.tell(this.#bytes(), proposed));
+    const own = this.#own().settle(this.#contents, settled ?? proposed, Date.now());
+    return settled ?? own.settled;
+  }
+
+  /** A yes that was told of these contents, by their index, was wrong. */
+  async deny(indices: readonly number[]): Promise<void> {
+    const denied = new Uint32Array(2 * indices.length);
+    indices.forEach((index, at) => {
+      denied.set(this.#contents.subarray(2 * index, 2 * index + 2), 2 * at);
+    });
+    this.#own().deny(denied, Date.now());
+    await this.#call("deny", (memory) => memory.deny(new Uint8Array(denied.buffer)));
+  }
+
+  /** Nothing of the answer came from the cache. */
+  async unclaimed(): Promise<void> {
+    await this.#call("unclaimed", (memory) => memory.unclaimed(this.#digest));
+  }
+
+  async #ask(): Promise<Recalled | undefined> {
+    const digest = await crypto.subtle.digest("SHA-256", this.#contents);
+    this.#digest = toHex(new Uint8Array(digest));
+    return this.#call("ask", (memory) => memory.ask(this.#bytes(), this.#digest));
+  }
+
+  async #call<T>(
+    method: string,
+    call: (memory: DurableObjectStub<PushMemory>) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { configuration, log } = this.#context;
+    // Nothing that is asked may match: there is nothing to agree on.
+    if (this.#contents.length === 0) return undefined;
+    try {
+      const memory = configuration.pushMemory.getByName(
+        this.#caller,
+      ) as unknown as DurableObjectStub<PushMemory>;
+      return await new Deadline(PATIENCE_MS).race(call(memory));
+    } catch (error) {
+      log.warn("push-memory-unreachable", { method, cause: causeOf(error) });
+      return undefined;
+    }
+  }
+
+  #bytes(): Uint8Array {
+    return new Uint8Array(this.#contents.buffer);
+  }
+
+  /** The isolate's own memory of the caller's pushes. */
+  #own(): Tellings {
+    const { configuration } = this.#context;
+    const memories = memoriesOf.get(configuration) ?? new Map<string, Tellings>();
+    memoriesOf.set(configuration, memories);
+    const own = memories.get(this.#caller) ?? new Tellings();
+    // The last is the one that was used last.
+    memories.delete(this.#caller);
+    memories.set(this.#caller, own);
+    for (const caller of memories.keys()) {
+      if (memories.size <= CALLERS_MAX) break;
+      memories.delete(caller);
+    }
+    return own;
+  }
+}
+
+/** 8 bytes a content, as two words: its SHA-1 folded. */
+function contentsOf(resources: readonly Resource[]): Uint32Array<ArrayBuffer> {
+  const contents = new Uint32Array(2 * resources.length);
+  const words = new Uint32Array(SHA1_WORDS);
+  resources.forEach(({ checksum }, index) => {
+    writeSha1(checksum.value, words, 0);
+    const [a = 0, b = 0, c = 0, d = 0, e = 0] = words;
+    contents[2 * index] = a ^ c ^ e;
+    contents[2 * index + 1] = b ^ d ^ (e << 16);
+  });
+  return contents;
+}

@@ -1,0 +1,166 @@
+import { DurableObject } from "cloudflare:workers";
+import type { Env } from "../configuration.ts";
+import { STORED_MS, type Telling, Tellings } from "./tellings.ts";
+
+/** The same question within this time is most likely a push that failed and is tried once more. */
+const QUESTION_REMEMBERED_MS = 10 * 60 * 1000;
+/** A push that has asked for 5,000 resources within this time is still running. */
+const RUNNING_MS = 60 * 1000;
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS tellings (id INTEGER PRIMARY KEY, told_at INTEGER NOT NULL, yes BLOB NOT NULL, no BLOB NOT NULL);
+  CREATE TABLE IF NOT EXISTS questions (digest TEXT PRIMARY KEY, asked_at INTEGER NOT NULL, claimed INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS times (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+`;
+
+/** What a caller's memory says of a request. */
+export interface Recalled {
+  /** Of each content what earlier requests of the push were told. */
+  told: Uint8Array;
+  /** Whether the same question came a short while ago, and its answer claimed what only the cache knew. */
+  isDoubtful: boolean;
+  /** Whether what was told before has been forgotten, since a new push has begun. */
+  hasForgotten: boolean;
+}
+
+/**
+ * One push, one answer: a Durable Object for each caller, which remembers what the requests of a push were told. Contents
+ * are 8 bytes each, in a row.
+ */
+export class PushMemory extends DurableObject<Env> {
+  readonly #sql: SqlStorage;
+  readonly #tellings: Tellings;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = ctx.storage.sql;
+    this.#begin();
+    const stored = this.#sql
+      .exec<{ told_at: number; yes: ArrayBuffer; no: ArrayBuffer }>(
+        "SELECT told_at, yes, no FROM tellings ORDER BY id",
+      )
+      .toArray()
+      .map(
+        ({ told_at, yes, no }): Telling => ({
+          at: told_at,
+          yes: new BigUint64Array(yes),
+          no: new BigUint64Array(no),
+        }),
+      );
+    this.#tellings = new Tellings(stored, this.#time("unstored_until"));
+  }
+
+  /**
+   * What is remembered of a request's contents. The question is remembered too, as one that the cache answers: until
+   * `unclaimed` says otherwise.
+   *
+   * @param digest of the question
+   */
+  async ask(contents: Uint8Array, digest: string): Promise<Recalled> {
+    const now = this.#begin();
+    const query = "SELECT claimed FROM questions WHERE digest = ? AND asked_at > ?";
+    const [before] = this.#sql
+      .exec<{ claimed: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
+      .toArray();
+    // A push that is tried once more, unless one is still running: beside this one or as this one.
+    const hasForgotten = before !== undefined && now - this.#time("full_request_at") >= RUNNING_MS;
+    if (hasForgotten) this.#forget();
+    this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
+    await this.#clearLater();
+    return {
+      told: this.#tellings.recall(wordsOf(contents), now),
+      isDoubtful: before?.claimed === 1,
+      hasForgotten,
+    };
+  }
+
+  /**
+   * Settles what a request of several is told, and remembers it: what was told before stands.
+   *
+   * @param proposed of each content `TOLD_YES` or `TOLD_NO`
+   */
+  async tell(contents: Uint8Array, proposed: Uint8Array): Promise<Uint8Array> {
+    const now = this.#begin();
+    const unstoredUntil = this.#tellings.unstoredUntil;
+    const { settled, stored } = this.#tellings.settle(wordsOf(contents), proposed, now);
+    this.#setTime("full_request_at", now);
+    if (stored) this.#store(stored);
+    if (this.#tellings.unstoredUntil !== unstoredUntil) {
+      this.#setTime("unstored_until", this.#tellings.unstoredUntil);
+    }
+    await this.#clearLater();
+    return settled;
+  }
+
+  /** The Cloud Controller lacks these contents: a yes that was told of them was wrong. */
+  async deny(contents: Uint8Array): Promise<void> {
+    const now = this.#begin();
+    this.#store(this.#tellings.deny(wordsOf(contents), now));
+    await this.#clearLater();
+  }
+
+  /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */
+  async unclaimed(digest: string): Promise<void> {
+    this.#begin();
+    this.#sql.exec("UPDATE questions SET claimed = 0 WHERE digest = ?", digest);
+  }
+
+  /** Nothing is kept for longer than ten minutes. */
+  override async alarm(): Promise<void> {
+    const now = this.#begin();
+    this.#sql.exec("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
+    this.#sql.exec("DELETE FROM questions WHERE asked_at <= ?", now - QUESTION_REMEMBERED_MS);
+    this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until' AND at <= ?", now);
+    if (this.#nextClearing() === undefined) await this.ctx.storage.deleteAll();
+    else await this.#clearLater();
+  }
+
+  /** @returns now; `deleteAll` may have taken the tables since the last call */
+  #begin(): number {
+    this.#sql.exec(TABLES);
+    return Date.now();
+  }
+
+  #store({ at, yes, no }: Telling): void {
+    this.#sql.exec("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
+  }
+
+  #forget(): void {
+    this.#tellings.forget();
+    this.#sql.exec("DELETE FROM tellings");
+    this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until'");
+  }
+
+  #time(name: string): number {
+    const [row] = this.#sql.exec<{ at: number }>("SELECT at FROM times WHERE name = ?", name).toArray();
+    return row?.at ?? 0;
+  }
+
+  #setTime(name: string, at: number): void {
+    this.#sql.exec("INSERT OR REPLACE INTO times VALUES (?, ?)", name, at);
+  }
+
+  /** When the oldest of what is kept has had its time, in ms since the epoch; undefined where nothing is kept. */
+  #nextClearing(): number | undefined {
+    const times = [
+      ["SELECT MIN(told_at) AS first FROM tellings", STORED_MS],
+      ["SELECT MIN(asked_at) AS first FROM questions", QUESTION_REMEMBERED_MS],
+      ["SELECT MIN(at) AS first FROM times WHERE name = 'unstored_until'", 0],
+    ] as const;
+    const due = times.flatMap(([query, keptMs]) => {
+      const { first } = this.#sql.exec<{ first: number | null }>(query).one();
+      return first === null ? [] : first + keptMs;
+    });
+    return due.length === 0 ? undefined : Math.min(...due);
+  }
+
+  async #clearLater(): Promise<void> {
+    const next = this.#nextClearing();
+    if (next !== undefined && (await this.ctx.storage.getAlarm()) === null)
+      await this.ctx.storage.setAlarm(next);
+  }
+}
+
+function wordsOf(contents: Uint8Array): Uint32Array {
+  return new Uint32Array(contents.slice().buffer);
+}

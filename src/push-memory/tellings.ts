@@ -1,0 +1,123 @@
+import { EntrySet } from "../cache/entry-set.ts";
+
+/** What was told of a content. */
+export const UNTOLD = 0;
+export const TOLD_YES = 1;
+export const TOLD_NO = 2;
+
+/** What is told is remembered for five minutes at least … */
+const REMEMBERED_MS = 5 * 60 * 1000;
+/** … and is not stored anew within a minute, for pushes of one app that come close together. */
+const STORED_ANEW_MS = 60 * 1000;
+/** How long a telling is kept. */
+export const STORED_MS = REMEMBERED_MS + STORED_ANEW_MS;
+/** 3.6 MB of the 4 that a push memory may hold. */
+const CONTENTS_MAX = 450_000;
+
+/** What one request was told, as it is stored: contents, ascending. */
+export interface Telling {
+  /** ms since the epoch. */
+  at: number;
+  yes: BigUint64Array<ArrayBuffer>;
+  no: BigUint64Array<ArrayBuffer>;
+}
+
+/**
+ * What a caller's requests were told, by content. A content is 8 bytes of its SHA-1: who makes two files that share them
+ * harms no pushes but of these.
+ */
+export class Tellings {
+  #tellings: { at: number; yes: EntrySet; no: EntrySet }[] = [];
+  /** Until then a content that is not remembered may have been answered, and was answered no. */
+  unstoredUntil: number;
+
+  constructor(stored: readonly Telling[] = [], unstoredUntil = 0) {
+    for (const telling of stored) this.#take(telling);
+    this.unstoredUntil = unstoredUntil;
+  }
+
+  get isEmpty(): boolean {
+    return this.#tellings.length === 0;
+  }
+
+  /** What was told of each content; in doubt, no. */
+  recall(contents: Uint32Array, now: number): Uint8Array {
+    this.#dropOld(now);
+    const marks = new Uint8Array(contents.length / 2);
+    for (const { yes } of this.#tellings) yes.mark(contents, marks, TOLD_YES);
+    // What was denied since was told both.
+    for (const { no } of this.#tellings) no.mark(contents, marks, TOLD_NO);
+    return now < this.unstoredUntil ? marks.map((mark) => (mark === UNTOLD ? TOLD_NO : mark)) : marks;
+  }
+
+  /**
+   * Settles what a request is told of each content: what was told before, else what is proposed, which is remembered.
+   *
+   * @param proposed of each content `TOLD_YES` or `TOLD_NO`
+   * @returns what it is to be told, and what is to be stored of it, if anything
+   */
+  settle(
+    contents: Uint32Array,
+    proposed: Uint8Array,
+    now: number,
+  ): { settled: Uint8Array; stored: Telling | undefined } {
+    const before = this.recall(contents, now);
+    const settled = before.map((mark, index) => (mark === UNTOLD ? (proposed[index] as number) : mark));
+    const fresh = this.#recallFresh(contents, now);
+    const stored = telling(contents, now, (index) =>
+      fresh[index] === UNTOLD ? (settled[index] as number) : UNTOLD,
+    );
+    if (stored.yes.length + stored.no.length === 0) return { settled, stored: undefined };
+    if (this.#count() + stored.yes.length + stored.no.length <= CONTENTS_MAX) {
+      this.#take(stored);
+      return { settled, stored };
+    }
+    // A no that is not remembered must stay one: until then, every content that is not remembered is one.
+    this.unstoredUntil = now + STORED_MS;
+    return { settled: settled.map((_, index) => before[index] || TOLD_NO), stored: undefined };
+  }
+
+  /** Contents of which a yes was wrong: from now on they were told no. */
+  deny(contents: Uint32Array, now: number): Telling {
+    const denied = telling(contents, now, () => TOLD_NO);
+    this.#take(denied);
+    return denied;
+  }
+
+  forget(): void {
+    this.#tellings = [];
+    this.unstoredUntil = 0;
+  }
+
+  #recallFresh(contents: Uint32Array, now: number): Uint8Array {
+    const marks = new Uint8Array(contents.length / 2);
+    for (const { at, yes, no } of this.#tellings) {
+      if (now - at > STORED_ANEW_MS) continue;
+      yes.mark(contents, marks, TOLD_YES);
+      no.mark(contents, marks, TOLD_NO);
+    }
+    return marks;
+  }
+
+  #take({ at, yes, no }: Telling): void {
+    this.#tellings.push({ at, yes: new EntrySet(yes), no: new EntrySet(no) });
+  }
+
+  #dropOld(now: number): void {
+    this.#tellings = this.#tellings.filter(({ at }) => now - at <= STORED_MS);
+  }
+
+  #count(): number {
+    return this.#tellings.reduce((sum, { yes, no }) => sum + yes.size + no.size, 0);
+  }
+}
+
+/** Contents with what `toldOf` says of each, sorted and each once. */
+function telling(contents: Uint32Array, at: number, toldOf: (index: number) => number): Telling {
+  const entries = new BigUint64Array(contents.slice().buffer);
+  const told = (mark: number) => {
+    const some = entries.filter((_, index) => toldOf(index) === mark).sort();
+    return some.filter((entry, index) => index === 0 || entry !== some[index - 1]);
+  };
+  return { at, yes: told(TOLD_YES), no: told(TOLD_NO) };
+}

@@ -1,0 +1,174 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { EntryHash } from "../../src/cache/entry-hash.ts";
+import { EntrySet } from "../../src/cache/entry-set.ts";
+import { pack, unpack } from "../../src/cache/packed-value.ts";
+import { fromHex, toHex } from "../../src/hex.ts";
+import { sha1Bytes } from "../../src/sha1.ts";
+
+const SECRET = "000102030405060708090a0b0c0d0e0f";
+
+/** The hash of one resource, as the bytes that are stored. */
+function hashOf(sha1: string, size: number, secret = SECRET): string {
+  const entry = new Uint32Array(2);
+  new EntryHash(fromHex(secret)).write(new Uint32Array(sha1Bytes(sha1).buffer), 0, size, entry, 0);
+  return toHex(new Uint8Array(entry.buffer));
+}
+
+/** SipHash-2-4 as its authors define it, in integers of 64 bits. */
+function sipHash(secret: Uint8Array, message: Uint8Array): bigint {
+  const mask = (1n << 64n) - 1n;
+  const turn = (value: bigint, bits: bigint) => ((value << bits) | (value >> (64n - bits))) & mask;
+  const wordAt = (bytes: Uint8Array, at: number) =>
+    bytes.slice(at, at + 8).reduce((word, byte, index) => word | (BigInt(byte) << BigInt(8 * index)), 0n);
+  const [k0, k1] = [wordAt(secret, 0), wordAt(secret, 8)];
+  let [a, b, c, d] = [
+    k0 ^ 0x736f6d6570736575n,
+    k1 ^ 0x646f72616e646f6dn,
+    k0 ^ 0x6c7967656e657261n,
+    k1 ^ 0x7465646279746573n,
+  ];
+  const rounds = (count: number) => {
+    for (let round = 0; round < count; round++) {
+      a = (a + b) & mask;
+      b = turn(b, 13n) ^ a;
+      a = turn(a, 32n);
+      c = (c + d) & mask;
+      d = turn(d, 16n) ^ c;
+      a = (a + d) & mask;
+      d = turn(d, 21n) ^ a;
+      c = (c + b) & mask;
+      b = turn(b, 17n) ^ c;
+      c = turn(c, 32n);
+    }
+  };
+  const whole = message.length - (message.length % 8);
+  for (let at = 0; at <= whole; at += 8) {
+    const word = wordAt(message, at) | (at === whole ? BigInt(message.length & 0xff) << 56n : 0n);
+    d ^= word;
+    rounds(2);
+    a ^= word;
+  }
+  c ^= 0xffn;
+  rounds(4);
+  return a ^ b ^ c ^ d;
+}
+
+describe("the entry hash", () => {
+  it("is SipHash-2-4, whose authors' own vector the reference here gives", () => {
+    const message = Uint8Array.from({ length: 15 }, (_, index) => index);
+    expect(sipHash(fromHex(SECRET), message)).toBe(0xa129ca6149be45e5n);
+  });
+
+  it.each([
+    ["0000000000000000000000000000000000000000", 0, "63ca3ace1214d326"],
+    ["002d760bea1be268e27077412e11a320d0f164d3", 36, "16c8c5f7d0afdfaa"],
+    ["ffffffffffffffffffffffffffffffffffffffff", Number.MAX_SAFE_INTEGER, "5cbb28b3154d233e"],
+  ])("of %s and %i bytes is what was written down", (sha1, size, expected) => {
+    expect(hashOf(sha1, size)).toBe(expected);
+  });
+
+  it("is that of the SHA-1's 20 bytes and the size as 8 little-endian ones, whatever they are", () => {
+    const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+    const size = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1));
+    fc.assert(
+      fc.property(bytes(16), bytes(20), size, (secret, sha1, bytesOfFile) => {
+        const message = new Uint8Array(28);
+        message.set(sha1);
+        new DataView(message.buffer).setBigUint64(20, BigInt(bytesOfFile), true);
+        const stored = new Uint8Array(8);
+        new DataView(stored.buffer).setBigUint64(0, sipHash(secret, message), true);
+        expect(hashOf(toHex(sha1), bytesOfFile, toHex(secret))).toBe(toHex(stored));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("a set of entries and a plain Set say the same", () => {
+  /** Which of `asked` a set of `held` marks. */
+  function marked(held: readonly bigint[], asked: readonly bigint[]): bigint[] {
+    const set = new EntrySet(BigUint64Array.from(held).sort());
+    const entries = BigUint64Array.from(asked);
+    const marks = new Uint8Array(asked.length);
+    set.mark(new Uint32Array(entries.buffer), marks, 7);
+    return asked.filter((_, index) => marks[index] === 7);
+  }
+
+  it("however their entries are spread", () => {
+    // Few different high halves make long equal runs.
+    const half = fc.oneof(fc.nat(0xffff_ffff), fc.constantFrom(0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff));
+    const entry = fc.tuple(half, half).map(([high, low]) => (BigInt(high) << 32n) | BigInt(low));
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 400 }), fc.array(entry), (held, others) => {
+        const plain = new Set(held);
+        const asked = [...held, ...others];
+        expect(marked(held, asked)).toEqual(asked.filter((each) => plain.has(each)));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("of 200,000 entries that are spread as hashes are, and as many that are not held", () => {
+    const entries = new BigUint64Array(400_000);
+    for (let at = 0; at < entries.length; at += 8192) crypto.getRandomValues(entries.subarray(at, at + 8192));
+    const held = [...entries.subarray(0, 200_000)];
+    const plain = new Set(held);
+    const asked = [...entries];
+    expect(marked(held, asked)).toHaveLength(asked.filter((each) => plain.has(each)).length);
+  });
+
+  it("of entries that stand close together at one end", () => {
+    const held = Array.from({ length: 5_000 }, (_, index) => BigInt(index) << 33n);
+    expect(marked(held, [...held, 1n, 1n << 32n])).toEqual(held);
+  });
+});
+
+describe("a packed value", () => {
+  // Two held resources and one removed of the value "changes/v1": written down once, so that a change is seen.
+  const NAME = "changes/v1";
+  const VECTOR =
+    `524d5056${"02000000"}${"02000000"}${"01000000"}` +
+    `6368616e6765732f7631${"00".repeat(38)}` +
+    `${"0100000000000000"}${"efcdab8967452301"}` +
+    "ffffffffffffffff";
+  const VALUE = {
+    held: BigUint64Array.of(1n, 0x0123456789abcdefn),
+    removed: BigUint64Array.of(0xffffffffffffffffn),
+  };
+
+  it("is what was written down", () => {
+    expect(toHex(pack(NAME, VALUE))).toBe(VECTOR);
+    expect(unpack(fromHex(VECTOR).buffer, NAME)).toEqual(VALUE);
+  });
+
+  it("takes 8 bytes a resource and 64 more: 10^6 are less than 8.1 MB", () => {
+    const none = new BigUint64Array();
+    expect(pack("snapshot/v1/0", { held: new BigUint64Array(1_000_000), removed: none })).toHaveLength(
+      8_000_064,
+    );
+  });
+
+  it("holds what was packed, whatever that is", () => {
+    const entries = fc.array(fc.bigInt(0n, 2n ** 64n - 1n)).map((list) => BigUint64Array.from(list).sort());
+    const name = fc.stringMatching(/^[ -~]{1,48}$/);
+    fc.assert(
+      fc.property(name, entries, entries, (each, held, removed) => {
+        expect(unpack(pack(each, { held, removed }).buffer, each)).toEqual({ held, removed });
+      }),
+    );
+  });
+
+  it.each<[string, string, string]>([
+    ["cut off", VECTOR.slice(0, -2), NAME],
+    ["cut off within the header", VECTOR.slice(0, 40), NAME],
+    ["empty", "", NAME],
+    ["longer than it says", `${VECTOR}00`, NAME],
+    ["something else", "3c68746d6c3e".repeat(20), NAME],
+    ["of an older version", VECTOR.replace("02000000", "01000000"), NAME],
+    ["of a newer version", VECTOR.replace("02000000", "03000000"), NAME],
+    ["of another name", VECTOR, "changes/v2"],
+  ])("that is %s is not opened", (_, hex, name) => {
+    expect(() => unpack(fromHex(hex).buffer, name)).toThrow(name);
+  });
+});

@@ -1,0 +1,375 @@
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Catalog } from "../../src/catalog/catalog.ts";
+import { catalog, observe, readPointer, runAlarm } from "../support/catalog.ts";
+import { later } from "../support/clock.ts";
+import { collectLogs } from "../support/logs.ts";
+import { keyOf, resource } from "../support/worker.ts";
+
+const HOUR_MS = 3_600_000;
+const sha1Of = (index: number) => resource(index).checksum.value;
+const row = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
+const held = async () => (await catalog().page()).resources;
+const names = async (prefix = "") => (await env.RESOURCE_CACHE.list({ prefix })).keys.map(({ name }) => name);
+const NONE_REFUSED = { "outside-limits": 0, "too-old": 0, "made-up-size": 0 };
+
+/** Does something to the catalog's object as another deployment would have it: with other variables. */
+async function deployed(variables: object, use: (instance: Catalog) => Promise<unknown>): Promise<void> {
+  await runInDurableObject(catalog(), (_, state) => use(new Catalog(state, { ...env, ...variables })));
+}
+
+let logs: Record<string, unknown>[];
+beforeEach(() => {
+  logs = collectLogs();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+describe("of each SHA-1 the later observation wins, in whatever order they arrive", () => {
+  const [early, late] = [-20_000, -10_000];
+  const at = (ms: number) => ({ asOf: Date.now() + ms });
+
+  it.each<[string, ("held" | "removed")[], number[], boolean]>([
+    ["held, then removed", ["held", "removed"], [early, late], false],
+    ["removed, then held", ["removed", "held"], [early, late], true],
+    ["removed, and a late delivery of held", ["removed", "held"], [late, early], false],
+    ["held, and a late delivery of removed", ["held", "removed"], [late, early], true],
+    ["both at the same time", ["held", "removed"], [late, late], false],
+    ["both at the same time, the other way round", ["removed", "held"], [late, late], false],
+    ["repeated", ["held", "removed", "held", "removed"], [early, late, early, late], false],
+  ])("%s", async (_, kinds, times, expected) => {
+    const now = Date.now();
+    for (const [index, kind] of kinds.entries()) {
+      const what = kind === "held" ? { held: [keyOf(1)] } : { removed: [sha1Of(1)] };
+      await observe({ asOf: now + (times[index] ?? 0), ...what });
+    }
+    expect(await held()).toEqual(expected ? [keyOf(1)] : []);
+  });
+
+  it("an observation from the future counts as one of now", async () => {
+    await observe({ held: [keyOf(1)], ...at(HOUR_MS) });
+    await observe({ removed: [sha1Of(1)], ...at(1_000) });
+    expect(await held()).toEqual([]);
+  });
+
+  it("one that is known already renews its time, so that a removal of before comes too late", async () => {
+    const now = Date.now();
+    await observe({ held: [keyOf(1)], asOf: now - 3_000 });
+    expect(await observe({ held: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
+      changed: 0,
+      unchanged: 1,
+    });
+    expect(await observe({ removed: [sha1Of(1)], asOf: now - 2_000 })).toMatchObject({ changed: 0 });
+    expect(await held()).toEqual([keyOf(1)]);
+  });
+
+  it("a held of more than a day ago is not believed, and a removal is remembered for longer", async () => {
+    const now = Date.now();
+    expect(await observe({ held: [keyOf(1)], asOf: now - 24 * HOUR_MS })).toMatchObject({
+      refused: { "too-old": 1 },
+    });
+    await observe({ removed: [sha1Of(2)], asOf: now });
+    later(24 * HOUR_MS - 1_000);
+    await runAlarm();
+    expect(await observe({ held: [keyOf(2)], asOf: now - 500 })).toMatchObject({ changed: 0, unchanged: 1 });
+    expect(await held()).toEqual([]);
+  });
+});
+
+describe("a SHA-1 has one size", () => {
+  const [right, wrong] = [keyOf(1), `${sha1Of(1)}:999`] as const;
+
+  it("one that was measured stands against one that was said, and that is counted", async () => {
+    await observe({ held: [right], sizes: "measured" });
+    later(1_000);
+    expect(await observe({ held: [wrong], sizes: "said" })).toEqual({
+      changed: 0,
+      unchanged: 0,
+      refused: { ...NONE_REFUSED, "made-up-size": 1 },
+    });
+    expect(await held()).toEqual([right]);
+    expect((await catalog().status()).refused["made-up-size"]).toBe(1);
+  });
+
+  it("one that is measured replaces one that was said, even if that was later", async () => {
+    await observe({ held: [wrong], sizes: "said" });
+    await observe({ held: [right], sizes: "measured", asOf: Date.now() - 5_000 });
+    expect(await held()).toEqual([right]);
+  });
+
+  it("of two that were said, the later counts", async () => {
+    await observe({ held: [right], sizes: "said", asOf: Date.now() - 2_000 });
+    await observe({ held: [wrong], sizes: "said", asOf: Date.now() - 1_000 });
+    await observe({ held: [right], sizes: "said", asOf: Date.now() - 3_000 });
+    expect(await held()).toEqual([wrong]);
+  });
+
+  it("the size that was corrected is overruled wherever it is published", async () => {
+    await observe({ held: [wrong], sizes: "said" });
+    await runAlarm();
+    later(20_000);
+    await observe({ held: [right], sizes: "measured" });
+    await runAlarm();
+    expect((await readPointer())?.state === "current" && (await readPointer())).toMatchObject({
+      changes: { held: 1, removed: 1 },
+    });
+  });
+});
+
+describe("what is refused is counted by its reason", () => {
+  it("sizes outside the limits, both of which are included", async () => {
+    await deployed({ MINIMUM_SIZE: "10", MAXIMUM_SIZE: "20" }, async (instance) => {
+      const keys = [8, 9, 19, 20].map(keyOf);
+      const observed = await instance.observe({ asOf: Date.now(), held: keys, sizes: "measured" });
+      expect(observed).toEqual({
+        changed: 2,
+        unchanged: 0,
+        refused: { ...NONE_REFUSED, "outside-limits": 2 },
+      });
+    });
+    expect(await held()).toEqual([keyOf(9), keyOf(19)]);
+  });
+
+  it("more than 50,000 in one call are refused as a whole", async () => {
+    const many = { asOf: Date.now(), removed: Array(50_001).fill(sha1Of(1)), sizes: "measured" as const };
+    await deployed({}, (instance) => expect(instance.observe(many)).rejects.toThrow(/50000 fit/));
+  });
+});
+
+describe("publishing", () => {
+  it("an alarm comes within 2 s of an observation, and none of what changes nothing", async () => {
+    const alarm = () => runInDurableObject(catalog(), (_, state) => state.storage.getAlarm());
+    await observe({ removed: [sha1Of(1)] });
+    expect(await alarm()).toBe(null);
+    const now = Date.now();
+    await observe({ held: [keyOf(1)] });
+    expect(((await alarm()) ?? 0) - now).toBeLessThanOrEqual(2_000);
+  });
+
+  it("values first, the pointer last, and keys behind all", async () => {
+    const written: string[] = [];
+    const RESOURCE_CACHE = {
+      get: () => null,
+      delete: async () => {},
+      put: async (name: string) => void written.push(name.replace(/\/.*/, "")),
+    };
+    await observe({ held: row(3) });
+    await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+    later(20_000);
+    await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+    expect(written).toEqual(["changes", "pointer", "snapshot", keyOf(2), keyOf(1), keyOf(0), "pointer"]);
+  });
+
+  it("is touched every hour, and not before where nothing has changed", async () => {
+    await observe({ held: row(3) });
+    await runAlarm();
+    later(20_000);
+    await runAlarm();
+    const first = await readPointer();
+    later(HOUR_MS - 1_000);
+    await runAlarm();
+    expect(await readPointer()).toEqual(first);
+    later(2_000);
+    await runAlarm();
+    expect(Date.parse((await readPointer())?.publishedAt ?? "")).toBeGreaterThan(
+      Date.parse(first?.publishedAt ?? "") + HOUR_MS - 1_000,
+    );
+  });
+
+  it("deletes what is superseded after an hour, and not before", async () => {
+    await observe({ held: row(3) });
+    await runAlarm();
+    const [first] = await names("changes/");
+    later(20_000);
+    await observe({ held: [keyOf(7)] });
+    await runAlarm();
+    expect(await names("changes/")).toContain(first);
+    later(HOUR_MS);
+    await runAlarm();
+    expect(await names("changes/")).not.toContain(first);
+    expect(await names("snapshot/")).toHaveLength(1);
+  });
+
+  it.each(["changes/", "pointer", "snapshot/"])(
+    "a write of %s that KV refuses leaves what is published whole, and the next alarm goes on",
+    async (refused) => {
+      await observe({ held: row(3) });
+      await runAlarm();
+      later(20_000);
+      await runAlarm();
+      const before = await readPointer();
+      const put = (name: string, value: string) =>
+        name.startsWith(refused)
+          ? Promise.reject(new Error("KV PUT failed: 429 Too Many Requests"))
+          : env.RESOURCE_CACHE.put(name, value);
+      const RESOURCE_CACHE = {
+        get: () => null,
+        put,
+        delete: (name: string) => env.RESOURCE_CACHE.delete(name),
+      };
+      later(25 * HOUR_MS);
+      await observe({ removed: [sha1Of(1)] });
+      await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+      expect(logs).toContainEqual(expect.objectContaining({ event: "catalog-step-failed" }));
+      if (refused !== "snapshot/") expect(await readPointer()).toEqual(before);
+      later(HOUR_MS);
+      await runAlarm();
+      later(20_000);
+      await runAlarm();
+      expect(await catalog().status()).toMatchObject({
+        isBehind: false,
+        entries: 2,
+        snapshot: { entries: 2 },
+      });
+    },
+  );
+
+  it("of 50,000 resources at once makes a snapshot, which the pointer names next", async () => {
+    await observe({ held: row(50_000) });
+    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    later(20_000);
+    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    expect(await readPointer()).toMatchObject({ snapshot: { entries: 50_000, parts: 1 }, changes: null });
+  });
+
+  it("publish writes a new snapshot and all keys again: a namespace that was emptied is whole", async () => {
+    await observe({ held: row(3) });
+    await runAlarm();
+    for (const name of await names()) await env.RESOURCE_CACHE.delete(name);
+    later(20_000);
+    await catalog().publish();
+    await runAlarm();
+    later(20_000);
+    await runAlarm();
+    expect(await names()).toEqual(expect.arrayContaining([...row(3), "pointer"]));
+    expect(await catalog().status()).toMatchObject({
+      isBehind: false,
+      keysWaiting: 0,
+      snapshot: { entries: 3 },
+    });
+  });
+});
+
+describe("keys", () => {
+  it("are written up to KEYS_PER_DAY, at most 900 an alarm, the newest first", async () => {
+    await observe({ held: row(1_000), asOf: Date.now() - 2_000 });
+    await observe({ held: row(1_600).slice(1_000), asOf: Date.now() - 1_000 });
+    const put = vi.fn(async () => {});
+    const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "1000" };
+    const written = () =>
+      put.mock.calls.map(([name]: string[]) => name ?? "").filter((name) => /:/.test(name));
+    await deployed(bindings, (instance) => instance.alarm());
+    expect(written()).toHaveLength(900);
+    expect(written().slice(0, 600).sort()).toEqual(row(1_600).slice(1_000).sort());
+    await deployed(bindings, (instance) => instance.alarm());
+    expect(written()).toHaveLength(1_000);
+    await deployed(bindings, (instance) => instance.alarm());
+    expect(written()).toHaveLength(1_000);
+    later(24 * HOUR_MS);
+    await deployed(bindings, (instance) => instance.alarm());
+    expect(new Set(written()).size).toBe(1_600);
+  });
+
+  it("that KV refuses wait, and delay nothing else", async () => {
+    const put = (name: string, value: string) =>
+      name.includes(":") ? Promise.reject(new Error("429")) : env.RESOURCE_CACHE.put(name, value);
+    const RESOURCE_CACHE = {
+      get: () => null,
+      put,
+      delete: (name: string) => env.RESOURCE_CACHE.delete(name),
+    };
+    await observe({ held: row(3) });
+    await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+    expect(await readPointer()).toMatchObject({ changes: { held: 3 } });
+    expect(await catalog().status()).toMatchObject({ keysWaiting: 3 });
+    later(HOUR_MS);
+    await runAlarm();
+    expect(await catalog().status()).toMatchObject({ keysWaiting: 0 });
+  });
+
+  it("of what departed are deleted once no write can still arrive, and overruled for as long as a place may serve them", async () => {
+    await observe({ held: row(3) });
+    await runAlarm();
+    later(20_000);
+    await observe({ removed: [sha1Of(1)] });
+    await runAlarm();
+    expect(await names(keyOf(1))).toHaveLength(1);
+    later(20 * 60_000);
+    await runAlarm();
+    expect(await names(keyOf(1))).toHaveLength(0);
+    const removed = async () => {
+      const pointer = await readPointer();
+      return pointer?.state === "current" ? pointer.changes?.removed : undefined;
+    };
+    for (let hour = 0; hour < 24; hour++) {
+      later(HOUR_MS);
+      await runAlarm();
+      expect(await removed()).toBe(1);
+    }
+    later(2 * HOUR_MS);
+    await runAlarm();
+    later(20_000);
+    await runAlarm();
+    expect(await removed()).toBeUndefined();
+  });
+
+  it("none are written where KEYS_PER_DAY is 0", async () => {
+    await observe({ held: row(3) });
+    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    expect(await names("aaaa")).toEqual([]);
+  });
+});
+
+describe("forgetting", () => {
+  it("forgets everything, and believes nothing of before", async () => {
+    const before = Date.now();
+    await observe({ held: row(3) });
+    await runAlarm();
+    later(20_000);
+    await catalog().forget();
+    await runAlarm();
+    expect(await held()).toEqual([]);
+    expect(await readPointer()).toMatchObject({ snapshot: null, changes: { held: 0, removed: 3 } });
+    expect(await observe({ held: [keyOf(1)], asOf: before })).toMatchObject({ refused: { "too-old": 1 } });
+    later(1_000);
+    await observe({ held: [keyOf(1)] });
+    expect(await held()).toEqual([keyOf(1)]);
+  });
+
+  it("another KEY_PREFIX begins with nothing, and says at the old pointer that nothing counts there", async () => {
+    await observe({ held: row(3) });
+    await runAlarm();
+    later(20_000);
+    await deployed({ KEY_PREFIX: "b/" }, async (instance) => {
+      await instance.observe({ asOf: Date.now(), held: [keyOf(7)], sizes: "measured" });
+      await instance.alarm();
+    });
+    expect(await readPointer()).toMatchObject({ state: "retired" });
+    expect(await env.RESOURCE_CACHE.get("b/pointer", "json")).toMatchObject({
+      changes: { held: 1, removed: 0 },
+    });
+    later(20_000);
+    await deployed({}, async (instance) => {
+      await instance.observe({ asOf: Date.now(), held: [keyOf(8)], sizes: "measured" });
+      await instance.alarm();
+    });
+    // The keys of the first time are still there, and overruled.
+    expect(await readPointer()).toMatchObject({ state: "current", changes: { held: 1, removed: 3 } });
+    expect(await env.RESOURCE_CACHE.get("b/pointer", "json")).toMatchObject({ state: "retired" });
+  });
+});
+
+describe("pages", () => {
+  it("tell all that is held, in the order of the SHA-1s", async () => {
+    await observe({ held: row(10_001) });
+    await observe({ removed: [sha1Of(5)], asOf: Date.now() + 1 });
+    const first = await catalog().page();
+    expect(first.resources).toHaveLength(10_000);
+    expect(await catalog().page(first.after)).toEqual({ resources: [] });
+    expect(first.resources).not.toContain(keyOf(5));
+    expect((await catalog().status()).entries).toBe(10_000);
+  });
+});

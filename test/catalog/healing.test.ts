@@ -1,0 +1,194 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { catalog, observe, readPointer, runAlarm } from "../support/catalog.ts";
+import { later } from "../support/clock.ts";
+import { collectLogs } from "../support/logs.ts";
+import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { signedToken } from "../support/tokens.ts";
+import { askWith, keyOf, matchedPaths, resource, type SentResource } from "../support/worker.ts";
+
+const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
+const keys = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
+const held = async () => (await catalog().page()).resources.length;
+const points: { indexes: string[]; doubles: number[] }[] = [];
+const METRICS = { writeDataPoint: (point: (typeof points)[number]) => points.push(point) };
+
+/** The pool of the Cloud Controller: what it holds, and after how many questions it falls silent. */
+const pool = { holds: (_: SentResource) => true as boolean, answers: Number.POSITIVE_INFINITY };
+
+/** A push, with an isolate of its own. */
+async function push(resources: SentResource[], user = crypto.randomUUID()): Promise<number> {
+  const token = await signedToken({ user_id: user });
+  const bindings = { CLOUD_CONTROLLER_URL, METRICS };
+  return (await matchedPaths(await askWith(bindings, { resources }, { token }))).length;
+}
+
+async function publish(): Promise<void> {
+  later(20_000);
+  await runAlarm();
+}
+
+let logs: Record<string, unknown>[];
+let questions: Request[];
+const events = () => logs.map(({ event }) => event);
+const askedInAll = async () =>
+  (
+    await Promise.all(questions.map(async (each) => (await each.clone().json<{ resources: [] }>()).resources))
+  ).flat().length;
+
+beforeEach(async () => {
+  logs = collectLogs();
+  points.length = 0;
+  Object.assign(pool, { holds: () => true, answers: Number.POSITIVE_INFINITY });
+  questions = standInOrigin((request) =>
+    questions.length > pool.answers ? new Promise(() => {}) : matching((each) => pool.holds(each))(request),
+  );
+  await observe({ held: keys(40), asOf: Date.now() - 1_000 });
+  await publish();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+describe("behind each answer", () => {
+  it("five of the claims are looked at, and all is well where the Cloud Controller matches them", async () => {
+    expect(await push(row(40))).toBe(40);
+    expect(await askedInAll()).toBe(5);
+    expect(events()).not.toContain("cache-contradicted");
+  });
+
+  it("a denial leads to all claims being asked, and what is denied leaves the catalog", async () => {
+    pool.holds = ({ size_in_bytes }) => size_in_bytes > 4;
+    // The sample of five meets one of the four in most pushes.
+    for (let attempt = 0; attempt < 30 && (await held()) === 40; attempt++) await push(row(40));
+    expect(await held()).toBe(36);
+    expect(logs).toContainEqual(
+      expect.objectContaining({ event: "cache-contradicted", asked: 40, denied: 4 }),
+    );
+    expect(points).toContainEqual({ indexes: ["cache-contradicted"], doubles: [40, 4] });
+    expect(events()).not.toContain("cache-suspended");
+    await publish();
+    expect(await push(row(40))).toBe(36);
+  });
+
+  it("no answer denies nothing", async () => {
+    pool.answers = 0;
+    const token = await signedToken();
+    const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "200" };
+    await askWith(bindings, { resources: row(40) }, { token });
+    expect(events()).not.toContain("cache-contradicted");
+    expect(await held()).toBe(40);
+  });
+});
+
+describe("the same question again, which is most likely a push that has failed", () => {
+  it("is verified before the answer: what the Cloud Controller denies is not claimed", async () => {
+    expect(await push(row(40), "a")).toBe(40);
+    pool.holds = ({ size_in_bytes }) => size_in_bytes > 4;
+    expect(await push(row(40), "a")).toBe(36);
+    expect(await held()).toBe(36);
+  });
+
+  it("is not where the Cloud Controller itself had answered it", async () => {
+    const fresh = Array.from({ length: 20 }, (_, index) => resource(100 + index));
+    expect(await push(fresh, "a")).toBe(20);
+    await publish();
+    questions.length = 0;
+    expect(await push(fresh, "a")).toBe(20);
+    expect(await askedInAll()).toBe(5);
+    expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ held: { origin: 0 } });
+  });
+
+  it("claims nothing that was not confirmed, once anything was denied", async () => {
+    const many = Array.from({ length: 1_300 }, (_, index) => resource(index));
+    await observe({ held: keys(1_300) });
+    await publish();
+    expect(await push(many, "a")).toBe(1_300);
+    // Of six questions the last two are not answered within a quarter of the deadline.
+    pool.answers = questions.length + 4;
+    pool.holds = ({ size_in_bytes }) => size_in_bytes !== 1;
+    const token = await signedToken({ user_id: "a" });
+    const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "3000" };
+    const matched = await matchedPaths(await askWith(bindings, { resources: many }, { token }));
+    expect(matched).toHaveLength(999);
+  });
+
+  it("claims what it did where the Cloud Controller does not answer", async () => {
+    expect(await push(row(40), "a")).toBe(40);
+    pool.answers = 0;
+    const token = await signedToken({ user_id: "a" });
+    const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "2000" };
+    expect(await matchedPaths(await askWith(bindings, { resources: row(40) }, { token }))).toHaveLength(40);
+  });
+
+  it("may come after ten minutes, and is then a question like any other", async () => {
+    expect(await push(row(40), "a")).toBe(40);
+    later(10 * 60_000);
+    pool.holds = () => false;
+    expect(await push(row(40), "a")).toBe(40);
+  });
+});
+
+describe("a pool that was wiped", () => {
+  it("suspends the cache for ten minutes: only the Cloud Controller answers, and the catalog is not erased", async () => {
+    pool.holds = () => false;
+    expect(await push(row(40))).toBe(40);
+    expect(events()).toContain("cache-suspended");
+    expect(points.map(({ indexes }) => indexes[0])).toContain("cache-contradicted");
+    expect(await held()).toBe(40);
+    await publish();
+    expect((await catalog().status()).suspendedUntil).not.toBe(null);
+    expect(await readPointer()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
+    expect(await push(row(40))).toBe(0);
+    // What is denied while nothing has been matched is not believed.
+    expect(await held()).toBe(40);
+
+    pool.holds = ({ size_in_bytes }) => size_in_bytes > 20;
+    expect(await push(row(40))).toBe(20);
+    expect(await push(row(40))).toBe(20);
+    expect(await held()).toBe(20);
+
+    later(10 * 60_000);
+    await runAlarm();
+    later(20_000);
+    await runAlarm();
+    expect(events()).toContain("cache-resumed");
+    expect(await readPointer()).toMatchObject({ suspendedUntil: null });
+    expect(await push(row(40))).toBe(20);
+  });
+
+  it("or a Cloud Controller whose matching is off, for however long, erases nothing", async () => {
+    pool.holds = () => false;
+    for (let round = 0; round < 4; round++) {
+      await push(row(40));
+      await publish();
+      await push(row(40));
+      later(10 * 60_000);
+      await runAlarm();
+    }
+    expect(await held()).toBe(40);
+    pool.holds = () => true;
+    later(20_000);
+    await runAlarm();
+    later(10 * 60_000);
+    await publish();
+    expect(await push(row(40))).toBe(40);
+  });
+
+  it("of few claims each: they are added up, so that small apps suspend the cache too", async () => {
+    pool.holds = () => false;
+    for (let app = 0; app < 3; app++) await push(row(40).slice(4 * app, 4 * app + 4));
+    expect(events()).toContain("cache-suspended");
+  });
+});
+
+it("a denial is as old as its question: what was seen to be held since stays", async () => {
+  const before = Date.now();
+  await observe({ held: [keyOf(1)], asOf: before });
+  await catalog().deny({ asOf: before - 1_000, asked: 9, denied: [resource(1).checksum.value] });
+  expect(await held()).toBe(40);
+  await catalog().deny({ asOf: before + 1, asked: 9, denied: [resource(1).checksum.value, "f".repeat(40)] });
+  expect(await held()).toBe(39);
+  expect((await catalog().status()).removalsRemembered).toBe(1);
+});
