@@ -15,7 +15,7 @@ let stage: Stage;
 
 beforeAll(async () => {
   // A busy machine may take seconds, and what is late is uploaded.
-  const variables = { LOOKUP_DEADLINE_MS: "30000" };
+  const variables = { LOOKUP_DEADLINE_MS: "60000" };
   stage = await openStage({ title: "pushes", bucket: false, variables });
 }, OPENED_MAX_MS);
 afterAll(() => stage.close());

@@ -22,8 +22,8 @@ export function faultyCache(cache: KVNamespace, current: CurrentFault): KVNamesp
         if (Array.isArray(names)) counts.keysRead += names.length;
         const operate = () => method.apply(target, args);
         const fault = current();
-        const isMeant = fault?.operations.includes(operation) && isNamed(names, fault.names);
-        if (!isMeant || operations++ % (fault.every ?? 1) !== 0) return operate();
+        if (!fault?.operations.includes(operation) || !isNamed(names, fault.names)) return operate();
+        if (operations++ % (fault.every ?? 1) !== 0) return operate();
         counts.suffered += 1;
         return suffer(fault, operate, args);
       };
