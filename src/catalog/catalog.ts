@@ -181,9 +181,10 @@ export class Catalog extends DurableObject<Env> {
     const store = storeOf(this.#memory.get("prefix"));
     const keys = new KeyWriter(this.#sql, this.#memory, configuration.keysPerDay);
 
+    const isImport = this.#snapshots.isImportDue(now);
     const outcomes = [
       await this.#attempt("retire", () => retire(this.#memory, this.#values, storeOf, now)),
-      await this.#attempt("publish", () => this.#publishIfDue(store)),
+      await this.#attempt("publish", async () => isImport || this.#publishIfDue(store)),
       await this.#attempt("snapshot", () => this.#buildIfDue(store)),
       await this.#attempt("publish", () => this.#publishIfDue(store)),
       await this.#attempt("clear", () => this.#values.clear(storeOf, Date.now(), CLEARED_PER_ALARM)),
@@ -203,7 +204,7 @@ export class Catalog extends DurableObject<Env> {
     if (this.#snapshots.dueAt() <= now) await this.#snapshots.build(store, now);
   }
 
-  async #attempt(step: string, work: () => Promise<void>): Promise<"done" | "failed"> {
+  async #attempt(step: string, work: () => Promise<unknown>): Promise<"done" | "failed"> {
     try {
       await work();
       return "done";
