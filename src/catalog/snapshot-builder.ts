@@ -17,8 +17,11 @@ const PACE_MS = 60_000;
 /** once a day in any case. */
 const MAX_AGE_MS = 24 * 60 * 60 * 1000;
 const FAILED_PAUSE_MS = 5 * 60 * 1000;
-/** More changes than these, 8 MB, take as long to pack as a snapshot, and a KV value does not take thrice as many. */
-const IMPORT_MIN = 1_000_000;
+/**
+ * More changes than a twentieth of any snapshot: packing them takes longer than packing the snapshot, and KV takes no
+ * value of 3,200,000.
+ */
+const IMPORT_MIN = 500_000;
 
 /** A KV value takes 25 MiB; parts of 8 MB are loaded at once. */
 const ENTRIES_PER_PART = 1_000_000;

@@ -23,7 +23,7 @@ export class Catalog extends BuiltCatalog {
 
   async alarm() {}
 
-  /** As if so many more had been observed with the last ones, in a tenth of the time. */
+  /** As if so many more had been observed with the last ones, without sending them. */
   async fill() {
     this.ctx.storage.sql.exec(
       `WITH RECURSIVE rows (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM rows WHERE n < ?)
