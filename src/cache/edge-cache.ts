@@ -81,13 +81,15 @@ export class EdgeCache {
     const heldKeys = [...unknown].filter(([key]) => keys.held.has(key));
     for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
     const held = marks.map((mark) => (mark === HELD ? 1 : 0));
+    // Keys may have been read in vain of what snapshot and changes then told.
+    const unread = keys.unreadOf(unknown.keys());
     return {
       held: () => (counts(copy, Date.now()) ? held : new Uint8Array(contents.count)),
       inMemory,
       asked: unknown.size,
       heldByKeys: heldKeys.length,
       isSuspended: false,
-      faults: keys.unread > 0 ? [unreadFault(keys.unread, keys.causes, "keys")] : [],
+      faults: unread > 0 ? [unreadFault(unread, keys.causes, "keys")] : [],
     };
   }
 

@@ -25,8 +25,7 @@ export class KeyReads {
   readonly #cacheTtl: number;
   readonly #deadline: Deadline;
   readonly #causes = new Set<string>();
-  /** Keys that were not answered for. */
-  unread = 0;
+  readonly #unread = new Set<ResourceKey>();
 
   /** @param cacheTtl seconds that KV may answer from its cache, misses too */
   constructor(store: KeyValueStore, cacheTtl: number, deadline: Deadline) {
@@ -37,6 +36,13 @@ export class KeyReads {
 
   get causes(): string[] {
     return [...this.#causes];
+  }
+
+  /** How many of `keys` were asked for in vain. */
+  unreadOf(keys: Iterable<ResourceKey>): number {
+    let count = 0;
+    for (const key of keys) if (this.#unread.has(key)) count += 1;
+    return count;
   }
 
   /**
@@ -54,7 +60,7 @@ export class KeyReads {
       const values = await this.#deadline.race(this.#store.getTexts(keys, this.#cacheTtl));
       for (const key of keys) if (values.get(key) === HELD_VALUE) this.held.add(key);
     } catch (error) {
-      this.unread += keys.length;
+      for (const key of keys) this.#unread.add(key);
       this.#causes.add(causeOf(error));
     }
   }

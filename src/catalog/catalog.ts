@@ -222,9 +222,10 @@ export class Catalog extends DurableObject<Env> {
       writeEvent(configuration.metrics, "cache-resumed", { asked: 0, denied: 0 });
       this.#memory.set({ againAt: now });
     }
+    const isImport = this.#snapshots.isImportDue(now);
     const outcomes = [
       await this.#attempt("retire", () => retire(this.#memory, this.#values, storeOf, now)),
-      await this.#attempt("publish", () => this.#publishIfDue(store)),
+      await this.#attempt("publish", async () => isImport || this.#publishIfDue(store)),
       await this.#attempt("snapshot", () => this.#buildIfDue(store)),
       await this.#attempt("publish", () => this.#publishIfDue(store)),
       await this.#attempt("clear", () => this.#values.clear(storeOf, Date.now(), CLEARED_PER_ALARM)),
@@ -244,7 +245,7 @@ export class Catalog extends DurableObject<Env> {
     if (this.#snapshots.dueAt() <= now) await this.#snapshots.build(store, now);
   }
 
-  async #attempt(step: string, work: () => Promise<void>): Promise<"done" | "failed"> {
+  async #attempt(step: string, work: () => Promise<unknown>): Promise<"done" | "failed"> {
     try {
       await work();
       return "done";

@@ -17,6 +17,11 @@ const PACE_MS = 60_000;
 /** once a day in any case. */
 const MAX_AGE_MS = 24 * 60 * 60 * 1000;
 const FAILED_PAUSE_MS = 5 * 60 * 1000;
+/**
+ * More changes than a twentieth of any snapshot: packing them takes longer than packing the snapshot, and KV takes no
+ * value of 3,200,000.
+ */
+const IMPORT_MIN = 500_000;
 
 /** A KV value takes 25 MiB; parts of 8 MB are loaded at once. */
 const ENTRIES_PER_PART = 1_000_000;
@@ -46,6 +51,11 @@ export class SnapshotBuilder {
     };
     if (this.#count(revision) >= Math.max(CHANGES_MIN, entries * CHANGES_PART)) return notBefore;
     return this.#count(0) > 0 ? Math.max(notBefore, builtAt + MAX_AGE_MS) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether a snapshot is due that is to tell of an import, in place of changes. */
+  isImportDue(now: number): boolean {
+    return this.dueAt() <= now && this.#count(this.#memory.get("snapshot")?.revision ?? 0) > IMPORT_MIN;
   }
 
   /** Writes the parts of a new snapshot, which the next pointer names. */

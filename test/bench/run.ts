@@ -4,6 +4,7 @@
  *     npm run bench -- pipeline http
  */
 import { bundle } from "./sections/bundle.ts";
+import { catalog } from "./sections/catalog.ts";
 import { cold } from "./sections/cold.ts";
 import { http } from "./sections/http.ts";
 import { kv } from "./sections/kv.ts";
@@ -16,7 +17,7 @@ import { store, summarize, targetTable } from "./support/results.ts";
 import type { Section, Table, Target } from "./support/section.ts";
 
 // What is measured in this process comes first, before others have filled its heap.
-const SECTIONS: Section[] = [pipeline, wrong, snapshot, cold, http, load, kv, bundle];
+const SECTIONS: Section[] = [pipeline, wrong, snapshot, catalog, cold, http, load, kv, bundle];
 const names = SECTIONS.map(({ name }) => name);
 
 const wanted = process.argv.slice(2);

@@ -1,57 +1,116 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { openStage, type Stage } from "./stage.ts";
+import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 
-const CHANGED_MAX_MS = 20_000;
+const HANDLED_MAX_MS = 20_000;
 
 let stage: Stage;
+let sent = 0;
 
 beforeAll(async () => {
-  stage = await openStage({ title: "with the pool's bucket", queue: true });
-});
+  stage = await openStage({ title: "", bucket: true });
+}, OPENED_MAX_MS);
 afterAll(() => stage.close());
 
-const CONTENT = "what somebody has pushed";
-const sha1 = createHash("sha1").update(CONTENT).digest("hex");
-/** As the Cloud Controller names its blobs. */
-const BLOB = `cc-resources/${sha1.slice(0, 2)}/${sha1.slice(2, 4)}/${sha1}`;
+/** A file that somebody has pushed, and the name that the Cloud Controller gives its blob. */
+function blobOf(content: string) {
+  const sha1 = createHash("sha1").update(content).digest("hex");
+  const name = `cc-resources/app_bits_cache/${sha1.slice(0, 2)}/${sha1.slice(2, 4)}/${sha1}`;
+  return { content, sha1, name };
+}
 
-/** Whether the Worker claims the file. */
-async function isHeld(): Promise<boolean> {
-  const resource = { checksum: { value: sha1 }, size_in_bytes: CONTENT.length, path: "file", mode: "644" };
+const put = (name: string, content: string) => stage.command("PUT", `blob/${name}`, content);
+const remove = (name: string) => stage.command("DELETE", `blob/${name}`);
+
+/** Tells of a change as R2 does, which the local one does not. */
+async function announce(action: "PutObject" | "DeleteObject", name: string): Promise<void> {
+  sent += 1;
+  const event = { account: "account", bucket: "resource-pool", eventTime: new Date().toISOString() };
+  await stage.command("POST", "event", { ...event, action, object: { key: name } });
+}
+
+/** Waits until the consumer has had every event. */
+async function untilHandled(): Promise<void> {
+  const patience = { timeout: HANDLED_MAX_MS, interval: 20 };
+  await vi.waitFor(async () => expect((await stage.counts()).handledEvents).toBe(sent), patience);
+}
+
+/** Contents that the Worker claims. */
+async function heldOf(contents: readonly string[]): Promise<string[]> {
+  const resources = contents.map((content) => {
+    const checksum = { value: blobOf(content).sha1 };
+    return { checksum, size_in_bytes: content.length, path: content, mode: "644" };
+  });
   const response = await fetch(`${stage.worker.url}/v3/resource_matches`, {
     method: "POST",
     headers: { Authorization: `bearer ${stage.token}` },
-    body: JSON.stringify({ resources: [resource] }),
+    body: JSON.stringify({ resources }),
   });
   expect(response.status).toBe(201);
-  const { resources } = (await response.json()) as { resources: unknown[] };
-  return resources.length === 1;
+  return ((await response.json()) as { resources: { path: string }[] }).resources.map(({ path }) => path);
 }
 
-const untilHeld = (held: boolean) =>
-  vi.waitFor(async () => expect(await isHeld()).toBe(held), { timeout: CHANGED_MAX_MS, interval: 50 });
-
 it("a blob is held once it lies in the bucket and its event has come, and no longer when it is gone", async () => {
-  expect(await isHeld()).toBe(false);
-  await stage.command("PUT", `bucket/${BLOB}`, CONTENT);
-  await untilHeld(true);
-  await stage.command("DELETE", `bucket/${BLOB}`);
-  await untilHeld(false);
+  const { content, name } = blobOf("what somebody has pushed");
+  expect(await heldOf([content])).toEqual([]);
+  await put(name, content);
+  await announce("PutObject", name);
+  await stage.untilPublished(1);
+  expect(await heldOf([content])).toEqual([content]);
+  await remove(name);
+  await announce("DeleteObject", name);
+  await stage.untilPublished(0);
+  expect(await heldOf([content])).toEqual([]);
 });
 
-it("an event that is late says nothing against the bucket: the blob is there again", async () => {
-  await stage.command("PUT", `bucket/${BLOB}`, CONTENT);
-  await untilHeld(true);
-  await stage.command("DELETE", `event/${BLOB}`);
-  // Events of one batch, or of batches one after the other: when this one has come, so has that.
-  await stage.command("PUT", "bucket/cc-resources/aa/bb/aabb000000000000000000000000000000000000", "other");
-  await stage.untilKeys(2);
-  expect(await isHeld()).toBe(true);
+/** What is done to a blob, and what is told of it, in one order. */
+type Step = "put" | "delete" | "tell put" | "tell delete";
+
+/** All orders in which the events of `deeds` can come, each at some time after its deed. */
+function orders(deeds: readonly ("put" | "delete")[], untold: readonly Step[] = []): Step[][] {
+  const [deed, ...others] = deeds;
+  if (!deed && untold.length === 0) return [[]];
+  const next = deed ? orders(others, [...untold, `tell ${deed}`]).map((rest): Step[] => [deed, ...rest]) : [];
+  const told = untold.flatMap((step, index) =>
+    orders(deeds, untold.toSpliced(index, 1)).map((rest): Step[] => [step, ...rest]),
+  );
+  return [...next, ...told];
+}
+
+it("in whatever order events come, doubled and late, a blob ends as it lies", async () => {
+  const once = [...orders(["put", "delete"]), ...orders(["put", "delete", "put"])];
+  expect(once).toHaveLength(3 + 15);
+  const late = once.map((steps) => [
+    ...steps,
+    ...steps.filter((step) => step.startsWith("tell")).toReversed(),
+  ]);
+  const all = [...once, ...late].map((steps, index) => ({ steps, blob: blobOf(`${index}: ${steps}`) }));
+
+  // All blobs go one step on, and the events are handled before the next step.
+  const longest = Math.max(...all.map(({ steps }) => steps.length));
+  for (let at = 0; at < longest; at++) {
+    const steps = all.map(({ steps, blob: { name, content } }) => {
+      if (steps[at] === "put") return put(name, content);
+      if (steps[at] === "delete") return remove(name);
+      if (steps[at] === "tell put") return announce("PutObject", name);
+      return steps[at] === "tell delete" ? announce("DeleteObject", name) : undefined;
+    });
+    await Promise.all(steps);
+    await untilHandled();
+  }
+
+  const lying = all.filter(({ steps }) => steps.filter((step) => step === "put").length === 2);
+  await stage.untilPublished(lying.length);
+  expect(await heldOf(all.map(({ blob }) => blob.content))).toEqual(lying.map(({ blob }) => blob.content));
 });
 
 it("what is no blob of the pool is nothing to the cache", async () => {
-  await stage.command("PUT", "bucket/cc-droplets/aa/bb/droplet", "a droplet");
-  await stage.command("DELETE", `bucket/${BLOB}`);
-  await stage.untilKeys(1);
+  const { entries } = await stage.catalog();
+  const { sha1, content } = blobOf("in a place where the Cloud Controller does not look");
+  for (const name of [`cc-resources/aa/bb/${sha1}`, "cc-droplets/aa/bb/droplet"]) {
+    await put(name, content);
+    await announce("PutObject", name);
+  }
+  await untilHandled();
+  expect(await stage.catalog()).toMatchObject({ entries });
 });

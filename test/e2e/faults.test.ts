@@ -1,12 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
-import type { Fault } from "../foundry/faults.ts";
-import type { CacheFault } from "./cache-fault.ts";
-import { openStage, type Stage } from "./stage.ts";
+import type { Fault as CloudControllerFault } from "../foundry/faults.ts";
+import type { Fault } from "./fault.ts";
+import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 
 /** Long enough for an answer on a busy machine, short enough to wait for it in vain. */
 const DEADLINE_MS = 2_000;
 const LOADED_MAX_MS = 10_000;
+/** An alarm that dies is followed by another after this time. */
+const ALARM_FOLLOWS_MS = 60_000;
 /** Files that the cache knows, and files that only the Cloud Controller does. */
 const CACHED = 120;
 const UNCACHED = 10;
@@ -22,13 +24,14 @@ let round = 0;
 
 beforeAll(async () => {
   const variables = { LOOKUP_DEADLINE_MS: String(DEADLINE_MS) };
-  stage = await openStage({ title: "without a queue", queue: false, variables });
+  stage = await openStage({ title: "faults", bucket: false, variables });
   app = await createApp();
   for (let i = 0; i < CACHED; i++) await app.write(`cached/${i}`);
   await stage.pushDirectly(app.path);
   await stage.push(app.path, "learning");
-  await stage.untilKeys(CACHED);
-});
+  await stage.untilPublished(CACHED);
+  await stage.publishSnapshot();
+}, OPENED_MAX_MS);
 afterAll(async () => {
   await stage.close();
   await app.remove();
@@ -42,13 +45,20 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   stage.foundry.cloudController.faults.set({});
-  await stage.command("DELETE", "fault");
+  await well();
 });
 
+const inflict = (fault: Fault) => stage.command("PUT", "fault", fault);
+const well = () => stage.command("DELETE", "fault");
+/** An isolate that begins now has nothing to fall back on. */
+const beginAfresh = () => stage.command("DELETE", "isolate");
+
+/** What the cache has answered, be it from memory or from keys. */
+const OF_CACHE = { cached: CACHED };
 const ALL = { asked: CACHED + UNCACHED, matched: CACHED + UNCACHED, uploadedFiles: 0, warnings: [] };
 
 describe("whatever the Cloud Controller does when it is asked for matches, the cache goes on answering", () => {
-  it.each<[string, Fault]>([
+  it.each<[string, CloudControllerFault]>([
     ["latency", { latency_ms: 2 * DEADLINE_MS }],
     ["429", { status: 429, headers: { "Retry-After": "60" } }],
     ["500", { status: 500 }],
@@ -64,13 +74,14 @@ describe("whatever the Cloud Controller does when it is asked for matches, the c
   ])("%s", async (name, fault) => {
     stage.foundry.cloudController.faults.set({ [MATCHES]: fault });
     const pushed = await stage.push(app.path, `Cloud Controller: ${name}`);
-    expect(pushed).toMatchObject({ keys: CACHED, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
+    expect(pushed).toMatchObject({ ...OF_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
     expect(pushed.warnings).toEqual([expect.stringMatching(BY_CLOUD_CONTROLLER)]);
     expect(stage.originRequests()).toBe(1);
 
     stage.foundry.cloudController.faults.set({});
     expect(await stage.push(app.path, "  and when it is well again")).toMatchObject({
       ...ALL,
+      ...OF_CACHE,
       origin: UNCACHED,
     });
   });
@@ -78,78 +89,96 @@ describe("whatever the Cloud Controller does when it is asked for matches, the c
   it("latency within the deadline only makes the push wait", async () => {
     stage.foundry.cloudController.faults.set({ [MATCHES]: { latency_ms: DEADLINE_MS / 5 } });
     const pushed = await stage.push(app.path, "Cloud Controller: a little latency");
-    expect(pushed).toMatchObject({ ...ALL, keys: CACHED, origin: UNCACHED });
+    expect(pushed).toMatchObject({ ...ALL, ...OF_CACHE, origin: UNCACHED });
   });
 });
 
 describe("whatever KV does, the Cloud Controller is asked as long as there is time, and no push fails", () => {
-  // An isolate that begins now has nothing to fall back on.
-  beforeEach(async () => {
-    await stage.command("DELETE", "isolate");
-  });
+  const BY_CLOUD_CONTROLLER_ALONE = { cached: 0, origin: CACHED + UNCACHED };
 
-  it.each<[string, CacheFault]>([
+  beforeAll(async () => {
+    // From here on there are changes since the snapshot.
+    const { entries } = await stage.catalog();
+    await app.write("uncached/0", "of the changes");
+    await stage.pushDirectly(app.path);
+    await stage.push(app.path, "a change");
+    await stage.untilPublished(entries + 1);
+  });
+  beforeEach(beginAfresh);
+
+  it.each<[string, Fault]>([
     ["reads fail", { kind: "fail", operations: ["get"] }],
-    ["all fails", { kind: "fail", operations: ["get", "put", "list", "delete"] }],
-  ])("%s", async (name, fault) => {
-    await stage.command("PUT", "fault", fault);
+    ["all fails", { kind: "fail", operations: ["get", "put", "delete"] }],
+    ["the pointer can't be read", { kind: "fail", operations: ["get"], names: ["pointer"] }],
+    ["the pointer is rubbish", { kind: "rubbish", operations: ["get"], names: ["pointer"] }],
+    ["the changes can't be read", { kind: "fail", operations: ["get"], names: ["changes/"] }],
+    ["the changes are rubbish", { kind: "rubbish", operations: ["get"], names: ["changes/"] }],
+  ])("%s: neither keys nor snapshot count", async (name, fault) => {
+    await inflict(fault);
     const pushed = await stage.push(app.path, `KV: ${name}`);
     const { warnings: _, ...all } = ALL;
-    expect(pushed).toMatchObject({ ...all, keys: 0, origin: CACHED + UNCACHED });
+    expect(pushed).toMatchObject({ ...all, ...BY_CLOUD_CONTROLLER_ALONE });
     expect(pushed.warnings).toEqual([expect.stringMatching(byCache(CACHED + UNCACHED))]);
   });
 
-  it("one bulk read of two fails", async () => {
-    await stage.command("PUT", "fault", { kind: "fail", operations: ["get"], every: 2 });
+  it.each<[string, Fault, object]>([
+    [
+      "the snapshot can't be read: keys serve",
+      { kind: "fail", operations: ["get"], names: ["snapshot/"] },
+      { keys: CACHED, origin: UNCACHED },
+    ],
+    [
+      "the snapshot is rubbish: keys serve",
+      { kind: "rubbish", operations: ["get"], names: ["snapshot/"] },
+      { keys: CACHED, origin: UNCACHED },
+    ],
+    [
+      "keys are rubbish: the snapshot serves",
+      { kind: "rubbish", operations: ["get"], names: [""] },
+      { snapshot: CACHED, origin: UNCACHED },
+    ],
+    [
+      "snapshot and keys are rubbish",
+      { kind: "rubbish", operations: ["get"], names: ["snapshot/", ""] },
+      BY_CLOUD_CONTROLLER_ALONE,
+    ],
+    [
+      "reads are slow, but in time",
+      { kind: "slow", operations: ["get"], ms: DEADLINE_MS / 8 },
+      { cached: CACHED, origin: UNCACHED },
+    ],
+  ])("%s", async (name, fault, figures) => {
+    await inflict(fault);
+    expect(await stage.push(app.path, `KV: ${name}`)).toMatchObject({ ...ALL, ...figures });
+  });
+
+  it("keys can't be read: what the snapshot holds is answered, and the warning is of the others", async () => {
+    await inflict({ kind: "fail", operations: ["get"], names: [""] });
+    const pushed = await stage.push(app.path, "KV: keys can't be read");
+    expect(pushed).toMatchObject({ snapshot: CACHED, keys: 0, origin: UNCACHED, uploadedFiles: 0 });
+    expect(pushed.warnings).toEqual([expect.stringMatching(byCache(UNCACHED))]);
+  });
+
+  it("one bulk read of two fails, without a snapshot", async () => {
+    await inflict({ kind: "fail", operations: ["get"], names: ["snapshot/", ""], every: 2 });
     const pushed = await stage.push(app.path, "KV: one read of two fails");
     expect(pushed.keys + pushed.origin).toBe(CACHED + UNCACHED);
     expect(pushed.keys).toBeGreaterThan(0);
-    expect(pushed.warnings).toEqual([
-      expect.stringMatching(/^The resource cache did not answer for \d+ files/),
-    ]);
+    expect(pushed.warnings).toEqual([expect.stringMatching(byCache(100))]);
   });
 
-  it.each<[string, CacheFault]>([
+  it.each<[string, Fault]>([
     ["reads never end", { kind: "hang", operations: ["get"] }],
     ["reads end too late", { kind: "slow", operations: ["get"], ms: 2 * DEADLINE_MS }],
   ])("%s", async (name, fault) => {
-    await stage.command("PUT", "fault", fault);
+    await inflict(fault);
     const pushed = await stage.push(app.path, `KV: ${name}`);
-    expect(pushed).toMatchObject({ matched: 0, uploadedFiles: CACHED + UNCACHED, keys: 0, origin: 0 });
+    expect(pushed).toMatchObject({ matched: 0, uploadedFiles: CACHED + UNCACHED, cached: 0, origin: 0 });
     expect(pushed.warnings).toContainEqual(expect.stringMatching(byCache(CACHED + UNCACHED)));
   });
 
-  it("reads are slow, but in time", async () => {
-    await stage.command("PUT", "fault", { kind: "slow", operations: ["get"], ms: DEADLINE_MS / 5 });
-    const pushed = await stage.push(app.path, "KV: reads are slow");
-    expect(pushed).toMatchObject({ ...ALL, keys: CACHED, origin: UNCACHED });
-  });
-
-  it("values are rubbish, which is not held", async () => {
-    await stage.command("PUT", "fault", { kind: "rubbish", operations: ["get"] });
-    const pushed = await stage.push(app.path, "KV: values are rubbish");
-    expect(pushed).toMatchObject({ ...ALL, keys: 0, origin: CACHED + UNCACHED });
-  });
-
-  it.each<[string, CacheFault]>([
-    ["writes fail", { kind: "fail", operations: ["put"] }],
-    ["writes never end", { kind: "hang", operations: ["put"] }],
-  ])("%s: nothing is learned until they work again", async (name, fault) => {
-    const before = await stage.keys();
-    await stage.command("PUT", "fault", fault);
-    for (const again of ["", ", again"]) {
-      const pushed = await stage.push(app.path, `KV: ${name}${again}`);
-      expect(pushed).toMatchObject({ ...ALL, keys: CACHED, origin: UNCACHED });
-    }
-    expect(await stage.keys()).toBe(before);
-    await stage.command("DELETE", "fault");
-    await stage.push(app.path, "  and when they work again");
-    await stage.untilKeys(before + UNCACHED);
-    expect(await stage.push(app.path, "  and once more")).toMatchObject({ ...ALL, origin: 0 });
-  });
-
   it("neither KV nor the Cloud Controller answers: everything is uploaded", async () => {
-    await stage.command("PUT", "fault", { kind: "fail", operations: ["get", "put", "list", "delete"] });
+    await inflict({ kind: "fail", operations: ["get", "put", "delete"] });
     stage.foundry.cloudController.faults.set({ [MATCHES]: { cut: "before" } });
     const pushed = await stage.push(app.path, "both: nothing works");
     expect(pushed).toMatchObject({ matched: 0, uploadedFiles: CACHED + UNCACHED });
@@ -157,37 +186,67 @@ describe("whatever KV does, the Cloud Controller is asked as long as there is ti
   });
 });
 
-it("an isolate that has the snapshot goes on answering from it while KV fails", async () => {
-  const before = await stage.keys();
+describe("what the catalog can't write or be told is made up for", () => {
+  const LEARNED = { ...ALL, cached: CACHED, origin: UNCACHED };
+  const PUBLISHED = { ...ALL, cached: CACHED + UNCACHED, origin: 0 };
+
+  it("writes fail: nothing is published until they work again, and then everything is", async () => {
+    const { entries, published } = await stage.catalog();
+    await inflict({ kind: "fail", operations: ["put"] });
+    for (const times of [1, 2]) {
+      expect(await stage.push(app.path, `KV: writes have failed ${times} times`)).toMatchObject(LEARNED);
+      await stage.untilSuffered(times);
+      await beginAfresh();
+    }
+    expect(await stage.catalog()).toMatchObject({ entries: entries + UNCACHED, published, isBehind: true });
+    await well();
+    await stage.untilPublished(entries + UNCACHED);
+    expect(await stage.push(app.path, "  and when they work again")).toMatchObject(PUBLISHED);
+  });
+
+  it("writes never end, and the catalog is ended in the midst of one: it goes on where it was", async () => {
+    const { entries } = await stage.catalog();
+    await inflict({ kind: "hang", operations: ["put"] });
+    expect(await stage.push(app.path, "KV: writes never end")).toMatchObject(LEARNED);
+    await stage.untilSuffered(1);
+    await well();
+    await stage.command("DELETE", "catalog");
+    await stage.pass(ALARM_FOLLOWS_MS);
+    await stage.untilPublished(entries + UNCACHED);
+    expect(await stage.push(app.path, "  and when they work again")).toMatchObject(PUBLISHED);
+  });
+
+  it("the catalog can't be reached: the push goes well, and a later one tells it", async () => {
+    const { entries } = await stage.catalog();
+    await inflict({ kind: "fail", operations: ["observe"] });
+    expect(await stage.push(app.path, "catalog: not reached")).toMatchObject(LEARNED);
+    await stage.untilSuffered(1);
+    expect(await stage.catalog()).toMatchObject({ entries });
+    await well();
+    expect(await stage.push(app.path, "  and when it is again")).toMatchObject(LEARNED);
+    await stage.untilPublished(entries + UNCACHED);
+    expect(await stage.push(app.path, "  and once more")).toMatchObject(PUBLISHED);
+  });
+});
+
+it("while KV fails an isolate answers from its snapshot for less than a minute, and not longer", async () => {
+  const { entries } = await stage.catalog();
   await stage.push(app.path, "before the snapshot");
-  await stage.untilKeys(before + UNCACHED);
-  await stage.command("POST", "snapshot");
-  await stage.command("DELETE", "isolate");
+  await stage.untilPublished(entries + UNCACHED);
+  await stage.publishSnapshot();
   await vi.waitFor(async () => {
     expect((await stage.push(app.path, "with the snapshot")).snapshot).toBe(CACHED + UNCACHED);
   }, LOADED_MAX_MS);
-  await app.write("uncached/0", "in no snapshot");
-  await stage.command("PUT", "fault", { kind: "fail", operations: ["get", "put", "list", "delete"] });
-  const pushed = await stage.push(app.path, "KV: all fails, with the snapshot");
-  expect(pushed).toMatchObject({ snapshot: CACHED + UNCACHED - 1, uploadedFiles: 1 });
-  expect(pushed.warnings).toEqual([expect.stringMatching(byCache(1))]);
-});
 
-it("without a queue 500 files are learned for each request, until all are known", async () => {
-  const large = await createApp();
-  for (let i = 0; i < 700; i++) await large.write(`file-${i}`, `one of many, ${i}`);
-  await stage.pushDirectly(large.path);
-  const before = await stage.keys();
-  for (const [known, then] of [
-    [0, 500],
-    [500, 700],
-  ] as const) {
-    const pushed = await stage.push(large.path, `700 files, ${known} of them learned`);
-    expect(pushed).toMatchObject({ matched: 700, keys: known, origin: 700 - known, warnings: [] });
-    await stage.untilKeys(before + then);
+  await inflict({ kind: "fail", operations: ["get", "put", "delete"] });
+  for (const label of ["KV: all fails, with the snapshot", "KV: all fails, half a minute later"]) {
+    await app.write("uncached/0", `in no snapshot, ${label}`);
+    const pushed = await stage.push(app.path, label);
+    expect(pushed).toMatchObject({ snapshot: CACHED + UNCACHED - 1, origin: 0, uploadedFiles: 1 });
+    expect(pushed.warnings).toEqual([expect.stringMatching(byCache(1))]);
+    await stage.pass(30_000);
   }
-  stage.originRequests();
-  expect(await stage.push(large.path, "700 files, all learned")).toMatchObject({ keys: 700, origin: 0 });
-  expect(stage.originRequests()).toBe(0);
-  await large.remove();
+  const pushed = await stage.push(app.path, "KV: all fails, a minute later");
+  expect(pushed).toMatchObject({ cached: 0, origin: CACHED + UNCACHED, uploadedFiles: 0 });
+  expect(pushed.warnings).toEqual([expect.stringMatching(byCache(CACHED + UNCACHED))]);
 });

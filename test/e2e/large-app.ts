@@ -1,31 +1,43 @@
-import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
 import { mapConcurrently } from "../foundry/concurrency.ts";
-import { PROJECT_ROOT } from "../foundry/worker-process.ts";
 
-/** A package of thousands of files that the project itself depends on. */
-const PACKAGE = join(PROJECT_ROOT, "node_modules/cloudflare");
 const FILES_AT_A_TIME = 16;
+const FOLDERS = ["lib", "dist/esm", "src/internal", "types"];
+const FILES_PER_PACKAGE = 40;
+/** Every package has a copy. */
+const LICENSE = "Permission is hereby granted, free of charge, to any person obtaining a copy";
 
 export interface LargeApp extends AppFixture {
   /** Their paths. */
   files: string[];
 }
 
-/** An app of so many files that are not empty: part of a real Node.js package, its modes included. */
+/**
+ * An app of so many files that are not empty, the same each time: packages with folders, most files a few KB and some
+ * a hundred, some that run, and a license that lies in every package.
+ */
 export async function createLargeApp(count: number): Promise<LargeApp> {
   const app = await createApp();
-  const names = (await readdir(PACKAGE, { recursive: true })).sort();
-  const sizes = await mapConcurrently(names, FILES_AT_A_TIME, async (name) => {
-    const stats = await stat(join(PACKAGE, name));
-    return stats.isFile() ? stats.size : 0;
+  const files = Array.from({ length: count }, (_, index) => pathOf(index));
+  await mapConcurrently([...files.entries()], FILES_AT_A_TIME, async ([index, path]) => {
+    const content = index % FILES_PER_PACKAGE === 0 ? LICENSE : Buffer.alloc(sizeOf(index), path);
+    await app.write(path, content, modeOf(index));
   });
-  const files = names.filter((_, index) => sizes[index]).slice(0, count);
-  for (const directory of new Set(files.map(dirname)))
-    await mkdir(join(app.path, directory), { recursive: true });
-  await mapConcurrently(files, FILES_AT_A_TIME, (name) =>
-    copyFile(join(PACKAGE, name), join(app.path, name)),
-  );
   return { ...app, files };
+}
+
+function pathOf(index: number): string {
+  const directory = `node_modules/package-${Math.floor(index / FILES_PER_PACKAGE)}`;
+  if (index % FILES_PER_PACKAGE === 0) return `${directory}/LICENSE`;
+  return `${directory}/${FOLDERS[index % FOLDERS.length]}/file-${index}.js`;
+}
+
+/** 100 bytes to 8 KB; of one in 500, 100 KB more. */
+function sizeOf(index: number): number {
+  return 100 + ((index * 7_919) % 8_191) + (index % 500 === 7 ? 100_000 : 0);
+}
+
+function modeOf(index: number): number {
+  if (index % 50 === 1) return 0o755;
+  return index % 50 === 2 ? 0o600 : 0o644;
 }

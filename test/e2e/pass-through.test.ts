@@ -8,7 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { residentBytes } from "./memory.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
-import { openStage, type Stage } from "./stage.ts";
+import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 
 const MB = 1_000_000;
 const UPLOAD_MB = 200;
@@ -22,8 +22,8 @@ let stage: Stage;
 beforeAll(async () => {
   origin = await startRecordingOrigin();
   const variables = { CLOUD_CONTROLLER_URL: origin.url };
-  stage = await openStage({ title: "", queue: false, variables });
-});
+  stage = await openStage({ title: "", bucket: false, variables });
+}, OPENED_MAX_MS);
 afterAll(async () => {
   await stage.close();
   await origin.close();

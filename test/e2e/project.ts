@@ -11,19 +11,19 @@ export interface Project {
 }
 
 export interface ProjectOptions {
-  /** Whether POOL_CHANGES and POOL_BUCKET are bound. */
-  queue: boolean;
+  /** Whether POOL_BUCKET is bound, and the queue consumed that tells of it. */
+  bucket: boolean;
 }
 
-export async function createProject({ queue }: ProjectOptions): Promise<Project> {
+export async function createProject({ bucket }: ProjectOptions): Promise<Project> {
   const directory = await mkdtemp(join(tmpdir(), "e2e-"));
   await mkdir(join(directory, "pool"));
   const config = join(directory, "wrangler.toml");
-  await writeFile(config, wranglerToml(queue));
+  await writeFile(config, wranglerToml(bucket));
   return { directory, config, remove: () => rm(directory, { recursive: true, force: true }) };
 }
 
-function wranglerToml(queue: boolean): string {
+function wranglerToml(bucket: boolean): string {
   return `
 name = "resource-matches"
 main = ${JSON.stringify(join(PROJECT_ROOT, "test/e2e/worker/entry.ts"))}
@@ -31,13 +31,21 @@ compatibility_date = "2026-10-01"
 
 [[kv_namespaces]]
 binding = "RESOURCE_CACHE"
-${queue ? QUEUE_AND_BUCKET : ""}`;
+
+[[durable_objects.bindings]]
+name = "CATALOG"
+class_name = "Catalog"
+
+[[migrations]]
+tag = "v1"
+new_sqlite_classes = ["Catalog"]
+${bucket ? QUEUE_AND_BUCKET : ""}`;
 }
 
-// So few attempts that keys which have to wait for a later batch must not use them up.
+// The local bucket tells nobody of its changes: the producer is the test's own, in R2's place.
 const QUEUE_AND_BUCKET = `
 [[queues.producers]]
-binding = "POOL_CHANGES"
+binding = "EVENTS"
 queue = "resource-pool-changes"
 
 [[queues.consumers]]

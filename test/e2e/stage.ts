@@ -6,20 +6,41 @@ import { MatchedLog, type TierFigures } from "../foundry/matched-log.ts";
 import { comparePackage } from "../foundry/package-comparison.ts";
 import { type Push, push } from "../foundry/push-client.ts";
 import { startWorker, type WorkerProcess } from "../foundry/worker-process.ts";
-import type { CacheFault } from "./cache-fault.ts";
 import { createProject, type ProjectOptions } from "./project.ts";
 import { TierTable } from "./tier-table.ts";
 
 const START_MAX_MS = 40_000;
-const LEARNED_MAX_MS = 40_000;
-/** Listing thousands of keys keeps the Worker busy. */
-const POLL_MS = 200;
+/** For a hook that opens a stage and sets it. */
+export const OPENED_MAX_MS = 60_000;
+const PUBLISHED_MAX_MS = 40_000;
+const POLL_MS = 50;
+/** Between two pointers, and after a failure, the catalog lets so much time pass. */
+const PACE_MS = 10_000;
 
 interface StageOptions extends ProjectOptions {
   /** Of the table of pushes. */
   title: string;
   /** Of the Worker, besides UAA_URL and CLOUD_CONTROLLER_URL. */
   variables?: Record<string, string>;
+}
+
+/** As much of the catalog's status as tests look at. */
+interface Catalog {
+  entries: number;
+  keysWaiting: number;
+  published: { at: string; changes: { held: number; removed: number } } | null;
+  snapshot: { id: string; entries: number } | null;
+  isBehind: boolean;
+}
+
+/** What the Worker's test entry has counted. */
+interface Counts {
+  /** Keys of resources that were read of KV. */
+  keysRead: number;
+  /** Operations that met the fault of the moment. */
+  suffered: number;
+  /** Events of the bucket that the consumer has had. */
+  handledEvents: number;
 }
 
 /** A foundation with the Worker before it, and the test's hands on both. */
@@ -31,23 +52,36 @@ export interface Stage {
    * Pushes through the Worker. Whatever goes wrong behind it, the push succeeds, and the package is the directory.
    *
    * @param label for the table
+   * @returns with what the cache has answered, from memory and from keys together
    */
-  push(directory: string, label: string): Promise<Push & TierFigures>;
+  push(directory: string, label: string): Promise<Push & TierFigures & { cached: number }>;
   /** Pushes past the Worker, so that the Cloud Controller knows what the cache has never heard of. */
   pushDirectly(directory: string): Promise<void>;
   /** Requests for matches that the Cloud Controller has got since it was asked last. */
   originRequests(): number;
   /** Sends a command to the Worker's test entry. */
-  command(method: string, path: string, body?: string | CacheFault): Promise<Response>;
-  /** How many keys of resources the cache has. */
+  command(method: string, path: string, body?: string | object): Promise<Response>;
+  /** What the catalog says of itself. */
+  catalog(): Promise<Catalog>;
+  /**
+   * Waits until the catalog holds so many resources and has published them, and replaces the isolate, which would else
+   * go on with its copy of the pointer for a while. Time passes at once.
+   */
+  untilPublished(entries: number): Promise<void>;
+  /** Has a new snapshot published, waits until nothing has changed since, and replaces the isolate. */
+  publishSnapshot(): Promise<void>;
+  /** Lets time pass at once, for the isolate and the catalog. */
+  pass(ms: number): Promise<void>;
+  /** How many keys of resources KV has. */
   keys(): Promise<number>;
-  /** Waits until it has that many. */
-  untilKeys(count: number): Promise<void>;
+  counts(): Promise<Counts>;
+  /** Waits until the fault of the moment has been met so many times. Time passes at once. */
+  untilSuffered(times: number): Promise<void>;
   close(): Promise<void>;
 }
 
-export async function openStage({ title, variables = {}, queue }: StageOptions): Promise<Stage> {
-  const project = await createProject({ queue });
+export async function openStage({ title, variables = {}, bucket }: StageOptions): Promise<Stage> {
+  const project = await createProject({ bucket });
   // Small files are as good as any for the tests, and sooner made.
   const limits = { minimumSize: 0 };
   const foundry = await startFoundry({ poolDirectory: join(project.directory, "pool"), limits });
@@ -69,7 +103,14 @@ export async function openStage({ title, variables = {}, queue }: StageOptions):
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response;
   };
-  const keys = async () => ((await (await command("GET", "keys")).json()) as { keys: number }).keys;
+  const answer = async <T>(path: string) => (await (await command("GET", path)).json()) as T;
+  const catalog = () => answer<Catalog>("catalog");
+  const pass = async (ms: number) => void (await command("POST", `time/${ms}`));
+  const counts = () => answer<Counts>("counts");
+  const patience = { timeout: PUBLISHED_MAX_MS, interval: POLL_MS };
+  const until = async (isSo: (status: Catalog) => boolean) => {
+    await vi.waitFor(async () => expect(await catalog()).toSatisfy(isSo), patience);
+  };
   const close = async () => {
     table.print();
     await Promise.all([worker.stop(), foundry.close()]);
@@ -77,7 +118,7 @@ export async function openStage({ title, variables = {}, queue }: StageOptions):
   };
   const waiting = { timeout: START_MAX_MS, interval: POLL_MS };
   await vi
-    .waitFor(() => command("GET", "keys"), waiting)
+    .waitFor(() => command("GET", "catalog"), waiting)
     .catch(async (error) => {
       const lastWords = worker.tail();
       await close();
@@ -95,7 +136,7 @@ export async function openStage({ title, variables = {}, queue }: StageOptions):
       const figures = await log.figuresOf(pushed.matchRequestIds);
       table.add(label, pushed, figures);
       expect(await comparePackage(pushed.packageGuid, directory, target)).toEqual([]);
-      return { ...pushed, ...figures };
+      return { ...pushed, ...figures, cached: figures.snapshot + figures.keys };
     },
     async pushDirectly(directory) {
       await push(directory, { url: cloudController.url, token });
@@ -106,10 +147,30 @@ export async function openStage({ title, variables = {}, queue }: StageOptions):
       cloudController.stats.reset();
       return count;
     },
-    keys,
-    async untilKeys(count) {
-      const patience = { timeout: LEARNED_MAX_MS, interval: POLL_MS };
-      await vi.waitFor(async () => expect(await keys()).toBe(count), patience);
+    catalog,
+    async untilPublished(entries) {
+      await until((status) => status.entries === entries);
+      await pass(PACE_MS);
+      await until(({ isBehind }) => !isBehind);
+      await command("DELETE", "isolate");
+    },
+    async publishSnapshot() {
+      const { snapshot: before } = await catalog();
+      await command("POST", "snapshot");
+      await until(({ snapshot }) => snapshot?.id !== before?.id);
+      await pass(PACE_MS);
+      await until(({ published, isBehind }) => {
+        const { held, removed } = published?.changes ?? { held: 1, removed: 0 };
+        return !isBehind && held + removed === 0;
+      });
+      await command("DELETE", "isolate");
+    },
+    pass,
+    keys: () => answer<number>("keys"),
+    counts,
+    async untilSuffered(times) {
+      await pass(PACE_MS);
+      await vi.waitFor(async () => expect((await counts()).suffered).toBeGreaterThanOrEqual(times), patience);
     },
   };
 }

@@ -24,7 +24,7 @@ async function dryRun(toml: string): Promise<string> {
 it("every optional block of wrangler.toml is what wrangler takes, once it is uncommented", async () => {
   const toml = await readFile(join(PROJECT, "wrangler.toml"), "utf8");
   const stdout = await dryRun(toml.replaceAll(/^# (?=\[\[|\w+ = )/gm, ""));
-  for (const name of ["RESOURCE_CACHE", "POOL_CHANGES", "POOL_BUCKET", "RATE_LIMITER", "METRICS"]) {
+  for (const name of ["RESOURCE_CACHE", "CATALOG", "POOL_BUCKET", "RATE_LIMITER", "METRICS"]) {
     expect(stdout).toContain(`env.${name}`);
   }
   for (const name of [
@@ -33,6 +33,7 @@ it("every optional block of wrangler.toml is what wrangler takes, once it is unc
     "UAA_ISSUER",
     "KV_CACHE_TTL",
     "KEY_PREFIX",
+    "KEYS_PER_DAY",
   ]) {
     expect(stdout).toContain(`env.${name}`);
   }

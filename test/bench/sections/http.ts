@@ -24,7 +24,7 @@ export const http: Section = {
     });
     const theirs = new Client(echo.url);
     try {
-      await putSnapshot(worker, await millionFiles());
+      await putSnapshot(worker, millionFiles());
       const bodies = Array.from({ length: APPS }, (_, round) =>
         Buffer.from(JSON.stringify({ resources: app(FILES, MILLION, { heldShare: 1, round }) })),
       );

@@ -34,7 +34,7 @@ export const load: Section = {
     const worker = await startWorker("index", uaa.url);
     const echo = await startWorker("echo");
     try {
-      await putSnapshot(worker, await millionFiles());
+      await putSnapshot(worker, millionFiles());
       await loadSnapshot(worker, uaa.token);
       const loaded = worker.usage().bytes;
       const started = echo.usage().bytes;

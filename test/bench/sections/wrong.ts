@@ -2,7 +2,7 @@ import { Failure } from "../../../src/failure.ts";
 import { parseResources } from "../../../src/resource-match/request.ts";
 import { interleaved, median, rounded } from "../support/measure.ts";
 import { answerTo } from "../support/pipeline.ts";
-import { MILLION, millionFiles, open } from "../support/pool.ts";
+import { MILLION, millionFiles, openCache } from "../support/pool.ts";
 import { app, type SentResource } from "../support/resources.ts";
 import type { Findings, Section } from "../support/section.ts";
 
@@ -27,13 +27,13 @@ const KINDS: Record<string, (resource: SentResource) => unknown> = {
 export const wrong: Section = {
   name: "wrong",
   async run(): Promise<Findings> {
-    const snapshot = open(await millionFiles());
+    const cache = openCache(millionFiles());
     const good = app(FILES, MILLION);
     const text = (resources: unknown[]) => JSON.stringify({ resources });
     const texts = Object.entries(KINDS).map(([kind, spoil]) => [kind, text(good.map(spoil))] as const);
     const usual = text(good);
     const times = await interleaved(ROUNDS, {
-      good: () => answerTo(usual, snapshot),
+      good: () => answerTo(usual, cache),
       ...Object.fromEntries(texts.map(([kind, body]) => [kind, () => outcome(body)])),
     } as Record<string, () => unknown>);
 

@@ -15,14 +15,14 @@ void globalThis.Response;
 
 if (way === "pipeline") {
   const { answerTo } = await import("./pipeline.ts");
-  const { open } = await import("./pool.ts");
+  const { openCache } = await import("./pool.ts");
   const pointer = JSON.parse(read("pointer.json"));
-  const parts = Array.from({ length: pointer.parts }, (_, number) => {
+  const parts = Array.from({ length: pointer.snapshot.parts }, (_, number) => {
     const { buffer, byteOffset, byteLength } = readFileSync(join(folder, `part-${number}`));
     return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
   });
-  const snapshot = open({ pointer, parts });
-  console.log(await timed(() => answerTo(request, snapshot)));
+  const cache = openCache({ pointer, parts });
+  console.log(await timed(() => answerTo(request, cache)));
 } else {
   const answer = JSON.parse(read("answer.json"));
   console.log(await timed(() => JSON.parse(request) && JSON.stringify(answer)));

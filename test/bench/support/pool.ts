@@ -1,82 +1,71 @@
-import { Addition } from "../../../src/resource-pool/snapshot/addition.ts";
-import { type Entries, openPart } from "../../../src/resource-pool/snapshot/format.ts";
-import { Snapshot } from "../../../src/resource-pool/snapshot/snapshot.ts";
-import type { Pointer, SnapshotStore } from "../../../src/resource-pool/snapshot/store.ts";
-import { snapshotNames } from "../../../src/resource-pool/snapshot/store.ts";
+import { EdgeCache } from "../../../src/cache/edge-cache.ts";
+import type { KeyValueStore } from "../../../src/cache/key-value-store.ts";
+import { pack } from "../../../src/cache/packed-value.ts";
+import { type CurrentPointer, POINTER_NAME, partName } from "../../../src/cache/pointer.ts";
+import { EntryList } from "../../../src/catalog/entry-list.ts";
+import { sha1Bytes } from "../../../src/sha1.ts";
 import { sha1At, sizeAt } from "./resources.ts";
 
-/** KV in memory: it takes no time, so that what is measured is the project's own. */
-export class MemoryStore implements SnapshotStore {
-  readonly values = new Map<string, ArrayBuffer>();
-  /** Keys of the pool, sorted, which are only listed. */
-  readonly #poolKeys: readonly string[];
-
-  constructor(poolKeys: readonly string[] = []) {
-    this.#poolKeys = poolKeys;
-  }
-
-  async get(name: string): Promise<ArrayBuffer | null> {
-    return this.values.get(name) ?? null;
-  }
-
-  async put(name: string, value: Uint8Array | string): Promise<void> {
-    const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
-    this.values.set(name, bytes.slice().buffer);
-  }
-
-  async delete(names: readonly string[]): Promise<void> {
-    for (const name of names) this.values.delete(name);
-  }
-
-  async list(prefix: string, cursor = "0"): Promise<{ names: string[]; cursor?: string | undefined }> {
-    if (prefix !== "")
-      return { names: [...this.values.keys()].filter((name) => name.startsWith(prefix)).sort() };
-    const end = Number(cursor) + 1000;
-    const names = this.#poolKeys.slice(Number(cursor), end);
-    return end < this.#poolKeys.length ? { names, cursor: String(end) } : { names };
-  }
-}
+const SECRET = "000102030405060708090a0b0c0d0e0f";
+const ENTRIES_PER_PART = 1_000_000;
+const ID = "bench";
+const CACHE_TTL_SECONDS = 60;
 
 /** A stored snapshot. */
 export interface StoredSnapshot {
-  pointer: Pointer;
+  pointer: CurrentPointer;
   parts: ArrayBuffer[];
 }
 
-/** The checksums of the pool's first `entries` files. */
-export function poolSha1s(entries: number): string[] {
-  return Array.from({ length: entries }, (_, index) => sha1At(index));
-}
-
-/** Packs the pool's first files, as the operator's command does. */
-export async function pack(sha1s: readonly string[]): Promise<StoredSnapshot> {
-  const addition = new Addition();
-  for (const [index, sha1] of sha1s.entries()) addition.add(sha1, sizeAt(index));
-  const store = new MemoryStore();
-  const pointer = await addition.write(store, "", Date.now());
-  return { pointer, parts: storedParts(store, pointer) };
-}
-
-export function storedParts(store: MemoryStore, { id, parts }: Pick<Pointer, "id" | "parts">): ArrayBuffer[] {
-  return Array.from({ length: parts }, (_, number) => {
-    const part = store.values.get(snapshotNames("").part(id, number));
-    if (!part) throw new Error(`part ${number} of ${id} is missing`);
-    return part;
+/** Packs the pool's first files as the catalog does. */
+export function packFiles(entries: number): StoredSnapshot {
+  const list = new EntryList(SECRET, entries);
+  for (let index = 0; index < entries; index++) list.add([sha1Bytes(sha1At(index)).buffer, sizeAt(index)]);
+  const sorted = list.sorted();
+  const removed = new BigUint64Array();
+  const parts = Array.from({ length: Math.ceil(entries / ENTRIES_PER_PART) }, (_, part) => {
+    const held = sorted.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
+    return pack(partName(ID, part), { held, removed }).buffer;
   });
+  const now = new Date().toISOString();
+  const pointer: CurrentPointer = {
+    version: 2,
+    state: "current",
+    revision: 1,
+    publishedAt: now,
+    secret: SECRET,
+    snapshot: { id: ID, entries, parts: parts.length, builtAt: now },
+    changes: null,
+    suspendedUntil: null,
+  };
+  return { pointer, parts };
 }
 
-export function open({ pointer: { id }, parts }: StoredSnapshot): Snapshot {
-  return new Snapshot(
-    id,
-    parts.map((part, number): Entries => openPart(part, id, number)),
-  );
+/** KV in memory, with a snapshot and no keys: it takes no time, so that what is measured is the project's own. */
+function memoryStore({ pointer, parts }: StoredSnapshot): KeyValueStore {
+  const isWrittenElsewhere = () => Promise.reject(new Error("nothing is written here"));
+  return {
+    getText: async (name) => (name === POINTER_NAME ? JSON.stringify(pointer) : null),
+    getBytes: async (name) => parts[Number(name.split("/").at(-1))] ?? null,
+    getTexts: async () => new Map(),
+    put: isWrittenElsewhere,
+    delete: isWrittenElsewhere,
+  };
+}
+
+// Node has none of its own; as the store takes no time, nor does waiting for it.
+globalThis.scheduler ??= { wait: () => new Promise((resolve) => setImmediate(resolve)) };
+
+/** What an isolate has that begins with a snapshot in the store. */
+export function openCache(stored: StoredSnapshot): EdgeCache {
+  return new EdgeCache(memoryStore(stored), CACHE_TTL_SECONDS);
 }
 
 export const MILLION = 1_000_000;
-let million: Promise<StoredSnapshot> | undefined;
+let million: StoredSnapshot | undefined;
 
 /** The snapshot of a million files, packed once for all sections. */
-export function millionFiles(): Promise<StoredSnapshot> {
-  million ??= pack(poolSha1s(MILLION));
+export function millionFiles(): StoredSnapshot {
+  million ??= packFiles(MILLION);
   return million;
 }

@@ -6,12 +6,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Miniflare } from "miniflare";
-import { snapshotNames } from "../../../src/resource-pool/snapshot/store.ts";
+import { POINTER_NAME, partName } from "../../../src/cache/pointer.ts";
 import type { StoredSnapshot } from "./pool.ts";
 
 const PROJECT_ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const WORKERS = fileURLToPath(new URL("../workers/", import.meta.url));
 const COMPATIBILITY_DATE = "2026-10-01";
+const CATALOG = {
+  binding: { CATALOG: { type: "durable-object", worker: "bench", exportName: "Catalog" } },
+  export: { Catalog: { type: "durable-object", storage: "sqlite" } },
+} as const;
 const execute = promisify(execFile);
 
 /** Runs wrangler in the project, which asks nobody anything. */
@@ -58,8 +62,11 @@ export interface Usage {
   cpuMs: number;
 }
 
-/** The built Worker, or one of `workers/` around it or in its place, with an empty KV of its own. */
-export async function startWorker(name: "index" | "counting" | "echo", uaaUrl = ""): Promise<WorkerProcess> {
+/** The built Worker, or one of `workers/` around it or in its place, with an empty KV and an empty catalog of its own. */
+export async function startWorker(
+  name: "index" | "counting" | "catalog" | "echo",
+  uaaUrl = "http://localhost",
+): Promise<WorkerProcess> {
   const main = `${name}.js`;
   const contents = name === "index" ? "" : await readFile(join(WORKERS, main), "utf8");
   const before = new Set(workerdProcesses());
@@ -80,7 +87,12 @@ export async function startWorker(name: "index" | "counting" | "echo", uaaUrl = 
               "index.js": { type: "esm", contents: await builtWorker() },
             },
           },
-          env: { UAA_URL: { type: "text", value: uaaUrl }, RESOURCE_CACHE: { type: "kv", id: "cache" } },
+          env: {
+            UAA_URL: { type: "text", value: uaaUrl },
+            RESOURCE_CACHE: { type: "kv", id: "cache" },
+            ...(name === "echo" ? {} : CATALOG.binding),
+          },
+          exports: name === "echo" ? {} : CATALOG.export,
         },
         dev: { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] },
       },
@@ -98,9 +110,10 @@ export async function startWorker(name: "index" | "counting" | "echo", uaaUrl = 
 
 /** Puts a snapshot into a Worker's KV. */
 export async function putSnapshot({ kv }: WorkerProcess, { pointer, parts }: StoredSnapshot): Promise<void> {
-  const names = snapshotNames("");
-  for (const [number, part] of parts.entries()) await kv.put(names.part(pointer.id, number), part);
-  await kv.put(names.current, JSON.stringify(pointer));
+  for (const [number, part] of parts.entries()) {
+    await kv.put(partName(pointer.snapshot?.id ?? "", number), part);
+  }
+  await kv.put(POINTER_NAME, JSON.stringify(pointer));
 }
 
 /** The workerd processes that this process has started. */

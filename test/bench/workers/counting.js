@@ -1,11 +1,13 @@
 import worker from "./index.js";
 
+export { Catalog } from "./index.js";
+
 /** The built Worker over a KV that counts. Its clock can be set on, for minutes to pass at once. */
 const realNow = Date.now;
 let passedMs = 0;
 Date.now = () => realNow() + passedMs;
 
-const PARTS = "snapshot/part/";
+const PARTS = "snapshot/";
 let counts;
 const reset = () => {
   counts = { pointerReads: 0, partReads: 0, bulkReads: 0, keys: 0, others: 0 };
@@ -17,7 +19,7 @@ function count(method, names) {
   else if (Array.isArray(names)) {
     counts.bulkReads += 1;
     counts.keys += names.length;
-  } else if (names === "snapshot/current") counts.pointerReads += 1;
+  } else if (names === "pointer") counts.pointerReads += 1;
   else if (names.startsWith(PARTS)) counts.partReads += 1;
   else counts.others += 1;
 }

@@ -1,27 +1,55 @@
 /**
- * The Worker as it is, and beside it the test's own hand on what can't be reached from outside: faults of KV, how
- * many keys there are, blobs and events of the bucket, an isolate that begins afresh. Below `/__test/`.
+ * The Worker and its catalog as they are, and beside them the test's own hand on what can't be reached from outside:
+ * faults, the clock, the catalog's status, blobs and events of the bucket, an isolate that begins afresh. Below
+ * `/__test/`.
  */
-import worker from "../../../src/index.ts";
-import { parseCacheKey } from "../../../src/resource-pool/resource-key.ts";
-import type { CacheFault } from "../cache-fault.ts";
-import { faultyCache } from "./faulty-cache.ts";
+import worker, { Catalog as RealCatalog } from "../../../src/index.ts";
+import { isResourceKey } from "../../../src/resource-key.ts";
+import type { Fault } from "../fault.ts";
+import { pass, setOnAlarms } from "./clock.ts";
+import { counts, faultyCache, faultyCatalog } from "./faulty-bindings.ts";
 
 interface TestEnv {
   RESOURCE_CACHE: KVNamespace;
+  CATALOG: DurableObjectNamespace<Catalog>;
   POOL_BUCKET?: R2Bucket;
-  POOL_CHANGES?: Queue;
+  /** The hand that tells of the bucket's changes, as R2 does. */
+  EVENTS?: Queue;
 }
 
 const CONTROL = "/__test";
 
-let fault: CacheFault | undefined;
+let fault: Fault | undefined;
+const currentFault = () => fault;
+let handledEvents = 0;
 /** One for many requests: the Worker keeps its state by it. */
-let environment: TestEnv | undefined;
+let environment: object | undefined;
 
-function withFaults(env: TestEnv): TestEnv {
-  environment ??= { ...env, RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, () => fault) };
+function withFaults(env: TestEnv): object {
+  environment ??= {
+    ...env,
+    RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, currentFault),
+    CATALOG: faultyCatalog(env.CATALOG, currentFault),
+  };
   return environment;
+}
+
+export class Catalog extends RealCatalog {
+  constructor(ctx: DurableObjectState, env: TestEnv) {
+    setOnAlarms(ctx.storage);
+    super(ctx, { ...env, RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, currentFault) });
+  }
+
+  /** The alarm that was set before time passed at once. */
+  async moveAlarm(ms: number): Promise<void> {
+    const time = await this.ctx.storage.getAlarm();
+    if (time !== null) await this.ctx.storage.setAlarm(time - ms);
+  }
+
+  /** Ends the object in the middle of whatever it does. */
+  async end(): Promise<void> {
+    this.ctx.abort();
+  }
 }
 
 export default {
@@ -30,15 +58,19 @@ export default {
     if (!pathname.startsWith(`${CONTROL}/`)) return worker.fetch(request, withFaults(env), ctx);
     return control(request, pathname.slice(CONTROL.length), env);
   },
-  queue: (batch, env) => worker.queue(batch, withFaults(env)),
-  scheduled: (controller, env) => worker.scheduled(controller, withFaults(env)),
+  async queue(batch, env): Promise<void> {
+    await worker.queue(batch, withFaults(env));
+    handledEvents += batch.messages.length;
+  },
 } satisfies ExportedHandler<TestEnv>;
 
 async function control(request: Request, path: string, env: TestEnv): Promise<Response> {
-  const [, name, objectKey] = /^\/(\w+)(?:\/(.+))?$/.exec(path) ?? [];
+  const [, name, rest = ""] = /^\/(\w+)(?:\/(.+))?$/.exec(path) ?? [];
+  const catalog = env.CATALOG.getByName("catalog");
   switch (`${request.method} ${name}`) {
     case "PUT fault":
       fault = await request.json();
+      counts.suffered = 0;
       return new Response();
     case "DELETE fault":
       fault = undefined;
@@ -46,39 +78,42 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
     case "DELETE isolate":
       environment = undefined;
       return new Response();
+    case "POST time":
+      // The alarm first, which is told by the clock as it was when it was set.
+      await catalog.moveAlarm(Number(rest));
+      pass(Number(rest));
+      return new Response();
     case "GET keys":
-      return Response.json({ keys: await countKeys(env.RESOURCE_CACHE) });
+      return Response.json(await countKeys(env.RESOURCE_CACHE));
+    case "GET counts":
+      return Response.json({ ...counts, handledEvents });
+    case "GET catalog":
+      return Response.json(await catalog.status());
+    case "DELETE catalog":
+      await catalog.end().catch(() => {});
+      return new Response();
     case "POST snapshot":
-      await worker.scheduled({ scheduledTime: Date.now(), cron: "", noRetry() {} }, env);
+      await catalog.publish();
       return new Response();
-    case "PUT bucket": {
-      const object = await env.POOL_BUCKET?.put(objectKey ?? "", await request.arrayBuffer());
-      await tell(env, "PutObject", { key: objectKey, size: object?.size, eTag: object?.etag });
+    case "PUT blob":
+      await env.POOL_BUCKET?.put(rest, await request.arrayBuffer());
       return new Response();
-    }
-    case "DELETE event":
-      await tell(env, "DeleteObject", { key: objectKey });
+    case "DELETE blob":
+      await env.POOL_BUCKET?.delete(rest);
       return new Response();
-    case "DELETE bucket":
-      await env.POOL_BUCKET?.delete(objectKey ?? "");
-      await tell(env, "DeleteObject", { key: objectKey });
+    case "POST event":
+      await env.EVENTS?.send(await request.json());
       return new Response();
     default:
       return new Response("no such command", { status: 404 });
   }
 }
 
-/** As R2 does, which the local one does not. */
-async function tell(env: TestEnv, action: string, object: object): Promise<void> {
-  const event = { account: "account", bucket: "resource-pool", eventTime: new Date().toISOString() };
-  await env.POOL_CHANGES?.send({ ...event, action, object });
-}
-
 async function countKeys(cache: KVNamespace): Promise<number> {
   let [count, cursor]: [number, string | null] = [0, null];
   for (;;) {
     const page: KVNamespaceListResult<unknown> = await cache.list({ cursor });
-    count += page.keys.filter(({ name }) => parseCacheKey(name, "") !== undefined).length;
+    count += page.keys.filter(({ name }) => isResourceKey(name)).length;
     if (page.list_complete) return count;
     cursor = page.cursor;
   }

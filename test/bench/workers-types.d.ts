@@ -1,0 +1,7 @@
+/** Globals of workerd that the Worker's modules name, and of which nothing is used outside it. */
+type KVNamespace = import("@cloudflare/workers-types").KVNamespace;
+type DurableObjectNamespace = import("@cloudflare/workers-types").DurableObjectNamespace;
+type R2Bucket = import("@cloudflare/workers-types").R2Bucket;
+type RateLimit = import("@cloudflare/workers-types").RateLimit;
+type AnalyticsEngineDataset = import("@cloudflare/workers-types").AnalyticsEngineDataset;
+declare var scheduler: { wait(ms: number): Promise<void> };

@@ -1,0 +1,12 @@
+/** What goes wrong with the KV namespace, for whoever uses it, or with the catalog. */
+export interface Fault {
+  kind: "fail" | "hang" | "slow" | "rubbish";
+  /** Of KV; `observe` is the catalog's, which can only fail. */
+  operations: ("get" | "put" | "delete" | "observe")[];
+  /** Only of values whose name begins with one of these; "" stands for bulk reads, those of resources' keys. */
+  names?: string[];
+  /** Every how many of these operations; default: each. */
+  every?: number;
+  /** How slow. */
+  ms?: number;
+}
