@@ -1,5 +1,6 @@
+import { chunks } from "../chunks.ts";
 import { toHex } from "../hex.ts";
-import { parseResourceKey } from "../resource-key.ts";
+import { parseResourceKey, type ResourceKey, sha1Of, sizeOf } from "../resource-key.ts";
 import { sha1Bytes } from "../sha1.ts";
 import type { MemoryTable } from "./memory.ts";
 import { BELIEVED_MS, noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
@@ -13,6 +14,8 @@ export interface SizeLimits {
   minimumSize: number;
   maximumSize: number;
 }
+
+const ROWS_PER_INSERT = 1000;
 
 /** 16 random bytes in hex. */
 export function newSecret(): string {
@@ -42,11 +45,21 @@ export class Ledger {
 
     for (const sha1 of removed) count(this.#removed(sha1Bytes(sha1), seenAt, revision, now));
     const isBelieved = seenAt > now - BELIEVED_MS && seenAt > this.#memory.get("forgottenAt");
+    const isMeasured = sizes === "measured";
+    const taken: ResourceKey[] = [];
     for (const key of held) {
-      const { sha1, size } = parseResourceKey(key);
+      const size = sizeOf(key);
       if (!isBelieved) count("too-old");
       else if (size < limits.minimumSize || size > limits.maximumSize) count("outside-limits");
-      else count(this.#held(sha1Bytes(sha1), size, sizes === "measured", seenAt, revision, now));
+      else taken.push(key);
+    }
+    for (const some of chunks(taken, ROWS_PER_INSERT)) {
+      const known = this.#insert(some, isMeasured, seenAt, revision);
+      observed.changed += some.length - known.length;
+      for (const key of known) {
+        const { sha1, size } = parseResourceKey(key);
+        count(this.#held(sha1Bytes(sha1), size, isMeasured, seenAt, revision, now));
+      }
     }
 
     if (observed.changed > 0) this.#memory.set({ revision });
@@ -94,6 +107,35 @@ export class Ledger {
     this.#memory.set({ revision, epoch, secret: newSecret(), snapshot: null, published: null });
   }
 
+  /**
+   * Takes down those of which the catalog has no row, by one statement, which takes a third of the time of one for each.
+   *
+   * @returns the others, and those whose SHA-1 has come before
+   */
+  #insert(
+    keys: readonly ResourceKey[],
+    isMeasured: boolean,
+    seenAt: number,
+    revision: number,
+  ): ResourceKey[] {
+    const inserted = this.#sql
+      .exec<{ sha1: string }>(
+        `INSERT INTO resources (sha1, size, measured, state, observed_at, revision)
+          SELECT unhex(substr(value, 1, 40)), CAST(substr(value, 42) AS INTEGER), ?, ?, ?, ? FROM json_each(?) WHERE true
+          ON CONFLICT DO NOTHING RETURNING lower(hex(sha1)) AS sha1`,
+        isMeasured ? 1 : 0,
+        STATE.unkeyed,
+        seenAt,
+        revision,
+        JSON.stringify(keys),
+      )
+      .toArray();
+    if (inserted.length === keys.length) return [];
+    const fresh = new Set(inserted.map(({ sha1 }) => sha1));
+    // Of two with one SHA-1 the first has been inserted.
+    return keys.filter((key) => !fresh.delete(sha1Of(key)));
+  }
+
   /** @returns whether the catalog holds something else than before */
   #held(
     sha1: Uint8Array,
@@ -104,18 +146,7 @@ export class Ledger {
     now: number,
   ): boolean | Refusal {
     const row = this.#row(sha1);
-    if (!row) {
-      this.#sql.exec(
-        "INSERT INTO resources (sha1, size, measured, state, observed_at, revision) VALUES (?, ?, ?, ?, ?, ?)",
-        sha1,
-        size,
-        isMeasured ? 1 : 0,
-        STATE.unkeyed,
-        seenAt,
-        revision,
-      );
-      return true;
-    }
+    if (!row) throw new Error("a resource without a row");
     const isHeld = row.state !== STATE.removed;
     // A content has one size: one that was measured stands, whenever that was, against one that was said.
     if (row.measured && !isMeasured && size !== row.size) return "made-up-size";

@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,7 +8,7 @@ import { type Blob, makeBlobs, makeNames, writeBlobs } from "./blobs.ts";
 import { resourcePool, temporaryDirectory } from "./command.ts";
 import { serve } from "./endpoint.ts";
 import { fakeCache } from "./fake-cache.ts";
-import { S3_CREDENTIALS, s3Server } from "./s3-server.ts";
+import { S3_CREDENTIALS, s3Listing, s3Server } from "./s3-server.ts";
 
 const NO_BLOBS = {
   "readme.txt": "no blob",
@@ -90,7 +91,7 @@ test.concurrent("a container of Azure Blob Storage is listed page by page, with 
   const endpoint = await azureServer(await temporaryDirectory(), "pool", inBlobstore(blobs));
   const sync = ["sync", "--blobstore", "azure://pool/cc-resources", ...cache.to];
   const { AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_KEY: key } = AZURE_CREDENTIALS;
-  const connection = `AccountName=${account};AccountKey=${key};BlobEndpoint=${endpoint};`;
+  const connection = `DefaultEndpointsProtocol=http;AccountName=${account};AccountKey=${key};BlobEndpoint=${endpoint};`;
 
   const outcome = await resourcePool([...sync, "--endpoint", endpoint], {
     env: { ...cache.env, ...AZURE_CREDENTIALS },
@@ -111,7 +112,8 @@ test.concurrent("a container of Azure Blob Storage is listed page by page, with 
   });
   expect(refused).toMatchObject({ code: 1, stdout: "" });
   expect(refused.stderr).toMatch(/^Can't list azure:\/\/pool\/cc-resources: /);
-});
+  // Azurite takes some seconds of a busy machine to start.
+}, 120_000);
 
 test.concurrent("a bucket is asked for by its host name where the endpoint begins with it, else by path", async () => {
   const cache = await fakeCache();
@@ -119,7 +121,7 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
   const asked: string[] = [];
   const server = await serve(({ url, headers }, response) => {
     asked.push(`${headers.host?.split(":")[0]} ${url?.split("?")[0]}`);
-    response.writeHead(200, { "Content-Type": "application/xml" }).end(listing([blob], false));
+    response.writeHead(200, { "Content-Type": "application/xml" }).end(s3Listing([blob], false));
   });
   // Names below localhost are this machine's, but not every resolver knows that.
   const resolver = `import dns from "node:dns"; const { lookup } = dns;
@@ -138,6 +140,40 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
   expect(asked).toEqual(["pool.localhost /", "localhost /pool/"]);
 });
 
+test.concurrent("a listing that breaks off prunes nothing, and the Worker is told nothing", async () => {
+  const [cache, blobs] = [await fakeCache(), makeNames(20)];
+  const endpoint = await serve((request, response) => {
+    const isSecondPage = request.url?.includes("continuation-token=") === true;
+    response.writeHead(isSecondPage ? 403 : 200, { "Content-Type": "application/xml" });
+    response.end(isSecondPage ? "<Error><Code>AccessDenied</Code></Error>" : s3Listing(blobs, true));
+  });
+  const command = ["sync", "--prune", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
+  const outcome = await resourcePool(command, { env: { ...cache.env, ...S3_CREDENTIALS } });
+  expect(outcome).toMatchObject({ code: 1, stdout: "" });
+  expect(outcome.stderr).toMatch(/^Can't list s3:\/\/pool: /);
+
+  const directory = await temporaryDirectory();
+  writeBlobs(directory, blobs);
+  const deep = join(directory, "deep");
+  mkdirSync(deep);
+  const cut = await resourcePool(["sync", "--prune", "--blobstore", directory, ...cache.to], {
+    env: { ...cache.env, NODE_OPTIONS: `--import ${failing("readdir", deep)}` },
+  });
+  expect(cut).toMatchObject({ code: 1, stdout: "" });
+  expect(cut.stderr).toMatch(/Refused: 1 part of the blobstore could not be read/);
+  expect(cache.told).toEqual([]);
+});
+
+/** Makes a function of `fs/promises` fail for a path, as a disk that is damaged would. */
+function failing(name: string, path: string): string {
+  const code = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module";
+    const real = fs.${name};
+    fs.${name} = (path, ...rest) => path === ${JSON.stringify(path)}
+      ? Promise.reject(Object.assign(new Error("EIO: i/o error"), { code: "EIO" })) : real(path, ...rest);
+    syncBuiltinESMExports();`;
+  return `data:text/javascript,${encodeURIComponent(code)}`;
+}
+
 test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then it goes on", async () => {
   const cache = await fakeCache();
   const blobs = makeBlobs(200);
@@ -147,7 +183,7 @@ test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then
     const isSecondPage = request.url?.includes("continuation-token=") === true;
     if (isSecondPage && isStuck) return stuck();
     const page = isSecondPage ? blobs.slice(150) : blobs.slice(0, 150);
-    response.writeHead(200, { "Content-Type": "application/xml" }).end(listing(page, !isSecondPage));
+    response.writeHead(200, { "Content-Type": "application/xml" }).end(s3Listing(page, !isSecondPage));
   });
   const command = ["sync", "--json", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
   const env = { ...cache.env, ...S3_CREDENTIALS };
@@ -202,13 +238,3 @@ test.concurrent.each([
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);
 });
-
-/** A page of S3's ListObjectsV2. */
-function listing(blobs: readonly Blob[], isTruncated: boolean): string {
-  const contents = blobs.map(
-    ({ name, content }) => `<Contents><Key>${name}</Key><Size>${content.length}</Size></Contents>`,
-  );
-  const next = isTruncated ? "<NextContinuationToken>next</NextContinuationToken>" : "";
-  return `<?xml version="1.0" encoding="UTF-8"?>
-<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>${isTruncated}</IsTruncated>${next}${contents.join("")}</ListBucketResult>`;
-}
