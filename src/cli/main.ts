@@ -19,7 +19,7 @@ Exit codes:
     0  done
     1  failed
     2  wrong usage
-    3  done in part: something was left out, and is named on stderr
+    3  done in part: something was left out, and is named on stderr; or what was verified is denied
   130  interrupted by Ctrl-C
 
 Data goes to stdout, everything else to stderr.`;
