@@ -110,7 +110,7 @@ export class Ledger {
         sha1,
         size,
         isMeasured ? 1 : 0,
-        STATE.unkeyed,
+        this.#comeBack(sha1, size),
         seenAt,
         revision,
       );

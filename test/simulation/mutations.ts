@@ -33,6 +33,14 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "isolates",
     seed: 5,
   },
+  "what comes back is no longer removed": {
+    file: "src/catalog/ledger.ts",
+    from: `        isMeasured ? 1 : 0,
+        this.#comeBack(sha1, size),`,
+    to: `        isMeasured ? 1 : 0,
+        STATE.unkeyed,`,
+    profile: "operator",
+  },
   "nothing is believed of before a forget": {
     file: "src/catalog/ledger.ts",
     from: 'seenAt > this.#memory.get("forgottenAt")',

@@ -141,6 +141,21 @@ describe("the catalog", () => {
     },
   );
 
+  it("holds again what is told again after everything was forgotten", async () => {
+    const forget: Operation = { at: 10 * MINUTE, do: "forget" };
+    expect(
+      await answersOf([
+        put(0),
+        add(0),
+        ask(5 * MINUTE),
+        forget,
+        ask(14 * MINUTE),
+        add(15 * MINUTE),
+        ask(20 * MINUTE),
+      ]),
+    ).toEqual([[0], [], [0]]);
+  });
+
   it("that nobody woke for a week is not believed, with keys or without", async () => {
     const asleep: Operation = { at: 10 * MINUTE, do: "alarms-stand", lasts: 7 * DAY };
     for (const KEYS_PER_DAY of ["0", "500"]) {
