@@ -105,7 +105,10 @@ export class Catalog extends DurableObject<Env> {
     // A size that is only said is the Cloud Controller's match.
     if (observations.sizes === "said" && observations.held?.length)
       this.#suspension.matched(observations.asOf);
-    if (observed.changed > 0) await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.dueAt()));
+    // Whatever has changed now: a call that was cut off before it set the alarm is repeated, and changes nothing more.
+    if (this.#publisher.isBehind) {
+      await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.dueAt()));
+    }
     return observed;
   }
 
@@ -163,7 +166,7 @@ export class Catalog extends DurableObject<Env> {
         builtAt: new Date(snapshot.builtAt).toISOString(),
       },
       suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
-      isBehind: published?.revision !== this.#memory.get("revision"),
+      isBehind: this.#publisher.isBehind,
       refused: this.#memory.get("refused"),
     };
   }

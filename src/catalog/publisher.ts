@@ -42,6 +42,11 @@ export class Publisher {
     this.#suspension = suspension;
   }
 
+  /** Whether the catalog has taken something down that no pointer tells yet. */
+  get isBehind(): boolean {
+    return (this.#memory.get("published")?.revision ?? 0) !== this.#memory.get("revision");
+  }
+
   /** When the next pointer is due, in ms since the epoch. */
   dueAt(): number {
     const published = this.#memory.get("published");

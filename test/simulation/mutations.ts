@@ -73,6 +73,12 @@ export const MUTATIONS: Record<string, Mutation> = {
     to: "Number.MAX_SAFE_INTEGER",
     profile: "well",
   },
+  "a repeated call sets the alarm": {
+    file: "src/catalog/catalog.ts",
+    from: "if (this.#publisher.isBehind) {",
+    to: "if (observed.changed > 0) {",
+    profile: "restarts",
+  },
   "a prefix that was left is retired": {
     file: "src/catalog/catalog.ts",
     from: "retire(this.#memory, this.#values, storeOf, now)",
