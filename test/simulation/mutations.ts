@@ -85,6 +85,12 @@ export const MUTATIONS: Record<string, Mutation> = {
     to: "Promise.resolve()",
     profile: "operator",
   },
+  "no waiting for a write that hangs": {
+    file: "src/cache/key-value-store.ts",
+    from: "const WRITE_MAX_MS = 5_000;",
+    to: "const WRITE_MAX_MS = 3_600_000;",
+    profile: "unwell-kv",
+  },
   "an old pointer is distrusted": {
     file: "src/cache/pointer.ts",
     from: "&& now - Date.parse(pointer.publishedAt) < TRUSTED_MS",

@@ -174,6 +174,26 @@ describe("the catalog", () => {
     ).toEqual([[0], [], [0]]);
   });
 
+  it("publishes on after a write that KV never answers", async () => {
+    const hung: Operation = {
+      at: 10 * MINUTE - 1,
+      do: "kv-writes",
+      how: "hang",
+      share: 1,
+      lasts: 20 * SECOND,
+    };
+    expect(
+      await answersOf([
+        put(0),
+        add(0),
+        ask(5 * MINUTE),
+        hung,
+        remove(10 * MINUTE),
+        ask(13 * MINUTE + 40 * SECOND),
+      ]),
+    ).toEqual([[0], []]);
+  });
+
   it("that nobody woke for a week is not believed, with keys or without", async () => {
     const asleep: Operation = { at: 10 * MINUTE, do: "alarms-stand", lasts: 7 * DAY };
     for (const KEYS_PER_DAY of ["0", "500"]) {
