@@ -124,9 +124,12 @@ export class Publisher {
     return { held: held.sorted(), removed: removed.sorted() };
   }
 
-  /** @returns how many removals need not be told any more, since no cached key can outlive them */
+  /** @returns how many removals need not be told any more: no cached key can outlive them, and the snapshot lacks them */
   #dropOutlived(now: number): number {
-    const query = "DELETE FROM departed WHERE deleted_at < ? RETURNING size";
-    return this.#sql.exec(query, now - KEY_OUTLIVES_DELETION_MS).toArray().length;
+    const { revision } = this.#memory.get("snapshot") ?? { revision: Number.MAX_SAFE_INTEGER };
+    const query =
+      "DELETE FROM departed WHERE deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size";
+    const outlived = now - KEY_OUTLIVES_DELETION_MS;
+    return this.#sql.exec(query, outlived, this.#memory.get("prefix"), revision).toArray().length;
   }
 }

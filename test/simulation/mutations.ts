@@ -67,6 +67,12 @@ export const MUTATIONS: Record<string, Mutation> = {
     to: "const outlived = now;",
     profile: "well",
   },
+  "removals are told as long as the snapshot holds what has left": {
+    file: "src/catalog/publisher.ts",
+    from: "(prefix <> ? OR revision <= ?)",
+    to: "(prefix <> ? OR ? > 0 OR 1)",
+    profile: "restarts",
+  },
   "the pointer is touched": {
     file: "src/catalog/publisher.ts",
     from: "published.at + TOUCH_MS",

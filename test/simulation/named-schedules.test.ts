@@ -194,6 +194,12 @@ describe("the catalog", () => {
     ).toEqual([[0], []]);
   });
 
+  it("that nobody woke for days tells a removal as long as its snapshot holds what has left", async () => {
+    const asleep: Operation = { at: HOUR, do: "alarms-stand", lasts: 60 * HOUR };
+    const schedule = [put(0), add(0), remove(15 * MINUTE), asleep, ask(61 * HOUR + 10 * MINUTE)];
+    expect(await answersOf(schedule)).toEqual([[]]);
+  });
+
   it("that nobody woke for a week is not believed, with keys or without", async () => {
     const asleep: Operation = { at: 10 * MINUTE, do: "alarms-stand", lasts: 7 * DAY };
     for (const KEYS_PER_DAY of ["0", "500"]) {
