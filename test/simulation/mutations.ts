@@ -79,6 +79,12 @@ export const MUTATIONS: Record<string, Mutation> = {
     to: "Number.MAX_SAFE_INTEGER",
     profile: "well",
   },
+  "the pointer again after a doubt": {
+    file: "src/catalog/publisher.ts",
+    from: 'const again = now < memory.get("doubtUntil") ?',
+    to: "const again = now < 0 ?",
+    profile: "unwell-kv",
+  },
   "a repeated call sets the alarm": {
     file: "src/catalog/catalog.ts",
     from: "if (this.#publisher.isBehind) {",

@@ -194,6 +194,17 @@ describe("the catalog", () => {
     ).toEqual([[0], []]);
   });
 
+  it.each(Array.from({ length: 8 }, (_, seed) => `late ${seed}`))(
+    "writes its pointer again while an earlier one may still arrive (%s)",
+    async (seed) => {
+      const late: Operation = { at: 10 * MINUTE, do: "kv-writes", how: "late", share: 1, lasts: 6 * SECOND };
+      const publish: Operation = { at: 10 * MINUTE, do: "publish" };
+      const schedule = [put(0), add(0), ask(5 * MINUTE), late, publish, remove(10 * MINUTE + 7 * SECOND)];
+      const asked = [15, 30, 50].map((minutes) => ask(minutes * MINUTE));
+      expect(await answersOf([...schedule, ...asked], { seed })).toEqual([[0], [], [], []]);
+    },
+  );
+
   it("that nobody woke for days tells a removal as long as its snapshot holds what has left", async () => {
     const asleep: Operation = { at: HOUR, do: "alarms-stand", lasts: 60 * HOUR };
     const schedule = [put(0), add(0), remove(15 * MINUTE), asleep, ask(61 * HOUR + 10 * MINUTE)];
