@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { exportJWK, generateKeyPair } from "jose";
 import { defineConfig } from "vitest/config";
@@ -8,6 +9,10 @@ const UAA_URL = "https://uaa.example.com";
 const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
 const publicJwk = { ...(await exportJWK(publicKey)), kid: "key-1", alg: "RS256", use: "sig", value: "PEM" };
 const privateJwk = { ...(await exportJWK(privateKey)), kid: "key-1", alg: "RS256" };
+
+const SIMULATED_PLATFORM = fileURLToPath(
+  new URL("test/simulation/platform/cloudflare-workers.ts", import.meta.url),
+);
 
 export default defineConfig({
   test: {
@@ -33,14 +38,16 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/cli/**", "test/foundry/**", "test/e2e/**"],
+          exclude: ["test/cli/**", "test/foundry/**", "test/e2e/**", "test/simulation/**"],
           testTimeout: 30_000,
         },
       },
       {
+        // What the simulation runs of the Worker's own code is given a platform to run on.
+        resolve: { alias: { "cloudflare:workers": SIMULATED_PLATFORM } },
         test: {
           name: "cli",
-          include: ["test/{cli,foundry,e2e}/**/*.test.ts"],
+          include: ["test/{cli,foundry,e2e,simulation}/**/*.test.ts"],
           testTimeout: 60_000,
         },
       },

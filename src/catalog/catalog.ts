@@ -105,7 +105,10 @@ export class Catalog extends DurableObject<Env> {
     // A size that is only said is the Cloud Controller's match.
     if (observations.sizes === "said" && observations.held?.length)
       this.#suspension.matched(observations.asOf);
-    if (observed.changed > 0) await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.dueAt()));
+    // Whatever has changed now: a call that was cut off before it set the alarm is repeated, and changes nothing more.
+    if (this.#publisher.isBehind) {
+      await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.dueAt()));
+    }
     return observed;
   }
 
@@ -163,7 +166,7 @@ export class Catalog extends DurableObject<Env> {
         builtAt: new Date(snapshot.builtAt).toISOString(),
       },
       suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
-      isBehind: published?.revision !== this.#memory.get("revision"),
+      isBehind: this.#publisher.isBehind,
       refused: this.#memory.get("refused"),
     };
   }
@@ -223,16 +226,16 @@ export class Catalog extends DurableObject<Env> {
       this.#memory.set({ againAt: now });
     }
     const isImport = this.#snapshots.isImportDue(now);
-    const outcomes = [
-      await this.#attempt("retire", () => retire(this.#memory, this.#values, storeOf, now)),
-      await this.#attempt("publish", async () => isImport || this.#publishIfDue(store)),
-      await this.#attempt("snapshot", () => this.#buildIfDue(store)),
-      await this.#attempt("publish", () => this.#publishIfDue(store)),
-      await this.#attempt("clear", () => this.#values.clear(storeOf, Date.now(), CLEARED_PER_ALARM)),
-      await this.#attempt("keys", () => keys.work(store, storeOf, Date.now(), KEY_OPERATIONS_PER_ALARM)),
-    ];
+    // What fails most likely has KV unwell: the next alarm begins with what is urgent.
+    const isDone =
+      (await this.#attempt("retire", () => retire(this.#memory, this.#values, storeOf, now))) &&
+      (await this.#attempt("publish", async () => isImport || this.#publishIfDue(store))) &&
+      (await this.#attempt("snapshot", () => this.#buildIfDue(store))) &&
+      (await this.#attempt("publish", () => this.#publishIfDue(store))) &&
+      (await this.#attempt("clear", () => this.#values.clear(storeOf, Date.now(), CLEARED_PER_ALARM))) &&
+      (await this.#attempt("keys", () => keys.work(store, storeOf, Date.now(), KEY_OPERATIONS_PER_ALARM)));
     this.#forgetOldRemovals(now);
-    await this.#schedule(keys, outcomes.includes("failed") ? FAILED_PAUSE_MS : PAUSE_MS);
+    await this.#schedule(keys, isDone ? PAUSE_MS : FAILED_PAUSE_MS);
   }
 
   async #publishIfDue(store: KeyValueStore): Promise<void> {
@@ -245,13 +248,14 @@ export class Catalog extends DurableObject<Env> {
     if (this.#snapshots.dueAt() <= now) await this.#snapshots.build(store, now);
   }
 
-  async #attempt(step: string, work: () => Promise<unknown>): Promise<"done" | "failed"> {
+  /** @returns whether it did not fail */
+  async #attempt(step: string, work: () => Promise<unknown>): Promise<boolean> {
     try {
       await work();
-      return "done";
+      return true;
     } catch (error) {
       this.#log.error("catalog-step-failed", { step, cause: causeOf(error) });
-      return "failed";
+      return false;
     }
   }
 

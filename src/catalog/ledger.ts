@@ -1,6 +1,6 @@
 import { chunks } from "../chunks.ts";
 import { toHex } from "../hex.ts";
-import { parseResourceKey, type ResourceKey, sha1Of, sizeOf } from "../resource-key.ts";
+import { parseResourceKey, type ResourceKey, sizeOf } from "../resource-key.ts";
 import { sha1Bytes } from "../sha1.ts";
 import type { MemoryTable } from "./memory.ts";
 import { BELIEVED_MS, noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
@@ -108,9 +108,9 @@ export class Ledger {
   }
 
   /**
-   * Takes down those of which the catalog has no row, by one statement, which takes a third of the time of one for each.
+   * Takes down those of which the catalog knows nothing, by one statement, which takes a third of the time of one for each.
    *
-   * @returns the others, and those whose SHA-1 has come before
+   * @returns the others: those that have a row, whose SHA-1 has come before, or that departed with this size
    */
   #insert(
     keys: readonly ResourceKey[],
@@ -119,21 +119,25 @@ export class Ledger {
     revision: number,
   ): ResourceKey[] {
     const inserted = this.#sql
-      .exec<{ sha1: string }>(
+      .exec<{ key: ResourceKey }>(
         `INSERT INTO resources (sha1, size, measured, state, observed_at, revision)
-          SELECT unhex(substr(value, 1, 40)), CAST(substr(value, 42) AS INTEGER), ?, ?, ?, ? FROM json_each(?) WHERE true
-          ON CONFLICT DO NOTHING RETURNING lower(hex(sha1)) AS sha1`,
+          SELECT told.sha1, told.size, ?, ?, ?, ? FROM
+            (SELECT unhex(substr(value, 1, 40)) AS sha1, CAST(substr(value, 42) AS INTEGER) AS size FROM json_each(?)) told
+          WHERE NOT EXISTS
+            (SELECT 1 FROM departed WHERE prefix = ? AND departed.sha1 = told.sha1 AND departed.size = told.size)
+          ON CONFLICT DO NOTHING RETURNING lower(hex(sha1)) || ':' || size AS key`,
         isMeasured ? 1 : 0,
         STATE.unkeyed,
         seenAt,
         revision,
         JSON.stringify(keys),
+        this.#memory.get("prefix"),
       )
       .toArray();
     if (inserted.length === keys.length) return [];
-    const fresh = new Set(inserted.map(({ sha1 }) => sha1));
-    // Of two with one SHA-1 the first has been inserted.
-    return keys.filter((key) => !fresh.delete(sha1Of(key)));
+    const fresh = new Set(inserted.map(({ key }) => key));
+    // One that comes twice is known the second time.
+    return keys.filter((key) => !fresh.delete(key));
   }
 
   /** @returns whether the catalog holds something else than before */
@@ -146,7 +150,18 @@ export class Ledger {
     now: number,
   ): boolean | Refusal {
     const row = this.#row(sha1);
-    if (!row) throw new Error("a resource without a row");
+    if (!row) {
+      this.#sql.exec(
+        "INSERT INTO resources (sha1, size, measured, state, observed_at, revision) VALUES (?, ?, ?, ?, ?, ?)",
+        sha1,
+        size,
+        isMeasured ? 1 : 0,
+        this.#comeBack(sha1, size),
+        seenAt,
+        revision,
+      );
+      return true;
+    }
     const isHeld = row.state !== STATE.removed;
     // A content has one size: one that was measured stands, whenever that was, against one that was said.
     if (row.measured && !isMeasured && size !== row.size) return "made-up-size";

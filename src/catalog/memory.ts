@@ -23,6 +23,8 @@ export interface Memory {
   pointerRevision: number;
   /** A pointer is being written, or was and nobody knows whether that is over. */
   pointerInDoubt: boolean;
+  /** Until then such a pointer may still arrive; ms since the epoch. */
+  doubtUntil: number;
   /** To write the pointer again, since a late write may have replaced it; ms since the epoch. */
   againAt: number;
   /** Not to publish before; ms since the epoch. */
@@ -55,6 +57,7 @@ const DEFAULTS: Memory = {
   published: null,
   pointerRevision: 0,
   pointerInDoubt: false,
+  doubtUntil: 0,
   againAt: Number.MAX_SAFE_INTEGER,
   notBefore: 0,
   snapshotWanted: false,

@@ -13,7 +13,7 @@ const PACE_MS = 10_000;
 /** A pointer that nothing has changed is written as often, so that readers see that somebody still writes. */
 const TOUCH_MS = 60 * 60 * 1000;
 /** A write of the pointer that failed or was cut off may still arrive, over a later one, for about so long. */
-export const LATE_WRITE_MS = 15_000;
+export const LATE_WRITE_MS = 120_000;
 /**
  * A place of Workers KV may answer from its cache for a day after the key's deletion has shown there, and that takes a
  * minute and sometimes more: for an hour more nobody believes the key.
@@ -42,6 +42,11 @@ export class Publisher {
     this.#suspension = suspension;
   }
 
+  /** Whether the catalog has taken something down that no pointer tells yet. */
+  get isBehind(): boolean {
+    return (this.#memory.get("published")?.revision ?? 0) !== this.#memory.get("revision");
+  }
+
   /** When the next pointer is due, in ms since the epoch. */
   dueAt(): number {
     const published = this.#memory.get("published");
@@ -64,6 +69,7 @@ export class Publisher {
 
     const wasInDoubt = memory.get("pointerInDoubt");
     const pointerRevision = memory.get("pointerRevision") + 1;
+    if (wasInDoubt) memory.set({ doubtUntil: now + LATE_WRITE_MS });
     memory.set({ pointerRevision, pointerInDoubt: true });
     const suspendedUntil = this.#suspension.until(now);
     const builtAt = new Date(snapshot?.builtAt ?? 0).toISOString();
@@ -78,7 +84,8 @@ export class Publisher {
       suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
     };
     await store.put(POINTER_NAME, JSON.stringify(pointer));
-    const again = wasInDoubt ? now + LATE_WRITE_MS : Number.MAX_SAFE_INTEGER;
+    // Until a late write has had its time, whatever it replaces is written again at once.
+    const again = now < memory.get("doubtUntil") ? now + PACE_MS : Number.MAX_SAFE_INTEGER;
     memory.set({ pointerInDoubt: false, againAt: again });
     if (memory.get("epoch") !== epoch) return;
     memory.set({ published: { revision, changes, at: now } });
@@ -119,9 +126,12 @@ export class Publisher {
     return { held: held.sorted(), removed: removed.sorted() };
   }
 
-  /** @returns how many removals need not be told any more, since no cached key can outlive them */
+  /** @returns how many removals need not be told any more: no cached key can outlive them, and the snapshot lacks them */
   #dropOutlived(now: number): number {
-    const query = "DELETE FROM departed WHERE deleted_at < ? RETURNING size";
-    return this.#sql.exec(query, now - KEY_OUTLIVES_DELETION_MS).toArray().length;
+    const { revision } = this.#memory.get("snapshot") ?? { revision: Number.MAX_SAFE_INTEGER };
+    const query =
+      "DELETE FROM departed WHERE deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size";
+    const outlived = now - KEY_OUTLIVES_DELETION_MS;
+    return this.#sql.exec(query, outlived, this.#memory.get("prefix"), revision).toArray().length;
   }
 }

@@ -13,7 +13,7 @@ const SIZES = [10_000, 100_000, MILLION];
 const FILES = 5_000;
 const ROUNDS = 100;
 const APPS = 20;
-const LOOK_UP_MAX_MS = 1.6;
+const LOOK_UP_MAX_MS = 1;
 const MILLION_MAX_MB = 8.1;
 
 interface Figures {

@@ -1,0 +1,127 @@
+import { EntryHash } from "../../src/cache/entry-hash.ts";
+import { unpack } from "../../src/cache/packed-value.ts";
+import { changesName, parsePointer, partName } from "../../src/cache/pointer.ts";
+import { fromHex } from "../../src/hex.ts";
+import { SHA1_WORDS, writeSha1 } from "../../src/sha1.ts";
+import type { Violation } from "./judge.ts";
+import type { World } from "./world.ts";
+
+type Finding = Pick<Violation, "rule" | "text">;
+
+/** Reads everything that lies in KV, and compares it with what was told. */
+export class FinalCheck {
+  readonly #world: World;
+  readonly #findings: Finding[] = [];
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  findings(): Finding[] {
+    const { kv, prefix, prefixes, told } = this.#world;
+    const contents = kv.contents();
+    const mine = new Map<string, string | Uint8Array>();
+    for (const [name, value] of contents) {
+      const owner = ownerOf(name, prefixes);
+      if (owner === prefix) mine.set(name.slice(prefix.length), value);
+      else if (!this.#isRetired(name.slice(owner.length), value))
+        this.#wedged(`${name} is left over of an old KEY_PREFIX`);
+    }
+    const held = told.held();
+    const pointer = mine.get("pointer");
+    mine.delete("pointer");
+    if (pointer === undefined) {
+      if (held.length > 0) this.#wedged("there is no pointer");
+    } else {
+      this.#checkPacked(String(pointer), mine, held);
+    }
+    this.#checkKeys(mine, held);
+    for (const name of mine.keys()) this.#wedged(`${name} is left over`);
+    return this.#findings;
+  }
+
+  #checkPacked(json: string, values: Map<string, string | Uint8Array>, held: readonly string[]): void {
+    const pointer = parsePointer(json);
+    if (pointer.state !== "current") {
+      this.#wedged("the pointer says that the prefix is retired");
+      return;
+    }
+    const age = this.#world.kernel.now - Date.parse(pointer.publishedAt);
+    if (age > 2 * 60 * 60 * 1000) this.#wedged("the pointer is hours old");
+    const hash = new EntryHash(fromHex(pointer.secret));
+    const names = new Map(this.#everNamed().map((key) => [entryOf(hash, key), key]));
+    const keysOf = (entries: BigUint64Array, where: string) =>
+      [...entries].flatMap((entry) => {
+        const key = names.get(entry);
+        if (!key) this.#wedged(`${where} has an entry that nobody ever told of`);
+        return key ?? [];
+      });
+    const read = (name: string) => {
+      const value = values.get(name);
+      values.delete(name);
+      if (!(value instanceof Uint8Array)) {
+        this.#wedged(`${name} is missing`);
+        return undefined;
+      }
+      return unpack(value.slice().buffer, name);
+    };
+
+    const published = new Set<string>();
+    const { snapshot, changes } = pointer;
+    for (let part = 0; part < (snapshot?.parts ?? 0); part++) {
+      const name = partName(snapshot?.id ?? "", part);
+      for (const key of keysOf(read(name)?.held ?? new BigUint64Array(), name)) published.add(key);
+    }
+    if (published.size !== (snapshot?.entries ?? 0)) {
+      this.#wedged(`the snapshot has ${published.size} entries, its pointer says ${snapshot?.entries}`);
+    }
+    if (changes) {
+      const name = changesName(changes.id);
+      const packed = read(name);
+      for (const key of keysOf(packed?.held ?? new BigUint64Array(), name)) published.add(key);
+      for (const key of keysOf(packed?.removed ?? new BigUint64Array(), name)) published.delete(key);
+    }
+    for (const key of held) if (!published.delete(key)) this.#wedged(`${key} is held, and not published`);
+    for (const key of published) this.#wedged(`${key} is published, and not held`);
+  }
+
+  #checkKeys(values: Map<string, string | Uint8Array>, held: readonly string[]): void {
+    for (const [name, value] of values) {
+      if (!/^[0-9a-f]{40}:\d+$/.test(name)) continue;
+      values.delete(name);
+      if (value !== "1") this.#wedged(`the key ${name} is ${value}`);
+      if (!held.includes(name)) this.#wedged(`the key ${name} is there, and its resource is not held`);
+    }
+    const { kv, prefix, settings } = this.#world;
+    // Fewer a day than there may be files: keys follow in days.
+    if (Number(settings.variables.KEYS_PER_DAY ?? Infinity) < 100) return;
+    const contents = kv.contents();
+    for (const key of held) if (!contents.has(prefix + key)) this.#wedged(`the key ${key} is lacking`);
+  }
+
+  #isRetired(name: string, value: string | Uint8Array): boolean {
+    return name === "pointer" && parsePointer(String(value)).state === "retired";
+  }
+
+  /** Every resource that anybody may have told of. */
+  #everNamed(): string[] {
+    return this.#world.pool.files.flatMap(({ sha1, size }) => [`${sha1}:${size}`, `${sha1}:${size + 1}`]);
+  }
+
+  #wedged(text: string): void {
+    this.#findings.push({ rule: "wedged", text });
+  }
+}
+
+function ownerOf(name: string, prefixes: ReadonlySet<string>): string {
+  const owners = [...prefixes].filter((prefix) => name.startsWith(prefix));
+  return owners.reduce((longest, prefix) => (prefix.length > longest.length ? prefix : longest), "");
+}
+
+function entryOf(hash: EntryHash, key: string): bigint {
+  const words = new Uint32Array(SHA1_WORDS);
+  writeSha1(key.slice(0, 40), words, 0);
+  const halves = new Uint32Array(2);
+  hash.write(words, 0, Number(key.slice(41)), halves, 0);
+  return new BigUint64Array(halves.buffer)[0] as bigint;
+}

@@ -1,0 +1,22 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+import { MUTATIONS } from "./mutations.ts";
+
+/** From that seed on: another may have to do once the code has changed. */
+const SCHEDULES = 100;
+const path = (name: string) => fileURLToPath(import.meta.resolve(`./${name}`));
+const checked = Object.entries(MUTATIONS).filter(([, { seed }]) => seed !== undefined);
+
+it.each(checked)("the simulation notices where the code does without: %s", (name, { seed }) => {
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [
+      ...["--import", path("register.ts"), path("run.ts"), "--first"],
+      ...["--mutation", name, "--seed", String(seed), "--schedules", String(SCHEDULES)],
+    ],
+    { encoding: "utf8" },
+  );
+  expect(stdout).toMatch(/^seed \d+ fails: /);
+  expect(status).toBe(1);
+});

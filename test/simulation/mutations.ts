@@ -1,0 +1,176 @@
+/** A deliberate fault in the code under test. */
+export interface Mutation {
+  /** Below the project. */
+  file: string;
+  /** Stands in the file exactly once. */
+  from: string;
+  to: string;
+  /** A seed that catches it: those that have one are checked by `npm test`. */
+  seed?: number;
+  /** The profile that is most likely to catch it. */
+  profile: "well" | "unwell-kv" | "restarts" | "queue-chaos" | "isolates" | "operator" | "everything";
+}
+
+/** Each by what it leaves out. */
+export const MUTATIONS: Record<string, Mutation> = {
+  "held by its time": {
+    file: "src/catalog/ledger.ts",
+    from: "if (seenAt <= row.observed_at && !isCorrected) return false;",
+    to: "",
+    profile: "operator",
+    seed: 17,
+  },
+  "removed by its time": {
+    file: "src/catalog/ledger.ts",
+    from: "if (seenAt < row.observed_at) return false;",
+    to: "",
+    profile: "operator",
+  },
+  "a size that was measured stands": {
+    file: "src/catalog/ledger.ts",
+    from: 'if (row.measured && !isMeasured && size !== row.size) return "made-up-size";',
+    to: "",
+    profile: "isolates",
+    seed: 5,
+  },
+  "what comes back is no longer removed": {
+    file: "src/catalog/ledger.ts",
+    from: `        isMeasured ? 1 : 0,
+        this.#comeBack(sha1, size),`,
+    to: `        isMeasured ? 1 : 0,
+        STATE.unkeyed,`,
+    profile: "operator",
+  },
+  "nothing is believed of before a forget": {
+    file: "src/catalog/ledger.ts",
+    from: 'seenAt > this.#memory.get("forgottenAt")',
+    to: "true",
+    profile: "operator",
+  },
+  "values before the pointer": {
+    file: "src/catalog/publisher.ts",
+    from: "await this.#values.write(store, prefix, name, pack(name, packed));",
+    to: "scheduler.wait(2_000).then(() => this.#values.write(store, prefix, name, pack(name, packed))).catch(() => {});",
+    profile: "restarts",
+    seed: 9,
+  },
+  "removals are told until no key can outlive them": {
+    file: "src/catalog/publisher.ts",
+    from: "AND (revision > ? OR keyed = 1)",
+    to: "AND revision > ?",
+    profile: "operator",
+    seed: 7,
+  },
+  "a key outlives its deletion in caches": {
+    file: "src/catalog/publisher.ts",
+    from: "const outlived = now - KEY_OUTLIVES_DELETION_MS;",
+    to: "const outlived = now;",
+    profile: "well",
+  },
+  "removals are told as long as the snapshot holds what has left": {
+    file: "src/catalog/publisher.ts",
+    from: "(prefix <> ? OR revision <= ?)",
+    to: "(prefix <> ? OR ? > 0 OR 1)",
+    profile: "restarts",
+  },
+  "the pointer is touched": {
+    file: "src/catalog/publisher.ts",
+    from: "published.at + TOUCH_MS",
+    to: "Number.MAX_SAFE_INTEGER",
+    profile: "well",
+  },
+  "the pointer again after a doubt": {
+    file: "src/catalog/publisher.ts",
+    from: 'const again = now < memory.get("doubtUntil") ?',
+    to: "const again = now < 0 ?",
+    profile: "unwell-kv",
+  },
+  "a repeated call sets the alarm": {
+    file: "src/catalog/catalog.ts",
+    from: "if (this.#publisher.isBehind) {",
+    to: "if (observed.changed > 0) {",
+    profile: "restarts",
+  },
+  "a prefix that was left is retired": {
+    file: "src/catalog/catalog.ts",
+    from: "retire(this.#memory, this.#values, storeOf, now)",
+    to: "Promise.resolve()",
+    profile: "operator",
+  },
+  "no waiting for a write that hangs": {
+    file: "src/cache/key-value-store.ts",
+    from: "const WRITE_MAX_MS = 5_000;",
+    to: "const WRITE_MAX_MS = 3_600_000;",
+    profile: "unwell-kv",
+  },
+  "an old pointer is distrusted": {
+    file: "src/cache/pointer.ts",
+    from: "&& now - Date.parse(pointer.publishedAt) < TRUSTED_MS",
+    to: "",
+    profile: "restarts",
+    seed: 46,
+  },
+  "no key before the pointer was read": {
+    file: "src/cache/edge-cache.ts",
+    from: "await this.#renewed(contents, keys, deadline, { log, waitUntil }));",
+    to: '(await this.#renewed(contents, keys, deadline, { log, waitUntil })) ?? ({ kind: "absent", readAt: Date.now() } as const));',
+    profile: "isolates",
+    seed: 40,
+  },
+  "the copy's age at the moment of the answer": {
+    file: "src/cache/edge-cache.ts",
+    from: "counts(copy, Date.now()) ? held : new Uint8Array(contents.count)",
+    to: "held",
+    profile: "isolates",
+    seed: 22,
+  },
+  "a copy counts for a minute": {
+    file: "src/cache/copies.ts",
+    from: "const BEGIN_MAX_AGE_MS = 45_000;",
+    to: "const BEGIN_MAX_AGE_MS = 3_600_000;",
+    profile: "isolates",
+  },
+  "the pointer is not cached as keys are": {
+    file: "src/cache/copies.ts",
+    from: "getText(POINTER_NAME, KV_CACHE_TTL_MIN_SECONDS)",
+    to: "getText(POINTER_NAME, 86_400)",
+    profile: "well",
+  },
+  "acknowledged when the catalog has it": {
+    file: "src/catalog/consumer.ts",
+    from: "    await catalogOf(",
+    to: "    for (const message of messages) message.ack();\n    await catalogOf(",
+    profile: "queue-chaos",
+    seed: 1,
+  },
+  "as of before the look": {
+    file: "src/catalog/consumer.ts",
+    from: "observe({ asOf, held",
+    to: "observe({ asOf: Date.now(), held",
+    profile: "queue-chaos",
+  },
+  "as of before the question": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "observeMatches(matchedByOrigin, askedAt, context)",
+    to: "observeMatches(matchedByOrigin, Date.now(), context)",
+    profile: "isolates",
+  },
+  "keys are deleted": {
+    file: "src/catalog/key-writer.ts",
+    from: "await storeOf(key.prefix).delete(nameOf(key));",
+    to: "",
+    profile: "well",
+  },
+  "a key whose write was begun may be there": {
+    file: "src/catalog/ledger.ts",
+    from: "state === STATE.unkeyed ? 0 : 1,",
+    to: "state === STATE.keyed ? 1 : 0,",
+    profile: "restarts",
+  },
+  "what is superseded is deleted": {
+    file: "src/catalog/written-values.ts",
+    from: "await storeOf(prefix).delete(name);",
+    to: "",
+    profile: "well",
+  },
+};

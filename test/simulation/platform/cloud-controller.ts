@@ -1,0 +1,87 @@
+import type { TruePool } from "../pool.ts";
+import type { Random } from "../random.ts";
+import type { Kernel } from "./kernel.ts";
+import { askRemotely } from "./remote.ts";
+
+export interface CloudControllerTrouble {
+  from: number;
+  until: number;
+  how: "error" | "hang" | "cut" | "slow" | "refuse";
+}
+
+interface Asked {
+  checksum: { value: string };
+  size_in_bytes: number;
+  mode?: string;
+}
+
+/** The Cloud Controller, as far as the Worker asks it: which of some files the pool holds, at one moment. */
+export class CloudController {
+  readonly #kernel: Kernel;
+  readonly #pool: TruePool;
+  readonly #random: Random;
+  readonly troubles: CloudControllerTrouble[] = [];
+  /** What it has matched in each request, by the request's id. */
+  readonly matched = new Map<string, Set<string>>();
+
+  constructor(kernel: Kernel, pool: TruePool) {
+    this.#kernel = kernel;
+    this.#pool = pool;
+    this.#random = kernel.random.fork("cloud controller");
+  }
+
+  readonly reach = async (request: Request): Promise<Response> => {
+    const body = await request.text();
+    const requestId = request.headers.get("X-Vcap-Request-Id") ?? "";
+    const { status, text, isCut } = await askRemotely<{ status: number; text: string; isCut: boolean }>(
+      this.#kernel,
+      (answer) => {
+        const { now } = this.#kernel;
+        const how = this.troubles.find(({ from, until }) => from <= now && now < until)?.how;
+        if (how === "hang") return;
+        const slowness = how === "slow" ? 20 : 1;
+        this.#kernel.after(slowness * this.#random.integer(5, 500), () => {
+          const response =
+            how === "error" || how === "refuse"
+              ? {
+                  status: how === "error" ? 500 : 403,
+                  text: how === "error" ? "<html>" : FORBIDDEN,
+                  isCut: false,
+                }
+              : { status: 201, text: this.#match(requestId, body), isCut: how === "cut" };
+          this.#kernel.after(slowness * this.#random.integer(5, 500), () => answer({ value: response }));
+        });
+      },
+    );
+    return new Response(isCut ? cut(text) : text, {
+      status,
+      headers: { "Content-Type": "application/json" },
+    });
+  };
+
+  /** It looks for the checksum alone: whatever size was said, it is echoed. */
+  #match(requestId: string, body: string): string {
+    const { resources } = JSON.parse(body) as { resources: Asked[] };
+    const held = resources.filter(({ checksum }) => this.#pool.has(checksum.value));
+    const matched = this.matched.get(requestId) ?? new Set();
+    this.matched.set(requestId, matched);
+    for (const { checksum } of held) matched.add(checksum.value);
+    this.#kernel.note(
+      `cloud controller: ${requestId} asks for ${resources.length}, of which ${held.length} are held`,
+    );
+    return JSON.stringify({ resources: held });
+  }
+}
+
+const FORBIDDEN = JSON.stringify({
+  errors: [{ detail: "You are not authorized", title: "CF-NotAuthorized", code: 10003 }],
+});
+
+function cut(text: string): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode(text.slice(0, text.length / 2)));
+      controller.error(new TypeError("terminated"));
+    },
+  });
+}

@@ -1,0 +1,205 @@
+import { createHash } from "node:crypto";
+import { currentInvocation, type Kernel } from "./kernel.ts";
+
+/**
+ * Lends the code under test a world's time, chance and network in place of this process's own. Code that runs outside
+ * of any simulated invocation, the test runner's for instance, goes on using the real ones.
+ */
+export function installGlobals(): () => void {
+  const undo = [
+    replace(globalThis, "Date", virtualDate(Date)),
+    replace(
+      performance,
+      "now",
+      withWorld(
+        performance.now.bind(performance),
+        ({ now }) =>
+          () =>
+            now,
+      ),
+    ),
+    ...timers(),
+    replace(
+      AbortSignal,
+      "timeout",
+      withWorld(AbortSignal.timeout.bind(AbortSignal), () => abortAfter),
+    ),
+    replace(crypto, "getRandomValues", withWorld(crypto.getRandomValues.bind(crypto), fillFrom)),
+    replace(crypto, "randomUUID", withWorld(crypto.randomUUID.bind(crypto), uuidFrom)),
+    ...threads(),
+    replace(
+      crypto.subtle,
+      "digest",
+      withWorld(crypto.subtle.digest.bind(crypto.subtle), () => digest),
+    ),
+    replace(globalThis, "fetch", withWorld(fetch, fetchFrom)),
+    ...(["log", "warn", "error"] as const).map((level) =>
+      replace(console, level, withWorld(console[level].bind(console), noteTo)),
+    ),
+  ];
+  return () => {
+    for (const restore of undo.reverse()) restore();
+  };
+}
+
+/** What `fetch` reaches in each world. */
+export const internet = new WeakMap<Kernel, (request: Request) => Promise<Response>>();
+
+/** For each world, how it draws what the code under test draws. */
+const draws = new WeakMap<Kernel, () => number>();
+
+function drawFrom(kernel: Kernel): () => number {
+  let draw = draws.get(kernel);
+  if (!draw) {
+    const random = kernel.random.fork("crypto");
+    draw = () => random.next();
+    draws.set(kernel, draw);
+  }
+  return draw;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: functions of any kind are wrapped
+type AnyFunction = (...parameters: any[]) => any;
+
+/** Calls what the current world offers, or the real function where there is none. */
+function withWorld<F extends AnyFunction>(real: F, offer: (kernel: Kernel) => F): F {
+  return ((...parameters: Parameters<F>) => {
+    const kernel = currentInvocation()?.kernel;
+    return kernel ? offer(kernel)(...parameters) : real(...parameters);
+  }) as F;
+}
+
+function replace<Owner extends object>(owner: Owner, name: string, value: unknown): () => void {
+  const before = Object.getOwnPropertyDescriptor(owner, name);
+  Object.defineProperty(owner, name, { value, writable: true, configurable: true });
+  return () => {
+    if (before) Object.defineProperty(owner, name, before);
+    else Reflect.deleteProperty(owner, name);
+  };
+}
+
+function virtualDate(Real: DateConstructor): DateConstructor {
+  const now = () => currentInvocation()?.kernel.now ?? Real.now();
+  return new Proxy(Real, {
+    construct: (target, parameters: [], newTarget) =>
+      Reflect.construct(target, parameters.length === 0 ? [now()] : parameters, newTarget),
+    get: (target, name) => (name === "now" ? now : Reflect.get(target, name)),
+  });
+}
+
+function timers(): (() => void)[] {
+  const cancelled = new Set<number>();
+  let last = 0;
+  const set = (repeats: boolean) => (kernel: Kernel) =>
+    ((run: (...parameters: unknown[]) => void, ms = 0, ...parameters: unknown[]) => {
+      const invocation = currentInvocation();
+      last += 1;
+      const id = last;
+      const wait = () =>
+        invocation &&
+        kernel.wake(kernel.now + Math.max(0, Math.ceil(Number(ms) || 0)), invocation, () => {
+          if (cancelled.delete(id)) return;
+          if (repeats) wait();
+          run(...parameters);
+        });
+      wait();
+      return id;
+    }) as never;
+  const clear = () => ((id: number) => cancelled.add(id)) as never;
+  const scheduler = {
+    wait: (ms: number, { signal }: { signal?: AbortSignal } = {}) =>
+      new Promise<void>((resolve, reject) => {
+        signal?.throwIfAborted();
+        setTimeout(resolve, ms);
+        signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+      }),
+  };
+  return [
+    replace(globalThis, "setTimeout", withWorld(setTimeout as AnyFunction, set(false))),
+    replace(globalThis, "setInterval", withWorld(setInterval as AnyFunction, set(true))),
+    replace(globalThis, "clearTimeout", withWorld(clearTimeout as AnyFunction, clear)),
+    replace(globalThis, "clearInterval", withWorld(clearInterval as AnyFunction, clear)),
+    replace(globalThis, "scheduler", scheduler),
+  ];
+}
+
+function abortAfter(ms: number): AbortSignal {
+  const controller = new AbortController();
+  const abort = () =>
+    controller.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+  setTimeout(abort, ms);
+  return controller.signal;
+}
+
+function fillFrom(kernel: Kernel) {
+  const draw = drawFrom(kernel);
+  return <T extends ArrayBufferView>(array: T): T => {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    for (let index = 0; index < bytes.length; index++) bytes[index] = Math.floor(draw() * 256);
+    return array;
+  };
+}
+
+function uuidFrom(kernel: Kernel) {
+  return () => {
+    const hex = Buffer.from(fillFrom(kernel)(new Uint8Array(16))).toString("hex");
+    return [
+      hex.slice(0, 8),
+      hex.slice(8, 12),
+      `4${hex.slice(13, 16)}`,
+      `a${hex.slice(17, 20)}`,
+      hex.slice(20),
+    ].join("-") as `${string}-${string}-${string}-${string}-${string}`;
+  };
+}
+
+/** Without a thread, which takes longer to begin than to hash. */
+async function digest(
+  algorithm: string | { name: string },
+  data: ArrayBuffer | ArrayBufferView,
+): Promise<ArrayBuffer> {
+  const name = typeof algorithm === "string" ? algorithm : algorithm.name;
+  const bytes = ArrayBuffer.isView(data)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
+  return new Uint8Array(createHash(name.replace("-", "").toLowerCase()).update(bytes).digest()).buffer;
+}
+
+/** Work of real threads: the world waits for it, so that it takes no time. */
+function threads(): (() => void)[] {
+  const names = ["sign", "verify", "encrypt", "decrypt", "importKey", "deriveBits"] as const;
+  return names.map((name) => {
+    const real = crypto.subtle[name].bind(crypto.subtle) as AnyFunction;
+    return replace(
+      crypto.subtle,
+      name,
+      withWorld(real, ({ realWork }) => (...parameters) => {
+        realWork.pending += 1;
+        return real(...parameters).finally(() => {
+          realWork.pending -= 1;
+        });
+      }),
+    );
+  });
+}
+
+function fetchFrom(kernel: Kernel): typeof fetch {
+  return async (input, init) => {
+    const request = new Request(input as Request, init as RequestInit);
+    const reach = internet.get(kernel);
+    if (!reach) throw new TypeError("fetch failed");
+    const { signal } = init ?? {};
+    return new Promise<Response>((resolve, reject) => {
+      signal?.throwIfAborted();
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+      reach(request).then(resolve, reject);
+    });
+  };
+}
+
+function noteTo(kernel: Kernel) {
+  return (...parameters: unknown[]) => {
+    const name = currentInvocation()?.name ?? "?";
+    kernel.note(`${name}: ${parameters.map(String).join(" ")}`);
+  };
+}

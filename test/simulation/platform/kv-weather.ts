@@ -1,0 +1,150 @@
+import type { Random } from "../random.ts";
+import { Spans } from "../spans.ts";
+import type { Kernel } from "./kernel.ts";
+
+/** What the writer gets to hear. */
+export type Answer = "value" | "error" | "never";
+
+export interface Fate {
+  /** Until it lands, or is refused. */
+  ms: number;
+  isRefused: boolean;
+  answer: Answer;
+  /** The writer hears of a failure after this time, wherever the write is. */
+  errorAfterMs?: number;
+}
+
+export type ReadFate = { ms: number; answerMs: number; kind: "value" | "fail" } | { kind: "hang" };
+
+/** A time in which KV does not do what it promises. */
+export type KvTrouble = { from: number; until: number; share: number } & (
+  | { kind: "reads"; place: number; how: "fail" | "hang" | "slow" }
+  | { kind: "writes"; how: "refuse" | "fail" | "fail-landed" | "late" | "hang" }
+  | { kind: "lag"; place: number; ms: number }
+);
+
+/** A write is seen in every place within this time: KV's promise. */
+const LAG_MAX_MS = 60_000;
+/** A write that takes no longer to land is not late. */
+const WRITE_MAX_MS = 1_000;
+
+/** Values that are written once, under a new name. */
+const VALUE_OF_ITS_OWN = /(snapshot|changes)\//;
+/** A miss stays cached, and an isolate does not try again at once. */
+const HIDDEN_AGAIN_MS = 65_000;
+
+/** How KV is at each moment: well, but for its troubles. It keeps account of when it broke its promises. */
+export class KvWeather {
+  readonly #kernel: Kernel;
+  readonly #troubles: KvTrouble[] = [];
+  /** When writes were refused, or landed late; and in each place, when something showed late. */
+  readonly #writesBroken = new Spans();
+  readonly #readsBroken: Spans[];
+  readonly #lateIn: Spans[];
+  readonly #hidingUntil: number[] = [];
+
+  constructor(kernel: Kernel, places: number) {
+    this.#kernel = kernel;
+    this.#readsBroken = Array.from({ length: places }, () => new Spans());
+    this.#lateIn = Array.from({ length: places }, () => new Spans());
+  }
+
+  add(trouble: KvTrouble): void {
+    this.#troubles.push(trouble);
+    if (trouble.kind === "reads") this.#readsBroken[trouble.place]?.add(trouble.from, trouble.until);
+    if (trouble.kind === "writes") this.#writesBroken.add(trouble.from, trouble.until);
+  }
+
+  ofRead(place: number, random: Random): ReadFate {
+    const how = this.#now().find(
+      (trouble) => trouble.kind === "reads" && trouble.place === place && random.chance(trouble.share),
+    );
+    const ms = random.integer(1, 30);
+    const answerMs = random.integer(1, 30);
+    if (how?.kind !== "reads") return { kind: "value", ms, answerMs };
+    if (how.how === "hang") return { kind: "hang" };
+    if (how.how === "fail") return { kind: "fail", ms: random.integer(1, 5_000), answerMs };
+    return { kind: "value", ms: random.integer(1, 15_000), answerMs: random.integer(1, 45_000) };
+  }
+
+  ofWrite(_key: string, _place: number, random: Random): Fate {
+    const ms = random.integer(10, 300);
+    const fate = { ms, isRefused: false, answer: "value" as Answer };
+    const trouble = this.#now().find((each) => each.kind === "writes" && random.chance(each.share));
+    if (trouble?.kind !== "writes") return fate;
+    switch (trouble.how) {
+      case "refuse":
+        return { ...fate, isRefused: true, answer: "error" };
+      case "fail":
+        return { ...fate, isRefused: true, answer: random.chance(0.8) ? "error" : "never" };
+      case "fail-landed":
+        return { ...fate, answer: random.chance(0.8) ? "error" : "never" };
+      case "late":
+        return {
+          ...fate,
+          ms: random.integer(1_000, 120_000),
+          answer: "never",
+          errorAfterMs: random.integer(50, 20_000),
+        };
+      case "hang":
+        return { ...fate, isRefused: random.chance(0.5), answer: "never" };
+    }
+  }
+
+  /** How long a write that lands now is not seen in a place. */
+  lag(key: string, place: number, now: number, random: Random): number {
+    const lag = this.#lag(place, now, random);
+    if (VALUE_OF_ITS_OWN.test(key)) {
+      this.#hidingUntil[place] = Math.max(this.#hidingUntil[place] ?? 0, now + lag + HIDDEN_AGAIN_MS);
+    }
+    return lag;
+  }
+
+  /** Whether a place may show a pointer and not yet what that names. */
+  isHiding(place: number, now: number): boolean {
+    return now < (this.#hidingUntil[place] ?? 0);
+  }
+
+  #lag(place: number, now: number, random: Random): number {
+    const promised = random.chance(0.2) ? random.integer(0, 1_000) : random.integer(0, LAG_MAX_MS);
+    const trouble = this.#now().find(
+      (each) => each.kind === "lag" && each.place === place && random.chance(each.share),
+    );
+    if (trouble?.kind !== "lag") return promised;
+    const lag = LAG_MAX_MS + random.integer(0, trouble.ms);
+    this.#lateIn[place]?.add(now + LAG_MAX_MS, now + lag);
+    return lag;
+  }
+
+  landed(_key: string, { ms }: Fate): void {
+    if (ms > WRITE_MAX_MS) this.#writesBroken.add(this.#kernel.now - ms, this.#kernel.now);
+  }
+
+  refused(_key: string): void {
+    this.#writesBroken.add(this.#kernel.now, this.#kernel.now + WRITE_MAX_MS);
+  }
+
+  /** The day's operations are spent. */
+  exhausted(from: number, until: number): void {
+    this.#writesBroken.add(from, until);
+  }
+
+  /** Ms within a time in which writes were refused or late, or this place was late to show them. */
+  lateness(place: number, from: number, until: number): number {
+    return this.#writesBroken.joined(this.#lateIn[place]).lengthWithin(from, until);
+  }
+
+  /** Since when all promises have been kept, as far as this place is concerned; in the future where they are not. */
+  wellSince(place: number, now: number): number {
+    return Math.max(
+      this.#writesBroken.lastEnd(now),
+      this.#lateIn[place]?.lastEnd(now) ?? 0,
+      this.#readsBroken[place]?.lastEnd(now) ?? 0,
+    );
+  }
+
+  #now(): KvTrouble[] {
+    const { now } = this.#kernel;
+    return this.#troubles.filter(({ from, until }) => from <= now && now < until);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Runs schedules over the simulated platform, each from its seed; of a failing one it prints the smallest part that
+ * still fails, its trace, and the command that repeats it.
+ *
+ *     npm run simulate -- --seed 1 --schedules 200 --profile well
+ */
+import { spawnSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import { generate } from "./generate.ts";
+import { MUTATIONS } from "./mutations.ts";
+import { PROFILES, type ProfileName } from "./profiles.ts";
+import { clock, describe } from "./schedule.ts";
+import { shrink } from "./shrink.ts";
+import { simulate } from "./simulation.ts";
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    schedules: { type: "string", default: "1" },
+    profile: { type: "string" },
+    trace: { type: "boolean", default: false },
+    /** Goes on after a failure, and says how many there were. */
+    count: { type: "boolean", default: false },
+    /** Ends with the first failure, and only says of which seed. */
+    first: { type: "boolean", default: false },
+    mutation: { type: "string" },
+  },
+});
+// The loader changes the code before it is loaded: in a process of its own.
+if (values.mutation !== undefined && process.env.SIMULATION_MUTATION === undefined) {
+  const flags = values.first ? [] : ["--count"];
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1), ...flags], {
+    env: { ...process.env, SIMULATION_MUTATION: values.mutation },
+    stdio: "inherit",
+  });
+  process.exit(status ?? 1);
+}
+const first = Number(values.seed);
+const schedules = Number(values.schedules);
+const profile = values.profile ?? MUTATIONS[values.mutation ?? ""]?.profile;
+const profiles = (profile ? [profile] : Object.keys(PROFILES)) as ProfileName[];
+const unknown = profiles.filter((name) => !(name in PROFILES));
+if (unknown.length > 0) {
+  console.error(`no profile ${unknown.join(", ")}; there are ${Object.keys(PROFILES).join(", ")}`);
+  process.exit(2);
+}
+
+let failed = 0;
+for (const profile of profiles) {
+  const begun = process.cpuUsage();
+  const total = { answers: 0, claims: 0, mustClaim: 0, observations: 0 };
+  const failing: { seed: number; rules: string }[] = [];
+  for (let seed = first; seed < first + schedules; seed++) {
+    const { violations, counts } = await simulate(generate(profile, seed));
+    for (const name of Object.keys(total) as (keyof typeof total)[]) total[name] += counts[name];
+    if (violations.length === 0) continue;
+    const rules = `${[...new Set(violations.map(({ rule }) => rule))].join(" + ")}: ${violations[0]?.text}`;
+    failing.push({ seed, rules });
+    if (values.first) {
+      console.log(`seed ${seed} fails: ${rules}`);
+      process.exit(1);
+    }
+    if (!values.count) {
+      await explain(profile, seed);
+      process.exit(1);
+    }
+  }
+  failed += failing.length;
+  const { user, system } = process.cpuUsage(begun);
+  const ms = ((user + system) / 1000 / schedules).toFixed(1);
+  const { answers, claims, mustClaim, observations } = total;
+  console.log(
+    `${profile}: ${failing.length} of ${schedules} schedules fail; ${answers} answers, ${claims} claims ` +
+      `(${mustClaim} of them due), ${observations} observations, ${ms} ms of CPU a schedule`,
+  );
+  for (const { seed, rules } of failing.slice(0, 10)) console.log(`  seed ${seed}: ${rules}`);
+  if (values.trace && schedules === 1) await print(profile, first);
+}
+process.exit(failed > 0 ? 1 : 0);
+
+async function print(profile: ProfileName, seed: number): Promise<void> {
+  const { lines, start } = await simulate(generate(profile, seed), { keepsTrace: true });
+  for (const { time, text } of lines) console.log(`${clock(time - start)}  ${text}`);
+}
+
+async function explain(profile: ProfileName, seed: number): Promise<void> {
+  const whole = generate(profile, seed);
+  const small = await shrink(whole);
+  const { violations, lines, start } = await simulate(small, { keepsTrace: true });
+  const last = lines.findIndex(({ text }) => text.startsWith("VIOLATION"));
+  for (const { time, text } of lines.slice(0, last + 1)) console.log(`${clock(time - start)}  ${text}`);
+  console.log(
+    `\n${profile}, seed ${seed}: ${small.operations.length} of ${whole.operations.length} operations still fail`,
+  );
+  console.log(JSON.stringify(small.settings));
+  for (const operation of small.operations) console.log(`  ${describe(operation)}`);
+  for (const { rule, at, text } of violations) console.log(`  ${clock(at)} ${rule}: ${text}`);
+  console.log(`\nnpm run simulate -- --seed ${seed} --profile ${profile}`);
+}

@@ -1,0 +1,34 @@
+import { describe, expect, it } from "vitest";
+import { generate } from "./generate.ts";
+import { PROFILES, type ProfileName } from "./profiles.ts";
+import { simulate } from "./simulation.ts";
+
+const SCHEDULES = 200;
+/** Some 5 s where the machine has nothing else to do. */
+const TIMEOUT_MS = 300_000;
+
+describe.each(Object.keys(PROFILES) as ProfileName[])("%s", (profile) => {
+  it(
+    `breaks no rule in ${SCHEDULES} schedules`,
+    async () => {
+      const failing: string[] = [];
+      let due = 0;
+      for (let seed = 1; seed <= SCHEDULES; seed++) {
+        const { violations, counts } = await simulate(generate(profile, seed));
+        due += counts.mustClaim;
+        for (const { rule, text } of violations.slice(0, 1)) {
+          failing.push(`npm run simulate -- --profile ${profile} --seed ${seed}: ${rule}: ${text}`);
+        }
+      }
+      expect(failing).toEqual([]);
+      // A Worker that always says no would break hardly any rule.
+      expect(due).toBeGreaterThan(SCHEDULES);
+    },
+    TIMEOUT_MS,
+  );
+
+  it("runs the same way twice", async () => {
+    const run = async () => (await simulate(generate(profile, 7))).traceHash;
+    expect(await run()).toBe(await run());
+  });
+});

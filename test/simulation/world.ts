@@ -1,0 +1,253 @@
+import { Judge } from "./judge.ts";
+import { OPERATOR, Operator } from "./operator.ts";
+import { CloudController } from "./platform/cloud-controller.ts";
+import { Catalog, consumePoolEvents, type Env, PushMemory } from "./platform/code-under-test.ts";
+import { type Crash, ObjectHost } from "./platform/durable-object.ts";
+import { internet } from "./platform/globals.ts";
+import { Isolate } from "./platform/isolate.ts";
+import { Kernel, type Trace } from "./platform/kernel.ts";
+import { KvNamespace } from "./platform/kv.ts";
+import { KvWeather } from "./platform/kv-weather.ts";
+import { type Delivery, Queue } from "./platform/queue.ts";
+import { Bucket, blobName } from "./platform/r2.ts";
+import { type PoolFile, TruePool } from "./pool.ts";
+import type { Settings } from "./schedule.ts";
+import { Told } from "./told.ts";
+
+/** A day in 2026, and a second of it by the seed, so that midnight comes at any time. */
+const BEGINNING = Date.UTC(2026, 10, 24);
+const DAY_MS = 86_400_000;
+
+/** A foundation, a Worker and the platform that it runs on. */
+export class World {
+  readonly settings: Settings;
+  readonly kernel: Kernel;
+  readonly start: number;
+  readonly pool: TruePool;
+  readonly weather: KvWeather;
+  readonly kv: KvNamespace;
+  readonly told = new Told();
+  readonly judge: Judge;
+  readonly controller: CloudController;
+  readonly bucket: Bucket;
+  readonly queue: Queue;
+  readonly operator: Operator;
+  catalog: ObjectHost;
+  /** KEY_PREFIX as it is deployed, and all that ever were. */
+  prefix: string;
+  readonly prefixes: Set<string>;
+  /** Calls to the catalog that are lost, by when. */
+  network: { from: number; until: number; how: "lost" | "answer-lost"; share: number }[] = [];
+  readonly #memories = new Map<string, ObjectHost>();
+  readonly #isolates: Isolate[][];
+  #requests = 0;
+  #made = 0;
+
+  constructor(settings: Settings, trace: Trace) {
+    this.settings = settings;
+    const kernel = new Kernel(settings.seed, 0, trace);
+    kernel.now = BEGINNING + kernel.random.fork("start").integer(0, DAY_MS);
+    this.kernel = kernel;
+    this.start = kernel.now;
+    this.pool = new TruePool(filesOf(settings.files, kernel.random.fork("files")));
+    this.weather = new KvWeather(kernel, settings.places);
+    this.kv = new KvNamespace(kernel, this.weather, {
+      places: settings.places,
+      operationsPerDay: settings.kvOperationsPerDay,
+    });
+    this.controller = new CloudController(kernel, this.pool);
+    internet.set(kernel, this.controller.reach);
+    this.bucket = new Bucket(kernel, this.pool);
+    this.queue = new Queue(
+      kernel,
+      {
+        delay: (random) =>
+          random.chance(0.1)
+            ? random.integer(0, settings.queueBacklogMs)
+            : random.integer(0, settings.queueDelayMs),
+        duplicates: settings.queueDuplicates,
+      },
+      (delivery) => this.#consume(delivery),
+      (body, deliveredAt) => this.judge.acknowledged(body, deliveredAt),
+    );
+    this.prefix = settings.variables.KEY_PREFIX ?? "";
+    this.prefixes = new Set([this.prefix]);
+    this.#isolates = Array.from({ length: settings.places }, () => []);
+    this.catalog = this.#newCatalog();
+    this.judge = new Judge(this);
+    this.operator = new Operator(this);
+  }
+
+  /** A running isolate of a place; a new one where there is none. */
+  isolate(place: number, slot: number): Isolate {
+    const isolates = this.#isolates[place] as Isolate[];
+    let isolate = isolates[slot];
+    if (!isolate?.isAlive) {
+      isolate = this.newIsolate(place);
+      isolates[slot] = isolate;
+    }
+    return isolate;
+  }
+
+  newIsolate(place: number): Isolate {
+    this.#made += 1;
+    return new Isolate(`isolate#${this.#made} in ${place}`, place, this.#env(place));
+  }
+
+  /** The isolates that are running. */
+  running(): Isolate[] {
+    return this.#isolates.flat().filter((isolate) => isolate?.isAlive);
+  }
+
+  /** Asks an isolate, as a push does. */
+  ask(isolate: Isolate, keys: readonly string[], { hangsUpAfter = Infinity } = {}): void {
+    this.#requests += 1;
+    const requestId = `request ${this.#requests}`;
+    const startedAt = this.kernel.now;
+    const invocation = isolate.ask(this.kernel, requestId, keys, ({ status, claimed }) => {
+      this.kernel.note(
+        `${requestId} in ${isolate.name}: ${status}, claims ${claimed.length} of ${keys.length}`,
+      );
+      this.judge.answered({ isolate, requestId, keys, claimed, status, startedAt });
+    });
+    this.kernel.note(`${requestId} to ${isolate.name}: ${keys.length} files`);
+    if (hangsUpAfter < Infinity) {
+      this.kernel.after(hangsUpAfter, () => {
+        if (invocation.isOpen) invocation.finish();
+      });
+    }
+  }
+
+  /** The pool changes; where it lies in a bucket, the queue hears of it. */
+  change(file: PoolFile, isHeld: boolean): void {
+    if (!this.pool.change(file.sha1, isHeld, this.kernel.now)) return;
+    this.kernel.note(`pool: ${file.sha1.slice(0, 6)} ${isHeld ? "put" : "deleted"}`);
+    if (!this.settings.hasBucket) return;
+    this.queue.send({
+      account: "account",
+      bucket: "resource-pool",
+      eventTime: new Date(this.kernel.now).toISOString(),
+      action: isHeld ? "PutObject" : "DeleteObject",
+      object: isHeld
+        ? { key: blobName(file.sha1), size: file.size, eTag: "etag" }
+        : { key: blobName(file.sha1) },
+    });
+  }
+
+  /** Deploys the Worker anew: all isolates are replaced in time, and the catalog begins again. */
+  deploy(prefix: string, overlap: number): void {
+    this.kernel.note(`deployed with KEY_PREFIX "${prefix}"`);
+    this.prefix = prefix;
+    this.prefixes.add(prefix);
+    for (const isolate of this.running()) {
+      this.kernel.after(overlap, () => isolate.kill());
+    }
+    for (const isolates of this.#isolates) isolates.length = 0;
+    this.catalog.crash(0, { written: 1, sent: true });
+  }
+
+  /** Runs a method of the catalog, as the operator's request does; `done` is not told where the isolate dies. */
+  call(
+    place: number,
+    method: string,
+    parameters: (now: number) => unknown[],
+    done: (outcome: { value: unknown } | { error: unknown }) => void,
+  ): void {
+    const isolate = this.isolate(place, 0);
+    this.kernel.start(isolate, `${OPERATOR}${method}`, (invocation) => {
+      const run = async () => this.catalog.stub()[method]?.(...parameters(Date.now()));
+      run()
+        .then(
+          (value) => done({ value }),
+          (error) => done({ error }),
+        )
+        .finally(() => invocation.finish());
+    });
+  }
+
+  restart(events: number, crash: Crash): void {
+    this.catalog.crash(events, crash);
+  }
+
+  #newCatalog(): ObjectHost {
+    const { kernel } = this;
+    const prefixes = new WeakMap<object, string>();
+    const create = (context: unknown) => {
+      const catalog = new Catalog(context as DurableObjectState, this.#env(0));
+      prefixes.set(catalog, this.prefix);
+      return catalog as never;
+    };
+    const host = new ObjectHost(kernel, "catalog", 0, create, {
+      landed: (catalog, ...call) => {
+        this.judge.begun(prefixes.get(catalog) ?? "");
+        this.judge.landed(...call);
+      },
+      returned: (...call) => this.judge.returned(...call),
+    });
+    host.networkTrouble = (random) =>
+      this.network.find(
+        ({ from, until, share }) => from <= kernel.now && kernel.now < until && random.chance(share),
+      )?.how;
+    return host;
+  }
+
+  #memoryOf(caller: string): ObjectHost {
+    let host = this.#memories.get(caller);
+    if (!host) {
+      const create = (context: unknown) => new PushMemory(context as DurableObjectState, {}) as never;
+      host = new ObjectHost(this.kernel, `memory of ${caller}`, 1, create, { landed() {}, returned() {} });
+      this.#memories.set(caller, host);
+    }
+    return host;
+  }
+
+  close(): void {
+    for (const { storage } of [this.catalog, ...this.#memories.values()]) storage.close();
+  }
+
+  #consume({ batch, end }: Delivery): void {
+    const random = this.kernel.random.fork(`consumer ${this.kernel.now}`);
+    const isolate = this.isolate(random.integer(0, this.settings.places - 1), 0);
+    const { configuration } = isolate;
+    const invocation = this.kernel.start(isolate, "consumer", () => {
+      const consume = async () =>
+        consumePoolEvents(batch as MessageBatch, { configuration, log: isolate.log });
+      consume().then(
+        () => end("resolved"),
+        (error) => {
+          console.error(`consumer failed: ${error}`);
+          end("rejected");
+        },
+      );
+    });
+    // A consumer may run for 15 minutes; one that is no longer there is found out sooner.
+    const check = (left: number) =>
+      this.kernel.after(60_000, () => {
+        if (invocation.process.isAlive && left > 0) return check(left - 1);
+        invocation.isOpen = false;
+        end("died");
+      });
+    check(15);
+  }
+
+  #env(place: number): Env {
+    const { variables, hasBucket, hasCloudController } = this.settings;
+    return {
+      RESOURCE_CACHE: this.kv.binding(place),
+      CATALOG: { getByName: () => this.catalog.stub() },
+      PUSH_MEMORY: { getByName: (caller: string) => this.#memoryOf(caller).stub() },
+      UAA_URL: "https://uaa.example.com",
+      ...variables,
+      KEY_PREFIX: this.prefix,
+      ...(hasBucket ? { POOL_BUCKET: this.bucket.binding() } : {}),
+      ...(hasCloudController ? { CLOUD_CONTROLLER_URL: "https://cc.example.com" } : {}),
+    } as Env;
+  }
+}
+
+function filesOf(count: number, random: { integer(minimum: number, maximum: number): number }): PoolFile[] {
+  return Array.from({ length: count }, () => ({
+    sha1: Array.from({ length: 40 }, () => random.integer(0, 15).toString(16)).join(""),
+    size: random.integer(1, 5_000_000),
+  }));
+}
