@@ -4,7 +4,7 @@ import { jsonResponse } from "../failure.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { OneAnswer } from "../push-memory/one-answer.ts";
 import type { Recalled } from "../push-memory/push-memory.ts";
-import { TOLD_NO, TOLD_YES } from "../push-memory/tellings.ts";
+import { TOLD_NO, TOLD_YES, UNTOLD } from "../push-memory/tellings.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, resourceKey } from "../resource-key.ts";
 import { answerText } from "./answer.ts";
@@ -13,9 +13,9 @@ import { CACHE, type Matches, matchResources, NOBODY, ORIGIN } from "./match.ts"
 import { observeMatches } from "./observe-matches.ts";
 import type { Resource } from "./request.ts";
 import { reportMatches } from "./telemetry.ts";
-import { originTier } from "./tiers/origin.ts";
+import { originTier, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
 import type { Tier } from "./tiers/tier.ts";
-import { reportDenials, verifyClaims, verifySample } from "./verification.ts";
+import { tellDenials, verifyClaims, verifySample } from "./verification.ts";
 
 const MODE_WARNING =
   "Files were matched with a mode that the platform takes, since their content had been matched before.";
@@ -42,7 +42,8 @@ export async function answerResources(
   const { configuration, requestId, waitUntil } = context;
   const { cloudControllerUrl: url, eligibility: rules } = configuration;
   const cache = edgeCacheOf(configuration);
-  const origin = url === undefined ? undefined : originTier({ url, authorization, requestId });
+  const cloudController = url === undefined ? undefined : { url, authorization, requestId };
+  const origin = cloudController && originTier(cloudController);
   const candidates = ofEligibleSize(resources, rules);
   const push = new OneAnswer(candidates, id, context);
 
@@ -57,10 +58,16 @@ export async function answerResources(
   const recalled = await push.recalled();
   const heldBy = spread(matches.heldBy(), isEligible);
   const claimed = claims(heldBy, recalled);
-  const isVerified = recalled.isDoubtful && origin !== undefined;
-  if (isVerified) await dropDenied(candidates, claimed, recalled, { origin, push, context });
+  const isVerified = recalled.isDoubtful && cloudController !== undefined;
+  if (isVerified) {
+    const quick = originTier({ ...cloudController, resourcesPerQuestion: RESOURCES_PER_QUICK_QUESTION });
+    await dropDenied(candidates, claimed, recalled, { origin: quick, push, context });
+  }
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
-  if (resources.length === RESOURCES_PER_REQUEST_MAX) told = await push.settle(told);
+  if (resources.length === RESOURCES_PER_REQUEST_MAX) {
+    const isSure = (index: number) => matches.faults.length === 0 && isEligible[index] === true;
+    told = await push.settle(found(heldBy, claimed, recalled, isSure));
+  }
 
   const held = candidates.filter((_, index) => told[index] === TOLD_YES);
   const answered = held.map((resource) => withMinimumMode(resource, rules));
@@ -93,6 +100,24 @@ function claims(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
   return heldBy.map((by, index) => {
     if (told[index] === TOLD_NO) return NOBODY;
     return told[index] === TOLD_YES ? by || CACHE : by;
+  });
+}
+
+/**
+ * What the look-up has found of each resource, for the memory: whatever the push was told before.
+ *
+ * @param isSure whether the look-up can say of a resource that it is not held
+ */
+function found(
+  heldBy: Uint8Array,
+  claimed: Uint8Array,
+  { told }: Recalled,
+  isSure: (index: number) => boolean,
+): Uint8Array {
+  return heldBy.map((by, index) => {
+    if (by === NOBODY) return isSure(index) ? TOLD_NO : UNTOLD;
+    // Held, and not claimed: it was told no before, or has been denied.
+    return claimed[index] === NOBODY && told[index] !== TOLD_NO ? TOLD_NO : TOLD_YES;
   });
 }
 
@@ -137,9 +162,9 @@ function observe(
   context: RequestContext,
 ): void {
   if (matchedByOrigin.length > 0) context.waitUntil(observeMatches(matchedByOrigin, askedAt, context));
-  // What it lacks is news only where the cache would have claimed it.
+  // What it lacks is news only where the cache would have claimed it, but for the suspension.
   if (cached.isSuspended && deniedByOrigin.length > 0) {
     const said = { held: matchedByOrigin, denied: deniedByOrigin };
-    context.waitUntil(reportDenials(said, askedAt, context));
+    context.waitUntil(tellDenials(said, askedAt, context));
   }
 }
