@@ -8,13 +8,13 @@ const FILES_PER_PACKAGE = 40;
 const LICENSE = "Permission is hereby granted, free of charge, to any person obtaining a copy";
 
 export interface LargeApp extends AppFixture {
-  /** Their paths. */
+  /** Their paths, in the order in which they are asked for. */
   files: string[];
 }
 
 /**
- * An app of so many files that are not empty, the same each time: packages with folders, most files a few KB and some
- * a hundred, some that run, and a license that lies in every package.
+ * An app of so many files that are not empty, the same each time: packages with folders, most files a few hundred bytes and
+ * some a hundred KB, some that run, and a license that lies in every package.
  */
 export async function createLargeApp(count: number): Promise<LargeApp> {
   const app = await createApp();
@@ -32,9 +32,9 @@ function pathOf(index: number): string {
   return `${directory}/${FOLDERS[index % FOLDERS.length]}/file-${index}.js`;
 }
 
-/** 100 bytes to 8 KB; of one in 500, 100 KB more. */
+/** 100 to 900 bytes; of one in 1,000, 100 KB more. */
 function sizeOf(index: number): number {
-  return 100 + ((index * 7_919) % 8_191) + (index % 500 === 7 ? 100_000 : 0);
+  return 100 + ((index * 7_919) % 800) + (index % 1_000 === 7 ? 100_000 : 0);
 }
 
 function modeOf(index: number): number {
