@@ -137,15 +137,14 @@ describe.each([
     await stage.tell({ removed: held.slice(0, UNKNOWN).map(({ sha1 }) => sha1) });
     await stage.untilSettled();
     const slow = { resource_ms: MS_PER_FILE };
-    const pushed = await push(
-      "12 ms a file",
-      Array.from({ length: requests }, (_, index) => ({ at: index + 1, cloudController: slow })),
-    );
+    const always = Array.from({ length: requests }, (_, index) => ({ at: index + 1, cloudController: slow }));
+    const pushed = await push("12 ms a file", always).finally(async () => {
+      await stage.tell({ held });
+      await stage.untilSettled();
+    });
     expect(pushed.told).toBeGreaterThanOrEqual(SHARED * (requests - 1));
     // The deadline has come in the first request.
     expect(pushed.uploadedFiles).toBeGreaterThan(UNKNOWN / 10);
-    await stage.tell({ held });
-    await stage.untilSettled();
   });
 
   it.each<[string, Misfortune[]]>(
@@ -168,25 +167,25 @@ describe.each([
         ]
       : [
           [
-            "429 to the first, then a snapshot; half an answer to the second, then another isolate",
+            "429 to the first, then a snapshot; a cut in the second, then another isolate; the last without KV and answer",
             [
               { at: 1, cloudController: { status: 429 }, afterwards: publish },
-              { at: 2, cloudController: { malformed: true }, afterwards: replaceIsolate },
-            ],
-          ],
-          [
-            "a cut in the second, then another isolate; no answer to the last, and KV fails for it",
-            [
               { at: 2, cloudController: { cut: "during" }, afterwards: replaceIsolate },
               { at: 3, cloudController: { hang: true }, worker: OF_KV },
             ],
           ],
         ],
   )("%s", { timeout: PUSHED_MAX_MS }, async (label, misfortunes) => {
+    const isDenied = misfortunes.some(({ at }) => at === 1);
+    // In the larger app the cache knows the half of them from the beginning.
+    const claimed = requests === 2 ? (isDenied ? 0 : SHARED) : SHARED / 2;
+    if (requests > 2) {
+      await stage.tell({ held: shared.slice(0, claimed) });
+      await stage.untilSettled();
+    }
     const pushed = await push(label, misfortunes);
     expect(pushed.told).toBeGreaterThanOrEqual(SHARED * (requests - 1));
-    const isClaimed = misfortunes.every(({ at }) => at !== 1);
-    if (isClaimed) expect(pushed.warnings).toContainEqual(MODE_WARNING);
-    else expect(pushed.uploadedFiles).toBeGreaterThanOrEqual(SHARED * requests);
+    if (claimed > 0) expect(pushed.warnings).toContainEqual(MODE_WARNING);
+    expect(pushed.uploadedFiles).toBeGreaterThanOrEqual((SHARED - claimed) * requests);
   });
 });

@@ -49,7 +49,7 @@ const pool = () => stage.foundry.cloudController.pool;
 
 /** One of so many files of the app, from the pool, which tells nobody. */
 async function deleteOneOf(part: number): Promise<number> {
-  const lost = (await resourcesOf(app.path)).filter((_, index) => index % part === part - 1);
+  const lost = (await resourcesOf(app.path)).filter((_, index) => index % part === part / 2);
   const sha1s = new Set(lost.map(({ sha1 }) => sha1));
   for (const sha1 of sha1s) await pool().delete(sha1);
   return sha1s.size;

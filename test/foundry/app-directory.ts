@@ -41,9 +41,6 @@ const GO_MODE_BITS: [number, number][] = [
 ];
 const GO_SYMLINK = 1 << 27;
 
-/** Of files that have been read: directories of thousands are gathered many times. */
-const sha1s = new Map<string, string>();
-
 /** Everything in `directory` except what cf CLI always ignores, in the order of the names. */
 export async function gatherDirectory(directory: string): Promise<AppEntry[]> {
   const ignored = ignore({ ignorecase: false }).add(IGNORED);
@@ -75,16 +72,13 @@ function byName(a: Dirent, b: Dirent): number {
 
 async function entryOf(fullPath: string, path: string): Promise<AppEntry> {
   const stats = await lstat(fullPath, { bigint: true });
-  const [unix, size] = [Number(stats.mode), Number(stats.size)];
+  const unix = Number(stats.mode);
   const { mtime: modified } = stats;
   const nothing = { sha1: "", size: 0, modified };
   if (stats.isDirectory()) return { path, kind: "directory", mode: FOLDER_MODE, ...nothing };
   if (stats.isSymbolicLink()) return { path, kind: "symlink", mode: goMode(unix) | GO_SYMLINK, ...nothing };
-  // Any change moves ctime.
-  const identity = `${stats.dev}:${stats.ino}:${stats.ctimeNs}:${size}`;
-  const sha1 = sha1s.get(identity) ?? (await digestFile(fullPath, size)).sha1;
-  sha1s.set(identity, sha1);
-  return { path, kind: "file", mode: goMode(unix), sha1, size, modified };
+  const { sha1 } = await digestFile(fullPath, stats);
+  return { path, kind: "file", mode: goMode(unix), sha1, size: Number(stats.size), modified };
 }
 
 function goMode(unixMode: number): number {
