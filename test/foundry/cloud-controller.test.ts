@@ -346,5 +346,9 @@ it("counts requests by method and path, and what was matched, until it is reset"
     questions: [2],
   });
   await send("DELETE", "/__stats");
-  expect((await send("GET", "/__stats")).json).toEqual({ requests: {}, resources: { asked: 0, matched: 0 }, questions: [] });
+  expect((await send("GET", "/__stats")).json).toEqual({
+    requests: {},
+    resources: { asked: 0, matched: 0 },
+    questions: [],
+  });
 });
