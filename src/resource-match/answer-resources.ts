@@ -12,13 +12,16 @@ import { ofEligibleMode, ofEligibleSize, withMinimumMode } from "./eligibility.t
 import { CACHE, type Matches, matchResources, NOBODY, ORIGIN } from "./match.ts";
 import { observeMatches } from "./observe-matches.ts";
 import type { Resource } from "./request.ts";
-import { reportMatches } from "./telemetry.ts";
+import { type Overruled, reportMatches } from "./telemetry.ts";
 import { originTier, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
 import type { Tier } from "./tiers/tier.ts";
 import { tellDenials, verifyClaims, verifySample } from "./verification.ts";
 
 const MODE_WARNING =
   "Files were matched with a mode that the platform takes, since their content had been matched before.";
+
+/** Where no claim was verified before the answer. */
+const NOTHING_ASKED = { verified: 0, denied: 0 };
 
 /** Who asks. */
 export interface Asker {
@@ -59,9 +62,10 @@ export async function answerResources(
   const heldBy = spread(matches.heldBy(), isEligible);
   const claimed = claims(heldBy, recalled);
   const isVerified = recalled.isDoubtful && cloudController !== undefined;
+  let verification = NOTHING_ASKED;
   if (isVerified) {
     const quick = originTier({ ...cloudController, resourcesPerQuestion: RESOURCES_PER_QUICK_QUESTION });
-    await dropDenied(candidates, claimed, recalled, { origin: quick, push, context });
+    verification = await dropDenied(candidates, claimed, recalled, { origin: quick, push, context });
   }
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
   if (resources.length === RESOURCES_PER_REQUEST_MAX) {
@@ -73,7 +77,9 @@ export async function answerResources(
   const answered = held.map((resource) => withMinimumMode(resource, rules));
   const warnings = matches.faults.map(({ warning }) => warning);
   if (answered.some((resource, index) => resource !== held[index])) warnings.push(MODE_WARNING);
-  reportMatches(resources.length, answered.length, matches, context);
+  const toldBefore = recalled.told.filter((mark) => mark !== UNTOLD).length;
+  const overruled = { told: toldBefore, ...verification };
+  reportMatches({ resources: resources.length, matched: answered.length }, matches, overruled, context);
 
   const unverified = keysOf(candidates, (index) => told[index] === TOLD_YES && heldBy[index] !== ORIGIN);
   if (unverified.length === 0) waitUntil(push.unclaimed());
@@ -124,17 +130,20 @@ function found(
 /**
  * The same question again: most likely a push that has failed, over a claim of the cache. What the Cloud Controller does
  * not confirm now is not claimed, once it has denied anything.
+ *
+ * @returns how many claims it has answered, and denied
  */
 async function dropDenied(
   resources: readonly Resource[],
   claimed: Uint8Array,
   { told }: Recalled,
   { origin, push, context }: { origin: Tier; push: OneAnswer; context: RequestContext },
-): Promise<void> {
+): Promise<Omit<Overruled, "told">> {
   const doubtful = keysOf(resources, (index) => claimed[index] === CACHE);
-  if (doubtful.length === 0) return;
+  if (doubtful.length === 0) return NOTHING_ASKED;
   const verified = await verifyClaims(doubtful, origin, context);
-  if (verified.denied.length === 0) return;
+  const count = { verified: verified.held.length + verified.denied.length, denied: verified.denied.length };
+  if (count.denied === 0) return count;
   const [confirmed, denied] = [new Set(verified.held), new Set(verified.denied)];
   const wrong: number[] = [];
   resources.forEach(({ checksum, size_in_bytes }, index) => {
@@ -146,6 +155,7 @@ async function dropDenied(
     claimed[index] = NOBODY;
   });
   if (wrong.length > 0) await push.deny(wrong);
+  return count;
 }
 
 function keysOf(resources: readonly Resource[], isMeant: (index: number) => boolean): ResourceKey[] {
