@@ -1,5 +1,6 @@
+import { chunks } from "../chunks.ts";
 import { toHex } from "../hex.ts";
-import { parseResourceKey } from "../resource-key.ts";
+import { parseResourceKey, type ResourceKey, sizeOf } from "../resource-key.ts";
 import { sha1Bytes } from "../sha1.ts";
 import type { MemoryTable } from "./memory.ts";
 import { BELIEVED_MS, noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
@@ -13,6 +14,8 @@ export interface SizeLimits {
   minimumSize: number;
   maximumSize: number;
 }
+
+const ROWS_PER_INSERT = 1000;
 
 /** 16 random bytes in hex. */
 export function newSecret(): string {
@@ -42,11 +45,21 @@ export class Ledger {
 
     for (const sha1 of removed) count(this.#removed(sha1Bytes(sha1), seenAt, revision, now));
     const isBelieved = seenAt > now - BELIEVED_MS && seenAt > this.#memory.get("forgottenAt");
+    const isMeasured = sizes === "measured";
+    const taken: ResourceKey[] = [];
     for (const key of held) {
-      const { sha1, size } = parseResourceKey(key);
+      const size = sizeOf(key);
       if (!isBelieved) count("too-old");
       else if (size < limits.minimumSize || size > limits.maximumSize) count("outside-limits");
-      else count(this.#held(sha1Bytes(sha1), size, sizes === "measured", seenAt, revision, now));
+      else taken.push(key);
+    }
+    for (const some of chunks(taken, ROWS_PER_INSERT)) {
+      const known = this.#insert(some, isMeasured, seenAt, revision);
+      observed.changed += some.length - known.length;
+      for (const key of known) {
+        const { sha1, size } = parseResourceKey(key);
+        count(this.#held(sha1Bytes(sha1), size, isMeasured, seenAt, revision, now));
+      }
     }
 
     if (observed.changed > 0) this.#memory.set({ revision });
@@ -92,6 +105,39 @@ export class Ledger {
     this.#sql.exec("DELETE FROM resources WHERE state < ?", STATE.removed);
     const epoch = this.#memory.get("epoch") + 1;
     this.#memory.set({ revision, epoch, secret: newSecret(), snapshot: null, published: null });
+  }
+
+  /**
+   * Takes down those of which the catalog knows nothing, by one statement, which takes a third of the time of one for each.
+   *
+   * @returns the others: those that have a row, whose SHA-1 has come before, or that departed with this size
+   */
+  #insert(
+    keys: readonly ResourceKey[],
+    isMeasured: boolean,
+    seenAt: number,
+    revision: number,
+  ): ResourceKey[] {
+    const inserted = this.#sql
+      .exec<{ key: ResourceKey }>(
+        `INSERT INTO resources (sha1, size, measured, state, observed_at, revision)
+          SELECT told.sha1, told.size, ?, ?, ?, ? FROM
+            (SELECT unhex(substr(value, 1, 40)) AS sha1, CAST(substr(value, 42) AS INTEGER) AS size FROM json_each(?)) told
+          WHERE NOT EXISTS
+            (SELECT 1 FROM departed WHERE prefix = ? AND departed.sha1 = told.sha1 AND departed.size = told.size)
+          ON CONFLICT DO NOTHING RETURNING lower(hex(sha1)) || ':' || size AS key`,
+        isMeasured ? 1 : 0,
+        STATE.unkeyed,
+        seenAt,
+        revision,
+        JSON.stringify(keys),
+        this.#memory.get("prefix"),
+      )
+      .toArray();
+    if (inserted.length === keys.length) return [];
+    const fresh = new Set(inserted.map(({ key }) => key));
+    // One that comes twice is known the second time.
+    return keys.filter((key) => !fresh.delete(key));
   }
 
   /** @returns whether the catalog holds something else than before */

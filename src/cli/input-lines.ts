@@ -12,24 +12,37 @@ export interface Line {
   text: string;
 }
 
+/** A list that is being read. */
+export interface InputLines {
+  lines: AsyncGenerator<Line>;
+  /** The part of the input that has been read, from 0 to 1; undefined where nobody knows how much there is. */
+  partRead(): number | undefined;
+}
+
 /**
  * The lines of a file, or of stdin for `-`, without blank ones and those that begin with `#`.
  *
  * @throws Exit at once if the file can't be opened
  */
-export async function inputLines(path: string): Promise<AsyncGenerator<Line>> {
-  return lines(path === "-" ? process.stdin : await openFile(path));
+export async function inputLines(path: string): Promise<InputLines> {
+  if (path === "-") return { lines: lines(process.stdin), partRead: () => undefined };
+  const fullPath = resolve(userDirectory(), path);
+  const size = await sizeOf(fullPath, path);
+  const stream = createReadStream(fullPath);
+  return { lines: lines(stream), partRead: () => (size > 0 ? stream.bytesRead / size : undefined) };
 }
 
-async function openFile(path: string): Promise<Readable> {
-  const fullPath = resolve(userDirectory(), path);
+/** Bytes; 0 for a pipe. */
+async function sizeOf(fullPath: string, path: string): Promise<number> {
   try {
     // Opened twice: a stream would tell only later that it can't be.
-    await (await open(fullPath)).close();
+    const file = await open(fullPath);
+    const { size } = await file.stat();
+    await file.close();
+    return size;
   } catch (error) {
     throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}`);
   }
-  return createReadStream(fullPath);
 }
 
 async function* lines(input: Readable): AsyncGenerator<Line> {

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import manifest from "../../package.json" with { type: "json" };
 import { registerAdd } from "./commands/add.ts";
 import { registerCheck } from "./commands/check.ts";
 import { registerForget } from "./commands/forget.ts";
@@ -8,6 +9,7 @@ import { registerPublish } from "./commands/publish.ts";
 import { registerRemove } from "./commands/remove.ts";
 import { registerStatus } from "./commands/status.ts";
 import { registerSync } from "./commands/sync.ts";
+import { registerVerify } from "./commands/verify.ts";
 import { EXIT_CODES, Exit, reasonOf } from "./exit.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { note } from "./output.ts";
@@ -17,7 +19,7 @@ Exit codes:
     0  done
     1  failed
     2  wrong usage
-    3  done in part: something was left out, and is named on stderr
+    3  done in part: something was left out, and is named on stderr; or what was verified is denied
   130  interrupted by Ctrl-C
 
 Data goes to stdout, everything else to stderr.`;
@@ -31,6 +33,7 @@ const SUBCOMMANDS = [
   registerList,
   registerStatus,
   registerCheck,
+  registerVerify,
   registerPublish,
   registerForget,
 ];
@@ -40,6 +43,7 @@ const program = new Command("resource-pool")
     "Fills and inspects the cache behind Cloud Foundry's POST /v3/resource_matches: it knows which files the\n" +
       "platform's resource pool holds, so that `cf push` uploads only the others.",
   )
+  .version(manifest.version)
   .exitOverride()
   .configureHelp({ helpWidth: 110 })
   .showHelpAfterError("`--help` tells how it is used.")

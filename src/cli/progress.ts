@@ -1,22 +1,33 @@
-import { CLEAR_LINE } from "./output.ts";
+import { CLEAR_LINE, number } from "./output.ts";
 
 const TERMINAL_INTERVAL_MS = 100;
 const LINE_INTERVAL_MS = 5_000;
+const BAR_CHARACTERS = 20;
 
-/** Tells how far a long run is, on stderr: one line rewritten on a terminal, elsewhere a line now and then. */
+/**
+ * Tells how far a long run is, on stderr: one line rewritten on a terminal, elsewhere a line now and then. With the
+ * rate, and where the total is known, a bar and the time left.
+ */
 export class Progress {
   readonly #isTerminal = process.stderr.isTTY === true;
-  #toldAt = performance.now();
+  readonly #startedAt = performance.now();
+  #toldAt = this.#startedAt;
   #shown = false;
 
-  update(text: () => string): void {
+  /**
+   * @param text what is done
+   * @param done how much, in whatever is counted
+   * @param total where it is known
+   */
+  update(text: () => string, done: number, total?: number): void {
     const now = performance.now();
     if (now - this.#toldAt < (this.#isTerminal ? TERMINAL_INTERVAL_MS : LINE_INTERVAL_MS)) return;
     this.#toldAt = now;
     this.#shown = true;
+    const line = lineOf(text(), done, total, (now - this.#startedAt) / 1000);
     // A line that wraps could not be rewritten.
-    const line = this.#isTerminal ? text().slice(0, (process.stderr.columns ?? 80) - 1) : text();
-    process.stderr.write(this.#isTerminal ? CLEAR_LINE + line : `${line}\n`);
+    const shown = this.#isTerminal ? line.slice(0, (process.stderr.columns ?? 80) - 1) : line;
+    process.stderr.write(this.#isTerminal ? CLEAR_LINE + shown : `${shown}\n`);
   }
 
   /** Takes the line away, so that something else can be told. */
@@ -24,4 +35,22 @@ export class Progress {
     if (this.#isTerminal && this.#shown) process.stderr.write(CLEAR_LINE);
     this.#shown = false;
   }
+}
+
+/** `[#####               ]  25 %  12,345 resources read, 4,321/s, 9 s left`. */
+function lineOf(text: string, done: number, total: number | undefined, seconds: number): string {
+  const line = `${text}, ${number(Math.round(done / seconds))}/s`;
+  if (!total || done === 0) return line;
+  const part = Math.min(done / total, 1);
+  const bar = "#".repeat(Math.floor(part * BAR_CHARACTERS)).padEnd(BAR_CHARACTERS);
+  const percent = String(Math.floor(part * 100)).padStart(3);
+  return `[${bar}] ${percent} %  ${line}, ${duration((seconds * (1 - part)) / part)} left`;
+}
+
+/** `5 s`, `2 min 5 s`, `3 h 20 min`. */
+function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }

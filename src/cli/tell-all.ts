@@ -12,6 +12,7 @@ export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refu
  * @param toSight what was seen, of the items of a batch
  * @param outcome counted up with each batch that has landed, and so right even if this throws
  * @param signal when aborted, the running batch is finished and no other begun
+ * @param totalOf how many there are, where that is known or can be guessed when so many have been read
  */
 export async function tellAll<T>(
   client: CacheClient,
@@ -19,6 +20,7 @@ export async function tellAll<T>(
   toSight: (batch: readonly T[]) => Sight,
   outcome: Observed,
   signal: AbortSignal,
+  totalOf: (read: number) => number | undefined = () => undefined,
 ): Promise<void> {
   const progress = new Progress();
   let batch: T[] = [];
@@ -32,7 +34,8 @@ export async function tellAll<T>(
     for await (const item of untilAborted(items, signal)) {
       read += 1;
       batch.push(item);
-      progress.update(() => `${counted(read, "resource")} read, ${number(landed(outcome))} told`);
+      const text = () => `${counted(read, "resource")} read, ${number(landed(outcome))} told`;
+      progress.update(text, read, totalOf(read));
       if (batch.length >= OBSERVATIONS_MAX) await land();
     }
     if (batch.length > 0 && !signal.aborted) await land();

@@ -33,7 +33,7 @@ function blobOf(sha1: string, content: string): Blob {
 }
 
 /** Without promises, which take several times as long for many small files. */
-export function writeBlobs(directory: string, blobs: readonly Blob[]): void {
+export function writeBlobs(directory: string, blobs: readonly Pick<Blob, "name" | "content">[]): void {
   const made = new Set<string>();
   for (const { name, content } of blobs) {
     const path = join(directory, name);

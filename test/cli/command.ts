@@ -10,7 +10,7 @@ const BIN = fileURLToPath(new URL("../../src/cli/bin.js", import.meta.url));
 
 /** Lines that come where a run takes long: on which of them come, no test may depend. */
 const PROGRESS =
-  /^[\d,]+ (files?|resources?) (read|counted|removed)\b.*\n|^\d+ of [\d,]+ files? asked for\n/gm;
+  /^(\[[# ]+\] +\d+ % {2})?[\d,]+ (of [\d,]+ )?(files?|resources?) (read|compared|verified|asked for)\b.*\/s.*\n/gm;
 
 export interface Outcome {
   /** The exit code. */

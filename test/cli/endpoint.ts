@@ -29,6 +29,7 @@ export async function serve(
 export async function endpointThatHolds(isHeld: (resource: AskedResource) => boolean) {
   const requests: { authorization: string | undefined; path: string; resources: AskedResource[] }[] = [];
   const url = await serve(async (request, response) => {
+    if (request.method !== "POST") return void response.writeHead(404).end();
     const { resources } = (await json(request)) as { resources: AskedResource[] };
     requests.push({
       authorization: request.headers.authorization,

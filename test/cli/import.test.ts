@@ -32,14 +32,14 @@ test.concurrent("a list in both forms is imported; a wrong line is told with its
   const outcome = await resourcePool(["import", "list.txt", ...cache.to], { cwd: directory, env: cache.env });
 
   expect(outcome.code).toBe(3);
-  expect(outcome.stdout).toBe("4 resources added, 0 already there, 10 left out\n");
+  expect(outcome.stdout).toBe("4 resources added, 0 already there, 0 skipped, 10 left out\n");
   expect(outcome.stderr.trim().split("\n")).toEqual([
     "Left out: line 6: the checksum is no SHA-1 of 40 hex digits: cafe",
-    "Left out: line 7: it is neither <sha1> <size> nor a JSON object",
+    "Left out: line 7: it is neither <sha1> <size>, <size> <path> nor a JSON object",
     "Left out: line 8: the size is no whole number of bytes",
     "Left out: line 9: the size is no whole number of bytes",
     "Left out: line 10: the size is no whole number of bytes",
-    "Left out: line 11: it is neither <sha1> <size> nor a JSON object",
+    "Left out: line 11: it is neither <sha1> <size>, <size> <path> nor a JSON object",
     "Left out: line 12: it is no valid JSON",
     "Left out: line 13: there is no checksum",
     "Left out: line 14: the size is no whole number of bytes",
@@ -47,6 +47,37 @@ test.concurrent("a list in both forms is imported; a wrong line is told with its
   ]);
   const expected = ["first", "second", "third", "last, without a line's end"];
   expect(cache.held).toEqual(new Set(expected.map(keyOf)));
+});
+
+test.concurrent("what bosh ssh and find print of a blobstore is imported, and other paths are skipped", async () => {
+  const cache = await fakeCache();
+  const blobs = makeBlobs(4);
+  const at = (index: number) => `/var/vcap/store/shared/cc-resources/${blobs[index]?.name}`;
+  const prefix = "singleton-blobstore/1c5b7a2e-6d0c-4a5c-8f6a-0a4c2f1f3b55: ";
+  const lines = [
+    `${prefix}stderr | Unauthorized use is strictly prohibited.`,
+    `${prefix}stdout | 1 ${at(0)}`,
+    `${prefix}stdout | `,
+    `2 ${at(1)}`,
+    `${at(2)} 3`,
+    `${prefix}stdout | ${JSON.stringify({ checksum: { value: blobs[3]?.sha1 }, size_in_bytes: 4 })}`,
+    `${prefix}stdout | 77 /var/vcap/store/shared/cc-packages/${blobs[0]?.name.slice("app_bits_cache/".length)}`,
+    `${prefix}stdout | find: permission denied`,
+  ];
+  const outcome = await resourcePool(["import", "-", ...cache.to], {
+    env: cache.env,
+    input: lines.join("\r\n"),
+  });
+  expect(outcome).toMatchObject({
+    code: 3,
+    stdout: "4 resources added, 0 already there, 3 skipped, 1 left out\n",
+    stderr: "Left out: line 8: it is neither <sha1> <size>, <size> <path> nor a JSON object\n",
+  });
+  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+
+  const nothing = await resourcePool(["import", "-", ...cache.to], { env: cache.env, input: lines[6] ?? "" });
+  expect(nothing).toMatchObject({ code: 3, stdout: "" });
+  expect(nothing.stderr).toMatch(/^Nothing in - looks like a resource pool, among 1 file: /);
 });
 
 test.concurrent("a list of SHA-1s, or of resources in either form, is removed; what is not held is counted", async () => {
@@ -82,7 +113,7 @@ test.concurrent("a long list lands in batches of 50,000, and takes no more memor
   });
   expect(outcome).toMatchObject({
     code: 0,
-    stdout: "110,000 resources added, 0 already there, 0 left out\n",
+    stdout: "110,000 resources added, 0 already there, 0 skipped, 0 left out\n",
   });
   expect(cache.told.map(({ held }) => held.length)).toEqual([50_000, 50_000, 10_000]);
   expect(cache.held).toEqual(new Set(keys));

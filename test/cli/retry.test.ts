@@ -31,7 +31,10 @@ test.concurrent("a batch lands through a 429, a 500, a 503 and cut connections, 
 
   const outcome = await resourcePool(["import", "-", ...cache.to], { env: cache.env, input: asLines(keys) });
 
-  expect(outcome).toMatchObject({ code: 0, stdout: "3 resources added, 0 already there, 0 left out\n" });
+  expect(outcome).toMatchObject({
+    code: 0,
+    stdout: "3 resources added, 0 already there, 0 skipped, 0 left out\n",
+  });
   expect(outcome.stderr).toContain(
     "answered 500: An unknown error occurred. (CF-Test, 1)\nTrying again in 1 s.",
   );
@@ -60,7 +63,7 @@ test.concurrent("a token that expires in the middle: what has landed is told, an
   );
   expect(await run()).toMatchObject({
     code: 0,
-    stdout: "10,000 resources added, 50,000 already there, 0 left out\n",
+    stdout: "10,000 resources added, 50,000 already there, 0 skipped, 0 left out\n",
   });
   expect(cache.held).toEqual(new Set(keys));
 });

@@ -1,27 +1,39 @@
 import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import type { Blob } from "./blobs.ts";
+import { type Blob, writeBlobs } from "./blobs.ts";
 import { whenAllIsOver } from "./command.ts";
 
 const S3RVER = join(dirname(createRequire(import.meta.url).resolve("s3rver/package.json")), "bin/s3rver.js");
-const UPLOADS_AT_A_TIME = 32;
 
 /** The only credentials that it takes. */
 export const S3_CREDENTIALS = { AWS_ACCESS_KEY_ID: "S3RVER", AWS_SECRET_ACCESS_KEY: "S3RVER" };
 
 /**
- * An S3-compatible server in a process of its own, with one bucket.
+ * An S3-compatible server in a process of its own, with one bucket. What that holds is written as the server itself
+ * does, for thousands of uploads would take long.
  *
  * @returns its URL
  */
-export async function s3Server(directory: string, bucket: string): Promise<string> {
+export async function s3Server(
+  directory: string,
+  bucket: string,
+  objects: readonly Pick<Blob, "name" | "content">[],
+): Promise<string> {
+  mkdirSync(join(directory, bucket));
+  writeBlobs(
+    join(directory, bucket),
+    objects.flatMap(({ name, content }) => [
+      { name: `${name}._S3rver_object`, content },
+      { name: `${name}._S3rver_object.md5`, content: "0".repeat(32) },
+    ]),
+  );
   const server = spawn(process.execPath, [
     // Its continuation tokens are made with a cipher that OpenSSL 3 keeps for old programs.
     "--openssl-legacy-provider",
     S3RVER,
     ...["--directory", directory, "--address", "127.0.0.1", "--port", "0", "--silent"],
-    ...["--configure-bucket", bucket],
   ]);
   whenAllIsOver(() => server.kill());
   const port = await new Promise<string>((resolve, reject) => {
@@ -34,14 +46,12 @@ export async function s3Server(directory: string, bucket: string): Promise<strin
   return `http://127.0.0.1:${port}`;
 }
 
-/** @param root of the bucket, with its URL */
-export async function upload(root: string, blobs: readonly Pick<Blob, "name" | "content">[]): Promise<void> {
-  const left = [...blobs];
-  const uploadSome = async () => {
-    for (let blob = left.pop(); blob; blob = left.pop()) {
-      const response = await fetch(`${root}/${blob.name}`, { method: "PUT", body: blob.content });
-      if (!response.ok) throw new Error(await response.text());
-    }
-  };
-  await Promise.all(Array.from({ length: UPLOADS_AT_A_TIME }, uploadSome));
+/** A page of S3's ListObjectsV2. */
+export function s3Listing(blobs: readonly Blob[], isTruncated: boolean): string {
+  const contents = blobs.map(
+    ({ name, content }) => `<Contents><Key>${name}</Key><Size>${content.length}</Size></Contents>`,
+  );
+  const next = isTruncated ? "<NextContinuationToken>next</NextContinuationToken>" : "";
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>${isTruncated}</IsTruncated>${next}${contents.join("")}</ListBucketResult>`;
 }

@@ -1,12 +1,14 @@
+import { mkdirSync } from "node:fs";
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { writeApp } from "./app.ts";
+import { AZURE_CREDENTIALS, azureServer } from "./azure-server.ts";
 import { type Blob, makeBlobs, makeNames, writeBlobs } from "./blobs.ts";
 import { resourcePool, temporaryDirectory } from "./command.ts";
 import { serve } from "./endpoint.ts";
 import { fakeCache } from "./fake-cache.ts";
-import { S3_CREDENTIALS, s3Server, upload } from "./s3-server.ts";
+import { S3_CREDENTIALS, s3Listing, s3Server } from "./s3-server.ts";
 
 const NO_BLOBS = {
   "readme.txt": "no blob",
@@ -57,16 +59,19 @@ test.concurrent("the pool's own directory may be named too; a place that looks l
   );
 });
 
+/** Below a prefix, with what is none of the pool, and a neighbour whose name begins alike. */
+function inBlobstore(blobs: readonly Blob[]) {
+  return [
+    ...blobs.map((blob) => ({ ...blob, name: `cc-resources/${blob.name}` })),
+    { name: "cc-resources/readme.txt", content: "no blob" },
+    { name: `cc-resources-of-others/${makeNames(9_999).at(-1)?.name}`, content: "another's" },
+  ];
+}
+
 test.concurrent("a bucket of an S3-compatible server is listed page by page, with its prefix", async () => {
   const cache = await fakeCache();
-  const endpoint = await s3Server(await temporaryDirectory(), "pool");
-  const blobs = makeBlobs(2_050);
-  const named = blobs.map((blob) => ({ ...blob, name: `cc-resources/${blob.name}` }));
-  await upload(`${endpoint}/pool`, [
-    ...named,
-    { name: "cc-resources/readme.txt", content: "no blob" },
-    { name: `cc-resources-of-others/${makeBlobs(2_051).at(-1)?.name}`, content: "another's" },
-  ]);
+  const blobs = makeNames(2_050);
+  const endpoint = await s3Server(await temporaryDirectory(), "pool", inBlobstore(blobs));
 
   const outcome = await resourcePool(
     ["sync", "--blobstore", "s3://pool/cc-resources", "--endpoint", endpoint, ...cache.to],
@@ -80,6 +85,95 @@ test.concurrent("a bucket of an S3-compatible server is listed page by page, wit
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 });
 
+test.concurrent("a container of Azure Blob Storage is listed page by page, with its prefix", async () => {
+  const cache = await fakeCache();
+  const blobs = makeNames(5_050);
+  const endpoint = await azureServer(await temporaryDirectory(), "pool", inBlobstore(blobs));
+  const sync = ["sync", "--blobstore", "azure://pool/cc-resources", ...cache.to];
+  const { AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_KEY: key } = AZURE_CREDENTIALS;
+  const connection = `DefaultEndpointsProtocol=http;AccountName=${account};AccountKey=${key};BlobEndpoint=${endpoint};`;
+
+  const outcome = await resourcePool([...sync, "--endpoint", endpoint], {
+    env: { ...cache.env, ...AZURE_CREDENTIALS },
+  });
+  expect(outcome).toMatchObject({
+    code: 0,
+    stdout: "5,050 resources added, 0 already there, 1 skipped, 0 left out\n",
+  });
+  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+
+  const again = await resourcePool([...sync, "--json"], {
+    env: { ...cache.env, AZURE_STORAGE_CONNECTION_STRING: connection },
+  });
+  expect(JSON.parse(again.stdout)).toMatchObject({ added: 0, alreadyThere: 5_050 });
+
+  const refused = await resourcePool([...sync, "--endpoint", endpoint], {
+    env: { ...cache.env, AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_SAS_TOKEN: "?sig=none" },
+  });
+  expect(refused).toMatchObject({ code: 1, stdout: "" });
+  expect(refused.stderr).toMatch(/^Can't list azure:\/\/pool\/cc-resources: /);
+  // Azurite takes some seconds of a busy machine to start.
+}, 120_000);
+
+test.concurrent("a bucket is asked for by its host name where the endpoint begins with it, else by path", async () => {
+  const cache = await fakeCache();
+  const [blob] = makeBlobs(1) as [Blob];
+  const asked: string[] = [];
+  const server = await serve(({ url, headers }, response) => {
+    asked.push(`${headers.host?.split(":")[0]} ${url?.split("?")[0]}`);
+    response.writeHead(200, { "Content-Type": "application/xml" }).end(s3Listing([blob], false));
+  });
+  // Names below localhost are this machine's, but not every resolver knows that.
+  const resolver = `import dns from "node:dns"; const { lookup } = dns;
+    dns.lookup = (name, ...rest) => lookup(name.endsWith(".localhost") ? "127.0.0.1" : name, ...rest);`;
+  const env = {
+    ...cache.env,
+    ...S3_CREDENTIALS,
+    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(resolver)}`,
+  };
+  const { port } = new URL(server);
+  for (const host of ["pool.localhost", "localhost"]) {
+    const endpoint = `http://${host}:${port}`;
+    const sync = ["sync", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
+    expect(await resourcePool(sync, { env })).toMatchObject({ code: 0 });
+  }
+  expect(asked).toEqual(["pool.localhost /", "localhost /pool/"]);
+});
+
+test.concurrent("a listing that breaks off prunes nothing, and the Worker is told nothing", async () => {
+  const [cache, blobs] = [await fakeCache(), makeNames(20)];
+  const endpoint = await serve((request, response) => {
+    const isSecondPage = request.url?.includes("continuation-token=") === true;
+    response.writeHead(isSecondPage ? 403 : 200, { "Content-Type": "application/xml" });
+    response.end(isSecondPage ? "<Error><Code>AccessDenied</Code></Error>" : s3Listing(blobs, true));
+  });
+  const command = ["sync", "--prune", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
+  const outcome = await resourcePool(command, { env: { ...cache.env, ...S3_CREDENTIALS } });
+  expect(outcome).toMatchObject({ code: 1, stdout: "" });
+  expect(outcome.stderr).toMatch(/^Can't list s3:\/\/pool: /);
+
+  const directory = await temporaryDirectory();
+  writeBlobs(directory, blobs);
+  const deep = join(directory, "deep");
+  mkdirSync(deep);
+  const cut = await resourcePool(["sync", "--prune", "--blobstore", directory, ...cache.to], {
+    env: { ...cache.env, NODE_OPTIONS: `--import ${failing("readdir", deep)}` },
+  });
+  expect(cut).toMatchObject({ code: 1, stdout: "" });
+  expect(cut.stderr).toMatch(/Refused: 1 part of the blobstore could not be read/);
+  expect(cache.told).toEqual([]);
+});
+
+/** Makes a function of `fs/promises` fail for a path, as a disk that is damaged would. */
+function failing(name: string, path: string): string {
+  const code = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module";
+    const real = fs.${name};
+    fs.${name} = (path, ...rest) => path === ${JSON.stringify(path)}
+      ? Promise.reject(Object.assign(new Error("EIO: i/o error"), { code: "EIO" })) : real(path, ...rest);
+    syncBuiltinESMExports();`;
+  return `data:text/javascript,${encodeURIComponent(code)}`;
+}
+
 test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then it goes on", async () => {
   const cache = await fakeCache();
   const blobs = makeBlobs(200);
@@ -89,7 +183,7 @@ test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then
     const isSecondPage = request.url?.includes("continuation-token=") === true;
     if (isSecondPage && isStuck) return stuck();
     const page = isSecondPage ? blobs.slice(150) : blobs.slice(0, 150);
-    response.writeHead(200, { "Content-Type": "application/xml" }).end(listing(page, !isSecondPage));
+    response.writeHead(200, { "Content-Type": "application/xml" }).end(s3Listing(page, !isSecondPage));
   });
   const command = ["sync", "--json", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
   const env = { ...cache.env, ...S3_CREDENTIALS };
@@ -118,8 +212,16 @@ test.concurrent.each([
     2,
     /--endpoint goes with --blobstore s3/,
   ],
-  ["another scheme", ["--blobstore", "gs://bucket"], 2, /is a directory or s3:\/\/bucket\/prefix/],
-  ["no bucket", ["--blobstore", "s3://"], 2, /Not of the form s3:\/\/bucket\/prefix/],
+  ["another scheme", ["--blobstore", "gs://bucket"], 2, /not gs:.*\nGoogle Cloud Storage is read as S3/],
+  ["no bucket", ["--blobstore", "s3://"], 2, /is a directory, s3:\/\/bucket\/prefix or azure:.*, not s3/],
+  [
+    "an endpoint that is no URL",
+    ["--blobstore", "s3://b", "--endpoint", "a"],
+    2,
+    /must be an http or https URL/,
+  ],
+  ["no account of Azure's", ["--blobstore", "azure://b"], 2, /needs AZURE_STORAGE_CONNECTION_STRING, or/],
+  ["--yes without --prune", ["--blobstore", ".", "--yes"], 2, /--yes goes with --prune/],
   [
     "a bucket out of reach",
     ["--blobstore", "s3://b", "--endpoint", "http://127.0.0.1:9"],
@@ -136,13 +238,3 @@ test.concurrent.each([
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);
 });
-
-/** A page of S3's ListObjectsV2. */
-function listing(blobs: readonly Blob[], isTruncated: boolean): string {
-  const contents = blobs.map(
-    ({ name, content }) => `<Contents><Key>${name}</Key><Size>${content.length}</Size></Contents>`,
-  );
-  const next = isTruncated ? "<NextContinuationToken>next</NextContinuationToken>" : "";
-  return `<?xml version="1.0" encoding="UTF-8"?>
-<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>${isTruncated}</IsTruncated>${next}${contents.join("")}</ListBucketResult>`;
-}

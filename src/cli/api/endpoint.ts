@@ -28,13 +28,17 @@ export function withEndpointOptions(command: Command): Command {
 
 /** @throws Exit that tells which option is wrong */
 export function endpointOf({ url, token }: EndpointOptions): Endpoint {
-  return { url: baseUrl(url), token: bearerToken(token) };
+  return { url: baseUrl(url, "--url"), token: bearerToken(token) };
 }
 
-function baseUrl(text: string): string {
+/** @param option which the text was given for, to be named where it is wrong */
+export function baseUrl(text: string, option: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || `${url.username}${url.password}${url.search}${url.hash}`) {
-    throw new Exit("wrong-usage", `--url must be the API's base, like https://api.example.com, not ${text}`);
+    throw new Exit(
+      "wrong-usage",
+      `${option} must be the API's base, like https://api.example.com, not ${text}`,
+    );
   }
   // The endpoint's own address means the same.
   return url.href.replace(/(?:\/v3\/resource_matches(?:\/cache)?)?\/*$/, "");

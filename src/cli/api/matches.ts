@@ -1,6 +1,12 @@
+import type { CachedResource } from "../../operator-api/answers.ts";
 import { Exit, reasonOf } from "../exit.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { type Answer, complaintOf, jsonOf, NoAnswer, send } from "./send.ts";
+import { retried } from "./retry.ts";
+import { type Answer, complaintOf, jsonOf, NoAnswer, type Question, send } from "./send.ts";
+
+const MATCHED = 201;
+/** The Cloud Controller matches nothing without a mode; this one lets it look at the content alone. */
+const ANY_MODE = "0744";
 
 /** A resource as `POST /v3/resource_matches` takes it. */
 export interface ApiResource {
@@ -21,25 +27,41 @@ export async function matchedChecksums(
   endpoint: Endpoint,
   resources: readonly ApiResource[],
 ): Promise<string[]> {
-  const body = new TextEncoder().encode(JSON.stringify({ resources }));
-  const answer = await send(endpoint, {
-    method: "POST",
-    path: "/v3/resource_matches",
-    body: () => [body],
-  }).catch((error) => {
+  const answer = await send(endpoint, questionOf(resources)).catch((error) => {
     throw error instanceof NoAnswer ? new Exit("failed", reasonOf(error)) : error;
   });
-  if (answer.status !== 201) throw new Exit("failed", complaintOf(answer));
-  const checksums = checksumsOf(answer);
-  if (!checksums) {
-    throw new Exit("failed", `${answer.target} answered 201, but not with a list of resources.`);
-  }
-  return checksums;
+  if (answer.status !== MATCHED) throw new Exit("failed", complaintOf(answer));
+  return checksumsOf(answer);
 }
 
-function checksumsOf(answer: Answer): string[] | undefined {
+/**
+ * Asks the Cloud Controller itself, again where that may help.
+ *
+ * @param signal no attempt is begun after it is aborted
+ * @returns the checksums that it matches
+ * @throws Exit that tells what went wrong
+ */
+export async function checksumsInPool(
+  cloudController: Endpoint,
+  resources: readonly CachedResource[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const question = questionOf(resources.map((resource) => ({ ...resource, mode: ANY_MODE })));
+  return checksumsOf(await retried(() => send(cloudController, question), MATCHED, signal));
+}
+
+function questionOf(resources: readonly object[]): Question {
+  const body = new TextEncoder().encode(JSON.stringify({ resources }));
+  return { method: "POST", path: "/v3/resource_matches", body: () => [body] };
+}
+
+function checksumsOf(answer: Answer): string[] {
   const { resources } = (jsonOf(answer) ?? {}) as { resources?: unknown };
-  if (!Array.isArray(resources)) return undefined;
-  const checksums = resources.map((resource) => resource?.checksum?.value);
-  return checksums.every((checksum) => typeof checksum === "string") ? checksums : undefined;
+  const checksums = Array.isArray(resources)
+    ? resources.map((resource) => resource?.checksum?.value)
+    : [null];
+  if (!checksums.every((checksum) => typeof checksum === "string")) {
+    throw new Exit("failed", `${answer.target} answered ${MATCHED}, but not with a list of resources.`);
+  }
+  return checksums;
 }

@@ -23,11 +23,23 @@ export interface Passed {
   leftOut: number;
 }
 
+const PLACES = "a directory, s3://bucket/prefix or azure://container/prefix";
+
+/** Of blobstores that are reached another way. */
+const ADVICE: Record<string, string> = {
+  gs:
+    "Google Cloud Storage is read as S3: s3://bucket/prefix with --endpoint https://storage.googleapis.com, " +
+    "AWS_REGION=auto, and an HMAC key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+  oss:
+    "Alibaba's OSS is read as S3: s3://bucket/prefix with --endpoint https://<bucket>.oss-<region>.aliyuncs.com, " +
+    "and an access key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+};
+
 /**
  * The resources in a blobstore.
  *
- * @param location a directory, or `s3://bucket/prefix`
- * @param endpoint of an S3-compatible server; without it, AWS
+ * @param location a directory, `s3://bucket/prefix` or `azure://container/prefix`
+ * @param endpoint of a server other than AWS' or Azure's own
  * @param passed counted up
  */
 export async function blobstoreResources(
@@ -43,20 +55,57 @@ async function open(
   endpoint: string | undefined,
   passed: Passed,
 ): Promise<AsyncIterable<StoredObject>> {
-  if (location.startsWith("s3://")) {
-    const { s3Objects } = await import("./s3.ts");
-    return s3Objects(location, endpoint);
+  const [, scheme] = /^(\w+):\/\//.exec(location) ?? [];
+  if (scheme !== undefined && endpoint !== undefined && !/^https?:\/\/[^/]/.test(endpoint)) {
+    throw new Exit("wrong-usage", `--endpoint must be an http or https URL, not ${endpoint}`);
   }
-  if (/^\w+:\/\//.test(location)) {
-    throw new Exit("wrong-usage", `--blobstore is a directory or s3://bucket/prefix, not ${location}`);
+  switch (scheme) {
+    case "s3": {
+      const { s3Objects } = await import("./s3.ts");
+      return s3Objects(placeOf(location), endpoint);
+    }
+    case "azure": {
+      const { azureObjects } = await import("./azure.ts");
+      return azureObjects(placeOf(location), endpoint);
+    }
+    case undefined:
+      if (endpoint !== undefined) {
+        throw new Exit("wrong-usage", "--endpoint goes with --blobstore s3://… or azure://…");
+      }
+      return openDirectory(location, passed);
+    default:
+      throw new Exit(
+        "wrong-usage",
+        `--blobstore is ${PLACES}, not ${location}${ADVICE[scheme] ? `\n${ADVICE[scheme]}` : ""}`,
+      );
   }
-  if (endpoint !== undefined) throw new Exit("wrong-usage", "--endpoint goes with --blobstore s3://…");
+}
+
+async function openDirectory(location: string, passed: Passed): Promise<AsyncIterable<StoredObject>> {
   const directory = resolve(userDirectory(), location);
   const stats = await stat(directory).catch((error) => {
     throw new Exit("failed", `Can't read ${location}: ${reasonOf(error)}`);
   });
   if (!stats.isDirectory()) throw new Exit("failed", `${location} is no directory.`);
   return directoryObjects(directory, passed);
+}
+
+/** A place in a blobstore that is a service. */
+export interface Place {
+  /** As it was given. */
+  location: string;
+  /** A bucket; Azure says container. */
+  bucket: string;
+  /** Empty, or with a slash at its end. */
+  prefix: string;
+}
+
+function placeOf(location: string): Place {
+  const [, bucket, path = ""] = /^\w+:\/\/([^/]+)\/*(.*)$/s.exec(location) ?? [];
+  if (bucket === undefined) {
+    throw new Exit("wrong-usage", `--blobstore is ${PLACES}, not ${location}`);
+  }
+  return { location, bucket, prefix: path === "" || path.endsWith("/") ? path : `${path}/` };
 }
 
 /** @throws Exit at the end, where nothing looks like a pool: an address that is nearly right must not seem to have worked */
@@ -76,11 +125,14 @@ async function* resources(
       yield key;
     }
   }
-  if (found === 0) {
-    throw new Exit(
-      "done-in-part",
-      `Nothing below ${location} looks like a resource pool, among ${counted(passed.skipped, "file")}: ` +
-        "its blobs are named app_bits_cache/ab/cd/<sha1>.",
-    );
-  }
+  if (found === 0) throw noPool(`Nothing below ${location}`, passed.skipped);
+}
+
+/** @param where `Nothing below …` */
+export function noPool(where: string, skipped: number): Exit {
+  return new Exit(
+    "done-in-part",
+    `${where} looks like a resource pool, among ${counted(skipped, "file")}: ` +
+      "its blobs are named app_bits_cache/ab/cd/<sha1>.",
+  );
 }

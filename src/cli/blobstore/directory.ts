@@ -24,7 +24,6 @@ async function measure(path: string, passed: Passed): Promise<StoredObject | und
   try {
     return { name, size: (await lstat(path)).size };
   } catch (error) {
-    // The Cloud Controller may have removed it meanwhile.
     leaveOut(path, error, passed);
     return undefined;
   }
@@ -44,6 +43,8 @@ async function* walk(directory: string, passed: Passed): AsyncGenerator<string> 
 }
 
 function leaveOut(path: string, error: unknown, passed: Passed): void {
+  // The Cloud Controller has removed it meanwhile: the blobstore does not hold it.
+  if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
   passed.leftOut += 1;
   note(`Left out: ${path}: ${reasonOf(error)}`);
 }

@@ -19,6 +19,8 @@ export interface Addition {
   keys: AsyncIterable<ResourceKey>;
   /** Before any of them was looked at. */
   seen: Moment;
+  /** How many resources there are, where that is known or can be guessed when so many have been read. */
+  totalOf?(read: number): number | undefined;
   /** What of the input was not taken, by name, once it has come to its end. */
   leftOut(): { counts: Record<string, number>; isIncomplete: boolean };
 }
@@ -46,6 +48,7 @@ export async function addAndReport(
       (held) => ({ seen: addition.seen, held }),
       outcome,
       signal,
+      addition.totalOf,
     );
   } catch (error) {
     throw stoppedBy(error, outcome);
@@ -62,13 +65,18 @@ export async function addAndReport(
     );
     noteRefusals(outcome);
   }
-  if (interrupted) {
-    note("Interrupted: what is told above has landed; run the same command again to go on.");
-    throw new Exit("interrupted");
-  }
+  if (interrupted) throw interruptedWithin();
   if (isIncomplete || refused["too-old"] > 0) {
     throw new Exit(added + alreadyThere > 0 ? "done-in-part" : "failed");
   }
+}
+
+/** A Ctrl-C has ended a run whose batches have been told. */
+export function interruptedWithin(): Exit {
+  return new Exit(
+    "interrupted",
+    "Interrupted: what is told above has landed; run the same command again to go on.",
+  );
 }
 
 /** What ended a run before its end, with how far it has come. */
@@ -98,7 +106,7 @@ function inWords(counts: Record<string, number>): string {
     .join("");
 }
 
-function noteRefusals({ refused }: Observed): void {
+export function noteRefusals({ refused }: Observed): void {
   if (refused["outside-limits"] > 0) {
     const files = counted(refused["outside-limits"], "resource");
     note(`${files} not added: outside the Worker's MINIMUM_SIZE and MAXIMUM_SIZE, and so never matched.`);

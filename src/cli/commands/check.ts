@@ -5,7 +5,7 @@ import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } 
 import { type ApiResource, matchedChecksums } from "../api/matches.ts";
 import { Exit } from "../exit.ts";
 import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
-import { bytes, counted, print, printJson, table } from "../output.ts";
+import { bytes, counted, number, print, printJson, table } from "../output.ts";
 import { Progress } from "../progress.ts";
 
 interface CheckOptions extends EndpointOptions {
@@ -53,7 +53,7 @@ async function gather(paths: readonly string[], leftOut: LeftOut): Promise<ReadF
   const files: ReadFile[] = [];
   for await (const file of await appFiles(paths, leftOut)) {
     files.push(file);
-    progress.update(() => `${counted(files.length, "file")} read`);
+    progress.update(() => `${counted(files.length, "file")} read`, files.length);
   }
   progress.clear();
   return files;
@@ -79,7 +79,11 @@ async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<
   for (const chunk of chunks(resources, RESOURCES_PER_REQUEST_MAX)) {
     for (const checksum of await matchedChecksums(endpoint, chunk)) held.add(checksum);
     asked += chunk.length;
-    progress.update(() => `${asked} of ${counted(resources.length, "file")} asked for`);
+    progress.update(
+      () => `${number(asked)} of ${counted(resources.length, "file")} asked for`,
+      asked,
+      resources.length,
+    );
   }
   progress.clear();
   return held;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { ResourceKey } from "../../resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
+import { noPool, type Passed } from "../blobstore/blobstore.ts";
 import { reasonOf } from "../exit.ts";
 import { inputLines, type Line } from "../input-lines.ts";
 import { Moment } from "../moment.ts";
@@ -13,41 +14,66 @@ export function registerImport(program: Command): void {
     .command("import")
     .summary("add the resources of a list to the cache")
     .description(
-      "Adds the resources of a list to the cache. A line is either\n\n" +
-        "  <sha1> <size in bytes>\n" +
-        '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}\n\n' +
-        "Blank lines and lines that begin with # are passed over. A line that is wrong is told with its number;\n" +
-        "the others are imported all the same, and the exit code is 3.\n\n" +
+      "Adds the resources of a list to the cache. A line is one of\n\n" +
+        "  <sha1> <size in bytes>                                      as `list` prints it\n" +
+        '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}      as `list --json` does\n' +
+        "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>      as `find -printf '%s %p\\n'` does\n\n" +
+        "or the last with the size at its end; each also behind what `bosh ssh` puts before a line. Blank lines, lines\n" +
+        "that begin with #, and other paths are passed over. A line that is wrong is told with its number; the others\n" +
+        "are imported all the same, and the exit code is 3.\n\n" +
         "The list counts as seen when the command begins: import no list of which something may have left the pool.",
     )
     .argument("<file>", "the list; - is stdin")
     .option("--dry-run", "say how many there are, and tell the Worker nothing")
     .option("--json", "print the result as JSON")
-    .addHelpText("after", "\nExample:\n  resource-pool import resources.txt --url https://api.example.com");
+    .addHelpText(
+      "after",
+      "\nExamples:\n" +
+        "  resource-pool import resources.txt --url https://api.example.com\n" +
+        "  bosh -d cf ssh singleton-blobstore -c \\\n" +
+        "    \"sudo find /var/vcap/store/shared -path '*/app_bits_cache/*' -type f -printf '%s %p\\n'\" \\\n" +
+        "    | resource-pool import - --url https://api.example.com",
+    );
 
   withEndpointOptions(command).action((file: string, options: AddOptions) =>
     addAndReport(options, async () => {
       const seen = new Moment();
-      const bad = { count: 0 };
+      const passed: Passed = { skipped: 0, leftOut: 0 };
+      const { lines, partRead } = await inputLines(file);
       return {
-        keys: keysOf(await inputLines(file), bad),
+        keys: keysOf(lines, file, passed),
         seen,
-        leftOut: () => ({ counts: { leftOut: bad.count }, isIncomplete: bad.count > 0 }),
+        totalOf: (read) => {
+          const part = partRead();
+          return part && read / part;
+        },
+        leftOut: () => ({ counts: { ...passed }, isIncomplete: passed.leftOut > 0 }),
       };
     }),
   );
 }
 
-async function* keysOf(lines: AsyncIterable<Line>, bad: { count: number }): AsyncGenerator<ResourceKey> {
+async function* keysOf(
+  lines: AsyncIterable<Line>,
+  file: string,
+  passed: Passed,
+): AsyncGenerator<ResourceKey> {
+  let found = 0;
   for await (const { number, text } of lines) {
-    let key: ResourceKey;
+    let key: ResourceKey | undefined;
     try {
       key = parseResourceLine(text);
     } catch (error) {
-      bad.count += 1;
+      passed.leftOut += 1;
       note(`Left out: line ${number}: ${reasonOf(error)}`);
       continue;
     }
-    yield key;
+    if (key === undefined) {
+      passed.skipped += 1;
+    } else {
+      found += 1;
+      yield key;
+    }
   }
+  if (found === 0 && passed.skipped > 0) throw noPool(`Nothing in ${file}`, passed.skipped);
 }

@@ -9,7 +9,7 @@ import { Moment } from "../moment.ts";
 import { counted, note, number, print, printJson } from "../output.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { nothingObserved, tellAll } from "../tell-all.ts";
-import { stoppedBy } from "./add-and-report.ts";
+import { interruptedWithin, stoppedBy } from "./add-and-report.ts";
 
 interface RemoveOptions extends EndpointOptions {
   from?: string;
@@ -60,10 +60,7 @@ export function registerRemove(program: Command): void {
         `${counted(removed, "resource")} removed, ${number(notHeld)} not held, ${number(leftOut)} left out`,
       );
     }
-    if (interrupted) {
-      note("Interrupted: what is told above has landed; run the same command again to go on.");
-      throw new Exit("interrupted");
-    }
+    if (interrupted) throw interruptedWithin();
     if (leftOut > 0) throw new Exit(removed + notHeld > 0 ? "done-in-part" : "failed");
   });
 }
@@ -73,10 +70,10 @@ async function checksums(
   from: string | undefined,
   bad: { count: number },
 ): Promise<AsyncGenerator<string>> {
-  const lines = from === undefined ? undefined : await inputLines(from);
+  const input = from === undefined ? undefined : await inputLines(from);
   return (async function* () {
     yield* sha1s;
-    for await (const { number, text } of lines ?? []) {
+    for await (const { number, text } of input?.lines ?? []) {
       const sha1 = parseSha1Line(text);
       if (sha1 !== undefined) {
         yield sha1;

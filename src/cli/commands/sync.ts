@@ -1,12 +1,16 @@
 import type { Command } from "commander";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { blobstoreResources, type Passed } from "../blobstore/blobstore.ts";
+import { Exit } from "../exit.ts";
 import { Moment } from "../moment.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
+import { syncAndPrune } from "./sync-and-prune.ts";
 
 interface SyncOptions extends AddOptions {
   blobstore: string;
   endpoint?: string;
+  prune?: boolean;
+  yes?: boolean;
 }
 
 export function registerSync(program: Command): void {
@@ -16,35 +20,48 @@ export function registerSync(program: Command): void {
     .description(
       "Reads the Cloud Controller's own resource pool, and adds what it holds to the cache. Its blobs are named\n" +
         "<anything>/app_bits_cache/ab/cd/<sha1>, where ab and cd begin the SHA-1; whatever is named otherwise is\n" +
-        "skipped. Only names and sizes are read. Nothing is removed from the cache.\n\n" +
-        "Batches land as they go: Ctrl-C finishes the running one, and the same command goes on later.",
+        "skipped. Only names and sizes are read. Batches land as they go: Ctrl-C finishes the running one, and the\n" +
+        "same command goes on later.\n\n" +
+        "Nothing is removed from the cache, unless with --prune: then the blobstore is read to its end first, and what\n" +
+        "the cache holds beyond it is removed, except what was observed since the reading began. It refuses, before\n" +
+        "the Worker is told anything, if something could not be read, if there is no blob at all, or if more than a\n" +
+        "tenth of the cache would go, which --yes allows.",
     )
-    .requiredOption("--blobstore <place>", "a directory, or s3://bucket/prefix")
+    .requiredOption("--blobstore <place>", "a directory, s3://bucket/prefix, or azure://container/prefix")
     .option(
       "--endpoint <url>",
-      "of an S3-compatible server (R2, MinIO, GCS, …) other than AWS. Credentials and region come from where AWS' " +
-        "tools take them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, profiles, …",
+      "of a server other than AWS' or Azure's own (R2, MinIO, Google Cloud Storage, …); where it begins with the " +
+        "bucket's name, like https://<bucket>.oss-eu-central-1.aliyuncs.com, the bucket is asked for by host name",
     )
+    .option("--prune", "remove what the blobstore does not hold")
+    .option("--yes", "even if that is more than a tenth of the cache")
     .option("--dry-run", "say how many there are, and tell the Worker nothing")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
-      "\nExamples:\n" +
+      "\nCredentials and region are those of the services' own tools:\n" +
+        "  s3://     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, profiles, …\n" +
+        "  azure://  AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or\n" +
+        "            AZURE_STORAGE_SAS_TOKEN\n" +
+        "\nExamples:\n" +
         "  resource-pool sync --blobstore /var/vcap/store/shared/cc-resources --url https://api.example.com\n" +
         "  resource-pool sync --blobstore s3://cc-resources --endpoint https://<account>.r2.cloudflarestorage.com \\\n" +
-        "    --url https://api.example.com",
+        "    --prune --url https://api.example.com",
     );
 
-  withEndpointOptions(command).action((options: SyncOptions) =>
-    addAndReport(options, async () => {
+  withEndpointOptions(command).action((options: SyncOptions) => {
+    if (options.yes && !options.prune) throw new Exit("wrong-usage", "--yes goes with --prune.");
+    const passed: Passed = { skipped: 0, leftOut: 0 };
+    const open = () => blobstoreResources(options.blobstore, options.endpoint, passed);
+    if (options.prune) return syncAndPrune(options, passed, open);
+    return addAndReport(options, async () => {
       // Before the listing: what leaves the pool while it goes on is then known to have left it later.
       const seen = new Moment();
-      const passed: Passed = { skipped: 0, leftOut: 0 };
       return {
-        keys: await blobstoreResources(options.blobstore, options.endpoint, passed),
+        keys: await open(),
         seen,
         leftOut: () => ({ counts: { ...passed }, isIncomplete: passed.leftOut > 0 }),
       };
-    }),
-  );
+    });
+  });
 }

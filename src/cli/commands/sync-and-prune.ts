@@ -1,0 +1,118 @@
+import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
+import { CacheClient } from "../api/cache-client.ts";
+import { endpointOf } from "../api/endpoint.ts";
+import type { Passed } from "../blobstore/blobstore.ts";
+import { Exit } from "../exit.ts";
+import { finishOnInterrupt, untilAborted } from "../interrupt.ts";
+import { Moment } from "../moment.ts";
+import { counted, number, print, printJson } from "../output.ts";
+import { Progress } from "../progress.ts";
+import { landed, nothingObserved, tellAll } from "../tell-all.ts";
+import { type AddOptions, interruptedWithin, noteRefusals, stoppedBy } from "./add-and-report.ts";
+
+/** More of the cache than this goes only where that is confirmed: a wrong bucket is likelier. */
+const GONE_PART_MAX = 0.1;
+
+/**
+ * Makes the cache hold what the blobstore does, and tells on stdout what changed.
+ *
+ * @param passed what of the blobstore was not taken, once it is read
+ * @param open the blobstore's resources
+ * @throws Exit before the Worker is told anything, if what was read can't be relied on
+ */
+export async function syncAndPrune(
+  { dryRun = false, json = false, yes = false, ...options }: AddOptions & { yes?: boolean },
+  passed: Readonly<Passed>,
+  open: () => Promise<AsyncIterable<ResourceKey>>,
+): Promise<void> {
+  const signal = finishOnInterrupt();
+  const client = new CacheClient(endpointOf(options), signal);
+  // Before the listing: whatever was observed since stands against it.
+  const seen = new Moment();
+  const pool = await readToTheEnd(await open(), signal);
+  if (passed.leftOut > 0) {
+    const reason = `${counted(passed.leftOut, "part")} of the blobstore could not be read`;
+    throw new Exit("failed", `Refused: ${reason}. The Worker was told nothing.`);
+  }
+  const { entries, gone } = await compare(client, pool, signal);
+  if (dryRun) {
+    if (json) await printJson({ found: pool.size, toRemove: gone.length, ...passed, dryRun: true });
+    else await print(`${counted(pool.size, "resource")} found, ${number(gone.length)} to be removed`);
+    return;
+  }
+  if (gone.length > GONE_PART_MAX * entries && !yes) {
+    throw new Exit(
+      "failed",
+      `Refused: ${number(gone.length)} of the ${counted(entries, "resource")} in the cache are not in the blobstore, ` +
+        "more than a tenth. Is it the right one? Then --yes removes them. The Worker was told nothing.",
+    );
+  }
+
+  const [held, removed] = [nothingObserved(), nothingObserved()];
+  try {
+    const toAdd = (held: readonly ResourceKey[]) => ({ seen, held });
+    await tellAll(client, each(keysOf(pool)), toAdd, held, signal, () => pool.size);
+    const toRemove = (removed: readonly string[]) => ({ seen, removed });
+    await tellAll(client, each(gone), toRemove, removed, signal, () => gone.length);
+  } catch (error) {
+    throw stoppedBy(error, { ...held, unchanged: held.unchanged + landed(removed) });
+  }
+  const { changed: added, unchanged: alreadyThere, refused } = held;
+  // What somebody observed meanwhile is not removed.
+  const { changed: pruned, unchanged: kept } = removed;
+  if (json) {
+    const counts = { added, alreadyThere, removed: pruned, kept, refused };
+    await printJson({ ...counts, ...passed, dryRun, interrupted: signal.aborted });
+  } else {
+    await print(
+      `${counted(added, "resource")} added, ${number(alreadyThere)} already there, ${number(pruned)} removed, ` +
+        `${number(kept)} kept as observed since, ${number(passed.skipped)} skipped`,
+    );
+    noteRefusals(held);
+  }
+  if (signal.aborted) throw interruptedWithin();
+  if (refused["too-old"] > 0) throw new Exit("done-in-part");
+}
+
+/** Sizes by SHA-1. */
+type Pool = ReadonlyMap<string, number>;
+
+async function readToTheEnd(keys: AsyncIterable<ResourceKey>, signal: AbortSignal): Promise<Pool> {
+  const progress = new Progress();
+  const pool = new Map<string, number>();
+  try {
+    for await (const key of untilAborted(keys, signal)) {
+      const { sha1, size } = parseResourceKey(key);
+      pool.set(sha1, size);
+      progress.update(() => `${counted(pool.size, "resource")} read`, pool.size);
+    }
+  } finally {
+    progress.clear();
+  }
+  if (signal.aborted) throw new Exit("interrupted", "Interrupted: the Worker was told nothing.");
+  return pool;
+}
+
+/** How many resources the cache holds, and the SHA-1s of those that the pool does not. */
+async function compare(client: CacheClient, pool: Pool, signal: AbortSignal) {
+  const progress = new Progress();
+  const { entries: total } = await client.status();
+  const gone: string[] = [];
+  let entries = 0;
+  for await (const page of client.resources()) {
+    if (signal.aborted) throw new Exit("interrupted", "Interrupted: the Worker was told nothing.");
+    entries += page.length;
+    for (const { checksum } of page) if (!pool.has(checksum.value)) gone.push(checksum.value);
+    progress.update(() => `${counted(entries, "resource")} compared`, entries, total);
+  }
+  progress.clear();
+  return { entries, gone };
+}
+
+async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
+}
+
+function* keysOf(pool: Pool): Generator<ResourceKey> {
+  for (const [sha1, size] of pool) yield `${sha1}:${size}`;
+}

@@ -1,0 +1,118 @@
+import type { Command } from "commander";
+import type { CachedResource } from "../../operator-api/answers.ts";
+import { CacheClient } from "../api/cache-client.ts";
+import {
+  baseUrl,
+  type Endpoint,
+  type EndpointOptions,
+  endpointOf,
+  withEndpointOptions,
+} from "../api/endpoint.ts";
+import { jsonOf, send } from "../api/send.ts";
+import { Exit, reasonOf } from "../exit.ts";
+import { finishOnInterrupt } from "../interrupt.ts";
+import { counted, number, print, printJson } from "../output.ts";
+import { Verification } from "../verification.ts";
+
+interface VerifyOptions extends EndpointOptions {
+  cloudController: string;
+  sample?: string;
+  remove?: boolean;
+  json?: boolean;
+}
+
+export function registerVerify(program: Command): void {
+  const command = program
+    .command("verify")
+    .summary("ask the Cloud Controller whether it holds what the cache does")
+    .description(
+      "Asks the Cloud Controller itself, 250 resources at a time, which of what the cache holds it still matches:\n" +
+        "whatever its blobstore is. The exit code is 3 where it denies some that stay in the cache. Files exactly as\n" +
+        "large as MINIMUM_SIZE or MAXIMUM_SIZE are passed over: the Cloud Controller takes both as exclusive.\n\n" +
+        "It looks up one file after the other, about 80 a second. For more than the token's lifetime allows, take a\n" +
+        "sample, or the token of a client that lives longer.",
+    )
+    .requiredOption(
+      "--cloud-controller <url>",
+      "an address that leads to the Cloud Controller and not to the Worker; it gets the same token",
+    )
+    .option("--sample <count>", "ask about so many, drawn at random, instead of all")
+    .option("--remove", "remove what it denies from the cache")
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      "\nExample:\n" +
+        "  resource-pool verify --sample 5000 --cloud-controller https://api.cf.internal --url https://api.example.com",
+    );
+
+  withEndpointOptions(command).action(async ({ sample, remove, json, ...options }: VerifyOptions) => {
+    if (sample !== undefined && !/^[1-9]\d{0,8}$/.test(sample)) {
+      throw new Exit("wrong-usage", `--sample is a number of resources, at least 1, not ${sample}`);
+    }
+    const endpoint = endpointOf(options);
+    const cloudController = {
+      url: baseUrl(options.cloudController, "--cloud-controller"),
+      token: endpoint.token,
+    };
+    await refuseWorker(cloudController);
+    const signal = finishOnInterrupt();
+    const client = new CacheClient(endpoint, signal);
+    const { entries, configuration } = await client.status();
+    const limits = [configuration.MINIMUM_SIZE, configuration.MAXIMUM_SIZE];
+    const resources = sample === undefined ? client.resources() : drawn(client, Number(sample));
+    const verification = new Verification(client, cloudController, remove === true, signal);
+    const total = sample === undefined ? entries : Math.min(Number(sample), entries);
+    try {
+      await verification.run(resources, limits, total);
+    } catch (error) {
+      throw new Exit(
+        error instanceof Exit ? error.reason : "failed",
+        `${reasonOf(error)}\nBefore that: ${inWords(verification)}.`,
+      );
+    }
+    if (json) {
+      const { matched, denied, removed, passedOver } = verification;
+      await printJson({ matched, denied, removed, passedOver, interrupted: signal.aborted });
+    } else await print(inWords(verification));
+    if (signal.aborted) throw new Exit("interrupted");
+    if (verification.matched === 0 && verification.denied > 0) {
+      const advice =
+        "The Cloud Controller matches nothing at all: is its feature flag resource_matching on? If its pool was " +
+        "emptied, `forget` empties the cache.";
+      throw new Exit("done-in-part", remove ? `Nothing removed. ${advice}` : advice);
+    }
+    if (verification.denied > 0 && !remove) throw new Exit("done-in-part");
+  });
+}
+
+function inWords({ matched, denied, removed, passedOver }: Verification): string {
+  return (
+    `${counted(matched, "resource")} matched, ${number(denied)} denied, ${number(removed)} removed, ` +
+    `${number(passedOver)} passed over`
+  );
+}
+
+/** `count` of all at random, each as likely as any other. */
+async function* drawn(client: CacheClient, count: number): AsyncGenerator<readonly CachedResource[]> {
+  const sample: CachedResource[] = [];
+  let met = 0;
+  for await (const page of client.resources()) {
+    for (const resource of page) {
+      met += 1;
+      const place = met <= count ? met - 1 : Math.floor(Math.random() * met);
+      if (place < count) sample[place] = resource;
+    }
+  }
+  yield sample;
+}
+
+/** The Worker must not be asked whether it is right. */
+async function refuseWorker(cloudController: Endpoint): Promise<void> {
+  const answer = await send(cloudController, { method: "GET", path: "/v3/resource_matches/cache" });
+  const isWorker = typeof (jsonOf(answer) as { entries?: unknown } | undefined)?.entries === "number";
+  if (!isWorker) return;
+  throw new Exit(
+    "wrong-usage",
+    `${cloudController.url} leads to the Worker itself, not to the Cloud Controller behind it.`,
+  );
+}

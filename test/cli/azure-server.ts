@@ -1,0 +1,74 @@
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import type { Blob } from "./blobs.ts";
+import { whenAllIsOver } from "./command.ts";
+
+const require = createRequire(import.meta.url);
+const AZURITE = join(dirname(require.resolve("azurite/package.json")), "dist/src/blob/main.js");
+
+/** What of LokiJS, azurite's database, is used here. */
+interface Collection {
+  insert(documents: object[]): void;
+}
+interface Database {
+  addCollection(name: string, options: { indices: string[] }): Collection;
+  saveDatabase(callback: (error: unknown) => void): void;
+}
+const Loki: new (file: string) => Database = createRequire(AZURITE)("lokijs");
+
+/** Azurite's own account, as its documentation tells it. */
+const ACCOUNT = "devstoreaccount1";
+const KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+export const AZURE_CREDENTIALS = { AZURE_STORAGE_ACCOUNT: ACCOUNT, AZURE_STORAGE_KEY: KEY };
+
+const PROPERTIES = { lastModified: new Date(), leaseStatus: "unlocked", leaseState: "available" };
+
+/**
+ * Azurite, Azure Blob Storage on this machine, in a process of its own, with one container. What that holds is written
+ * to its database, for thousands of uploads would take a minute.
+ *
+ * @returns the URL of its account
+ */
+export async function azureServer(
+  directory: string,
+  containerName: string,
+  blobs: readonly Pick<Blob, "name" | "content">[],
+): Promise<string> {
+  const database = new Loki(join(directory, "__azurite_db_blob__.json"));
+  database
+    .addCollection("$CONTAINERS_COLLECTION$", { indices: ["accountName", "name"] })
+    .insert([{ accountName: ACCOUNT, name: containerName, properties: { ...PROPERTIES, etag: '"1"' } }]);
+  database
+    .addCollection("$BLOBS_COLLECTION$", { indices: ["accountName", "containerName", "name", "snapshot"] })
+    .insert(blobs.map(({ name, content }) => documentOf(containerName, name, content.length)));
+  await new Promise<void>((resolve, reject) =>
+    database.saveDatabase((error) => (error ? reject(error) : resolve())),
+  );
+
+  const args = ["--location", directory, "--blobHost", "127.0.0.1", "--blobPort", "0"];
+  const server = spawn(process.execPath, [
+    AZURITE,
+    ...args,
+    "--silent",
+    "--skipApiVersionCheck",
+    "--disableTelemetry",
+  ]);
+  whenAllIsOver(() => server.kill());
+  const port = await new Promise<string>((resolve, reject) => {
+    server.stdout.on("data", (data) => {
+      const [, port] = /successfully listens on \S+:(\d+)/.exec(String(data)) ?? [];
+      if (port !== undefined) resolve(port);
+    });
+    server.on("exit", () => reject(new Error("azurite has ended")));
+  });
+  return `http://127.0.0.1:${port}/${ACCOUNT}`;
+}
+
+function documentOf(containerName: string, name: string, contentLength: number): object {
+  const properties = { ...PROPERTIES, creationTime: new Date(), etag: '"1"', contentLength };
+  return {
+    ...{ accountName: ACCOUNT, containerName, name, snapshot: "", deleted: false, isCommitted: true },
+    properties: { ...properties, blobType: "BlockBlob", serverEncrypted: true, accessTier: "Hot" },
+  };
+}
