@@ -68,8 +68,9 @@ export class EdgeCache {
         marks = this.#marks(copy, contents);
       }
     }
+    const keysCount = copy.kind !== "current" || copy.pointer.keysCount;
     let unknown = contents.unknown(marks);
-    await keys.read([...unknown.keys()]);
+    if (keysCount) await keys.read([...unknown.keys()]);
     if (loading && [...unknown.keys()].some((key) => !keys.held.has(key))) {
       // A key may not be written yet of what the snapshot holds.
       await this.#snapshots.settled(loading.id, deadline.middle);
@@ -78,7 +79,7 @@ export class EdgeCache {
     }
 
     const inMemory = marks.reduce((sum, mark) => sum + (mark === HELD ? 1 : 0), 0);
-    const heldKeys = [...unknown].filter(([key]) => keys.held.has(key));
+    const heldKeys = keysCount ? [...unknown].filter(([key]) => keys.held.has(key)) : [];
     for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
     const held = marks.map((mark) => (mark === HELD ? 1 : 0));
     // Keys may have been read in vain of what snapshot and changes then told.

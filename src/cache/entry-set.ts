@@ -27,6 +27,19 @@ export class EntrySet {
     this.#sectors[SECTORS] = this.size;
   }
 
+  /** This set and others, which are ascending too. */
+  with(others: BigUint64Array): EntrySet {
+    const own = new BigUint64Array(this.#halves.buffer, this.#halves.byteOffset, this.size);
+    const all = new BigUint64Array(own.length + others.length);
+    let [left, right] = [0, 0];
+    for (let at = 0; at < all.length; at++) {
+      const isOwn =
+        right === others.length || (left < own.length && (own[left] as bigint) <= (others[right] as bigint));
+      all[at] = (isOwn ? own[left++] : others[right++]) as bigint;
+    }
+    return new EntrySet(all);
+  }
+
   /**
    * Sets `marks` to `mark` for each entry that the set has.
    *

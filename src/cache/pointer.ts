@@ -31,6 +31,8 @@ const PointerSchema = v.variant("state", [
         builtAt: Time,
       }),
     ),
+    /** Whether keys count, beside the snapshot and the changes. */
+    keysCount: v.boolean(),
     /** ISO 8601: until then nothing of the cache counts; null where it does. */
     suspendedUntil: v.nullable(Time),
     /** Null where nothing has changed since the snapshot. */

@@ -192,7 +192,7 @@ export class Catalog extends DurableObject<Env> {
     const now = Date.now();
     this.#settle(now);
     this.#sql.exec("UPDATE resources SET state = ? WHERE state = ?", STATE.keyBegun, STATE.keyed);
-    this.#memory.set({ snapshotWanted: true, published: null, snapshotNotBefore: 0, keysNotBefore: 0 });
+    this.#memory.set({ snapshotWantedAt: now, snapshotNotBefore: 0, keysNotBefore: 0 });
     await this.#wake(now);
   }
 
@@ -217,7 +217,7 @@ export class Catalog extends DurableObject<Env> {
       return;
     }
     const storeOf = (prefix: string) => keyValueStore(configuration.cache, prefix);
-    const store = storeOf(this.#memory.get("prefix"));
+    const publish = () => this.#publishIfDue(storeOf);
     const keys = new KeyWriter(this.#sql, this.#memory, configuration.keysPerDay);
 
     if (this.#suspension.hasEnded(now)) {
@@ -229,23 +229,25 @@ export class Catalog extends DurableObject<Env> {
     // What fails most likely has KV unwell: the next alarm begins with what is urgent.
     const isDone =
       (await this.#attempt("retire", () => retire(this.#memory, this.#values, storeOf, now))) &&
-      (await this.#attempt("publish", async () => isImport || this.#publishIfDue(store))) &&
-      (await this.#attempt("snapshot", () => this.#buildIfDue(store))) &&
-      (await this.#attempt("publish", () => this.#publishIfDue(store))) &&
+      (await this.#attempt("publish", async () => isImport || publish())) &&
+      (await this.#attempt("snapshot", () =>
+        this.#buildIfDue(storeOf, isImport ? async () => {} : publish),
+      )) &&
+      (await this.#attempt("publish", publish)) &&
       (await this.#attempt("clear", () => this.#values.clear(storeOf, Date.now(), CLEARED_PER_ALARM))) &&
-      (await this.#attempt("keys", () => keys.work(store, storeOf, Date.now(), KEY_OPERATIONS_PER_ALARM)));
+      (await this.#attempt("keys", () => keys.work(storeOf, Date.now(), KEY_OPERATIONS_PER_ALARM, publish)));
     this.#forgetOldRemovals(now);
     await this.#schedule(keys, isDone ? PAUSE_MS : FAILED_PAUSE_MS);
   }
 
-  async #publishIfDue(store: KeyValueStore): Promise<void> {
+  async #publishIfDue(storeOf: (prefix: string) => KeyValueStore): Promise<void> {
     const now = Date.now();
-    if (this.#publisher.dueAt() <= now) await this.#publisher.publish(store, now);
+    if (this.#publisher.dueAt() <= now) await this.#publisher.publish(storeOf, now);
   }
 
-  async #buildIfDue(store: KeyValueStore): Promise<void> {
+  async #buildIfDue(storeOf: (prefix: string) => KeyValueStore, between: () => Promise<void>): Promise<void> {
     const now = Date.now();
-    if (this.#snapshots.dueAt() <= now) await this.#snapshots.build(store, now);
+    if (this.#snapshots.dueAt() <= now) await this.#snapshots.build(storeOf, now, between);
   }
 
   /** @returns whether it did not fail */

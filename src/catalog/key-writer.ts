@@ -42,17 +42,21 @@ export class KeyWriter {
     return Math.max(this.#memory.get("keysNotBefore"), Math.min(deletions, this.#writesAt(now)));
   }
 
-  /** Spends at most `operations` on the keys of the store, and on deletions in any prefix. */
+  /**
+   * Spends at most `operations` on keys, deletions in any prefix among them.
+   *
+   * @param between what must not wait for all of it
+   */
   async work(
-    store: KeyValueStore,
     storeOf: (prefix: string) => KeyValueStore,
     now: number,
     operations: number,
+    between: () => Promise<void>,
   ): Promise<void> {
     if (now < this.#memory.get("keysNotBefore")) return;
     try {
-      const deleted = await this.#deleteDeparted(storeOf, now, operations);
-      await this.#writeMissing(store, now, operations - deleted);
+      const deleted = await this.#deleteDeparted(storeOf, now, operations, between);
+      await this.#writeMissing(storeOf, now, operations - deleted, between);
     } catch (error) {
       this.#memory.set({ keysNotBefore: now + REFUSED_PAUSE_MS });
       throw error;
@@ -63,6 +67,7 @@ export class KeyWriter {
     storeOf: (prefix: string) => KeyValueStore,
     now: number,
     limit: number,
+    between: () => Promise<void>,
   ): Promise<number> {
     const due = this.#sql
       .exec<Key & { prefix: string }>(
@@ -85,20 +90,29 @@ export class KeyWriter {
           key.revision,
         );
       });
+      await between();
     }
     return due.length;
   }
 
-  async #writeMissing(store: KeyValueStore, now: number, operations: number): Promise<void> {
+  async #writeMissing(
+    storeOf: (prefix: string) => KeyValueStore,
+    now: number,
+    operations: number,
+    between: () => Promise<void>,
+  ): Promise<void> {
     const limit = Math.min(operations, this.#leftToday(now));
+    const epoch = this.#memory.get("epoch");
+    const store = storeOf(this.#memory.get("prefix"));
     for (const batch of chunks(this.#missing(limit), KEYS_AT_A_TIME)) {
-      const epoch = this.#memory.get("epoch");
       const still = batch.filter((key) => this.#move(key, STATE.keyBegun));
       this.#countWritten(now, still.length);
       await allLanded(still, async (key) => {
         await store.put(nameOf(key), HELD_VALUE);
         this.#move(key, STATE.keyed);
       });
+      await between();
+      // Everything was forgotten meanwhile.
       if (this.#memory.get("epoch") !== epoch) return;
     }
   }

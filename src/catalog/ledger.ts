@@ -249,7 +249,7 @@ export class Ledger {
   }
 
   #countRefusals({ refused }: Observed): void {
-    const total = this.#memory.get("refused");
+    const total = { ...this.#memory.get("refused") };
     if (Object.values(refused).every((count) => count === 0)) return;
     for (const reason of Object.keys(refused) as Refusal[]) total[reason] += refused[reason];
     this.#memory.set({ refused: total });

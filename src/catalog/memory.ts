@@ -29,8 +29,8 @@ export interface Memory {
   againAt: number;
   /** Not to publish before; ms since the epoch. */
   notBefore: number;
-  /** A snapshot is wanted, whatever has changed. */
-  snapshotWanted: boolean;
+  /** A snapshot that was begun later is wanted, whatever has changed; ms since the epoch. */
+  snapshotWantedAt: number;
   /** Not to build a snapshot before; ms since the epoch. */
   snapshotNotBefore: number;
   /** The cache does not count from one moment until another, in ms since the epoch. */
@@ -60,7 +60,7 @@ const DEFAULTS: Memory = {
   doubtUntil: 0,
   againAt: Number.MAX_SAFE_INTEGER,
   notBefore: 0,
-  snapshotWanted: false,
+  snapshotWantedAt: -1,
   snapshotNotBefore: 0,
   suspension: null,
   denials: { since: 0, asked: 0, denied: 0 },
@@ -69,6 +69,9 @@ const DEFAULTS: Memory = {
   keysNotBefore: 0,
   refused: noRefusals(),
 };
+
+/** The revision of a pointer that does not tell what the catalog holds, whatever it is. */
+export const UNPUBLISHED = -1;
 
 /** `Memory` by name, in a table. */
 export class MemoryTable {
@@ -82,7 +85,7 @@ export class MemoryTable {
     const [row] = this.#sql
       .exec<{ value: string }>("SELECT value FROM memory WHERE name = ?", name)
       .toArray();
-    return row ? JSON.parse(row.value) : structuredClone(DEFAULTS[name]);
+    return row ? JSON.parse(row.value) : DEFAULTS[name];
   }
 
   set(values: Partial<Memory>): void {

@@ -18,7 +18,10 @@ export const LATE_WRITE_MS = 120_000;
  * A place of Workers KV may answer from its cache for a day after the key's deletion has shown there, and that takes a
  * minute and sometimes more: for an hour more nobody believes the key.
  */
-export const KEY_OUTLIVES_DELETION_MS = KV_CACHE_TTL_MAX_SECONDS * 1000 + 60 * 60 * 1000;
+const KEY_OUTLIVES_DELETION_MS = KV_CACHE_TTL_MAX_SECONDS * 1000 + 60 * 60 * 1000;
+
+/** More keys of departed resources than these, 4 MB, are not overruled one by one: then no key counts. */
+const OVERRULED_KEYS_MAX = 500_000;
 
 /** An id that tells when it was made. */
 export function newId(now: number): string {
@@ -51,15 +54,17 @@ export class Publisher {
   dueAt(): number {
     const published = this.#memory.get("published");
     const notBefore = this.#memory.get("notBefore");
-    if (published?.revision !== this.#memory.get("revision")) return notBefore;
+    if (published?.revision !== this.#memory.get("revision") || this.#memory.get("pointerInDoubt"))
+      return notBefore;
     return Math.max(notBefore, Math.min(published.at + TOUCH_MS, this.#memory.get("againAt")));
   }
 
   /** @throws where KV refuses a write; all is done anew at the next turn */
-  async publish(store: KeyValueStore, now: number): Promise<void> {
+  async publish(storeOf: (prefix: string) => KeyValueStore, now: number): Promise<void> {
     const memory = this.#memory;
-    memory.set({ notBefore: now + PACE_MS });
-    const { prefix, epoch, revision, snapshot, secret, changes, packed } = this.#compose(now);
+    memory.set({ notBefore: now + PACE_MS, againAt: Number.MAX_SAFE_INTEGER });
+    const { prefix, epoch, revision, snapshot, secret, changes, keysCount, packed } = this.#compose(now);
+    const store = storeOf(prefix);
     if (changes && packed) {
       const name = changesName(changes.id);
       await this.#values.write(store, prefix, name, pack(name, packed));
@@ -81,12 +86,14 @@ export class Publisher {
       secret,
       snapshot: snapshot && { id: snapshot.id, entries: snapshot.entries, parts: snapshot.parts, builtAt },
       changes,
+      keysCount,
       suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
     };
     await store.put(POINTER_NAME, JSON.stringify(pointer));
     // Until a late write has had its time, whatever it replaces is written again at once.
     const again = now < memory.get("doubtUntil") ? now + PACE_MS : Number.MAX_SAFE_INTEGER;
-    memory.set({ pointerInDoubt: false, againAt: again });
+    // It may have been asked for while this one was under way.
+    memory.set({ pointerInDoubt: false, againAt: Math.min(again, memory.get("againAt")) });
     if (memory.get("epoch") !== epoch) return;
     memory.set({ published: { revision, changes, at: now } });
     const parts = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
@@ -104,16 +111,18 @@ export class Publisher {
       memory.get("secret"),
       memory.get("published"),
     ];
-    const state = { prefix, epoch, revision, snapshot, secret };
-    if (this.#dropOutlived(now) === 0 && published?.revision === revision) {
+    const dropped = this.#dropOutlived(now);
+    const keysCount = this.#countKeyed(prefix) <= OVERRULED_KEYS_MAX;
+    const state = { prefix, epoch, revision, snapshot, secret, keysCount };
+    if (dropped === 0 && published?.revision === revision) {
       return { ...state, changes: published.changes, packed: undefined };
     }
-    const packed = this.#changesSince(snapshot?.revision ?? 0, secret, prefix);
+    const packed = this.#changesSince(snapshot?.revision ?? 0, secret, prefix, keysCount);
     const [held, removed] = [packed.held.length, packed.removed.length];
     return { ...state, changes: held + removed > 0 ? { id: newId(now), held, removed } : null, packed };
   }
 
-  #changesSince(revision: number, secret: string, prefix: string): PackedValue {
+  #changesSince(revision: number, secret: string, prefix: string, keysCount: boolean): PackedValue {
     const held = new EntryList(secret);
     const removed = new EntryList(secret);
     for (const state of HELD_STATES) {
@@ -121,9 +130,18 @@ export class Publisher {
       for (const row of this.#sql.exec(query, state, revision).raw<ResourceRow>()) held.add(row);
     }
     // A key that is not gone everywhere is to be overruled, however long ago its resource departed.
-    const query = "SELECT sha1, size FROM departed WHERE prefix = ? AND (revision > ? OR keyed = 1)";
-    for (const row of this.#sql.exec(query, prefix, revision).raw<ResourceRow>()) removed.add(row);
+    const query = "SELECT sha1, size FROM departed WHERE prefix = ? AND (revision > ? OR keyed = ?)";
+    // Where there is no snapshot and no key counts, nothing is left to overrule.
+    const since = keysCount || this.#memory.get("snapshot") ? revision : Number.MAX_SAFE_INTEGER;
+    const keyed = keysCount ? 1 : -1;
+    for (const row of this.#sql.exec(query, prefix, since, keyed).raw<ResourceRow>()) removed.add(row);
     return { held: held.sorted(), removed: removed.sorted() };
+  }
+
+  /** Keys of departed resources that Workers KV may have. */
+  #countKeyed(prefix: string): number {
+    const query = "SELECT COUNT(*) AS count FROM departed WHERE prefix = ? AND keyed = 1";
+    return this.#sql.exec<{ count: number }>(query, prefix).one().count;
   }
 
   /** @returns how many removals need not be told any more: no cached key can outlive them, and the snapshot lacks them */

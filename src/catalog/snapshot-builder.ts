@@ -3,7 +3,7 @@ import { pack } from "../cache/packed-value.ts";
 import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
 import { newSecret } from "./ledger.ts";
-import type { MemoryTable } from "./memory.ts";
+import { type MemoryTable, UNPUBLISHED } from "./memory.ts";
 import { newId } from "./publisher.ts";
 import { HELD_STATES, STATE } from "./tables.ts";
 import type { WrittenValues } from "./written-values.ts";
@@ -43,14 +43,14 @@ export class SnapshotBuilder {
   /** When the next snapshot is due, in ms since the epoch. */
   dueAt(): number {
     const notBefore = this.#memory.get("snapshotNotBefore");
-    if (this.#memory.get("snapshotWanted")) return notBefore;
     const { revision, entries, builtAt } = this.#memory.get("snapshot") ?? {
       revision: 0,
       entries: 0,
       builtAt: 0,
     };
+    if (builtAt <= this.#memory.get("snapshotWantedAt")) return notBefore;
     if (this.#count(revision) >= Math.max(CHANGES_MIN, entries * CHANGES_PART)) return notBefore;
-    return this.#count(0) > 0 ? Math.max(notBefore, builtAt + MAX_AGE_MS) : Number.POSITIVE_INFINITY;
+    return this.#holdsAny() ? Math.max(notBefore, builtAt + MAX_AGE_MS) : Number.POSITIVE_INFINITY;
   }
 
   /** Whether a snapshot is due that is to tell of an import, in place of changes. */
@@ -58,13 +58,22 @@ export class SnapshotBuilder {
     return this.dueAt() <= now && this.#count(this.#memory.get("snapshot")?.revision ?? 0) > IMPORT_MIN;
   }
 
-  /** Writes the parts of a new snapshot, which the next pointer names. */
-  async build(store: KeyValueStore, now: number): Promise<void> {
+  /**
+   * Writes the parts of a new snapshot, which the next pointer names.
+   *
+   * @param between what must not wait for all of it
+   */
+  async build(
+    storeOf: (prefix: string) => KeyValueStore,
+    now: number,
+    between: () => Promise<void>,
+  ): Promise<void> {
     const memory = this.#memory;
     const [prefix, epoch, revision] = [memory.get("prefix"), memory.get("epoch"), memory.get("revision")];
-    memory.set({ snapshotNotBefore: now + FAILED_PAUSE_MS, snapshotWanted: false });
+    memory.set({ snapshotNotBefore: now + FAILED_PAUSE_MS });
+    const store = storeOf(prefix);
     const secret = newSecret();
-    const entries = await this.#entriesUntil(revision, secret);
+    const entries = await this.#entriesUntil(revision, secret, between);
     const id = newId(now);
     const parts = Math.ceil(entries.length / ENTRIES_PER_PART);
     const removed = new BigUint64Array();
@@ -72,11 +81,14 @@ export class SnapshotBuilder {
       const held = entries.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
       const name = partName(id, part);
       await this.#values.write(store, prefix, name, pack(name, { held, removed }));
+      if (part < parts - 1) await between();
     }
     // What was scanned is forgotten by now.
     if (memory.get("epoch") !== epoch) return;
     const snapshot = { id, entries: entries.length, parts, revision, builtAt: now };
-    memory.set({ snapshot, secret, published: null, snapshotNotBefore: now + PACE_MS });
+    const published = memory.get("published");
+    memory.set({ published: published && { ...published, revision: UNPUBLISHED } });
+    memory.set({ snapshot, secret, snapshotNotBefore: now + PACE_MS });
     // It lacks what had departed before, and so need the changes.
     this.#sql.exec("DELETE FROM departed WHERE prefix = ? AND keyed = 0 AND revision <= ?", prefix, revision);
   }
@@ -85,7 +97,11 @@ export class SnapshotBuilder {
    * The catalog as of a revision, while observations go on: what has changed since bears a later revision, and is told
    * by the changes, whether the scan has met it or not.
    */
-  async #entriesUntil(revision: number, secret: string): Promise<BigUint64Array<ArrayBuffer>> {
+  async #entriesUntil(
+    revision: number,
+    secret: string,
+    between: () => Promise<void>,
+  ): Promise<BigUint64Array<ArrayBuffer>> {
     const list = new EntryList(secret, Math.min(this.#count(0), SNAPSHOT_ENTRIES_MAX));
     let after = new ArrayBuffer(0);
     while (list.count < SNAPSHOT_ENTRIES_MAX) {
@@ -104,8 +120,14 @@ export class SnapshotBuilder {
       }
       if (rows === 0) break;
       await scheduler.wait(0);
+      await between();
     }
     return list.sorted();
+  }
+
+  #holdsAny(): boolean {
+    const query = "SELECT 1 FROM resources WHERE state < ? LIMIT 1";
+    return this.#sql.exec(query, STATE.removed).toArray().length > 0;
   }
 
   /** Resources that are held since a later revision, and that have departed since. */

@@ -16,17 +16,15 @@ export class WrittenValues {
     await store.put(name, bytes);
   }
 
-  /** A pointer has been written that names `current` and nothing else. */
+  /** A pointer has been written that names `current` and nothing else; what is being written, a later one may name. */
   supersede(prefix: string, current: readonly string[], now: number): void {
-    const query = "SELECT name FROM written_values WHERE prefix = ? AND superseded_at IS NULL";
-    for (const { name } of this.#sql.exec<{ name: string }>(query, prefix).toArray()) {
-      if (current.includes(name)) continue;
-      this.#sql.exec(
-        "UPDATE written_values SET superseded_at = ? WHERE prefix = ? AND name = ?",
-        now,
-        prefix,
-        name,
-      );
+    const query = "SELECT name, superseded_at AS since FROM written_values WHERE prefix = ?";
+    const values = this.#sql.exec<{ name: string; since: number | null }>(query, prefix).toArray();
+    for (const { name, since } of values) {
+      const isCurrent = current.includes(name);
+      if (isCurrent === (since === null)) continue;
+      const update = "UPDATE written_values SET superseded_at = ? WHERE prefix = ? AND name = ?";
+      this.#sql.exec(update, isCurrent ? null : now, prefix, name);
     }
   }
 

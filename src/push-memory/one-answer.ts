@@ -40,22 +40,24 @@ export class OneAnswer {
   /** What earlier requests of the push were told of each content, and what is to be thought of the question. */
   async recalled(): Promise<Recalled> {
     const recalled = await this.#asking;
-    if (recalled?.hasForgotten) this.#own().forget();
+    this.#own().dropBefore(recalled?.forgottenAt ?? 0);
     const own = this.#own().recall(this.#contents, Date.now());
-    if (!recalled) return { told: own, isDoubtful: false, hasForgotten: false };
+    if (!recalled) return { told: own, isDoubtful: false, forgottenAt: 0 };
     return { ...recalled, told: recalled.told.map((mark, index) => mark || (own[index] as number)) };
   }
 
   /**
    * Has what the request is told remembered, before it is told.
    *
-   * @param proposed of each content `TOLD_YES` or `TOLD_NO`
-   * @returns what it is to be told: another request may have been quicker
+   * @param found of each content `TOLD_YES` or `TOLD_NO`, or `UNTOLD` where the look-up has failed
+   * @returns what it is to be told: what was told before stands
    */
-  async settle(proposed: Uint8Array): Promise<Uint8Array> {
-    const settled = await this.#call("tell", (memory) => memory.tell(this.#bytes(), proposed));
-    const own = this.#own().settle(this.#contents, settled ?? proposed, Date.now());
-    return settled ?? own.settled;
+  async settle(found: Uint8Array): Promise<Uint8Array> {
+    const own = this.#own().recall(this.#contents, Date.now());
+    const settled = await this.#call("tell", (memory) => memory.tell(this.#bytes(), found));
+    // What only the isolate remembers stands too.
+    const told = settled?.map((mark, index) => own[index] || mark) ?? found;
+    return this.#own().settle(this.#contents, told, Date.now()).settled;
   }
 
   /** A yes that was told of these contents, by their index, was wrong. */

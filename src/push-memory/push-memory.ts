@@ -1,15 +1,18 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
-import { STORED_MS, type Telling, Tellings } from "./tellings.ts";
+import { STORED_MS, type Telling, Tellings, UNTOLD } from "./tellings.ts";
 
 /** The same question within this time is most likely a push that failed and is tried once more. */
 const QUESTION_REMEMBERED_MS = 10 * 60 * 1000;
+/** Of those that are asked most recently; 100 KB. */
+const QUESTIONS_MAX = 1_000;
 /** A push that has asked for 5,000 resources within this time is still running. */
 const RUNNING_MS = 60 * 1000;
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS tellings (id INTEGER PRIMARY KEY, told_at INTEGER NOT NULL, yes BLOB NOT NULL, no BLOB NOT NULL);
   CREATE TABLE IF NOT EXISTS questions (digest TEXT PRIMARY KEY, asked_at INTEGER NOT NULL, claimed INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS by_time ON questions (asked_at);
   CREATE TABLE IF NOT EXISTS times (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 `;
 
@@ -19,8 +22,8 @@ export interface Recalled {
   told: Uint8Array;
   /** Whether the same question came a short while ago, and its answer claimed what only the cache knew. */
   isDoubtful: boolean;
-  /** Whether what was told before has been forgotten, since a new push has begun. */
-  hasForgotten: boolean;
+  /** What was told until then has been forgotten, since a new push has begun; ms since the epoch. */
+  forgottenAt: number;
 }
 
 /**
@@ -62,27 +65,34 @@ export class PushMemory extends DurableObject<Env> {
     const [before] = this.#sql
       .exec<{ claimed: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
       .toArray();
-    // A push that is tried once more, unless one is still running: beside this one or as this one.
-    const hasForgotten = before !== undefined && now - this.#time("full_request_at") >= RUNNING_MS;
-    if (hasForgotten) this.#forget();
+    const told = this.#tellings.recall(wordsOf(contents), now);
+    const known = told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0);
+    // Another push than the one that was told, unless one is still running: beside this one or as this one.
+    const isOfNewPush = before !== undefined || known > told.length / 2;
+    if (isOfNewPush && now - this.#time("full_request_at") >= RUNNING_MS) this.#forget(now);
     this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
+    this.#sql.exec(
+      "DELETE FROM questions WHERE digest IN (SELECT digest FROM questions ORDER BY asked_at DESC LIMIT -1 OFFSET ?)",
+      QUESTIONS_MAX,
+    );
     await this.#clearLater();
+    const forgottenAt = this.#time("forgotten_at");
     return {
       told: this.#tellings.recall(wordsOf(contents), now),
       isDoubtful: before?.claimed === 1,
-      hasForgotten,
+      forgottenAt,
     };
   }
 
   /**
    * Settles what a request of several is told, and remembers it: what was told before stands.
    *
-   * @param proposed of each content `TOLD_YES` or `TOLD_NO`
+   * @param found of each content `TOLD_YES` or `TOLD_NO`, or `UNTOLD` where the look-up has failed
    */
-  async tell(contents: Uint8Array, proposed: Uint8Array): Promise<Uint8Array> {
+  async tell(contents: Uint8Array, found: Uint8Array): Promise<Uint8Array> {
     const now = this.#begin();
     const unstoredUntil = this.#tellings.unstoredUntil;
-    const { settled, stored } = this.#tellings.settle(wordsOf(contents), proposed, now);
+    const { settled, stored } = this.#tellings.settle(wordsOf(contents), found, now);
     this.#setTime("full_request_at", now);
     if (stored) this.#store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
@@ -125,7 +135,8 @@ export class PushMemory extends DurableObject<Env> {
     this.#sql.exec("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
   }
 
-  #forget(): void {
+  #forget(now: number): void {
+    this.#setTime("forgotten_at", now);
     this.#tellings.forget();
     this.#sql.exec("DELETE FROM tellings");
     this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until'");
@@ -155,9 +166,9 @@ export class PushMemory extends DurableObject<Env> {
   }
 
   async #clearLater(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) !== null) return;
     const next = this.#nextClearing();
-    if (next !== undefined && (await this.ctx.storage.getAlarm()) === null)
-      await this.ctx.storage.setAlarm(next);
+    if (next !== undefined) await this.ctx.storage.setAlarm(next);
   }
 }
 

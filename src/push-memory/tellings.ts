@@ -22,12 +22,21 @@ export interface Telling {
   no: BigUint64Array<ArrayBuffer>;
 }
 
+/** All that was told within a minute: a hundred pushes are looked up as quickly as one. */
+interface Minute {
+  /** When the last of it was told, in ms since the epoch. */
+  at: number;
+  yes: EntrySet;
+  no: EntrySet;
+}
+
 /**
  * What a caller's requests were told, by content. A content is 8 bytes of its SHA-1: who makes two files that share them
  * harms no pushes but of these.
  */
 export class Tellings {
-  #tellings: { at: number; yes: EntrySet; no: EntrySet }[] = [];
+  /** By the minute in which they began, the oldest first. */
+  #minutes = new Map<number, Minute>();
   /** Until then a content that is not remembered may have been answered, and was answered no. */
   unstoredUntil: number;
 
@@ -36,36 +45,32 @@ export class Tellings {
     this.unstoredUntil = unstoredUntil;
   }
 
-  get isEmpty(): boolean {
-    return this.#tellings.length === 0;
-  }
-
   /** What was told of each content; in doubt, no. */
   recall(contents: Uint32Array, now: number): Uint8Array {
-    this.#dropOld(now);
-    const marks = new Uint8Array(contents.length / 2);
-    for (const { yes } of this.#tellings) yes.mark(contents, marks, TOLD_YES);
-    // What was denied since was told both.
-    for (const { no } of this.#tellings) no.mark(contents, marks, TOLD_NO);
+    this.dropBefore(now - STORED_MS);
+    const marks = this.#marks(contents, Number.NEGATIVE_INFINITY);
     return now < this.unstoredUntil ? marks.map((mark) => (mark === UNTOLD ? TOLD_NO : mark)) : marks;
   }
 
   /**
-   * Settles what a request is told of each content: what was told before, else what is proposed, which is remembered.
+   * Settles what a request is told of each content: what was told before, else what the look-up has found, which is
+   * remembered. A yes that the look-up does not find any more is not remembered for longer, since the pool has lost
+   * the content; a no always is: it costs bytes alone, and would lose a file where it became a yes within a push.
    *
-   * @param proposed of each content `TOLD_YES` or `TOLD_NO`
+   * @param found of each content `TOLD_YES` or `TOLD_NO`, or `UNTOLD` where the look-up has failed
    * @returns what it is to be told, and what is to be stored of it, if anything
    */
   settle(
     contents: Uint32Array,
-    proposed: Uint8Array,
+    found: Uint8Array,
     now: number,
   ): { settled: Uint8Array; stored: Telling | undefined } {
     const before = this.recall(contents, now);
-    const settled = before.map((mark, index) => (mark === UNTOLD ? (proposed[index] as number) : mark));
-    const fresh = this.#recallFresh(contents, now);
+    const settled = before.map((mark, index) => mark || (found[index] as number) || TOLD_NO);
+    const fresh = this.#marks(contents, now - STORED_ANEW_MS);
+    const isLost = (index: number) => before[index] === TOLD_YES && found[index] === TOLD_NO;
     const stored = telling(contents, now, (index) =>
-      fresh[index] === UNTOLD ? (settled[index] as number) : UNTOLD,
+      fresh[index] !== UNTOLD || isLost(index) ? UNTOLD : (settled[index] as number),
     );
     if (stored.yes.length + stored.no.length === 0) return { settled, stored: undefined };
     if (this.#count() + stored.yes.length + stored.no.length <= CONTENTS_MAX) {
@@ -84,31 +89,39 @@ export class Tellings {
     return denied;
   }
 
+  /** Forgets what was told until `time`, in ms since the epoch. */
+  dropBefore(time: number): void {
+    for (const [minute, { at }] of this.#minutes) if (at <= time) this.#minutes.delete(minute);
+  }
+
   forget(): void {
-    this.#tellings = [];
+    this.#minutes.clear();
     this.unstoredUntil = 0;
   }
 
-  #recallFresh(contents: Uint32Array, now: number): Uint8Array {
+  #marks(contents: Uint32Array, since: number): Uint8Array {
     const marks = new Uint8Array(contents.length / 2);
-    for (const { at, yes, no } of this.#tellings) {
-      if (now - at > STORED_ANEW_MS) continue;
-      yes.mark(contents, marks, TOLD_YES);
-      no.mark(contents, marks, TOLD_NO);
-    }
+    const minutes = [...this.#minutes.values()].filter(({ at }) => at >= since);
+    for (const { yes } of minutes) yes.mark(contents, marks, TOLD_YES);
+    // What was denied since was told both.
+    for (const { no } of minutes) no.mark(contents, marks, TOLD_NO);
     return marks;
   }
 
   #take({ at, yes, no }: Telling): void {
-    this.#tellings.push({ at, yes: new EntrySet(yes), no: new EntrySet(no) });
-  }
-
-  #dropOld(now: number): void {
-    this.#tellings = this.#tellings.filter(({ at }) => now - at <= STORED_MS);
+    const key = Math.floor(at / STORED_ANEW_MS);
+    const minute = this.#minutes.get(key);
+    this.#minutes.set(key, {
+      at: Math.max(at, minute?.at ?? 0),
+      yes: minute ? minute.yes.with(yes) : new EntrySet(yes),
+      no: minute ? minute.no.with(no) : new EntrySet(no),
+    });
   }
 
   #count(): number {
-    return this.#tellings.reduce((sum, { yes, no }) => sum + yes.size + no.size, 0);
+    let count = 0;
+    for (const { yes, no } of this.#minutes.values()) count += yes.size + no.size;
+    return count;
   }
 }
 

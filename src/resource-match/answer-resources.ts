@@ -4,7 +4,7 @@ import { jsonResponse } from "../failure.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { OneAnswer } from "../push-memory/one-answer.ts";
 import type { Recalled } from "../push-memory/push-memory.ts";
-import { TOLD_NO, TOLD_YES } from "../push-memory/tellings.ts";
+import { TOLD_NO, TOLD_YES, UNTOLD } from "../push-memory/tellings.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, resourceKey } from "../resource-key.ts";
 import { answerText } from "./answer.ts";
@@ -12,13 +12,16 @@ import { ofEligibleMode, ofEligibleSize, withMinimumMode } from "./eligibility.t
 import { CACHE, type Matches, matchResources, NOBODY, ORIGIN } from "./match.ts";
 import { observeMatches } from "./observe-matches.ts";
 import type { Resource } from "./request.ts";
-import { reportMatches } from "./telemetry.ts";
-import { originTier } from "./tiers/origin.ts";
+import { type Overruled, reportMatches } from "./telemetry.ts";
+import { originTier, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
 import type { Tier } from "./tiers/tier.ts";
-import { reportDenials, verifyClaims, verifySample } from "./verification.ts";
+import { tellDenials, verifyClaims, verifySample } from "./verification.ts";
 
 const MODE_WARNING =
   "Files were matched with a mode that the platform takes, since their content had been matched before.";
+
+/** Where no claim was verified before the answer. */
+const NOTHING_ASKED = { verified: 0, denied: 0 };
 
 /** Who asks. */
 export interface Asker {
@@ -42,7 +45,8 @@ export async function answerResources(
   const { configuration, requestId, waitUntil } = context;
   const { cloudControllerUrl: url, eligibility: rules } = configuration;
   const cache = edgeCacheOf(configuration);
-  const origin = url === undefined ? undefined : originTier({ url, authorization, requestId });
+  const cloudController = url === undefined ? undefined : { url, authorization, requestId };
+  const origin = cloudController && originTier(cloudController);
   const candidates = ofEligibleSize(resources, rules);
   const push = new OneAnswer(candidates, id, context);
 
@@ -57,16 +61,25 @@ export async function answerResources(
   const recalled = await push.recalled();
   const heldBy = spread(matches.heldBy(), isEligible);
   const claimed = claims(heldBy, recalled);
-  const isVerified = recalled.isDoubtful && origin !== undefined;
-  if (isVerified) await dropDenied(candidates, claimed, recalled, { origin, push, context });
+  const isVerified = recalled.isDoubtful && cloudController !== undefined;
+  let verification = NOTHING_ASKED;
+  if (isVerified) {
+    const quick = originTier({ ...cloudController, resourcesPerQuestion: RESOURCES_PER_QUICK_QUESTION });
+    verification = await dropDenied(candidates, claimed, recalled, { origin: quick, push, context });
+  }
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
-  if (resources.length === RESOURCES_PER_REQUEST_MAX) told = await push.settle(told);
+  if (resources.length === RESOURCES_PER_REQUEST_MAX) {
+    const isSure = (index: number) => matches.faults.length === 0 && isEligible[index] === true;
+    told = await push.settle(found(heldBy, claimed, recalled, isSure));
+  }
 
   const held = candidates.filter((_, index) => told[index] === TOLD_YES);
   const answered = held.map((resource) => withMinimumMode(resource, rules));
   const warnings = matches.faults.map(({ warning }) => warning);
   if (answered.some((resource, index) => resource !== held[index])) warnings.push(MODE_WARNING);
-  reportMatches(resources.length, answered.length, matches, context);
+  const toldBefore = recalled.told.filter((mark) => mark !== UNTOLD).length;
+  const overruled = { told: toldBefore, ...verification };
+  reportMatches({ resources: resources.length, matched: answered.length }, matches, overruled, context);
 
   const unverified = keysOf(candidates, (index) => told[index] === TOLD_YES && heldBy[index] !== ORIGIN);
   if (unverified.length === 0) waitUntil(push.unclaimed());
@@ -97,19 +110,40 @@ function claims(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
 }
 
 /**
+ * What the look-up has found of each resource, for the memory: whatever the push was told before.
+ *
+ * @param isSure whether the look-up can say of a resource that it is not held
+ */
+function found(
+  heldBy: Uint8Array,
+  claimed: Uint8Array,
+  { told }: Recalled,
+  isSure: (index: number) => boolean,
+): Uint8Array {
+  return heldBy.map((by, index) => {
+    if (by === NOBODY) return isSure(index) ? TOLD_NO : UNTOLD;
+    // Held, and not claimed: it was told no before, or has been denied.
+    return claimed[index] === NOBODY && told[index] !== TOLD_NO ? TOLD_NO : TOLD_YES;
+  });
+}
+
+/**
  * The same question again: most likely a push that has failed, over a claim of the cache. What the Cloud Controller does
  * not confirm now is not claimed, once it has denied anything.
+ *
+ * @returns how many claims it has answered, and denied
  */
 async function dropDenied(
   resources: readonly Resource[],
   claimed: Uint8Array,
   { told }: Recalled,
   { origin, push, context }: { origin: Tier; push: OneAnswer; context: RequestContext },
-): Promise<void> {
+): Promise<Omit<Overruled, "told">> {
   const doubtful = keysOf(resources, (index) => claimed[index] === CACHE);
-  if (doubtful.length === 0) return;
+  if (doubtful.length === 0) return NOTHING_ASKED;
   const verified = await verifyClaims(doubtful, origin, context);
-  if (verified.denied.length === 0) return;
+  const count = { verified: verified.held.length + verified.denied.length, denied: verified.denied.length };
+  if (count.denied === 0) return count;
   const [confirmed, denied] = [new Set(verified.held), new Set(verified.denied)];
   const wrong: number[] = [];
   resources.forEach(({ checksum, size_in_bytes }, index) => {
@@ -121,6 +155,7 @@ async function dropDenied(
     claimed[index] = NOBODY;
   });
   if (wrong.length > 0) await push.deny(wrong);
+  return count;
 }
 
 function keysOf(resources: readonly Resource[], isMeant: (index: number) => boolean): ResourceKey[] {
@@ -137,9 +172,9 @@ function observe(
   context: RequestContext,
 ): void {
   if (matchedByOrigin.length > 0) context.waitUntil(observeMatches(matchedByOrigin, askedAt, context));
-  // What it lacks is news only where the cache would have claimed it.
+  // What it lacks is news only where the cache would have claimed it, but for the suspension.
   if (cached.isSuspended && deniedByOrigin.length > 0) {
     const said = { held: matchedByOrigin, denied: deniedByOrigin };
-    context.waitUntil(reportDenials(said, askedAt, context));
+    context.waitUntil(tellDenials(said, askedAt, context));
   }
 }

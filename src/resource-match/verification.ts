@@ -10,21 +10,32 @@ import type { Tier, TierAnswer } from "./tiers/tier.ts";
 const SAMPLE = 5;
 /** Of the time that a look-up may take, what a verification before the answer gets. */
 const PATIENCE_PART = 1 / 4;
+/** What goes on behind an answer has 30 s in all. */
+const BEHIND_MAX_MS = 20_000;
 
 /** What the Cloud Controller says of claims; of the rest it has said nothing. */
 export type Verified = Pick<TierAnswer, "held" | "denied">;
 
-/** Asks the Cloud Controller, before the answer, about everything that the cache would claim. */
+/**
+ * Asks the Cloud Controller, before the answer, about everything that the cache would claim; about what it has not answered
+ * by then, behind the answer.
+ */
 export async function verifyClaims(
   claims: readonly ResourceKey[],
   origin: Tier,
   context: RequestContext,
 ): Promise<Verified> {
   const askedAt = Date.now();
-  const patience = context.configuration.lookupDeadlineMs * PATIENCE_PART;
-  const verified = await origin.lookUp(claims, new Deadline(patience));
-  if (verified.denied.length > 0) context.waitUntil(reportDenials(verified, askedAt, context));
-  return verified;
+  const { lookupDeadlineMs } = context.configuration;
+  // In any order: where much is gone, the first questions tell.
+  const { held, denied } = await origin.lookUp(
+    drawn(claims, claims.length),
+    new Deadline(lookupDeadlineMs * PATIENCE_PART),
+  );
+  const answered = new Set([...held, ...denied]);
+  const rest = claims.filter((key) => !answered.has(key));
+  context.waitUntil(verifyRest({ held, denied }, rest, askedAt, origin, context));
+  return { held, denied };
 }
 
 /**
@@ -37,30 +48,39 @@ export async function verifySample(
   context: RequestContext,
 ): Promise<void> {
   const askedAt = Date.now();
-  const { lookupDeadlineMs } = context.configuration;
   const sample = drawn(claims, SAMPLE);
-  const first = await origin.lookUp(sample, new Deadline(lookupDeadlineMs));
+  const first = await origin.lookUp(sample, new Deadline(context.configuration.lookupDeadlineMs));
   if (first.denied.length === 0) return;
   const asked = new Set(sample);
   const others = claims.filter((key) => !asked.has(key));
+  await verifyRest(first, others, askedAt, origin, context);
+}
+
+async function verifyRest(
+  first: Verified,
+  others: readonly ResourceKey[],
+  askedAt: number,
+  origin: Tier,
+  context: RequestContext,
+): Promise<void> {
   const rest =
-    others.length > 0
-      ? await origin.lookUp(others, new Deadline(lookupDeadlineMs))
-      : { held: [], denied: [] };
-  const all = { held: [...first.held, ...rest.held], denied: [...first.denied, ...rest.denied] };
-  await reportDenials(all, askedAt, context);
+    others.length > 0 ? await origin.lookUp(others, new Deadline(BEHIND_MAX_MS)) : { held: [], denied: [] };
+  const denied = [...first.denied, ...rest.denied];
+  if (denied.length === 0) return;
+  const asked = first.held.length + rest.held.length + denied.length;
+  context.log.warn("cache-contradicted", { asked, denied: denied.length });
+  writeEvent(context.configuration.metrics, "cache-contradicted", { asked, denied: denied.length });
+  await tellDenials({ held: [...first.held, ...rest.held], denied }, askedAt, context);
 }
 
 /** Tells the catalog what the Cloud Controller has denied. Never throws: the next verification tells it again. */
-export async function reportDenials(
+export async function tellDenials(
   { held, denied }: Verified,
   asOf: number,
   { configuration, log }: RequestContext,
 ): Promise<void> {
-  const asked = held.length + denied.length;
-  log.warn("cache-contradicted", { asked, denied: denied.length });
-  writeEvent(configuration.metrics, "cache-contradicted", { asked, denied: denied.length });
   try {
+    const asked = held.length + denied.length;
     await catalogOf(configuration).deny({ asOf, asked, denied: denied.map(sha1Of) });
   } catch (error) {
     log.warn("not-observed", { keys: denied.length, cause: causeOf(error) });
@@ -70,9 +90,10 @@ export async function reportDenials(
 /** `count` of `items` at random, or all where there are no more. */
 function drawn<T>(items: readonly T[], count: number): T[] {
   const left = [...items];
-  const random = crypto.getRandomValues(new Uint32Array(count));
-  return Array.from(random.subarray(0, Math.min(count, left.length)), (number) => {
-    const [item] = left.splice(number % left.length, 1);
-    return item as T;
+  const random = crypto.getRandomValues(new Uint32Array(Math.min(count, left.length)));
+  random.forEach((number, index) => {
+    const other = index + (number % (left.length - index));
+    [left[index], left[other]] = [left[other] as T, left[index] as T];
   });
+  return left.slice(0, random.length);
 }

@@ -5,7 +5,7 @@ import { Catalog } from "../../src/catalog/catalog.ts";
 import { catalog, observe, readPointer, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { keyOf, resource } from "../support/worker.ts";
+import { ask, keyOf, matchedPaths, resource } from "../support/worker.ts";
 
 const HOUR_MS = 3_600_000;
 const sha1Of = (index: number) => resource(index).checksum.value;
@@ -271,6 +271,42 @@ describe("keys", () => {
     later(24 * HOUR_MS);
     await deployed(bindings, (instance) => instance.alarm());
     expect(new Set(written()).size).toBe(1_600);
+  });
+
+  it("let a removal go first that is told while they are being written", async () => {
+    const names: string[] = [];
+    await observe({ held: row(900) });
+    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    later(20_000);
+    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    later(20_000);
+    const put = async (name: string) => {
+      names.push(name);
+      if (names.length === 1)
+        await catalog().observe({ asOf: Date.now(), removed: [sha1Of(1)], sizes: "measured" });
+    };
+    const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "900" };
+    await deployed(bindings, (instance) => instance.alarm());
+    expect(names.indexOf("pointer")).toBeGreaterThan(0);
+    expect(names.indexOf("pointer")).toBeLessThan(100);
+    expect(names.length).toBeGreaterThan(800);
+  });
+
+  it("count no more where more of what departed would have to be overruled than fits", async () => {
+    await observe({ held: row(3) });
+    await runAlarm();
+    await runInDurableObject(catalog(), (_, state) => {
+      const insert = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500001)
+        INSERT INTO departed SELECT '', CAST(printf('%020d', i) AS BLOB), 1, 1, 0, 1, 1 FROM n`;
+      state.storage.sql.exec(insert);
+      state.storage.sql.exec("UPDATE departed SET deleted_at = ?", Date.now());
+    });
+    later(20_000);
+    await catalog().forget();
+    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    expect(await readPointer()).toMatchObject({ keysCount: false, changes: null });
+    expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
+    expect(await matchedPaths(await ask({ resources: [resource(1)] }))).toEqual([]);
   });
 
   it("that KV refuses wait, and delay nothing else", async () => {

@@ -1,5 +1,7 @@
-import { reset } from "cloudflare:test";
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Catalog } from "../../src/catalog/catalog.ts";
 import { catalog, observe, readPointer, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -105,13 +107,15 @@ describe("the same question again, which is most likely a push that has failed",
     await observe({ held: keys(1_300) });
     await publish();
     expect(await push(many, "a")).toBe(1_300);
-    // Of six questions the last two are not answered within a quarter of the deadline.
+    // Of the questions of 40, drawn at random, four are answered within a quarter of the deadline.
     pool.answers = questions.length + 4;
-    pool.holds = ({ size_in_bytes }) => size_in_bytes !== 1;
+    pool.holds = ({ size_in_bytes }) => size_in_bytes % 2 === 1;
     const token = await signedToken({ user_id: "a" });
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "3000" };
     const matched = await matchedPaths(await askWith(bindings, { resources: many }, { token }));
-    expect(matched).toHaveLength(999);
+    expect(matched.length).toBeGreaterThan(0);
+    expect(matched.length).toBeLessThan(160);
+    expect(matched.filter((path) => Number(path?.match(/\d+/)?.[0]) % 2 === 1)).toEqual([]);
   });
 
   it("claims what it did where the Cloud Controller does not answer", async () => {
@@ -181,6 +185,20 @@ describe("a pool that was wiped", () => {
     for (let app = 0; app < 3; app++) await push(row(40).slice(4 * app, 4 * app + 4));
     expect(events()).toContain("cache-suspended");
   });
+});
+
+it("a suspension that comes while the pointer is being written is published all the same", async () => {
+  await observe({ held: [keyOf(50)] });
+  later(20_000);
+  const put = async (name: string, value: string) => {
+    if (name === "pointer")
+      await catalog().deny({ asOf: Date.now(), asked: 20, denied: keys(20).map((key) => key.slice(0, 40)) });
+    return env.RESOURCE_CACHE.put(name, value);
+  };
+  const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
+  await runInDurableObject(catalog(), (_, state) => new Catalog(state, { ...env, RESOURCE_CACHE }).alarm());
+  await publish();
+  expect(await readPointer()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
 });
 
 it("a denial is as old as its question: what was seen to be held since stays", async () => {

@@ -4,37 +4,51 @@ import { mapConcurrently } from "../foundry/concurrency.ts";
 const FILES_AT_A_TIME = 16;
 const FOLDERS = ["lib", "dist/esm", "src/internal", "types"];
 const FILES_PER_PACKAGE = 40;
-/** Every package has a copy. */
-const LICENSE = "Permission is hereby granted, free of charge, to any person obtaining a copy";
+const LICENSE_BYTES = 1_000;
+/** Every package has a license, and so many in a row, all of one request, have the same. */
+const PACKAGES_PER_LICENSE = 25;
 
 export interface LargeApp extends AppFixture {
-  /** Their paths. */
+  /** Their paths, package by package, which is the order in which a push asks for them. */
   files: string[];
+  /** Adds files, until there are so many. */
+  grow(count: number): Promise<void>;
 }
 
 /**
- * An app of so many files that are not empty, the same each time: packages with folders, most files a few KB and some
- * a hundred, some that run, and a license that lies in every package.
+ * An app of so many files that are not empty, the same each time: packages with folders, most files a few hundred bytes and
+ * some a hundred KB, some that run, and a license in every package.
  */
 export async function createLargeApp(count: number): Promise<LargeApp> {
   const app = await createApp();
-  const files = Array.from({ length: count }, (_, index) => pathOf(index));
-  await mapConcurrently([...files.entries()], FILES_AT_A_TIME, async ([index, path]) => {
-    const content = index % FILES_PER_PACKAGE === 0 ? LICENSE : Buffer.alloc(sizeOf(index), path);
-    await app.write(path, content, modeOf(index));
-  });
-  return { ...app, files };
+  const files: string[] = [];
+  const grow = async (size: number) => {
+    const added = Array.from({ length: size - files.length }, (_, index) => files.length + index);
+    files.push(...added.map(pathOf));
+    await mapConcurrently(added, FILES_AT_A_TIME, (index) =>
+      app.write(pathOf(index), contentOf(index), modeOf(index)),
+    );
+  };
+  await grow(count);
+  return { ...app, files, grow };
+}
+
+function contentOf(index: number): Buffer {
+  if (index % FILES_PER_PACKAGE !== 0) return Buffer.alloc(sizeOf(index), pathOf(index));
+  return Buffer.alloc(LICENSE_BYTES, `license ${Math.floor(packageOf(index) / PACKAGES_PER_LICENSE)} `);
 }
 
 function pathOf(index: number): string {
-  const directory = `node_modules/package-${Math.floor(index / FILES_PER_PACKAGE)}`;
+  const directory = `node_modules/package-${String(packageOf(index)).padStart(3, "0")}`;
   if (index % FILES_PER_PACKAGE === 0) return `${directory}/LICENSE`;
   return `${directory}/${FOLDERS[index % FOLDERS.length]}/file-${index}.js`;
 }
 
-/** 100 bytes to 8 KB; of one in 500, 100 KB more. */
+const packageOf = (index: number) => Math.floor(index / FILES_PER_PACKAGE);
+
+/** 100 to 900 bytes; of one in 1,000, 100 KB more. */
 function sizeOf(index: number): number {
-  return 100 + ((index * 7_919) % 8_191) + (index % 500 === 7 ? 100_000 : 0);
+  return 100 + ((index * 7_919) % 800) + (index % 1_000 === 7 ? 100_000 : 0);
 }
 
 function modeOf(index: number): number {

@@ -36,9 +36,13 @@ binding = "RESOURCE_CACHE"
 name = "CATALOG"
 class_name = "Catalog"
 
+[[durable_objects.bindings]]
+name = "PUSH_MEMORY"
+class_name = "PushMemory"
+
 [[migrations]]
 tag = "v1"
-new_sqlite_classes = ["Catalog"]
+new_sqlite_classes = ["Catalog", "PushMemory"]
 ${bucket ? QUEUE_AND_BUCKET : ""}`;
 }
 

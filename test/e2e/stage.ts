@@ -1,5 +1,9 @@
+import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
+import { gatherDirectory } from "../foundry/app-directory.ts";
+import { PushFailed } from "../foundry/cf-connection.ts";
+import { mapConcurrently } from "../foundry/concurrency.ts";
 import { type Foundry, startFoundry } from "../foundry/foundry.ts";
 import { freePort } from "../foundry/loopback.ts";
 import { MatchedLog, type TierFigures } from "../foundry/matched-log.ts";
@@ -14,6 +18,9 @@ const START_MAX_MS = 40_000;
 export const OPENED_MAX_MS = 60_000;
 const PUBLISHED_MAX_MS = 40_000;
 const POLL_MS = 50;
+const FILES_AT_A_TIME = 8;
+/** What the Worker says where it has added bits to a mode, so that a file arrives. */
+const MODE_WARNING = /^Files were matched with a mode that the platform takes/;
 /** Between two pointers, and after a failure, the catalog lets so much time pass. */
 const PACE_MS = 10_000;
 
@@ -24,13 +31,38 @@ interface StageOptions extends ProjectOptions {
   variables?: Record<string, string>;
 }
 
+/** How a push is made. */
+interface PushedBy {
+  /** Who pushes; default: the user of `token`. What one is told within a push binds no other. */
+  user?: string;
+  /** Called between two requests for matches, with how many have been answered, and after the last. */
+  onAnswer?: (answered: number) => Promise<unknown>;
+}
+
+/** A file, as far as it is told of. */
+export interface Resource {
+  sha1: string;
+  /** Bytes. */
+  size: number;
+}
+
+/** A push that went well, with what the cache has answered, from memory and from keys together. */
+export type Pushed = Push & TierFigures & { cached: number };
+
 /** As much of the catalog's status as tests look at. */
 interface Catalog {
   entries: number;
   keysWaiting: number;
   published: { at: string; changes: { held: number; removed: number } } | null;
   snapshot: { id: string; entries: number } | null;
+  suspendedUntil: string | null;
   isBehind: boolean;
+}
+
+/** As the operator gets it. */
+interface CataloguePage {
+  resources: { checksum: { value: string } }[];
+  after?: string;
 }
 
 /** What the Worker's test entry has counted. */
@@ -52,17 +84,28 @@ export interface Stage {
    * Pushes through the Worker. Whatever goes wrong behind it, the push succeeds, and the package is the directory.
    *
    * @param label for the table
-   * @returns with what the cache has answered, from memory and from keys together
    */
-  push(directory: string, label: string): Promise<Push & TierFigures & { cached: number }>;
+  push(directory: string, label: string, by?: PushedBy): Promise<Pushed>;
+  /** Pushes as `push` does, where the push may fail: then with a message. */
+  tryPush(directory: string, label: string, by?: PushedBy): Promise<Pushed | PushFailed>;
   /** Pushes past the Worker, so that the Cloud Controller knows what the cache has never heard of. */
   pushDirectly(directory: string): Promise<void>;
-  /** Requests for matches that the Cloud Controller has got since it was asked last. */
+  /** Requests for matches that the Cloud Controller has got since the last push began. */
   originRequests(): number;
+  /** How many resources each of those asked for that it has answered. */
+  originQuestions(): number[];
   /** Sends a command to the Worker's test entry. */
   command(method: string, path: string, body?: string | object): Promise<Response>;
+  /** Puts all files of a directory into the resource pool, as a push would. */
+  fillPool(directory: string): Promise<void>;
+  /** Tells the catalog, as the operator does, of files that the pool holds, and of SHA-1s that it does not. */
+  tell(told: { held?: readonly Resource[]; removed?: readonly string[] }): Promise<void>;
   /** What the catalog says of itself. */
   catalog(): Promise<Catalog>;
+  /** SHA-1s of all that the catalog holds. */
+  catalogued(): Promise<string[]>;
+  /** Waits until the catalog has published all that it knows, and replaces the isolate. Time passes at once. */
+  untilSettled(): Promise<void>;
   /**
    * Waits until the catalog holds so many resources and has published them, and replaces the isolate, which would else
    * go on with its copy of the pointer for a while. Time passes at once.
@@ -95,8 +138,6 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
     config: project.config,
     onLine: log.read,
   });
-  const target = { url: worker.url, token };
-
   const command: Stage["command"] = async (method, path, body) => {
     const text = typeof body === "object" ? JSON.stringify(body) : body;
     const response = await fetch(`${worker.url}/__test/${path}`, { method, body: text ?? null });
@@ -110,6 +151,44 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
   const patience = { timeout: PUBLISHED_MAX_MS, interval: POLL_MS };
   const until = async (isSo: (status: Catalog) => boolean) => {
     await vi.waitFor(async () => expect(await catalog()).toSatisfy(isSo), patience);
+  };
+  const tryPush: Stage["tryPush"] = async (directory, label, { user, onAnswer } = {}) => {
+    const identity = user === undefined ? {} : { user: { id: user, name: user } };
+    const target = { url: worker.url, token: await uaa.issueToken(identity) };
+    const requestIds: string[] = [];
+    cloudController.stats.reset();
+    const pushed = await push(directory, target, {
+      async onAnswer(requestId) {
+        requestIds.push(requestId);
+        await onAnswer?.(requestIds.length);
+      },
+    }).catch((error) => {
+      if (error instanceof PushFailed) return error;
+      throw error;
+    });
+    const figures = await log.figuresOf(requestIds);
+    if (pushed instanceof PushFailed) {
+      table.addFailed(label, pushed.message, figures);
+      return pushed;
+    }
+    table.add(label, pushed, figures);
+    const mayAddMode = pushed.warnings.some((warning) => MODE_WARNING.test(warning));
+    expect(await comparePackage(pushed.packageGuid, directory, target, { mayAddMode })).toEqual([]);
+    return { ...pushed, ...figures, cached: figures.snapshot + figures.keys };
+  };
+  const operate = async (method: string, path: string, body?: object) => {
+    const response = await fetch(`${worker.url}/v3/resource_matches/cache/${path}`, {
+      method,
+      headers: { Authorization: `bearer ${await uaa.issueToken({ scopes: ["cloud_controller.admin"] })}` },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return response;
+  };
+  const untilSettled = async () => {
+    await pass(PACE_MS);
+    await until(({ isBehind }) => !isBehind);
+    await command("DELETE", "isolate");
   };
   const close = async () => {
     table.print();
@@ -131,28 +210,44 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
     token,
     command,
     close,
-    async push(directory, label) {
-      const pushed = await push(directory, target);
-      const figures = await log.figuresOf(pushed.matchRequestIds);
-      table.add(label, pushed, figures);
-      expect(await comparePackage(pushed.packageGuid, directory, target)).toEqual([]);
-      return { ...pushed, ...figures, cached: figures.snapshot + figures.keys };
+    async push(directory, label, by) {
+      const pushed = await tryPush(directory, label, by);
+      if (pushed instanceof PushFailed) throw pushed;
+      return pushed;
     },
+    tryPush,
     async pushDirectly(directory) {
       await push(directory, { url: cloudController.url, token });
-      cloudController.stats.reset();
     },
-    originRequests() {
-      const count = cloudController.stats.requests["POST /v3/resource_matches"] ?? 0;
-      cloudController.stats.reset();
-      return count;
+    originRequests: () => cloudController.stats.requests["POST /v3/resource_matches"] ?? 0,
+    originQuestions: () => cloudController.stats.questions,
+    async fillPool(directory) {
+      const files = (await gatherDirectory(directory)).filter(({ size }) => size > 0);
+      await mapConcurrently(files, FILES_AT_A_TIME, ({ path, sha1, size }) =>
+        cloudController.pool.add(sha1, size, async () => createReadStream(join(directory, path))),
+      );
+    },
+    async tell({ held = [], removed = [] }) {
+      await operate("POST", "observations", {
+        held: held.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size })),
+        removed: removed.map((sha1) => ({ checksum: { value: sha1 } })),
+      });
     },
     catalog,
+    async catalogued() {
+      const sha1s: string[] = [];
+      for (let after: string | undefined = ""; after !== undefined; ) {
+        const page = await operate("GET", `resources${after && `?after=${after}`}`);
+        const { resources, after: next } = (await page.json()) as CataloguePage;
+        sha1s.push(...resources.map(({ checksum }) => checksum.value));
+        after = next;
+      }
+      return sha1s;
+    },
+    untilSettled,
     async untilPublished(entries) {
       await until((status) => status.entries === entries);
-      await pass(PACE_MS);
-      await until(({ isBehind }) => !isBehind);
-      await command("DELETE", "isolate");
+      await untilSettled();
     },
     async publishSnapshot() {
       const { snapshot: before } = await catalog();

@@ -3,9 +3,12 @@ import type { TierFigures } from "../foundry/matched-log.ts";
 import type { Push } from "../foundry/push-client.ts";
 
 const STDOUT = 1;
-const HEAD = ["asked", "snapshot", "keys", "origin", "uploaded", "MB", "match ms", "warnings"];
+const HEAD = [
+  ...["asked", "snapshot", "keys", "origin", "told", "verified", "denied"],
+  ...["uploaded", "MB", "match ms", "warnings"],
+];
 
-/** Which tier has answered what, for each push of a test file. */
+/** What each tier, the memory and the verification did, for each push of a test file. */
 export class TierTable {
   readonly #title: string;
   readonly #rows: string[][] = [];
@@ -19,11 +22,19 @@ export class TierTable {
     { asked, uploadedFiles, uploadedBytes, durations, warnings }: Push,
     figures: TierFigures,
   ): void {
-    const { snapshot, keys, origin } = figures;
+    const { snapshot, keys, origin, told, verified, denied } = figures;
+    const tiers = [snapshot, keys, origin, told, verified, denied];
     const megabytes = (uploadedBytes / 1e6).toFixed(1);
     const match = Math.round(durations.match);
-    const row = [asked, snapshot, keys, origin, uploadedFiles, megabytes, match, warnings.length];
+    const row = [asked, ...tiers, uploadedFiles, megabytes, match, warnings.length];
     this.#rows.push([label, ...row.map(String)]);
+  }
+
+  /** A push that ended with a message. */
+  addFailed(label: string, message: string, figures: TierFigures): void {
+    const { snapshot, keys, origin, told, verified, denied } = figures;
+    const tiers = [snapshot, keys, origin, told, verified, denied].map(String);
+    this.#rows.push([label, "", ...tiers, message]);
   }
 
   /** Straight to stdout: the test runner keeps what tests that pass have said to the console. */

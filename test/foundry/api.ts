@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { ApiError } from "./api-error.ts";
 import { type Fault, type Faults, lie } from "./faults.ts";
 import { parseFingerprints } from "./fingerprints.ts";
@@ -46,6 +47,7 @@ export function guardedRoutes({ baseUrl, pool, packages, stats, directory }: Api
   return {
     "POST /v3/resource_matches": async ({ request, response, fault }) => {
       const asked = requestedResources(await readBody(request));
+      if (fault?.resource_ms !== undefined) await pause(fault.resource_ms * asked.length);
       const matched = await matchResources(pool, asked);
       const answer = fault?.lie ? lie(fault.lie, asked.map(echo), matched) : matched;
       stats.countResources(asked.length, answer.length);

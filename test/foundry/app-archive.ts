@@ -33,7 +33,7 @@ async function contentOf(directory: string, entry: AppEntry): Promise<ArchiveCon
       return { name: path, mode: SYMLINK | unixMode(mode), modified, content: target };
     }
     case "file": {
-      const { sha1, content } = await digestFile(join(directory, path), entry.size);
+      const { sha1, content } = await digestFile(join(directory, path));
       if (sha1 !== entry.sha1) throw new PushFailed(`${path} has changed while it was pushed`);
       return { name: path, mode: REGULAR_FILE | unixMode(mode), modified, content };
     }

@@ -71,21 +71,14 @@ function byName(a: Dirent, b: Dirent): number {
 }
 
 async function entryOf(fullPath: string, path: string): Promise<AppEntry> {
-  const stats = await lstat(fullPath);
+  const stats = await lstat(fullPath, { bigint: true });
+  const unix = Number(stats.mode);
   const { mtime: modified } = stats;
   const nothing = { sha1: "", size: 0, modified };
   if (stats.isDirectory()) return { path, kind: "directory", mode: FOLDER_MODE, ...nothing };
-  if (stats.isSymbolicLink())
-    return { path, kind: "symlink", mode: goMode(stats.mode) | GO_SYMLINK, ...nothing };
-  const { sha1 } = await digestFile(fullPath, stats.size);
-  return {
-    path,
-    kind: "file",
-    mode: goMode(stats.mode),
-    sha1,
-    size: stats.size,
-    modified,
-  };
+  if (stats.isSymbolicLink()) return { path, kind: "symlink", mode: goMode(unix) | GO_SYMLINK, ...nothing };
+  const { sha1 } = await digestFile(fullPath, stats);
+  return { path, kind: "file", mode: goMode(unix), sha1, size: Number(stats.size), modified };
 }
 
 function goMode(unixMode: number): number {

@@ -343,7 +343,12 @@ it("counts requests by method and path, and what was matched, until it is reset"
   expect((await send("GET", "/__stats")).json).toEqual({
     requests: { "POST /v3/resource_matches": 1, "GET /v3/packages/:guid": 1 },
     resources: { asked: 2, matched: 1 },
+    questions: [2],
   });
   await send("DELETE", "/__stats");
-  expect((await send("GET", "/__stats")).json).toEqual({ requests: {}, resources: { asked: 0, matched: 0 } });
+  expect((await send("GET", "/__stats")).json).toEqual({
+    requests: {},
+    resources: { asked: 0, matched: 0 },
+    questions: [],
+  });
 });

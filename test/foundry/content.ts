@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { type BigIntStats, createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 
 /** Bytes, or how to get at them; to be opened as often as is wanted. */
@@ -32,9 +32,32 @@ export async function digestContent({ size, read, open }: Source): Promise<Diges
   return { sha1: createHash("sha1").update(content).digest("hex"), size: content.length, content };
 }
 
-/** @param size that of the file, in bytes */
-export function digestFile(path: string, size: number): Promise<Digested> {
-  return digestContent({ size, read: () => readFile(path), open: async () => createReadStream(path) });
+/** What has been read, by what changes with any change of a file: directories of thousands are read many times. */
+const known = new Map<string, Digested>();
+
+/**
+ * What a file holds; one that has not changed is not read again.
+ *
+ * @param stats of the file, where they are at hand
+ * @throws where there is none
+ */
+export async function digestFile(path: string, stats?: BigIntStats): Promise<Digested> {
+  const { dev, ino, ctimeNs, size } = stats ?? (await stat(path, { bigint: true }));
+  const identity = `${dev}:${ino}:${ctimeNs}:${size}`;
+  const before = known.get(identity);
+  if (before)
+    return { ...before, content: Buffer.isBuffer(before.content) ? before.content : () => open(path) };
+  const digested = await digestContent({
+    size: Number(size),
+    read: () => readFile(path),
+    open: () => open(path),
+  });
+  known.set(identity, digested);
+  return digested;
+}
+
+async function open(path: string): Promise<Readable> {
+  return createReadStream(path);
 }
 
 async function digestOf(chunks: AsyncIterable<Buffer>): Promise<{ sha1: string; size: number }> {

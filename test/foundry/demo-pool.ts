@@ -9,8 +9,8 @@ const FILES_AT_A_TIME = 8;
 /** Puts the files of a directory into the pool, as if an app with them had been pushed. */
 export async function addDirectory(pool: ResourcePool, directory: string): Promise<void> {
   const files = (await gatherDirectory(directory)).filter(({ size }) => size !== 0);
-  await mapConcurrently(files, FILES_AT_A_TIME, async ({ path, size }) => {
-    const { sha1, size: read, content } = await digestFile(join(directory, path), size);
-    await pool.add(sha1, read, content);
+  await mapConcurrently(files, FILES_AT_A_TIME, async ({ path }) => {
+    const { sha1, size, content } = await digestFile(join(directory, path));
+    await pool.add(sha1, size, content);
   });
 }

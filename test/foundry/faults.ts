@@ -7,6 +7,8 @@ import type { MatchedResource } from "./resource-matching.ts";
 export interface Fault {
   /** Milliseconds before anything else happens. */
   latency_ms?: number;
+  /** Resource matches only: milliseconds that each resource takes. */
+  resource_ms?: number;
   /** Laid over the answer's own. */
   headers?: Record<string, string>;
   /** Never answers. */

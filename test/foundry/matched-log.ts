@@ -5,12 +5,16 @@ export interface TierFigures {
   snapshot: number;
   keys: number;
   origin: number;
+  /** Files of which an earlier request of the push was told. */
+  told: number;
+  /** Claims of which the Cloud Controller was asked before the answer, as far as it answered, and those that it denied. */
+  verified: number;
+  denied: number;
 }
 
 /** What the Worker logs of a request for matches. */
-interface Matched {
+interface Matched extends Pick<TierFigures, "snapshot" | "told" | "verified" | "denied"> {
   requestId: string;
-  snapshot: number;
   held: { keys?: number; origin?: number };
 }
 
@@ -37,12 +41,12 @@ export class MatchedLog {
    */
   async figuresOf(requestIds: readonly string[]): Promise<TierFigures> {
     const deadline = Date.now() + LOGGED_MAX_MS;
-    const figures = { snapshot: 0, keys: 0, origin: 0 };
+    const figures = { snapshot: 0, keys: 0, origin: 0, told: 0, verified: 0, denied: 0 };
     for (const id of requestIds) {
       while (!this.#entries.has(id) && Date.now() < deadline) await pause(POLL_MS);
       const entry = this.#entries.get(id);
       if (!entry) throw new Error(`the Worker has not logged the request ${id}`);
-      figures.snapshot += entry.snapshot;
+      for (const name of ["snapshot", "told", "verified", "denied"] as const) figures[name] += entry[name];
       figures.keys += entry.held.keys ?? 0;
       figures.origin += entry.held.origin ?? 0;
     }

@@ -106,8 +106,8 @@ async function appendFromPool(
 
 /** @returns undefined where the pool does not have it */
 async function fetchBlob(sha1: string, pool: ResourcePool): Promise<Digested | undefined> {
-  const size = await pool.sizeOf(sha1);
-  return size === undefined ? undefined : digestFile(pool.pathOf(sha1) ?? "", size);
+  const path = pool.pathOf(sha1);
+  return path === undefined ? undefined : digestFile(path).catch(() => undefined);
 }
 
 /** In the order of the fingerprints: the first one that is missing ends it. */

@@ -24,6 +24,8 @@ export interface PushOptions {
    * empty. cf CLI 7.0 to 8.14 send it, and fail on the 422.
    */
   sendsEmptyRequest?: boolean;
+  /** Called with each answer to a request for matches, by the name that it gives the request, before the next is sent. */
+  onAnswer?: (requestId: string) => Promise<void> | void;
 }
 
 export interface Push {
@@ -61,7 +63,7 @@ const POLL_MS = 20;
 export async function push(
   directory: string,
   { url, token, appGuid = randomUUID() }: PushTarget,
-  { sendsEmptyRequest = false }: PushOptions = {},
+  { sendsEmptyRequest = false, onAnswer }: PushOptions = {},
 ): Promise<Push> {
   const connection = new CfConnection(url, token);
   const durations: Push["durations"] = { gather: 0, match: 0, create: 0, archive: 0, upload: 0, process: 0 };
@@ -75,7 +77,7 @@ export async function push(
   const entries = await timed("gather", gatherDirectory(directory));
   if (entries.length === 0) throw new PushFailed(`${directory} is empty`);
   const requests = chunksOf(entries, sendsEmptyRequest);
-  const matched = await timed("match", match(requests, connection));
+  const matched = await timed("match", match(requests, connection, onAnswer));
   const matchRequestIds = [...connection.requestIds];
   const checksums = new Set(matched.map(({ sha1 }) => sha1));
   const unmatched = entries.filter(({ sha1 }) => !checksums.has(sha1));
@@ -119,11 +121,13 @@ function chunksOf(entries: readonly AppEntry[], sendsEmptyRequest: boolean): App
 async function match(
   requests: readonly (readonly AppEntry[])[],
   connection: CfConnection,
+  onAnswer: PushOptions["onAnswer"],
 ): Promise<CfResource[]> {
   const matched: CfResource[] = [];
   for (const request of requests) {
     const resources = request.map(encodeResource);
     matched.push(...decodeMatches(await connection.postJson("/v3/resource_matches", { resources })));
+    await onAnswer?.(connection.requestIds.at(-1) ?? "");
   }
   return matched;
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Content } from "./content.ts";
 
@@ -59,6 +59,18 @@ export class ResourcePool {
     const draft = `${path}.${randomUUID()}`;
     await writeFile(draft, Buffer.isBuffer(content) ? content : await content());
     await rename(draft, path);
+  }
+
+  /** SHA-1s of all blobs. */
+  async list(): Promise<string[]> {
+    const root = join(this.directory, BLOBS_DIRECTORY);
+    const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => []);
+    return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  }
+
+  /** Deletes every blob. */
+  async wipe(): Promise<void> {
+    await rm(join(this.directory, BLOBS_DIRECTORY), { recursive: true, force: true });
   }
 
   async delete(sha1: string): Promise<void> {

@@ -4,6 +4,8 @@ export class Stats {
   requests: Record<string, number> = {};
   /** Resources in requests for matches that were answered. */
   resources = { asked: 0, matched: 0 };
+  /** How many resources each of these requests asked for. */
+  questions: number[] = [];
 
   countRequest(name: string): void {
     this.requests[name] = (this.requests[name] ?? 0) + 1;
@@ -12,10 +14,12 @@ export class Stats {
   countResources(asked: number, matched: number): void {
     this.resources.asked += asked;
     this.resources.matched += matched;
+    this.questions.push(asked);
   }
 
   reset(): void {
     this.requests = {};
     this.resources = { asked: 0, matched: 0 };
+    this.questions = [];
   }
 }

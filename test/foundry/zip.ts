@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { crc32, inflateRawSync } from "node:zlib";
-import { type Entry, openPromise, type ZipFile as ReadableZip } from "yauzl";
+import { type Entry, fromBufferPromise, openPromise, type ZipFile as ReadableZip } from "yauzl";
 import { ZipFile } from "yazl";
 import type { Content, Source } from "./content.ts";
 import { DIRECTORY, FILE_TYPE, REGULAR_FILE, SYMLINK } from "./file-mode.ts";
@@ -29,9 +29,16 @@ export interface OpenArchive {
   close(): void;
 }
 
-/** Throws for what is no archive, or one with unsafe names. */
-export async function openArchive(path: string): Promise<OpenArchive> {
-  const archive = await openPromise(path, { lazyEntries: true, autoClose: false, strictFileNames: true });
+/**
+ * Throws for what is no archive, or one with unsafe names.
+ *
+ * @param source its path, or all of it
+ */
+export async function openArchive(source: string | Buffer): Promise<OpenArchive> {
+  const options = { lazyEntries: true, autoClose: false, strictFileNames: true };
+  const archive = await (Buffer.isBuffer(source)
+    ? fromBufferPromise(source, options)
+    : openPromise(source, options));
   const entries: ArchiveEntry[] = [];
   try {
     for await (const entry of archive.eachEntry()) {

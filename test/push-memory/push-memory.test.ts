@@ -151,6 +151,31 @@ describe("the same question again", () => {
   });
 });
 
+describe("a caller that pushes for hours, each time with another new file", () => {
+  it("is told no more, within minutes, what the pool has lost", async () => {
+    await publish({ held: [keyOf(1)] });
+    const round = (index: number) => [...row(4_999), resource(6_000 + index)];
+    expect(await askFor(round(0))).toEqual(["src/1.js"]);
+    await publish({ removed: [resource(1).checksum.value] });
+    const contents = Uint8Array.from({ length: 40_000 }, (_, index) => index % 251);
+    let told: string[] = ["src/1.js"];
+    // A push of another app is always running, so that nothing is forgotten at once.
+    for (let minute = 1; minute <= 10; minute++) {
+      later(40_000);
+      await memory().tell(contents, new Uint8Array(5_000).fill(2));
+      told = (await askFor(round(minute))) as string[];
+    }
+    expect(told).toEqual([]);
+  });
+
+  it("is told anew what the pool has won, once no push of it is running", async () => {
+    expect(await askFor([...row(4_999), resource(6_000)])).toEqual([]);
+    await publish({ held: [keyOf(1)] });
+    later(61_000);
+    expect(await askFor([...row(4_999), resource(6_001)])).toEqual(["src/1.js"]);
+  });
+});
+
 describe("what a memory keeps", () => {
   it("is nothing after ten minutes", async () => {
     await askFor(row(5_000));

@@ -36,6 +36,7 @@ export function packFiles(entries: number): StoredSnapshot {
     secret: SECRET,
     snapshot: { id: ID, entries, parts: parts.length, builtAt: now },
     changes: null,
+    keysCount: true,
     suspendedUntil: null,
   };
   return { pointer, parts };

@@ -3,15 +3,16 @@
  * faults, the clock, the catalog's status, blobs and events of the bucket, an isolate that begins afresh. Below
  * `/__test/`.
  */
-import worker, { Catalog as RealCatalog } from "../../../src/index.ts";
+import worker, { Catalog as RealCatalog, PushMemory as RealPushMemory } from "../../../src/index.ts";
 import { isResourceKey } from "../../../src/resource-key.ts";
 import type { Fault } from "../fault.ts";
 import { pass, setOnAlarms } from "./clock.ts";
-import { counts, faultyCache, faultyCatalog } from "./faulty-bindings.ts";
+import { counts, faultyCache, faultyObjects } from "./faulty-bindings.ts";
 
 interface TestEnv {
   RESOURCE_CACHE: KVNamespace;
   CATALOG: DurableObjectNamespace<Catalog>;
+  PUSH_MEMORY: DurableObjectNamespace<PushMemory>;
   POOL_BUCKET?: R2Bucket;
   /** The hand that tells of the bucket's changes, as R2 does. */
   EVENTS?: Queue;
@@ -29,7 +30,8 @@ function withFaults(env: TestEnv): object {
   environment ??= {
     ...env,
     RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, currentFault),
-    CATALOG: faultyCatalog(env.CATALOG, currentFault),
+    CATALOG: faultyObjects(env.CATALOG, "observe", currentFault),
+    PUSH_MEMORY: faultyObjects(env.PUSH_MEMORY, "remember", currentFault),
   };
   return environment;
 }
@@ -47,6 +49,18 @@ export class Catalog extends RealCatalog {
   }
 
   /** Ends the object in the middle of whatever it does. */
+  async end(): Promise<void> {
+    this.ctx.abort();
+  }
+}
+
+export class PushMemory extends RealPushMemory {
+  constructor(ctx: DurableObjectState, env: TestEnv) {
+    setOnAlarms(ctx.storage);
+    super(ctx, env);
+  }
+
+  /** Ends the object: what it knows from now on is what it has stored. */
   async end(): Promise<void> {
     this.ctx.abort();
   }
@@ -91,6 +105,11 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
       return Response.json(await catalog.status());
     case "DELETE catalog":
       await catalog.end().catch(() => {});
+      return new Response();
+    case "DELETE memory":
+      await env.PUSH_MEMORY.getByName(rest)
+        .end()
+        .catch(() => {});
       return new Response();
     case "POST snapshot":
       await catalog.publish();

@@ -1,4 +1,3 @@
-import type { Catalog } from "../../../src/index.ts";
 import type { Fault } from "../fault.ts";
 
 type CurrentFault = () => Fault | undefined;
@@ -31,14 +30,15 @@ export function faultyCache(cache: KVNamespace, current: CurrentFault): KVNamesp
   });
 }
 
-/** The real catalog, as long as the fault of the moment lets it observe. */
-export function faultyCatalog(
-  namespace: DurableObjectNamespace<Catalog>,
+/** The real Durable Objects, as long as the fault of the moment lets them `operate`. */
+export function faultyObjects<T extends Rpc.DurableObjectBranded>(
+  namespace: DurableObjectNamespace<T>,
+  operation: "observe" | "remember",
   current: CurrentFault,
 ): Pick<typeof namespace, "getByName"> {
   return {
     getByName(name) {
-      if (current()?.operations.includes("observe")) {
+      if (current()?.operations.includes(operation)) {
         counts.suffered += 1;
         throw new Error("the Durable Object is overloaded");
       }

@@ -1,0 +1,191 @@
+import { createHash } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { gatherDirectory } from "../foundry/app-directory.ts";
+import type { Fault as CloudControllerFault } from "../foundry/faults.ts";
+import type { Fault } from "./fault.ts";
+import { createLargeApp, type LargeApp } from "./large-app.ts";
+import { OPENED_MAX_MS, openStage, type Resource, type Stage } from "./stage.ts";
+
+const DEADLINE_MS = 2_000;
+/** The Cloud Controller's 12 ms a file, to a deadline of 8 s. */
+const MS_PER_FILE = (12 * DEADLINE_MS) / 8_000;
+/** What the Cloud Controller can't say by the deadline where all of it is unknown: four at once, 250 a question. */
+const UNKNOWN = 2_500;
+const PUSHED_MAX_MS = 120_000;
+
+const MATCHES = "POST /v3/resource_matches";
+const MODE_WARNING = expect.stringMatching(/^Files were matched with a mode/);
+
+/** Contents that lie in the first request, in the last and in those between, new in each test. */
+const SHARED = 30;
+/** Modes of a content in the first request and in the others: the Cloud Controller takes no 0444. */
+const MODES = [
+  [0o644, 0o644],
+  [0o444, 0o644],
+  [0o644, 0o444],
+] as const;
+
+let stage: Stage;
+let app: LargeApp;
+let round = 0;
+
+beforeAll(async () => {
+  const variables = { LOOKUP_DEADLINE_MS: String(DEADLINE_MS) };
+  stage = await openStage({ title: "one answer", bucket: false, variables });
+  app = await createLargeApp(0);
+}, OPENED_MAX_MS);
+afterAll(async () => {
+  await stage.close();
+  await app.remove();
+}, OPENED_MAX_MS);
+
+const inflict = (fault: Fault) => stage.command("PUT", "fault", fault);
+const inflictOnCloudController = (fault: CloudControllerFault) =>
+  stage.foundry.cloudController.faults.set({ [MATCHES]: fault });
+async function well(): Promise<void> {
+  stage.foundry.cloudController.faults.set({});
+  await stage.command("DELETE", "fault");
+}
+
+/** What befalls one request of a push, or what happens between it and the next. */
+interface Misfortune {
+  /** The request that it befalls, counted from 1, or from -1 backwards. */
+  at: number;
+  cloudController?: CloudControllerFault;
+  worker?: Fault;
+  /** Once it is answered. */
+  afterwards?: (shared: readonly Resource[], user: string) => Promise<unknown>;
+}
+
+const replaceIsolate = async (_: unknown, user: string) => {
+  await stage.command("DELETE", "isolate");
+  await stage.command("DELETE", `memory/${user}`);
+};
+/** The cache learns what it did not know. */
+const publish = async (shared: readonly Resource[]) => {
+  await stage.tell({ held: shared });
+  await stage.publishSnapshot();
+};
+/** An isolate that knows nothing needs KV. */
+const OF_KV: Fault = { kind: "fail", operations: ["get"] };
+
+describe.each([
+  [6_200, 2],
+  [12_000, 3],
+])("an app of %i files, asked for in %i requests", (files, requests) => {
+  let held: Resource[];
+  let shared: Resource[];
+  /** A folder in each request. */
+  const folders = Array.from({ length: requests }, (_, request) => {
+    const last = Math.min(5_000 * (request + 1), files) - 200;
+    return `node_modules/package-${String(Math.floor(last / 40)).padStart(3, "0")}/shared`;
+  });
+
+  beforeAll(async () => {
+    const others = (await gatherDirectory(app.path)).filter(({ path }) => path.includes("/shared/")).length;
+    await app.grow(files - SHARED * requests - others);
+    held = (await gatherDirectory(app.path)).filter(({ size }) => size > 0);
+    await stage.fillPool(app.path);
+    await stage.tell({ held });
+    await stage.untilSettled();
+  }, PUSHED_MAX_MS);
+
+  beforeEach(async () => {
+    round += 1;
+    shared = [];
+    for (let number = 0; number < SHARED; number++) {
+      const content = Buffer.from(`shared ${number} of round ${round}`);
+      const [first, others] = MODES[number % MODES.length] as (typeof MODES)[number];
+      for (const [request, folder] of folders.entries()) {
+        await app.write(`${folder}/${number}`, content, request === 0 ? first : others);
+      }
+      const resource = { sha1: createHash("sha1").update(content).digest("hex"), size: content.length };
+      shared.push(resource);
+      await stage.foundry.cloudController.pool.add(resource.sha1, resource.size, content);
+    }
+  });
+
+  /** Each push is another user's: what one was told binds no other. */
+  async function push(label: string, misfortunes: readonly Misfortune[]) {
+    const user = `user-${round}`;
+    const befallen = (request: number) =>
+      misfortunes.filter(({ at }) => (at > 0 ? at : requests + 1 + at) === request);
+    const begin = async (request: number) => {
+      for (const { cloudController, worker } of befallen(request)) {
+        if (cloudController) inflictOnCloudController(cloudController);
+        if (!worker) continue;
+        await inflict(worker);
+        await stage.command("DELETE", "isolate");
+      }
+    };
+    await begin(1);
+    try {
+      return await stage.push(app.path, `${files}: ${label}`, {
+        user,
+        async onAnswer(answered) {
+          await well();
+          for (const { afterwards } of befallen(answered)) await afterwards?.(shared, user);
+          await begin(answered + 1);
+        },
+      });
+    } finally {
+      await well();
+    }
+  }
+
+  it("a Cloud Controller that takes 12 ms a file", { timeout: PUSHED_MAX_MS }, async () => {
+    await stage.tell({ removed: held.slice(0, UNKNOWN).map(({ sha1 }) => sha1) });
+    await stage.untilSettled();
+    const slow = { resource_ms: MS_PER_FILE };
+    const always = Array.from({ length: requests }, (_, index) => ({ at: index + 1, cloudController: slow }));
+    const pushed = await push("12 ms a file", always).finally(async () => {
+      await stage.tell({ held });
+      await stage.untilSettled();
+    });
+    expect(pushed.told).toBeGreaterThanOrEqual(SHARED * (requests - 1));
+    // The deadline has come in the first request.
+    expect(pushed.uploadedFiles).toBeGreaterThan(UNKNOWN / 10);
+  });
+
+  it.each<[string, Misfortune[]]>(
+    requests === 2
+      ? [
+          ["500 to the first", [{ at: 1, cloudController: { status: 500 } }]],
+          [
+            "no answer to the first, then a snapshot",
+            [{ at: 1, cloudController: { hang: true }, afterwards: publish }],
+          ],
+          [
+            "a cut in the first, then another isolate",
+            [{ at: 1, cloudController: { cut: "before" }, afterwards: replaceIsolate }],
+          ],
+          ["429 to the last", [{ at: -1, cloudController: { status: 429 } }]],
+          [
+            "half an answer to the last, and KV fails for it",
+            [{ at: -1, cloudController: { malformed: true }, worker: OF_KV }],
+          ],
+        ]
+      : [
+          [
+            "429 to the first, then a snapshot; a cut in the second, then another isolate; the last without KV and answer",
+            [
+              { at: 1, cloudController: { status: 429 }, afterwards: publish },
+              { at: 2, cloudController: { cut: "during" }, afterwards: replaceIsolate },
+              { at: 3, cloudController: { hang: true }, worker: OF_KV },
+            ],
+          ],
+        ],
+  )("%s", { timeout: PUSHED_MAX_MS }, async (label, misfortunes) => {
+    const isDenied = misfortunes.some(({ at }) => at === 1);
+    // In the larger app the cache knows the half of them from the beginning.
+    const claimed = requests === 2 ? (isDenied ? 0 : SHARED) : SHARED / 2;
+    if (requests > 2) {
+      await stage.tell({ held: shared.slice(0, claimed) });
+      await stage.untilSettled();
+    }
+    const pushed = await push(label, misfortunes);
+    expect(pushed.told).toBeGreaterThanOrEqual(SHARED * (requests - 1));
+    if (claimed > 0) expect(pushed.warnings).toContainEqual(MODE_WARNING);
+    expect(pushed.uploadedFiles).toBeGreaterThanOrEqual((SHARED - claimed) * requests);
+  });
+});
