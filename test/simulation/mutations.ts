@@ -56,8 +56,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "removals are told until no key can outlive them": {
     file: "src/catalog/publisher.ts",
-    from: "AND (revision > ? OR keyed = 1)",
-    to: "AND revision > ?",
+    from: "AND (revision > ? OR keyed = ?)",
+    to: "AND (revision > ? OR keyed = -2 - ?)",
     profile: "operator",
     seed: 7,
   },
