@@ -3,6 +3,9 @@ import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { exportJWK, generateKeyPair } from "jose";
 import { defineConfig } from "vitest/config";
 
+// The module that the Worker imports, if its source has changed since.
+await import("./src/bytes/build.js");
+
 // The tests' UAA: its keys are made here, served as the outside world, and handed to the tests for signing.
 const UAA_URL = "https://uaa.example.com";
 const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });

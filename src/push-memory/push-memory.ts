@@ -68,7 +68,7 @@ export class PushMemory extends DurableObject<Env> {
     this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
     await this.#clearLater();
     return {
-      told: this.#tellings.recall(wordsOf(contents), now),
+      told: this.#tellings.recall(contents, now),
       isDoubtful: before?.claimed === 1,
       hasForgotten,
     };
@@ -82,7 +82,7 @@ export class PushMemory extends DurableObject<Env> {
   async tell(contents: Uint8Array, proposed: Uint8Array): Promise<Uint8Array> {
     const now = this.#begin();
     const unstoredUntil = this.#tellings.unstoredUntil;
-    const { settled, stored } = this.#tellings.settle(wordsOf(contents), proposed, now);
+    const { settled, stored } = this.#tellings.settle(contents, proposed, now);
     this.#setTime("full_request_at", now);
     if (stored) this.#store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
@@ -95,7 +95,7 @@ export class PushMemory extends DurableObject<Env> {
   /** The Cloud Controller lacks these contents: a yes that was told of them was wrong. */
   async deny(contents: Uint8Array): Promise<void> {
     const now = this.#begin();
-    this.#store(this.#tellings.deny(wordsOf(contents), now));
+    this.#store(this.#tellings.deny(contents, now));
     await this.#clearLater();
   }
 
@@ -159,8 +159,4 @@ export class PushMemory extends DurableObject<Env> {
     if (next !== undefined && (await this.ctx.storage.getAlarm()) === null)
       await this.ctx.storage.setAlarm(next);
   }
-}
-
-function wordsOf(contents: Uint8Array): Uint32Array {
-  return new Uint32Array(contents.slice().buffer);
 }

@@ -1,4 +1,4 @@
-import { EntrySet } from "../cache/entry-set.ts";
+import { markHeld } from "../bytes/workspace.ts";
 
 /** What was told of a content. */
 export const UNTOLD = 0;
@@ -13,6 +13,7 @@ const STORED_ANEW_MS = 60 * 1000;
 export const STORED_MS = REMEMBERED_MS + STORED_ANEW_MS;
 /** 3.6 MB of the 4 that a push memory may hold. */
 const CONTENTS_MAX = 450_000;
+const CONTENT_BYTES = 8;
 
 /** What one request was told, as it is stored: contents, ascending. */
 export interface Telling {
@@ -27,7 +28,7 @@ export interface Telling {
  * harms no pushes but of these.
  */
 export class Tellings {
-  #tellings: { at: number; yes: EntrySet; no: EntrySet }[] = [];
+  #tellings: Telling[] = [];
   /** Until then a content that is not remembered may have been answered, and was answered no. */
   unstoredUntil: number;
 
@@ -41,12 +42,12 @@ export class Tellings {
   }
 
   /** What was told of each content; in doubt, no. */
-  recall(contents: Uint32Array, now: number): Uint8Array {
+  recall(contents: Uint8Array, now: number): Uint8Array {
     this.#dropOld(now);
-    const marks = new Uint8Array(contents.length / 2);
-    for (const { yes } of this.#tellings) yes.mark(contents, marks, TOLD_YES);
+    const marks = new Uint8Array(contents.length / CONTENT_BYTES);
+    for (const { yes } of this.#tellings) markHeld(yes, contents, marks, TOLD_YES);
     // What was denied since was told both.
-    for (const { no } of this.#tellings) no.mark(contents, marks, TOLD_NO);
+    for (const { no } of this.#tellings) markHeld(no, contents, marks, TOLD_NO);
     return now < this.unstoredUntil ? marks.map((mark) => (mark === UNTOLD ? TOLD_NO : mark)) : marks;
   }
 
@@ -57,7 +58,7 @@ export class Tellings {
    * @returns what it is to be told, and what is to be stored of it, if anything
    */
   settle(
-    contents: Uint32Array,
+    contents: Uint8Array,
     proposed: Uint8Array,
     now: number,
   ): { settled: Uint8Array; stored: Telling | undefined } {
@@ -78,7 +79,7 @@ export class Tellings {
   }
 
   /** Contents of which a yes was wrong: from now on they were told no. */
-  deny(contents: Uint32Array, now: number): Telling {
+  deny(contents: Uint8Array, now: number): Telling {
     const denied = telling(contents, now, () => TOLD_NO);
     this.#take(denied);
     return denied;
@@ -89,18 +90,18 @@ export class Tellings {
     this.unstoredUntil = 0;
   }
 
-  #recallFresh(contents: Uint32Array, now: number): Uint8Array {
-    const marks = new Uint8Array(contents.length / 2);
+  #recallFresh(contents: Uint8Array, now: number): Uint8Array {
+    const marks = new Uint8Array(contents.length / CONTENT_BYTES);
     for (const { at, yes, no } of this.#tellings) {
       if (now - at > STORED_ANEW_MS) continue;
-      yes.mark(contents, marks, TOLD_YES);
-      no.mark(contents, marks, TOLD_NO);
+      markHeld(yes, contents, marks, TOLD_YES);
+      markHeld(no, contents, marks, TOLD_NO);
     }
     return marks;
   }
 
-  #take({ at, yes, no }: Telling): void {
-    this.#tellings.push({ at, yes: new EntrySet(yes), no: new EntrySet(no) });
+  #take(telling: Telling): void {
+    this.#tellings.push(telling);
   }
 
   #dropOld(now: number): void {
@@ -108,16 +109,31 @@ export class Tellings {
   }
 
   #count(): number {
-    return this.#tellings.reduce((sum, { yes, no }) => sum + yes.size + no.size, 0);
+    return this.#tellings.reduce((sum, { yes, no }) => sum + yes.length + no.length, 0);
   }
 }
 
 /** Contents with what `toldOf` says of each, sorted and each once. */
-function telling(contents: Uint32Array, at: number, toldOf: (index: number) => number): Telling {
-  const entries = new BigUint64Array(contents.slice().buffer);
+function telling(contents: Uint8Array, at: number, toldOf: (index: number) => number): Telling {
+  // As halves, for whole words of 64 bits are objects.
+  const halves = new Uint32Array(contents.slice().buffer);
   const told = (mark: number) => {
-    const some = entries.filter((_, index) => toldOf(index) === mark).sort();
-    return some.filter((entry, index) => index === 0 || entry !== some[index - 1]);
+    const some = new Uint32Array(halves.length);
+    let length = 0;
+    for (let index = 0; 2 * index < halves.length; index++) {
+      if (toldOf(index) !== mark) continue;
+      some[length++] = halves[2 * index] as number;
+      some[length++] = halves[2 * index + 1] as number;
+    }
+    new BigUint64Array(some.buffer, 0, length / 2).sort();
+    let end = 0;
+    for (let from = 0; from < length; from += 2) {
+      const isAgain = end > 0 && some[from] === some[end - 2] && some[from + 1] === some[end - 1];
+      if (isAgain) continue;
+      some[end++] = some[from] as number;
+      some[end++] = some[from + 1] as number;
+    }
+    return new BigUint64Array(some.buffer.slice(0, 4 * end));
   };
   return { at, yes: told(TOLD_YES), no: told(TOLD_NO) };
 }

@@ -1,3 +1,4 @@
+import type { Contents } from "../cache/contents.ts";
 import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Deadline } from "../deadline.ts";
 import { jsonResponse } from "../failure.ts";
@@ -6,12 +7,9 @@ import { OneAnswer } from "../push-memory/one-answer.ts";
 import type { Recalled } from "../push-memory/push-memory.ts";
 import { TOLD_NO, TOLD_YES } from "../push-memory/tellings.ts";
 import type { RequestContext } from "../request-context.ts";
-import { type ResourceKey, resourceKey } from "../resource-key.ts";
-import { answerText } from "./answer.ts";
-import { ofEligibleMode, ofEligibleSize, withMinimumMode } from "./eligibility.ts";
 import { CACHE, type Matches, matchResources, NOBODY, ORIGIN } from "./match.ts";
 import { observeMatches } from "./observe-matches.ts";
-import type { Resource } from "./request.ts";
+import type { Question } from "./question.ts";
 import { reportMatches } from "./telemetry.ts";
 import { originTier } from "./tiers/origin.ts";
 import type { Tier } from "./tiers/tier.ts";
@@ -29,67 +27,65 @@ export interface Asker {
 }
 
 /**
- * Answers with those of `resources` that the pool holds: what the tiers say of each content, and over that what earlier
+ * Answers with those of the resources that the pool holds: what the tiers say of each content, and over that what earlier
  * requests of the same push were told.
- *
- * @param resources whose checksums are hex
  */
-export async function answerResources(
-  resources: readonly Resource[],
+export async function answerQuestion(
+  question: Question,
   { id, authorization }: Asker,
   context: RequestContext,
 ): Promise<Response> {
   const { configuration, requestId, waitUntil } = context;
-  const { cloudControllerUrl: url, eligibility: rules } = configuration;
+  const { cloudControllerUrl: url } = configuration;
+  const { candidates, isEligible } = question;
   const cache = edgeCacheOf(configuration);
   const origin = url === undefined ? undefined : originTier({ url, authorization, requestId });
-  const candidates = ofEligibleSize(resources, rules);
   const push = new OneAnswer(candidates, id, context);
 
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
   const deadline = new Deadline(configuration.lookupDeadlineMs);
-  const isEligible = candidates.map(ofEligibleMode(resources, rules));
-  const eligible = candidates.filter((_, index) => isEligible[index]);
-  const matches = await matchResources(eligible, { cache, origin }, deadline, context);
+  const matches = await matchResources(candidates.only(isEligible), { cache, origin }, deadline, context);
   if (matches instanceof Response) return matches;
 
   const recalled = await push.recalled();
   const heldBy = spread(matches.heldBy(), isEligible);
-  const claimed = claims(heldBy, recalled);
+  const claimed = believed(heldBy, recalled);
   const isVerified = recalled.isDoubtful && origin !== undefined;
   if (isVerified) await dropDenied(candidates, claimed, recalled, { origin, push, context });
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
-  if (resources.length === RESOURCES_PER_REQUEST_MAX) told = await push.settle(told);
+  if (question.count === RESOURCES_PER_REQUEST_MAX) told = await push.settle(told);
 
-  const held = candidates.filter((_, index) => told[index] === TOLD_YES);
-  const answered = held.map((resource) => withMinimumMode(resource, rules));
+  const isHeld = told.map((mark) => (mark === TOLD_YES ? 1 : 0));
+  const { bytes, hasOtherModes } = question.answer(isHeld);
   const warnings = matches.faults.map(({ warning }) => warning);
-  if (answered.some((resource, index) => resource !== held[index])) warnings.push(MODE_WARNING);
-  reportMatches(resources.length, answered.length, matches, context);
+  if (hasOtherModes) warnings.push(MODE_WARNING);
+  const held = isHeld.reduce((sum, mark) => sum + mark, 0);
+  reportMatches(question.count, held, matches, context);
 
-  const unverified = keysOf(candidates, (index) => told[index] === TOLD_YES && heldBy[index] !== ORIGIN);
+  const claims = candidates.keysWhere((index) => isHeld[index] === 1 && heldBy[index] !== ORIGIN);
+  const unverified = [...claims.keys()];
   if (unverified.length === 0) waitUntil(push.unclaimed());
   else if (origin && !isVerified) waitUntil(verifySample(unverified, origin, context));
   observe(matches, askedAt, context);
-  return answer(answered, warnings);
+  return answer(bytes, warnings);
 }
 
-/** The answer that names these resources, in their order. */
-export function answer(resources: readonly Resource[], warnings: readonly string[] = []): Response {
+/** The answer with this body. */
+export function answer(body: BodyInit, warnings: readonly string[] = []): Response {
   // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
   const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
-  return jsonResponse(answerText(resources), 201, headers);
+  return jsonResponse(body, 201, headers);
 }
 
 /** What is said of the eligible resources, of all. */
-function spread(ofEligible: Uint8Array, isEligible: readonly boolean[]): Uint8Array {
+function spread(ofEligible: Uint8Array, isEligible: Uint8Array): Uint8Array {
   let place = 0;
-  return Uint8Array.from(isEligible, (is) => (is ? (ofEligible[place++] as number) : NOBODY));
+  return isEligible.map((is) => (is ? (ofEligible[place++] as number) : NOBODY));
 }
 
 /** Who is believed on each resource: what the push was told before stands, whoever says what now. */
-function claims(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
+function believed(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
   return heldBy.map((by, index) => {
     if (told[index] === TOLD_NO) return NOBODY;
     return told[index] === TOLD_YES ? by || CACHE : by;
@@ -101,33 +97,27 @@ function claims(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
  * not confirm now is not claimed, once it has denied anything.
  */
 async function dropDenied(
-  resources: readonly Resource[],
+  candidates: Contents,
   claimed: Uint8Array,
   { told }: Recalled,
   { origin, push, context }: { origin: Tier; push: OneAnswer; context: RequestContext },
 ): Promise<void> {
-  const doubtful = keysOf(resources, (index) => claimed[index] === CACHE);
-  if (doubtful.length === 0) return;
-  const verified = await verifyClaims(doubtful, origin, context);
+  const doubtful = candidates.keysWhere((index) => claimed[index] === CACHE);
+  if (doubtful.size === 0) return;
+  const verified = await verifyClaims([...doubtful.keys()], origin, context);
   if (verified.denied.length === 0) return;
   const [confirmed, denied] = [new Set(verified.held), new Set(verified.denied)];
   const wrong: number[] = [];
-  resources.forEach(({ checksum, size_in_bytes }, index) => {
-    const key = resourceKey(checksum.value, size_in_bytes);
-    if (claimed[index] !== CACHE || !key || confirmed.has(key)) return;
-    // A yes that was told stands, for a push that is running, unless it is denied.
-    if (told[index] === TOLD_YES && !denied.has(key)) return;
-    if (told[index] === TOLD_YES) wrong.push(index);
-    claimed[index] = NOBODY;
-  });
+  for (const [key, places] of doubtful) {
+    if (confirmed.has(key)) continue;
+    for (const index of places) {
+      // A yes that was told stands, for a push that is running, unless it is denied.
+      if (told[index] === TOLD_YES && !denied.has(key)) continue;
+      if (told[index] === TOLD_YES) wrong.push(index);
+      claimed[index] = NOBODY;
+    }
+  }
   if (wrong.length > 0) await push.deny(wrong);
-}
-
-function keysOf(resources: readonly Resource[], isMeant: (index: number) => boolean): ResourceKey[] {
-  const keys = resources.flatMap(({ checksum, size_in_bytes }, index) =>
-    isMeant(index) ? (resourceKey(checksum.value, size_in_bytes) ?? []) : [],
-  );
-  return [...new Set(keys)];
 }
 
 /** Tells the catalog, behind the answer, what the Cloud Controller has said. */
