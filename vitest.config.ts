@@ -6,6 +6,9 @@ import { defineConfig } from "vitest/config";
 // The module that the Worker imports, if its source has changed since.
 await import("./src/bytes/build.js");
 
+// Of the test that both ways to read a request mean the same.
+const { ONE_MEANING_CASES = "20000" } = process.env;
+
 // The tests' UAA: its keys are made here, served as the outside world, and handed to the tests for signing.
 const UAA_URL = "https://uaa.example.com";
 const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
@@ -23,7 +26,13 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { UAA_URL, TEST_UAA_KEY: privateJwk, MINIMUM_SIZE: "0", KEYS_PER_DAY: "10" },
+              bindings: {
+                UAA_URL,
+                TEST_UAA_KEY: privateJwk,
+                MINIMUM_SIZE: "0",
+                KEYS_PER_DAY: "10",
+                ONE_MEANING_CASES,
+              },
               ratelimits: { TEST_RATE_LIMITER: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
               r2Buckets: { POOL_BUCKET: "resource-pool" },
               outboundService: ({ url }: { url: string }) =>
