@@ -72,7 +72,7 @@ export async function answerQuestion(
 }
 
 /** The answer with this body. */
-export function answer(body: BodyInit, warnings: readonly string[] = []): Response {
+export function answer(body: string | Uint8Array<ArrayBuffer>, warnings: readonly string[] = []): Response {
   // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
   const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
   return jsonResponse(body, 201, headers);
