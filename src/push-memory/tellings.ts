@@ -43,12 +43,7 @@ export class Tellings {
 
   /** What was told of each content; in doubt, no. */
   recall(contents: Uint8Array, now: number): Uint8Array {
-    this.#dropOld(now);
-    const marks = new Uint8Array(contents.length / CONTENT_BYTES);
-    for (const { yes } of this.#tellings) markHeld(yes, contents, marks, TOLD_YES);
-    // What was denied since was told both.
-    for (const { no } of this.#tellings) markHeld(no, contents, marks, TOLD_NO);
-    return now < this.unstoredUntil ? marks.map((mark) => (mark === UNTOLD ? TOLD_NO : mark)) : marks;
+    return this.#recall(contents, now).told;
   }
 
   /**
@@ -62,11 +57,10 @@ export class Tellings {
     proposed: Uint8Array,
     now: number,
   ): { settled: Uint8Array; stored: Telling | undefined } {
-    const before = this.recall(contents, now);
+    const { told: before, toldLately } = this.#recall(contents, now);
     const settled = before.map((mark, index) => (mark === UNTOLD ? (proposed[index] as number) : mark));
-    const fresh = this.#recallFresh(contents, now);
     const stored = telling(contents, now, (index) =>
-      fresh[index] === UNTOLD ? (settled[index] as number) : UNTOLD,
+      toldLately[index] === UNTOLD ? (settled[index] as number) : UNTOLD,
     );
     if (stored.yes.length + stored.no.length === 0) return { settled, stored: undefined };
     if (this.#count() + stored.yes.length + stored.no.length <= CONTENTS_MAX) {
@@ -90,22 +84,28 @@ export class Tellings {
     this.unstoredUntil = 0;
   }
 
-  #recallFresh(contents: Uint8Array, now: number): Uint8Array {
-    const marks = new Uint8Array(contents.length / CONTENT_BYTES);
-    for (const { at, yes, no } of this.#tellings) {
-      if (now - at > STORED_ANEW_MS) continue;
-      markHeld(yes, contents, marks, TOLD_YES);
-      markHeld(no, contents, marks, TOLD_NO);
+  /** What was told of each content at all, and within the time in which it is not stored anew. */
+  #recall(contents: Uint8Array, now: number): { told: Uint8Array; toldLately: Uint8Array } {
+    this.#tellings = this.#tellings.filter(({ at }) => now - at <= STORED_MS);
+    const { late = [], early = [] } = Object.groupBy(this.#tellings, ({ at }) =>
+      now - at <= STORED_ANEW_MS ? "late" : "early",
+    );
+    const toldLately = new Uint8Array(contents.length / CONTENT_BYTES);
+    for (const { yes } of late) markHeld(yes, contents, toldLately, TOLD_YES);
+    const told = toldLately.slice();
+    for (const { yes } of early) markHeld(yes, contents, told, TOLD_YES);
+    // What was denied since was told both.
+    for (const { no } of late) {
+      markHeld(no, contents, toldLately, TOLD_NO);
+      markHeld(no, contents, told, TOLD_NO);
     }
-    return marks;
+    for (const { no } of early) markHeld(no, contents, told, TOLD_NO);
+    if (now >= this.unstoredUntil) return { told, toldLately };
+    return { told: told.map((mark) => (mark === UNTOLD ? TOLD_NO : mark)), toldLately };
   }
 
   #take(telling: Telling): void {
     this.#tellings.push(telling);
-  }
-
-  #dropOld(now: number): void {
-    this.#tellings = this.#tellings.filter(({ at }) => now - at <= STORED_MS);
   }
 
   #count(): number {

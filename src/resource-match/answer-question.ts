@@ -63,10 +63,11 @@ export async function answerQuestion(
   const held = isHeld.reduce((sum, mark) => sum + mark, 0);
   reportMatches(question.count, held, matches, context);
 
-  const claims = candidates.keysWhere((index) => isHeld[index] === 1 && heldBy[index] !== ORIGIN);
-  const unverified = [...claims.keys()];
-  if (unverified.length === 0) waitUntil(push.unclaimed());
-  else if (origin && !isVerified) waitUntil(verifySample(unverified, origin, context));
+  const isUnverified = (index: number) => isHeld[index] === 1 && heldBy[index] !== ORIGIN;
+  if (!isHeld.some((_, index) => isUnverified(index))) waitUntil(push.unclaimed());
+  else if (origin && !isVerified) {
+    waitUntil(verifySample([...candidates.keysWhere(isUnverified).keys()], origin, context));
+  }
   observe(matches, askedAt, context);
   return answer(bytes, warnings);
 }

@@ -79,7 +79,7 @@ export interface Usage {
 
 /** The built Worker, or one of `workers/` around it or in its place, with an empty KV and an empty catalog of its own. */
 export async function startWorker(
-  name: "index" | "counting" | "catalog" | "echo",
+  name: "index" | "forgetful" | "counting" | "catalog" | "echo",
   uaaUrl = "http://localhost",
 ): Promise<WorkerProcess> {
   const main = `${name}.js`;
