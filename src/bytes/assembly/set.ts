@@ -2,26 +2,29 @@
 
 /** Steps from a guess after which a binary search is quicker. */
 const WALK_MAX: usize = 32;
+/** About as many as a sector has. */
+const STRIDE: usize = 64;
 
 /**
  * Writes a directory over the top bits of a set's words: of each value of the bits the place where its words begin, and
  * at the end the count, 4 bytes each.
  */
 export function index(words: usize, count: i32, directory: usize, bits: u32): void {
-  const shift: u64 = 64 - bits;
   const sectors = 1 << bits;
-  let next = 0;
-  for (let place = 0; place < count; place++) {
-    const sector = bits == 0 ? 0 : <i32>(load<u64>(words + ((<usize>place) << 3)) >> shift);
-    while (next <= sector) {
-      store<u32>(directory + ((<usize>next) << 2), place);
-      next += 1;
+  let place: usize = 0;
+  store<u32>(directory, 0);
+  for (let sector = 1; sector < sectors; sector++) {
+    const bound = (<u64>sector) << (64 - <u64>bits);
+    while (place + STRIDE < <usize>count && load<u64>(words + ((place + STRIDE) << 3)) < bound) place += STRIDE;
+    let end = min(place + STRIDE, <usize>count);
+    while (place < end) {
+      const middle = (place + end) >> 1;
+      if (load<u64>(words + (middle << 3)) < bound) place = middle + 1;
+      else end = middle;
     }
+    store<u32>(directory + ((<usize>sector) << 2), <u32>place);
   }
-  while (next <= sectors) {
-    store<u32>(directory + ((<usize>next) << 2), count);
-    next += 1;
-  }
+  store<u32>(directory + ((<usize>sectors) << 2), <u32>count);
 }
 
 /**
