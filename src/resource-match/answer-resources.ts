@@ -72,6 +72,13 @@ export async function answerResources(
     const isSure = (index: number) => matches.faults.length === 0 && isEligible[index] === true;
     told = await push.settle(found(heldBy, claimed, recalled, isSure));
   }
+  // All of this may have taken so long that what the cache said counts no more.
+  const heldAtLast = spread(matches.heldBy(), isEligible);
+  const outlived = [...told.keys()].filter(
+    (index) => told[index] === TOLD_YES && heldBy[index] === CACHE && heldAtLast[index] === NOBODY,
+  );
+  for (const index of outlived) told[index] = TOLD_NO;
+  if (outlived.length > 0) waitUntil(push.deny(outlived));
 
   const held = candidates.filter((_, index) => told[index] === TOLD_YES);
   const answered = held.map((resource) => withMinimumMode(resource, rules));

@@ -16,7 +16,7 @@ const points: { indexes: string[]; doubles: number[] }[] = [];
 const METRICS = { writeDataPoint: (point: (typeof points)[number]) => points.push(point) };
 
 /** The pool of the Cloud Controller: what it holds, and after how many questions it falls silent. */
-const pool = { holds: (_: SentResource) => true as boolean, answers: Number.POSITIVE_INFINITY };
+const pool = { holds: (_: SentResource) => true as boolean, answers: Number.POSITIVE_INFINITY, freezesMs: 0 };
 
 /** A push, with an isolate of its own. */
 async function push(resources: SentResource[], user = crypto.randomUUID()): Promise<number> {
@@ -41,10 +41,13 @@ const askedInAll = async () =>
 beforeEach(async () => {
   logs = collectLogs();
   points.length = 0;
-  Object.assign(pool, { holds: () => true, answers: Number.POSITIVE_INFINITY });
-  questions = standInOrigin((request) =>
-    questions.length > pool.answers ? new Promise(() => {}) : matching((each) => pool.holds(each))(request),
-  );
+  Object.assign(pool, { holds: () => true, answers: Number.POSITIVE_INFINITY, freezesMs: 0 });
+  questions = standInOrigin((request) => {
+    if (pool.freezesMs > 0) later(pool.freezesMs);
+    if (pool.freezesMs > 0) return Promise.reject(new Error("connection lost"));
+    if (questions.length > pool.answers) return new Promise(() => {});
+    return matching((each) => pool.holds(each))(request);
+  });
   await observe({ held: keys(40), asOf: Date.now() - 1_000 });
   await publish();
 });
@@ -124,6 +127,12 @@ describe("the same question again, which is most likely a push that has failed",
     const token = await signedToken({ user_id: "a" });
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "2000" };
     expect(await matchedPaths(await askWith(bindings, { resources: row(40) }, { token }))).toHaveLength(40);
+  });
+
+  it("claims nothing that the cache said over a minute ago, if the isolate was frozen meanwhile", async () => {
+    expect(await push(row(40), "a")).toBe(40);
+    pool.freezesMs = 65_000;
+    expect(await push(row(40), "a")).toBe(0);
   });
 
   it("may come after ten minutes, and is then a question like any other", async () => {
