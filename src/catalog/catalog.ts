@@ -75,6 +75,8 @@ export class Catalog extends DurableObject<Env> {
   readonly #publisher: Publisher;
   readonly #snapshots: SnapshotBuilder;
   readonly #log = createLog({ object: "catalog" });
+  /** When the alarm comes, as far as this instance has set it; ms since the epoch. */
+  #alarmAt = Number.POSITIVE_INFINITY;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -207,13 +209,13 @@ export class Catalog extends DurableObject<Env> {
   /** Publishes, a step after the other; what fails is logged, and tried again by a later alarm. */
   override async alarm(): Promise<void> {
     const now = Date.now();
-    await this.ctx.storage.setAlarm(now + SAFETY_MS);
+    await this.#setAlarm(now + SAFETY_MS);
     let configuration: Configuration;
     try {
       configuration = this.#settle(now);
     } catch (error) {
       this.#log.error("catalog-step-failed", { step: "settle", cause: causeOf(error) });
-      await this.ctx.storage.setAlarm(now + MISCONFIGURED_PAUSE_MS);
+      await this.#setAlarm(now + MISCONFIGURED_PAUSE_MS);
       return;
     }
     const storeOf = (prefix: string) => keyValueStore(configuration.cache, prefix);
@@ -290,12 +292,20 @@ export class Catalog extends DurableObject<Env> {
       this.#values.clearAt(),
       keys.dueAt(now),
     ];
-    await this.ctx.storage.setAlarm(Math.max(Math.min(...due), now + pauseMs));
+    await this.#setAlarm(Math.max(Math.min(...due), now + pauseMs));
   }
 
-  /** Sees to it that an alarm comes at `time` or before. */
-  async #wake(time: number): Promise<void> {
-    const alarm = await this.ctx.storage.getAlarm();
-    if (alarm === null || alarm > time) await this.ctx.storage.setAlarm(time);
+  /**
+   * Sees to it that an alarm comes at `time` or before. In the same turn as what it is to publish was taken down, so that
+   * both land or neither: hence it asks nobody when the alarm is.
+   */
+  #wake(time: number): Promise<void> {
+    const isLost = this.#alarmAt < Date.now() - SAFETY_MS;
+    return this.#alarmAt > time || isLost ? this.#setAlarm(time) : Promise.resolve();
+  }
+
+  #setAlarm(time: number): Promise<void> {
+    this.#alarmAt = time;
+    return this.ctx.storage.setAlarm(time);
   }
 }
