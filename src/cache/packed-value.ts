@@ -16,7 +16,7 @@ const MAGIC = 0x56504d52;
 const VERSION = 2;
 const HEADER_BYTES = 64;
 const NAME_OFFSET = 16;
-export const ENTRY_BYTES = 8;
+const ENTRY_BYTES = 8;
 
 /** Sorted entry hashes, each an unsigned word of 64 bits. */
 export interface PackedValue {

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
 import { Failure } from "../failure.ts";
 import { type ResourceKey, resourceKey } from "../resource-key.ts";
+import { present, withA } from "../resource-match/request.ts";
 import { isSha1Hex } from "../sha1.ts";
 
 /** What an operator has seen of the pool. */
@@ -12,11 +13,6 @@ export interface SentObservations {
   /** SHA-1s in lower-case hex. */
   removed: string[];
 }
-
-/** Lets a member that is absent be judged, as null, by its own schema and in its own words. */
-const present = <S extends v.GenericSchema>(schema: S) => v.optional(schema, null as never);
-
-const withA = (violation: string) => `array contains at least one resource with ${violation}`;
 
 const checksum = present(
   v.object(

@@ -13,9 +13,9 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const isSha1Length = (value: string) => isSha1Hex(value) || /^.{40}$/su.test(value);
 
 /** Lets a member that is absent be judged, as null, by its own schema and in its own words. */
-const present = <S extends v.GenericSchema>(schema: S) => v.optional(schema, null as never);
+export const present = <S extends v.GenericSchema>(schema: S) => v.optional(schema, null as never);
 
-const withA = (violation: string) => `array contains at least one resource with ${violation}`;
+export const withA = (violation: string) => `array contains at least one resource with ${violation}`;
 
 /** The members stand in the order in which their violations are told. */
 const ResourceSchema = v.pipe(
