@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { gatherDirectory } from "../foundry/app-directory.ts";
@@ -224,7 +224,7 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
     async fillPool(directory) {
       const files = (await gatherDirectory(directory)).filter(({ size }) => size > 0);
       await mapConcurrently(files, FILES_AT_A_TIME, ({ path, sha1, size }) =>
-        cloudController.pool.add(sha1, size, async () => createReadStream(join(directory, path))),
+        cloudController.pool.add(sha1, size, readFileSync(join(directory, path))),
       );
     },
     async tell({ held = [], removed = [] }) {

@@ -1,8 +1,7 @@
-import type { Dirent } from "node:fs";
-import { lstat, readdir, readlink, realpath } from "node:fs/promises";
+import { type Dirent, lstatSync, readdirSync } from "node:fs";
+import { readlink, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import ignore from "ignore";
-import { mapConcurrently } from "./concurrency.ts";
 import { digestFile } from "./content.ts";
 
 /** One entry of an app directory as cf CLI sees it. */
@@ -31,7 +30,6 @@ const IGNORED = [
   "manifest.yml",
 ];
 
-const FILES_AT_A_TIME = 8;
 const FOLDER_MODE = 0o755;
 /** The bits of a Unix mode, and where Go has them. */
 const GO_MODE_BITS: [number, number][] = [
@@ -46,19 +44,21 @@ export async function gatherDirectory(directory: string): Promise<AppEntry[]> {
   const ignored = ignore({ ignorecase: false }).add(IGNORED);
   const root = await realpath(directory);
   const paths: string[] = [];
-  const walk = async (parent: string) => {
-    for (const entry of (await readdir(join(root, parent), { withFileTypes: true })).sort(byName)) {
+  const walk = (parent: string) => {
+    for (const entry of readdirSync(join(root, parent), { withFileTypes: true }).sort(byName)) {
       const path = parent === "" ? entry.name : `${parent}/${entry.name}`;
       if (ignored.ignores(path)) continue;
       // The zip library would make a slash of it.
       if (path.includes("\\"))
         throw new Error(`${path}: names with a backslash can't be pushed by this client`);
       paths.push(path);
-      if (entry.isDirectory()) await walk(path);
+      if (entry.isDirectory()) walk(path);
     }
   };
-  await walk("");
-  return mapConcurrently(paths, FILES_AT_A_TIME, (path) => entryOf(join(root, path), path));
+  walk("");
+  const entries: AppEntry[] = [];
+  for (const path of paths) entries.push(await entryOf(join(root, path), path));
+  return entries;
 }
 
 /** What a symbolic link of the directory points to. */
@@ -71,7 +71,7 @@ function byName(a: Dirent, b: Dirent): number {
 }
 
 async function entryOf(fullPath: string, path: string): Promise<AppEntry> {
-  const stats = await lstat(fullPath, { bigint: true });
+  const stats = lstatSync(fullPath, { bigint: true });
   const unix = Number(stats.mode);
   const { mtime: modified } = stats;
   const nothing = { sha1: "", size: 0, modified };

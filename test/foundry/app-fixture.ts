@@ -1,4 +1,5 @@
-import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -15,10 +16,10 @@ export async function createApp(): Promise<AppFixture> {
   return {
     path: root,
     async write(path, content = `the content of ${path}`, mode = 0o644) {
-      await mkdir(dirname(join(root, path)), { recursive: true });
-      await writeFile(join(root, path), content);
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), content);
       // Not subject to the umask, as the mode of writeFile is.
-      await chmod(join(root, path), mode);
+      chmodSync(join(root, path), mode);
     },
     remove: () => rm(root, { recursive: true, force: true }),
   };

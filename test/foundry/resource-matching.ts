@@ -2,7 +2,6 @@ import { decodeBody } from "../../src/body.ts";
 import { Failure } from "../../src/failure.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";
 import { ApiError } from "./api-error.ts";
-import { mapConcurrently } from "./concurrency.ts";
 import { READABLE_AND_WRITABLE } from "./file-mode.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 
@@ -21,9 +20,6 @@ const SIZE_CLASSES = [KIB, 100 * KIB, MIB, 100 * MIB, KIB * MIB];
 
 const sizeClassOf = (size: number) => SIZE_CLASSES.findLastIndex((minimum) => size >= minimum);
 
-/** The Cloud Controller itself makes one at a time; that would only make tests slow. */
-const LOOK_UPS_AT_A_TIME = 8;
-
 /**
  * The resources of a request's body.
  *
@@ -41,18 +37,12 @@ export function requestedResources(body: Uint8Array): Resource[] {
  * Which of `resources` the pool has, by checksum alone, grouped by size class. The mode is compared as a
  * number, so that 100444 passes here and fails when it is uploaded; an absent one never matches.
  */
-export async function matchResources(
-  pool: ResourcePool,
-  resources: readonly Resource[],
-): Promise<MatchedResource[]> {
+export function matchResources(pool: ResourcePool, resources: readonly Resource[]): MatchedResource[] {
   const allowed = resources.filter(
     ({ size_in_bytes: size, mode }) =>
       pool.matchesSize(size) && mode && Number.parseInt(mode, 8) >= READABLE_AND_WRITABLE,
   );
-  const isHeld = await mapConcurrently(allowed, LOOK_UPS_AT_A_TIME, ({ checksum }) =>
-    pool.has(checksum.value),
-  );
-  const held = allowed.filter((_, index) => isHeld[index]);
+  const held = allowed.filter(({ checksum }) => pool.has(checksum.value));
   const groups = Map.groupBy(held, ({ size_in_bytes: size }) => sizeClassOf(size));
   // In the order in which each class is first met among all that was allowed.
   const order = new Set(allowed.map(({ size_in_bytes: size }) => sizeClassOf(size)));
