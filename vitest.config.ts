@@ -48,6 +48,8 @@ export default defineConfig({
           name: "worker",
           include: ["test/**/*.test.ts"],
           exclude: ["test/cli/**", "test/foundry/**", "test/e2e/**", "test/simulation/**"],
+          setupFiles: ["test/support/fresh.ts"],
+          isolate: false,
           testTimeout: 30_000,
         },
       },
