@@ -1,4 +1,5 @@
 import { createWriteStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
@@ -19,6 +20,12 @@ export interface ArchiveEntry extends Source {
   modified: Date;
 }
 
+/** Up to here an archive is read into memory. */
+const SMALL_MAX_BYTES = 64 * 1024 * 1024;
+/** Of the header before each file, and where in it the lengths of its last two fields stand. */
+const LOCAL_HEADER_BYTES = 30;
+const NAME_LENGTH_AT = 26;
+const EXTRA_LENGTH_AT = 28;
 const MADE_ON_UNIX = 3;
 const DEFLATED = 8;
 /** Below, packing costs more time than it is worth. */
@@ -36,9 +43,10 @@ export interface OpenArchive {
  */
 export async function openArchive(source: string | Buffer): Promise<OpenArchive> {
   const options = { lazyEntries: true, autoClose: false, strictFileNames: true };
-  const archive = await (Buffer.isBuffer(source)
-    ? fromBufferPromise(source, options)
-    : openPromise(source, options));
+  const isSmall = typeof source === "string" && (await stat(source)).size <= SMALL_MAX_BYTES;
+  const inMemory = isSmall ? await readFile(source) : source;
+  const bytes = Buffer.isBuffer(inMemory) ? inMemory : undefined;
+  const archive = await (bytes ? fromBufferPromise(bytes, options) : openPromise(source as string, options));
   const entries: ArchiveEntry[] = [];
   try {
     for await (const entry of archive.eachEntry()) {
@@ -49,7 +57,7 @@ export async function openArchive(source: string | Buffer): Promise<OpenArchive>
         mode,
         size: entry.uncompressedSize,
         modified: entry.getLastModDate(),
-        read: () => readEntry(archive, entry),
+        read: async () => contentOf(entry, bytes ? packedIn(bytes, entry) : await packedFrom(archive, entry)),
         open: async () => Readable.from(checked(entry, await archive.openReadStreamPromise(entry))),
       });
     }
@@ -98,9 +106,23 @@ export async function writeArchive(
   await written;
 }
 
-/** Many times faster than the stream, where there are thousands of small files. */
-async function readEntry(archive: ReadableZip, entry: Entry): Promise<Buffer> {
-  const packed = await buffer(await archive.openReadStreamPromise(entry, { decodeFileData: false }));
+/** A stream for each of thousands of small files takes ten times as long. */
+function packedIn(
+  archive: Buffer,
+  { relativeOffsetOfLocalHeader: header, compressedSize, fileName }: Entry,
+): Buffer {
+  if (header + LOCAL_HEADER_BYTES > archive.length) throw new Error(`${fileName} is damaged`);
+  const names =
+    archive.readUInt16LE(header + NAME_LENGTH_AT) + archive.readUInt16LE(header + EXTRA_LENGTH_AT);
+  const start = header + LOCAL_HEADER_BYTES + names;
+  return archive.subarray(start, start + compressedSize);
+}
+
+async function packedFrom(archive: ReadableZip, entry: Entry): Promise<Buffer> {
+  return buffer(await archive.openReadStreamPromise(entry, { decodeFileData: false }));
+}
+
+function contentOf(entry: Entry, packed: Buffer): Buffer {
   const content = entry.compressionMethod === DEFLATED ? inflateRawSync(packed) : packed;
   if (crc32(content) !== entry.crc32) throw new Error(`${entry.fileName} is damaged`);
   return content;
