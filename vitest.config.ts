@@ -4,6 +4,13 @@ import { fileURLToPath } from "node:url";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { exportJWK, generateKeyPair } from "jose";
 import { defineConfig } from "vitest/config";
+import { wasmModule } from "./test/wasm-module.ts";
+
+// The module that the Worker imports, if its source has changed since.
+await import("./src/bytes/build.js");
+
+// Of the test that both ways to read a request mean the same.
+const { ONE_MEANING_CASES = "20000" } = process.env;
 
 // The tests' UAA: its keys are made here, served as the outside world, and handed to the tests for signing.
 const UAA_URL = "https://uaa.example.com";
@@ -34,7 +41,13 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { UAA_URL, TEST_UAA_KEY: privateJwk, MINIMUM_SIZE: "0", KEYS_PER_DAY: "10" },
+              bindings: {
+                UAA_URL,
+                TEST_UAA_KEY: privateJwk,
+                MINIMUM_SIZE: "0",
+                KEYS_PER_DAY: "10",
+                ONE_MEANING_CASES,
+              },
               ratelimits: { TEST_RATE_LIMITER: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
               r2Buckets: { POOL_BUCKET: "resource-pool" },
               outboundService: ({ url }: { url: string }) =>
@@ -56,6 +69,9 @@ export default defineConfig({
       {
         // What the simulation runs of the Worker's own code is given a platform to run on.
         resolve: { alias: { "cloudflare:workers": SIMULATED_PLATFORM } },
+        plugins: [
+          { name: "wasm", enforce: "pre", load: (id) => (id.endsWith(".wasm") ? wasmModule(id) : undefined) },
+        ],
         test: {
           name: "cli",
           env: { TMPDIR: scratch() },

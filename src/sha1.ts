@@ -1,8 +1,6 @@
 import { toHex } from "./hex.ts";
 
 const SHA1_CHARACTERS = 40;
-/** A SHA-1 is five words of 32 bits. */
-export const SHA1_WORDS = 5;
 
 /** Values of hex digits by character code, in either letter case; above 15 for all other characters. */
 const NIBBLE = new Uint8Array(256).fill(0xff);
@@ -19,29 +17,14 @@ export function isSha1Hex(text: string): boolean {
   return seen < 0x10;
 }
 
-/**
- * Writes the 20 bytes of a SHA-1 as five words, little-endian as the platform is.
- *
- * @param hex known to be hex
- * @param at the first word
- */
-export function writeSha1(hex: string, words: Uint32Array, at: number): void {
-  for (let word = 0; word < SHA1_WORDS; word++) {
-    let value = 0;
-    for (let byte = 3; byte >= 0; byte--) {
-      const digit = 8 * word + 2 * byte;
-      const high = NIBBLE[hex.charCodeAt(digit) & 0xff] as number;
-      value = (value << 8) | (high << 4) | (NIBBLE[hex.charCodeAt(digit + 1) & 0xff] as number);
-    }
-    words[at + word] = value;
-  }
-}
-
 /** The 20 bytes of a SHA-1, of which `hex` is known to be the hex. */
 export function sha1Bytes(hex: string): Uint8Array<ArrayBuffer> {
-  const words = new Uint32Array(SHA1_WORDS);
-  writeSha1(hex, words, 0);
-  return new Uint8Array(words.buffer);
+  const bytes = new Uint8Array(SHA1_CHARACTERS / 2);
+  for (let byte = 0; byte < bytes.length; byte++) {
+    const high = NIBBLE[hex.charCodeAt(2 * byte) & 0xff] as number;
+    bytes[byte] = (high << 4) | (NIBBLE[hex.charCodeAt(2 * byte + 1) & 0xff] as number);
+  }
+  return bytes;
 }
 
 /** 40 digits of lower-case hex. */

@@ -6,6 +6,7 @@ declare namespace Cloudflare {
     CATALOG: DurableObjectNamespace<import("../src/catalog/catalog.ts").Catalog>;
     PUSH_MEMORY: DurableObjectNamespace<import("../src/push-memory/push-memory.ts").PushMemory>;
     TEST_UAA_KEY: import("jose").JWK;
+    ONE_MEANING_CASES: string;
     TEST_RATE_LIMITER: RateLimit;
   }
   interface GlobalProps {

@@ -3,6 +3,7 @@ import type { Configuration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import type { RequestContext } from "../request-context.ts";
 import { KeysUnavailable, UAA_ALGORITHMS, UaaKeys } from "./uaa-keys.ts";
+import { VerifiedTokens } from "./verified-tokens.ts";
 
 /** Whose token it is, and what it allows. */
 export interface Caller {
@@ -13,8 +14,8 @@ export interface Caller {
 
 const REFRESH_TOKEN_JTI_SUFFIX = "-r";
 
-/** The keys live as long as the configuration that they belong to: as the env object, the isolate. */
-const keysOf = new WeakMap<Configuration, UaaKeys>();
+/** Keys and tokens live as long as the configuration that they belong to: as the env object, the isolate. */
+const heldBy = new WeakMap<Configuration, { keys: UaaKeys; tokens: VerifiedTokens }>();
 
 /**
  * The caller that the Authorization header proves: `Bearer` and a UAA access token, verified as a JWT
@@ -37,27 +38,29 @@ export async function authenticate(request: Request, context: RequestContext): P
 }
 
 async function verify(token: string, context: RequestContext): Promise<Caller | Failure> {
-  const { configuration } = context;
-  const { issuer, audience } = configuration.uaa;
-  const { payload } = await jwtVerify(
+  const { issuer, audience, url } = context.configuration.uaa;
+  const held = heldBy.get(context.configuration) ?? { keys: new UaaKeys(url), tokens: new VerifiedTokens() };
+  heldBy.set(context.configuration, held);
+
+  const known = held.tokens.recall(token, Date.now());
+  // A key that UAA has withdrawn, or put another in the place of, verifies nothing any more.
+  if (known && (await held.keys.find(known, context)) === known.key) return known.caller;
+
+  const { payload, protectedHeader, key } = await jwtVerify(
     token,
-    async (protectedHeader) => {
-      const key = await uaaKeys(configuration).find(protectedHeader, context);
-      if (!key) throw new errors.JWKSNoMatchingKey();
-      return key;
+    async (header) => {
+      const found = await held.keys.find(header, context);
+      if (!found) throw new errors.JWKSNoMatchingKey();
+      return found;
     },
     { algorithms: UAA_ALGORITHMS, issuer, audience, requiredClaims: ["exp", "jti"] },
   );
-  return callerOf(payload);
-}
-
-function uaaKeys(configuration: Configuration): UaaKeys {
-  let keys = keysOf.get(configuration);
-  if (!keys) {
-    keys = new UaaKeys(configuration.uaa.url);
-    keysOf.set(configuration, keys);
-  }
-  return keys;
+  const caller = callerOf(payload);
+  if (caller instanceof Failure) return caller;
+  const { alg, kid } = protectedHeader;
+  const expiresAt = (payload.exp as number) * 1000;
+  held.tokens.remember(token, { caller, key: key as CryptoKey, alg, kid, expiresAt });
+  return caller;
 }
 
 function callerOf({ jti, user_id, client_id, scope }: JWTPayload): Caller | Failure {

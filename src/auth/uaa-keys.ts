@@ -55,7 +55,7 @@ export class UaaKeys {
    * @throws KeysUnavailable where UAA may have it but can't be asked
    */
   async find(
-    { alg, kid }: { alg: string; kid?: string },
+    { alg, kid }: { alg: string; kid?: string | undefined },
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<CryptoKey | undefined> {
     const held = this.#select(alg, kid);

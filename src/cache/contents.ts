@@ -1,12 +1,5 @@
-import { type ResourceKey, resourceKey } from "../resource-key.ts";
-import { SHA1_WORDS, writeSha1 } from "../sha1.ts";
-import type { EntryHash } from "./entry-hash.ts";
-
-/** What is asked of the cache: of a SHA-1, hex in either letter case, and bytes. */
-export interface Wanted {
-  checksum: { value: string };
-  size_in_bytes: number;
-}
+import { foldKeys, hashKeys, KEY_BYTES, namesOf } from "../bytes/workspace.ts";
+import type { ResourceKey } from "../resource-key.ts";
 
 /** What is known of each content. */
 export const UNKNOWN = 0;
@@ -16,42 +9,60 @@ export const REMOVED = 2;
 /** The contents of one request, in its order, as the tiers ask for them. */
 export class Contents {
   readonly count: number;
-  readonly #wanted: readonly Wanted[];
-  readonly #words: Uint32Array;
-  #hash: EntryHash | undefined;
-  #entries = new Uint32Array();
+  /** A row of SHA-1 and size each. */
+  readonly #keys: Uint8Array<ArrayBuffer>;
+  #secret = "";
+  #entries = new Uint8Array();
 
-  constructor(wanted: readonly Wanted[]) {
-    this.count = wanted.length;
-    this.#wanted = wanted;
-    this.#words = new Uint32Array(SHA1_WORDS * wanted.length);
-    wanted.forEach(({ checksum }, index) => {
-      writeSha1(checksum.value, this.#words, SHA1_WORDS * index);
-    });
+  /** @param keys rows as a scan finds them */
+  constructor(keys: Uint8Array<ArrayBuffer>) {
+    this.count = keys.length / KEY_BYTES;
+    this.#keys = keys;
   }
 
-  /** The entry hash of each, its low half and its high half. */
-  entries(hash: EntryHash): Uint32Array {
-    if (hash === this.#hash) return this.#entries;
-    this.#entries = new Uint32Array(2 * this.count);
-    for (let index = 0; index < this.count; index++) {
-      const size = (this.#wanted[index] as Wanted).size_in_bytes;
-      hash.write(this.#words, SHA1_WORDS * index, size, this.#entries, index);
-    }
-    this.#hash = hash;
+  /** The entry hash of each under a secret, 8 bytes. */
+  entries(secret: string): Uint8Array {
+    if (secret !== this.#secret) this.#entries = hashKeys(this.#keys, secret);
+    this.#secret = secret;
     return this.#entries;
+  }
+
+  /** Each by 8 bytes of its SHA-1, as the push memory knows it. */
+  folded(): Uint8Array<ArrayBuffer> {
+    return foldKeys(this.#keys);
   }
 
   /** The key of each content that `marks` does not know, with the places at which it stands. */
   unknown(marks: Uint8Array): Map<ResourceKey, number[]> {
+    const indices: number[] = [];
+    for (let index = 0; index < this.count; index++) if (marks[index] === UNKNOWN) indices.push(index);
     const places = new Map<ResourceKey, number[]>();
-    this.#wanted.forEach(({ checksum, size_in_bytes }, index) => {
-      const key = marks[index] === UNKNOWN ? resourceKey(checksum.value, size_in_bytes) : undefined;
-      if (!key) return;
-      const others = places.get(key);
+    if (indices.length === 0) return places;
+    const names = namesOf(this.#keys, marks) as ResourceKey[];
+    for (const [at, index] of indices.entries()) {
+      const name = names[at] as ResourceKey;
+      const others = places.get(name);
       if (others) others.push(index);
-      else places.set(key, [index]);
-    });
+      else places.set(name, [index]);
+    }
     return places;
+  }
+
+  /** The key of each content that is meant, with the places at which it stands. */
+  keysWhere(isMeant: (index: number) => boolean): Map<ResourceKey, number[]> {
+    return this.unknown(
+      Uint8Array.from({ length: this.count }, (_, index) => (isMeant(index) ? UNKNOWN : HELD)),
+    );
+  }
+
+  /** Those contents that are meant. */
+  only(isMeant: Uint8Array): Contents {
+    if (!isMeant.includes(0)) return this;
+    const indices = [...isMeant.keys()].filter((index) => isMeant[index]);
+    const keys = new Uint8Array(KEY_BYTES * indices.length);
+    for (const [at, index] of indices.entries()) {
+      keys.set(this.#keys.subarray(KEY_BYTES * index, KEY_BYTES * (index + 1)), KEY_BYTES * at);
+    }
+    return new Contents(keys);
   }
 }

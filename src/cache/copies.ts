@@ -1,9 +1,7 @@
-import { fromHex } from "../hex.ts";
+import { markHeld } from "../bytes/workspace.ts";
 import { causeOf, type Log } from "../log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { type Contents, HELD, REMOVED } from "./contents.ts";
-import { EntryHash } from "./entry-hash.ts";
-import { EntrySet } from "./entry-set.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { unpack } from "./packed-value.ts";
 import { type CurrentPointer, changesName, isTrusted, POINTER_NAME, parsePointer } from "./pointer.ts";
@@ -27,10 +25,10 @@ export type Copy = { readonly readAt: number } & (
   | ({ readonly kind: "current"; readonly pointer: CurrentPointer } & Changes)
 );
 
+/** Entry hashes under the pointer's secret, ascending. */
 interface Changes {
-  readonly hash: EntryHash;
-  readonly held: EntrySet;
-  readonly removed: EntrySet;
+  readonly held: BigUint64Array;
+  readonly removed: BigUint64Array;
 }
 
 /** Whether answers may still be given from a copy: asked at the moment of the answer. */
@@ -39,10 +37,14 @@ export function counts({ readAt }: Copy, now: number): boolean {
 }
 
 /** Marks what the changes hold, and over all else what they say was removed. */
-export function markChanges({ hash, held, removed }: Changes, contents: Contents, marks: Uint8Array): void {
-  const entries = contents.entries(hash);
-  held.mark(entries, marks, HELD);
-  removed.mark(entries, marks, REMOVED);
+export function markChanges(
+  { pointer, held, removed }: Extract<Copy, { kind: "current" }>,
+  contents: Contents,
+  marks: Uint8Array,
+): void {
+  const entries = contents.entries(pointer.secret);
+  markHeld(held, entries, marks, HELD);
+  markHeld(removed, entries, marks, REMOVED);
 }
 
 /**
@@ -109,14 +111,12 @@ export class Copies {
     return { kind: "current", pointer, readAt, ...(await this.#readChanges(pointer)) };
   }
 
-  async #readChanges({ secret, changes }: CurrentPointer): Promise<Changes> {
-    const hash = new EntryHash(fromHex(secret));
+  async #readChanges({ changes }: CurrentPointer): Promise<Changes> {
     const none = new BigUint64Array();
-    if (!changes) return { hash, held: new EntrySet(none), removed: new EntrySet(none) };
+    if (!changes) return { held: none, removed: none };
     const name = changesName(changes.id);
     const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
     if (buffer === null) throw new Error(`${name} is missing`);
-    const { held, removed } = unpack(buffer, name);
-    return { hash, held: new EntrySet(held), removed: new EntrySet(removed) };
+    return unpack(buffer, name);
   }
 }

@@ -2,7 +2,7 @@ import type { Configuration } from "../configuration.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Fault } from "../resource-match/tiers/tier.ts";
-import { Contents, HELD, type Wanted } from "./contents.ts";
+import { type Contents, HELD } from "./contents.ts";
 import { Copies, type Copy, counts, markChanges } from "./copies.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
@@ -38,14 +38,13 @@ export class EdgeCache {
     this.#snapshots = new Snapshots(store);
   }
 
-  /** Which of `wanted` the pool holds. Never throws: what can't be found out in time is not held, and a fault. */
+  /** Which of `contents` the pool holds. Never throws: what can't be found out in time is not held, and a fault. */
   async lookUp(
-    wanted: readonly Wanted[],
+    contents: Contents,
     deadline: Deadline,
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<CacheAnswer> {
-    if (wanted.length === 0) return nothing(0);
-    const contents = new Contents(wanted);
+    if (contents.count === 0) return nothing(0);
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
 
     const known = this.#copies.current(Date.now());
@@ -116,8 +115,8 @@ export class EdgeCache {
   #marks(copy: Copy | undefined, contents: Contents): Uint8Array {
     const marks = new Uint8Array(contents.count);
     if (copy?.kind !== "current") return marks;
-    const { pointer, hash } = copy;
-    if (pointer.snapshot) this.#snapshots.mark(pointer.snapshot.id, hash, contents, marks);
+    const { snapshot, secret } = copy.pointer;
+    if (snapshot) this.#snapshots.mark(snapshot.id, secret, contents, marks);
     markChanges(copy, contents, marks);
     return marks;
   }

@@ -1,8 +1,7 @@
+import { PoolMemory } from "../bytes/pool-memory.ts";
 import { causeOf, type Log } from "../log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { type Contents, HELD } from "./contents.ts";
-import type { EntryHash } from "./entry-hash.ts";
-import { EntrySet } from "./entry-set.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { unpack } from "./packed-value.ts";
 import { type CurrentPointer, partName } from "./pointer.ts";
@@ -13,63 +12,65 @@ export type NamedSnapshot = NonNullable<CurrentPointer["snapshot"]>;
 const LOAD_MAX_MS = 30_000;
 /** KV keeps a miss for as long: to look for a missing part sooner is of no use. */
 const RETRY_MS = 30_000;
+/** Parts that are held beside the memory that they go to: 16 MB. */
+const PARTS_AT_ONCE = 2;
 const POLL_MS = 10;
 const FIRST_BYTE_MS = 50;
 const ENTRIES_PER_MS = 6_000;
 
-/** About how long it takes to load a snapshot: its parts come at once, at 50 MB a second. */
+/** About how long it takes to load a snapshot: its parts come two at once, at 50 MB a second. */
 export function loadMs({ entries }: NamedSnapshot): number {
   return FIRST_BYTE_MS + entries / ENTRIES_PER_MS;
 }
 
-/** The snapshot of one isolate: the pool in memory. It holds one at a time: replacing it is dropping it. */
+/** The snapshot of one isolate: the pool in memory. It holds one at a time: the next is written over it. */
 export class Snapshots {
   readonly #store: KeyValueStore;
+  #memory: PoolMemory | undefined;
   #id = "";
-  #parts: readonly EntrySet[] | undefined;
+  #isLoaded = false;
   #loadBeganAt = Number.NEGATIVE_INFINITY;
   #failedAt = Number.NEGATIVE_INFINITY;
   #complaint = "";
+  /** Counts loads: one that another has followed writes nothing more. */
+  #loads = 0;
 
   constructor(store: KeyValueStore) {
     this.#store = store;
   }
 
   isLoaded(id: string): boolean {
-    return this.#id === id && this.#parts !== undefined;
+    return this.#id === id && this.#isLoaded;
   }
 
   /** Marks what the snapshot holds, if it is there. */
-  mark(id: string, hash: EntryHash, contents: Contents, marks: Uint8Array): void {
-    if (!this.isLoaded(id)) return;
-    const entries = contents.entries(hash);
-    for (const part of this.#parts ?? []) part.mark(entries, marks, HELD);
+  mark(id: string, secret: string, contents: Contents, marks: Uint8Array): void {
+    if (this.isLoaded(id)) this.#memory?.mark(contents.entries(secret), marks, HELD);
   }
 
   /** Loads a snapshot, unless another request is at it. Never throws: one that can't be read is logged once. */
-  async load({ id, parts }: NamedSnapshot, log: Log): Promise<void> {
+  async load(snapshot: NamedSnapshot, log: Log): Promise<void> {
     const now = Date.now();
-    if (id === this.#id) {
-      if (this.#parts || now - this.#loadBeganAt < LOAD_MAX_MS || now - this.#failedAt < RETRY_MS) return;
+    if (snapshot.id === this.#id) {
+      const isRunning = now - this.#loadBeganAt < LOAD_MAX_MS;
+      if (this.#isLoaded || isRunning || now - this.#failedAt < RETRY_MS) return;
     }
-    this.#id = id;
-    this.#parts = undefined;
+    this.#id = snapshot.id;
+    this.#isLoaded = false;
     this.#loadBeganAt = now;
     this.#failedAt = Number.NEGATIVE_INFINITY;
+    this.#loads += 1;
+    const load = this.#loads;
     try {
-      const loaded = await Promise.all(
-        Array.from({ length: parts }, (_, part) => this.#readPart(partName(id, part))),
-      );
-      // Another snapshot may have been named meanwhile.
-      if (this.#id === id) this.#parts = loaded;
+      await this.#read(snapshot, load);
       this.#complaint = "";
     } catch (error) {
       const cause = causeOf(error);
       if (cause !== this.#complaint) log.warn("snapshot-unreadable", { cause });
       this.#complaint = cause;
-      if (this.#id === id) this.#failedAt = Date.now();
+      if (load === this.#loads) this.#failedAt = Date.now();
     }
-    if (this.#id === id) this.#loadBeganAt = Number.NEGATIVE_INFINITY;
+    if (load === this.#loads) this.#loadBeganAt = Number.NEGATIVE_INFINITY;
   }
 
   /** Waits until a load, which may be another request's, has come to an end; at most until `time`. */
@@ -80,9 +81,34 @@ export class Snapshots {
     }
   }
 
-  async #readPart(name: string): Promise<EntrySet> {
+  async #read({ id, entries, parts }: NamedSnapshot, load: number): Promise<void> {
+    this.#memory ??= new PoolMemory();
+    this.#memory.begin(entries);
+    const coming: Promise<BigUint64Array>[] = [];
+    let place = 0;
+    for (let part = 0; part < parts; part++) {
+      while (coming.length < PARTS_AT_ONCE && part + coming.length < parts) {
+        const read = this.#readPart(partName(id, part + coming.length));
+        // One that is not waited for any more may fail.
+        read.catch(() => {});
+        coming.push(read);
+      }
+      const words = await (coming.shift() as Promise<BigUint64Array>);
+      // Another snapshot may have been named meanwhile, or this one have been begun anew.
+      if (load !== this.#loads) return;
+      if (place + words.length > entries) break;
+      this.#memory.put(words, place);
+      place += words.length;
+    }
+    if (place !== entries)
+      throw new Error(`the parts of ${id} hold ${place} entries or more, not ${entries}`);
+    this.#memory.finish();
+    this.#isLoaded = true;
+  }
+
+  async #readPart(name: string): Promise<BigUint64Array> {
     const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
     if (buffer === null) throw new Error(`${name} is missing`);
-    return new EntrySet(unpack(buffer, name).held);
+    return unpack(buffer, name).held;
   }
 }

@@ -1,10 +1,9 @@
+import type { Contents } from "../cache/contents.ts";
 import type { Configuration } from "../configuration.ts";
 import { Deadline } from "../deadline.ts";
 import { toHex } from "../hex.ts";
 import { causeOf } from "../log.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Resource } from "../resource-match/request.ts";
-import { SHA1_WORDS, writeSha1 } from "../sha1.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
 import { Tellings } from "./tellings.ts";
 
@@ -20,20 +19,21 @@ const memoriesOf = new WeakMap<Configuration, Map<string, Tellings>>();
 export class OneAnswer {
   readonly #context: RequestContext;
   readonly #caller: string;
-  readonly #contents: Uint32Array<ArrayBuffer>;
+  /** 8 bytes each. */
+  readonly #contents: Uint8Array<ArrayBuffer>;
   readonly #asking: Promise<Recalled | undefined>;
   #digest = "";
 
   /**
    * Begins to ask the memory.
    *
-   * @param resources that may match, in the request's order; their checksums are hex
+   * @param candidates what may match, in the request's order
    * @param caller GUID of the user or id of the client
    */
-  constructor(resources: readonly Resource[], caller: string, context: RequestContext) {
+  constructor(candidates: Contents, caller: string, context: RequestContext) {
     this.#context = context;
     this.#caller = caller;
-    this.#contents = contentsOf(resources);
+    this.#contents = candidates.folded();
     this.#asking = this.#ask();
   }
 
@@ -54,7 +54,7 @@ export class OneAnswer {
    */
   async settle(found: Uint8Array): Promise<Uint8Array> {
     const own = this.#own().recall(this.#contents, Date.now());
-    const settled = await this.#call("tell", (memory) => memory.tell(this.#bytes(), found));
+    const settled = await this.#call("tell", (memory) => memory.tell(this.#contents, found));
     // What only the isolate remembers stands too.
     const told = settled?.map((mark, index) => own[index] || mark) ?? found;
     return this.#own().settle(this.#contents, told, Date.now()).settled;
@@ -62,12 +62,12 @@ export class OneAnswer {
 
   /** A yes that was told of these contents, by their index, was wrong. */
   async deny(indices: readonly number[]): Promise<void> {
-    const denied = new Uint32Array(2 * indices.length);
+    const denied = new Uint8Array(8 * indices.length);
     indices.forEach((index, at) => {
-      denied.set(this.#contents.subarray(2 * index, 2 * index + 2), 2 * at);
+      denied.set(this.#contents.subarray(8 * index, 8 * index + 8), 8 * at);
     });
     this.#own().deny(denied, Date.now());
-    await this.#call("deny", (memory) => memory.deny(new Uint8Array(denied.buffer)));
+    await this.#call("deny", (memory) => memory.deny(denied));
   }
 
   /** Nothing of the answer came from the cache. */
@@ -78,7 +78,7 @@ export class OneAnswer {
   async #ask(): Promise<Recalled | undefined> {
     const digest = await crypto.subtle.digest("SHA-256", this.#contents);
     this.#digest = toHex(new Uint8Array(digest));
-    return this.#call("ask", (memory) => memory.ask(this.#bytes(), this.#digest));
+    return this.#call("ask", (memory) => memory.ask(this.#contents, this.#digest));
   }
 
   async #call<T>(
@@ -99,10 +99,6 @@ export class OneAnswer {
     }
   }
 
-  #bytes(): Uint8Array {
-    return new Uint8Array(this.#contents.buffer);
-  }
-
   /** The isolate's own memory of the caller's pushes. */
   #own(): Tellings {
     const { configuration } = this.#context;
@@ -118,17 +114,4 @@ export class OneAnswer {
     }
     return own;
   }
-}
-
-/** 8 bytes a content, as two words: its SHA-1 folded. */
-function contentsOf(resources: readonly Resource[]): Uint32Array<ArrayBuffer> {
-  const contents = new Uint32Array(2 * resources.length);
-  const words = new Uint32Array(SHA1_WORDS);
-  resources.forEach(({ checksum }, index) => {
-    writeSha1(checksum.value, words, 0);
-    const [a = 0, b = 0, c = 0, d = 0, e = 0] = words;
-    contents[2 * index] = a ^ c ^ e;
-    contents[2 * index + 1] = b ^ d ^ (e << 16);
-  });
-  return contents;
 }

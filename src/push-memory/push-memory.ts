@@ -65,7 +65,7 @@ export class PushMemory extends DurableObject<Env> {
     const [before] = this.#sql
       .exec<{ claimed: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
       .toArray();
-    const told = this.#tellings.recall(wordsOf(contents), now);
+    const told = this.#tellings.recall(contents, now);
     const known = told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0);
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = before !== undefined || known > told.length / 2;
@@ -78,7 +78,7 @@ export class PushMemory extends DurableObject<Env> {
     await this.#clearLater();
     const forgottenAt = this.#time("forgotten_at");
     return {
-      told: this.#tellings.recall(wordsOf(contents), now),
+      told: this.#tellings.recall(contents, now),
       isDoubtful: before?.claimed === 1,
       forgottenAt,
     };
@@ -92,7 +92,7 @@ export class PushMemory extends DurableObject<Env> {
   async tell(contents: Uint8Array, found: Uint8Array): Promise<Uint8Array> {
     const now = this.#begin();
     const unstoredUntil = this.#tellings.unstoredUntil;
-    const { settled, stored } = this.#tellings.settle(wordsOf(contents), found, now);
+    const { settled, stored } = this.#tellings.settle(contents, found, now);
     this.#setTime("full_request_at", now);
     if (stored) this.#store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
@@ -105,7 +105,7 @@ export class PushMemory extends DurableObject<Env> {
   /** The Cloud Controller lacks these contents: a yes that was told of them was wrong. */
   async deny(contents: Uint8Array): Promise<void> {
     const now = this.#begin();
-    this.#store(this.#tellings.deny(wordsOf(contents), now));
+    this.#store(this.#tellings.deny(contents, now));
     await this.#clearLater();
   }
 
@@ -170,8 +170,4 @@ export class PushMemory extends DurableObject<Env> {
     const next = this.#nextClearing();
     if (next !== undefined) await this.ctx.storage.setAlarm(next);
   }
-}
-
-function wordsOf(contents: Uint8Array): Uint32Array {
-  return new Uint32Array(contents.slice().buffer);
 }

@@ -1,4 +1,4 @@
-import { EntrySet } from "../cache/entry-set.ts";
+import { markHeld } from "../bytes/workspace.ts";
 
 /** What was told of a content. */
 export const UNTOLD = 0;
@@ -13,21 +13,14 @@ const STORED_ANEW_MS = 60 * 1000;
 export const STORED_MS = REMEMBERED_MS + STORED_ANEW_MS;
 /** 3.6 MB of the 4 that a push memory may hold. */
 const CONTENTS_MAX = 450_000;
+const CONTENT_BYTES = 8;
 
-/** What one request was told, as it is stored: contents, ascending. */
+/** What one request was told, as it is stored, or several within a minute: contents, ascending. */
 export interface Telling {
-  /** ms since the epoch. */
+  /** When the last of it was told, in ms since the epoch. */
   at: number;
   yes: BigUint64Array<ArrayBuffer>;
   no: BigUint64Array<ArrayBuffer>;
-}
-
-/** All that was told within a minute: a hundred pushes are looked up as quickly as one. */
-interface Minute {
-  /** When the last of it was told, in ms since the epoch. */
-  at: number;
-  yes: EntrySet;
-  no: EntrySet;
 }
 
 /**
@@ -35,8 +28,8 @@ interface Minute {
  * harms no pushes but of these.
  */
 export class Tellings {
-  /** By the minute in which they began, the oldest first. */
-  #minutes = new Map<number, Minute>();
+  /** All that was told within a minute is one, so that a hundred pushes are looked up as quickly as one. */
+  #minutes = new Map<number, Telling>();
   /** Until then a content that is not remembered may have been answered, and was answered no. */
   unstoredUntil: number;
 
@@ -46,10 +39,8 @@ export class Tellings {
   }
 
   /** What was told of each content; in doubt, no. */
-  recall(contents: Uint32Array, now: number): Uint8Array {
-    this.dropBefore(now - STORED_MS);
-    const marks = this.#marks(contents, Number.NEGATIVE_INFINITY);
-    return now < this.unstoredUntil ? marks.map((mark) => (mark === UNTOLD ? TOLD_NO : mark)) : marks;
+  recall(contents: Uint8Array, now: number): Uint8Array {
+    return this.#recall(contents, now).told;
   }
 
   /**
@@ -61,16 +52,15 @@ export class Tellings {
    * @returns what it is to be told, and what is to be stored of it, if anything
    */
   settle(
-    contents: Uint32Array,
+    contents: Uint8Array,
     found: Uint8Array,
     now: number,
   ): { settled: Uint8Array; stored: Telling | undefined } {
-    const before = this.recall(contents, now);
+    const { told: before, toldLately } = this.#recall(contents, now);
     const settled = before.map((mark, index) => mark || (found[index] as number) || TOLD_NO);
-    const fresh = this.#marks(contents, now - STORED_ANEW_MS);
     const isLost = (index: number) => before[index] === TOLD_YES && found[index] === TOLD_NO;
     const stored = telling(contents, now, (index) =>
-      fresh[index] !== UNTOLD || isLost(index) ? UNTOLD : (settled[index] as number),
+      toldLately[index] !== UNTOLD || isLost(index) ? UNTOLD : (settled[index] as number),
     );
     if (stored.yes.length + stored.no.length === 0) return { settled, stored: undefined };
     if (this.#count() + stored.yes.length + stored.no.length <= CONTENTS_MAX) {
@@ -83,7 +73,7 @@ export class Tellings {
   }
 
   /** Contents of which a yes was wrong: from now on they were told no. */
-  deny(contents: Uint32Array, now: number): Telling {
+  deny(contents: Uint8Array, now: number): Telling {
     const denied = telling(contents, now, () => TOLD_NO);
     this.#take(denied);
     return denied;
@@ -99,38 +89,76 @@ export class Tellings {
     this.unstoredUntil = 0;
   }
 
-  #marks(contents: Uint32Array, since: number): Uint8Array {
-    const marks = new Uint8Array(contents.length / 2);
-    const minutes = [...this.#minutes.values()].filter(({ at }) => at >= since);
-    for (const { yes } of minutes) yes.mark(contents, marks, TOLD_YES);
+  /** What was told of each content at all, in doubt no, and what within the time in which it is not stored anew. */
+  #recall(contents: Uint8Array, now: number): { told: Uint8Array; toldLately: Uint8Array } {
+    this.dropBefore(now - STORED_MS);
+    const { late = [], early = [] } = Object.groupBy(this.#minutes.values(), ({ at }) =>
+      now - at <= STORED_ANEW_MS ? "late" : "early",
+    );
+    const toldLately = new Uint8Array(contents.length / CONTENT_BYTES);
+    for (const { yes } of late) markHeld(yes, contents, toldLately, TOLD_YES);
+    const told = toldLately.slice();
+    for (const { yes } of early) markHeld(yes, contents, told, TOLD_YES);
     // What was denied since was told both.
-    for (const { no } of minutes) no.mark(contents, marks, TOLD_NO);
-    return marks;
+    for (const { no } of late) {
+      markHeld(no, contents, toldLately, TOLD_NO);
+      markHeld(no, contents, told, TOLD_NO);
+    }
+    for (const { no } of early) markHeld(no, contents, told, TOLD_NO);
+    if (now >= this.unstoredUntil) return { told, toldLately };
+    return { told: told.map((mark) => mark || TOLD_NO), toldLately };
   }
 
-  #take({ at, yes, no }: Telling): void {
-    const key = Math.floor(at / STORED_ANEW_MS);
+  #take(telling: Telling): void {
+    const key = Math.floor(telling.at / STORED_ANEW_MS);
     const minute = this.#minutes.get(key);
-    this.#minutes.set(key, {
-      at: Math.max(at, minute?.at ?? 0),
-      yes: minute ? minute.yes.with(yes) : new EntrySet(yes),
-      no: minute ? minute.no.with(no) : new EntrySet(no),
-    });
+    this.#minutes.set(key, minute ? together(minute, telling) : telling);
   }
 
   #count(): number {
     let count = 0;
-    for (const { yes, no } of this.#minutes.values()) count += yes.size + no.size;
+    for (const { yes, no } of this.#minutes.values()) count += yes.length + no.length;
     return count;
   }
 }
 
+/** Two tellings as one. */
+function together(one: Telling, other: Telling): Telling {
+  return {
+    at: Math.max(one.at, other.at),
+    yes: merged(one.yes, other.yes),
+    no: merged(one.no, other.no),
+  };
+}
+
+function merged(some: BigUint64Array, others: BigUint64Array): BigUint64Array<ArrayBuffer> {
+  const all = new BigUint64Array(some.length + others.length);
+  all.set(some);
+  all.set(others, some.length);
+  return all.sort();
+}
+
 /** Contents with what `toldOf` says of each, sorted and each once. */
-function telling(contents: Uint32Array, at: number, toldOf: (index: number) => number): Telling {
-  const entries = new BigUint64Array(contents.slice().buffer);
+function telling(contents: Uint8Array, at: number, toldOf: (index: number) => number): Telling {
+  // As halves, for whole words of 64 bits are objects.
+  const halves = new Uint32Array(contents.slice().buffer);
   const told = (mark: number) => {
-    const some = entries.filter((_, index) => toldOf(index) === mark).sort();
-    return some.filter((entry, index) => index === 0 || entry !== some[index - 1]);
+    const some = new Uint32Array(halves.length);
+    let length = 0;
+    for (let index = 0; 2 * index < halves.length; index++) {
+      if (toldOf(index) !== mark) continue;
+      some[length++] = halves[2 * index] as number;
+      some[length++] = halves[2 * index + 1] as number;
+    }
+    new BigUint64Array(some.buffer, 0, length / 2).sort();
+    let end = 0;
+    for (let from = 0; from < length; from += 2) {
+      const isAgain = end > 0 && some[from] === some[end - 2] && some[from + 1] === some[end - 1];
+      if (isAgain) continue;
+      some[end++] = some[from] as number;
+      some[end++] = some[from + 1] as number;
+    }
+    return new BigUint64Array(some.buffer.slice(0, 4 * end));
   };
   return { at, yes: told(TOLD_YES), no: told(TOLD_NO) };
 }

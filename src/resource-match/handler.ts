@@ -1,11 +1,13 @@
 import { authenticate } from "../auth/authentication.ts";
-import { decodeBody, readRequestBody } from "../body.ts";
+import { readRequestBody } from "../body.ts";
 import { Failure } from "../failure.ts";
 import { BODY_MAX_BYTES } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
-import { answer, answerResources } from "./answer-resources.ts";
-import { parseResources } from "./request.ts";
+import { answer, answerQuestion } from "./answer-question.ts";
+import { readQuestion } from "./question.ts";
+
+const NOTHING = '{"resources":[]}';
 
 /** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
 export async function handleResourceMatches(
@@ -18,12 +20,11 @@ export async function handleResourceMatches(
   if (caller instanceof Failure) return caller;
   const refusal = await refusalOf(caller, context);
   if (refusal) return refusal;
-  const text = decodeBody(body);
-  if (text instanceof Failure) return text;
-  const resources = parseResources(text);
-  if (resources instanceof Failure) return resources;
+  const { eligibility, features } = context.configuration;
+  const question = readQuestion(body, eligibility);
+  if (question instanceof Failure) return question;
 
-  if (!context.configuration.features.resourceMatching) return answer([]);
+  if (!features.resourceMatching) return answer(NOTHING);
   const authorization = request.headers.get("Authorization") ?? "";
-  return answerResources(resources, { id: caller.id, authorization }, context);
+  return answerQuestion(question, { id: caller.id, authorization }, context);
 }

@@ -1,8 +1,8 @@
+import type { Contents } from "../cache/contents.ts";
 import type { CacheAnswer, EdgeCache } from "../cache/edge-cache.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
-import { type ResourceKey, resourceKey } from "../resource-key.ts";
-import type { Resource } from "./request.ts";
+import type { ResourceKey } from "../resource-key.ts";
 import type { Fault, Tier } from "./tiers/tier.ts";
 
 /** Who says that the pool holds a resource. */
@@ -18,7 +18,7 @@ export interface Sources {
 }
 
 export interface Matches {
-  /** Of each resource `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
+  /** Of each content `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
   heldBy(): Uint8Array;
   /** What the cache said. */
   cached: Omit<CacheAnswer, "held" | "faults">;
@@ -29,28 +29,20 @@ export interface Matches {
 }
 
 /**
- * Which of `resources` the pool holds. What no tier resolves is not held.
+ * Which of `contents` the pool holds. What no tier resolves is not held.
  *
- * @param resources that may match, whose checksums are hex
+ * @param contents of resources that may match
  * @returns a Response where the origin refuses the whole request
  */
 export async function matchResources(
-  resources: readonly Resource[],
+  contents: Contents,
   { cache, origin }: Sources,
   deadline: Deadline,
   context: RequestContext,
 ): Promise<Matches | Response> {
-  const { held, faults, ...cached } = await cache.lookUp(resources, deadline, context);
+  const { held, faults, ...cached } = await cache.lookUp(contents, deadline, context);
 
-  const heldNow = held();
-  const unresolved = new Map<ResourceKey, number[]>();
-  resources.forEach(({ checksum, size_in_bytes }, index) => {
-    const key = heldNow[index] ? undefined : resourceKey(checksum.value, size_in_bytes);
-    if (!key) return;
-    const places = unresolved.get(key);
-    if (places) places.push(index);
-    else unresolved.set(key, [index]);
-  });
+  const unresolved = origin ? contents.unknown(held()) : new Map<ResourceKey, number[]>();
   const answer = unresolved.size > 0 ? await origin?.lookUp([...unresolved.keys()], deadline) : undefined;
   if (answer?.refusal) return answer.refusal;
 

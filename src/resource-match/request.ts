@@ -114,6 +114,20 @@ function isOctal(text: string): boolean {
   return text !== "";
 }
 
+/** What JSON.parse may have rounded is larger than any size that can match. */
+const ROUNDED = 2 ** 53;
+
+/** The resources as JSON text of the form that cf CLI sends, and that answers have; null and absent are one. */
+export function usualForm(resources: readonly Resource[]): string {
+  const texts = resources.map(({ checksum, size_in_bytes, path, mode }) => {
+    const pathText = path === undefined || path === null ? "" : `,"path":${JSON.stringify(path)}`;
+    const modeText = mode === undefined || mode === null ? "" : `,"mode":"${mode}"`;
+    const size = Math.min(size_in_bytes, ROUNDED);
+    return `{"checksum":{"value":"${checksum.value}"},"size_in_bytes":${size}${pathText}${modeText}}`;
+  });
+  return `{"resources":[${texts.join(",")}]}`;
+}
+
 function unprocessable(violations: Set<string>): Failure {
   return new Failure("unprocessable", [...violations].join(", "));
 }

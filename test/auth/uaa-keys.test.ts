@@ -86,6 +86,49 @@ describe("UAA is asked as little as can be", () => {
   });
 });
 
+describe("a token that was verified before", () => {
+  it("is not verified again, but counts no longer than its own time", async () => {
+    const verify = vi.spyOn(crypto.subtle, "verify");
+    const token = await signedToken();
+    for (let request = 0; request < 3; request++) expect(await statusFor(token)).toBe(201);
+    expect(verify).toHaveBeenCalledTimes(1);
+    later(600_000);
+    // Whether it is verified then is for the library to say, which has a clock of its own.
+    await statusFor(token);
+    expect(verify).toHaveBeenCalledTimes(2);
+  });
+
+  it("counts no more once its key is withdrawn, or another bears its name", async () => {
+    for (const keys of [[], [{ ...(await newKey("key-1")).jwk }]]) {
+      isolate = { ...env };
+      uaa.answer = serving(PUBLIC_JWK);
+      const token = await signedToken({ exp: Math.floor(Date.now() / 1000) + 7_200 });
+      expect(await statusFor(token)).toBe(201);
+      uaa.answer = serving((await newKey("key-2")).jwk, ...keys);
+      later(601_000);
+      expect(await statusFor(token)).toBe(201);
+      expect(await statusFor(token)).toBe(401);
+    }
+  });
+
+  it("does not vouch for one that differs in a single character", async () => {
+    const token = await signedToken();
+    expect(await statusFor(token)).toBe(201);
+    const last = token.at(-10) === "A" ? "B" : "A";
+    expect(await statusFor(token.slice(0, -10) + last + token.slice(-9))).toBe(401);
+  });
+
+  it("is forgotten when a hundred others have come since", async () => {
+    const verify = vi.spyOn(crypto.subtle, "verify");
+    const tokens = await Promise.all(Array.from({ length: 101 }, () => signedToken()));
+    for (const token of tokens) await statusFor(token);
+    await statusFor(tokens[100] as string);
+    expect(verify).toHaveBeenCalledTimes(101);
+    await statusFor(tokens[0] as string);
+    expect(verify).toHaveBeenCalledTimes(102);
+  });
+});
+
 describe("UAA changes its keys", () => {
   it("a new key is fetched when the first token of it comes", async () => {
     const { jwk, token } = await newKey("key-2");

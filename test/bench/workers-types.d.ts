@@ -5,3 +5,19 @@ type R2Bucket = import("@cloudflare/workers-types").R2Bucket;
 type RateLimit = import("@cloudflare/workers-types").RateLimit;
 type AnalyticsEngineDataset = import("@cloudflare/workers-types").AnalyticsEngineDataset;
 declare var scheduler: { wait(ms: number): Promise<void> };
+declare namespace WebAssembly {
+  class Module {
+    constructor(bytes: Uint8Array);
+  }
+  class Instance {
+    constructor(module: Module, imports: object);
+    readonly exports: Record<string, unknown>;
+  }
+  interface Memory {
+    readonly buffer: ArrayBuffer;
+    grow(pages: number): number;
+  }
+  interface Global {
+    value: number;
+  }
+}

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { EntryHash } from "../../src/cache/entry-hash.ts";
-import { EntrySet } from "../../src/cache/entry-set.ts";
+import { PoolMemory } from "../../src/bytes/pool-memory.ts";
+import { hashKeys, KEY_BYTES, KEY_SIZE, markHeld } from "../../src/bytes/workspace.ts";
 import { pack, unpack } from "../../src/cache/packed-value.ts";
 import { fromHex, toHex } from "../../src/hex.ts";
 import { sha1Bytes } from "../../src/sha1.ts";
@@ -10,9 +10,10 @@ const SECRET = "000102030405060708090a0b0c0d0e0f";
 
 /** The hash of one resource, as the bytes that are stored. */
 function hashOf(sha1: string, size: number, secret = SECRET): string {
-  const entry = new Uint32Array(2);
-  new EntryHash(fromHex(secret)).write(new Uint32Array(sha1Bytes(sha1).buffer), 0, size, entry, 0);
-  return toHex(new Uint8Array(entry.buffer));
+  const key = new Uint8Array(KEY_BYTES);
+  key.set(sha1Bytes(sha1));
+  new DataView(key.buffer).setFloat64(KEY_SIZE, size, true);
+  return toHex(hashKeys(key, secret));
 }
 
 /** SipHash-2-4 as its authors define it, in integers of 64 bits. */
@@ -86,14 +87,25 @@ describe("the entry hash", () => {
 });
 
 describe("a set of entries and a plain Set say the same", () => {
-  /** Which of `asked` a set of `held` marks. */
+  /** Which of `asked` are marked as held: among the changes, or by a snapshot that comes in two parts. */
   function marked(held: readonly bigint[], asked: readonly bigint[]): bigint[] {
-    const set = new EntrySet(BigUint64Array.from(held).sort());
-    const entries = BigUint64Array.from(asked);
+    const set = BigUint64Array.from(held).sort();
+    const entries = new Uint8Array(BigUint64Array.from(asked).buffer);
     const marks = new Uint8Array(asked.length);
-    set.mark(new Uint32Array(entries.buffer), marks, 7);
+    markHeld(set, entries, marks, 7);
+
+    const half = Math.floor(set.length / 2);
+    pool.begin(set.length);
+    pool.put(set.subarray(0, half), 0);
+    pool.put(set.subarray(half), half);
+    pool.finish();
+    const marksOfPool = new Uint8Array(asked.length);
+    pool.mark(entries, marksOfPool, 7);
+    expect(marksOfPool).toEqual(marks);
     return asked.filter((_, index) => marks[index] === 7);
   }
+  // One for all, as one snapshot takes the place of another.
+  const pool = new PoolMemory();
 
   it("however their entries are spread", () => {
     // Few different high halves make long equal runs.

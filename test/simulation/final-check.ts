@@ -1,8 +1,7 @@
-import { EntryHash } from "../../src/cache/entry-hash.ts";
+import { hashKeys, KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
 import { unpack } from "../../src/cache/packed-value.ts";
 import { changesName, parsePointer, partName } from "../../src/cache/pointer.ts";
-import { fromHex } from "../../src/hex.ts";
-import { SHA1_WORDS, writeSha1 } from "../../src/sha1.ts";
+import { sha1Bytes } from "../../src/sha1.ts";
 import type { Violation } from "./judge.ts";
 import type { World } from "./world.ts";
 
@@ -48,8 +47,8 @@ export class FinalCheck {
     }
     const age = this.#world.kernel.now - Date.parse(pointer.publishedAt);
     if (age > 2 * 60 * 60 * 1000) this.#wedged("the pointer is hours old");
-    const hash = new EntryHash(fromHex(pointer.secret));
-    const names = new Map(this.#everNamed().map((key) => [entryOf(hash, key), key]));
+    const named = this.#everNamed();
+    const names = new Map([...entriesOf(named, pointer.secret)].map((entry, index) => [entry, named[index]]));
     const keysOf = (entries: BigUint64Array, where: string) =>
       [...entries].flatMap((entry) => {
         const key = names.get(entry);
@@ -118,10 +117,12 @@ function ownerOf(name: string, prefixes: ReadonlySet<string>): string {
   return owners.reduce((longest, prefix) => (prefix.length > longest.length ? prefix : longest), "");
 }
 
-function entryOf(hash: EntryHash, key: string): bigint {
-  const words = new Uint32Array(SHA1_WORDS);
-  writeSha1(key.slice(0, 40), words, 0);
-  const halves = new Uint32Array(2);
-  hash.write(words, 0, Number(key.slice(41)), halves, 0);
-  return new BigUint64Array(halves.buffer)[0] as bigint;
+function entriesOf(keys: readonly string[], secret: string): BigUint64Array {
+  const rows = new Uint8Array(KEY_BYTES * keys.length);
+  const view = new DataView(rows.buffer);
+  keys.forEach((key, index) => {
+    rows.set(sha1Bytes(key.slice(0, 40)), KEY_BYTES * index);
+    view.setFloat64(KEY_BYTES * index + KEY_SIZE, Number(key.slice(41)), true);
+  });
+  return new BigUint64Array(hashKeys(rows, secret).buffer);
 }

@@ -150,7 +150,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "queue-chaos",
   },
   "as of before the question": {
-    file: "src/resource-match/answer-resources.ts",
+    file: "src/resource-match/answer-question.ts",
     from: "observeMatches(matchedByOrigin, askedAt, context)",
     to: "observeMatches(matchedByOrigin, Date.now(), context)",
     profile: "isolates",

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { fileURLToPath } from "node:url";
+import { wasmModule } from "../wasm-module.ts";
 import { MUTATIONS } from "./mutations.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -20,10 +21,13 @@ const source = mutation && mutated && mutate(readFileSync(fileURLToPath(mutated)
 registerHooks({
   resolve: (specifier, context, next) =>
     specifier === "cloudflare:workers" ? { url: platform, shortCircuit: true } : next(specifier, context),
-  load: (url, context, next) =>
-    url === mutated && source !== undefined
+  load: (url, context, next) => {
+    if (url.endsWith(".wasm"))
+      return { format: "module", source: wasmModule(fileURLToPath(url)), shortCircuit: true };
+    return url === mutated && source !== undefined
       ? { format: "module-typescript", source, shortCircuit: true }
-      : next(url, context),
+      : next(url, context);
+  },
 });
 
 function mutate(text: string, { file, from, to }: { file: string; from: string; to: string }): string {

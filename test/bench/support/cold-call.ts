@@ -1,7 +1,7 @@
 /**
  * A process that does a thing once, and prints how many milliseconds that took.
  *
- *     node cold-call.ts pipeline|json <folder that holds request.json, answer.json, pointer.json and the parts>
+ *     node --import …/register.ts cold-call.ts pipeline|json <folder that holds request.json, answer.json, pointer.json and the parts>
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { timed } from "./measure.ts";
 
 const [way, folder = ""] = process.argv.slice(2);
 const read = (name: string) => readFileSync(join(folder, name), "utf8");
-const request = read("request.json");
+const request = new Uint8Array(readFileSync(join(folder, "request.json")));
 // Node loads its fetch when this is first named, for as long as all else takes; workerd has it at hand.
 void globalThis.Response;
 
@@ -25,5 +25,6 @@ if (way === "pipeline") {
   console.log(await timed(() => answerTo(request, cache)));
 } else {
   const answer = JSON.parse(read("answer.json"));
-  console.log(await timed(() => JSON.parse(request) && JSON.stringify(answer)));
+  const { jsonAlone } = await import("./pipeline.ts");
+  console.log(await timed(() => jsonAlone(request, answer)));
 }

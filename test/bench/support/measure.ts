@@ -34,6 +34,22 @@ export async function timed(work: Work): Promise<number> {
   return performance.now() - start;
 }
 
+/** What runs have found: their median, and the least and the most of them. */
+export interface Range {
+  median: number;
+  least: number;
+  most: number;
+}
+
+export function rangeOf(values: readonly number[]): Range {
+  return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
+}
+
+/** As the tables show it. */
+export function rangeText({ median, least, most }: Range): string {
+  return `${rounded(median)} (${rounded(least)} to ${rounded(most)})`;
+}
+
 export function median(values: readonly number[]): number {
   return percentile(values, 50);
 }

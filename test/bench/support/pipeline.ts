@@ -2,12 +2,10 @@ import type { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import { Deadline } from "../../../src/deadline.ts";
 import { Failure } from "../../../src/failure.ts";
 import type { RequestContext } from "../../../src/request-context.ts";
-import { answerText } from "../../../src/resource-match/answer.ts";
-import { ofEligibleMode, ofEligibleSize } from "../../../src/resource-match/eligibility.ts";
 import { matchResources } from "../../../src/resource-match/match.ts";
-import { parseResources } from "../../../src/resource-match/request.ts";
+import { readQuestion } from "../../../src/resource-match/question.ts";
 
-/** As the Worker's defaults have it. */
+/** As the Worker's defaults have it; the benchmark's files are of all sizes. */
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
 const LOOKUP_DEADLINE_MS = 8_000;
 
@@ -17,20 +15,31 @@ const CONTEXT = {
   waitUntil() {},
 } satisfies Partial<RequestContext>;
 
-/** From the text of a request to the text of its answer: what the Worker does between reading and writing. */
-export async function answerTo(text: string, cache: EdgeCache): Promise<string> {
-  const resources = parseResources(text);
-  if (resources instanceof Failure) throw new Error(resources.reason);
-  const candidates = ofEligibleSize(resources, RULES).filter(ofEligibleMode(resources, RULES));
+/** From the bytes of a request to the bytes of its answer: what the Worker does between reading and writing. */
+export async function answerTo(
+  body: Uint8Array,
+  cache: EdgeCache,
+  { minimumSize = 0 }: { minimumSize?: number } = {},
+): Promise<Uint8Array> {
+  const question = readQuestion(body, { ...RULES, minimumSize });
+  if (question instanceof Failure) throw new Error(question.reason);
   const sources = { cache, origin: undefined };
   const deadline = new Deadline(LOOKUP_DEADLINE_MS);
-  const matches = await matchResources(candidates, sources, deadline, CONTEXT as unknown as RequestContext);
+  const context = CONTEXT as unknown as RequestContext;
+  const matches = await matchResources(
+    question.candidates.only(question.isEligible),
+    sources,
+    deadline,
+    context,
+  );
   if (matches instanceof Response) throw new Error(`refused: ${matches.status}`);
-  const heldBy = matches.heldBy();
-  const answer = answerText(candidates.filter((_, index) => heldBy[index]));
-  // A text that was put together is laid out in memory when it is first read; JSON.stringify's is already.
-  answer.charCodeAt(0);
-  return answer;
+  return question.answer(matches.heldBy()).bytes;
+}
+
+/** The least that JSON takes: the same bytes decoded, parsed, and an answer printed and encoded. */
+export function jsonAlone(body: Uint8Array, answer: unknown): Uint8Array {
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+  return JSON.parse(text) && new TextEncoder().encode(JSON.stringify(answer));
 }
 
 function complain(event: string, fields?: object): void {

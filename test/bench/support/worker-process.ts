@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,9 +12,15 @@ import type { StoredSnapshot } from "./pool.ts";
 const PROJECT_ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const WORKERS = fileURLToPath(new URL("../workers/", import.meta.url));
 const COMPATIBILITY_DATE = "2026-10-01";
-const CATALOG = {
-  binding: { CATALOG: { type: "durable-object", worker: "bench", exportName: "Catalog" } },
-  export: { Catalog: { type: "durable-object", storage: "sqlite" } },
+const OBJECTS = {
+  bindings: {
+    CATALOG: { type: "durable-object", worker: "bench", exportName: "Catalog" },
+    PUSH_MEMORY: { type: "durable-object", worker: "bench", exportName: "PushMemory" },
+  },
+  exports: {
+    Catalog: { type: "durable-object", storage: "sqlite" },
+    PushMemory: { type: "durable-object", storage: "sqlite" },
+  },
 } as const;
 const execute = promisify(execFile);
 
@@ -27,19 +33,28 @@ export async function wrangler(...parameters: string[]): Promise<string> {
   return stdout;
 }
 
-let bundle: Promise<string> | undefined;
+/** What is deployed: the script, and the WebAssembly that it imports. */
+export interface Bundle {
+  script: string;
+  wasm: { name: string; bytes: Uint8Array<ArrayBuffer> };
+}
+
+let bundle: Promise<Bundle> | undefined;
 
 /** The Worker as `wrangler deploy` would send it, made once for all sections. */
-export function builtWorker(): Promise<string> {
+export function builtWorker(): Promise<Bundle> {
   bundle ??= build();
   return bundle;
 }
 
-async function build(): Promise<string> {
+async function build(): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), "resource-matches-bench-"));
   try {
     await wrangler("deploy", "--dry-run", "--outdir", folder);
-    return await readFile(join(folder, "index.js"), "utf8");
+    const name = (await readdir(folder)).find((file) => file.endsWith(".wasm"));
+    if (name === undefined) throw new Error("no WebAssembly is in the bundle");
+    const bytes = new Uint8Array(await readFile(join(folder, name)));
+    return { script: await readFile(join(folder, "index.js"), "utf8"), wasm: { name, bytes } };
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -64,10 +79,11 @@ export interface Usage {
 
 /** The built Worker, or one of `workers/` around it or in its place, with an empty KV and an empty catalog of its own. */
 export async function startWorker(
-  name: "index" | "counting" | "catalog" | "echo",
+  name: "index" | "forgetful" | "counting" | "catalog" | "echo",
   uaaUrl = "http://localhost",
 ): Promise<WorkerProcess> {
   const main = `${name}.js`;
+  const { script, wasm } = await builtWorker();
   const contents = name === "index" ? "" : await readFile(join(WORKERS, main), "utf8");
   const before = new Set(workerdProcesses());
   const miniflare = new Miniflare({
@@ -84,15 +100,16 @@ export async function startWorker(
             modulesRoot: WORKERS,
             modules: {
               [main]: { type: "esm", contents },
-              "index.js": { type: "esm", contents: await builtWorker() },
+              "index.js": { type: "esm", contents: script },
+              [wasm.name]: { type: "wasm", contents: wasm.bytes },
             },
           },
           env: {
             UAA_URL: { type: "text", value: uaaUrl },
             RESOURCE_CACHE: { type: "kv", id: "cache" },
-            ...(name === "echo" ? {} : CATALOG.binding),
+            ...(name === "echo" ? {} : OBJECTS.bindings),
           },
-          exports: name === "echo" ? {} : CATALOG.export,
+          exports: name === "echo" ? {} : OBJECTS.exports,
         },
         dev: { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] },
       },

@@ -1,4 +1,10 @@
-import { answerResources, type Configuration, configurationOf, type Env } from "./code-under-test.ts";
+import {
+  answerQuestion,
+  type Configuration,
+  configurationOf,
+  type Env,
+  readQuestion,
+} from "./code-under-test.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Invocation, Process } from "./process.ts";
 
@@ -21,7 +27,7 @@ export class Isolate extends Process {
   }
 
   /**
-   * A request to the endpoint, past authentication and validation.
+   * A request to the endpoint, past authentication.
    *
    * @param keys `<sha1>:<size>` of each resource
    */
@@ -35,12 +41,15 @@ export class Isolate extends Process {
       const [value = "", size] = key.split(":");
       return { checksum: { value }, size_in_bytes: Number(size), mode: "0644" };
     });
+    const body = new TextEncoder().encode(JSON.stringify({ resources }));
     return kernel.start(this, requestId, (invocation) => {
       const { configuration, log } = this;
+      const question = readQuestion(body, configuration.eligibility);
+      if (!("candidates" in question)) throw new Error(`not understood: ${JSON.stringify({ resources })}`);
       const { waitUntil } = invocation;
       const answer = async () => {
-        const response = await answerResources(
-          resources,
+        const response = await answerQuestion(
+          question,
           { id: "user", authorization: "bearer token" },
           {
             configuration,

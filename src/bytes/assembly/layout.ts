@@ -1,0 +1,44 @@
+/**
+ * Where things lie in the memory in which requests are worked on. What JavaScript needs of it is exported. No table is
+ * ever read beyond what the same call, or JavaScript right before it, has written.
+ */
+
+/** cf CLI sends no more, and the Cloud Controller takes no more. */
+export const RESOURCES_MAX: i32 = 5000;
+
+/** Two results of a scan: how many resources are candidates, and how many lack bits of the mode. */
+export const COUNTS: usize = 4096;
+/** The fixed texts of an answer. */
+export const TEXTS: usize = 4352;
+
+/** A row of keys: 20 bytes of SHA-1, 4 of permissions, 8 of size as a double. */
+export const KEY_BYTES: usize = 32;
+export const KEY_PERMISSIONS: usize = 20;
+export const KEY_SIZE: usize = 24;
+export const KEYS: usize = 8192;
+
+/** A row of places, counted from where the body begins, 4 bytes each: 0 where path or mode are absent. Texts include quotes. */
+export const PLACE_BYTES: usize = 32;
+export const PLACE_SHA1: usize = 0;
+export const PLACE_SIZE: usize = 4;
+export const PLACE_SIZE_END: usize = 8;
+export const PLACE_PATH: usize = 12;
+export const PLACE_PATH_END: usize = 16;
+export const PLACE_MODE: usize = 20;
+export const PLACE_MODE_END: usize = 24;
+export const PLACE_HAS_ESCAPES: usize = 28;
+export const PLACES: usize = KEYS + KEY_BYTES * <usize>RESOURCES_MAX;
+
+/** SHA-1s, of resources whose modes lack bits. */
+export const SHA1_BYTES: usize = 20;
+export const LACKING: usize = PLACES + PLACE_BYTES * <usize>RESOURCES_MAX;
+
+/** Entry hashes or contents, 8 bytes each; marks, one byte each; guesses, 4 bytes each. */
+export const ENTRIES: usize = LACKING + SHA1_BYTES * <usize>RESOURCES_MAX;
+export const MARKS: usize = ENTRIES + 8 * <usize>RESOURCES_MAX;
+export const GUESSES: usize = MARKS + <usize>RESOURCES_MAX;
+
+/** The body, and behind it the answer; or a part of a set. */
+export const BODY: usize = 528384;
+/** What is read or written beyond an end, at most. */
+export const SLACK: usize = 64;

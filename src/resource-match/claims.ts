@@ -1,0 +1,134 @@
+import type { Contents } from "../cache/contents.ts";
+import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
+import type { OneAnswer } from "../push-memory/one-answer.ts";
+import type { Recalled } from "../push-memory/push-memory.ts";
+import { TOLD_NO, TOLD_YES, UNTOLD } from "../push-memory/tellings.ts";
+import type { RequestContext } from "../request-context.ts";
+import { CACHE, type Matches, NOBODY } from "./match.ts";
+import type { Question } from "./question.ts";
+import type { Overruled } from "./telemetry.ts";
+import type { Tier } from "./tiers/tier.ts";
+import { verifyClaims } from "./verification.ts";
+
+/** What an answer claims, by the candidates of its question. */
+interface Claims {
+  /** 1 where the answer names it. */
+  isHeld: Uint8Array;
+  /** Who said so: `NOBODY`, `CACHE` or `ORIGIN`. */
+  heldBy: Uint8Array;
+  /** Whether the Cloud Controller was asked before the answer about what the cache would claim. */
+  isVerified: boolean;
+  overruled: Overruled;
+}
+
+/** Where no claim was verified before the answer. */
+const NOTHING_ASKED = { verified: 0, denied: 0 };
+
+/**
+ * Settles what is claimed of what was found: over it stands what the push was told before, and over the cache what the
+ * Cloud Controller denies.
+ *
+ * @param quickOrigin which answers soon, in part at least; undefined where there is no Cloud Controller
+ */
+export async function settleClaims(
+  { count, candidates, isEligible }: Question,
+  matches: Matches,
+  { push, quickOrigin }: { push: OneAnswer; quickOrigin: Tier | undefined },
+  context: RequestContext,
+): Promise<Claims> {
+  const recalled = await push.recalled();
+  const heldBy = spread(matches.heldBy(), isEligible);
+  const claimed = believed(heldBy, recalled);
+  const isVerified = recalled.isDoubtful && quickOrigin !== undefined;
+  const verification = isVerified
+    ? await dropDenied(candidates, claimed, recalled, { origin: quickOrigin, push, context })
+    : NOTHING_ASKED;
+  let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
+  if (count === RESOURCES_PER_REQUEST_MAX) {
+    const isSure = (index: number) => matches.faults.length === 0 && isEligible[index] === 1;
+    told = await push.settle(found(heldBy, claimed, recalled, isSure));
+  }
+  // All of this may have taken so long that what the cache said counts no more.
+  const heldAtLast = spread(matches.heldBy(), isEligible);
+  const outlived: number[] = [];
+  told.forEach((mark, index) => {
+    const isOutlived = heldBy[index] === CACHE && heldAtLast[index] === NOBODY;
+    if (mark === TOLD_YES && isOutlived) outlived.push(index);
+  });
+  for (const index of outlived) told[index] = TOLD_NO;
+  if (outlived.length > 0) context.waitUntil(push.deny(outlived));
+
+  return {
+    isHeld: told.map((mark) => (mark === TOLD_YES ? 1 : 0)),
+    heldBy,
+    isVerified,
+    overruled: {
+      told: recalled.told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0),
+      ...verification,
+    },
+  };
+}
+
+/** What is said of the eligible candidates, of all. */
+function spread(ofEligible: Uint8Array, isEligible: Uint8Array): Uint8Array {
+  let place = 0;
+  return isEligible.map((is) => (is ? (ofEligible[place++] as number) : NOBODY));
+}
+
+/** Who is believed on each content: what the push was told before stands, whoever says what now. */
+function believed(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
+  return heldBy.map((by, index) => {
+    if (told[index] === TOLD_NO) return NOBODY;
+    return told[index] === TOLD_YES ? by || CACHE : by;
+  });
+}
+
+/**
+ * What the look-up has found of each content, for the memory: whatever the push was told before.
+ *
+ * @param isSure whether the look-up can say of a content that it is not held
+ */
+function found(
+  heldBy: Uint8Array,
+  claimed: Uint8Array,
+  { told }: Recalled,
+  isSure: (index: number) => boolean,
+): Uint8Array {
+  return heldBy.map((by, index) => {
+    if (by === NOBODY) return isSure(index) ? TOLD_NO : UNTOLD;
+    // Held, and not claimed: it was told no before, or has been denied.
+    return claimed[index] === NOBODY && told[index] !== TOLD_NO ? TOLD_NO : TOLD_YES;
+  });
+}
+
+/**
+ * The same question again: most likely a push that has failed, over a claim of the cache. What the Cloud Controller does
+ * not confirm now is not claimed, once it has denied anything.
+ *
+ * @returns how many claims it has answered, and denied
+ */
+async function dropDenied(
+  candidates: Contents,
+  claimed: Uint8Array,
+  { told }: Recalled,
+  { origin, push, context }: { origin: Tier; push: OneAnswer; context: RequestContext },
+): Promise<Omit<Overruled, "told">> {
+  const doubtful = candidates.keysWhere((index) => claimed[index] === CACHE);
+  if (doubtful.size === 0) return NOTHING_ASKED;
+  const verified = await verifyClaims([...doubtful.keys()], origin, context);
+  const count = { verified: verified.held.length + verified.denied.length, denied: verified.denied.length };
+  if (count.denied === 0) return count;
+  const [confirmed, denied] = [new Set(verified.held), new Set(verified.denied)];
+  const wrong: number[] = [];
+  for (const [key, places] of doubtful) {
+    if (confirmed.has(key)) continue;
+    for (const index of places) {
+      // A yes that was told stands, for a push that is running, unless it is denied.
+      if (told[index] === TOLD_YES && !denied.has(key)) continue;
+      if (told[index] === TOLD_YES) wrong.push(index);
+      claimed[index] = NOBODY;
+    }
+  }
+  if (wrong.length > 0) await push.deny(wrong);
+  return count;
+}

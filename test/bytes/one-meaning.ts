@@ -1,0 +1,104 @@
+import { decodeBody } from "../../src/body.ts";
+import { scan } from "../../src/bytes/workspace.ts";
+import { Failure } from "../../src/failure.ts";
+import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
+import { type Question, readQuestion } from "../../src/resource-match/question.ts";
+import { parseResources, type Resource } from "../../src/resource-match/request.ts";
+
+/** What a request comes to, in whichever way it is read. */
+export interface Outcome {
+  failure?: string;
+  count?: number;
+  /** Of each candidate its key, and whether its mode lets it match. */
+  candidates?: [key: string, isEligible: boolean][];
+  answer?: string;
+}
+
+/** Which of the candidates are said to be held. */
+export type IsHeld = (index: number) => boolean;
+
+/** By JSON.parse, the schema and plain objects: slow, and what is meant. */
+export function meant(body: Uint8Array, rules: EligibilityRules, isHeld: IsHeld): Outcome {
+  const text = decodeBody(body);
+  const resources = text instanceof Failure ? text : parseResources(text);
+  if (resources instanceof Failure) return failed(resources);
+  const { minimumSize, maximumSize, minimumFileMode: bits = 0 } = rules;
+  const permissionsOf = ({ mode }: Resource) => (mode ? Number.parseInt(mode.slice(-4), 8) : 0o744);
+  const lacks = (resource: Resource) => (permissionsOf(resource) & bits) !== bits;
+  const sha1Of = ({ checksum }: Resource) => checksum.value.toLowerCase();
+  const ruledOut = new Set(resources.filter(lacks).map(sha1Of));
+  const candidates = resources.filter(
+    ({ size_in_bytes: size }) => size >= minimumSize && size <= maximumSize,
+  );
+  const answered = candidates
+    .filter((_, index) => isHeld(index))
+    .map((resource) => {
+      const { checksum, size_in_bytes, path, mode } = resource;
+      return {
+        checksum: { value: checksum.value },
+        size_in_bytes: size_in_bytes === 0 ? 0 : size_in_bytes,
+        ...(path === null || path === undefined ? {} : { path }),
+        ...(mode === null || mode === undefined
+          ? {}
+          : { mode: lacks(resource) ? completed(mode, bits) : mode }),
+      };
+    });
+  return {
+    count: resources.length,
+    candidates: candidates.map((resource) => [
+      `${sha1Of(resource)}:${resource.size_in_bytes}`,
+      !ruledOut.has(sha1Of(resource)),
+    ]),
+    answer: JSON.stringify({ resources: answered }),
+  };
+}
+
+/** The last four digits with the bits; no shorter than they were. */
+function completed(mode: string, bits: number): string {
+  const digits = mode.slice(-4);
+  return mode.slice(0, -4) + (Number.parseInt(digits, 8) | bits).toString(8).padStart(digits.length, "0");
+}
+
+/** As the Worker reads it. */
+export function read(body: Uint8Array, rules: EligibilityRules, isHeld: IsHeld): Outcome {
+  const question = readQuestion(body, rules);
+  return question instanceof Failure ? failed(question) : outcomeOf(question, keysOf(question), isHeld);
+}
+
+/** The same, where every step waits, and anything may come between. */
+export async function readInSteps(
+  body: Uint8Array,
+  rules: EligibilityRules,
+  isHeld: IsHeld,
+  wait: () => Promise<unknown>,
+): Promise<Outcome> {
+  const question = readQuestion(body, rules);
+  await wait();
+  if (question instanceof Failure) return failed(question);
+  const keys = keysOf(question);
+  await wait();
+  return outcomeOf(question, keys, isHeld);
+}
+
+function failed({ kind, reason }: Failure): Outcome {
+  return { failure: `${kind} ${reason}` };
+}
+
+function keysOf({ candidates, isEligible }: Question): [string, boolean][] {
+  const keys: [string, boolean][] = [];
+  for (const [key, places] of candidates.keysWhere(() => true)) {
+    for (const index of places) keys[index] = [key, isEligible[index] === 1];
+  }
+  return keys;
+}
+
+function outcomeOf(question: Question, keys: [string, boolean][], isHeld: IsHeld): Outcome {
+  const marks = Uint8Array.from(keys, (_, index) => (isHeld(index) ? 1 : 0));
+  const answer = new TextDecoder().decode(question.answer(marks).bytes);
+  return { count: question.count, candidates: keys, answer };
+}
+
+/** Whether the module reads it itself. */
+export function isUsual(body: Uint8Array, rules: EligibilityRules): boolean {
+  return scan(body, rules) !== undefined;
+}
