@@ -7,9 +7,9 @@ const memory = {
   ask: async (contents) => ({
     told: new Uint8Array(contents.length / 8),
     isDoubtful: false,
-    hasForgotten: false,
+    forgottenAt: 0,
   }),
-  tell: async (_, proposed) => proposed,
+  tell: async (_, found) => found,
   deny: async () => {},
   unclaimed: async () => {},
 };
