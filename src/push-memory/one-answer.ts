@@ -3,9 +3,10 @@ import type { Configuration } from "../configuration.ts";
 import { Deadline } from "../deadline.ts";
 import { toHex } from "../hex.ts";
 import { causeOf } from "../log.ts";
+import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
-import { Tellings } from "./tellings.ts";
+import { Tellings, TOLD_NO, TOLD_YES } from "./tellings.ts";
 
 /** How long an answer waits for the memory. */
 const PATIENCE_MS = 500;
@@ -17,11 +18,15 @@ const memoriesOf = new WeakMap<Configuration, Map<string, Tellings>>();
 
 /** What a request has to do with the memory of its caller's pushes. Nothing here throws. */
 export class OneAnswer {
+  /** Whether the push asks for nothing after this request: it is remembered for those that follow. */
+  readonly isLast: boolean;
   readonly #context: RequestContext;
   readonly #caller: string;
   /** 8 bytes each. */
   readonly #contents: Uint8Array<ArrayBuffer>;
   readonly #asking: Promise<Recalled | undefined>;
+  /** What earlier requests of the push were told, as it was recalled: the memory's word before the isolate's own. */
+  #told: Uint8Array;
   #digest = "";
 
   /**
@@ -29,11 +34,14 @@ export class OneAnswer {
    *
    * @param candidates what may match, in the request's order
    * @param caller GUID of the user or id of the client
+   * @param count resources that the request asks for: cf CLI asks for 5,000 at a time
    */
-  constructor(candidates: Contents, caller: string, context: RequestContext) {
+  constructor(candidates: Contents, caller: string, count: number, context: RequestContext) {
     this.#context = context;
     this.#caller = caller;
     this.#contents = candidates.folded();
+    this.#told = new Uint8Array(candidates.count);
+    this.isLast = count !== RESOURCES_PER_REQUEST_MAX;
     this.#asking = this.#ask();
   }
 
@@ -42,8 +50,10 @@ export class OneAnswer {
     const recalled = await this.#asking;
     this.#own().dropBefore(recalled?.forgottenAt ?? 0);
     const own = this.#own().recall(this.#contents, Date.now());
-    if (!recalled) return { told: own, isDoubtful: false, forgottenAt: 0 };
-    return { ...recalled, told: recalled.told.map((mark, index) => mark || (own[index] as number)) };
+    this.#told = recalled?.told.map((mark, index) => mark || (own[index] as number)) ?? own;
+    // What the isolate alone knows may have been told since the memory was asked, and a push may rely on it.
+    const relied = own.map((mark, index) => recalled?.relied[index] || (recalled?.told[index] ? 0 : mark));
+    return { isDoubtful: false, forgottenAt: 0, ...recalled, relied, told: this.#told.slice() };
   }
 
   /**
@@ -53,32 +63,50 @@ export class OneAnswer {
    * @returns what it is to be told: what was told before stands
    */
   async settle(found: Uint8Array): Promise<Uint8Array> {
-    const own = this.#own().recall(this.#contents, Date.now());
+    if (this.#contents.length === 0) return found;
     const settled = await this.#call("tell", (memory) => memory.tell(this.#contents, found));
-    // What only the isolate remembers stands too.
-    const told = settled?.map((mark, index) => own[index] || mark) ?? found;
-    return this.#own().settle(this.#contents, told, Date.now()).settled;
+    // What was recalled stands, even where the memory has forgotten it since.
+    const told = (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
+    const own = this.#own().settle(this.#contents, told, Date.now()).settled;
+    if (!settled) return own;
+    // Denied through another isolate: a yes of this one's own counts no more.
+    this.#denyOwn([...told.keys()].filter((index) => told[index] === TOLD_NO && own[index] === TOLD_YES));
+    return told;
   }
 
   /** A yes that was told of these contents, by their index, was wrong. */
   async deny(indices: readonly number[]): Promise<void> {
-    const denied = new Uint8Array(8 * indices.length);
-    indices.forEach((index, at) => {
-      denied.set(this.#contents.subarray(8 * index, 8 * index + 8), 8 * at);
-    });
-    this.#own().deny(denied, Date.now());
+    for (const index of indices) this.#told[index] = TOLD_NO;
+    const denied = this.#denyOwn(indices);
     await this.#call("deny", (memory) => memory.deny(denied));
   }
 
   /** Nothing of the answer came from the cache. */
   async unclaimed(): Promise<void> {
-    await this.#call("unclaimed", (memory) => memory.unclaimed(this.#digest));
+    if (this.#contents.length > 0) await this.#call("unclaimed", (memory) => memory.unclaimed(this.#digest));
+  }
+
+  /** @returns the contents that are denied */
+  #denyOwn(indices: readonly number[]): Uint8Array<ArrayBuffer> {
+    const denied = new Uint8Array(8 * indices.length);
+    indices.forEach((index, at) => {
+      denied.set(this.#contents.subarray(8 * index, 8 * index + 8), 8 * at);
+    });
+    if (indices.length > 0) this.#own().deny(denied, Date.now());
+    return denied;
   }
 
   async #ask(): Promise<Recalled | undefined> {
+    if (this.#contents.length === 0) {
+      // Nothing that is asked may match: there is nothing to agree on. Claims are verified where a Cloud Controller is.
+      const { configuration, waitUntil } = this.#context;
+      const isOfInterest = this.isLast && configuration.cloudControllerUrl !== undefined;
+      if (isOfInterest) waitUntil(this.#call("complete", (memory) => memory.complete()));
+      return undefined;
+    }
     const digest = await crypto.subtle.digest("SHA-256", this.#contents);
     this.#digest = toHex(new Uint8Array(digest));
-    return this.#call("ask", (memory) => memory.ask(this.#contents, this.#digest));
+    return this.#call("ask", (memory) => memory.ask(this.#contents, this.#digest, this.isLast));
   }
 
   async #call<T>(
@@ -86,8 +114,6 @@ export class OneAnswer {
     call: (memory: DurableObjectStub<PushMemory>) => Promise<T>,
   ): Promise<T | undefined> {
     const { configuration, log } = this.#context;
-    // Nothing that is asked may match: there is nothing to agree on.
-    if (this.#contents.length === 0) return undefined;
     try {
       const memory = configuration.pushMemory.getByName(
         this.#caller,

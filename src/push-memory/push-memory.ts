@@ -20,6 +20,8 @@ const TABLES = `
 export interface Recalled {
   /** Of each content what earlier requests of the push were told. */
   told: Uint8Array;
+  /** Of each content 1 where a push that is running relies on a yes: it stands even if it is denied. */
+  relied: Uint8Array;
   /** Whether the same question came a short while ago, and its answer claimed what only the cache knew. */
   isDoubtful: boolean;
   /** What was told until then has been forgotten, since a new push has begun; ms since the epoch. */
@@ -33,6 +35,11 @@ export interface Recalled {
 export class PushMemory extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #tellings: Tellings;
+  /** Questions of 5,000 since no push was running, and how many pushes run beside the first: what it asks comes twice. */
+  #asked = new Set<string>();
+  #beside = 0;
+  /** When the last of these was asked, which may not be answered yet; ms since the epoch. */
+  #askedAt = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -50,7 +57,7 @@ export class PushMemory extends DurableObject<Env> {
           no: new BigUint64Array(no),
         }),
       );
-    this.#tellings = new Tellings(stored, this.#time("unstored_until"));
+    this.#tellings = new Tellings(stored, this.#time("unstored_until"), this.#time("ended_at"));
   }
 
   /**
@@ -58,8 +65,9 @@ export class PushMemory extends DurableObject<Env> {
    * `unclaimed` says otherwise.
    *
    * @param digest of the question
+   * @param isLast whether the push asks for nothing after that
    */
-  async ask(contents: Uint8Array, digest: string): Promise<Recalled> {
+  async ask(contents: Uint8Array, digest: string, isLast: boolean): Promise<Recalled> {
     const now = this.#begin();
     const query = "SELECT claimed FROM questions WHERE digest = ? AND asked_at > ?";
     const [before] = this.#sql
@@ -69,7 +77,8 @@ export class PushMemory extends DurableObject<Env> {
     const known = told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0);
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = before !== undefined || known > told.length / 2;
-    if (isOfNewPush && now - this.#time("full_request_at") >= RUNNING_MS) this.#forget(now);
+    const lastAt = Math.max(this.#askedAt, this.#time("full_request_at"));
+    if (isOfNewPush && now - lastAt >= RUNNING_MS) this.#forget(now);
     this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
     this.#sql.exec(
       "DELETE FROM questions WHERE digest IN (SELECT digest FROM questions ORDER BY asked_at DESC LIMIT -1 OFFSET ?)",
@@ -77,7 +86,11 @@ export class PushMemory extends DurableObject<Env> {
     );
     await this.#clearLater();
     const forgottenAt = this.#time("forgotten_at");
+    const relied = this.#tellings.relied(contents);
+    if (isLast) await this.complete();
+    else this.#take(digest, now);
     return {
+      relied,
       told: this.#tellings.recall(contents, now),
       isDoubtful: before?.claimed === 1,
       forgottenAt,
@@ -109,6 +122,17 @@ export class PushMemory extends DurableObject<Env> {
     await this.#clearLater();
   }
 
+  /** A push has asked for all of its files. */
+  async complete(): Promise<void> {
+    const now = this.#begin();
+    if (this.#beside > 0) {
+      this.#beside -= 1;
+      return;
+    }
+    this.#asked.clear();
+    if (this.#tellings.end()) this.#setTime("ended_at", now);
+  }
+
   /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */
   async unclaimed(digest: string): Promise<void> {
     this.#begin();
@@ -131,6 +155,13 @@ export class PushMemory extends DurableObject<Env> {
     return Date.now();
   }
 
+  #take(digest: string, now: number): void {
+    this.#askedAt = now;
+    if (this.#asked.has(digest)) this.#beside += 1;
+    if (this.#asked.size >= QUESTIONS_MAX) this.#asked.clear();
+    this.#asked.add(digest);
+  }
+
   #store({ at, yes, no }: Telling): void {
     this.#sql.exec("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
   }
@@ -138,6 +169,8 @@ export class PushMemory extends DurableObject<Env> {
   #forget(now: number): void {
     this.#setTime("forgotten_at", now);
     this.#tellings.forget();
+    this.#asked.clear();
+    this.#beside = 0;
     this.#sql.exec("DELETE FROM tellings");
     this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until'");
   }

@@ -11,9 +11,12 @@ const REMEMBERED_MS = 5 * 60 * 1000;
 const STORED_ANEW_MS = 60 * 1000;
 /** How long a telling is kept. */
 export const STORED_MS = REMEMBERED_MS + STORED_ANEW_MS;
-/** 3.6 MB of the 4 that a push memory may hold. */
-const CONTENTS_MAX = 450_000;
+/** Both together 3.6 MB of the 4 that a push memory may hold. */
+const CONTENTS_MAX = 300_000;
+const RELIED_MAX = 150_000;
 const CONTENT_BYTES = 8;
+
+const NOTHING = new BigUint64Array();
 
 /** What one request was told, as it is stored, or several within a minute: contents, ascending. */
 export interface Telling {
@@ -32,10 +35,35 @@ export class Tellings {
   #minutes = new Map<number, Telling>();
   /** Until then a content that is not remembered may have been answered, and was answered no. */
   unstoredUntil: number;
+  /** What was told yes since the caller's last push had asked for all of its files: a push that is running relies on it. */
+  #relied: BigUint64Array<ArrayBuffer> = NOTHING;
 
-  constructor(stored: readonly Telling[] = [], unstoredUntil = 0) {
-    for (const telling of stored) this.#take(telling);
+  /** @param endedAt when the last push had asked for all of its files, in ms since the epoch; 0 where nobody knows */
+  constructor(stored: readonly Telling[] = [], unstoredUntil = 0, endedAt = 0) {
+    for (const telling of stored) {
+      this.#take(telling);
+      // What was told again within a minute was not stored anew.
+      if (telling.at > endedAt - STORED_ANEW_MS) this.#relied = merged(this.#relied, telling.yes);
+    }
     this.unstoredUntil = unstoredUntil;
+  }
+
+  /** Of each content 1 where a yes must stand even if it turns out to be wrong. */
+  relied(contents: Uint8Array): Uint8Array {
+    const marks = new Uint8Array(contents.length / CONTENT_BYTES);
+    markHeld(this.#relied, contents, marks, 1);
+    return marks;
+  }
+
+  /**
+   * A push has asked for all of its files.
+   *
+   * @returns whether one had been told yes of anything
+   */
+  end(): boolean {
+    const hasBegun = this.#relied.length > 0;
+    this.#relied = NOTHING;
+    return hasBegun;
   }
 
   /** What was told of each content; in doubt, no. */
@@ -58,6 +86,7 @@ export class Tellings {
   ): { settled: Uint8Array; stored: Telling | undefined } {
     const { told: before, toldLately } = this.#recall(contents, now);
     const settled = before.map((mark, index) => mark || (found[index] as number) || TOLD_NO);
+    this.#rely(contents, settled);
     const isLost = (index: number) => before[index] === TOLD_YES && found[index] === TOLD_NO;
     const stored = telling(contents, now, (index) =>
       toldLately[index] !== UNTOLD || isLost(index) ? UNTOLD : (settled[index] as number),
@@ -86,6 +115,7 @@ export class Tellings {
 
   forget(): void {
     this.#minutes.clear();
+    this.#relied = NOTHING;
     this.unstoredUntil = 0;
   }
 
@@ -107,6 +137,13 @@ export class Tellings {
     for (const { no } of early) markHeld(no, contents, told, TOLD_NO);
     if (now >= this.unstoredUntil) return { told, toldLately };
     return { told: told.map((mark) => mark || TOLD_NO), toldLately };
+  }
+
+  #rely(contents: Uint8Array, settled: Uint8Array): void {
+    const relied = this.relied(contents);
+    const { yes } = telling(contents, 0, (index) => (relied[index] ? UNTOLD : (settled[index] as number)));
+    const isFull = this.#relied.length + yes.length > RELIED_MAX;
+    this.#relied = isFull ? yes : merged(this.#relied, yes);
   }
 
   #take(telling: Telling): void {

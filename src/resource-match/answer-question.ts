@@ -4,7 +4,7 @@ import { jsonResponse } from "../failure.ts";
 import { OneAnswer } from "../push-memory/one-answer.ts";
 import type { RequestContext } from "../request-context.ts";
 import { settleClaims } from "./claims.ts";
-import { type Matches, matchResources, ORIGIN } from "./match.ts";
+import { type Matches, matchResources, noMatches, ORIGIN } from "./match.ts";
 import { observeMatches } from "./observe-matches.ts";
 import type { Question } from "./question.ts";
 import { reportMatches } from "./telemetry.ts";
@@ -24,7 +24,8 @@ export interface Asker {
 
 /**
  * Answers with those of the resources that the pool holds: what the tiers say of each content, and over that what earlier
- * requests of the same push were told.
+ * requests of the same push were told. Where matching is switched off the tiers say nothing, from one request of a push to
+ * the next.
  */
 export async function answerQuestion(
   question: Question,
@@ -32,22 +33,25 @@ export async function answerQuestion(
   context: RequestContext,
 ): Promise<Response> {
   const { configuration, requestId, waitUntil } = context;
-  const { cloudControllerUrl: url, lookupDeadlineMs } = configuration;
+  const { cloudControllerUrl: url, lookupDeadlineMs, features } = configuration;
   const { candidates, isEligible } = question;
-  const cloudController = url === undefined ? undefined : { url, authorization, requestId };
+  const isAsked = url !== undefined && features.resourceMatching;
+  const cloudController = isAsked ? { url, authorization, requestId } : undefined;
   const origin = cloudController && originTier(cloudController);
-  const sources = { cache: edgeCacheOf(configuration), origin };
-  const push = new OneAnswer(candidates, id, context);
+  const push = new OneAnswer(candidates, id, question.count, context);
 
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
   const deadline = new Deadline(lookupDeadlineMs);
-  const matches = await matchResources(candidates.only(isEligible), sources, deadline, context);
+  const eligible = candidates.only(isEligible);
+  const matches = features.resourceMatching
+    ? await matchResources(eligible, { cache: edgeCacheOf(configuration), origin }, deadline, context)
+    : noMatches(eligible);
   if (matches instanceof Response) return matches;
 
   const quickOrigin =
     cloudController && originTier({ ...cloudController, resourcesPerQuestion: RESOURCES_PER_QUICK_QUESTION });
-  const { isHeld, heldBy, isVerified, overruled } = await settleClaims(
+  const { isHeld, heldBy, relied, isVerified, overruled } = await settleClaims(
     question,
     matches,
     { push, quickOrigin },
@@ -60,16 +64,17 @@ export async function answerQuestion(
   reportMatches({ resources: question.count, matched }, matches, overruled, context);
 
   const isUnverified = (index: number) => isHeld[index] === 1 && heldBy[index] !== ORIGIN;
-  if (!isHeld.some((_, index) => isUnverified(index))) waitUntil(push.unclaimed());
-  else if (origin && !isVerified) {
-    waitUntil(verifySample([...candidates.keysWhere(isUnverified).keys()], origin, context));
+  if (!isHeld.some((_, index) => isUnverified(index) && !relied[index])) waitUntil(push.unclaimed());
+  if (origin && !isVerified) {
+    const unverified = [...candidates.keysWhere(isUnverified).keys()];
+    if (unverified.length > 0) waitUntil(verifySample(unverified, origin, context));
   }
   observe(matches, askedAt, context);
   return answer(bytes, warnings);
 }
 
 /** The answer with this body. */
-export function answer(body: string | Uint8Array<ArrayBuffer>, warnings: readonly string[] = []): Response {
+function answer(body: Uint8Array<ArrayBuffer>, warnings: readonly string[] = []): Response {
   // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
   const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
   return jsonResponse(body, 201, headers);

@@ -1,5 +1,4 @@
 import type { Contents } from "../cache/contents.ts";
-import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { OneAnswer } from "../push-memory/one-answer.ts";
 import type { Recalled } from "../push-memory/push-memory.ts";
 import { TOLD_NO, TOLD_YES, UNTOLD } from "../push-memory/tellings.ts";
@@ -16,6 +15,8 @@ interface Claims {
   isHeld: Uint8Array;
   /** Who said so: `NOBODY`, `CACHE` or `ORIGIN`. */
   heldBy: Uint8Array;
+  /** 1 where an earlier request of the push was told the same: asked again, it is that one which is verified. */
+  relied: Uint8Array;
   /** Whether the Cloud Controller was asked before the answer about what the cache would claim. */
   isVerified: boolean;
   overruled: Overruled;
@@ -31,7 +32,7 @@ const NOTHING_ASKED = { verified: 0, denied: 0 };
  * @param quickOrigin which answers soon, in part at least; undefined where there is no Cloud Controller
  */
 export async function settleClaims(
-  { count, candidates, isEligible }: Question,
+  { candidates, isEligible }: Question,
   matches: Matches,
   { push, quickOrigin }: { push: OneAnswer; quickOrigin: Tier | undefined },
   context: RequestContext,
@@ -44,7 +45,7 @@ export async function settleClaims(
     ? await dropDenied(candidates, claimed, recalled, { origin: quickOrigin, push, context })
     : NOTHING_ASKED;
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
-  if (count === RESOURCES_PER_REQUEST_MAX) {
+  if (!push.isLast) {
     const isSure = (index: number) => matches.faults.length === 0 && isEligible[index] === 1;
     told = await push.settle(found(heldBy, claimed, recalled, isSure));
   }
@@ -53,14 +54,17 @@ export async function settleClaims(
   const outlived: number[] = [];
   told.forEach((mark, index) => {
     const isOutlived = heldBy[index] === CACHE && heldAtLast[index] === NOBODY;
-    if (mark === TOLD_YES && isOutlived) outlived.push(index);
+    // What an earlier request was told stands.
+    if (mark === TOLD_YES && isOutlived && recalled.told[index] === UNTOLD) outlived.push(index);
   });
   for (const index of outlived) told[index] = TOLD_NO;
-  if (outlived.length > 0) context.waitUntil(push.deny(outlived));
+  // The next request must not be told the yes that was settled.
+  if (outlived.length > 0 && !push.isLast) await push.deny(outlived);
 
   return {
     isHeld: told.map((mark) => (mark === TOLD_YES ? 1 : 0)),
     heldBy,
+    relied: recalled.relied,
     isVerified,
     overruled: {
       told: recalled.told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0),
@@ -110,7 +114,7 @@ function found(
 async function dropDenied(
   candidates: Contents,
   claimed: Uint8Array,
-  { told }: Recalled,
+  { told, relied }: Recalled,
   { origin, push, context }: { origin: Tier; push: OneAnswer; context: RequestContext },
 ): Promise<Omit<Overruled, "told">> {
   const doubtful = candidates.keysWhere((index) => claimed[index] === CACHE);
@@ -123,8 +127,8 @@ async function dropDenied(
   for (const [key, places] of doubtful) {
     if (confirmed.has(key)) continue;
     for (const index of places) {
-      // A yes that was told stands, for a push that is running, unless it is denied.
-      if (told[index] === TOLD_YES && !denied.has(key)) continue;
+      // A yes that was told stands, unless it is denied: and even then where a push may be running that relies on it.
+      if (told[index] === TOLD_YES && (relied[index] || !denied.has(key))) continue;
       if (told[index] === TOLD_YES) wrong.push(index);
       claimed[index] = NOBODY;
     }

@@ -28,6 +28,17 @@ export interface Matches {
   faults: Fault[];
 }
 
+/** What is said where no tier is asked. */
+export function noMatches({ count }: Contents): Matches {
+  return {
+    heldBy: () => new Uint8Array(count),
+    cached: { inMemory: 0, asked: 0, heldByKeys: 0, isSuspended: false },
+    matchedByOrigin: [],
+    deniedByOrigin: [],
+    faults: [],
+  };
+}
+
 /**
  * Which of `contents` the pool holds. What no tier resolves is not held.
  *

@@ -1,3 +1,5 @@
+import type { ProfileName } from "./profiles.ts";
+
 /** A deliberate fault in the code under test. */
 export interface Mutation {
   /** Below the project. */
@@ -8,7 +10,7 @@ export interface Mutation {
   /** A seed that catches it: those that have one are checked by `npm test`. */
   seed?: number;
   /** The profile that is most likely to catch it. */
-  profile: "well" | "unwell-kv" | "restarts" | "queue-chaos" | "isolates" | "operator" | "everything";
+  profile: ProfileName;
 }
 
 /** Each by what it leaves out. */
@@ -166,6 +168,76 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "state === STATE.unkeyed ? 0 : 1,",
     to: "state === STATE.keyed ? 1 : 0,",
     profile: "restarts",
+  },
+  "a no that a push was told stands": {
+    file: "src/resource-match/claims.ts",
+    from: "if (told[index] === TOLD_NO) return NOBODY;",
+    to: "",
+    profile: "pushes",
+    seed: 5,
+  },
+  "a yes that a push was told stands": {
+    file: "src/resource-match/claims.ts",
+    from: "return told[index] === TOLD_YES ? by || CACHE : by;",
+    to: "return by;",
+    profile: "pushes",
+  },
+  "a request of several is remembered": {
+    file: "src/resource-match/claims.ts",
+    from: "if (!push.isLast) {",
+    to: "if (false) {",
+    profile: "pushes",
+  },
+  "the mode bits that a claim lacks are added": {
+    file: "src/resource-match/question.ts",
+    from: "added += JSON.stringify(withBits(mode, this.#bits));",
+    to: "added += JSON.stringify(mode);",
+    profile: "pushes",
+    seed: 8,
+  },
+  "the same question again is verified": {
+    file: "src/resource-match/claims.ts",
+    from: "const isVerified = recalled.isDoubtful && quickOrigin !== undefined;",
+    to: "const isVerified = recalled.isDoubtful && quickOrigin === undefined;",
+    profile: "pushes",
+    seed: 22,
+  },
+  "a yes that is denied is told no more": {
+    file: "src/resource-match/claims.ts",
+    from: "if (told[index] === TOLD_YES && (relied[index] || !denied.has(key))) continue;",
+    to: "if (told[index] === TOLD_YES) continue;",
+    profile: "pushes",
+  },
+  "a running push relies on a yes": {
+    file: "src/resource-match/claims.ts",
+    from: "(relied[index] || !denied.has(key))",
+    to: "!denied.has(key)",
+    profile: "pushes",
+    seed: 36,
+  },
+  "pushes that run beside each other": {
+    file: "src/push-memory/push-memory.ts",
+    from: "if (this.#asked.has(digest)) this.#beside += 1;",
+    to: "",
+    profile: "pushes",
+  },
+  "a push whose end was seen relies on nothing": {
+    file: "src/push-memory/push-memory.ts",
+    from: "if (isLast) await this.complete();",
+    to: "if (isLast) this.#asked.size;",
+    profile: "pushes",
+  },
+  "a push is running for a minute": {
+    file: "src/push-memory/push-memory.ts",
+    from: "const RUNNING_MS = 60 * 1000;",
+    to: "const RUNNING_MS = 0;",
+    profile: "pushes",
+  },
+  "the memory's word before the isolate's own": {
+    file: "src/push-memory/one-answer.ts",
+    from: "if (!settled) return own;",
+    to: "return own;",
+    profile: "pushes",
   },
   "what is superseded is deleted": {
     file: "src/catalog/written-values.ts",

@@ -5,3 +5,4 @@ export { type Configuration, configurationOf, type Env } from "../../../src/conf
 export { PushMemory } from "../../../src/push-memory/push-memory.ts";
 export { answerQuestion } from "../../../src/resource-match/answer-question.ts";
 export { readQuestion } from "../../../src/resource-match/question.ts";
+export type { Resource } from "../../../src/resource-match/request.ts";

@@ -3,15 +3,22 @@ import {
   type Configuration,
   configurationOf,
   type Env,
+  type Resource,
   readQuestion,
 } from "./code-under-test.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Invocation, Process } from "./process.ts";
 
+export interface Question {
+  requestId: string;
+  caller: string;
+  resources: readonly Resource[];
+}
+
 export interface Answer {
   status: number;
-  /** `<sha1>:<size>` of what the answer lists. */
-  claimed: string[];
+  /** What the answer lists. */
+  listed: Resource[];
 }
 
 /** An isolate of the Worker: one env object, and what its code remembers by that. */
@@ -26,31 +33,22 @@ export class Isolate extends Process {
     this.configuration = configuration;
   }
 
-  /**
-   * A request to the endpoint, past authentication.
-   *
-   * @param keys `<sha1>:<size>` of each resource
-   */
+  /** A request to the endpoint, past authentication. */
   ask(
     kernel: Kernel,
-    requestId: string,
-    keys: readonly string[],
+    { requestId, caller, resources }: Question,
     done: (answer: Answer) => void,
   ): Invocation {
-    const resources = keys.map((key) => {
-      const [value = "", size] = key.split(":");
-      return { checksum: { value }, size_in_bytes: Number(size), mode: "0644" };
-    });
     const body = new TextEncoder().encode(JSON.stringify({ resources }));
     return kernel.start(this, requestId, (invocation) => {
       const { configuration, log } = this;
       const question = readQuestion(body, configuration.eligibility);
-      if (!("candidates" in question)) throw new Error(`not understood: ${JSON.stringify({ resources })}`);
+      if (!("candidates" in question)) throw new Error(`not understood: ${requestId}`);
       const { waitUntil } = invocation;
       const answer = async () => {
         const response = await answerQuestion(
           question,
-          { id: "user", authorization: "bearer token" },
+          { id: caller, authorization: "bearer token" },
           {
             configuration,
             requestId,
@@ -65,7 +63,7 @@ export class Isolate extends Process {
       };
       answer().then(
         ({ status, text, isOpen }) => {
-          if (isOpen) done({ status, claimed: status === 201 ? claimedIn(text) : [] });
+          if (isOpen) done({ status, listed: status === 201 ? listedIn(text) : [] });
         },
         (error) => kernel.fail(error),
       );
@@ -73,11 +71,8 @@ export class Isolate extends Process {
   }
 }
 
-function claimedIn(text: string): string[] {
-  const { resources } = JSON.parse(text) as {
-    resources: { checksum: { value: string }; size_in_bytes: number }[];
-  };
-  return resources.map(({ checksum, size_in_bytes }) => `${checksum.value}:${size_in_bytes}`);
+function listedIn(text: string): Resource[] {
+  return (JSON.parse(text) as { resources: Resource[] }).resources;
 }
 
 function line(level: string) {
