@@ -1,3 +1,4 @@
+import { afterLoss, appsOf, aroundPush, drawLoss, drawPush } from "./generate-pushes.ts";
 import { PROFILES, type Profile, type ProfileName } from "./profiles.ts";
 import { Random } from "./random.ts";
 import type { Deed, Operation, Schedule, Settings } from "./schedule.ts";
@@ -58,6 +59,10 @@ function companions(at: number, deed: Deed, settings: Settings, random: Random):
   });
   const lasts = "lasts" in deed ? deed.lasts : 0;
   switch (deed.do) {
+    case "push":
+      return aroundPush(at, deed, settings, random);
+    case "lose":
+      return afterLoss(at, settings, random);
     case "freeze":
     case "kill":
       return [
@@ -101,7 +106,7 @@ function companions(at: number, deed: Deed, settings: Settings, random: Random):
 
 function settingsOf(name: ProfileName, profile: Profile, random: Random): Settings {
   const hasBucket = profile.hasBucket ?? random.chance(0.4);
-  return {
+  const settings: Settings = {
     seed: `${name} ${random.next()}`,
     profile: name,
     files: random.integer(2, 12),
@@ -121,6 +126,9 @@ function settingsOf(name: ProfileName, profile: Profile, random: Random): Settin
     queueDuplicates: profile.queueDuplicates,
     settleMs: random.weighted({ "4": 7, "27": 1 }) === "4" ? 4 * HOUR_MS : 27 * HOUR_MS,
   };
+  if (!profile.weights.push) return settings;
+  settings.variables.MINIMUM_SIZE = "65536";
+  return { ...settings, apps: appsOf(settings.files, random.fork("apps")) };
 }
 
 function pause(random: Random): number {
@@ -184,6 +192,12 @@ function draw(name: Deed["do"], settings: Settings, random: Random): Deed {
         ...(random.chance(0.12) ? { madeUp: true } : {}),
         ...(random.chance(0.1) ? { hangsUpAfter: random.integer(0, 100) } : {}),
       };
+    case "push":
+      return { do: name, ...drawPush(settings, place, isolate, random) };
+    case "misfortune":
+      throw new Error("a misfortune comes with its push");
+    case "lose":
+      return drawLoss(settings, random);
     case "put":
     case "delete":
       return { do: name, file: random.pick(all) };

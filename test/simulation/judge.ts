@@ -2,6 +2,7 @@ import { STATE } from "../../src/catalog/tables.ts";
 import { OPERATOR } from "./operator.ts";
 import type { Isolate } from "./platform/isolate.ts";
 import { sha1OfBlobName } from "./platform/r2.ts";
+import { PushJudge } from "./push-judge.ts";
 import { clock } from "./schedule.ts";
 import { Spans } from "./spans.ts";
 import type { Effect, Observations } from "./told.ts";
@@ -13,6 +14,8 @@ const CLAIMED_AFTER_REMOVAL_MS = 180_000;
 const CLAIMED_AFTER_TELLING_MS = 180_000;
 /** An isolate that took longer was frozen, or waited for its deadline. */
 const ANSWERED_MAX_MS = 900;
+/** What a push was told is remembered for so long. */
+const TOLD_REMEMBERED_MS = 6 * 60_000;
 const POINTER_TRUSTED_MS = 25 * 60 * 60 * 1000;
 /** What went wrong with the catalog delays it for so long after. */
 const RECOVERY_MS = 120_000;
@@ -26,6 +29,7 @@ interface Denials {
 export interface Answered {
   isolate: Isolate;
   requestId: string;
+  caller: string;
   keys: readonly string[];
   claimed: readonly string[];
   status: number;
@@ -34,7 +38,7 @@ export interface Answered {
 
 /** Something that must never be. */
 export interface Violation {
-  rule: "wrong yes" | "wrong no" | "wedged" | "lost" | "dishonest";
+  rule: "wrong yes" | "wrong no" | "wedged" | "lost" | "dishonest" | "lost file" | "unhealed";
   /** Ms after the beginning. */
   at: number;
   text: string;
@@ -43,6 +47,7 @@ export interface Violation {
 /** Knows the true pool and what was told, and judges whatever the code under test says. */
 export class Judge {
   readonly violations: Violation[] = [];
+  readonly pushes: PushJudge;
   readonly #world: World;
   #prefix: string | undefined;
   /** What the catalog is to have made of each call. */
@@ -56,6 +61,7 @@ export class Judge {
 
   constructor(world: World) {
     this.#world = world;
+    this.pushes = new PushJudge(world);
   }
 
   /** A method of the catalog has done its work, which is durable. */
@@ -165,7 +171,7 @@ export class Judge {
     }
   }
 
-  answered({ isolate, requestId, keys, claimed, status, startedAt }: Answered): void {
+  answered({ isolate, requestId, caller, keys, claimed, status, startedAt }: Answered): void {
     const { kernel, told, weather, controller, pool } = this.#world;
     this.counts.answers += 1;
     this.counts.claims += claimed.length;
@@ -177,19 +183,26 @@ export class Judge {
     const { now } = kernel;
     const matched = controller.matched.get(requestId);
     const asked = new Set(keys);
+    const isOfPush = caller !== "user";
     for (const key of claimed) {
       const sha1 = key.slice(0, 40);
       if (!asked.has(key))
         this.violated("wrong yes", `${requestId} claims ${short(key)}, which was not asked for`);
-      if (matched?.has(sha1)) continue;
+      if (matched?.has(sha1) || (isOfPush && this.pushes.wasMatched(caller, sha1))) continue;
       for (const toldAt of told.objections(sha1)) {
-        const allowance = CLAIMED_AFTER_REMOVAL_MS + this.#lateness(isolate.place, toldAt, now);
+        // What a push was told stands until it ends.
+        const allowance =
+          CLAIMED_AFTER_REMOVAL_MS +
+          (isOfPush ? TOLD_REMEMBERED_MS : 0) +
+          this.#lateness(isolate.place, toldAt, now);
         if (now - toldAt <= allowance) continue;
         const age = toldAt === -Infinity ? "never told" : `told ${clock(now - toldAt)} ago that it left`;
         this.violated("wrong yes", `${requestId} in ${isolate.name} claims ${short(sha1)}, ${age}`);
         break;
       }
     }
+    // What a push was told before may forbid it.
+    if (isOfPush) return;
     const held = new Set(claimed);
     for (const key of asked) {
       const toldAt = told.heldSince(key);

@@ -7,6 +7,8 @@ export interface PoolFile {
 /** The true resource pool, with all of its past: what the Cloud Controller, R2 and listings look at. */
 export class TruePool {
   readonly files: readonly PoolFile[];
+  /** When it lost a file last, in ms since the epoch. */
+  lostAt = -Infinity;
   readonly #held = new Map<string, { at: number; isHeld: boolean }[]>();
 
   constructor(files: readonly PoolFile[]) {
@@ -18,10 +20,19 @@ export class TruePool {
     return this.#held.get(sha1)?.at(-1)?.isHeld ?? false;
   }
 
+  find(sha1: string): PoolFile | undefined {
+    return this.files.find((file) => file.sha1 === sha1);
+  }
+
+  hadAt(sha1: string, time: number): boolean {
+    return this.#held.get(sha1)?.findLast(({ at }) => at <= time)?.isHeld ?? false;
+  }
+
   /** @returns false where it was so already */
   change(sha1: string, isHeld: boolean, at: number): boolean {
     if (this.has(sha1) === isHeld) return false;
     this.#held.get(sha1)?.push({ at, isHeld });
+    if (!isHeld) this.lostAt = at;
     return true;
   }
 

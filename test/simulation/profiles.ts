@@ -64,6 +64,30 @@ export const PROFILES = {
     queueBacklogMs: 10 * 60_000,
     queueDuplicates: 0.1,
   },
+  /** Whole pushes of several requests, with a fault in one of them; and a pool that loses files. */
+  pushes: {
+    weights: {
+      push: 12,
+      lose: 5,
+      ask: 1,
+      put: 1,
+      delete: 1,
+      add: 2,
+      remove: 1,
+      sync: 0.5,
+      publish: 0.5,
+      restart: 0.5,
+      network: 0.5,
+      "cloud-controller": 1.5,
+      "kv-reads": 1,
+      "kv-writes": 0.7,
+      "kv-lag": 0.7,
+    },
+    operations: [2, 6],
+    hasCloudController: true,
+    queueBacklogMs: 60_000,
+    queueDuplicates: 0.1,
+  },
   everything: {
     weights: {
       ...POOL,

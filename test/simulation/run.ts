@@ -48,11 +48,11 @@ if (unknown.length > 0) {
 let failed = 0;
 for (const profile of profiles) {
   const begun = process.cpuUsage();
-  const total = { answers: 0, claims: 0, mustClaim: 0, observations: 0 };
+  const total: Record<string, number> = {};
   const failing: { seed: number; rules: string }[] = [];
   for (let seed = first; seed < first + schedules; seed++) {
     const { violations, counts } = await simulate(generate(profile, seed));
-    for (const name of Object.keys(total) as (keyof typeof total)[]) total[name] += counts[name];
+    for (const [name, count] of Object.entries(counts)) total[name] = (total[name] ?? 0) + count;
     if (violations.length === 0) continue;
     const rules = `${[...new Set(violations.map(({ rule }) => rule))].join(" + ")}: ${violations[0]?.text}`;
     failing.push({ seed, rules });
@@ -68,10 +68,13 @@ for (const profile of profiles) {
   failed += failing.length;
   const { user, system } = process.cpuUsage(begun);
   const ms = ((user + system) / 1000 / schedules).toFixed(1);
-  const { answers, claims, mustClaim, observations } = total;
+  const { answers, claims, mustClaim, observations, pushes, tries, well, gone, healed } = total;
+  const ofPushes = pushes
+    ? `${pushes} pushes in ${tries} tries, of which ${well} end well and ${gone} lack what is gone, ${healed} healed, `
+    : "";
   console.log(
     `${profile}: ${failing.length} of ${schedules} schedules fail; ${answers} answers, ${claims} claims ` +
-      `(${mustClaim} of them due), ${observations} observations, ${ms} ms of CPU a schedule`,
+      `(${mustClaim} of them due), ${observations} observations, ${ofPushes}${ms} ms of CPU a schedule`,
   );
   for (const { seed, rules } of failing.slice(0, 10)) console.log(`  seed ${seed}: ${rules}`);
   if (values.trace && schedules === 1) await print(profile, first);

@@ -1,3 +1,28 @@
+/**
+ * An app, request by request: numbers of files, each with its mode. Files too small to match fill every request but the
+ * last up to 5,000; an empty last one is not sent.
+ */
+export type App = (readonly [file: number, mode: string])[][];
+
+/** What befalls one request of a push's first try: before it is sent, or while it is answered. */
+export type Misfortune =
+  | "cloud-controller-error"
+  | "cloud-controller-hang"
+  | "cloud-controller-cut"
+  | "cloud-controller-slow"
+  | "kv-fail"
+  | "kv-hang"
+  | "kv-slow"
+  /** Another isolate answers, of the same place or of another. */
+  | "isolate"
+  | "elsewhere"
+  /** The caller's push memory ends, and begins again from what it has stored. */
+  | "memory"
+  /** A new snapshot, after the catalog was told of what the pool holds, or as it is. */
+  | "learned"
+  | "publication"
+  | "wipe";
+
 /** What one world is made of. */
 export interface Settings {
   seed: string;
@@ -9,6 +34,8 @@ export interface Settings {
   /** Isolates in each place. */
   isolates: number;
   variables: Record<string, string>;
+  /** None where nobody pushes. */
+  apps?: App[];
   hasBucket: boolean;
   hasCloudController: boolean;
   /** Writes, and as many deletions, that KV takes a day. */
@@ -19,6 +46,20 @@ export interface Settings {
   queueDuplicates: number;
   /** Until the judge looks for the last time. */
   settleMs: number;
+}
+
+export interface Push {
+  push: number;
+  app: number;
+  caller: string;
+  place: number;
+  isolate: number;
+  /** Ms between an answer and the next request. */
+  gap: number;
+  /** Ms from the last answer until the Cloud Controller assembles the package. */
+  uploads: number;
+  tries: number;
+  pause: number;
 }
 
 interface Spell {
@@ -38,6 +79,14 @@ export type Deed =
       madeUp?: boolean;
       hangsUpAfter?: number;
     }
+  /** A whole push, tried again `pause` ms after it has failed. */
+  | ({ do: "push" } & Push)
+  /** @param request counts from 0 */
+  | { do: "misfortune"; push: number; request: number; what: Misfortune }
+  /** Files leave the pool, or it is put back to how it was `since` ms ago, and nobody tells. */
+  | { do: "lose"; how: "wipe" }
+  | { do: "lose"; how: "some"; lost: number[] }
+  | { do: "lose"; how: "restore"; since: number }
   /** The Cloud Controller puts a file into the pool, or it goes. */
   | { do: "put" | "delete"; file: number }
   /** The operator lists some files, and tells of those that are held `tellsAfter` ms later. */

@@ -3,6 +3,7 @@ import type { Violation } from "./judge.ts";
 import { keyOf } from "./operator.ts";
 import { installGlobals } from "./platform/globals.ts";
 import { TraceHash, TraceLines } from "./platform/kernel.ts";
+import type { PushJudge } from "./push-judge.ts";
 import { type Deed, describe, type Operation, type Schedule } from "./schedule.ts";
 import { World } from "./world.ts";
 
@@ -11,11 +12,17 @@ export interface Outcome {
   traceHash: string;
   lines: { time: number; text: string }[];
   start: number;
-  counts: { answers: number; claims: number; mustClaim: number; observations: number };
+  counts: { answers: number; claims: number; mustClaim: number; observations: number } & PushJudge["counts"];
   /** What each request was answered, in their order: the numbers of the files that it claims. */
   answers: { at: number; claimed: number[] }[];
 }
 
+/** Between the pushes that find out whether all is well again. */
+const TRAFFIC_PAUSE_MS = 4 * 60_000;
+const TRIES = 4;
+const TRY_AGAIN_MS = 90_000;
+/** A try in which the Worker waits for its deadline in every request, and what is uploaded then. */
+const TRY_MAX_MS = 5 * 60_000;
 const SUPERSEDED_MAX_MS = 65 * 60_000;
 
 /**
@@ -54,6 +61,7 @@ export async function simulate(
     for (const isolate of world.running()) isolate.spare();
     world.catalog.spare();
     world.kv.upgrade();
+    if (settings.apps) await traffic(world, settings.apps.length);
     await kernel.run(kernel.now + settings.settleMs);
     await lastLook(world);
   } finally {
@@ -65,7 +73,7 @@ export async function simulate(
     traceHash: hash.value,
     lines: lines.lines,
     start,
-    counts: judge.counts,
+    counts: { ...judge.counts, ...judge.pushes.counts },
     answers: judge.answers.map(({ at, claimed }) => ({
       at,
       claimed: claimed
@@ -79,7 +87,27 @@ export async function simulate(
 function endOf(operation: Operation): number {
   const lasts = "lasts" in operation ? operation.lasts : 0;
   const tells = "tellsAfter" in operation ? operation.tellsAfter : 0;
-  return operation.at + lasts + tells;
+  const tries = "tries" in operation ? operation.tries * (TRY_MAX_MS + operation.pause) : 0;
+  return operation.at + lasts + tells + tries;
+}
+
+/** Nothing goes wrong any more, and each app is pushed once more, for ten minutes in all or longer. */
+async function traffic({ kernel, pushes, judge }: World, apps: number): Promise<void> {
+  for (let app = 0; app < apps; app++) {
+    const push = {
+      push: -1 - app,
+      app,
+      caller: `traffic ${app}`,
+      place: 1,
+      isolate: 0,
+      gap: 20,
+      uploads: 3_000,
+    };
+    kernel.after(app * TRAFFIC_PAUSE_MS, () =>
+      pushes.begin({ ...push, tries: TRIES, pause: TRY_AGAIN_MS }, (last) => judge.pushes.stuck(last)),
+    );
+  }
+  await kernel.run(kernel.now + apps * TRAFFIC_PAUSE_MS + TRIES * TRY_MAX_MS);
 }
 
 /** All faults are long past: everything is right. */
@@ -98,7 +126,9 @@ async function lastLook(world: World): Promise<void> {
     () => [undefined],
     (outcome) => {
       pages += 1;
-      judge.paged("value" in outcome ? (outcome.value as { resources: string[] }).resources : []);
+      const resources = "value" in outcome ? (outcome.value as { resources: string[] }).resources : [];
+      judge.paged(resources);
+      judge.pushes.contradicted(resources);
     },
   );
   await kernel.run(kernel.now + 60_000);
@@ -142,7 +172,26 @@ function perform(world: World, deed: Deed): void {
     case "sync":
       operator.sync(deed.tellsAfter, deed.clock, deed.prunes);
       break;
+    case "push":
+      world.pushes.begin(deed);
+      break;
+    case "misfortune":
+      world.pushes.befall(deed);
+      break;
+    case "lose": {
+      const then = deed.how === "restore" ? kernel.now - deed.since : 0;
+      const lost = new Set(deed.how === "some" ? files(deed.lost) : []);
+      const { how } = deed;
+      world.lose((file) =>
+        how === "restore"
+          ? pool.hadAt(file.sha1, then)
+          : how === "some" && pool.has(file.sha1) && !lost.has(file),
+      );
+      break;
+    }
     case "publish":
+      world.publish();
+      break;
     case "forget":
       world.call(
         0,

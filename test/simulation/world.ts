@@ -1,16 +1,24 @@
 import { Judge } from "./judge.ts";
 import { OPERATOR, Operator } from "./operator.ts";
 import { CloudController } from "./platform/cloud-controller.ts";
-import { Catalog, consumePoolEvents, type Env, PushMemory } from "./platform/code-under-test.ts";
+import {
+  Catalog,
+  consumePoolEvents,
+  type Env,
+  PushMemory,
+  type Resource,
+} from "./platform/code-under-test.ts";
 import { type Crash, ObjectHost } from "./platform/durable-object.ts";
 import { internet } from "./platform/globals.ts";
-import { Isolate } from "./platform/isolate.ts";
+import { type Answer, Isolate, type Question } from "./platform/isolate.ts";
 import { Kernel, type Trace } from "./platform/kernel.ts";
 import { KvNamespace } from "./platform/kv.ts";
 import { KvWeather } from "./platform/kv-weather.ts";
+import type { Invocation } from "./platform/process.ts";
 import { type Delivery, Queue } from "./platform/queue.ts";
 import { Bucket, blobName } from "./platform/r2.ts";
 import { type PoolFile, TruePool } from "./pool.ts";
+import { PushClient } from "./push-client.ts";
 import type { Settings } from "./schedule.ts";
 import { Told } from "./told.ts";
 
@@ -32,6 +40,7 @@ export class World {
   readonly bucket: Bucket;
   readonly queue: Queue;
   readonly operator: Operator;
+  readonly pushes: PushClient;
   catalog: ObjectHost;
   /** KEY_PREFIX as it is deployed, and all that ever were. */
   prefix: string;
@@ -49,7 +58,8 @@ export class World {
     kernel.now = BEGINNING + kernel.random.fork("start").integer(0, DAY_MS);
     this.kernel = kernel;
     this.start = kernel.now;
-    this.pool = new TruePool(filesOf(settings.files, kernel.random.fork("files")));
+    const minimumSize = Number(settings.variables.MINIMUM_SIZE ?? 0) + 1;
+    this.pool = new TruePool(filesOf(settings.files, minimumSize, kernel.random.fork("files")));
     this.weather = new KvWeather(kernel, settings.places);
     this.kv = new KvNamespace(kernel, this.weather, {
       places: settings.places,
@@ -76,6 +86,7 @@ export class World {
     this.catalog = this.#newCatalog();
     this.judge = new Judge(this);
     this.operator = new Operator(this);
+    this.pushes = new PushClient(this);
   }
 
   /** A running isolate of a place; a new one where there is none. */
@@ -99,23 +110,58 @@ export class World {
     return this.#isolates.flat().filter((isolate) => isolate?.isAlive);
   }
 
-  /** Asks an isolate, as a push does. */
+  /** Asks an isolate for files, as a push of one request does. */
   ask(isolate: Isolate, keys: readonly string[], { hangsUpAfter = Infinity } = {}): void {
     this.#requests += 1;
     const requestId = `request ${this.#requests}`;
-    const startedAt = this.kernel.now;
-    const invocation = isolate.ask(this.kernel, requestId, keys, ({ status, claimed }) => {
-      this.kernel.note(
-        `${requestId} in ${isolate.name}: ${status}, claims ${claimed.length} of ${keys.length}`,
-      );
-      this.judge.answered({ isolate, requestId, keys, claimed, status, startedAt });
-    });
+    const invocation = this.askFor(isolate, { requestId, caller: "user", resources: keys.map(resourceOf) });
     this.kernel.note(`${requestId} to ${isolate.name}: ${keys.length} files`);
     if (hangsUpAfter < Infinity) {
       this.kernel.after(hangsUpAfter, () => {
         if (invocation.isOpen) invocation.finish();
       });
     }
+  }
+
+  /** Asks an isolate, as a request of a push does; `done` is not told where the isolate dies. */
+  askFor(isolate: Isolate, question: Question, done: (answer: Answer) => void = () => {}): Invocation {
+    const { requestId, caller, resources } = question;
+    const startedAt = this.kernel.now;
+    return isolate.ask(this.kernel, question, (answer) => {
+      const { status, listed } = answer;
+      const claimed = listed.map(keyOfResource);
+      this.kernel.note(
+        `${requestId} in ${isolate.name}: ${status}, claims ${claimed.length} of ${resources.length}`,
+      );
+      const keys = resources.map(keyOfResource);
+      this.judge.answered({ isolate, requestId, caller, keys, claimed, status, startedAt });
+      done(answer);
+    });
+  }
+
+  /** The next request gets an isolate of its own; what the one before is busy with goes on. */
+  replaceIsolate(place: number, slot: number): void {
+    delete this.#isolates[place]?.[slot];
+  }
+
+  endMemory(caller: string): void {
+    this.#memories.get(caller)?.crash(0, { written: 1, sent: true });
+  }
+
+  publish(): void {
+    this.call(
+      0,
+      "publish",
+      () => [],
+      () => {},
+    );
+  }
+
+  /** The pool loses whatever it is not to keep, or gets back what it had; nobody tells, and no event does. */
+  lose(isKept: (file: PoolFile) => boolean): void {
+    const { pool, kernel } = this;
+    const changed = pool.files.filter((file) => pool.change(file.sha1, isKept(file), kernel.now));
+    kernel.note(`pool: ${changed.length} files are lost, or back`);
   }
 
   /** The pool changes; where it lies in a bucket, the queue hears of it. */
@@ -245,9 +291,22 @@ export class World {
   }
 }
 
-function filesOf(count: number, random: { integer(minimum: number, maximum: number): number }): PoolFile[] {
+function resourceOf(key: string): Resource {
+  const [value = "", size] = key.split(":");
+  return { checksum: { value }, size_in_bytes: Number(size), mode: "0644" };
+}
+
+function keyOfResource({ checksum, size_in_bytes }: Resource): string {
+  return `${checksum.value}:${size_in_bytes}`;
+}
+
+function filesOf(
+  count: number,
+  minimumSize: number,
+  random: { integer(minimum: number, maximum: number): number },
+): PoolFile[] {
   return Array.from({ length: count }, () => ({
     sha1: Array.from({ length: 40 }, () => random.integer(0, 15).toString(16)).join(""),
-    size: random.integer(1, 5_000_000),
+    size: random.integer(minimumSize, 5_000_000),
   }));
 }

@@ -3,10 +3,12 @@ import type { Random } from "../random.ts";
 import type { Kernel } from "./kernel.ts";
 import { askRemotely } from "./remote.ts";
 
+export type Failing = "error" | "hang" | "cut" | "slow" | "refuse";
+
 export interface CloudControllerTrouble {
   from: number;
   until: number;
-  how: "error" | "hang" | "cut" | "slow" | "refuse";
+  how: Failing;
 }
 
 interface Asked {
@@ -21,6 +23,8 @@ export class CloudController {
   readonly #pool: TruePool;
   readonly #random: Random;
   readonly troubles: CloudControllerTrouble[] = [];
+  /** What befalls its answers to one request alone, by the request's id. */
+  readonly befallen = new Map<string, Failing>();
   /** What it has matched in each request, by the request's id. */
   readonly matched = new Map<string, Set<string>>();
 
@@ -30,6 +34,11 @@ export class CloudController {
     this.#random = kernel.random.fork("cloud controller");
   }
 
+  /** Whether nothing is wrong with it in a time. */
+  isWell(since: number, until: number): boolean {
+    return !this.troubles.some((trouble) => trouble.from <= until && trouble.until >= since);
+  }
+
   readonly reach = async (request: Request): Promise<Response> => {
     const body = await request.text();
     const requestId = request.headers.get("X-Vcap-Request-Id") ?? "";
@@ -37,7 +46,9 @@ export class CloudController {
       this.#kernel,
       (answer) => {
         const { now } = this.#kernel;
-        const how = this.troubles.find(({ from, until }) => from <= now && now < until)?.how;
+        const how =
+          this.befallen.get(requestId) ??
+          this.troubles.find(({ from, until }) => from <= now && now < until)?.how;
         if (how === "hang") return;
         const slowness = how === "slow" ? 20 : 1;
         this.#kernel.after(slowness * this.#random.integer(5, 500), () => {

@@ -1,11 +1,23 @@
-import { answerResources, type Configuration, configurationOf, type Env } from "./code-under-test.ts";
+import {
+  answerResources,
+  type Configuration,
+  configurationOf,
+  type Env,
+  type Resource,
+} from "./code-under-test.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Invocation, Process } from "./process.ts";
 
+export interface Question {
+  requestId: string;
+  caller: string;
+  resources: readonly Resource[];
+}
+
 export interface Answer {
   status: number;
-  /** `<sha1>:<size>` of what the answer lists. */
-  claimed: string[];
+  /** What the answer lists. */
+  listed: Resource[];
 }
 
 /** An isolate of the Worker: one env object, and what its code remembers by that. */
@@ -20,28 +32,19 @@ export class Isolate extends Process {
     this.configuration = configuration;
   }
 
-  /**
-   * A request to the endpoint, past authentication and validation.
-   *
-   * @param keys `<sha1>:<size>` of each resource
-   */
+  /** A request to the endpoint, past authentication and validation. */
   ask(
     kernel: Kernel,
-    requestId: string,
-    keys: readonly string[],
+    { requestId, caller, resources }: Question,
     done: (answer: Answer) => void,
   ): Invocation {
-    const resources = keys.map((key) => {
-      const [value = "", size] = key.split(":");
-      return { checksum: { value }, size_in_bytes: Number(size), mode: "0644" };
-    });
     return kernel.start(this, requestId, (invocation) => {
       const { configuration, log } = this;
       const { waitUntil } = invocation;
       const answer = async () => {
         const response = await answerResources(
           resources,
-          { id: "user", authorization: "bearer token" },
+          { id: caller, authorization: "bearer token" },
           {
             configuration,
             requestId,
@@ -56,7 +59,7 @@ export class Isolate extends Process {
       };
       answer().then(
         ({ status, text, isOpen }) => {
-          if (isOpen) done({ status, claimed: status === 201 ? claimedIn(text) : [] });
+          if (isOpen) done({ status, listed: status === 201 ? listedIn(text) : [] });
         },
         (error) => kernel.fail(error),
       );
@@ -64,11 +67,8 @@ export class Isolate extends Process {
   }
 }
 
-function claimedIn(text: string): string[] {
-  const { resources } = JSON.parse(text) as {
-    resources: { checksum: { value: string }; size_in_bytes: number }[];
-  };
-  return resources.map(({ checksum, size_in_bytes }) => `${checksum.value}:${size_in_bytes}`);
+function listedIn(text: string): Resource[] {
+  return (JSON.parse(text) as { resources: Resource[] }).resources;
 }
 
 function line(level: string) {

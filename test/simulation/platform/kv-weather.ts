@@ -16,9 +16,11 @@ export interface Fate {
 
 export type ReadFate = { ms: number; answerMs: number; kind: "value" | "fail" } | { kind: "hang" };
 
+export type ReadTrouble = "fail" | "hang" | "slow";
+
 /** A time in which KV does not do what it promises. */
 export type KvTrouble = { from: number; until: number; share: number } & (
-  | { kind: "reads"; place: number; how: "fail" | "hang" | "slow" }
+  | { kind: "reads"; place: number; how: ReadTrouble }
   | { kind: "writes"; how: "refuse" | "fail" | "fail-landed" | "late" | "hang" }
   | { kind: "lag"; place: number; ms: number }
 );
@@ -30,6 +32,9 @@ const WRITE_MAX_MS = 1_000;
 
 /** Values that are written once, under a new name. */
 const VALUE_OF_ITS_OWN = /(snapshot|changes)\//;
+/** A request, and what goes on behind its answer, take no longer. */
+const BEFALLEN_MAX_MS = 120_000;
+
 /** A miss stays cached, and an isolate does not try again at once. */
 const HIDDEN_AGAIN_MS = 65_000;
 
@@ -42,6 +47,8 @@ export class KvWeather {
   readonly #readsBroken: Spans[];
   readonly #lateIn: Spans[];
   readonly #hidingUntil: number[] = [];
+  /** What befalls the reads of one request alone, by its name. */
+  readonly #requests = new Map<string, ReadTrouble>();
 
   constructor(kernel: Kernel, places: number) {
     this.#kernel = kernel;
@@ -55,15 +62,23 @@ export class KvWeather {
     if (trouble.kind === "writes") this.#writesBroken.add(trouble.from, trouble.until);
   }
 
-  ofRead(place: number, random: Random): ReadFate {
-    const how = this.#now().find(
-      (trouble) => trouble.kind === "reads" && trouble.place === place && random.chance(trouble.share),
+  /** Has the reads of one request fail, hang or crawl, and of no other. */
+  befall(request: string, place: number, how: ReadTrouble): void {
+    this.#requests.set(request, how);
+    this.#readsBroken[place]?.add(this.#kernel.now, this.#kernel.now + BEFALLEN_MAX_MS);
+  }
+
+  /** @param reader the name of the request that reads */
+  ofRead(reader: string, place: number, random: Random): ReadFate {
+    const trouble = this.#now().find(
+      (each) => each.kind === "reads" && each.place === place && random.chance(each.share),
     );
     const ms = random.integer(1, 30);
     const answerMs = random.integer(1, 30);
-    if (how?.kind !== "reads") return { kind: "value", ms, answerMs };
-    if (how.how === "hang") return { kind: "hang" };
-    if (how.how === "fail") return { kind: "fail", ms: random.integer(1, 5_000), answerMs };
+    const how = this.#requests.get(reader) ?? (trouble?.kind === "reads" ? trouble.how : undefined);
+    if (how === undefined) return { kind: "value", ms, answerMs };
+    if (how === "hang") return { kind: "hang" };
+    if (how === "fail") return { kind: "fail", ms: random.integer(1, 5_000), answerMs };
     return { kind: "value", ms: random.integer(1, 15_000), answerMs: random.integer(1, 45_000) };
   }
 

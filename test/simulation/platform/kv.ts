@@ -112,7 +112,7 @@ export class KvNamespace {
 
     const found = await askRemotely<(Value | null)[]>(this.#kernel, (answer, invocation) => {
       this.reads += 1;
-      const fate = this.weather.ofRead(place, this.#random);
+      const fate = this.weather.ofRead(invocation.name, place, this.#random);
       if (fate.kind === "hang") return;
       this.#kernel.after(fate.ms, () => {
         if (fate.kind === "fail")
@@ -236,8 +236,8 @@ export class KvNamespace {
 
   /** A listing is as stale as reads are. */
   async #list(place: number, { prefix, cursor }: { prefix?: string | null; cursor?: string | null } = {}) {
-    const names = await askRemotely<string[]>(this.#kernel, (answer) => {
-      const fate = this.weather.ofRead(place, this.#random);
+    const names = await askRemotely<string[]>(this.#kernel, (answer, invocation) => {
+      const fate = this.weather.ofRead(invocation.name, place, this.#random);
       if (fate.kind === "hang") return;
       this.#kernel.after(fate.ms + fate.answerMs, () => {
         if (fate.kind === "fail")

@@ -1,0 +1,120 @@
+import type { Violation } from "./judge.ts";
+import type { Resource } from "./platform/code-under-test.ts";
+import { isPoolable, type Try } from "./push-client.ts";
+import { clock } from "./schedule.ts";
+import type { World } from "./world.ts";
+
+/** The memory knows a question for ten minutes, by its own clock. */
+const QUESTION_REMEMBERED_MS = 590_000;
+/** Up to this deadline a well Cloud Controller may take longer than what a verification waits for. */
+const VERIFIED_DEADLINE_MIN_MS = 8_000;
+/** What the Cloud Controller has matched for a push, later requests of the caller may claim for so long. */
+const TOLD_MAX_MS = 7 * 60_000;
+
+/** Judges whole pushes: what was assembled, and which pushes have failed. */
+export class PushJudge {
+  readonly #world: World;
+  readonly #tries: Try[] = [];
+  readonly counts = { pushes: 0, well: 0, gone: 0, tries: 0, healed: 0 };
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  began(running: Try): void {
+    this.counts.tries += 1;
+    this.#tries.push(running);
+  }
+
+  ended(ended: Try, requests: readonly Resource[][]): void {
+    const { judge } = this.#world;
+    const { ending, push, number } = ended;
+    if (number === 1) this.counts.pushes += 1;
+    if (ending === "well") this.counts.well += 1;
+    if (ending === "gone") this.counts.gone += 1;
+    if (ending === "refused mode") {
+      judge.violated("wrong yes", `push ${push.push} claims a mode that the Cloud Controller refuses`);
+    }
+    if (ending === "well") this.#compare(ended, requests.flat());
+    const before = this.#brokenBefore(ended);
+    if (before && ending === "well") this.counts.healed += 1;
+    if (before && ending === "gone") {
+      judge.violated(
+        "unhealed",
+        `push ${push.push}.${number} fails as push ${before.push.push}.${before.number} did, over a file that was gone then`,
+      );
+    }
+  }
+
+  /** What was assembled is what lies in the directory. */
+  #compare({ push, number, matched, claims }: Try, files: readonly Resource[]): void {
+    for (const { checksum, path } of files) {
+      const claim = claims.get(path ?? "");
+      if (claim ? claim.checksum.value === checksum.value : !matched.has(checksum.value)) continue;
+      this.#world.judge.violated(
+        "lost file",
+        `push ${push.push}.${number} of ${push.caller} ends well and lacks ${path}, ${checksum.value.slice(0, 6)}`,
+      );
+    }
+  }
+
+  /**
+   * The try before this one, where this one must not fail over what was gone then: it comes within ten minutes, of the same
+   * caller, who pushes nothing else; the pool has lost nothing since that began; the Cloud Controller is well.
+   */
+  #brokenBefore(again: Try): Try | undefined {
+    const { pool, controller, settings } = this.#world;
+    const { caller, app } = again.push;
+    const others = this.#tries.filter((each) => each !== again && each.push.caller === caller);
+    const before = others.findLast(({ endedAt, push }) => endedAt <= again.startedAt && push.app === app);
+    if (before?.ending !== "gone" || pool.lostAt >= before.startedAt) return undefined;
+    const isAlone = others.every(
+      (other) => other === before || other.endedAt <= before.startedAt || other.startedAt >= again.endedAt,
+    );
+    const isRemembered = again.askedAt.every(
+      (time, request) => time - (before.askedAt[request] ?? -Infinity) < QUESTION_REMEMBERED_MS,
+    );
+    const isWell =
+      controller.isWell(again.startedAt, again.endedAt) &&
+      !again.requestIds.some((id) => controller.befallen.has(id));
+    const isPatient = Number(settings.variables.LOOKUP_DEADLINE_MS ?? 8_000) >= VERIFIED_DEADLINE_MIN_MS;
+    return isAlone && isRemembered && isWell && isPatient ? before : undefined;
+  }
+
+  /** Whether the Cloud Controller has matched a file for a request of the caller's that may bind this one. */
+  wasMatched(caller: string, sha1: string): boolean {
+    const { controller, kernel } = this.#world;
+    return this.#tries.some(
+      ({ push, requestIds, endedAt }) =>
+        push.caller === caller &&
+        kernel.now - Math.min(endedAt, kernel.now) < TOLD_MAX_MS &&
+        requestIds.some((id) => controller.matched.get(id)?.has(sha1)),
+    );
+  }
+
+  /** Everything has been pushed again since the pool has lost files: what is cached of it, the pool has. */
+  contradicted(resources: readonly string[]): void {
+    const { settings, pool, judge } = this.#world;
+    const numbers = (settings.apps ?? [])
+      .flat(2)
+      .filter(([, mode]) => isPoolable({ mode } as Resource))
+      .map(([number]) => number);
+    const pushed = new Set([...numbers].map((number) => pool.files[number]?.sha1));
+    for (const key of resources) {
+      const sha1 = key.slice(0, 40);
+      if (!pushed.has(sha1) || pool.has(sha1)) continue;
+      judge.violated(
+        "unhealed",
+        `the catalog holds ${sha1.slice(0, 6)}, which the pool lacks, after it was pushed`,
+      );
+    }
+  }
+
+  /** Somebody has pushed in a well world, and failed in the end. */
+  stuck({ push, ending }: Try): void {
+    if (ending === "well") return;
+    const at = clock(this.#world.kernel.now - this.#world.start);
+    const rule: Violation["rule"] = "unhealed";
+    this.#world.judge.violated(rule, `at ${at} push ${push.push} has failed in all tries: ${ending}`);
+  }
+}
