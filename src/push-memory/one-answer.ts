@@ -6,7 +6,7 @@ import type { RequestContext } from "../request-context.ts";
 import type { Resource } from "../resource-match/request.ts";
 import { SHA1_WORDS, writeSha1 } from "../sha1.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
-import { Tellings } from "./tellings.ts";
+import { Tellings, TOLD_NO, TOLD_YES } from "./tellings.ts";
 
 /** How long an answer waits for the memory. */
 const PATIENCE_MS = 500;
@@ -21,7 +21,10 @@ export class OneAnswer {
   readonly #context: RequestContext;
   readonly #caller: string;
   readonly #contents: Uint32Array<ArrayBuffer>;
+  readonly #isLast: boolean;
   readonly #asking: Promise<Recalled | undefined>;
+  /** What earlier requests of the push were told, as it was recalled: the memory's word before the isolate's own. */
+  #told: Uint8Array;
   #digest = "";
 
   /**
@@ -29,11 +32,14 @@ export class OneAnswer {
    *
    * @param resources that may match, in the request's order; their checksums are hex
    * @param caller GUID of the user or id of the client
+   * @param isLast whether the push asks for nothing after that
    */
-  constructor(resources: readonly Resource[], caller: string, context: RequestContext) {
+  constructor(resources: readonly Resource[], caller: string, isLast: boolean, context: RequestContext) {
     this.#context = context;
     this.#caller = caller;
     this.#contents = contentsOf(resources);
+    this.#told = new Uint8Array(resources.length);
+    this.#isLast = isLast;
     this.#asking = this.#ask();
   }
 
@@ -42,8 +48,9 @@ export class OneAnswer {
     const recalled = await this.#asking;
     this.#own().dropBefore(recalled?.forgottenAt ?? 0);
     const own = this.#own().recall(this.#contents, Date.now());
-    if (!recalled) return { told: own, isDoubtful: false, forgottenAt: 0 };
-    return { ...recalled, told: recalled.told.map((mark, index) => mark || (own[index] as number)) };
+    this.#told = recalled?.told.map((mark, index) => mark || (own[index] as number)) ?? own;
+    const nothing = { relied: new Uint8Array(own.length), isDoubtful: false, forgottenAt: 0 };
+    return { ...nothing, ...recalled, told: this.#told.slice() };
   }
 
   /**
@@ -53,32 +60,50 @@ export class OneAnswer {
    * @returns what it is to be told: what was told before stands
    */
   async settle(found: Uint8Array): Promise<Uint8Array> {
-    const own = this.#own().recall(this.#contents, Date.now());
+    if (this.#contents.length === 0) return found;
     const settled = await this.#call("tell", (memory) => memory.tell(this.#bytes(), found));
-    // What only the isolate remembers stands too.
-    const told = settled?.map((mark, index) => own[index] || mark) ?? found;
-    return this.#own().settle(this.#contents, told, Date.now()).settled;
+    // What was recalled stands, even where the memory has forgotten it since.
+    const told = (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
+    const own = this.#own().settle(this.#contents, told, Date.now()).settled;
+    if (!settled) return own;
+    // Denied through another isolate: a yes of this one's own counts no more.
+    this.#denyOwn([...told.keys()].filter((index) => told[index] === TOLD_NO && own[index] === TOLD_YES));
+    return told;
   }
 
   /** A yes that was told of these contents, by their index, was wrong. */
   async deny(indices: readonly number[]): Promise<void> {
-    const denied = new Uint32Array(2 * indices.length);
-    indices.forEach((index, at) => {
-      denied.set(this.#contents.subarray(2 * index, 2 * index + 2), 2 * at);
-    });
-    this.#own().deny(denied, Date.now());
+    for (const index of indices) this.#told[index] = TOLD_NO;
+    const denied = this.#denyOwn(indices);
     await this.#call("deny", (memory) => memory.deny(new Uint8Array(denied.buffer)));
   }
 
   /** Nothing of the answer came from the cache. */
   async unclaimed(): Promise<void> {
-    await this.#call("unclaimed", (memory) => memory.unclaimed(this.#digest));
+    if (this.#contents.length > 0) await this.#call("unclaimed", (memory) => memory.unclaimed(this.#digest));
+  }
+
+  /** @returns the contents that are denied */
+  #denyOwn(indices: readonly number[]): Uint32Array<ArrayBuffer> {
+    const denied = new Uint32Array(2 * indices.length);
+    indices.forEach((index, at) => {
+      denied.set(this.#contents.subarray(2 * index, 2 * index + 2), 2 * at);
+    });
+    if (indices.length > 0) this.#own().deny(denied, Date.now());
+    return denied;
   }
 
   async #ask(): Promise<Recalled | undefined> {
+    if (this.#contents.length === 0) {
+      // Nothing that is asked may match: there is nothing to agree on. Claims are verified where a Cloud Controller is.
+      const { configuration, waitUntil } = this.#context;
+      const isOfInterest = this.#isLast && configuration.cloudControllerUrl !== undefined;
+      if (isOfInterest) waitUntil(this.#call("complete", (memory) => memory.complete()));
+      return undefined;
+    }
     const digest = await crypto.subtle.digest("SHA-256", this.#contents);
     this.#digest = toHex(new Uint8Array(digest));
-    return this.#call("ask", (memory) => memory.ask(this.#bytes(), this.#digest));
+    return this.#call("ask", (memory) => memory.ask(this.#bytes(), this.#digest, this.#isLast));
   }
 
   async #call<T>(
@@ -86,8 +111,6 @@ export class OneAnswer {
     call: (memory: DurableObjectStub<PushMemory>) => Promise<T>,
   ): Promise<T | undefined> {
     const { configuration, log } = this.#context;
-    // Nothing that is asked may match: there is nothing to agree on.
-    if (this.#contents.length === 0) return undefined;
     try {
       const memory = configuration.pushMemory.getByName(
         this.#caller,

@@ -20,6 +20,8 @@ const TABLES = `
 export interface Recalled {
   /** Of each content what earlier requests of the push were told. */
   told: Uint8Array;
+  /** Of each content 1 where a push that is running relies on a yes: it stands even if it is denied. */
+  relied: Uint8Array;
   /** Whether the same question came a short while ago, and its answer claimed what only the cache knew. */
   isDoubtful: boolean;
   /** What was told until then has been forgotten, since a new push has begun; ms since the epoch. */
@@ -50,7 +52,7 @@ export class PushMemory extends DurableObject<Env> {
           no: new BigUint64Array(no),
         }),
       );
-    this.#tellings = new Tellings(stored, this.#time("unstored_until"));
+    this.#tellings = new Tellings(stored, this.#time("unstored_until"), this.#time("ended_at"));
   }
 
   /**
@@ -58,8 +60,9 @@ export class PushMemory extends DurableObject<Env> {
    * `unclaimed` says otherwise.
    *
    * @param digest of the question
+   * @param isLast whether the push asks for nothing after that
    */
-  async ask(contents: Uint8Array, digest: string): Promise<Recalled> {
+  async ask(contents: Uint8Array, digest: string, isLast: boolean): Promise<Recalled> {
     const now = this.#begin();
     const query = "SELECT claimed FROM questions WHERE digest = ? AND asked_at > ?";
     const [before] = this.#sql
@@ -77,7 +80,10 @@ export class PushMemory extends DurableObject<Env> {
     );
     await this.#clearLater();
     const forgottenAt = this.#time("forgotten_at");
+    const relied = this.#tellings.relied(wordsOf(contents));
+    if (isLast) await this.complete();
     return {
+      relied,
       told: this.#tellings.recall(wordsOf(contents), now),
       isDoubtful: before?.claimed === 1,
       forgottenAt,
@@ -107,6 +113,12 @@ export class PushMemory extends DurableObject<Env> {
     const now = this.#begin();
     this.#store(this.#tellings.deny(wordsOf(contents), now));
     await this.#clearLater();
+  }
+
+  /** A push has asked for all of its files. */
+  async complete(): Promise<void> {
+    const now = this.#begin();
+    if (this.#tellings.end()) this.#setTime("ended_at", now);
   }
 
   /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */

@@ -14,6 +14,8 @@ export const STORED_MS = REMEMBERED_MS + STORED_ANEW_MS;
 /** 3.6 MB of the 4 that a push memory may hold. */
 const CONTENTS_MAX = 450_000;
 
+const NOTHING = new EntrySet(new BigUint64Array());
+
 /** What one request was told, as it is stored: contents, ascending. */
 export interface Telling {
   /** ms since the epoch. */
@@ -39,10 +41,35 @@ export class Tellings {
   #minutes = new Map<number, Minute>();
   /** Until then a content that is not remembered may have been answered, and was answered no. */
   unstoredUntil: number;
+  /** What was told yes since the caller's last push had asked for all of its files: a push that is running relies on it. */
+  #relied = NOTHING;
 
-  constructor(stored: readonly Telling[] = [], unstoredUntil = 0) {
-    for (const telling of stored) this.#take(telling);
+  /** @param endedAt when the last push had asked for all of its files, in ms since the epoch; 0 where nobody knows */
+  constructor(stored: readonly Telling[] = [], unstoredUntil = 0, endedAt = 0) {
+    for (const telling of stored) {
+      this.#take(telling);
+      // What was told again within a minute was not stored anew.
+      if (telling.at > endedAt - STORED_ANEW_MS) this.#relied = this.#relied.with(telling.yes);
+    }
     this.unstoredUntil = unstoredUntil;
+  }
+
+  /** Of each content 1 where a yes must stand even if it turns out to be wrong. */
+  relied(contents: Uint32Array): Uint8Array {
+    const marks = new Uint8Array(contents.length / 2);
+    this.#relied.mark(contents, marks, 1);
+    return marks;
+  }
+
+  /**
+   * A push has asked for all of its files.
+   *
+   * @returns whether one had been told yes of anything
+   */
+  end(): boolean {
+    const hasBegun = this.#relied.size > 0;
+    this.#relied = NOTHING;
+    return hasBegun;
   }
 
   /** What was told of each content; in doubt, no. */
@@ -67,6 +94,7 @@ export class Tellings {
   ): { settled: Uint8Array; stored: Telling | undefined } {
     const before = this.recall(contents, now);
     const settled = before.map((mark, index) => mark || (found[index] as number) || TOLD_NO);
+    this.#rely(contents, settled);
     const fresh = this.#marks(contents, now - STORED_ANEW_MS);
     const isLost = (index: number) => before[index] === TOLD_YES && found[index] === TOLD_NO;
     const stored = telling(contents, now, (index) =>
@@ -96,6 +124,7 @@ export class Tellings {
 
   forget(): void {
     this.#minutes.clear();
+    this.#relied = NOTHING;
     this.unstoredUntil = 0;
   }
 
@@ -106,6 +135,13 @@ export class Tellings {
     // What was denied since was told both.
     for (const { no } of minutes) no.mark(contents, marks, TOLD_NO);
     return marks;
+  }
+
+  #rely(contents: Uint32Array, settled: Uint8Array): void {
+    const relied = this.relied(contents);
+    const { yes } = telling(contents, 0, (index) => (relied[index] ? UNTOLD : (settled[index] as number)));
+    const isFull = this.#relied.size + yes.length > CONTENTS_MAX;
+    this.#relied = isFull ? new EntrySet(yes) : this.#relied.with(yes);
   }
 
   #take({ at, yes, no }: Telling): void {

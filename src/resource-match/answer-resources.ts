@@ -48,7 +48,8 @@ export async function answerResources(
   const cloudController = url === undefined ? undefined : { url, authorization, requestId };
   const origin = cloudController && originTier(cloudController);
   const candidates = ofEligibleSize(resources, rules);
-  const push = new OneAnswer(candidates, id, context);
+  const isOneOfSeveral = resources.length === RESOURCES_PER_REQUEST_MAX;
+  const push = new OneAnswer(candidates, id, !isOneOfSeveral, context);
 
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
@@ -68,17 +69,23 @@ export async function answerResources(
     verification = await dropDenied(candidates, claimed, recalled, { origin: quick, push, context });
   }
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
-  if (resources.length === RESOURCES_PER_REQUEST_MAX) {
+  if (isOneOfSeveral) {
     const isSure = (index: number) => matches.faults.length === 0 && isEligible[index] === true;
     told = await push.settle(found(heldBy, claimed, recalled, isSure));
   }
   // All of this may have taken so long that what the cache said counts no more.
   const heldAtLast = spread(matches.heldBy(), isEligible);
   const outlived = [...told.keys()].filter(
-    (index) => told[index] === TOLD_YES && heldBy[index] === CACHE && heldAtLast[index] === NOBODY,
+    (index) =>
+      told[index] === TOLD_YES &&
+      // What an earlier request was told stands.
+      recalled.told[index] === UNTOLD &&
+      heldBy[index] === CACHE &&
+      heldAtLast[index] === NOBODY,
   );
   for (const index of outlived) told[index] = TOLD_NO;
-  if (outlived.length > 0) waitUntil(push.deny(outlived));
+  // The next request must not be told the yes that was settled.
+  if (isOneOfSeveral && outlived.length > 0) await push.deny(outlived);
 
   const held = candidates.filter((_, index) => told[index] === TOLD_YES);
   const answered = held.map((resource) => withMinimumMode(resource, rules));
@@ -143,7 +150,7 @@ function found(
 async function dropDenied(
   resources: readonly Resource[],
   claimed: Uint8Array,
-  { told }: Recalled,
+  { told, relied }: Recalled,
   { origin, push, context }: { origin: Tier; push: OneAnswer; context: RequestContext },
 ): Promise<Omit<Overruled, "told">> {
   const doubtful = keysOf(resources, (index) => claimed[index] === CACHE);
@@ -156,8 +163,8 @@ async function dropDenied(
   resources.forEach(({ checksum, size_in_bytes }, index) => {
     const key = resourceKey(checksum.value, size_in_bytes);
     if (claimed[index] !== CACHE || !key || confirmed.has(key)) return;
-    // A yes that was told stands, for a push that is running, unless it is denied.
-    if (told[index] === TOLD_YES && !denied.has(key)) return;
+    // A yes that was told stands, unless it is denied: and even then where a push may be running that relies on it.
+    if (told[index] === TOLD_YES && (relied[index] || !denied.has(key))) return;
     if (told[index] === TOLD_YES) wrong.push(index);
     claimed[index] = NOBODY;
   });

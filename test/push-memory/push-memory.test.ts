@@ -214,11 +214,13 @@ describe("what a memory keeps", () => {
     expect(bytes).toBeGreaterThan(3_000_000);
     expect(bytes).toBeLessThan(4_000_000);
     for (const [index, contents] of requests.entries()) {
-      const { told } = await memory().ask(contents, `question ${index}`);
+      const { told } = await memory().ask(contents, `question ${index}`, false);
       expect(new Set(told)).toEqual(new Set(answers[index]));
     }
     expect(new Set(answers.at(-1))).toEqual(new Set([2]));
     later(7 * 60_000);
-    expect(new Set((await memory().ask(requests[119] as Uint8Array, "later")).told)).toEqual(new Set([0]));
+    expect(new Set((await memory().ask(requests[119] as Uint8Array, "later", false)).told)).toEqual(
+      new Set([0]),
+    );
   });
 });
