@@ -17,6 +17,8 @@ const FILLER: Resource[] = Array.from({ length: RESOURCES_PER_REQUEST }, (_, ind
   path: `small/${index}`,
 }));
 
+const SMALL = FILLER[0] as Resource;
+
 /** How a try of a push has ended. Of "gone": a claimed file was not in the pool when the package was assembled. */
 export type Ending = "well" | "gone" | "refused mode" | "error" | "no answer";
 
@@ -39,10 +41,10 @@ export interface Try {
 export function requestsOf(app: App, world: World): Resource[][] {
   const last = app.length - 1;
   const requests = app.map((files, request) => {
-    const resources = files.flatMap(([number, mode], index): Resource[] => {
+    const resources = files.map(([number, mode], index): Resource => {
       const file = world.pool.files[number];
       const path = `${request}/${index}`;
-      return file ? [{ checksum: { value: file.sha1 }, size_in_bytes: file.size, path, mode }] : [];
+      return file ? { checksum: { value: file.sha1 }, size_in_bytes: file.size, path, mode } : SMALL;
     });
     return request === last
       ? resources

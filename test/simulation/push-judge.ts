@@ -6,15 +6,28 @@ import type { World } from "./world.ts";
 
 /** The memory knows a question for ten minutes, by its own clock. */
 const QUESTION_REMEMBERED_MS = 590_000;
+/** A push whose end nobody has seen counts as one that is running, for a minute after its last request was answered. */
+const RUNNING_MAX_MS = 150_000;
 /** Up to this deadline a well Cloud Controller may take longer than what a verification waits for. */
 const VERIFIED_DEADLINE_MIN_MS = 8_000;
 /** What the Cloud Controller has matched for a push, later requests of the caller may claim for so long. */
 const TOLD_MAX_MS = 7 * 60_000;
 
+/** What has become of a try of a push; of the files too small to match, nothing. */
+export interface Ended {
+  /** `<push>.<try>` */
+  name: string;
+  ending: Try["ending"];
+  /** Paths with the modes that are claimed. */
+  claimed: Record<string, string>;
+  uploaded: string[];
+}
+
 /** Judges whole pushes: what was assembled, and which pushes have failed. */
 export class PushJudge {
   readonly #world: World;
   readonly #tries: Try[] = [];
+  readonly endings: Ended[] = [];
   readonly counts = { pushes: 0, well: 0, gone: 0, tries: 0, healed: 0 };
 
   constructor(world: World) {
@@ -29,6 +42,7 @@ export class PushJudge {
   ended(ended: Try, requests: readonly Resource[][]): void {
     const { judge } = this.#world;
     const { ending, push, number } = ended;
+    this.#list(ended, requests.flat());
     if (number === 1) this.counts.pushes += 1;
     if (ending === "well") this.counts.well += 1;
     if (ending === "gone") this.counts.gone += 1;
@@ -46,6 +60,16 @@ export class PushJudge {
     }
   }
 
+  #list({ push, number, ending, claims, matched }: Try, files: readonly Resource[]): void {
+    const pooled = files.filter(({ mode }) => mode !== undefined);
+    this.endings.push({
+      name: `${push.push}.${number}`,
+      ending,
+      claimed: Object.fromEntries([...claims].map(([path, { mode }]) => [path, mode ?? ""])),
+      uploaded: pooled.filter(({ checksum }) => !matched.has(checksum.value)).map(({ path }) => path ?? ""),
+    });
+  }
+
   /** What was assembled is what lies in the directory. */
   #compare({ push, number, matched, claims }: Try, files: readonly Resource[]): void {
     for (const { checksum, path } of files) {
@@ -60,7 +84,8 @@ export class PushJudge {
 
   /**
    * The try before this one, where this one must not fail over what was gone then: it comes within ten minutes, of the same
-   * caller, who pushes nothing else; the pool has lost nothing since that began; the Cloud Controller is well.
+   * caller, who pushes nothing else; the pool has lost nothing since that began; the Cloud Controller is well. Nor does the
+   * memory know that a push has ended whose last request is one of 5,000, or what exactly was told since, once it began again.
    */
   #brokenBefore(again: Try): Try | undefined {
     const { pool, controller, settings } = this.#world;
@@ -74,6 +99,10 @@ export class PushJudge {
     const isRemembered = again.askedAt.every(
       (time, request) => time - (before.askedAt[request] ?? -Infinity) < QUESTION_REMEMBERED_MS,
     );
+    const lastAskedAt = before.askedAt.at(-1) ?? -Infinity;
+    const endsWhole = settings.apps?.[app]?.at(-1)?.length === 0;
+    const isOver = !endsWhole && !this.#world.hasMemoryEnded(caller, before.startedAt);
+    if (!isOver && again.startedAt - lastAskedAt < RUNNING_MAX_MS) return undefined;
     const isWell =
       controller.isWell(again.startedAt, again.endedAt) &&
       !again.requestIds.some((id) => controller.befallen.has(id));

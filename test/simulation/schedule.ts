@@ -1,5 +1,5 @@
 /**
- * An app, request by request: numbers of files, each with its mode. Files too small to match fill every request but the
+ * An app, request by request: numbers of files, each with its mode; a number beyond the pool's is a small file. Files too small to match fill every request but the
  * last up to 5,000; an empty last one is not sent.
  */
 export type App = (readonly [file: number, mode: string])[][];

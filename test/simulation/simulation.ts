@@ -3,7 +3,7 @@ import type { Violation } from "./judge.ts";
 import { keyOf } from "./operator.ts";
 import { installGlobals } from "./platform/globals.ts";
 import { TraceHash, TraceLines } from "./platform/kernel.ts";
-import type { PushJudge } from "./push-judge.ts";
+import type { Ended, PushJudge } from "./push-judge.ts";
 import { type Deed, describe, type Operation, type Schedule } from "./schedule.ts";
 import { World } from "./world.ts";
 
@@ -15,6 +15,8 @@ export interface Outcome {
   counts: { answers: number; claims: number; mustClaim: number; observations: number } & PushJudge["counts"];
   /** What each request was answered, in their order: the numbers of the files that it claims. */
   answers: { at: number; claimed: number[] }[];
+  /** What has become of each try of a push, in the order of their ends. */
+  pushes: Ended[];
 }
 
 /** Between the pushes that find out whether all is well again. */
@@ -74,6 +76,7 @@ export async function simulate(
     lines: lines.lines,
     start,
     counts: { ...judge.counts, ...judge.pushes.counts },
+    pushes: judge.pushes.endings,
     answers: judge.answers.map(({ at, claimed }) => ({
       at,
       claimed: claimed

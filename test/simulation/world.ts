@@ -48,6 +48,7 @@ export class World {
   /** Calls to the catalog that are lost, by when. */
   network: { from: number; until: number; how: "lost" | "answer-lost"; share: number }[] = [];
   readonly #memories = new Map<string, ObjectHost>();
+  readonly #memoryEndedAt = new Map<string, number>();
   readonly #isolates: Isolate[][];
   #requests = 0;
   #made = 0;
@@ -144,7 +145,12 @@ export class World {
     delete this.#isolates[place]?.[slot];
   }
 
+  hasMemoryEnded(caller: string, since: number): boolean {
+    return (this.#memoryEndedAt.get(caller) ?? -Infinity) >= since;
+  }
+
   endMemory(caller: string): void {
+    this.#memoryEndedAt.set(caller, this.kernel.now);
     this.#memories.get(caller)?.crash(0, { written: 1, sent: true });
   }
 
