@@ -35,6 +35,9 @@ export interface Recalled {
 export class PushMemory extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #tellings: Tellings;
+  /** Questions of 5,000 since no push was running, and how many pushes run beside the first: what it asks comes twice. */
+  #asked = new Set<string>();
+  #beside = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -82,6 +85,7 @@ export class PushMemory extends DurableObject<Env> {
     const forgottenAt = this.#time("forgotten_at");
     const relied = this.#tellings.relied(wordsOf(contents));
     if (isLast) await this.complete();
+    else this.#take(digest);
     return {
       relied,
       told: this.#tellings.recall(wordsOf(contents), now),
@@ -118,6 +122,11 @@ export class PushMemory extends DurableObject<Env> {
   /** A push has asked for all of its files. */
   async complete(): Promise<void> {
     const now = this.#begin();
+    if (this.#beside > 0) {
+      this.#beside -= 1;
+      return;
+    }
+    this.#asked.clear();
     if (this.#tellings.end()) this.#setTime("ended_at", now);
   }
 
@@ -143,6 +152,12 @@ export class PushMemory extends DurableObject<Env> {
     return Date.now();
   }
 
+  #take(digest: string): void {
+    if (this.#asked.has(digest)) this.#beside += 1;
+    if (this.#asked.size >= QUESTIONS_MAX) this.#asked.clear();
+    this.#asked.add(digest);
+  }
+
   #store({ at, yes, no }: Telling): void {
     this.#sql.exec("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
   }
@@ -150,6 +165,8 @@ export class PushMemory extends DurableObject<Env> {
   #forget(now: number): void {
     this.#setTime("forgotten_at", now);
     this.#tellings.forget();
+    this.#asked.clear();
+    this.#beside = 0;
     this.#sql.exec("DELETE FROM tellings");
     this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until'");
   }

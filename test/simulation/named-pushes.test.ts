@@ -176,6 +176,16 @@ describe("a pool that was wiped", () => {
     ]);
   });
 
+  it("loses no file of a push beside which another of the same app has ended, and been tried again", async () => {
+    const first = push(gone, 1, { gap: 20 * SECOND, uploads: 20 * SECOND });
+    const second = push(gone + 2 * SECOND, 2, { isolate: 1, tries: 2, pause: 3 * SECOND });
+    const pushes = await pushesOf([...known, first, second]);
+    expect(pushes.find(({ name }) => name === "1.1")?.claimed).toMatchObject({
+      "0/0": "0644",
+      "1/0": "0644",
+    });
+  });
+
   it("that has got back an older copy fails one push of what came since", async () => {
     const schedule = [
       ...FILES.map((file): Operation => ({ at: file * MINUTE, do: "put", file })),

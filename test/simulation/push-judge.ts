@@ -85,7 +85,7 @@ export class PushJudge {
   /**
    * The try before this one, where this one must not fail over what was gone then: it comes within ten minutes, of the same
    * caller, who pushes nothing else; the pool has lost nothing since that began; the Cloud Controller is well. Nor does the
-   * memory know that a push has ended whose last request is one of 5,000, or what exactly was told since, once it began again.
+   * memory know that a push has ended whose last request is one of 5,000, or which asks the same twice, or what exactly was told since, once it began again.
    */
   #brokenBefore(again: Try): Try | undefined {
     const { pool, controller, settings } = this.#world;
@@ -100,8 +100,10 @@ export class PushJudge {
       (time, request) => time - (before.askedAt[request] ?? -Infinity) < QUESTION_REMEMBERED_MS,
     );
     const lastAskedAt = before.askedAt.at(-1) ?? -Infinity;
-    const endsWhole = settings.apps?.[app]?.at(-1)?.length === 0;
-    const isOver = !endsWhole && !this.#world.hasMemoryEnded(caller, before.startedAt);
+    const requests = (settings.apps?.[app] ?? []).map((files) => JSON.stringify(files.map(([file]) => file)));
+    const endsWhole = requests.at(-1) === "[]";
+    const repeatsItself = new Set(requests).size < requests.length;
+    const isOver = !endsWhole && !repeatsItself && !this.#world.hasMemoryEnded(caller, before.startedAt);
     if (!isOver && again.startedAt - lastAskedAt < RUNNING_MAX_MS) return undefined;
     const isWell =
       controller.isWell(again.startedAt, again.endedAt) &&
