@@ -158,8 +158,14 @@ describe("a pool that was wiped", () => {
 
   it("loses no file of a push whose claims are denied while another user uploads what they lack", async () => {
     // Both requests of 5,000 are one question.
-    const apps: App[] = [[[[0, "0644"]], [[0, "0644"]], [[3, "0644"]]]];
-    const other = push(gone + 10 * SECOND, 2, { caller: "ann", place: 0, tries: 2, pause: 20 * SECOND });
+    const apps: App[] = [[[[0, "0644"]], [[0, "0644"]], [[3, "0644"]]], SHARED];
+    const other = push(gone + 10 * SECOND, 2, {
+      app: 1,
+      caller: "ann",
+      place: 0,
+      tries: 2,
+      pause: 20 * SECOND,
+    });
     const pushes = await pushesOf([...known, push(gone, 1, { uploads: 80 * SECOND }), other], { apps });
     expect(endings(pushes)).toContain("2.2 well");
     expect(pushes.find(({ name }) => name === "1.1")?.claimed).toEqual({ "0/0": "0644", "1/0": "0644" });
