@@ -1,3 +1,5 @@
+import type { ProfileName } from "./profiles.ts";
+
 /** A deliberate fault in the code under test. */
 export interface Mutation {
   /** Below the project. */
@@ -8,7 +10,7 @@ export interface Mutation {
   /** A seed that catches it: those that have one are checked by `npm test`. */
   seed?: number;
   /** The profile that is most likely to catch it. */
-  profile: "well" | "unwell-kv" | "restarts" | "queue-chaos" | "isolates" | "operator" | "everything";
+  profile: ProfileName;
 }
 
 /** Each by what it leaves out. */
@@ -166,6 +168,84 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "state === STATE.unkeyed ? 0 : 1,",
     to: "state === STATE.keyed ? 1 : 0,",
     profile: "restarts",
+  },
+  "a no that a push was told stands": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "if (told[index] === TOLD_NO) return NOBODY;",
+    to: "",
+    profile: "pushes",
+  },
+  "a yes that a push was told stands": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "return told[index] === TOLD_YES ? by || CACHE : by;",
+    to: "return by;",
+    profile: "pushes",
+  },
+  "a request of several is remembered": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "if (isOneOfSeveral) {",
+    to: "if (false) {",
+    profile: "pushes",
+  },
+  "the mode bits that a claim lacks are added": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "const answered = held.map((resource) => withMinimumMode(resource, rules));",
+    to: "const answered = held;",
+    profile: "pushes",
+  },
+  "one mode that may not be claimed rules out all of its content": {
+    file: "src/resource-match/eligibility.ts",
+    from: "if (!hasBits(mode, minimumFileMode)) ruledOut.add(checksum.value.toLowerCase());",
+    to: "",
+    profile: "pushes",
+  },
+  "the same question again is verified": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "const isVerified = recalled.isDoubtful && cloudController !== undefined;",
+    to: "const isVerified = recalled.isDoubtful && cloudController === undefined;",
+    profile: "pushes",
+  },
+  "a yes that is denied is told no more": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "if (told[index] === TOLD_YES && (relied[index] || !denied.has(key))) return;",
+    to: "if (told[index] === TOLD_YES) return;",
+    profile: "pushes",
+  },
+  "a running push relies on a yes": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "(relied[index] || !denied.has(key))",
+    to: "!denied.has(key)",
+    profile: "pushes",
+  },
+  "pushes that run beside each other": {
+    file: "src/push-memory/push-memory.ts",
+    from: "if (this.#asked.has(digest)) this.#beside += 1;",
+    to: "",
+    profile: "pushes",
+  },
+  "a push whose end was seen relies on nothing": {
+    file: "src/push-memory/push-memory.ts",
+    from: "if (isLast) await this.complete();",
+    to: "if (isLast) this.#asked.size;",
+    profile: "pushes",
+  },
+  "a push is running for a minute": {
+    file: "src/push-memory/push-memory.ts",
+    from: "const RUNNING_MS = 60 * 1000;",
+    to: "const RUNNING_MS = 0;",
+    profile: "pushes",
+  },
+  "the memory's word before the isolate's own": {
+    file: "src/push-memory/one-answer.ts",
+    from: "mark || (own[index] as number)) ?? own;",
+    to: "(own[index] as number) || mark) ?? own;",
+    profile: "pushes",
+  },
+  "what counts no more is told no, and stays one": {
+    file: "src/resource-match/answer-resources.ts",
+    from: "if (isOneOfSeveral && outlived.length > 0) await push.deny(outlived);",
+    to: "",
+    profile: "pushes",
   },
   "what is superseded is deleted": {
     file: "src/catalog/written-values.ts",
