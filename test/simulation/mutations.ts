@@ -174,6 +174,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "if (told[index] === TOLD_NO) return NOBODY;",
     to: "",
     profile: "pushes",
+    seed: 5,
   },
   "a yes that a push was told stands": {
     file: "src/resource-match/answer-resources.ts",
@@ -192,18 +193,14 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "const answered = held.map((resource) => withMinimumMode(resource, rules));",
     to: "const answered = held;",
     profile: "pushes",
-  },
-  "one mode that may not be claimed rules out all of its content": {
-    file: "src/resource-match/eligibility.ts",
-    from: "if (!hasBits(mode, minimumFileMode)) ruledOut.add(checksum.value.toLowerCase());",
-    to: "",
-    profile: "pushes",
+    seed: 8,
   },
   "the same question again is verified": {
     file: "src/resource-match/answer-resources.ts",
     from: "const isVerified = recalled.isDoubtful && cloudController !== undefined;",
     to: "const isVerified = recalled.isDoubtful && cloudController === undefined;",
     profile: "pushes",
+    seed: 22,
   },
   "a yes that is denied is told no more": {
     file: "src/resource-match/answer-resources.ts",
@@ -216,6 +213,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "(relied[index] || !denied.has(key))",
     to: "!denied.has(key)",
     profile: "pushes",
+    seed: 36,
   },
   "pushes that run beside each other": {
     file: "src/push-memory/push-memory.ts",
@@ -237,14 +235,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "the memory's word before the isolate's own": {
     file: "src/push-memory/one-answer.ts",
-    from: "mark || (own[index] as number)) ?? own;",
-    to: "(own[index] as number) || mark) ?? own;",
-    profile: "pushes",
-  },
-  "what counts no more is told no, and stays one": {
-    file: "src/resource-match/answer-resources.ts",
-    from: "if (isOneOfSeveral && outlived.length > 0) await push.deny(outlived);",
-    to: "",
+    from: "if (!settled) return own;",
+    to: "return own;",
     profile: "pushes",
   },
   "what is superseded is deleted": {
