@@ -49,8 +49,9 @@ export class OneAnswer {
     this.#own().dropBefore(recalled?.forgottenAt ?? 0);
     const own = this.#own().recall(this.#contents, Date.now());
     this.#told = recalled?.told.map((mark, index) => mark || (own[index] as number)) ?? own;
-    const nothing = { relied: new Uint8Array(own.length), isDoubtful: false, forgottenAt: 0 };
-    return { ...nothing, ...recalled, told: this.#told.slice() };
+    // What the isolate alone knows may have been told since the memory was asked, and a push may rely on it.
+    const relied = own.map((mark, index) => recalled?.relied[index] || (recalled?.told[index] ? 0 : mark));
+    return { isDoubtful: false, forgottenAt: 0, ...recalled, relied, told: this.#told.slice() };
   }
 
   /**

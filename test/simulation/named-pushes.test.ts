@@ -182,6 +182,18 @@ describe("a pool that was wiped", () => {
     ]);
   });
 
+  it.each(Array.from({ length: 6 }, (_, seed) => `beside ${seed}`))(
+    "loses no file of a push whose answer comes while another of the same app waits for its own (%s)",
+    async (seed) => {
+      const some: Operation = { at: 0, do: "add", files: [0], tellsAfter: 0, clock: 0 };
+      const schedule = [...POOL, some, WIPED];
+      const first = push(gone, 1, { gap: 5 * SECOND, uploads: 20 * SECOND });
+      const second = push(gone + 100, 2);
+      const pushes = await pushesOf([...schedule, first, second], { seed });
+      expect(pushes).toHaveLength(2);
+    },
+  );
+
   it("loses no file of a push beside which another of the same app has ended, and been tried again", async () => {
     const first = push(gone, 1, { gap: 20 * SECOND, uploads: 20 * SECOND });
     const second = push(gone + 2 * SECOND, 2, { isolate: 1, tries: 2, pause: 3 * SECOND });
