@@ -38,6 +38,8 @@ export class PushMemory extends DurableObject<Env> {
   /** Questions of 5,000 since no push was running, and how many pushes run beside the first: what it asks comes twice. */
   #asked = new Set<string>();
   #beside = 0;
+  /** When the last of these was asked, which may not be answered yet; ms since the epoch. */
+  #askedAt = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -75,7 +77,8 @@ export class PushMemory extends DurableObject<Env> {
     const known = told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0);
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = before !== undefined || known > told.length / 2;
-    if (isOfNewPush && now - this.#time("full_request_at") >= RUNNING_MS) this.#forget(now);
+    const lastAt = Math.max(this.#askedAt, this.#time("full_request_at"));
+    if (isOfNewPush && now - lastAt >= RUNNING_MS) this.#forget(now);
     this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
     this.#sql.exec(
       "DELETE FROM questions WHERE digest IN (SELECT digest FROM questions ORDER BY asked_at DESC LIMIT -1 OFFSET ?)",
@@ -85,7 +88,7 @@ export class PushMemory extends DurableObject<Env> {
     const forgottenAt = this.#time("forgotten_at");
     const relied = this.#tellings.relied(wordsOf(contents));
     if (isLast) await this.complete();
-    else this.#take(digest);
+    else this.#take(digest, now);
     return {
       relied,
       told: this.#tellings.recall(wordsOf(contents), now),
@@ -152,7 +155,8 @@ export class PushMemory extends DurableObject<Env> {
     return Date.now();
   }
 
-  #take(digest: string): void {
+  #take(digest: string, now: number): void {
+    this.#askedAt = now;
     if (this.#asked.has(digest)) this.#beside += 1;
     if (this.#asked.size >= QUESTIONS_MAX) this.#asked.clear();
     this.#asked.add(digest);

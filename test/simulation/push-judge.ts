@@ -8,6 +8,7 @@ import type { World } from "./world.ts";
 const QUESTION_REMEMBERED_MS = 590_000;
 /** A push whose end nobody has seen counts as one that is running, for a minute after its last request was answered. */
 const RUNNING_MAX_MS = 150_000;
+const QUIET_MAX_MS = 300_000;
 /** Up to this deadline a well Cloud Controller may take longer than what a verification waits for. */
 const VERIFIED_DEADLINE_MIN_MS = 8_000;
 /** What the Cloud Controller has matched for a push, later requests of the caller may claim for so long. */
@@ -84,7 +85,7 @@ export class PushJudge {
 
   /**
    * The try before this one, where this one must not fail over what was gone then: it comes within ten minutes, of the same
-   * caller, who pushes nothing else; the pool has lost nothing since that began; the Cloud Controller is well. Nor does the
+   * caller, who pushes nothing else, and did not push twice at once before; the pool has lost nothing since that began; the Cloud Controller is well. Nor does the
    * memory know that a push has ended whose last request is one of 5,000, or which asks the same twice, or what exactly was told since, once it began again.
    */
   #brokenBefore(again: Try): Try | undefined {
@@ -95,6 +96,11 @@ export class PushJudge {
     if (before?.ending !== "gone" || pool.lostAt >= before.startedAt) return undefined;
     const isAlone = others.every(
       (other) => other === before || other.endedAt <= before.startedAt || other.startedAt >= again.endedAt,
+    );
+    // What both have asked for may count as a push that is still running, until the caller is quiet.
+    const recent = others.filter(({ endedAt }) => endedAt > before.startedAt - QUIET_MAX_MS);
+    const isQuiet = !recent.some((one) =>
+      recent.some((other) => one !== other && one.startedAt < other.endedAt && other.startedAt < one.endedAt),
     );
     const isRemembered = again.askedAt.every(
       (time, request) => time - (before.askedAt[request] ?? -Infinity) < QUESTION_REMEMBERED_MS,
@@ -109,7 +115,7 @@ export class PushJudge {
       controller.isWell(again.startedAt, again.endedAt) &&
       !again.requestIds.some((id) => controller.befallen.has(id));
     const isPatient = Number(settings.variables.LOOKUP_DEADLINE_MS ?? 8_000) >= VERIFIED_DEADLINE_MIN_MS;
-    return isAlone && isRemembered && isWell && isPatient ? before : undefined;
+    return isAlone && isQuiet && isRemembered && isWell && isPatient ? before : undefined;
   }
 
   /** Whether the Cloud Controller has matched a file for a request of the caller's that may bind this one. */
