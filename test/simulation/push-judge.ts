@@ -85,8 +85,9 @@ export class PushJudge {
 
   /**
    * The try before this one, where this one must not fail over what was gone then: it comes within ten minutes, of the same
-   * caller, who pushes nothing else, and did not push twice at once before; the pool has lost nothing since that began; the Cloud Controller is well. Nor does the
-   * memory know that a push has ended whose last request is one of 5,000, or which asks the same twice, or what exactly was told since, once it began again.
+   * caller, the pool has lost nothing since that began, and the Cloud Controller is well. The memory must know that no
+   * push of the caller's is running, or two and a half minutes pass: it knows where none ran beside another within the
+   * last minutes, where the end of each was seen, and where it has not begun again since.
    */
   #brokenBefore(again: Try): Try | undefined {
     const { pool, controller, settings } = this.#world;
@@ -94,28 +95,30 @@ export class PushJudge {
     const others = this.#tries.filter((each) => each !== again && each.push.caller === caller);
     const before = others.findLast(({ endedAt, push }) => endedAt <= again.startedAt && push.app === app);
     if (before?.ending !== "gone" || pool.lostAt >= before.startedAt) return undefined;
-    const isAlone = others.every(
-      (other) => other === before || other.endedAt <= before.startedAt || other.startedAt >= again.endedAt,
-    );
-    // What both have asked for may count as a push that is still running, until the caller is quiet.
+
     const recent = others.filter(({ endedAt }) => endedAt > before.startedAt - QUIET_MAX_MS);
-    const isQuiet = !recent.some((one) =>
-      recent.some((other) => one !== other && one.startedAt < other.endedAt && other.startedAt < one.endedAt),
-    );
+    const isAlone = [...recent, again].every((one) => !recent.some((other) => areBeside(one, other)));
+    const isOver =
+      recent.every((each) => this.#isEndSeen(each)) && !this.#world.hasMemoryEnded(caller, before.startedAt);
+    const pause = again.startedAt - (before.askedAt.at(-1) ?? -Infinity);
     const isRemembered = again.askedAt.every(
       (time, request) => time - (before.askedAt[request] ?? -Infinity) < QUESTION_REMEMBERED_MS,
     );
-    const lastAskedAt = before.askedAt.at(-1) ?? -Infinity;
-    const requests = (settings.apps?.[app] ?? []).map((files) => JSON.stringify(files.map(([file]) => file)));
-    const endsWhole = requests.at(-1) === "[]";
-    const repeatsItself = new Set(requests).size < requests.length;
-    const isOver = !endsWhole && !repeatsItself && !this.#world.hasMemoryEnded(caller, before.startedAt);
-    if (!isOver && again.startedAt - lastAskedAt < RUNNING_MAX_MS) return undefined;
     const isWell =
       controller.isWell(again.startedAt, again.endedAt) &&
       !again.requestIds.some((id) => controller.befallen.has(id));
     const isPatient = Number(settings.variables.LOOKUP_DEADLINE_MS ?? 8_000) >= VERIFIED_DEADLINE_MIN_MS;
-    return isAlone && isQuiet && isRemembered && isWell && isPatient ? before : undefined;
+    const isPromised = isAlone && (isOver || pause > RUNNING_MAX_MS) && isRemembered && isWell && isPatient;
+    return isPromised ? before : undefined;
+  }
+
+  /** A push whose last request is one of 5,000, that was cut off, or that asks one question twice, seems to be running. */
+  #isEndSeen({ push, ending }: Try): boolean {
+    const app = this.#world.settings.apps?.[push.app] ?? [];
+    const requests = app.map((files) => JSON.stringify(files.map(([file]) => file)));
+    const isWhole = requests.at(-1) === "[]";
+    const isCutOff = ending === "error" || ending === "no answer";
+    return !isWhole && !isCutOff && new Set(requests).size === requests.length;
   }
 
   /** Whether the Cloud Controller has matched a file for a request of the caller's that may bind this one. */
@@ -154,4 +157,8 @@ export class PushJudge {
     const rule: Violation["rule"] = "unhealed";
     this.#world.judge.violated(rule, `at ${at} push ${push.push} has failed in all tries: ${ending}`);
   }
+}
+
+function areBeside(one: Try, other: Try): boolean {
+  return one !== other && one.startedAt < other.endedAt && other.startedAt < one.endedAt;
 }
