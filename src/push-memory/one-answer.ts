@@ -6,7 +6,7 @@ import type { RequestContext } from "../request-context.ts";
 import type { Resource } from "../resource-match/request.ts";
 import { SHA1_WORDS, writeSha1 } from "../sha1.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
-import { Tellings, TOLD_NO, TOLD_YES } from "./tellings.ts";
+import { Tellings, TOLD_NO, TOLD_YES, TOLD_YES_LOST } from "./tellings.ts";
 
 /** How long an answer waits for the memory. */
 const PATIENCE_MS = 500;
@@ -62,8 +62,12 @@ export class OneAnswer {
    */
   async settle(found: Uint8Array): Promise<Uint8Array> {
     if (this.#contents.length === 0) return found;
-    const settled = await this.#call("tell", (memory) => memory.tell(this.#bytes(), found));
-    // What was recalled stands, even where the memory has forgotten it since.
+    // What was recalled stands, even where the memory has forgotten it since, and is to know it again.
+    const known = found.map((mark, index) => {
+      if (this.#told[index] !== TOLD_YES) return (this.#told[index] as number) || mark;
+      return mark === TOLD_NO ? TOLD_YES_LOST : TOLD_YES;
+    });
+    const settled = await this.#call("tell", (memory) => memory.tell(this.#bytes(), known));
     const told = (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
     const own = this.#own().settle(this.#contents, told, Date.now()).settled;
     if (!settled) return own;
