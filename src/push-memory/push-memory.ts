@@ -35,6 +35,7 @@ export interface Recalled {
 export class PushMemory extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #tellings: Tellings;
+  #hasTables = false;
   /** Questions of 5,000 since no push was running, and how many pushes run beside the first: what it asks comes twice. */
   #asked = new Set<string>();
   #beside = 0;
@@ -73,12 +74,15 @@ export class PushMemory extends DurableObject<Env> {
     const [before] = this.#sql
       .exec<{ claimed: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
       .toArray();
-    const told = this.#tellings.recall(contents, now);
+    let told = this.#tellings.recall(contents, now);
     const known = told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0);
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = before !== undefined || known > told.length / 2;
     const lastAt = Math.max(this.#askedAt, this.#time("full_request_at"));
-    if (isOfNewPush && now - lastAt >= RUNNING_MS) this.#forget(now);
+    if (isOfNewPush && now - lastAt >= RUNNING_MS) {
+      this.#forget(now);
+      told = this.#tellings.recall(contents, now);
+    }
     this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
     this.#sql.exec(
       "DELETE FROM questions WHERE digest IN (SELECT digest FROM questions ORDER BY asked_at DESC LIMIT -1 OFFSET ?)",
@@ -91,7 +95,7 @@ export class PushMemory extends DurableObject<Env> {
     else this.#take(digest, now);
     return {
       relied,
-      told: this.#tellings.recall(contents, now),
+      told,
       isDoubtful: before?.claimed === 1,
       forgottenAt,
     };
@@ -145,13 +149,15 @@ export class PushMemory extends DurableObject<Env> {
     this.#sql.exec("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
     this.#sql.exec("DELETE FROM questions WHERE asked_at <= ?", now - QUESTION_REMEMBERED_MS);
     this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until' AND at <= ?", now);
-    if (this.#nextClearing() === undefined) await this.ctx.storage.deleteAll();
-    else await this.#clearLater();
+    if (this.#nextClearing() !== undefined) return this.#clearLater();
+    this.#hasTables = false;
+    await this.ctx.storage.deleteAll();
   }
 
   /** @returns now; `deleteAll` may have taken the tables since the last call */
   #begin(): number {
-    this.#sql.exec(TABLES);
+    if (!this.#hasTables) this.#sql.exec(TABLES);
+    this.#hasTables = true;
     return Date.now();
   }
 
