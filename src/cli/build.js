@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const outfile = `${root}dist/resource-pool.js`;
+const outfile = `${root}dist/resource-pool.mjs`;
 
 await build({
   absWorkingDir: root,
