@@ -17,7 +17,7 @@ await build({
   target: "node22",
   banner: {
     // Packages that are CommonJS ask for Node's own modules by `require`.
-    js: '#!/usr/bin/env node\nimport { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);',
+    js: '#!/usr/bin/env node\nimport { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);',
   },
   logLevel: "warning",
 });

@@ -26,7 +26,7 @@ export default async function bundle(project: TestProject): Promise<() => Promis
     platform: "node",
     format: "esm",
     banner: {
-      js: 'import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);',
+      js: 'import { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);',
     },
   });
   const command = join(directory, "bin.mjs");

@@ -21,19 +21,19 @@ const NO_BLOBS = {
   "cc-packages/da/39/da39a3ee5e6b4b0d3255bfef95601890afd80709": "elsewhere",
 };
 
-test.concurrent("a blobstore directory is read whole, and what is no blob is skipped", async () => {
+test.concurrent("a blobstore directory is read whole, links are followed, and what is no blob is skipped", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const blobs = makeNames(2_000);
   const blobstore = join(directory, "blobstore");
-  writeBlobs(join(blobstore, "cc-resources"), blobs);
+  writeBlobs(join(directory, "disk"), blobs);
   await writeApp(blobstore, NO_BLOBS);
-  await symlink(join(blobstore, "cc-resources/app_bits_cache"), join(blobstore, "link"));
+  await symlink("../disk", join(blobstore, "cc-resources"));
   const sync = ["sync", "--blobstore", "blobstore", ...cache.to];
 
   const first = await resourcePool(sync, { cwd: directory, env: cache.env });
   expect(first).toEqual({
     code: 0,
-    stdout: "2,000 resources added, 0 already there, 7 skipped, 0 left out\n",
+    stdout: "2,000 resources added, 0 already there, 6 skipped, 0 left out\n",
     stderr: "",
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
@@ -57,6 +57,38 @@ test.concurrent("the pool's own directory may be named too; a place that looks l
   expect(wrong.stderr).toBe(
     "Nothing below wrong looks like a resource pool, among 6 files: its blobs are named app_bits_cache/ab/cd/<sha1>.\n",
   );
+});
+
+test.concurrent("two pools in one place are refused before the Worker is told anything, and both are named", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  const [one, other] = makeBlobs(2) as [Blob, Blob];
+  cache.held.add(makeBlobs(3)[2]?.key ?? "");
+  writeBlobs(join(directory, "cc-resources"), [one]);
+  writeBlobs(join(directory, "old/cc-resources"), [other]);
+  for (const args of [[], ["--prune", "--yes"]]) {
+    const sync = ["sync", "--blobstore", directory, ...args, ...cache.to];
+    const outcome = await resourcePoolInThread(sync, { env: cache.env });
+    expect(outcome).toMatchObject({ code: 1, stdout: "" });
+    expect(outcome.stderr).toContain(`${directory}/cc-resources/`);
+    expect(outcome.stderr).toContain(`${directory}/old/cc-resources/`);
+  }
+  expect(cache.told).toEqual([]);
+});
+
+test.concurrent("a link that leads nowhere, or back, is told, and nothing is pruned", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  writeBlobs(directory, makeBlobs(1));
+  await symlink("not-mounted", join(directory, "more"));
+  await symlink(".", join(directory, "again"));
+  const sync = ["sync", "--blobstore", directory, ...cache.to];
+  const pruned = await resourcePoolInThread([...sync, "--prune"], { env: cache.env });
+  expect(pruned).toMatchObject({ code: 1, stdout: "" });
+  expect(pruned.stderr).toMatch(/^Left out: .*\/more: ENOENT/m);
+  expect(pruned.stderr).toMatch(/^Left out: .*\/again: it leads back to a directory that it lies in$/m);
+  expect(pruned.stderr).toMatch(/^Refused: 2 parts of the blobstore could not be read\./m);
+  expect(cache.told).toEqual([]);
+  expect(await resourcePoolInThread(sync, { env: cache.env })).toMatchObject({ code: 3 });
+  expect(cache.held.size).toBe(1);
 });
 
 /** Below a prefix, with what is none of the pool, and a neighbour whose name begins alike. */
@@ -120,7 +152,8 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
   const [blob] = makeBlobs(1) as [Blob];
   const asked: string[] = [];
   const server = await serve(({ url, headers }, response) => {
-    asked.push(`${headers.host?.split(":")[0]} ${url?.split("?")[0]}`);
+    const [, region] = /Credential=[^/]*\/\d+\/([^/]*)\//.exec(headers.authorization ?? "") ?? [];
+    asked.push(`${headers.host?.split(":")[0]} ${url?.split("?")[0]} ${region}`);
     response.writeHead(200, { "Content-Type": "application/xml" }).end(s3Listing([blob], false));
   });
   // Names below localhost are this machine's, but not every resolver knows that.
@@ -129,6 +162,7 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
   const env = {
     ...cache.env,
     ...S3_CREDENTIALS,
+    AWS_DEFAULT_REGION: "eu-test-1",
     NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(resolver)}`,
   };
   const { port } = new URL(server);
@@ -137,7 +171,7 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
     const sync = ["sync", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
     expect(await resourcePool(sync, { env })).toMatchObject({ code: 0 });
   }
-  expect(asked).toEqual(["pool.localhost /", "localhost /pool/"]);
+  expect(asked).toEqual(["pool.localhost / eu-test-1", "localhost /pool/ eu-test-1"]);
 });
 
 test.concurrent("a listing that breaks off prunes nothing, and the Worker is told nothing", async () => {
@@ -156,22 +190,33 @@ test.concurrent("a listing that breaks off prunes nothing, and the Worker is tol
   writeBlobs(directory, blobs);
   const deep = join(directory, "deep");
   mkdirSync(deep);
-  const cut = await resourcePool(["sync", "--prune", "--blobstore", directory, ...cache.to], {
-    env: { ...cache.env, NODE_OPTIONS: `--import ${failing("readdir", deep)}` },
+  const failingAt = (path: string, code: string) =>
+    resourcePool(["sync", "--prune", "--blobstore", directory, ...cache.to], {
+      env: { ...cache.env, NODE_OPTIONS: `--import ${failing("readdir", path, code)}` },
+    });
+  // A disk that is damaged, and one that is gone while it is read.
+  for (const code of ["EIO", "ENOENT"]) {
+    const cut = await failingAt(deep, code);
+    expect(cut).toMatchObject({ code: 1, stdout: "" });
+    expect(cut.stderr).toMatch(/Refused: 1 part of the blobstore could not be read/);
+  }
+  const closed = await failingAt(directory, "EACCES");
+  expect(closed).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: `Can't read ${directory}: EACCES: as the test wants\n`,
   });
-  expect(cut).toMatchObject({ code: 1, stdout: "" });
-  expect(cut.stderr).toMatch(/Refused: 1 part of the blobstore could not be read/);
   expect(cache.told).toEqual([]);
 });
 
-/** Makes a function of `fs/promises` fail for a path, as a disk that is damaged would. */
-function failing(name: string, path: string): string {
-  const code = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module";
+/** Makes a function of `fs/promises` fail for a path. */
+function failing(name: string, path: string, code: string): string {
+  const module = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module";
     const real = fs.${name};
     fs.${name} = (path, ...rest) => path === ${JSON.stringify(path)}
-      ? Promise.reject(Object.assign(new Error("EIO: i/o error"), { code: "EIO" })) : real(path, ...rest);
+      ? Promise.reject(Object.assign(new Error("${code}: as the test wants"), { code: "${code}" })) : real(path, ...rest);
     syncBuiltinESMExports();`;
-  return `data:text/javascript,${encodeURIComponent(code)}`;
+  return `data:text/javascript,${encodeURIComponent(module)}`;
 }
 
 test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then it goes on", async () => {
@@ -219,6 +264,12 @@ test.concurrent.each([
     ["--blobstore", "s3://b", "--endpoint", "a"],
     2,
     /must be an http or https URL/,
+  ],
+  [
+    "an endpoint with a password in it, which is not shown,",
+    ["--blobstore", "s3://b", "--endpoint", "ftp://me:hush@a/?sig=hush"],
+    2,
+    /^--endpoint must be an http or https URL, not ftp:\/\/\*\*\*@a\/\?\*\*\*\n$/,
   ],
   ["no account of Azure's", ["--blobstore", "azure://b"], 2, /needs AZURE_STORAGE_CONNECTION_STRING, or/],
   ["--yes without --prune", ["--blobstore", ".", "--yes"], 2, /--yes goes with --prune/],

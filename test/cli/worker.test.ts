@@ -78,6 +78,7 @@ test("a pool that seems to have lost more than a tenth, or all, is not pruned, a
   expect(await prune(wrong, "--dry-run")).toMatchObject({
     code: 0,
     stdout: "3 resources found, 20,002 to be removed\n",
+    stderr: "That is more than a tenth of the cache: without --yes it would be refused.\n",
   });
   expect(await prune(wrong)).toMatchObject({
     code: 1,

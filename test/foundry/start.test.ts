@@ -235,6 +235,12 @@ describe("the command line of npm start", () => {
     expect(stderr).toContain("Unknown option '--portt'");
   });
 
+  it("refuses a --config that is not there before anything is started", async () => {
+    const { stdout, stderr, code } = await outcome(start("--config", "wrangler.tmol"));
+    expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
+    expect(stderr).toMatch(/^--config: there is no file wrangler\.tmol\n/);
+  });
+
   it.each([
     [["extra"], "extra"],
     [["--port", "http"], 'not "http"'],
