@@ -47,15 +47,11 @@ export class CacheClient {
 
   /** @param sight of at most 50,000 resources */
   observe({ seen, held = [], removed = [] }: Sight): Promise<ObservationsAnswer> {
-    const observations = {
-      observed_at: new Date(seen).toISOString(),
-      held: held.map((key) => {
-        const { sha1, size } = parseResourceKey(key);
-        return { checksum: { value: sha1 }, size_in_bytes: size };
-      }),
-      removed: removed.map((value) => ({ checksum: { value } })),
-    };
-    const body = new TextEncoder().encode(JSON.stringify(observations));
+    // A SHA-1 and a size need no escaping, and JSON.stringify takes six times as long for the objects.
+    const body = new TextEncoder().encode(
+      `{"observed_at":${JSON.stringify(new Date(seen).toISOString())},` +
+        `"held":[${held.map(heldJson).join()}],"removed":[${removed.map(removedJson).join()}]}`,
+    );
     return this.#call({ method: "POST", path: "/observations", body }, 200);
   }
 
@@ -76,4 +72,13 @@ export class CacheClient {
     }
     return json as T;
   }
+}
+
+function heldJson(key: ResourceKey): string {
+  const { sha1, size } = parseResourceKey(key);
+  return `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}}`;
+}
+
+function removedJson(sha1: string): string {
+  return `{"checksum":{"value":"${sha1}"}}`;
 }
