@@ -49,7 +49,8 @@ export async function resourcePool(args: readonly string[], options: RunOptions 
 
 /**
  * Runs the real command in a thread, for a third of what a process costs: where neither signals nor the process itself
- * matter. Its paths start from `cwd` as those of `npm run resource-pool` do.
+ * matter, nor when it began: that is when the process of the tests did. Its paths start from `cwd` as those of
+ * `npm run resource-pool` do.
  */
 export async function resourcePoolInThread(
   args: readonly string[],

@@ -55,7 +55,8 @@ test.concurrent("a token that expires in the middle: what has landed is told, an
     () => false,
     (response, request) => request.resume().on("end", () => refuse(response, 401, "Invalid Auth Token")),
   );
-  const run = () => resourcePool(["import", "-", ...cache.to], { env: cache.env, input: asLines(keys) });
+  const run = () =>
+    resourcePoolInThread(["import", "-", ...cache.to], { env: cache.env, input: asLines(keys) });
 
   const first = await run();
   expect(first).toMatchObject({ code: 1, stdout: "" });
@@ -71,7 +72,7 @@ test.concurrent("a token that expires in the middle: what has landed is told, an
 
 test.concurrent("a token that is no good from the beginning is told, and nothing is tried again", async () => {
   const cache = await fakeCache();
-  const outcome = await resourcePool(["remove", sha1Of("x"), ...cache.to, "--token", "expired"]);
+  const outcome = await resourcePoolInThread(["remove", sha1Of("x"), ...cache.to, "--token", "expired"]);
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
   expect(outcome.stderr).toContain("answered 401: Invalid Auth Token");
   expect(outcome.stderr).not.toContain("Trying again");
@@ -106,7 +107,7 @@ test.concurrent("a Ctrl-C lets the running batch finish and says what has landed
   expect(first.stderr).toContain("run the same command again to go on");
   expect(cache.held.size).toBe(50_000);
 
-  const second = await resourcePool(command, { env: cache.env, input: asLines(keys) });
+  const second = await resourcePoolInThread(command, { env: cache.env, input: asLines(keys) });
   expect(JSON.parse(second.stdout)).toMatchObject({
     added: 100,
     alreadyThere: 50_000,

@@ -48,7 +48,7 @@ test.concurrent("the pool's own directory may be named too; a place that looks l
   writeBlobs(join(directory, "pool"), blobs);
   await writeApp(join(directory, "wrong"), NO_BLOBS);
   const sync = (place: string) =>
-    resourcePool(["sync", "--blobstore", place, ...cache.to], { cwd: directory, env: cache.env });
+    resourcePoolInThread(["sync", "--blobstore", place, ...cache.to], { cwd: directory, env: cache.env });
 
   expect((await sync("pool/app_bits_cache")).code).toBe(0);
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
@@ -134,12 +134,12 @@ test.concurrent("a container of Azure Blob Storage is listed page by page, with 
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 
-  const again = await resourcePool([...sync, "--json"], {
+  const again = await resourcePoolInThread([...sync, "--json"], {
     env: { ...cache.env, AZURE_STORAGE_CONNECTION_STRING: connection },
   });
   expect(JSON.parse(again.stdout)).toMatchObject({ added: 0, alreadyThere: 5_050 });
 
-  const refused = await resourcePool([...sync, "--endpoint", endpoint], {
+  const refused = await resourcePoolInThread([...sync, "--endpoint", endpoint], {
     env: { ...cache.env, AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_SAS_TOKEN: "?sig=none" },
   });
   expect(refused).toMatchObject({ code: 1, stdout: "" });
@@ -182,7 +182,7 @@ test.concurrent("a listing that breaks off prunes nothing, and the Worker is tol
     response.end(isSecondPage ? "<Error><Code>AccessDenied</Code></Error>" : s3Listing(blobs, true));
   });
   const command = ["sync", "--prune", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
-  const outcome = await resourcePool(command, { env: { ...cache.env, ...S3_CREDENTIALS } });
+  const outcome = await resourcePoolInThread(command, { env: { ...cache.env, ...S3_CREDENTIALS } });
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
   expect(outcome.stderr).toMatch(/^Can't list s3:\/\/pool: /);
 
@@ -243,7 +243,7 @@ test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then
   expect(JSON.parse(first.stdout)).toMatchObject({ added: 0, interrupted: true });
 
   isStuck = false;
-  const second = await resourcePool(command, { env });
+  const second = await resourcePoolInThread(command, { env });
   expect(second.code).toBe(0);
   expect(JSON.parse(second.stdout)).toMatchObject({ added: 200, alreadyThere: 0, interrupted: false });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));

@@ -139,7 +139,7 @@ async function refuseWorker(cloudController: Endpoint, signal: AbortSignal): Pro
     if (answer.status !== 200) return answer;
     throw new Exit(
       "wrong-usage",
-      `${cloudController.url} leads to the Worker itself, not to the Cloud Controller behind it.`,
+      `${cloudController.url} leads to the Worker itself, or to something else that is no Cloud Controller.`,
     );
   };
   await retried(ask, 404, signal);
