@@ -76,6 +76,7 @@ export default defineConfig({
           name: "cli",
           env: { TMPDIR: scratch() },
           include: ["test/{cli,foundry,e2e,simulation}/**/*.test.ts"],
+          globalSetup: ["test/cli/bundle.ts"],
           testTimeout: 60_000,
         },
       },

@@ -53,6 +53,8 @@ export class Ledger {
       else if (size < limits.minimumSize || size > limits.maximumSize) count("outside-limits");
       else taken.push(key);
     }
+    // In the order of the table: each of its pages is then visited once, however large it is.
+    taken.sort();
     for (const some of chunks(taken, ROWS_PER_INSERT)) {
       const known = this.#insert(some, isMeasured, seenAt, revision);
       observed.changed += some.length - known.length;

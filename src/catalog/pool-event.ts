@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { sha1OfBlob } from "../blob-name.ts";
+import { parseBlobName } from "../blob-name.ts";
 
 /** An event notification of R2; a hint that something has happened to an object, whatever it says of it. */
 const BucketEvent = v.object({
@@ -18,6 +18,6 @@ export interface PoolEvent {
 export function parsePoolEvent(body: unknown): PoolEvent | undefined {
   if (!v.is(BucketEvent, body)) return undefined;
   const { key: objectKey } = body.object;
-  const sha1 = sha1OfBlob(objectKey);
+  const sha1 = parseBlobName(objectKey)?.sha1;
   return sha1 ? { objectKey, sha1 } : { objectKey };
 }

@@ -16,7 +16,7 @@ if (major > 22 || (major === 22 && minor >= 18)) {
 } else {
   console.error(
     `resource-pool's source needs Node.js 22.18 or later; this is ${process.version}. ${INSTALL}\n` +
-      "`npm run build` makes dist/resource-pool.js, which needs Node.js alone.",
+      "`npm run build` makes dist/resource-pool.mjs, which needs Node.js 22 alone.",
   );
   process.exitCode = 1;
 }

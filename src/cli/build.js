@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const outfile = `${root}dist/resource-pool.js`;
+const outfile = `${root}dist/resource-pool.mjs`;
 
 await build({
   absWorkingDir: root,
@@ -17,7 +17,7 @@ await build({
   target: "node22",
   banner: {
     // Packages that are CommonJS ask for Node's own modules by `require`.
-    js: '#!/usr/bin/env node\nimport { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);',
+    js: '#!/usr/bin/env node\nimport { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);',
   },
   logLevel: "warning",
 });

@@ -17,6 +17,8 @@ export interface InputLines {
   lines: AsyncGenerator<Line>;
   /** The part of the input that has been read, from 0 to 1; undefined where nobody knows how much there is. */
   partRead(): number | undefined;
+  /** How long ago the file was written last, in ms; 0 for stdin and pipes. */
+  age: number;
 }
 
 /**
@@ -25,21 +27,22 @@ export interface InputLines {
  * @throws Exit at once if the file can't be opened
  */
 export async function inputLines(path: string): Promise<InputLines> {
-  if (path === "-") return { lines: lines(process.stdin), partRead: () => undefined };
+  if (path === "-") return { lines: lines(process.stdin), partRead: () => undefined, age: 0 };
   const fullPath = resolve(userDirectory(), path);
-  const size = await sizeOf(fullPath, path);
+  const { size, age } = await measure(fullPath, path);
   const stream = createReadStream(fullPath);
-  return { lines: lines(stream), partRead: () => (size > 0 ? stream.bytesRead / size : undefined) };
+  return { lines: lines(stream), partRead: () => (size > 0 ? stream.bytesRead / size : undefined), age };
 }
 
-/** Bytes; 0 for a pipe. */
-async function sizeOf(fullPath: string, path: string): Promise<number> {
+/** @returns `size` in bytes, 0 for a pipe */
+async function measure(fullPath: string, path: string): Promise<{ size: number; age: number }> {
   try {
     // Opened twice: a stream would tell only later that it can't be.
     const file = await open(fullPath);
-    const { size } = await file.stat();
+    const stats = await file.stat();
     await file.close();
-    return size;
+    const age = stats.isFile() ? Math.max(0, Date.now() - stats.mtimeMs) : 0;
+    return { size: stats.size, age };
   } catch (error) {
     throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}`);
   }

@@ -10,8 +10,9 @@ const BAR_CHARACTERS = 20;
  */
 export class Progress {
   readonly #isTerminal = process.stderr.isTTY === true;
-  readonly #startedAt = performance.now();
-  #toldAt = this.#startedAt;
+  /** At the first update: what comes before it is no work of this kind. */
+  #startedAt: number | undefined;
+  #toldAt = 0;
   #shown = false;
 
   /**
@@ -21,6 +22,10 @@ export class Progress {
    */
   update(text: () => string, done: number, total?: number): void {
     const now = performance.now();
+    if (this.#startedAt === undefined) {
+      this.#startedAt = now;
+      this.#toldAt = now;
+    }
     if (now - this.#toldAt < (this.#isTerminal ? TERMINAL_INTERVAL_MS : LINE_INTERVAL_MS)) return;
     this.#toldAt = now;
     this.#shown = true;

@@ -1,4 +1,4 @@
-import { sha1OfBlob } from "../blob-name.ts";
+import { parseBlobName } from "../blob-name.ts";
 import { type ResourceKey, resourceKey } from "../resource-key.ts";
 import { isSha1Hex } from "../sha1.ts";
 
@@ -16,18 +16,23 @@ const PATH_AND_SIZE = /^(\S*\/.*)\s(\d+)$/;
  * The resource that a line names: `<sha1> <size>`, `<size> <path of a blob>`, `<path of a blob> <size>`, or a resource
  * of the API as JSON, `{"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}`; each also as `bosh ssh` prints it.
  *
+ * @param sha1OfBlob the SHA-1 of a blob of the resource pool, by its path
  * @returns undefined for the path of something that is no blob of the resource pool, and for what came from stderr
  * @throws BadLine
  */
-export function parseResourceLine(line: string): ResourceKey | undefined {
+export function parseResourceLine(
+  line: string,
+  sha1OfBlob: (path: string) => string | undefined = (path) => parseBlobName(path)?.sha1,
+): ResourceKey | undefined {
   const [prefix = "", stream] = BOSH_SSH.exec(line) ?? [];
   const text = line.slice(prefix.length).trim();
   if (stream === "stderr" || (stream !== undefined && text === "")) return undefined;
   const blob = blobOf(text);
-  if (blob && sha1OfBlob(blob.path) === undefined) return undefined;
+  const blobSha1 = blob && sha1OfBlob(blob.path);
+  if (blob && blobSha1 === undefined) return undefined;
 
   const { sha1, size } = blob
-    ? { sha1: sha1OfBlob(blob.path), size: Number(blob.size) }
+    ? { sha1: blobSha1, size: Number(blob.size) }
     : text.startsWith("{")
       ? fromJson(text)
       : fromWords(text);

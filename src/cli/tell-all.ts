@@ -7,7 +7,7 @@ import { Progress } from "./progress.ts";
 export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refused: noRefusals() });
 
 /**
- * Tells the cache of `items`, 50,000 at a time as they come.
+ * Tells the cache of `items`, 50,000 at a time as they come; while a batch is on its way, the next is read.
  *
  * @param toSight what was seen, of the items of a batch
  * @param outcome counted up with each batch that has landed, and so right even if this throws
@@ -23,11 +23,9 @@ export async function tellAll<T>(
   totalOf: (read: number) => number | undefined = () => undefined,
 ): Promise<void> {
   const progress = new Progress();
+  const land = async (batch: readonly T[]) => addUp(outcome, await client.observe(toSight(batch)));
   let batch: T[] = [];
-  const land = async () => {
-    addUp(outcome, await client.observe(toSight(batch)));
-    batch = [];
-  };
+  let landing: Promise<void> = Promise.resolve();
 
   let read = 0;
   try {
@@ -36,10 +34,18 @@ export async function tellAll<T>(
       batch.push(item);
       const text = () => `${counted(read, "resource")} read, ${number(landed(outcome))} told`;
       progress.update(text, read, totalOf(read));
-      if (batch.length >= OBSERVATIONS_MAX) await land();
+      if (batch.length < OBSERVATIONS_MAX) continue;
+      await landing;
+      landing = land(batch);
+      // It may fail before it is awaited.
+      landing.catch(() => {});
+      batch = [];
     }
-    if (batch.length > 0 && !signal.aborted) await land();
+    await landing;
+    if (batch.length > 0 && !signal.aborted) await land(batch);
   } catch (error) {
+    // What is on its way is counted, whatever else has failed.
+    await landing.catch(() => {});
     if (!signal.aborted) throw error;
   } finally {
     progress.clear();

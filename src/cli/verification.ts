@@ -3,33 +3,35 @@ import type { CachedResource } from "../operator-api/answers.ts";
 import type { CacheClient } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { checksumsInPool } from "./api/matches.ts";
-import { Moment } from "./moment.ts";
+import type { WorkerClock } from "./api/worker-clock.ts";
+import { Exit } from "./exit.ts";
 import { counted, number } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 /** The Cloud Controller looks them up one after the other, for about 12 ms each. */
 const RESOURCES_PER_QUESTION = 250;
+/** So many of what was matched are asked again together with what was denied. */
+const WITNESSES = 10;
 
 /** Asks the Cloud Controller question after question whether it holds what the cache does, and counts. */
 export class Verification {
-  readonly #client: CacheClient;
   readonly #cloudController: Endpoint;
-  readonly #removes: boolean;
   readonly #signal: AbortSignal;
-  /** What the Cloud Controller has denied while it has not matched anything. */
-  #doubtful: { seen: Moment; removed: string[] }[] = [];
+  readonly #witnesses: CachedResource[] = [];
+  #denied: CachedResource[] = [];
   matched = 0;
-  denied = 0;
   removed = 0;
   /** Of a size that the Cloud Controller does not match whether it holds the file or not. */
   passedOver = 0;
 
   /** @param signal aborted when no question may be begun any more */
-  constructor(client: CacheClient, cloudController: Endpoint, removes: boolean, signal: AbortSignal) {
-    this.#client = client;
+  constructor(cloudController: Endpoint, signal: AbortSignal) {
     this.#cloudController = cloudController;
-    this.#removes = removes;
     this.#signal = signal;
+  }
+
+  get denied(): number {
+    return this.#denied.length;
   }
 
   /**
@@ -49,7 +51,10 @@ export class Verification {
         this.passedOver += page.length - asked.length;
         for (const question of chunks(asked, RESOURCES_PER_QUESTION)) {
           if (this.#signal.aborted) return;
-          await this.#ask(question);
+          const { matched, denied } = await this.#ask(question);
+          this.matched += matched.length;
+          this.#denied.push(...denied);
+          this.#witnesses.push(...matched.slice(0, WITNESSES - this.#witnesses.length));
           const done = this.matched + this.denied + this.passedOver;
           const text = `${counted(done, "resource")} verified, ${number(this.denied)} denied`;
           progress.update(() => text, done, total);
@@ -60,19 +65,45 @@ export class Verification {
     }
   }
 
-  async #ask(resources: readonly CachedResource[]): Promise<void> {
-    // Before the question: what somebody observes meanwhile stands against the answer.
-    const seen = new Moment();
-    const matched = new Set(await checksumsInPool(this.#cloudController, resources, this.#signal));
-    const removed = resources.map(({ checksum }) => checksum.value).filter((sha1) => !matched.has(sha1));
-    this.matched += resources.length - removed.length;
-    this.denied += removed.length;
-    if (!this.#removes) return;
-    if (removed.length > 0) this.#doubtful.push({ seen, removed });
-    // One whose own matching is off denies everything, and must not empty the cache.
-    if (this.matched === 0) return;
-    for (let denial = this.#doubtful.shift(); denial; denial = this.#doubtful.shift()) {
-      this.removed += (await this.#client.observe(denial)).changed;
+  /**
+   * Removes from the cache what the Cloud Controller denies a second time, in an answer that matches something of what
+   * it matched before: one whose own matching was off in the meantime, or that had lost its pool, denies everything.
+   *
+   * @throws Exit where it matches nothing any more
+   */
+  async removeDenied(client: CacheClient, clock: WorkerClock): Promise<void> {
+    const suspects = this.#denied;
+    const progress = new Progress();
+    try {
+      let done = 0;
+      for (const some of chunks(suspects, RESOURCES_PER_QUESTION - WITNESSES)) {
+        if (this.#signal.aborted) return;
+        // Before the question: what somebody observes meanwhile stands against the answer.
+        const seen = clock.now();
+        const { matched } = await this.#ask([...this.#witnesses, ...some]);
+        if (!matched.some((resource) => this.#witnesses.includes(resource))) {
+          throw new Exit(
+            "failed",
+            "The Cloud Controller denies now what it has matched before: its matching has been switched off, or its " +
+              "pool is another. Nothing is removed any more.",
+          );
+        }
+        const back = new Set(matched.filter((resource) => !this.#witnesses.includes(resource)));
+        this.matched += back.size;
+        this.#denied = this.#denied.filter((resource) => !back.has(resource));
+        const removed = some.filter((resource) => !back.has(resource)).map(({ checksum }) => checksum.value);
+        if (removed.length > 0) this.removed += (await client.observe({ seen, removed })).changed;
+        done += some.length;
+        progress.update(() => `${counted(done, "resource")} denied again`, done, suspects.length);
+      }
+    } finally {
+      progress.clear();
     }
+  }
+
+  async #ask(resources: readonly CachedResource[]) {
+    const checksums = new Set(await checksumsInPool(this.#cloudController, resources, this.#signal));
+    const isMatched = ({ checksum }: CachedResource) => checksums.has(checksum.value);
+    return { matched: resources.filter(isMatched), denied: resources.filter((one) => !isMatched(one)) };
   }
 }

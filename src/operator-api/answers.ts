@@ -4,6 +4,8 @@ import type { Observed, Refusals } from "../catalog/observations.ts";
 export interface CacheStatus {
   /** Of this project, as package.json tells it. */
   version: string;
+  /** The Worker's, before the answer was made: `observed_at` of what is seen of the pool from now on. */
+  time: string;
   /** Resources that the cache holds. */
   entries: number;
   /** Those of them whose key is not written to Workers KV yet. */

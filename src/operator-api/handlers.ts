@@ -43,13 +43,11 @@ export async function takeObservations(
   if (caller instanceof Failure) return caller;
   const text = decodeBody(body);
   if (text instanceof Failure) return text;
-  const observations = parseObservations(text);
+  const observations = parseObservations(text, arrivedAt);
   if (observations instanceof Failure) return observations;
 
-  const { secondsAgo, held, removed } = observations;
-  const asOf = Math.max(0, Math.floor(arrivedAt - secondsAgo * 1000));
   const observed = await askCatalog(
-    (catalog) => catalog.observe({ asOf, held, removed, sizes: "measured" }),
+    (catalog) => catalog.observe({ ...observations, sizes: "measured" }),
     context,
   );
   if (observed instanceof Failure) return observed;
@@ -82,8 +80,10 @@ export async function forgetEverything(
 }
 
 async function answerStatus(httpStatus: number, context: RequestContext): Promise<Response | Failure> {
+  const time = new Date().toISOString();
   const status = await askCatalog((catalog) => catalog.status(), context);
-  return status instanceof Failure ? status : json(statusAnswer(status, context.configuration), httpStatus);
+  if (status instanceof Failure) return status;
+  return json(statusAnswer(status, context.configuration, time), httpStatus);
 }
 
 function toResource(key: ResourceKey): CachedResource {

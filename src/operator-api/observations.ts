@@ -7,8 +7,8 @@ import { isSha1Hex } from "../sha1.ts";
 
 /** What an operator has seen of the pool. */
 export interface SentObservations {
-  /** How long before the request arrived, at least 0. */
-  secondsAgo: number;
+  /** Before it was looked at, in ms since the epoch by the Worker's clock. */
+  asOf: number;
   held: ResourceKey[];
   /** SHA-1s in lower-case hex. */
   removed: string[];
@@ -40,6 +40,8 @@ const HeldSchema = v.object({ checksum, size_in_bytes }, NO_OBJECT);
 const RemovedSchema = v.object({ checksum }, NO_OBJECT);
 
 const SECONDS_AGO = "Seconds ago must be a number, at least 0";
+const OBSERVED_AT = "Observed at must be a time in ISO 8601, as GET cache tells it";
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 const list = (name: string) => v.optional(v.custom<unknown[]>(Array.isArray, `${name} must be an array`), []);
 
 /** Strict, so that a misspelt member does not lose what it tells. */
@@ -49,13 +51,22 @@ const ObservationsSchema = v.pipe(
     {
       seconds_ago: v.optional(
         v.pipe(v.number(SECONDS_AGO), v.finite(SECONDS_AGO), v.minValue(0, SECONDS_AGO)),
-        0,
+      ),
+      observed_at: v.optional(
+        v.pipe(
+          v.string(OBSERVED_AT),
+          v.check((time) => ISO_TIME.test(time) && !Number.isNaN(Date.parse(time)), OBSERVED_AT),
+        ),
       ),
       held: list("Held"),
       removed: list("Removed"),
     },
     ({ expected, received }) =>
       expected === "never" ? `Unknown member ${received}` : "The body must be an object",
+  ),
+  v.check(
+    ({ seconds_ago, observed_at }) => seconds_ago === undefined || observed_at === undefined,
+    "Seconds ago and observed at exclude each other",
   ),
   v.check(
     ({ held, removed }) => held.length + removed.length <= OBSERVATIONS_MAX,
@@ -66,11 +77,13 @@ const ObservationsSchema = v.pipe(
 /**
  * The observations that a request tells.
  *
- * @param text `{"seconds_ago":12.5,"held":[{"checksum":{"value":"<sha1>"},"size_in_bytes":36}],
- *   "removed":[{"checksum":{"value":"<sha1>"}}]}`, each member optional; other members of a resource are not looked at
+ * @param text `{"observed_at":"<time>","held":[{"checksum":{"value":"<sha1>"},"size_in_bytes":36}],
+ *   "removed":[{"checksum":{"value":"<sha1>"}}]}`, each member optional; other members of a resource are not looked at.
+ *   `"seconds_ago":12.5` stands for a time so long before the request arrived
+ * @param arrivedAt when it did, in ms since the epoch
  * @returns a failure for what is no JSON, and one that tells every violation once, in the order met
  */
-export function parseObservations(text: string): SentObservations | Failure {
+export function parseObservations(text: string, arrivedAt: number): SentObservations | Failure {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -80,7 +93,11 @@ export function parseObservations(text: string): SentObservations | Failure {
   const body = v.safeParse(ObservationsSchema, json);
   if (!body.success) return unprocessable(new Set(body.issues.map(({ message }) => message)));
 
-  const { seconds_ago: secondsAgo, held, removed } = body.output;
+  const { seconds_ago: secondsAgo = 0, observed_at: observedAt, held, removed } = body.output;
+  const asOf =
+    observedAt === undefined
+      ? Math.floor(arrivedAt - secondsAgo * 1000)
+      : Math.min(Date.parse(observedAt), arrivedAt);
   const violations = new Set<string>();
   const examine = (name: string, schema: v.GenericSchema, resource: unknown) => {
     for (const { message } of v.safeParse(schema, resource).issues ?? [])
@@ -99,7 +116,7 @@ export function parseObservations(text: string): SentObservations | Failure {
     else sha1s.push(sha1);
   }
   if (violations.size > 0) return unprocessable(violations);
-  return { secondsAgo, held: keys, removed: sha1s };
+  return { asOf: Math.max(0, asOf), held: keys, removed: sha1s };
 }
 
 /** The key of what satisfies `HeldSchema`, found in a tenth of the schema's time, of which 50,000 take a second. */

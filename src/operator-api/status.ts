@@ -3,7 +3,7 @@ import type { CatalogStatus } from "../catalog/catalog.ts";
 import type { Configuration } from "../configuration.ts";
 import type { CacheStatus } from "./answers.ts";
 
-/** How the cache is, and how the Worker is set up, without anything secret. */
+/** How the cache is, and how the Worker is set up, without anything secret. @param time now, in ISO 8601 */
 export function statusAnswer(
   {
     entries,
@@ -16,9 +16,11 @@ export function statusAnswer(
     refused,
   }: CatalogStatus,
   configuration: Configuration,
+  time: string,
 ): CacheStatus {
   return {
     version,
+    time,
     entries,
     keys_waiting: keysWaiting,
     removals_remembered: removalsRemembered,

@@ -5,7 +5,7 @@ import type { ServerResponse } from "node:http";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { keyOf, writeApp, writeZip } from "./app.ts";
-import { resourcePool, temporaryDirectory } from "./command.ts";
+import { resourcePoolInThread, temporaryDirectory } from "./command.ts";
 import { answer, fakeCache } from "./fake-cache.ts";
 
 /** On Linux, a file that holds fewer bytes than its size says, as one does that is cut short while it is read. */
@@ -39,7 +39,10 @@ test.concurrent("of a directory those files are added that cf CLI would ask for,
   await symlink("nowhere", join(app, "broken link"));
   await symlink(app, join(directory, "app-link"));
 
-  const outcome = await resourcePool(["add", "app-link", ...cache.to], { cwd: directory, env: cache.env });
+  const outcome = await resourcePoolInThread(["add", "app-link", ...cache.to], {
+    cwd: directory,
+    env: cache.env,
+  });
 
   expect(outcome).toEqual({
     code: 0,
@@ -63,12 +66,12 @@ test.concurrent("what is there already is told so, and a dry run tells the Worke
   await writeApp(directory, { "app/a": "first", "app/b": "second", "app/copy of b": "second" });
   const add = ["add", "--json", ...cache.to, join(directory, "app")];
 
-  const dry = await resourcePool([...add, "--dry-run"], { env: cache.env });
+  const dry = await resourcePoolInThread([...add, "--dry-run"], { env: cache.env });
   expect(JSON.parse(dry.stdout)).toEqual({ found: 2, leftOut: 0, dryRun: true, interrupted: false });
   expect(cache.told).toEqual([]);
 
   cache.held.add(keyOf("first"));
-  const real = await resourcePool(add, { env: cache.env });
+  const real = await resourcePoolInThread(add, { env: cache.env });
   expect(JSON.parse(real.stdout)).toEqual({
     added: 1,
     alreadyThere: 1,
@@ -83,7 +86,7 @@ test.concurrent("what is there already is told so, and a dry run tells the Worke
 test.concurrent("what the Worker refuses is told with the reason; what is too old makes the exit code 3", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   await writeApp(directory, { a: "first" });
-  const add = () => resourcePool(["add", "a", ...cache.to], { cwd: directory, env: cache.env });
+  const add = () => resourcePoolInThread(["add", "a", ...cache.to], { cwd: directory, env: cache.env });
   const refusing = (reason: string) => (response: ServerResponse) => {
     const refused = { "outside-limits": 0, "too-old": 0, "made-up-size": 0, [reason]: 1 };
     answer(response, 200, { changed: 1, unchanged: 0, refused });
@@ -118,7 +121,7 @@ test.concurrent("of an archive its entries are added, also behind a shell script
   await writeFile(join(directory, "lone.bin"), "a file by itself");
 
   const paths = [jar, "executable.war", "lone.bin"].map((name) => join(directory, basename(name)));
-  const outcome = await resourcePool(["add", ...cache.to, ...paths], { env: cache.env });
+  const outcome = await resourcePoolInThread(["add", ...cache.to, ...paths], { env: cache.env });
 
   expect(outcome).toEqual({
     code: 0,
@@ -152,7 +155,7 @@ test.concurrent("what can't be read is named, the rest is added, and the exit co
   await writeFile(join(app, "closed", "file"), "unreadable");
   await chmod(join(app, "closed"), 0);
 
-  const outcome = await resourcePool(
+  const outcome = await resourcePoolInThread(
     ["add", ...cache.to, "app", "no.zip", "damaged.zip", "encrypted.zip", ...HAS_ANOTHER_SIZE],
     { cwd: directory, env: cache.env },
   );
@@ -189,13 +192,13 @@ test.concurrent.each([
   ],
 ])("%s is refused on stderr", async (_, args, code, message) => {
   const cwd = await temporaryDirectory();
-  const outcome = await resourcePool(args, { cwd });
+  const outcome = await resourcePoolInThread(args, { cwd });
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);
 });
 
 test.concurrent("--help goes to stdout, and tells the exit codes", async () => {
-  const outcome = await resourcePool(["add", "--help"]);
+  const outcome = await resourcePoolInThread(["add", "--help"]);
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   expect(outcome.stdout).toMatch(/Usage: resource-pool add .*Example:.*Exit codes:.*130/s);
 });

@@ -3,10 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
-import { afterAll } from "vitest";
-
-const BIN = fileURLToPath(new URL("../../src/cli/bin.js", import.meta.url));
+import { Worker } from "node:worker_threads";
+import { afterAll, inject } from "vitest";
 
 /** Lines that come where a run takes long: on which of them come, no test may depend. */
 const PROGRESS =
@@ -32,7 +30,7 @@ interface RunOptions {
 /** Runs the real command in a process of its own. */
 export async function resourcePool(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const { CF_TOKEN: _, ...inherited } = process.env;
-  const child = spawn(process.execPath, [BIN, ...args], {
+  const child = spawn(process.execPath, [inject("resourcePool"), ...args], {
     cwd: options.cwd,
     detached: options.ownGroup === true,
     env: { ...inherited, ...options.env },
@@ -46,6 +44,30 @@ export async function resourcePool(args: readonly string[], options: RunOptions 
     text(child.stderr),
     closed,
   ]);
+  return { code, stdout, stderr: stderr.replaceAll(PROGRESS, "") };
+}
+
+/**
+ * Runs the real command in a thread, for a third of what a process costs: where neither signals nor the process itself
+ * matter, nor when it began: that is when the process of the tests did. Its paths start from `cwd` as those of
+ * `npm run resource-pool` do.
+ */
+export async function resourcePoolInThread(
+  args: readonly string[],
+  { cwd, env, input }: Pick<RunOptions, "cwd" | "env" | "input"> = {},
+): Promise<Outcome> {
+  const { CF_TOKEN: _, ...inherited } = process.env;
+  const directory = cwd === undefined ? {} : { npm_lifecycle_event: "resource-pool", INIT_CWD: cwd };
+  const thread = new Worker(inject("resourcePool"), {
+    argv: [...args],
+    env: { ...inherited, ...directory, ...env },
+    stdin: true,
+    stdout: true,
+    stderr: true,
+  });
+  thread.stdin?.end(input ?? "");
+  const ended = new Promise<number>((resolve, reject) => thread.on("exit", resolve).on("error", reject));
+  const [stdout, stderr, code] = await Promise.all([text(thread.stdout), text(thread.stderr), ended]);
   return { code, stdout, stderr: stderr.replaceAll(PROGRESS, "") };
 }
 

@@ -6,11 +6,16 @@ import { serve } from "./endpoint.ts";
 
 export const TOKEN = "a.b-c.d_e";
 
+/** By which this clock is wrong against the machine's: who told the time by the machine's would be found out. */
+const CLOCK_IS_BEHIND_MS = 3 * 3600 * 1000;
+
 /** Observations that have come in. */
 export interface Told extends SentObservations {
   /** When, in milliseconds since some moment. */
   at: number;
 }
+
+const CACHE = "/v3/resource_matches/cache";
 
 /** Does something else than taking observations; returns false to have them taken all the same. */
 type Fault = (response: ServerResponse, request: IncomingMessage) => unknown;
@@ -19,18 +24,32 @@ type Fault = (response: ServerResponse, request: IncomingMessage) => unknown;
 export async function fakeCache() {
   const held = new Set<string>();
   const told: Told[] = [];
+  /** When its status was asked for, by its own clock. */
+  const askedAt: number[] = [];
   /** For the next observations, one each. */
   const faults: Fault[] = [];
+  /** ms since the epoch, by its own clock. */
+  const now = () => Date.now() - CLOCK_IS_BEHIND_MS;
 
   const url = await serve(async (request, response) => {
     if (request.headers.authorization !== `bearer ${TOKEN}`)
       return refuse(response, 401, "Invalid Auth Token");
-    if (`${request.method} ${request.url}` !== "POST /v3/resource_matches/cache/observations") {
-      return refuse(response, 404, "Unknown request");
+    const { method, url } = request;
+    if (method === "GET" && url === CACHE) {
+      askedAt.push(now());
+      return answer(response, 200, {
+        time: new Date(now()).toISOString(),
+        entries: held.size,
+        configuration: {},
+      });
     }
+    if (method === "GET" && url === `${CACHE}/resources`) {
+      return answer(response, 200, { resources: [...held].map(toResource) });
+    }
+    if (method !== "POST" || url !== `${CACHE}/observations`) return refuse(response, 404, "Unknown request");
     const fault = faults.shift();
     if (fault && (await fault(response, request)) !== false) return;
-    const observations = parseObservations(await text(request));
+    const observations = parseObservations(await text(request), now());
     if (!("held" in observations)) return refuse(response, observations.status, observations.reason);
 
     told.push({ ...observations, at: performance.now() });
@@ -48,7 +67,12 @@ export async function fakeCache() {
   });
   /** What names it and its token to the command. */
   const env = { CF_TOKEN: TOKEN };
-  return { url, env, to: ["--url", url], held, told, faults };
+  return { url, env, to: ["--url", url], held, told, askedAt, faults, now };
+}
+
+function toResource(key: string): object {
+  const [value, size] = key.split(":");
+  return { checksum: { value }, size_in_bytes: Number(size) };
 }
 
 export function refuse(response: ServerResponse, status: number, detail: string, headers = {}): void {

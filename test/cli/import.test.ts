@@ -1,9 +1,9 @@
-import { writeFile } from "node:fs/promises";
+import { utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { keyOf, sha1Of } from "./app.ts";
-import { makeBlobs } from "./blobs.ts";
-import { resourcePool, temporaryDirectory } from "./command.ts";
+import { makeBlobs, makeNames } from "./blobs.ts";
+import { resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
 import { fakeCache } from "./fake-cache.ts";
 
 test.concurrent("a list in both forms is imported; a wrong line is told with its number and what is wrong, and the exit code is 3", async () => {
@@ -29,7 +29,10 @@ test.concurrent("a list in both forms is imported; a wrong line is told with its
   ];
   await writeFile(join(directory, "list.txt"), lines.join("\n"));
 
-  const outcome = await resourcePool(["import", "list.txt", ...cache.to], { cwd: directory, env: cache.env });
+  const outcome = await resourcePoolInThread(["import", "list.txt", ...cache.to], {
+    cwd: directory,
+    env: cache.env,
+  });
 
   expect(outcome.code).toBe(3);
   expect(outcome.stdout).toBe("4 resources added, 0 already there, 0 skipped, 10 left out\n");
@@ -64,7 +67,7 @@ test.concurrent("what bosh ssh and find print of a blobstore is imported, and ot
     `${prefix}stdout | 77 /var/vcap/store/shared/cc-packages/${blobs[0]?.name.slice("app_bits_cache/".length)}`,
     `${prefix}stdout | find: permission denied`,
   ];
-  const outcome = await resourcePool(["import", "-", ...cache.to], {
+  const outcome = await resourcePoolInThread(["import", "-", ...cache.to], {
     env: cache.env,
     input: lines.join("\r\n"),
   });
@@ -75,9 +78,14 @@ test.concurrent("what bosh ssh and find print of a blobstore is imported, and ot
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 
-  const nothing = await resourcePool(["import", "-", ...cache.to], { env: cache.env, input: lines[6] ?? "" });
+  const nothing = await resourcePoolInThread(["import", "-", ...cache.to], {
+    env: cache.env,
+    input: lines[6] ?? "",
+  });
   expect(nothing).toMatchObject({ code: 3, stdout: "" });
-  expect(nothing.stderr).toMatch(/^Nothing in - looks like a resource pool, among 1 file: /);
+  expect(nothing.stderr).toMatch(
+    /^Nothing in stdin names a resource, among 1 line\. Expected are lines like /,
+  );
 });
 
 test.concurrent("a list of SHA-1s, or of resources in either form, is removed; what is not held is counted", async () => {
@@ -91,7 +99,7 @@ test.concurrent("a list of SHA-1s, or of resources in either form, is removed; w
     JSON.stringify({ checksum: { value: sha1Of("three") }, size_in_bytes: 5 }),
     sha1Of("nowhere"),
   ];
-  const outcome = await resourcePool(["remove", "--from", "-", ...cache.to], {
+  const outcome = await resourcePoolInThread(["remove", "--from", "-", ...cache.to], {
     env: cache.env,
     input: lines.join("\n"),
   });
@@ -105,7 +113,7 @@ test.concurrent("a list of SHA-1s, or of resources in either form, is removed; w
 
 test.concurrent("a long list lands in batches of 50,000, and takes no more memory than a short one", async () => {
   const cache = await fakeCache();
-  const keys = makeBlobs(100_100).map(({ key }) => key);
+  const keys = makeNames(100_100).map(({ key }) => key);
   const outcome = await resourcePool(["import", "-", ...cache.to], {
     // The list is 5 MB, and would be many times that if anything of each line were kept.
     env: { ...cache.env, NODE_OPTIONS: "--max-old-space-size=40" },
@@ -116,7 +124,52 @@ test.concurrent("a long list lands in batches of 50,000, and takes no more memor
     stdout: "100,100 resources added, 0 already there, 0 skipped, 0 left out\n",
   });
   expect(cache.told.map(({ held }) => held.length)).toEqual([50_000, 50_000, 100]);
-  expect(cache.held).toEqual(new Set(keys));
+  expect(cache.held.size).toBe(keys.length);
+});
+
+test.concurrent("a list counts as seen when it was written last, stdin when the command began", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  const line = keyOf("first").replace(":", " ");
+  await writeFile(join(directory, "list.txt"), line);
+  const writtenAt = Date.now() - 2 * 3600 * 1000;
+  await utimes(join(directory, "list.txt"), writtenAt / 1000, writtenAt / 1000);
+  const run = (file: string) =>
+    resourcePoolInThread(["import", file, ...cache.to], { cwd: directory, env: cache.env, input: line });
+
+  const begunAt = cache.now();
+  expect(await run("list.txt")).toMatchObject({ code: 0 });
+  expect(await run("-")).toMatchObject({ code: 0 });
+  const [ofFile, ofStdin] = cache.told.map(({ asOf }) => asOf - begunAt);
+  // By the Worker's clock, which is hours behind the one of the file.
+  expect(ofFile).toBeLessThan(-2 * 3600 * 1000 + 10_000);
+  expect(ofFile).toBeGreaterThan(-2 * 3600 * 1000 - 60_000);
+  expect(ofStdin).toBeGreaterThan(-3600 * 1000);
+});
+
+test.concurrent("a list of two pools' blobs is refused, with where they lie", async () => {
+  const cache = await fakeCache();
+  const [one, other] = makeBlobs(2).map(({ name }) => name);
+  const input = `1 /shared/cc-resources/${one}\n2 /shared/backup/cc-resources/${other}`;
+  const outcome = await resourcePoolInThread(["import", "-", ...cache.to], { env: cache.env, input });
+  expect(outcome).toMatchObject({ code: 1, stdout: "" });
+  expect(outcome.stderr).toMatch(
+    /^Two resource pools lie there, one below \/shared\/cc-resources\/ and another below \/shared\/backup\/cc-resources\//,
+  );
+  expect(cache.told).toEqual([]);
+});
+
+test.concurrent.each([
+  ["nothing", "", 0],
+  ["comments", "# nothing\n\n", 0],
+  ["nothing but what is wrong", "cafe 12\nno such file\n", 2],
+])("a list with %s in it ends with exit code 3, and what was expected is told", async (_, input, lines) => {
+  const cache = await fakeCache();
+  const outcome = await resourcePoolInThread(["import", "-", ...cache.to], { env: cache.env, input });
+  expect(outcome).toMatchObject({ code: 3, stdout: "" });
+  expect(outcome.stderr).toContain(
+    `Nothing in stdin names a resource, among ${lines} lines. Expected are lines like`,
+  );
+  expect(cache.told).toEqual([]);
 });
 
 const AT = ["--url", "http://127.0.0.1:9", "--token", "x"];
@@ -127,7 +180,7 @@ test.concurrent.each([
   ["a malformed prefix", ["list", "--prefix", "xyz", ...AT], 2, /--prefix is the start of a SHA-1/],
   ["a missing list", ["import", "nowhere", ...AT], 1, /Can't read nowhere/],
 ])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
-  const outcome = await resourcePool(args);
+  const outcome = await resourcePoolInThread(args);
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);
 });

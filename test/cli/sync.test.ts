@@ -5,9 +5,9 @@ import { expect, test } from "vitest";
 import { writeApp } from "./app.ts";
 import { AZURE_CREDENTIALS, azureServer } from "./azure-server.ts";
 import { type Blob, makeBlobs, makeNames, writeBlobs } from "./blobs.ts";
-import { resourcePool, temporaryDirectory } from "./command.ts";
+import { resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
 import { serve } from "./endpoint.ts";
-import { fakeCache } from "./fake-cache.ts";
+import { fakeCache, TOKEN } from "./fake-cache.ts";
 import { S3_CREDENTIALS, s3Listing, s3Server } from "./s3-server.ts";
 
 const NO_BLOBS = {
@@ -21,25 +21,25 @@ const NO_BLOBS = {
   "cc-packages/da/39/da39a3ee5e6b4b0d3255bfef95601890afd80709": "elsewhere",
 };
 
-test.concurrent("a blobstore directory is read whole, and what is no blob is skipped", async () => {
+test.concurrent("a blobstore directory is read whole, links are followed, and what is no blob is skipped", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const blobs = makeNames(2_000);
   const blobstore = join(directory, "blobstore");
-  writeBlobs(join(blobstore, "cc-resources"), blobs);
+  writeBlobs(join(directory, "disk"), blobs);
   await writeApp(blobstore, NO_BLOBS);
-  await symlink(join(blobstore, "cc-resources/app_bits_cache"), join(blobstore, "link"));
+  await symlink("../disk", join(blobstore, "cc-resources"));
   const sync = ["sync", "--blobstore", "blobstore", ...cache.to];
 
   const first = await resourcePool(sync, { cwd: directory, env: cache.env });
   expect(first).toEqual({
     code: 0,
-    stdout: "2,000 resources added, 0 already there, 7 skipped, 0 left out\n",
+    stdout: "2,000 resources added, 0 already there, 6 skipped, 0 left out\n",
     stderr: "",
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 
-  // As of before the listing, however long it takes.
-  expect(cache.told[0]?.secondsAgo).toBeGreaterThan(0);
+  // As of before the listing, by the Worker's own clock.
+  expect(cache.told[0]?.asOf).toBeLessThanOrEqual(cache.askedAt[0] ?? 0);
 });
 
 test.concurrent("the pool's own directory may be named too; a place that looks like no pool ends with exit code 3", async () => {
@@ -48,7 +48,7 @@ test.concurrent("the pool's own directory may be named too; a place that looks l
   writeBlobs(join(directory, "pool"), blobs);
   await writeApp(join(directory, "wrong"), NO_BLOBS);
   const sync = (place: string) =>
-    resourcePool(["sync", "--blobstore", place, ...cache.to], { cwd: directory, env: cache.env });
+    resourcePoolInThread(["sync", "--blobstore", place, ...cache.to], { cwd: directory, env: cache.env });
 
   expect((await sync("pool/app_bits_cache")).code).toBe(0);
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
@@ -57,6 +57,38 @@ test.concurrent("the pool's own directory may be named too; a place that looks l
   expect(wrong.stderr).toBe(
     "Nothing below wrong looks like a resource pool, among 6 files: its blobs are named app_bits_cache/ab/cd/<sha1>.\n",
   );
+});
+
+test.concurrent("two pools in one place are refused before the Worker is told anything, and both are named", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  const [one, other] = makeBlobs(2) as [Blob, Blob];
+  cache.held.add(makeBlobs(3)[2]?.key ?? "");
+  writeBlobs(join(directory, "cc-resources"), [one]);
+  writeBlobs(join(directory, "old/cc-resources"), [other]);
+  for (const args of [[], ["--prune", "--yes"]]) {
+    const sync = ["sync", "--blobstore", directory, ...args, ...cache.to];
+    const outcome = await resourcePoolInThread(sync, { env: cache.env });
+    expect(outcome).toMatchObject({ code: 1, stdout: "" });
+    expect(outcome.stderr).toContain(`${directory}/cc-resources/`);
+    expect(outcome.stderr).toContain(`${directory}/old/cc-resources/`);
+  }
+  expect(cache.told).toEqual([]);
+});
+
+test.concurrent("a link that leads nowhere, or back, is told, and nothing is pruned", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  writeBlobs(directory, makeBlobs(1));
+  await symlink("not-mounted", join(directory, "more"));
+  await symlink(".", join(directory, "again"));
+  const sync = ["sync", "--blobstore", directory, ...cache.to];
+  const pruned = await resourcePoolInThread([...sync, "--prune"], { env: cache.env });
+  expect(pruned).toMatchObject({ code: 1, stdout: "" });
+  expect(pruned.stderr).toMatch(/^Left out: .*\/more: ENOENT/m);
+  expect(pruned.stderr).toMatch(/^Left out: .*\/again: it leads back to a directory that it lies in$/m);
+  expect(pruned.stderr).toMatch(/^Refused: 2 parts of the blobstore could not be read\./m);
+  expect(cache.told).toEqual([]);
+  expect(await resourcePoolInThread(sync, { env: cache.env })).toMatchObject({ code: 3 });
+  expect(cache.held.size).toBe(1);
 });
 
 /** Below a prefix, with what is none of the pool, and a neighbour whose name begins alike. */
@@ -102,12 +134,12 @@ test.concurrent("a container of Azure Blob Storage is listed page by page, with 
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 
-  const again = await resourcePool([...sync, "--json"], {
+  const again = await resourcePoolInThread([...sync, "--json"], {
     env: { ...cache.env, AZURE_STORAGE_CONNECTION_STRING: connection },
   });
   expect(JSON.parse(again.stdout)).toMatchObject({ added: 0, alreadyThere: 5_050 });
 
-  const refused = await resourcePool([...sync, "--endpoint", endpoint], {
+  const refused = await resourcePoolInThread([...sync, "--endpoint", endpoint], {
     env: { ...cache.env, AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_SAS_TOKEN: "?sig=none" },
   });
   expect(refused).toMatchObject({ code: 1, stdout: "" });
@@ -120,7 +152,8 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
   const [blob] = makeBlobs(1) as [Blob];
   const asked: string[] = [];
   const server = await serve(({ url, headers }, response) => {
-    asked.push(`${headers.host?.split(":")[0]} ${url?.split("?")[0]}`);
+    const [, region] = /Credential=[^/]*\/\d+\/([^/]*)\//.exec(headers.authorization ?? "") ?? [];
+    asked.push(`${headers.host?.split(":")[0]} ${url?.split("?")[0]} ${region}`);
     response.writeHead(200, { "Content-Type": "application/xml" }).end(s3Listing([blob], false));
   });
   // Names below localhost are this machine's, but not every resolver knows that.
@@ -129,6 +162,7 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
   const env = {
     ...cache.env,
     ...S3_CREDENTIALS,
+    AWS_DEFAULT_REGION: "eu-test-1",
     NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(resolver)}`,
   };
   const { port } = new URL(server);
@@ -137,7 +171,7 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
     const sync = ["sync", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
     expect(await resourcePool(sync, { env })).toMatchObject({ code: 0 });
   }
-  expect(asked).toEqual(["pool.localhost /", "localhost /pool/"]);
+  expect(asked).toEqual(["pool.localhost / eu-test-1", "localhost /pool/ eu-test-1"]);
 });
 
 test.concurrent("a listing that breaks off prunes nothing, and the Worker is told nothing", async () => {
@@ -148,7 +182,7 @@ test.concurrent("a listing that breaks off prunes nothing, and the Worker is tol
     response.end(isSecondPage ? "<Error><Code>AccessDenied</Code></Error>" : s3Listing(blobs, true));
   });
   const command = ["sync", "--prune", "--blobstore", "s3://pool", "--endpoint", endpoint, ...cache.to];
-  const outcome = await resourcePool(command, { env: { ...cache.env, ...S3_CREDENTIALS } });
+  const outcome = await resourcePoolInThread(command, { env: { ...cache.env, ...S3_CREDENTIALS } });
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
   expect(outcome.stderr).toMatch(/^Can't list s3:\/\/pool: /);
 
@@ -156,22 +190,33 @@ test.concurrent("a listing that breaks off prunes nothing, and the Worker is tol
   writeBlobs(directory, blobs);
   const deep = join(directory, "deep");
   mkdirSync(deep);
-  const cut = await resourcePool(["sync", "--prune", "--blobstore", directory, ...cache.to], {
-    env: { ...cache.env, NODE_OPTIONS: `--import ${failing("readdir", deep)}` },
+  const failingAt = (path: string, code: string) =>
+    resourcePool(["sync", "--prune", "--blobstore", directory, ...cache.to], {
+      env: { ...cache.env, NODE_OPTIONS: `--import ${failing("readdir", path, code)}` },
+    });
+  // A disk that is damaged, and one that is gone while it is read.
+  for (const code of ["EIO", "ENOENT"]) {
+    const cut = await failingAt(deep, code);
+    expect(cut).toMatchObject({ code: 1, stdout: "" });
+    expect(cut.stderr).toMatch(/Refused: 1 part of the blobstore could not be read/);
+  }
+  const closed = await failingAt(directory, "EACCES");
+  expect(closed).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: `Can't read ${directory}: EACCES: as the test wants\n`,
   });
-  expect(cut).toMatchObject({ code: 1, stdout: "" });
-  expect(cut.stderr).toMatch(/Refused: 1 part of the blobstore could not be read/);
   expect(cache.told).toEqual([]);
 });
 
-/** Makes a function of `fs/promises` fail for a path, as a disk that is damaged would. */
-function failing(name: string, path: string): string {
-  const code = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module";
+/** Makes a function of `fs/promises` fail for a path. */
+function failing(name: string, path: string, code: string): string {
+  const module = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module";
     const real = fs.${name};
     fs.${name} = (path, ...rest) => path === ${JSON.stringify(path)}
-      ? Promise.reject(Object.assign(new Error("EIO: i/o error"), { code: "EIO" })) : real(path, ...rest);
+      ? Promise.reject(Object.assign(new Error("${code}: as the test wants"), { code: "${code}" })) : real(path, ...rest);
     syncBuiltinESMExports();`;
-  return `data:text/javascript,${encodeURIComponent(code)}`;
+  return `data:text/javascript,${encodeURIComponent(module)}`;
 }
 
 test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then it goes on", async () => {
@@ -198,7 +243,7 @@ test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then
   expect(JSON.parse(first.stdout)).toMatchObject({ added: 0, interrupted: true });
 
   isStuck = false;
-  const second = await resourcePool(command, { env });
+  const second = await resourcePoolInThread(command, { env });
   expect(second.code).toBe(0);
   expect(JSON.parse(second.stdout)).toMatchObject({ added: 200, alreadyThere: 0, interrupted: false });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
@@ -220,6 +265,12 @@ test.concurrent.each([
     2,
     /must be an http or https URL/,
   ],
+  [
+    "an endpoint with a password in it, which is not shown,",
+    ["--blobstore", "s3://b", "--endpoint", "ftp://me:hush@a/?sig=hush"],
+    2,
+    /^--endpoint must be an http or https URL, not ftp:\/\/\*\*\*@a\/\?\*\*\*\n$/,
+  ],
   ["no account of Azure's", ["--blobstore", "azure://b"], 2, /needs AZURE_STORAGE_CONNECTION_STRING, or/],
   ["--yes without --prune", ["--blobstore", ".", "--yes"], 2, /--yes goes with --prune/],
   [
@@ -231,9 +282,9 @@ test.concurrent.each([
   ["a missing directory", ["--blobstore", "nowhere"], 1, /Can't read nowhere/],
 ])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
   const cwd = await temporaryDirectory();
-  const outcome = await resourcePool(["sync", "--url", "http://127.0.0.1:9", ...args], {
+  const outcome = await resourcePoolInThread(["sync", ...(await fakeCache()).to, ...args], {
     cwd,
-    env: { ...S3_CREDENTIALS, CF_TOKEN: "x" },
+    env: { ...S3_CREDENTIALS, CF_TOKEN: TOKEN },
   });
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);

@@ -4,7 +4,7 @@ import { beforeAll, expect, test, vi } from "vitest";
 import type { CacheStatus } from "../../src/operator-api/answers.ts";
 import { keyOf, sha1Of, writeApp } from "./app.ts";
 import { type Blob, makeBlobs, makeNames, writeBlobs } from "./blobs.ts";
-import { resourcePool, temporaryDirectory } from "./command.ts";
+import { resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
 import { endpointThatHolds, serve } from "./endpoint.ts";
 import { S3_CREDENTIALS, s3Listing } from "./s3-server.ts";
 import { runningWorker } from "./worker.ts";
@@ -19,10 +19,13 @@ beforeAll(async () => {
 
 const run = (args: readonly string[], options: { input?: string; cwd?: string } = {}) =>
   resourcePool([...args, ...worker.to], { env: worker.env, ...options });
+/** For what tells nothing. */
+const ask = (args: readonly string[], options: { input?: string; cwd?: string } = {}) =>
+  resourcePoolInThread([...args, ...worker.to], { env: worker.env, ...options });
 
 const asLine = (key: string) => key.replace(":", " ");
 const listed = async (...args: string[]) => {
-  const { stdout } = await run(["list", ...args]);
+  const { stdout } = await ask(["list", ...args]);
   return stdout.split("\n").filter((line) => line !== "");
 };
 
@@ -38,7 +41,7 @@ test("files are added, listed, checked and removed again", async () => {
   expect(await listed()).toEqual(["first", "second"].map(keyOf).map(asLine).sort());
 
   await untilPublished();
-  const check = async () => JSON.parse((await run(["check", "app", "--json"], { cwd })).stdout).summary;
+  const check = async () => JSON.parse((await ask(["check", "app", "--json"], { cwd })).stdout).summary;
   expect(await check()).toMatchObject({ asked: { files: 3 }, held: { files: 2 }, toUpload: { files: 1 } });
 
   const removed = await run(["remove", sha1Of("first").toUpperCase(), sha1Of("nowhere")]);
@@ -68,7 +71,7 @@ test("a blobstore of 20,000 blobs is synced, listed page by page, and imported a
 test("a pool that seems to have lost more than a tenth, or all, is not pruned, and nothing is told", async () => {
   const [empty, wrong] = [await temporaryDirectory(), await temporaryDirectory()];
   writeBlobs(wrong, makeBlobs(3));
-  const prune = (place: string, ...args: string[]) => run(["sync", "--prune", "--blobstore", place, ...args]);
+  const prune = (place: string, ...args: string[]) => ask(["sync", "--prune", "--blobstore", place, ...args]);
 
   expect(await prune(empty)).toMatchObject({
     code: 3,
@@ -78,6 +81,7 @@ test("a pool that seems to have lost more than a tenth, or all, is not pruned, a
   expect(await prune(wrong, "--dry-run")).toMatchObject({
     code: 0,
     stdout: "3 resources found, 20,002 to be removed\n",
+    stderr: "That is more than a tenth of the cache: without --yes it would be refused.\n",
   });
   expect(await prune(wrong)).toMatchObject({
     code: 1,
@@ -86,7 +90,7 @@ test("a pool that seems to have lost more than a tenth, or all, is not pruned, a
       /^Refused: 20,002 of the 20,002 resources in the cache are not in the blobstore, more than a tenth\./,
     ),
   });
-  expect(JSON.parse((await run(["status", "--json"])).stdout)).toMatchObject({ entries: 20_002 });
+  expect(JSON.parse((await ask(["status", "--json"])).stdout)).toMatchObject({ entries: 20_002 });
 });
 
 test("500 blobs that have left a blobstore of 20,000 are pruned, and what is observed since stays", async () => {
@@ -124,7 +128,7 @@ test("what the Cloud Controller denies is told, and removed where that is wanted
   const cloudController = await endpointThatHolds(
     ({ checksum }) => isMatching && !denied.has(checksum.value),
   );
-  const verify = (...args: string[]) => run(["verify", "--cloud-controller", cloudController.url, ...args]);
+  const verify = (...args: string[]) => ask(["verify", "--cloud-controller", cloudController.url, ...args]);
 
   // Files of 1 byte, the Worker's MINIMUM_SIZE: the Cloud Controller has larger ones only.
   const passedOver = blobs.slice(500).filter(({ content }) => content.length === 1).length;
@@ -155,21 +159,21 @@ test("what the Cloud Controller denies is told, and removed where that is wanted
   const removed = await verify("--remove", "--json");
   expect(removed.code).toBe(0);
   expect(JSON.parse(removed.stdout)).toMatchObject({ denied: 10, removed: 10, interrupted: false });
-  expect(JSON.parse((await run(["status", "--json"])).stdout)).toMatchObject({ entries: 19_490 });
+  expect(JSON.parse((await ask(["status", "--json"])).stdout)).toMatchObject({ entries: 19_490 });
 
-  const itself = await run(["verify", "--cloud-controller", `${worker.url}/`]);
+  const itself = await ask(["verify", "--cloud-controller", `${worker.url}/`]);
   expect(itself).toMatchObject({ code: 2, stdout: "" });
   expect(itself.stderr).toContain("leads to the Worker itself");
 });
 
 test("status tells how the cache is, also to who may only read", async () => {
-  const { stdout } = await run(["status"]);
+  const { stdout } = await ask(["status"]);
   expect(stdout).toMatch(/^version +\d+\.\d+\.\d+\nholds +19,490 resources\n/);
   expect(stdout).toMatch(/^removals remembered +514$/m);
   expect(stdout).toMatch(/^MAXIMUM_SIZE +1000$/m);
 
   const env = { CF_TOKEN: await worker.tokenWith("admin_read_only") };
-  const reader = (...args: string[]) => resourcePool([...args, ...worker.to], { env });
+  const reader = (...args: string[]) => resourcePoolInThread([...args, ...worker.to], { env });
   expect(JSON.parse((await reader("status", "--json")).stdout)).toMatchObject({ entries: 19_490 });
   const refused = await reader("remove", sha1Of("second"));
   expect(refused).toMatchObject({ code: 1, stdout: "" });
@@ -177,10 +181,10 @@ test("status tells how the cache is, also to who may only read", async () => {
 });
 
 test("everything is published anew, and forgotten only where that is confirmed", async () => {
-  const published = await run(["publish"]);
+  const published = await ask(["publish"]);
   expect(published).toMatchObject({ code: 0, stdout: "19,490 resources are being published anew\n" });
 
-  const asked = await run(["forget"]);
+  const asked = await ask(["forget"]);
   expect(asked).toMatchObject({ code: 2, stdout: "" });
   expect(asked.stderr).toContain(`This would forget 19,490 resources of ${worker.url}; with --yes it does.`);
   const forgotten = await run(["forget", "--yes"]);

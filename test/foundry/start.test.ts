@@ -7,7 +7,7 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { resourcePool } from "../cli/command.ts";
+import { resourcePoolInThread } from "../cli/command.ts";
 import { freePort, isPortFree, listenOnLoopback } from "./loopback.ts";
 import { parseOptions } from "./options.ts";
 import { PROJECT_ROOT } from "./worker-process.ts";
@@ -154,7 +154,9 @@ describe("npm start", () => {
 
   it("tells the operator what its cache holds, with the token that it prints", async () => {
     const url = `http://localhost:${ports[0]}`;
-    const { stdout } = await resourcePool(["status", "--url", url, "--json"], { env: { CF_TOKEN: token } });
+    const { stdout } = await resourcePoolInThread(["status", "--url", url, "--json"], {
+      env: { CF_TOKEN: token },
+    });
     // The demo's four files, and what the pushes have taught it.
     expect(JSON.parse(stdout).entries).toBe(4 + LARGE);
   });
@@ -181,7 +183,7 @@ describe("npm start", () => {
     const app = join(directory, ".wrangler/foundry/demo/app");
     const check = async (port: number) => {
       const args = ["check", app, "--url", `http://localhost:${port}`, "--json"];
-      const { stdout } = await resourcePool(args, { env: { CF_TOKEN: await tokenFrom(ports[1]) } });
+      const { stdout } = await resourcePoolInThread(args, { env: { CF_TOKEN: await tokenFrom(ports[1]) } });
       const { held, toUpload } = JSON.parse(stdout).summary;
       return [held.files, toUpload.files];
     };
@@ -233,6 +235,12 @@ describe("the command line of npm start", () => {
     const { stdout, stderr, code } = await outcome(start("--portt", "1"));
     expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
     expect(stderr).toContain("Unknown option '--portt'");
+  });
+
+  it("refuses a --config that is not there before anything is started", async () => {
+    const { stdout, stderr, code } = await outcome(start("--config", "wrangler.tmol"));
+    expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
+    expect(stderr).toMatch(/^--config: there is no file wrangler\.tmol\n/);
   });
 
   it.each([

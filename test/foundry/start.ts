@@ -1,6 +1,7 @@
 /** `npm start`: the Worker on this machine, ready to be asked, with everything that it needs. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { stat } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
@@ -66,6 +67,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** Runs until the signal to stop. */
 async function run({ ports, config }: StartOptions): Promise<void> {
+  await checkConfig(config);
   await checkPorts(ports);
   const kept = keptBeside(config);
   const { held, app } = await makeDemoContent(join(kept, "demo"));
@@ -121,6 +123,11 @@ async function run({ ports, config }: StartOptions): Promise<void> {
 /** Where the stand-in's part of the demo lies: beside the local KV, so that both are kept, or deleted, together. */
 function keptBeside(config: string): string {
   return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundry");
+}
+
+async function checkConfig(config: string): Promise<void> {
+  const stats = await stat(resolve(PROJECT_ROOT, config)).catch(() => undefined);
+  if (!stats?.isFile()) throw new WrongUsage(`--config: there is no file ${config}`);
 }
 
 async function checkPorts(ports: Record<PortName, number>): Promise<void> {

@@ -146,6 +146,19 @@ describe("POST observations", () => {
     expect(await listed()).toEqual([first, second].map(keyOf));
   });
 
+  it("takes a time that the status told, whatever it takes to tell", async () => {
+    const { time } = await (await call(["GET", ""])).json<{ time: string }>();
+    await scheduler.wait(2);
+    await tell({ removed: [resource(1)] });
+    await tell({ observed_at: time, held: [resource(1), resource(2)] });
+    expect(await listed()).toEqual([keyOf(resource(2))]);
+    // Nothing is seen in the future: what is told next would not count.
+    await tell({ observed_at: "9999-01-01T00:00:00Z", held: [resource(1)] });
+    await scheduler.wait(2);
+    await tell({ removed: [resource(1)] });
+    expect(await listed()).toEqual([keyOf(resource(2))]);
+  });
+
   it("counts back from when the request arrived, however long its body takes", async () => {
     const text = new TextEncoder().encode(JSON.stringify({ removed: [resource(1)] }));
     const slow = new ReadableStream(
@@ -199,6 +212,19 @@ describe("POST observations", () => {
     [{ seconds_ago: -1 }, "Seconds ago must be a number, at least 0"],
     [{ seconds_ago: "1" }, "Seconds ago must be a number, at least 0"],
     ['{"seconds_ago":1e999}', "Seconds ago must be a number, at least 0"],
+    [{ observed_at: 5 }, "Observed at must be a time in ISO 8601, as GET cache tells it"],
+    [
+      { observed_at: "2026-11-24T03:00:00+01:00" },
+      "Observed at must be a time in ISO 8601, as GET cache tells it",
+    ],
+    [
+      { observed_at: "2026-13-24T03:00:00Z" },
+      "Observed at must be a time in ISO 8601, as GET cache tells it",
+    ],
+    [
+      { observed_at: "2026-11-24T03:00:00Z", seconds_ago: 1 },
+      "Seconds ago and observed at exclude each other",
+    ],
     [{ held: {}, removed: 1 }, "Held must be an array, Removed must be an array"],
     [{ held: [good, null] }, "Held array contains at least one non-object resource"],
     [{ held: [{ size_in_bytes: 1 }] }, `Held ${one} a non-object checksum`],
@@ -272,6 +298,7 @@ describe("GET cache", () => {
     });
     expect(await response.json()).toEqual({
       version: packageJson.version,
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       entries: 2,
       keys_waiting: 2,
       removals_remembered: 1,

@@ -1,15 +1,15 @@
 import type { CacheStatus, ObservationsAnswer, ResourcePage } from "../../operator-api/answers.ts";
 import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
 import { Exit } from "../exit.ts";
-import type { Moment } from "../moment.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";
 import { jsonOf, type Question, send } from "./send.ts";
+import { WorkerClock } from "./worker-clock.ts";
 
 /** What was seen of the pool. */
 export interface Sight {
-  /** Before it was looked at. */
-  seen: Moment;
+  /** Before it was looked at, by the Worker's clock; ms since the epoch. */
+  seen: number;
   held?: readonly ResourceKey[];
   /** SHA-1s in hex. */
   removed?: readonly string[];
@@ -30,6 +30,10 @@ export class CacheClient {
     return this.#call({ method: "GET", path: "" }, 200);
   }
 
+  async clock(): Promise<WorkerClock> {
+    return new WorkerClock((await this.status()).time);
+  }
+
   /** What the cache holds, page by page. @param after the SHA-1 to begin after */
   async *resources(after?: string): AsyncGenerator<ResourcePage["resources"]> {
     let next = after;
@@ -43,20 +47,11 @@ export class CacheClient {
 
   /** @param sight of at most 50,000 resources */
   observe({ seen, held = [], removed = [] }: Sight): Promise<ObservationsAnswer> {
-    const resources = {
-      held: held.map((key) => {
-        const { sha1, size } = parseResourceKey(key);
-        return { checksum: { value: sha1 }, size_in_bytes: size };
-      }),
-      removed: removed.map((value) => ({ checksum: { value } })),
-    };
-    const encoder = new TextEncoder();
-    const rest = encoder.encode(JSON.stringify(resources).replace("{", ","));
-    function* body() {
-      // With each attempt, and not before there is a connection: the Worker counts back from when it hears of it.
-      yield encoder.encode(`{"seconds_ago":${seen.secondsAgo()}`);
-      yield rest;
-    }
+    // A SHA-1 and a size need no escaping, and JSON.stringify takes six times as long for the objects.
+    const body = new TextEncoder().encode(
+      `{"observed_at":${JSON.stringify(new Date(seen).toISOString())},` +
+        `"held":[${held.map(heldJson).join()}],"removed":[${removed.map(removedJson).join()}]}`,
+    );
     return this.#call({ method: "POST", path: "/observations", body }, 200);
   }
 
@@ -77,4 +72,13 @@ export class CacheClient {
     }
     return json as T;
   }
+}
+
+function heldJson(key: ResourceKey): string {
+  const { sha1, size } = parseResourceKey(key);
+  return `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}}`;
+}
+
+function removedJson(sha1: string): string {
+  return `{"checksum":{"value":"${sha1}"}}`;
 }

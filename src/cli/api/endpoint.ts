@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { Exit } from "../exit.ts";
+import { redacted } from "../redacted.ts";
 
 /** Where to ask, and with which token. */
 export interface Endpoint {
@@ -37,7 +38,7 @@ export function baseUrl(text: string, option: string): string {
   if (!url || !/^https?:$/.test(url.protocol) || `${url.username}${url.password}${url.search}${url.hash}`) {
     throw new Exit(
       "wrong-usage",
-      `${option} must be the API's base, like https://api.example.com, not ${text}`,
+      `${option} must be the API's base, like https://api.example.com, not ${redacted(text)}`,
     );
   }
   // The endpoint's own address means the same.

@@ -52,7 +52,7 @@ export async function checksumsInPool(
 
 function questionOf(resources: readonly object[]): Question {
   const body = new TextEncoder().encode(JSON.stringify({ resources }));
-  return { method: "POST", path: "/v3/resource_matches", body: () => [body] };
+  return { method: "POST", path: "/v3/resource_matches", body };
 }
 
 function checksumsOf(answer: Answer): string[] {

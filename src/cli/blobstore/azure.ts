@@ -7,12 +7,20 @@ import type { Place, StoredObject } from "./blobstore.ts";
  * command takes. Nothing but the list is read.
  *
  * @param endpoint the URL of the account's blob service, of another cloud than Azure's own
+ * @throws Exit at once where the credentials are missing
  */
-export async function* azureObjects(
-  { location, bucket: container, prefix }: Place,
+export function azureObjects(
+  { location, bucket, prefix }: Place,
   endpoint: string | undefined,
 ): AsyncGenerator<StoredObject> {
-  const client = clientOf(container, endpoint);
+  return objectsOf(clientOf(bucket, endpoint), prefix, location);
+}
+
+async function* objectsOf(
+  client: ContainerClient,
+  prefix: string,
+  location: string,
+): AsyncGenerator<StoredObject> {
   try {
     for await (const { name, properties } of client.listBlobsFlat({ prefix })) {
       if (properties.contentLength !== undefined) yield { name, size: properties.contentLength };

@@ -1,11 +1,12 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { sha1OfBlob } from "../../blob-name.ts";
 import { type ResourceKey, resourceKey } from "../../resource-key.ts";
 import { Exit, reasonOf } from "../exit.ts";
 import { counted } from "../output.ts";
+import { redacted } from "../redacted.ts";
 import { userDirectory } from "../user-directory.ts";
 import { directoryObjects } from "./directory.ts";
+import { OnePool } from "./one-pool.ts";
 
 /** Something in a blobstore, which may be a blob of the resource pool. */
 export interface StoredObject {
@@ -57,7 +58,7 @@ async function open(
 ): Promise<AsyncIterable<StoredObject>> {
   const [, scheme] = /^(\w+):\/\//.exec(location) ?? [];
   if (scheme !== undefined && endpoint !== undefined && !/^https?:\/\/[^/]/.test(endpoint)) {
-    throw new Exit("wrong-usage", `--endpoint must be an http or https URL, not ${endpoint}`);
+    throw new Exit("wrong-usage", `--endpoint must be an http or https URL, not ${redacted(endpoint)}`);
   }
   switch (scheme) {
     case "s3": {
@@ -76,7 +77,7 @@ async function open(
     default:
       throw new Exit(
         "wrong-usage",
-        `--blobstore is ${PLACES}, not ${location}${ADVICE[scheme] ? `\n${ADVICE[scheme]}` : ""}`,
+        `--blobstore is ${PLACES}, not ${redacted(location)}${ADVICE[scheme] ? `\n${ADVICE[scheme]}` : ""}`,
       );
   }
 }
@@ -87,7 +88,7 @@ async function openDirectory(location: string, passed: Passed): Promise<AsyncIte
     throw new Exit("failed", `Can't read ${location}: ${reasonOf(error)}`);
   });
   if (!stats.isDirectory()) throw new Exit("failed", `${location} is no directory.`);
-  return directoryObjects(directory, passed);
+  return directoryObjects(directory, location, passed);
 }
 
 /** A place in a blobstore that is a service. */
@@ -103,20 +104,24 @@ export interface Place {
 function placeOf(location: string): Place {
   const [, bucket, path = ""] = /^\w+:\/\/([^/]+)\/*(.*)$/s.exec(location) ?? [];
   if (bucket === undefined) {
-    throw new Exit("wrong-usage", `--blobstore is ${PLACES}, not ${location}`);
+    throw new Exit("wrong-usage", `--blobstore is ${PLACES}, not ${redacted(location)}`);
   }
   return { location, bucket, prefix: path === "" || path.endsWith("/") ? path : `${path}/` };
 }
 
-/** @throws Exit at the end, where nothing looks like a pool: an address that is nearly right must not seem to have worked */
+/**
+ * @throws Exit at the end, where nothing looks like a pool: an address that is nearly right must not seem to have worked
+ * @throws TwoPools
+ */
 async function* resources(
   objects: AsyncIterable<StoredObject>,
   location: string,
   passed: Passed,
 ): AsyncGenerator<ResourceKey> {
+  const pool = new OnePool();
   let found = 0;
   for await (const { name, size } of objects) {
-    const sha1 = sha1OfBlob(name);
+    const sha1 = pool.sha1Of(name);
     const key = sha1 === undefined ? undefined : resourceKey(sha1, size);
     if (key === undefined) {
       passed.skipped += 1;
@@ -128,8 +133,7 @@ async function* resources(
   if (found === 0) throw noPool(`Nothing below ${location}`, passed.skipped);
 }
 
-/** @param where `Nothing below …` */
-export function noPool(where: string, skipped: number): Exit {
+function noPool(where: string, skipped: number): Exit {
   return new Exit(
     "done-in-part",
     `${where} looks like a resource pool, among ${counted(skipped, "file")}: ` +

@@ -3,6 +3,8 @@ import { reasonOf } from "../exit.ts";
 import type { Place, StoredObject } from "./blobstore.ts";
 
 const ATTEMPTS = 5;
+/** Servers other than AWS take this region for theirs. */
+const ELSEWHERE = "us-east-1";
 
 /**
  * The objects of an S3-compatible bucket, with AWS' default chain of credentials. Nothing but the list is read.
@@ -16,6 +18,7 @@ export async function* s3Objects(
   try {
     const client = new S3Client({
       maxAttempts: ATTEMPTS,
+      ...regionOf(process.env),
       ...(endpoint === undefined ? {} : elsewhere(endpoint, bucket)),
     });
     for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
@@ -36,10 +39,11 @@ function elsewhere(endpoint: string, bucket: string) {
   const url = new URL(endpoint);
   const isBucketsHost = url.host.startsWith(`${bucket}.`);
   if (isBucketsHost) url.host = url.host.slice(bucket.length + 1);
-  // Such servers take this region for theirs.
-  return {
-    endpoint: url.href,
-    forcePathStyle: !isBucketsHost,
-    region: process.env.AWS_REGION ?? "us-east-1",
-  };
+  return { endpoint: url.href, forcePathStyle: !isBucketsHost, region: ELSEWHERE, ...regionOf(process.env) };
+}
+
+/** AWS' client for JavaScript knows the first variable alone, AWS' own command both; otherwise the profile's counts. */
+function regionOf({ AWS_REGION, AWS_DEFAULT_REGION }: NodeJS.ProcessEnv): { region?: string } {
+  const region = AWS_REGION || AWS_DEFAULT_REGION;
+  return region ? { region } : {};
 }

@@ -2,9 +2,9 @@ import type { Observed } from "../../catalog/observations.ts";
 import type { ResourceKey } from "../../resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
+import { TwoPools } from "../blobstore/one-pool.ts";
 import { Exit, reasonOf } from "../exit.ts";
 import { finishOnInterrupt, untilAborted } from "../interrupt.ts";
-import type { Moment } from "../moment.ts";
 import { counted, note, number, print, printJson } from "../output.ts";
 import { landed, nothingObserved, tellAll } from "../tell-all.ts";
 
@@ -16,9 +16,10 @@ export interface AddOptions extends EndpointOptions {
 
 /** What is to be added. */
 export interface Addition {
+  /** Nothing is read before the first is asked for. */
   keys: AsyncIterable<ResourceKey>;
-  /** Before any of them was looked at. */
-  seen: Moment;
+  /** How long before the command began they were looked at, in ms; 0 if not given. */
+  age?: number;
   /** How many resources there are, where that is known or can be guessed when so many have been read. */
   totalOf?(read: number): number | undefined;
   /** What of the input was not taken, by name, once it has come to its end. */
@@ -40,16 +41,12 @@ export async function addAndReport(
   const addition = await open();
   if (dryRun) return reportDryRun(addition, json, signal);
 
+  const client = new CacheClient(endpoint, signal);
+  const { begun } = await client.clock();
+  const seen = begun - (addition.age ?? 0);
   const outcome = nothingObserved();
   try {
-    await tellAll(
-      new CacheClient(endpoint, signal),
-      addition.keys,
-      (held) => ({ seen: addition.seen, held }),
-      outcome,
-      signal,
-      addition.totalOf,
-    );
+    await tellAll(client, addition.keys, (held) => ({ seen, held }), outcome, signal, addition.totalOf);
   } catch (error) {
     throw stoppedBy(error, outcome);
   }
@@ -84,7 +81,11 @@ export function stoppedBy(error: unknown, outcome: Observed): Exit {
   const reason = error instanceof Exit ? error.reason : "failed";
   const count = landed(outcome);
   if (count === 0) return new Exit(reason, reasonOf(error));
-  const before = `${counted(count, "resource")} had landed before: run the same command again to go on.`;
+  const advice =
+    error instanceof TwoPools
+      ? "if they are of the wrong one, `sync --prune` of the right one takes them out."
+      : "run the same command again to go on.";
+  const before = `${counted(count, "resource")} had landed before: ${advice}`;
   return new Exit(reason, `${reasonOf(error)}\n${before}`);
 }
 

@@ -2,7 +2,6 @@ import type { Command } from "commander";
 import { type ResourceKey, resourceKey } from "../../resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
-import { Moment } from "../moment.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
 export function registerAdd(program: Command): void {
@@ -26,12 +25,10 @@ export function registerAdd(program: Command): void {
 
   withEndpointOptions(command).action((paths: string[], options: AddOptions) =>
     addAndReport(options, async () => {
-      const seen = new Moment();
       const leftOut: LeftOut = { count: 0 };
       const files = await appFiles(paths, leftOut);
       return {
         keys: keysOf(files),
-        seen,
         leftOut: () => ({ counts: { leftOut: leftOut.count }, isIncomplete: leftOut.count > 0 }),
       };
     }),

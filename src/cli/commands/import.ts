@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import type { ResourceKey } from "../../resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import { noPool, type Passed } from "../blobstore/blobstore.ts";
-import { reasonOf } from "../exit.ts";
+import type { Passed } from "../blobstore/blobstore.ts";
+import { OnePool } from "../blobstore/one-pool.ts";
+import { Exit, reasonOf } from "../exit.ts";
 import { inputLines, type Line } from "../input-lines.ts";
-import { Moment } from "../moment.ts";
-import { note } from "../output.ts";
+import { counted, note } from "../output.ts";
 import { parseResourceLine } from "../resource-line.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
@@ -21,7 +21,8 @@ export function registerImport(program: Command): void {
         "or the last with the size at its end; each also behind what `bosh ssh` puts before a line. Blank lines, lines\n" +
         "that begin with #, and other paths are passed over. A line that is wrong is told with its number; the others\n" +
         "are imported all the same, and the exit code is 3.\n\n" +
-        "The list counts as seen when the command begins: import no list of which something may have left the pool.",
+        "A file counts as seen when it was written last, stdin when the command begins: import no list of which\n" +
+        "something had left the pool by then. What was seen more than a day ago is not believed.",
     )
     .argument("<file>", "the list; - is stdin")
     .option("--dry-run", "say how many there are, and tell the Worker nothing")
@@ -37,12 +38,11 @@ export function registerImport(program: Command): void {
 
   withEndpointOptions(command).action((file: string, options: AddOptions) =>
     addAndReport(options, async () => {
-      const seen = new Moment();
       const passed: Passed = { skipped: 0, leftOut: 0 };
-      const { lines, partRead } = await inputLines(file);
+      const { lines, partRead, age } = await inputLines(file);
       return {
         keys: keysOf(lines, file, passed),
-        seen,
+        age,
         totalOf: (read) => {
           const part = partRead();
           return part && read / part;
@@ -58,12 +58,14 @@ async function* keysOf(
   file: string,
   passed: Passed,
 ): AsyncGenerator<ResourceKey> {
+  const pool = new OnePool();
   let found = 0;
   for await (const { number, text } of lines) {
     let key: ResourceKey | undefined;
     try {
-      key = parseResourceLine(text);
+      key = parseResourceLine(text, (path) => pool.sha1Of(path));
     } catch (error) {
+      if (error instanceof Exit) throw error;
       passed.leftOut += 1;
       note(`Left out: line ${number}: ${reasonOf(error)}`);
       continue;
@@ -75,5 +77,13 @@ async function* keysOf(
       yield key;
     }
   }
-  if (found === 0 && passed.skipped > 0) throw noPool(`Nothing in ${file}`, passed.skipped);
+  if (found === 0) throw nothingUsable(file, passed);
+}
+
+function nothingUsable(file: string, { skipped, leftOut }: Passed): Exit {
+  return new Exit(
+    "done-in-part",
+    `Nothing in ${file === "-" ? "stdin" : file} names a resource, among ${counted(skipped + leftOut, "line")}. ` +
+      "Expected are lines like <sha1> <size>, or <size> <anything>/app_bits_cache/ab/cd/<sha1>; --help tells all.",
+  );
 }

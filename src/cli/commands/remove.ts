@@ -5,7 +5,6 @@ import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/en
 import { Exit } from "../exit.ts";
 import { inputLines } from "../input-lines.ts";
 import { finishOnInterrupt } from "../interrupt.ts";
-import { Moment } from "../moment.ts";
 import { counted, note, number, print, printJson } from "../output.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { nothingObserved, tellAll } from "../tell-all.ts";
@@ -42,13 +41,14 @@ export function registerRemove(program: Command): void {
     }
     const endpoint = endpointOf(options);
     const signal = finishOnInterrupt();
-    const seen = new Moment();
     const bad = { count: 0 };
     const input = await checksums(sha1s, from, bad);
+    const client = new CacheClient(endpoint, signal);
+    const { begun: seen } = await client.clock();
     const outcome = nothingObserved();
     try {
       const toSight = (removed: readonly string[]) => ({ seen, removed });
-      await tellAll(new CacheClient(endpoint, signal), input, toSight, outcome, signal);
+      await tellAll(client, input, toSight, outcome, signal);
     } catch (error) {
       throw stoppedBy(error, outcome);
     }

@@ -1,11 +1,12 @@
-import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
+import type { ResourceKey } from "../../resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { endpointOf } from "../api/endpoint.ts";
+import { WorkerClock } from "../api/worker-clock.ts";
 import type { Passed } from "../blobstore/blobstore.ts";
+import { keysOf, type Pool, readPool } from "../blobstore/read-pool.ts";
 import { Exit } from "../exit.ts";
-import { finishOnInterrupt, untilAborted } from "../interrupt.ts";
-import { Moment } from "../moment.ts";
-import { counted, number, print, printJson } from "../output.ts";
+import { finishOnInterrupt } from "../interrupt.ts";
+import { counted, note, number, print, printJson } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { landed, nothingObserved, tellAll } from "../tell-all.ts";
 import { type AddOptions, interruptedWithin, noteRefusals, stoppedBy } from "./add-and-report.ts";
@@ -27,20 +28,25 @@ export async function syncAndPrune(
 ): Promise<void> {
   const signal = finishOnInterrupt();
   const client = new CacheClient(endpointOf(options), signal);
+  const resources = await open();
+  const { entries: total, time } = await client.status();
   // Before the listing: whatever was observed since stands against it.
-  const seen = new Moment();
-  const pool = await readToTheEnd(await open(), signal);
+  const seen = new WorkerClock(time).now();
+  const pool = await readPool(resources, signal);
   if (passed.leftOut > 0) {
     const reason = `${counted(passed.leftOut, "part")} of the blobstore could not be read`;
     throw new Exit("failed", `Refused: ${reason}. The Worker was told nothing.`);
   }
-  const { entries, gone } = await compare(client, pool, signal);
+  const { entries, gone } = await compare(client, pool, total, signal);
+  const isTooMany = gone.length > GONE_PART_MAX * entries && !yes;
   if (dryRun) {
-    if (json) await printJson({ found: pool.size, toRemove: gone.length, ...passed, dryRun: true });
+    const counts = { found: pool.size, toRemove: gone.length };
+    if (json) await printJson({ ...counts, ...passed, refused: isTooMany, dryRun: true });
     else await print(`${counted(pool.size, "resource")} found, ${number(gone.length)} to be removed`);
+    if (isTooMany) note("That is more than a tenth of the cache: without --yes it would be refused.");
     return;
   }
-  if (gone.length > GONE_PART_MAX * entries && !yes) {
+  if (isTooMany) {
     throw new Exit(
       "failed",
       `Refused: ${number(gone.length)} of the ${counted(entries, "resource")} in the cache are not in the blobstore, ` +
@@ -74,29 +80,9 @@ export async function syncAndPrune(
   if (refused["too-old"] > 0) throw new Exit("done-in-part");
 }
 
-/** Sizes by SHA-1. */
-type Pool = ReadonlyMap<string, number>;
-
-async function readToTheEnd(keys: AsyncIterable<ResourceKey>, signal: AbortSignal): Promise<Pool> {
-  const progress = new Progress();
-  const pool = new Map<string, number>();
-  try {
-    for await (const key of untilAborted(keys, signal)) {
-      const { sha1, size } = parseResourceKey(key);
-      pool.set(sha1, size);
-      progress.update(() => `${counted(pool.size, "resource")} read`, pool.size);
-    }
-  } finally {
-    progress.clear();
-  }
-  if (signal.aborted) throw new Exit("interrupted", "Interrupted: the Worker was told nothing.");
-  return pool;
-}
-
 /** How many resources the cache holds, and the SHA-1s of those that the pool does not. */
-async function compare(client: CacheClient, pool: Pool, signal: AbortSignal) {
+async function compare(client: CacheClient, pool: Pool, total: number, signal: AbortSignal) {
   const progress = new Progress();
-  const { entries: total } = await client.status();
   const gone: string[] = [];
   let entries = 0;
   for await (const page of client.resources()) {
@@ -111,8 +97,4 @@ async function compare(client: CacheClient, pool: Pool, signal: AbortSignal) {
 
 async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
   yield* items;
-}
-
-function* keysOf(pool: Pool): Generator<ResourceKey> {
-  for (const [sha1, size] of pool) yield `${sha1}:${size}`;
 }

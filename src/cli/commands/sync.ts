@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { blobstoreResources, type Passed } from "../blobstore/blobstore.ts";
+import { keysOf, readPool } from "../blobstore/read-pool.ts";
 import { Exit } from "../exit.ts";
-import { Moment } from "../moment.ts";
+import { finishOnInterrupt } from "../interrupt.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
 import { syncAndPrune } from "./sync-and-prune.ts";
 
@@ -20,12 +21,13 @@ export function registerSync(program: Command): void {
     .description(
       "Reads the Cloud Controller's own resource pool, and adds what it holds to the cache. Its blobs are named\n" +
         "<anything>/app_bits_cache/ab/cd/<sha1>, where ab and cd begin the SHA-1; whatever is named otherwise is\n" +
-        "skipped. Only names and sizes are read. Batches land as they go: Ctrl-C finishes the running one, and the\n" +
-        "same command goes on later.\n\n" +
-        "Nothing is removed from the cache, unless with --prune: then the blobstore is read to its end first, and what\n" +
-        "the cache holds beyond it is removed, except what was observed since the reading began. It refuses, before\n" +
-        "the Worker is told anything, if something could not be read, if there is no blob at all, or if more than a\n" +
-        "tenth of the cache would go, which --yes allows.",
+        "skipped; a second pool, like a backup, below another <anything> is an error. Only names and sizes are read,\n" +
+        "to the end before the Worker is told anything. Then batches land as they go: Ctrl-C finishes the running one,\n" +
+        "and the same command goes on later. In a directory, symbolic links are followed.\n\n" +
+        "Nothing is removed from the cache, unless with --prune: then what the cache holds beyond the blobstore is\n" +
+        "removed, except what was observed since the reading began. It refuses, before the Worker is told anything, if\n" +
+        "something could not be read, if there is no blob at all, or if more than a tenth of the cache would go, which\n" +
+        "--yes allows.",
     )
     .requiredOption("--blobstore <place>", "a directory, s3://bucket/prefix, or azure://container/prefix")
     .option(
@@ -40,7 +42,7 @@ export function registerSync(program: Command): void {
     .addHelpText(
       "after",
       "\nCredentials and region are those of the services' own tools:\n" +
-        "  s3://     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, profiles, …\n" +
+        "  s3://     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_DEFAULT_REGION, profiles, …\n" +
         "  azure://  AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or\n" +
         "            AZURE_STORAGE_SAS_TOKEN\n" +
         "\nExamples:\n" +
@@ -55,11 +57,16 @@ export function registerSync(program: Command): void {
     const open = () => blobstoreResources(options.blobstore, options.endpoint, passed);
     if (options.prune) return syncAndPrune(options, passed, open);
     return addAndReport(options, async () => {
-      // Before the listing: what leaves the pool while it goes on is then known to have left it later.
-      const seen = new Moment();
+      const resources = await open();
+      let total: number | undefined;
+      async function* keys() {
+        const pool = await readPool(resources, finishOnInterrupt());
+        total = pool.size;
+        yield* keysOf(pool);
+      }
       return {
-        keys: await open(),
-        seen,
+        keys: keys(),
+        totalOf: () => total,
         leftOut: () => ({ counts: { ...passed }, isIncomplete: passed.leftOut > 0 }),
       };
     });

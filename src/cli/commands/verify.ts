@@ -8,16 +8,22 @@ import {
   endpointOf,
   withEndpointOptions,
 } from "../api/endpoint.ts";
-import { jsonOf, send } from "../api/send.ts";
+import { retried } from "../api/retry.ts";
+import { send } from "../api/send.ts";
+import { WorkerClock } from "../api/worker-clock.ts";
 import { Exit, reasonOf } from "../exit.ts";
 import { finishOnInterrupt } from "../interrupt.ts";
 import { counted, number, print, printJson } from "../output.ts";
 import { Verification } from "../verification.ts";
 
+/** More than this of what was asked goes only where that is confirmed: a wrong or emptied pool is likelier. */
+const DENIED_PART_MAX = 0.1;
+
 interface VerifyOptions extends EndpointOptions {
   cloudController: string;
   sample?: string;
   remove?: boolean;
+  yes?: boolean;
   json?: boolean;
 }
 
@@ -29,6 +35,9 @@ export function registerVerify(program: Command): void {
       "Asks the Cloud Controller itself, 250 resources at a time, which of what the cache holds it still matches:\n" +
         "whatever its blobstore is. The exit code is 3 where it denies some that stay in the cache. Files exactly as\n" +
         "large as MINIMUM_SIZE or MAXIMUM_SIZE are passed over: the Cloud Controller takes both as exclusive.\n\n" +
+        "With --remove, what it has denied is asked again at the end, together with some that it has matched, and removed\n" +
+        "from the cache where it still matches those. It refuses, before anything is removed, if more than a tenth of\n" +
+        "what was asked is denied, which --yes allows, or all of it.\n\n" +
         "It looks up one file after the other, about 80 a second. For more than the token's lifetime allows, take a\n" +
         "sample, or the token of a client that lives longer.",
     )
@@ -38,6 +47,7 @@ export function registerVerify(program: Command): void {
     )
     .option("--sample <count>", "ask about so many, drawn at random, instead of all")
     .option("--remove", "remove what it denies from the cache")
+    .option("--yes", "even if that is more than a tenth of what was asked")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -45,7 +55,8 @@ export function registerVerify(program: Command): void {
         "  resource-pool verify --sample 5000 --cloud-controller https://api.cf.internal --url https://api.example.com",
     );
 
-  withEndpointOptions(command).action(async ({ sample, remove, json, ...options }: VerifyOptions) => {
+  withEndpointOptions(command).action(async ({ sample, remove, yes, json, ...options }: VerifyOptions) => {
+    if (yes && !remove) throw new Exit("wrong-usage", "--yes goes with --remove.");
     if (sample !== undefined && !/^[1-9]\d{0,8}$/.test(sample)) {
       throw new Exit("wrong-usage", `--sample is a number of resources, at least 1, not ${sample}`);
     }
@@ -54,16 +65,21 @@ export function registerVerify(program: Command): void {
       url: baseUrl(options.cloudController, "--cloud-controller"),
       token: endpoint.token,
     };
-    await refuseWorker(cloudController);
     const signal = finishOnInterrupt();
+    await refuseWorker(cloudController, signal);
     const client = new CacheClient(endpoint, signal);
-    const { entries, configuration } = await client.status();
+    const { entries, configuration, time } = await client.status();
+    const clock = new WorkerClock(time);
     const limits = [configuration.MINIMUM_SIZE, configuration.MAXIMUM_SIZE];
     const resources = sample === undefined ? client.resources() : drawn(client, Number(sample));
-    const verification = new Verification(client, cloudController, remove === true, signal);
+    const verification = new Verification(cloudController, signal);
     const total = sample === undefined ? entries : Math.min(Number(sample), entries);
+    let isTooMany = false;
     try {
       await verification.run(resources, limits, total);
+      const { matched, denied } = verification;
+      isTooMany = denied > DENIED_PART_MAX * (matched + denied) && !yes;
+      if (remove && !isTooMany && matched > 0) await verification.removeDenied(client, clock);
     } catch (error) {
       throw new Exit(
         error instanceof Exit ? error.reason : "failed",
@@ -80,6 +96,13 @@ export function registerVerify(program: Command): void {
         "The Cloud Controller matches nothing at all: is its feature flag resource_matching on? If its pool was " +
         "emptied, `forget` empties the cache.";
       throw new Exit("done-in-part", remove ? `Nothing removed. ${advice}` : advice);
+    }
+    if (remove && isTooMany) {
+      throw new Exit(
+        "failed",
+        `Refused: ${number(verification.denied)} of ${counted(verification.matched + verification.denied, "resource")} ` +
+          "are denied, more than a tenth. Has its pool lost so many? Then --yes removes them. Nothing was removed.",
+      );
     }
     if (verification.denied > 0 && !remove) throw new Exit("done-in-part");
   });
@@ -106,13 +129,18 @@ async function* drawn(client: CacheClient, count: number): AsyncGenerator<readon
   yield sample;
 }
 
-/** The Worker must not be asked whether it is right. */
-async function refuseWorker(cloudController: Endpoint): Promise<void> {
-  const answer = await send(cloudController, { method: "GET", path: "/v3/resource_matches/cache" });
-  const isWorker = typeof (jsonOf(answer) as { entries?: unknown } | undefined)?.entries === "number";
-  if (!isWorker) return;
-  throw new Exit(
-    "wrong-usage",
-    `${cloudController.url} leads to the Worker itself, not to the Cloud Controller behind it.`,
-  );
+/**
+ * The Worker must not be asked whether it is right. It alone knows this path: of any other answer than the Cloud
+ * Controller's 404, a bad token's or a busy Worker's, nobody can say where it comes from.
+ */
+async function refuseWorker(cloudController: Endpoint, signal: AbortSignal): Promise<void> {
+  const ask = async () => {
+    const answer = await send(cloudController, { method: "GET", path: "/v3/resource_matches/cache" });
+    if (answer.status !== 200) return answer;
+    throw new Exit(
+      "wrong-usage",
+      `${cloudController.url} leads to the Worker itself, or to something else that is no Cloud Controller.`,
+    );
+  };
+  await retried(ask, 404, signal);
 }

@@ -1,0 +1,33 @@
+import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
+import { Exit } from "../exit.ts";
+import { untilAborted } from "../interrupt.ts";
+import { counted } from "../output.ts";
+import { Progress } from "../progress.ts";
+
+/** Sizes by SHA-1. */
+export type Pool = ReadonlyMap<string, number>;
+
+/**
+ * Reads a blobstore to its end. What comes late may tell that it is the wrong one, or holds two pools.
+ *
+ * @throws Exit on Ctrl-C
+ */
+export async function readPool(keys: AsyncIterable<ResourceKey>, signal: AbortSignal): Promise<Pool> {
+  const progress = new Progress();
+  const pool = new Map<string, number>();
+  try {
+    for await (const key of untilAborted(keys, signal)) {
+      const { sha1, size } = parseResourceKey(key);
+      pool.set(sha1, size);
+      progress.update(() => `${counted(pool.size, "resource")} read`, pool.size);
+    }
+  } finally {
+    progress.clear();
+  }
+  if (signal.aborted) throw new Exit("interrupted", "Interrupted: the Worker was told nothing.");
+  return pool;
+}
+
+export function* keysOf(pool: Pool): Generator<ResourceKey> {
+  for (const [sha1, size] of pool) yield `${sha1}:${size}`;
+}

@@ -1,0 +1,47 @@
+import { execFile } from "node:child_process";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import manifest from "../../package.json" with { type: "json" };
+import { PROJECT_ROOT } from "../foundry/worker-process.ts";
+import { temporaryDirectory } from "./command.ts";
+
+const run = promisify(execFile);
+const OFFLINE = ["--offline", "--no-audit", "--no-fund", "--no-update-notifier"];
+
+test.concurrent("the packed command is installed without a registry, and runs with Node 22 and nothing else", async () => {
+  const directory = await temporaryDirectory();
+  const packed = await run("npm", ["pack", "--silent", "--pack-destination", directory], {
+    cwd: PROJECT_ROOT,
+  });
+  const tarball = packed.stdout.trim().split("\n").at(-1) ?? "";
+  await writeFile(join(directory, "package.json"), '{ "type": "commonjs" }');
+  await run("npm", ["install", ...OFFLINE, tarball], { cwd: directory });
+
+  const { stdout } = await run(join(directory, "node_modules/.bin/resource-pool"), ["--version"]);
+  expect(stdout).toBe(`${manifest.version}\n`);
+  const installed = join(directory, "node_modules", manifest.name);
+  const { engines, dependencies } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
+  expect({ engines, dependencies }).toEqual({ engines: { node: ">=22" }, dependencies: undefined });
+
+  // Beside any package.json, this one's type is CommonJS.
+  await cp(join(installed, "dist/resource-pool.mjs"), join(directory, "resource-pool.mjs"));
+  const copied = await run(process.execPath, [join(directory, "resource-pool.mjs"), "--version"]);
+  expect(copied.stdout).toBe(`${manifest.version}\n`);
+});
+
+test.concurrent("installed without what development needs, the source says what is missing", async () => {
+  const directory = await temporaryDirectory();
+  await mkdir(join(directory, "src"));
+  for (const path of ["src", "package.json"]) {
+    await cp(join(PROJECT_ROOT, path), join(directory, path), { recursive: true });
+  }
+  const command = run(process.execPath, [join(directory, "src/cli/bin.js"), "--version"]);
+  await expect(command).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(
+      "`npm ci --include=dev` in the project's directory brings all that is needed.",
+    ),
+  });
+});

@@ -1,0 +1,115 @@
+import { execFile } from "node:child_process";
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { promisify } from "node:util";
+import { expect, inject, test } from "vitest";
+import { PROJECT_ROOT } from "../foundry/worker-process.ts";
+import { type Blob, makeBlobs } from "./blobs.ts";
+import { temporaryDirectory } from "./command.ts";
+import { serve } from "./endpoint.ts";
+import { fakeCache, refuse, TOKEN } from "./fake-cache.ts";
+import { S3_CREDENTIALS, s3Listing } from "./s3-server.ts";
+
+const DOCUMENT = await readFile(join(PROJECT_ROOT, "docs/recipes.md"), "utf8");
+const SECRET = "hush hush";
+
+/** The block of the document after the words `after`. */
+function block(language: string, after: string): string {
+  const rest = DOCUMENT.slice(DOCUMENT.indexOf(after));
+  return new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "ms").exec(rest)?.[1] ?? "";
+}
+
+/** A UAA that knows the job's client, a bucket with a blob, and a cache that holds this blob and eleven others. */
+async function foundation() {
+  const cache = await fakeCache();
+  const blobs = makeBlobs(12);
+  for (const { key } of blobs) cache.held.add(key);
+  const uaa = await serve(async (request, response) => {
+    const isKnown =
+      request.headers.authorization === `Basic ${btoa(`resource-pool:${SECRET}`)}` &&
+      (await text(request)) === "grant_type=client_credentials";
+    if (!isKnown) return refuse(response, 401, "Bad client credentials");
+    response.writeHead(200, { "Content-Type": "application/json" });
+    response.end(JSON.stringify({ access_token: TOKEN, token_type: "bearer" }));
+  });
+  const bucket = await serve((_, response) => {
+    response.writeHead(200, { "Content-Type": "application/xml" });
+    response.end(s3Listing(blobs.slice(1) as Blob[], false));
+  });
+  return { cache, uaa, bucket, gone: blobs[0]?.key };
+}
+
+/** A directory with the script of the document beside the command, and one with nothing but Node.js for the PATH. */
+async function installed() {
+  const directory = await temporaryDirectory();
+  const [place, bin] = [join(directory, "resource-pool"), join(directory, "bin")];
+  await mkdir(place);
+  await mkdir(bin);
+  await writeFile(join(place, "nightly.sh"), block("sh", "`nightly.sh` beside"));
+  await writeFile(join(place, "resource-pool.mjs"), `import ${JSON.stringify(inject("resourcePool"))};\n`);
+  await symlink(process.execPath, join(bin, "node"));
+  return { directory, place, bin };
+}
+
+const sh = (command: string, env: Record<string, string>, cwd?: string) =>
+  promisify(execFile)("/bin/sh", ["-c", command], { env, cwd });
+
+/** Where AWS is in the document, the tests have another. */
+const elsewhere = (bucket: string) => ({ AWS_ENDPOINT_URL_S3: bucket, AWS_CONFIG_FILE: "/dev/null" });
+
+test.concurrent("the crontab of the recipes prunes with a fresh token, though cron knows no variables", async () => {
+  const { cache, uaa, bucket, gone } = await foundation();
+  const { directory, place, bin } = await installed();
+  const values: Record<string, string> = {
+    API: cache.url,
+    UAA: uaa,
+    SECRET: `"${SECRET}"`,
+    ...S3_CREDENTIALS,
+  };
+  const file = block("sh", "/etc/resource-pool.env").replace(/^(\w+)=.*$/gm, (line, name: string) =>
+    values[name] === undefined ? line : `${name}=${values[name]}`,
+  );
+  await writeFile(join(directory, "resource-pool.env"), file);
+  const [, path = "", job = ""] =
+    /^PATH=(.*)\n(?:\S+ +){5}(.*)\n$/.exec(block("crontab", "and the crontab")) ?? [];
+  const command = job
+    .replace("/etc/resource-pool.env", join(directory, "resource-pool.env"))
+    .replace("/usr/local/lib/resource-pool", place);
+
+  const env = { PATH: path.replace("/usr/local/bin", bin), HOME: directory, ...elsewhere(bucket) };
+  const { stdout } = await sh(command, env);
+  expect(stdout).toMatch(/^0 resources added, 11 already there, 1 removed, /);
+  expect(cache.held).not.toContain(gone);
+});
+
+test.concurrent("Concourse's task of the recipes needs nothing but its params, sh and node", async () => {
+  const { cache, uaa, bucket, gone } = await foundation();
+  const { directory, bin } = await installed();
+  const task = block("yaml", "With Concourse");
+  const own: Record<string, string> = {
+    API: cache.url,
+    UAA: uaa,
+    SECRET,
+    AWS_REGION: "eu-test-1",
+    ...S3_CREDENTIALS,
+  };
+  const params = /params:\n((?: {8}\w+: .*\n)+)/.exec(task)?.[1] ?? "";
+  const env = Object.fromEntries(
+    [...params.matchAll(/(\w+): (.*)\n/g)].map(([, name = "", value = ""]) => [name, own[name] ?? value]),
+  );
+  const [, path = "", args = ""] = /run: \{path: (\w+), args: \[(.*)\]\}/.exec(task) ?? [];
+
+  await symlink("/usr/bin/dirname", join(bin, "dirname"));
+  await symlink("/bin/sh", join(bin, "sh"));
+  const { stdout } = await sh(`${path} ${args}`, { ...env, PATH: bin, ...elsewhere(bucket) }, directory);
+  expect(stdout).toMatch(/^0 resources added, 11 already there, 1 removed, /);
+  expect(cache.held).not.toContain(gone);
+
+  const refused = sh(
+    `${path} ${args}`,
+    { ...env, SECRET: "wrong", PATH: bin, ...elsewhere(bucket) },
+    directory,
+  );
+  await expect(refused).rejects.toThrow(`${uaa} answered 401`);
+});
