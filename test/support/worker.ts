@@ -1,5 +1,5 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
-import { env, exports } from "cloudflare:workers";
+import { env } from "cloudflare:workers";
 import worker from "../../src/index.ts";
 import type { ResourceKey } from "../../src/resource-key.ts";
 import { signedToken } from "./tokens.ts";
@@ -44,9 +44,17 @@ async function toRequest(body: BodyInit | object | undefined, { token, headers, 
   });
 }
 
-/** Asks the Worker as it is deployed: through its own fetch handler, with wrangler.toml's bindings. */
+/** The env object of an isolate that has served the tests of one file: what the Worker remembers goes with it. */
+let deployed = { ...env };
+
+/** From now on another isolate answers. */
+export function replaceIsolate(): void {
+  deployed = { ...env };
+}
+
+/** Asks the Worker with wrangler.toml's bindings. */
 export async function ask(body?: BodyInit | object, sent: Sent = {}): Promise<Response> {
-  return exports.default.fetch(await toRequest(body, sent));
+  return askWithEnv(deployed, body, sent);
 }
 
 /** Asks a Worker that has other bindings and variables; undefined takes one away. */
