@@ -6,7 +6,7 @@ import { causeOf } from "../log.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
-import { Tellings, TOLD_NO, TOLD_YES } from "./tellings.ts";
+import { Tellings, TOLD_NO, TOLD_YES, TOLD_YES_LOST } from "./tellings.ts";
 
 /** How long an answer waits for the memory. */
 const PATIENCE_MS = 500;
@@ -64,8 +64,12 @@ export class OneAnswer {
    */
   async settle(found: Uint8Array): Promise<Uint8Array> {
     if (this.#contents.length === 0) return found;
-    const settled = await this.#call("tell", (memory) => memory.tell(this.#contents, found));
-    // What was recalled stands, even where the memory has forgotten it since.
+    // What was recalled stands, even where the memory has forgotten it since, and is to know it again.
+    const known = found.map((mark, index) => {
+      if (this.#told[index] !== TOLD_YES) return (this.#told[index] as number) || mark;
+      return mark === TOLD_NO ? TOLD_YES_LOST : TOLD_YES;
+    });
+    const settled = await this.#call("tell", (memory) => memory.tell(this.#contents, known));
     const told = (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
     const own = this.#own().settle(this.#contents, told, Date.now()).settled;
     if (!settled) return own;

@@ -4,6 +4,8 @@ import { markHeld } from "../bytes/workspace.ts";
 export const UNTOLD = 0;
 export const TOLD_YES = 1;
 export const TOLD_NO = 2;
+/** Told yes, as this request has recalled, and not found any more: it stands, even if it is forgotten meanwhile. */
+export const TOLD_YES_LOST = 3;
 
 /** What is told is remembered for five minutes at least … */
 const REMEMBERED_MS = 5 * 60 * 1000;
@@ -85,9 +87,12 @@ export class Tellings {
     now: number,
   ): { settled: Uint8Array; stored: Telling | undefined } {
     const { told: before, toldLately } = this.#recall(contents, now);
-    const settled = before.map((mark, index) => mark || (found[index] as number) || TOLD_NO);
+    const settled = before.map((mark, index) => {
+      const said = found[index] === TOLD_YES_LOST ? TOLD_YES : (found[index] as number);
+      return mark || said || TOLD_NO;
+    });
     this.#rely(contents, settled);
-    const isLost = (index: number) => before[index] === TOLD_YES && found[index] === TOLD_NO;
+    const isLost = (index: number) => before[index] === TOLD_YES && (found[index] as number) >= TOLD_NO;
     const stored = telling(contents, now, (index) =>
       toldLately[index] !== UNTOLD || isLost(index) ? UNTOLD : (settled[index] as number),
     );
