@@ -1,4 +1,3 @@
-import { IttyRouter } from "itty-router/IttyRouter";
 import { Failure } from "./failure.ts";
 import {
   forgetEverything,
@@ -11,28 +10,30 @@ import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
 import { handleResourceMatches } from "./resource-match/handler.ts";
 
+type Handler = (request: Request, context: RequestContext) => Promise<Response | Failure>;
+
 const MATCHES = "/v3/resource_matches";
 const CACHE = `${MATCHES}/cache`;
 
-const router = IttyRouter();
-router
-  .post(MATCHES, handleResourceMatches)
-  .get(CACHE, showStatus)
-  .delete(CACHE, forgetEverything)
-  .get(`${CACHE}/resources`, listResources)
-  .post(`${CACHE}/observations`, takeObservations)
-  .post(`${CACHE}/publication`, publishAnew)
+/** By method and path, to the letter: a slash more is another path. */
+const HANDLERS = new Map<string, Handler>([
+  [`POST ${MATCHES}`, handleResourceMatches],
+  [`GET ${CACHE}`, showStatus],
+  [`DELETE ${CACHE}`, forgetEverything],
+  [`GET ${CACHE}/resources`, listResources],
+  [`POST ${CACHE}/observations`, takeObservations],
+  [`POST ${CACHE}/publication`, publishAnew],
+]);
+
+/** Answers a request by its method and path; nobody looks at its query before its token. */
+export async function route(request: Request, context: RequestContext): Promise<Response | Failure> {
+  // The runtime makes the URL of the Host header, as it came.
+  const url = URL.parse(request.url);
+  if (!url) return new Failure("no-host", "the URL is not valid");
+  const handler = HANDLERS.get(`${request.method} ${url.pathname}`);
+  if (handler) return handler(request, context);
   // The operator's way in is this Worker's alone: no Cloud Controller hears of it.
-  .all(`${CACHE}/*`, unknownRequest)
-  .all("*", (request: Request, context: RequestContext) =>
-    context.configuration.cloudControllerUrl ? passThrough(request, context) : unknownRequest(request),
-  );
-
-/** Answers a request by its method and path. */
-export function route(request: Request, context: RequestContext): Promise<Response | Failure> {
-  return router.fetch(request, context);
-}
-
-function unknownRequest({ method, url }: Request): Failure {
-  return new Failure("unknown-request", `${method} ${new URL(url).pathname}`);
+  const isOperators = `${url.pathname}/`.startsWith(`${CACHE}/`);
+  if (context.configuration.cloudControllerUrl && !isOperators) return passThrough(request, context);
+  return new Failure("unknown-request", `${request.method} ${url.pathname}`);
 }

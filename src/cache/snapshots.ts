@@ -1,4 +1,5 @@
 import { causeOf, type Log } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { type Contents, HELD } from "./contents.ts";
 import type { EntryHash } from "./entry-hash.ts";
@@ -81,7 +82,8 @@ export class Snapshots {
   }
 
   async #readPart(name: string): Promise<EntrySet> {
-    const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
+    const read = this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
+    const buffer = await inTime(PATIENCE_MS.snapshotPart, read);
     if (buffer === null) throw new Error(`${name} is missing`);
     return new EntrySet(unpack(buffer, name).held);
   }
