@@ -15,6 +15,11 @@ const OF_CONNECTION = [
   "Transfer-Encoding",
 ];
 
+/** A name that Connection can mean: RFC 9110, section 5.6.2. */
+const HEADER = /^[\w!#$%&'*+.^`|~-]+$/;
+/** No client takes away by its Connection what Cloudflare and proxies say of it. */
+const KEPT = /^(upgrade|cf-.*|x-forwarded-.*|x-real-ip)$/i;
+
 /**
  * Hands a request on to the Cloud Controller and its answer back, both streamed and as they came: method, path,
  * query, headers but those of the connection, status; redirects are the client's to follow, and WebSocket upgrades go through.
@@ -53,9 +58,13 @@ async function originalOf(request: Request): Promise<Request | Failure> {
 
 /** RFC 9110, section 7.6.1: a proxy keeps for itself what is for it, and what Connection names. */
 function dropOfConnection(headers: Headers): void {
-  const named = headers.get("Connection")?.split(",") ?? [];
-  for (const name of [...named.map((each) => each.trim()), ...OF_CONNECTION]) {
-    if (name !== "" && name.toLowerCase() !== "upgrade") headers.delete(name);
+  const named =
+    headers
+      .get("Connection")
+      ?.split(",")
+      .map((name) => name.trim()) ?? [];
+  for (const name of [...named.filter((each) => HEADER.test(each) && !KEPT.test(each)), ...OF_CONNECTION]) {
+    headers.delete(name);
   }
 }
 

@@ -5,6 +5,7 @@ import { BODY_MAX_BYTES } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
 import { answer, answerResources } from "./answer-resources.ts";
+import { condense } from "./condense.ts";
 import { parseResources } from "./request.ts";
 
 /** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
@@ -18,7 +19,9 @@ export async function handleResourceMatches(
   if (caller instanceof Failure) return caller;
   const refusal = await refusalOf(caller, context);
   if (refusal) return refusal;
-  const text = decodeBody(body);
+  const condensed = condense(body);
+  if (condensed instanceof Failure) return condensed;
+  const text = decodeBody(condensed);
   if (text instanceof Failure) return text;
   const resources = parseResources(text);
   if (resources instanceof Failure) return resources;

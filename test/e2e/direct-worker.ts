@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -18,6 +19,8 @@ export interface DirectWorker {
    * @param options.gone after how many ms the client gives up, and whether it ends the connection or resets it
    */
   send(bytes: string | Uint8Array, options?: SendOptions): Promise<string>;
+  /** Of workerd, as the kernel counts them; NaN where there is no /proc. */
+  residentBytes(): number;
   stop(): Promise<void>;
 }
 
@@ -74,7 +77,9 @@ export async function startDirectWorker(variables: Record<string, string>): Prom
       },
     ],
   });
+  const before = new Set(workerds());
   await miniflare.ready;
+  const pid = workerds().find((each) => !before.has(each));
   const { hostname: host, port } = await miniflare.unsafeGetDirectURL();
   return {
     host,
@@ -82,8 +87,25 @@ export async function startDirectWorker(variables: Record<string, string>): Prom
     url: `http://${host}:${port}`,
     lines,
     send: (bytes, options) => send({ host, port: Number(port) }, bytes, options),
+    residentBytes: () => Number(/^VmRSS:\s+(\d+) kB$/m.exec(statusOf(pid))?.[1]) * 1024,
     stop: () => miniflare.dispose(),
   };
+}
+
+/** The processes of workerd that this process has started. */
+function workerds(): string[] {
+  if (process.platform !== "linux") return [];
+  const parent = new RegExp(`^PPid:\\s+${process.pid}$`, "m");
+  const isOurs = (status: string) => status.startsWith("Name:\tworkerd\n") && parent.test(status);
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isOurs(statusOf(name)));
+}
+
+function statusOf(pid: string | undefined): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 async function send(

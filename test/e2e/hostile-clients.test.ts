@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
 import { listenOnLoopback } from "../foundry/loopback.ts";
 import { startUaa, type Uaa } from "../foundry/uaa.ts";
 import { type DirectWorker, startDirectWorker } from "./direct-worker.ts";
@@ -6,6 +8,9 @@ import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./rec
 
 const BODY = JSON.stringify({ resources: [{ checksum: { value: "a".repeat(40) }, size_in_bytes: 1 }] });
 const STARTED_MAX_MS = 30_000;
+const ANSWERED_MAX_MS = 20_000;
+const SAMPLED_MS = 5;
+const MB = 1_000_000;
 
 let uaa: Uaa;
 let origin: RecordingOrigin;
@@ -130,6 +135,36 @@ describe("a client that hangs up takes nobody's keys along", () => {
   );
 });
 
+describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
+  const filled = (head: string, unit: string, tail: string) =>
+    head + unit.repeat((BODY_MAX_BYTES - head.length - tail.length) / unit.length) + tail;
+
+  it.each([
+    ["of arrays in arrays", `{"resources":${"[".repeat(7_800_000)}${"]".repeat(7_800_000)}}`],
+    ["of small objects", filled('{"resources":[{"a":1}', ',{"a":1}', "]}")],
+    ["of numbers", filled('{"resources":[1', ",1", "]}")],
+    ["of one resource's members", filled('{"resources":[{"a":1', ',"\\u0070ath":1', "}]}")],
+  ])("%s takes less than 100 MB of memory, and others are answered as before", async (_, body) => {
+    worker = await start();
+    const headers = [CLOSE, LENGTH];
+    await worker.send(await message({ headers, body: BODY }));
+    const before = worker.residentBytes();
+    let peak = before;
+    const sampling = setInterval(() => {
+      peak = Math.max(peak, worker.residentBytes());
+    }, SAMPLED_MS);
+    const sent = await message({ headers: [CLOSE, `Content-Length: ${body.length}`], body });
+    const answer = await worker.send(sent, { patienceMs: ANSWERED_MAX_MS });
+    clearInterval(sampling);
+    const other = await worker.send(await message({ headers, body: BODY }));
+    await worker.stop();
+
+    expect(statusOf(answer)).toBe(422);
+    expect(statusOf(other)).toBe(201);
+    expect((peak - before) / MB).toBeLessThan(100);
+  });
+});
+
 describe("what passes through to the Cloud Controller", () => {
   beforeAll(async () => {
     worker = await start({ CLOUD_CONTROLLER_URL: origin.url });
@@ -144,7 +179,9 @@ describe("what passes through to the Cloud Controller", () => {
 
   it("is not what was meant for a proxy, nor for this connection alone", async () => {
     const headers = [
-      "Connection: close, X-Of-Connection",
+      "Connection: close, X-Of-Connection, no name, , CF-Connecting-IP, X-Forwarded-For",
+      "CF-Connecting-IP: 192.0.2.1",
+      "X-Forwarded-For: 198.51.100.7",
       "X-Of-Connection: 1",
       "Proxy-Authorization: Basic c2VjcmV0",
       "Proxy-Connection: close",
@@ -155,12 +192,14 @@ describe("what passes through to the Cloud Controller", () => {
     const recorded = await passed({ method: "GET", path: "/v3/apps", headers });
     // The local simulator's own.
     const { "cf-worker": _, ...headersOfRequest } = recorded.headers;
+    expect(recorded.headers["x-forwarded-for"]).toBe("198.51.100.7, 192.0.2.1");
     expect(Object.keys(headersOfRequest).sort()).toEqual([
       "authorization",
       // How the runtime says that nothing is to be kept on the way.
       "cache-control",
       "host",
       "pragma",
+      "x-forwarded-for",
       "x-forwarded-host",
       "x-forwarded-proto",
       "x-of-request",
