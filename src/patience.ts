@@ -18,8 +18,8 @@ export const PATIENCE_MS = {
   catalogAsked: 10_000,
   /** Of one blob; the event is retried. */
   poolBucket: 10_000,
-  /** Pointer and changes: nothing is claimed without them. */
-  copy: 5_000,
+  /** Pointer and changes, behind an answer; before one, the deadline of the look-up comes first. */
+  copy: 20_000,
   /** A part of 8 MB. */
   snapshotPart: 30_000,
   /** A write that takes longer counts as failed, wherever it is: the next one must not wait for it. */
