@@ -43,13 +43,11 @@ type Members = (Member | undefined)[];
  */
 export function condense(body: Uint8Array): Uint8Array | Failure {
   if (!isMuch(body)) return body;
+  if (!isUtf8(body)) return new Failure("parse-error", "the body is not UTF-8");
   try {
-    throwUnlessUtf8(body);
     return new Condenser(body).condense();
   } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) {
-      return new Failure("parse-error", "the body is no JSON");
-    }
+    if (error instanceof SyntaxError) return new Failure("parse-error", error.message);
     throw error;
   }
 }
@@ -64,12 +62,17 @@ function isMuch(body: Uint8Array): boolean {
   return count > STRUCTURE_MAX;
 }
 
-function throwUnlessUtf8(body: Uint8Array): void {
+function isUtf8(body: Uint8Array): boolean {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  for (let at = 0; at < body.length; at += DECODED_AT_A_TIME) {
-    decoder.decode(body.subarray(at, at + DECODED_AT_A_TIME), { stream: true });
+  try {
+    for (let at = 0; at < body.length; at += DECODED_AT_A_TIME) {
+      decoder.decode(body.subarray(at, at + DECODED_AT_A_TIME), { stream: true });
+    }
+    decoder.decode();
+    return true;
+  } catch {
+    return false;
   }
-  decoder.decode();
 }
 
 /** Reads a body and writes it anew behind where it reads: what is kept is never longer than what it stands for. */

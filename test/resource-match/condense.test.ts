@@ -95,7 +95,7 @@ function plainOutcome(body: Uint8Array): string {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
     return outcome(parseResources(text));
   } catch {
-    return outcome(new Failure("parse-error", "the body is no JSON"));
+    return outcome(new Failure("parse-error", "the body is not UTF-8"));
   }
 }
 
