@@ -143,6 +143,7 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
     ["of arrays in arrays", `{"resources":${"[".repeat(7_800_000)}${"]".repeat(7_800_000)}}`],
     ["of small objects", filled('{"resources":[{"a":1}', ',{"a":1}', "]}")],
     ["of numbers", filled('{"resources":[1', ",1", "]}")],
+    ["of one path of escapes", filled('{"resources":[{"path":"', "\\n", '"}]}')],
     ["of one resource's members", filled('{"resources":[{"a":1', ',"\\u0070ath":1', "}]}")],
   ])("%s takes less than 100 MB of memory, and others are answered as before", async (_, body) => {
     worker = await start();
