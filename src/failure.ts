@@ -16,6 +16,18 @@ const WIRE = {
     code: 1001,
     detail: "Request invalid due to parse error: invalid request body",
   },
+  "no-host": {
+    status: 400,
+    title: "CF-BadRequest",
+    code: 1004,
+    detail: "Bad request: the Host header names no host",
+  },
+  "length-required": {
+    status: 411,
+    title: "CF-BadRequest",
+    code: 1004,
+    detail: "Bad request: the body of a GET needs its Content-Length",
+  },
   "not-authenticated": {
     status: 401,
     title: "CF-NotAuthenticated",

@@ -1,10 +1,28 @@
+import { readRequestBody } from "./body.ts";
 import { Failure } from "./failure.ts";
 import { causeOf } from "./log.ts";
 import type { RequestContext } from "./request-context.ts";
 
+/** What HTTP means for one connection alone; an Upgrade is the Cloud Controller's to take. */
+const OF_CONNECTION = [
+  "Connection",
+  "Keep-Alive",
+  "Proxy-Authenticate",
+  "Proxy-Authorization",
+  "Proxy-Connection",
+  "TE",
+  "Trailer",
+  "Transfer-Encoding",
+];
+
+/** A name that Connection can mean: RFC 9110, section 5.6.2. */
+const HEADER = /^[\w!#$%&'*+.^`|~-]+$/;
+/** No client takes away by its Connection what Cloudflare and proxies say of it. */
+const KEPT = /^(upgrade|cf-.*|x-forwarded-.*|x-real-ip)$/i;
+
 /**
  * Hands a request on to the Cloud Controller and its answer back, both streamed and as they came: method, path,
- * query, headers, status; redirects are the client's to follow, and WebSocket upgrades go through.
+ * query, headers but those of the connection, status; redirects are the client's to follow, and WebSocket upgrades go through.
  */
 export async function passThrough(
   request: Request,
@@ -13,13 +31,40 @@ export async function passThrough(
   const { pathname, search } = new URL(request.url);
   // Put together as text: no path, however it begins, can name another host.
   const url = `${configuration.cloudControllerUrl}${pathname}${search}`;
+  const original = await originalOf(request);
+  if (original instanceof Failure) return original;
   try {
-    const forwarded = new Request(url, new Request(request, { redirect: "manual" }));
+    const forwarded = new Request(url, original);
+    dropOfConnection(forwarded.headers);
     setForwardedHeaders(forwarded.headers, new URL(request.url));
     const response = await fetch(forwarded);
     return response.webSocket ? response : new Response(response.body, response);
   } catch (error) {
     return new Failure("cloud-controller-unavailable", causeOf(error));
+  }
+}
+
+/** The request as it can be sent on: the runtime sends a GET's body only where its length is known, and drops any other. */
+async function originalOf(request: Request): Promise<Request | Failure> {
+  const { method, headers, body, url } = request;
+  const init = { redirect: "manual", cache: "no-store" } as const;
+  if ((method !== "GET" && method !== "HEAD") || !body || headers.has("Content-Length")) {
+    return new Request(request, init);
+  }
+  const nothing = await readRequestBody(request, 0);
+  if (!(nothing instanceof Failure)) return new Request(url, { method, headers, ...init });
+  return nothing.kind === "body-too-large" ? new Failure("length-required", nothing.reason) : nothing;
+}
+
+/** RFC 9110, section 7.6.1: a proxy keeps for itself what is for it, and what Connection names. */
+function dropOfConnection(headers: Headers): void {
+  const named =
+    headers
+      .get("Connection")
+      ?.split(",")
+      .map((name) => name.trim()) ?? [];
+  for (const name of [...named.filter((each) => HEADER.test(each) && !KEPT.test(each)), ...OF_CONNECTION]) {
+    headers.delete(name);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { IRequest } from "itty-router";
 import { IttyRouter } from "itty-router/IttyRouter";
 import { Failure } from "./failure.ts";
 import {
@@ -14,25 +15,35 @@ import { handleResourceMatches } from "./resource-match/handler.ts";
 const MATCHES = "/v3/resource_matches";
 const CACHE = `${MATCHES}/cache`;
 
-const router = IttyRouter();
+/** What the router is shown of a request. */
+type Routed = Pick<IRequest, "method" | "url">;
+type Handler = (request: Request, context: RequestContext) => Promise<Response | Failure>;
+
+const run = (handler: Handler) => (_: Routed, request: Request, context: RequestContext) =>
+  handler(request, context);
+
+const router = IttyRouter<IRequest, [Request, RequestContext]>();
 router
-  .post(MATCHES, handleResourceMatches)
-  .get(CACHE, showStatus)
-  .delete(CACHE, forgetEverything)
-  .get(`${CACHE}/resources`, listResources)
-  .post(`${CACHE}/observations`, takeObservations)
-  .post(`${CACHE}/publication`, publishAnew)
+  .post(MATCHES, run(handleResourceMatches))
+  .get(CACHE, run(showStatus))
+  .delete(CACHE, run(forgetEverything))
+  .get(`${CACHE}/resources`, run(listResources))
+  .post(`${CACHE}/observations`, run(takeObservations))
+  .post(`${CACHE}/publication`, run(publishAnew));
+
+/**
+ * Answers a request by its method and path, to the letter: a slash more is another path. The router never sees the query,
+ * which it would collect at a cost that grows with the square of its length.
+ */
+export async function route(request: Request, context: RequestContext): Promise<Response | Failure> {
+  // The runtime makes the URL of the Host header, as it came.
+  const url = URL.parse(request.url);
+  if (!url) return new Failure("no-host", "the URL is not valid");
+  const routed = { method: request.method, url: `${url.origin}${url.pathname}` } as IRequest;
+  const answer = url.pathname.endsWith("/") ? undefined : await router.fetch(routed, request, context);
+  if (answer) return answer;
   // The operator's way in is this Worker's alone: no Cloud Controller hears of it.
-  .all(`${CACHE}/*`, unknownRequest)
-  .all("*", (request: Request, context: RequestContext) =>
-    context.configuration.cloudControllerUrl ? passThrough(request, context) : unknownRequest(request),
-  );
-
-/** Answers a request by its method and path. */
-export function route(request: Request, context: RequestContext): Promise<Response | Failure> {
-  return router.fetch(request, context);
-}
-
-function unknownRequest({ method, url }: Request): Failure {
-  return new Failure("unknown-request", `${method} ${new URL(url).pathname}`);
+  const isOperators = `${url.pathname}/`.startsWith(`${CACHE}/`);
+  if (context.configuration.cloudControllerUrl && !isOperators) return passThrough(request, context);
+  return new Failure("unknown-request", `${request.method} ${url.pathname}`);
 }

@@ -1,6 +1,7 @@
 import { errors, type JWTPayload, jwtVerify } from "jose";
 import type { Configuration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
+import { causeOf } from "../log.ts";
 import type { RequestContext } from "../request-context.ts";
 import { KeysUnavailable, UAA_ALGORITHMS, UaaKeys } from "./uaa-keys.ts";
 import { VerifiedTokens } from "./verified-tokens.ts";
@@ -33,7 +34,9 @@ export async function authenticate(request: Request, context: RequestContext): P
     if (error instanceof KeysUnavailable) return new Failure("uaa-unavailable", error.message);
     if (error instanceof errors.JOSEError)
       return new Failure("invalid-token", `${error.code}: ${error.message}`);
-    throw error;
+    // A token can be anything: no caller gets a 5xx for what the library did not think of.
+    context.log.error("token-not-understood", { cause: causeOf(error) });
+    return new Failure("invalid-token", causeOf(error));
   }
 }
 

@@ -1,6 +1,9 @@
 import { importJWK } from "jose";
 import * as v from "valibot";
+import { readBody } from "../body.ts";
+import { Failure } from "../failure.ts";
 import { causeOf, type Log } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
 
 /** UAA's own signing algorithms; nothing else is ever tried. */
@@ -12,8 +15,11 @@ const REFETCH_COOLDOWN_MS = 30_000;
 const FIRST_FETCH_COOLDOWN_MS = 1_000;
 /** A key that UAA has withdrawn is trusted no longer than this, as long as UAA can be reached. */
 const KEYS_MAX_AGE_MS = 600_000;
-const FETCH_TIMEOUT_MS = 5_000;
 const FETCH_POLL_MS = 20;
+/** Some hundred keys; UAA has one or two. */
+const TOKEN_KEYS_MAX_BYTES = 1_000_000;
+/** RFC 7518, section 3.3: whoever can factor a smaller one makes tokens. The library refuses to verify with it. */
+const RSA_MODULUS_MIN_BITS = 2_048;
 
 /** `UAA_URL/token_keys`: a JWKS with more fields than are of use here, and keys of other kinds. */
 const TokenKeys = v.object({ keys: v.array(v.unknown()) });
@@ -35,7 +41,8 @@ export class KeysUnavailable extends Error {
  * The verification keys of one UAA, imported once and kept for the life of the isolate. Held keys go on
  * serving while UAA is down.
  *
- * Requests share the keys but never a promise: the runtime may drop a request's I/O with the request.
+ * Requests share the keys but never a promise: the runtime drops a request's I/O with the request. A fetch of the keys
+ * belongs to the isolate, though: it goes on when the client that it began for hangs up.
  */
 export class UaaKeys {
   readonly #url: string;
@@ -60,10 +67,12 @@ export class UaaKeys {
   ): Promise<CryptoKey | undefined> {
     const held = this.#select(alg, kid);
     if (held) {
-      if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#refetch(log));
+      if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#fetch(log));
       return held;
     }
-    await this.#refetch(log);
+    // No key has such a name, whatever UAA says.
+    if (kid !== undefined && typeof kid !== "string") return undefined;
+    await this.#refetched(log, waitUntil);
     const fetched = this.#select(alg, kid);
     if (!fetched && this.#fetchedAt < this.#startedAt) throw new KeysUnavailable("UAA's keys can't be read");
     return fetched;
@@ -71,7 +80,9 @@ export class UaaKeys {
 
   /** A token without kid is matched where there is no choice. */
   #select(alg: string, kid: string | undefined): CryptoKey | undefined {
-    if (kid !== undefined) return this.#keys.get(`${alg} ${kid}`);
+    // A token's header holds whatever who made it wanted.
+    if (typeof kid === "string") return this.#keys.get(`${alg} ${kid}`);
+    if (kid !== undefined) return undefined;
     const candidates = [...this.#keys].filter(([name]) => name.startsWith(`${alg} `));
     return candidates.length === 1 ? candidates[0]?.[1] : undefined;
   }
@@ -81,17 +92,25 @@ export class UaaKeys {
     return Date.now() - this.#startedAt >= cooldown;
   }
 
-  async #refetch(log: Log): Promise<void> {
-    // Another request's fetch may bring the key, but its promise can't be shared: look until it is over.
-    while (this.#fetching && Date.now() - this.#startedAt < FETCH_TIMEOUT_MS) {
-      await scheduler.wait(FETCH_POLL_MS);
-    }
+  /** Waits for a fetch of the keys, which may be another request's; none begins before its time. */
+  async #refetched(log: Log, waitUntil: RequestContext["waitUntil"]): Promise<void> {
+    while (this.#isFetching()) await scheduler.wait(FETCH_POLL_MS);
     if (!this.#mayFetch()) return;
+    const fetching = this.#fetch(log);
+    waitUntil(fetching);
+    await fetching;
+  }
 
+  /** Not for longer than a fetch takes at most: what was dropped all the same is over. */
+  #isFetching(): boolean {
+    return this.#fetching && Date.now() - this.#startedAt < PATIENCE_MS.uaaKeys;
+  }
+
+  async #fetch(log: Log): Promise<void> {
     this.#startedAt = Date.now();
     this.#fetching = true;
     try {
-      this.#keys = await fetchKeys(this.#url);
+      this.#keys = await inTime(PATIENCE_MS.uaaKeys, fetchKeys(this.#url, log));
       this.#fetchedAt = Date.now();
     } catch (error) {
       log.error("uaa-keys-unavailable", { url: this.#url, cause: causeOf(error), held: this.#keys.size });
@@ -101,14 +120,17 @@ export class UaaKeys {
   }
 }
 
-async function fetchKeys(url: string): Promise<Map<string, CryptoKey>> {
+async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>> {
   const response = await fetch(url, {
     headers: { Accept: "application/json" },
     redirect: "manual",
-    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+    cache: "no-store",
+    signal: AbortSignal.timeout(PATIENCE_MS.uaaKeys),
   });
   if (response.status !== 200) throw new Error(`status ${response.status}`);
-  const { keys } = v.parse(TokenKeys, await response.json());
+  const body = await readBody(response.body, TOKEN_KEYS_MAX_BYTES);
+  if (body instanceof Failure) throw new Error(body.reason);
+  const { keys } = v.parse(TokenKeys, JSON.parse(new TextDecoder().decode(body)));
 
   const imported = new Map<string, CryptoKey>();
   for (const jwk of keys.filter((key) => v.is(RsaKey, key))) {
@@ -116,9 +138,13 @@ async function fetchKeys(url: string): Promise<Map<string, CryptoKey>> {
       if (!UAA_ALGORITHMS.includes(algorithm)) continue;
       // A key that can't be imported must not take the others with it.
       const key = await importJWK({ kty: jwk.kty, n: jwk.n, e: jwk.e }, algorithm).catch(() => undefined);
-      if (key instanceof CryptoKey) imported.set(`${algorithm} ${jwk.kid ?? ""}`, key);
+      if (!(key instanceof CryptoKey)) continue;
+      const { modulusLength = 0 } = key.algorithm as { modulusLength?: number };
+      if (modulusLength >= RSA_MODULUS_MIN_BITS) imported.set(`${algorithm} ${jwk.kid ?? ""}`, key);
+      else log.error("uaa-key-skipped", { kid: jwk.kid, algorithm, bits: modulusLength });
     }
   }
-  if (imported.size === 0) throw new Error("no RSA key for RS256, RS384 or RS512 among them");
+  if (imported.size === 0)
+    throw new Error("no RSA key of 2048 bits or more for RS256, RS384 or RS512 among them");
   return imported;
 }

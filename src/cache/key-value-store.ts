@@ -1,3 +1,5 @@
+import { inTime, PATIENCE_MS } from "../patience.ts";
+
 /** Where the cache lies. Names stand below the foundation's KEY_PREFIX, which is put before them here and nowhere else. */
 export interface KeyValueStore {
   /**
@@ -24,24 +26,14 @@ export function keyValueStore(namespace: KVNamespace, keyPrefix: string): KeyVal
       );
       return new Map(names.map((name) => [name, values.get(keyPrefix + name) ?? null]));
     },
-    put: (name, value) => inTime(namespace.put(keyPrefix + name, value), writeMs(value)),
-    delete: (name) => inTime(namespace.delete(keyPrefix + name), WRITE_MAX_MS),
+    put: (name, value) => inTime(writeMs(value), namespace.put(keyPrefix + name, value)),
+    delete: (name) => inTime(PATIENCE_MS.kvWrite, namespace.delete(keyPrefix + name)),
   };
 }
 
-/** A write that takes longer counts as failed, wherever it is: the next one must not wait for it. */
-const WRITE_MAX_MS = 5_000;
 /** 1 MB a second, at least. */
 const BYTES_PER_MS = 1_000;
 
 function writeMs(value: string | Uint8Array): number {
-  return WRITE_MAX_MS + value.length / BYTES_PER_MS;
-}
-
-async function inTime(write: Promise<void>, ms: number): Promise<void> {
-  const late = scheduler.wait(ms).then(() => {
-    throw new Error(`not written within ${Math.round(ms)} ms`);
-  });
-  late.catch(() => {});
-  await Promise.race([write, late]);
+  return PATIENCE_MS.kvWrite + Math.round(value.length / BYTES_PER_MS);
 }

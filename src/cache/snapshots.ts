@@ -1,5 +1,6 @@
 import { PoolMemory } from "../bytes/pool-memory.ts";
 import { causeOf, type Log } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { type Contents, HELD } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
@@ -107,7 +108,8 @@ export class Snapshots {
   }
 
   async #readPart(name: string): Promise<BigUint64Array> {
-    const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
+    const read = this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
+    const buffer = await inTime(PATIENCE_MS.snapshotPart, read);
     if (buffer === null) throw new Error(`${name} is missing`);
     return unpack(buffer, name).held;
   }

@@ -1,5 +1,6 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
 import { resourceKey } from "../resource-key.ts";
 import { catalogOf } from "./catalog-stub.ts";
 import { parsePoolEvent } from "./pool-event.ts";
@@ -49,7 +50,8 @@ export async function consumePoolEvents(batch: MessageBatch, context: Context): 
       size === undefined ? [] : (resourceKey(sha1, size) ?? []),
     );
     const removed = seen.flatMap(({ sha1, size }) => (size === undefined ? sha1 : []));
-    await catalogOf(context.configuration).observe({ asOf, held, removed, sizes: "measured" });
+    const observations = { asOf, held, removed, sizes: "measured" } as const;
+    await inTime(PATIENCE_MS.catalogTold, catalogOf(context.configuration).observe(observations));
     for (const message of messages) message.ack();
   } catch (error) {
     log.error("pool-events-failed", { blobs: seen.length, cause: causeOf(error) });
@@ -65,7 +67,7 @@ async function look(
 ): Promise<Look | undefined> {
   try {
     if (!configuration.poolBucket) throw new Error("POOL_BUCKET is not bound: the blob can't be looked at");
-    const object = await configuration.poolBucket.head(objectKey);
+    const object = await inTime(PATIENCE_MS.poolBucket, configuration.poolBucket.head(objectKey));
     return { sha1, size: object?.size, messages };
   } catch (error) {
     log.error("pool-events-failed", { blob: objectKey, cause: causeOf(error) });

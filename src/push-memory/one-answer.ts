@@ -1,15 +1,13 @@
 import type { Contents } from "../cache/contents.ts";
 import type { Configuration } from "../configuration.ts";
-import { Deadline } from "../deadline.ts";
 import { toHex } from "../hex.ts";
 import { causeOf } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
 import { Tellings, TOLD_NO, TOLD_YES, TOLD_YES_LOST } from "./tellings.ts";
 
-/** How long an answer waits for the memory. */
-const PATIENCE_MS = 500;
 /** Callers whose pushes an isolate remembers for itself, for when their memory can't be reached. */
 const CALLERS_MAX = 8;
 
@@ -122,7 +120,7 @@ export class OneAnswer {
       const memory = configuration.pushMemory.getByName(
         this.#caller,
       ) as unknown as DurableObjectStub<PushMemory>;
-      return await new Deadline(PATIENCE_MS).race(call(memory));
+      return await inTime(PATIENCE_MS.pushMemory, call(memory));
     } catch (error) {
       log.warn("push-memory-unreachable", { method, cause: causeOf(error) });
       return undefined;

@@ -1,5 +1,6 @@
 import { catalogOf } from "../catalog/catalog-stub.ts";
 import { causeOf } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
 
@@ -15,7 +16,8 @@ export async function observeMatches(
   { configuration, log }: RequestContext,
 ): Promise<void> {
   try {
-    await catalogOf(configuration).observe({ asOf, held: credible(keys), sizes: "said" });
+    const observations = { asOf, held: credible(keys), sizes: "said" } as const;
+    await inTime(PATIENCE_MS.catalogTold, catalogOf(configuration).observe(observations));
   } catch (error) {
     log.warn("not-observed", { keys: keys.length, cause: causeOf(error) });
   }

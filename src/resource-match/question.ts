@@ -13,6 +13,7 @@ import {
 import { Contents } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { toHex } from "../hex.ts";
+import { condense } from "./condense.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
 import { parseResources, usualForm } from "./request.ts";
 
@@ -25,7 +26,9 @@ import { parseResources, usualForm } from "./request.ts";
 export function readQuestion(body: Uint8Array, rules: EligibilityRules): Question | Failure {
   const scanned = scan(body, rules);
   if (scanned) return new Question(body, scanned, rules);
-  const text = decodeBody(body);
+  const condensed = condense(body);
+  if (condensed instanceof Failure) return condensed;
+  const text = decodeBody(condensed);
   if (text instanceof Failure) return text;
   const resources = parseResources(text);
   if (resources instanceof Failure) return resources;

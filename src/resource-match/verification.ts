@@ -2,6 +2,7 @@ import { catalogOf } from "../catalog/catalog-stub.ts";
 import { Deadline } from "../deadline.ts";
 import { writeEvent } from "../healing-metrics.ts";
 import { causeOf } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
 import type { Tier, TierAnswer } from "./tiers/tier.ts";
@@ -81,7 +82,8 @@ export async function tellDenials(
 ): Promise<void> {
   try {
     const asked = held.length + denied.length;
-    await catalogOf(configuration).deny({ asOf, asked, denied: denied.map(sha1Of) });
+    const denials = { asOf, asked, denied: denied.map(sha1Of) };
+    await inTime(PATIENCE_MS.catalogTold, catalogOf(configuration).deny(denials));
   } catch (error) {
     log.warn("not-observed", { keys: denied.length, cause: causeOf(error) });
   }

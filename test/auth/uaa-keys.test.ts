@@ -1,7 +1,8 @@
 import { env } from "cloudflare:workers";
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK } from "jose";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { signedToken } from "../support/tokens.ts";
+import { collectLogs } from "../support/logs.ts";
+import { claims, rawToken, rsaKeys, signedToken } from "../support/tokens.ts";
 import { askWithEnv, resource } from "../support/worker.ts";
 
 const BODY = { resources: [resource(1)] };
@@ -218,5 +219,49 @@ describe("UAA's key set", () => {
     isolate = { ...env };
     uaa.answer = serving(PUBLIC_JWK, (await newKey("key-2")).jwk);
     expect(await statusFor(withoutKid)).toBe(401);
+  });
+
+  it("a key below 2048 bits is skipped and logged, and takes no other with it", async () => {
+    const logs = collectLogs();
+    const { privateKey, publicKey } = await rsaKeys(1024);
+    uaa.answer = serving({ ...(await exportJWK(publicKey)), kid: "small", alg: "RS256" }, PUBLIC_JWK);
+    const token = await rawToken({ alg: "RS256", kid: "small" }, claims(), privateKey as CryptoKey);
+    expect(await statusFor(token)).toBe(401);
+    expect(await statusFor(await signedToken())).toBe(201);
+    expect(logs).toContainEqual(expect.objectContaining({ event: "uaa-key-skipped", kid: "small" }));
+  });
+
+  it.each<[string, unknown]>([
+    ["an object", { a: 1 }],
+    ["an object that makes no text", { toString: 1, valueOf: 1 }],
+    ["an array", ["key-1"]],
+    ["a number", 1],
+    ["null", null],
+    ["true", true],
+  ])("a kid that is %s is an unknown one, for which UAA is not asked again", async (_, kid) => {
+    expect(await statusFor(await signedToken())).toBe(201);
+    later(31_000);
+    expect(await statusFor(await rawToken({ alg: "RS256", kid }, claims()))).toBe(401);
+    expect(uaa.asked).toBe(1);
+  });
+
+  it("is read no further than a megabyte", async () => {
+    const chunk = new TextEncoder().encode(" ".repeat(100_000));
+    let read = 0;
+    uaa.answer = () =>
+      new Response(
+        new ReadableStream<Uint8Array>(
+          {
+            pull(controller) {
+              read += chunk.length;
+              controller.enqueue(chunk.slice());
+              if (read >= 20_000_000) controller.close();
+            },
+          },
+          { highWaterMark: 0 },
+        ),
+      );
+    expect(await statusFor(await signedToken())).toBe(503);
+    expect(read).toBeLessThan(1_500_000);
   });
 });

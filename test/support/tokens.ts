@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { type CryptoKey, importJWK, type JWTHeaderParameters, SignJWT } from "jose";
+import { base64url, type CryptoKey, importJWK, type JWTHeaderParameters, SignJWT } from "jose";
 
 export const ISSUER = `${env.UAA_URL}/oauth/token`;
 
@@ -36,4 +36,27 @@ export async function signedToken(
   return new SignJWT(payload)
     .setProtectedHeader({ alg: "RS256", kid: "key-1", typ: "JWT", ...header })
     .sign(key ?? (await importJWK(env.TEST_UAA_KEY, "RS256")));
+}
+
+const PKCS1 = "RSASSA-PKCS1-v1_5";
+
+/**
+ * A token of any header and payload, of whatever kind, which a library would refuse to sign.
+ *
+ * @param key of `PKCS1`; by default UAA's own, for SHA-256
+ */
+export async function rawToken(header: unknown, payload: unknown, key?: CryptoKey): Promise<string> {
+  const part = (value: unknown) =>
+    base64url.encode(typeof value === "string" ? value : JSON.stringify(value));
+  const signed = `${part(header)}.${part(payload)}`;
+  const signer = key ?? ((await importJWK(env.TEST_UAA_KEY, "RS256")) as CryptoKey);
+  const signature = await crypto.subtle.sign(PKCS1, signer as never, new TextEncoder().encode(signed));
+  return `${signed}.${base64url.encode(new Uint8Array(signature))}`;
+}
+
+/** A pair of RSA keys for RS256, of any size. */
+export async function rsaKeys(modulusLength: number): Promise<CryptoKeyPair> {
+  const publicExponent = new Uint8Array([1, 0, 1]);
+  const algorithm = { name: PKCS1, hash: "SHA-256", modulusLength, publicExponent };
+  return (await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as CryptoKeyPair;
 }

@@ -64,6 +64,7 @@ export function originTier({
       },
       body: JSON.stringify({ resources: keys.map(toResource) }),
       redirect: "manual",
+      cache: "no-store",
       signal: deadline.signal,
     });
     const body = await readBody(response.body, ORIGIN_ANSWER_MAX_BYTES);

@@ -1,0 +1,234 @@
+import { existsSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
+import { listenOnLoopback } from "../foundry/loopback.ts";
+import { startUaa, type Uaa } from "../foundry/uaa.ts";
+import { type DirectWorker, startDirectWorker } from "./direct-worker.ts";
+import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
+
+const BODY = JSON.stringify({ resources: [{ checksum: { value: "a".repeat(40) }, size_in_bytes: 1 }] });
+const STARTED_MAX_MS = 30_000;
+const ANSWERED_MAX_MS = 20_000;
+const SAMPLED_MS = 5;
+const MB = 1_000_000;
+
+let uaa: Uaa;
+let origin: RecordingOrigin;
+let worker: DirectWorker;
+
+/** Stands before UAA: counts who asks for its keys, and lets the test decide when they are answered. */
+let keys: { asked: number; held: Promise<void> };
+let gate: Awaited<ReturnType<typeof listenOnLoopback>>;
+
+async function start(variables: Record<string, string> = {}): Promise<DirectWorker> {
+  return startDirectWorker({ UAA_URL: gate.url, UAA_ISSUER: uaa.issuer, MINIMUM_SIZE: "0", ...variables });
+}
+
+interface Message {
+  method?: string;
+  path?: string;
+  host?: string;
+  headers?: string[];
+  body?: string;
+}
+
+async function message({
+  method = "POST",
+  path = "/v3/resource_matches",
+  ...rest
+}: Message): Promise<string> {
+  const lines = [
+    `${method} ${path} HTTP/1.1`,
+    `Host: ${rest.host ?? "api.example.com"}`,
+    `Authorization: bearer ${await uaa.issueToken()}`,
+    ...(rest.headers ?? [`Content-Length: ${rest.body?.length ?? 0}`]),
+  ];
+  return `${lines.join("\r\n")}\r\n\r\n${rest.body ?? ""}`;
+}
+
+const CLOSE = "Connection: close";
+const CHUNKED = "Transfer-Encoding: chunked";
+const LENGTH = `Content-Length: ${BODY.length}`;
+const statusOf = (answer: string) => Number(answer.split(" ")[1]);
+const bodyOf = (answer: string) => answer.slice(answer.indexOf("\r\n\r\n") + 4);
+
+beforeAll(async () => {
+  uaa = await startUaa();
+  gate = await listenOnLoopback(async (_, response) => {
+    keys.asked += 1;
+    await keys.held;
+    response.end(await (await fetch(`${uaa.url}/token_keys`)).text());
+  });
+  origin = await startRecordingOrigin();
+});
+beforeEach(() => {
+  keys = { asked: 0, held: Promise.resolve() };
+});
+afterAll(async () => {
+  await Promise.all([uaa.close(), origin.close(), gate.close()]);
+});
+
+describe("what no client may send", () => {
+  beforeAll(async () => {
+    worker = await start();
+  }, STARTED_MAX_MS);
+  beforeEach(() => {
+    worker.lines.length = 0;
+  });
+  afterAll(() => worker.stop());
+
+  it.each([
+    ["no length of a chunk", "zz\r\nabc"],
+    ["a chunk longer than it says", "3\r\nabcdef\r\n0\r\n\r\n"],
+    ["a chunk of a negative length", "-1\r\nabc\r\n0\r\n\r\n"],
+  ])("%s: 400, and no bug in the log", async (_, body) => {
+    const answer = await worker.send(await message({ headers: [CLOSE, CHUNKED], body }));
+    expect(statusOf(answer)).toBe(400);
+    expect(bodyOf(answer)).toContain("CF-MessageParseError");
+    expect(worker.lines).toEqual([expect.objectContaining({ event: "refused", status: 400 })]);
+  });
+
+  it.each([
+    ["with a length", ["Content-Length: 1000"], BODY],
+    ["in chunks", [CHUNKED], "3\r\nabc\r\n"],
+  ])("half a body, %s: 400, and no bug in the log", async (_, headers, body) => {
+    const gone = { afterMs: 100, by: "end" } as const;
+    const answer = await worker.send(await message({ headers, body }), { gone });
+    expect(statusOf(answer)).toBe(400);
+    expect(worker.lines).toEqual([expect.objectContaining({ event: "refused", status: 400 })]);
+  });
+
+  it.each(["a b", "[", "%", "<>", "api.example.com:99999"])("the Host %s: 400", async (host) => {
+    for (const path of ["/v3/resource_matches", "/v3/resource_matches/cache", "/v3/info"]) {
+      const answer = await worker.send(await message({ path, host, headers: [CLOSE] }));
+      expect(statusOf(answer)).toBe(400);
+      expect(bodyOf(answer)).toContain("CF-BadRequest");
+    }
+  });
+});
+
+describe("a client that hangs up takes nobody's keys along", () => {
+  beforeEach(async () => {
+    worker = await start();
+  }, STARTED_MAX_MS);
+  afterEach(() => worker.stop());
+
+  it.each([1, 20])(
+    "%i connections are reset while UAA is asked for them: it is asked once",
+    async (clients) => {
+      let answer = () => {};
+      keys.held = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const gone = { afterMs: 200, by: "reset" } as const;
+      const text = await message({ body: BODY });
+      await Promise.all(Array.from({ length: clients }, () => worker.send(text, { gone })));
+      await vi.waitFor(() => expect(keys.asked).toBe(1));
+
+      const pending = worker.send(await message({ headers: [CLOSE, LENGTH], body: BODY }), {
+        patienceMs: 20_000,
+      });
+      answer();
+      expect(statusOf(await pending)).toBe(201);
+      expect(keys.asked).toBe(1);
+    },
+  );
+});
+
+describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
+  const filled = (head: string, unit: string, tail: string) =>
+    head + unit.repeat((BODY_MAX_BYTES - head.length - tail.length) / unit.length) + tail;
+
+  it.each([
+    ["of arrays in arrays", `{"resources":${"[".repeat(7_800_000)}${"]".repeat(7_800_000)}}`],
+    ["of small objects", filled('{"resources":[{"a":1}', ',{"a":1}', "]}")],
+    ["of numbers", filled('{"resources":[1', ",1", "]}")],
+    ["of one path of escapes", filled('{"resources":[{"path":"', "\\n", '"}]}')],
+    ["of one resource's members", filled('{"resources":[{"a":1', ',"\\u0070ath":1', "}]}")],
+  ])("%s takes less than 100 MB of memory, and others are answered as before", async (_, body) => {
+    worker = await start();
+    const headers = [CLOSE, LENGTH];
+    await worker.send(await message({ headers, body: BODY }));
+    const before = worker.residentBytes();
+    let peak = before;
+    const sampling = setInterval(() => {
+      peak = Math.max(peak, worker.residentBytes());
+    }, SAMPLED_MS);
+    const sent = await message({ headers: [CLOSE, `Content-Length: ${body.length}`], body });
+    const answer = await worker.send(sent, { patienceMs: ANSWERED_MAX_MS });
+    clearInterval(sampling);
+    const other = await worker.send(await message({ headers, body: BODY }));
+    await worker.stop();
+
+    expect(statusOf(answer)).toBe(422);
+    expect(statusOf(other)).toBe(201);
+    expect((peak - before) / MB).toBeLessThan(100);
+  });
+});
+
+describe("what passes through to the Cloud Controller", () => {
+  beforeAll(async () => {
+    worker = await start({ CLOUD_CONTROLLER_URL: origin.url });
+  }, STARTED_MAX_MS);
+  afterAll(() => worker.stop());
+
+  const passed = async (sent: Message) => {
+    const text = bodyOf(await worker.send(await message(sent)));
+    // Without the lengths of its chunks.
+    return JSON.parse(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1)) as Recorded;
+  };
+
+  it("is not what was meant for a proxy, nor for this connection alone", async () => {
+    const headers = [
+      "Connection: close, X-Of-Connection, no name, , CF-Connecting-IP, X-Forwarded-For",
+      "CF-Connecting-IP: 192.0.2.1",
+      "X-Forwarded-For: 198.51.100.7",
+      "X-Of-Connection: 1",
+      "Proxy-Authorization: Basic c2VjcmV0",
+      "Proxy-Connection: close",
+      "Keep-Alive: timeout=5",
+      "TE: trailers",
+      "X-Of-Request: 1",
+    ];
+    const recorded = await passed({ method: "GET", path: "/v3/apps", headers });
+    // The local simulator's own.
+    const { "cf-worker": _, ...headersOfRequest } = recorded.headers;
+    expect(recorded.headers["x-forwarded-for"]).toBe("198.51.100.7, 192.0.2.1");
+    expect(Object.keys(headersOfRequest).sort()).toEqual([
+      "authorization",
+      // How the runtime says that nothing is to be kept on the way.
+      "cache-control",
+      "host",
+      "pragma",
+      "x-forwarded-for",
+      "x-forwarded-host",
+      "x-forwarded-proto",
+      "x-of-request",
+    ]);
+  });
+
+  const body = "3\r\nabc\r\n0\r\n\r\n";
+
+  it.each(["DELETE", "PATCH", "POST"])("is the body of a chunked %s", async (method) => {
+    const recorded = await passed({ method, path: "/v3/x", headers: [CLOSE, CHUNKED], body });
+    expect(recorded).toMatchObject({ method, length: 3 });
+  });
+
+  it("is the body of a GET with its length; in chunks, which the runtime would send without, it is 411", async () => {
+    const sent = { method: "GET", path: "/v3/x" };
+    const headers = [CLOSE, "Content-Length: 3"];
+    expect(await passed({ ...sent, headers, body: "abc" })).toMatchObject({ method: "GET", length: 3 });
+    const inChunks = { ...sent, headers: [CLOSE, CHUNKED] };
+    expect(await passed({ ...inChunks, body: "0\r\n\r\n" })).toMatchObject({ method: "GET", length: 0 });
+    const answer = await worker.send(await message({ ...inChunks, body }));
+    expect(statusOf(answer)).toBe(411);
+    expect(bodyOf(answer)).toContain("CF-BadRequest");
+  });
+
+  it.each(["/v3/resource_matches/", "/v3/resource_matches//", "//v3/resource_matches"])(
+    "is a request for %s, which is not the endpoint",
+    async (url) => {
+      expect(await passed({ path: url, headers: [CLOSE, LENGTH], body: BODY })).toMatchObject({ url });
+    },
+  );
+});
