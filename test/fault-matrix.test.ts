@@ -48,20 +48,21 @@ let trouble: { of: string; kind: Kind } | undefined;
 const afflicted = <T>(of: string, real: () => Promise<T>, lie: () => unknown): Promise<T> =>
   trouble?.of === of ? troubled(trouble.kind, real, lie) : real();
 
+const MARKS = { told: new Uint8Array(3), relied: new Uint8Array(3) };
+
 let told: unknown[] = [];
 const isPooled = ({ checksum }: SentResource) =>
   [CACHED, POOLED].some((one) => one.checksum.value === checksum.value);
 
 /** The Worker's bindings, each of which the trouble of the moment may befall. */
 function bindings(): Record<string, unknown> {
-  const object = (of: string, members: Record<string, () => Promise<unknown>>) => ({
+  const object = (of: string, members: Record<string, () => Promise<unknown>>, lie?: object) => ({
     getByName: () =>
       new Proxy(members, {
-        get: (all, name: string) => () =>
-          afflicted(of, all[name] ?? (async () => undefined), () => undefined),
+        get: (all, name: string) => () => afflicted(of, all[name] ?? (async () => undefined), () => lie),
       }),
   });
-  const memory = () => Promise.resolve({ told: new Uint8Array(3), isDoubtful: false, forgottenAt: 0 });
+  const memory = () => Promise.resolve({ ...MARKS, isDoubtful: false, forgottenAt: 0 });
   const get = (names: string | string[], options: never) =>
     afflicted(
       "KV",
@@ -77,7 +78,11 @@ function bindings(): Record<string, unknown> {
       observe: async () => void told.push("observed"),
       deny: async () => void told.push("denied"),
     }),
-    PUSH_MEMORY: object("push memory", { ask: memory, unclaimed: async () => undefined }),
+    PUSH_MEMORY: object(
+      "push memory",
+      { ask: memory, unclaimed: async () => undefined },
+      { told: "rubbish" },
+    ),
     RATE_LIMITER: {
       limit: () =>
         afflicted(

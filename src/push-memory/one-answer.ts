@@ -67,7 +67,9 @@ export class OneAnswer {
       if (this.#told[index] !== TOLD_YES) return (this.#told[index] as number) || mark;
       return mark === TOLD_NO ? TOLD_YES_LOST : TOLD_YES;
     });
-    const settled = await this.#call("tell", (memory) => memory.tell(this.#contents, known));
+    const settled = await this.#call("tell", async (memory) =>
+      this.#marks(await memory.tell(this.#contents, known)),
+    );
     const told = (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
     const own = this.#own().settle(this.#contents, told, Date.now()).settled;
     if (!settled) return own;
@@ -108,7 +110,12 @@ export class OneAnswer {
     }
     const digest = await crypto.subtle.digest("SHA-256", this.#contents);
     this.#digest = toHex(new Uint8Array(digest));
-    return this.#call("ask", (memory) => memory.ask(this.#contents, this.#digest, this.isLast));
+    return this.#call("ask", async (memory) => {
+      const recalled = await memory.ask(this.#contents, this.#digest, this.isLast);
+      this.#marks(recalled.told);
+      this.#marks(recalled.relied);
+      return recalled;
+    });
   }
 
   async #call<T>(
@@ -125,6 +132,13 @@ export class OneAnswer {
       log.warn("push-memory-unreachable", { method, cause: causeOf(error) });
       return undefined;
     }
+  }
+
+  /** @throws for what are no marks of these contents: while a new version is deployed, the memory may be of another. */
+  #marks(marks: Uint8Array): Uint8Array {
+    const isSo = marks instanceof Uint8Array && marks.length === this.#told.length;
+    if (!isSo) throw new Error("the memory's answer is of another form");
+    return marks;
   }
 
   /** The isolate's own memory of the caller's pushes. */

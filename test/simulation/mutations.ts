@@ -33,7 +33,6 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: 'if (row.measured && !isMeasured && size !== row.size) return "made-up-size";',
     to: "",
     profile: "isolates",
-    seed: 5,
   },
   "what comes back is no longer removed": {
     file: "src/catalog/ledger.ts",
@@ -61,7 +60,6 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "AND (revision > ? OR keyed = ?)",
     to: "AND (revision > ? OR keyed = -2 - ?)",
     profile: "operator",
-    seed: 7,
   },
   "a key outlives its deletion in caches": {
     file: "src/catalog/publisher.ts",
@@ -124,7 +122,6 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "counts(copy, Date.now()) ? held : new Uint8Array(contents.count)",
     to: "held",
     profile: "isolates",
-    seed: 22,
   },
   "a copy counts for a minute": {
     file: "src/cache/copies.ts",
@@ -143,7 +140,6 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "    await catalogOf(",
     to: "    for (const message of messages) message.ack();\n    await catalogOf(",
     profile: "queue-chaos",
-    seed: 1,
   },
   "as of before the look": {
     file: "src/catalog/consumer.ts",
@@ -193,14 +189,12 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "added += JSON.stringify(withBits(mode, this.#bits));",
     to: "added += JSON.stringify(mode);",
     profile: "pushes",
-    seed: 8,
   },
   "the same question again is verified": {
     file: "src/resource-match/claims.ts",
     from: "const isVerified = recalled.isDoubtful && quickOrigin !== undefined;",
     to: "const isVerified = recalled.isDoubtful && quickOrigin === undefined;",
     profile: "pushes",
-    seed: 22,
   },
   "a yes that is denied is told no more": {
     file: "src/resource-match/claims.ts",
