@@ -64,7 +64,9 @@ export async function answerQuestion(
   reportMatches({ resources: question.count, matched }, matches, overruled, context);
 
   const isUnverified = (index: number) => isHeld[index] === 1 && heldBy[index] !== ORIGIN;
-  if (!isHeld.some((_, index) => isUnverified(index) && !relied[index])) waitUntil(push.unclaimed());
+  // What an earlier request of the push was told is verified with that one; a question that is doubtful stays so.
+  const isToldFirst = (index: number) => isUnverified(index) && (isVerified || !relied[index]);
+  if (!isHeld.some((_, index) => isToldFirst(index))) waitUntil(push.unclaimed());
   if (origin && !isVerified) {
     const unverified = [...candidates.keysWhere(isUnverified).keys()];
     if (unverified.length > 0) waitUntil(verifySample(unverified, origin, context));

@@ -32,6 +32,8 @@ export interface SendOptions {
 const PATIENCE_MS = 5_000;
 const COMPATIBILITY_DATE = "2026-10-01";
 const ENTRY = "index.js";
+/** As the entry names it, beside it. */
+const MODULE = "module.wasm";
 
 /** @param variables of the Worker, all of them */
 export async function startDirectWorker(variables: Record<string, string>): Promise<DirectWorker> {
@@ -41,7 +43,7 @@ export async function startDirectWorker(variables: Record<string, string>): Prom
     format: "esm",
     target: "es2024",
     conditions: ["workerd", "worker", "browser"],
-    external: ["cloudflare:*"],
+    external: ["cloudflare:*", "*.wasm"],
     write: false,
   });
   const lines: Record<string, unknown>[] = [];
@@ -60,7 +62,10 @@ export async function startDirectWorker(variables: Record<string, string>): Prom
           manifest: {
             mainModule: ENTRY,
             modulesRoot: PROJECT_ROOT,
-            modules: { [ENTRY]: { type: "esm", contents: outputFiles[0]?.text ?? "" } },
+            modules: {
+              [ENTRY]: { type: "esm", contents: outputFiles[0]?.text ?? "" },
+              [MODULE]: { type: "wasm", contents: readFileSync(join(PROJECT_ROOT, "src/bytes", MODULE)) },
+            },
           },
           env: {
             ...Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, text(value)])),
