@@ -207,7 +207,6 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "(relied[index] || !denied.has(key))",
     to: "!denied.has(key)",
     profile: "pushes",
-    seed: 36,
   },
   "pushes that run beside each other": {
     file: "src/push-memory/push-memory.ts",
