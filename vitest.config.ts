@@ -33,8 +33,8 @@ function scratch(): string {
 export default defineConfig({
   test: {
     silent: "passed-only",
-    // Most files wait for processes of their own: one at a time, the default on two cores, takes twice as long.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Most files wait for processes of their own: one at a time, the default on two cores, takes three times as long.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
         plugins: [

@@ -32,13 +32,42 @@ export interface SendOptions {
 const PATIENCE_MS = 5_000;
 const COMPATIBILITY_DATE = "2026-10-01";
 const ENTRY = "index.js";
+// The local bucket tells nobody of its changes: the producer is the test's own, in R2's place.
+const QUEUE = "resource-pool-changes";
+const BUCKET_AND_EVENTS = {
+  POOL_BUCKET: { type: "r2", name: "resource-pool" },
+  EVENTS: { type: "queue", name: QUEUE },
+} as const;
+const CONSUMER = {
+  type: "queue",
+  name: QUEUE,
+  maxBatchSize: 100,
+  maxBatchTimeout: 0,
+  maxRetries: 3,
+  maxConcurrency: 1,
+} as const;
 /** As the entry names it, beside it. */
 const MODULE = "module.wasm";
 
-/** @param variables of the Worker, all of them */
-export async function startDirectWorker(variables: Record<string, string>): Promise<DirectWorker> {
+export interface DirectWorkerOptions {
+  /** Of the Worker, all of them. */
+  variables: Record<string, string>;
+  /** Its source, below the project. */
+  entry?: string;
+  /** Whether POOL_BUCKET is bound, and the queue consumed that tells of it. */
+  bucket?: boolean;
+  /** Gets each line that the Worker logs. */
+  onLine?: (line: string) => void;
+}
+
+export async function startDirectWorker({
+  variables,
+  entry = "src/index.ts",
+  bucket = false,
+  onLine = () => {},
+}: DirectWorkerOptions): Promise<DirectWorker> {
   const { outputFiles } = await build({
-    entryPoints: [join(PROJECT_ROOT, "src/index.ts")],
+    entryPoints: [join(PROJECT_ROOT, entry)],
     bundle: true,
     format: "esm",
     target: "es2024",
@@ -53,6 +82,7 @@ export async function startDirectWorker(variables: Record<string, string>): Prom
     cf: false,
     handleStructuredLogs: ({ message }) => {
       if (message.startsWith("{")) lines.push(JSON.parse(message));
+      onLine(message);
     },
     workers: [
       {
@@ -72,7 +102,9 @@ export async function startDirectWorker(variables: Record<string, string>): Prom
             RESOURCE_CACHE: { type: "kv", id: "cache" },
             CATALOG: object("Catalog"),
             PUSH_MEMORY: object("PushMemory"),
+            ...(bucket ? BUCKET_AND_EVENTS : {}),
           },
+          triggers: bucket ? [CONSUMER] : [],
           exports: {
             Catalog: { type: "durable-object", storage: "sqlite" },
             PushMemory: { type: "durable-object", storage: "sqlite" },

@@ -21,7 +21,9 @@ let keys: { asked: number; held: Promise<void> };
 let gate: Awaited<ReturnType<typeof listenOnLoopback>>;
 
 async function start(variables: Record<string, string> = {}): Promise<DirectWorker> {
-  return startDirectWorker({ UAA_URL: gate.url, UAA_ISSUER: uaa.issuer, MINIMUM_SIZE: "0", ...variables });
+  return startDirectWorker({
+    variables: { UAA_URL: gate.url, UAA_ISSUER: uaa.issuer, MINIMUM_SIZE: "0", ...variables },
+  });
 }
 
 interface Message {

@@ -6,7 +6,6 @@ import { json } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { residentBytes } from "./memory.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
 import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 
@@ -60,14 +59,14 @@ it("lets WebSockets through, both ways", async () => {
 });
 
 it.skipIf(!existsSync("/proc/self/stat"))("keeps no upload in memory while it flows", async () => {
-  const rss = () => residentBytes(stage.worker.group ?? 0, "workerd");
-  const before = await rss();
+  const rss = () => stage.worker.residentBytes();
+  const before = rss();
   expect(before).toBeGreaterThan(0);
   let peak = before;
   let isDone = false;
   const sampling = (async () => {
     while (!isDone) {
-      peak = Math.max(peak, await rss());
+      peak = Math.max(peak, rss());
       await pause(SAMPLED_MS);
     }
   })();

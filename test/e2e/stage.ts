@@ -1,19 +1,18 @@
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { gatherDirectory } from "../foundry/app-directory.ts";
 import { PushFailed } from "../foundry/cf-connection.ts";
 import { mapConcurrently } from "../foundry/concurrency.ts";
 import { type Foundry, startFoundry } from "../foundry/foundry.ts";
-import { freePort } from "../foundry/loopback.ts";
 import { MatchedLog, type TierFigures } from "../foundry/matched-log.ts";
 import { comparePackage } from "../foundry/package-comparison.ts";
 import { type Push, push } from "../foundry/push-client.ts";
-import { startWorker, type WorkerProcess } from "../foundry/worker-process.ts";
-import { createProject, type ProjectOptions } from "./project.ts";
+import { type DirectWorker, startDirectWorker } from "./direct-worker.ts";
 import { TierTable } from "./tier-table.ts";
 
-const START_MAX_MS = 40_000;
 /** For a hook that opens a stage and sets it. */
 export const OPENED_MAX_MS = 60_000;
 const PUBLISHED_MAX_MS = 40_000;
@@ -24,7 +23,9 @@ const MODE_WARNING = /^Files were matched with a mode that the platform takes/;
 /** Between two pointers, and after a failure, the catalog lets so much time pass. */
 const PACE_MS = 10_000;
 
-interface StageOptions extends ProjectOptions {
+interface StageOptions {
+  /** Whether POOL_BUCKET is bound, and the queue consumed that tells of it. */
+  bucket: boolean;
   /** Of the table of pushes. */
   title: string;
   /** Of the Worker, besides UAA_URL and CLOUD_CONTROLLER_URL. */
@@ -78,7 +79,7 @@ interface Counts {
 /** A foundation with the Worker before it, and the test's hands on both. */
 export interface Stage {
   foundry: Foundry;
-  worker: WorkerProcess;
+  worker: DirectWorker;
   token: string;
   /**
    * Pushes through the Worker. Whatever goes wrong behind it, the push succeeds, and the package is the directory.
@@ -124,18 +125,18 @@ export interface Stage {
 }
 
 export async function openStage({ title, variables = {}, bucket }: StageOptions): Promise<Stage> {
-  const project = await createProject({ bucket });
+  const directory = await mkdtemp(join(tmpdir(), "e2e-"));
   // Small files are as good as any for the tests, and sooner made.
   const limits = { minimumSize: 0 };
-  const foundry = await startFoundry({ poolDirectory: join(project.directory, "pool"), limits });
+  const foundry = await startFoundry({ poolDirectory: join(directory, "pool"), limits });
   const { uaa, cloudController } = foundry;
   const token = await uaa.issueToken();
   const log = new MatchedLog();
   const table = new TierTable(title);
-  const worker = startWorker({
-    port: await freePort(),
+  const worker = await startDirectWorker({
+    entry: "test/e2e/worker/entry.ts",
     variables: { UAA_URL: uaa.url, CLOUD_CONTROLLER_URL: cloudController.url, ...variables },
-    config: project.config,
+    bucket,
     onLine: log.read,
   });
   const command: Stage["command"] = async (method, path, body) => {
@@ -193,17 +194,8 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
   const close = async () => {
     table.print();
     await Promise.all([worker.stop(), foundry.close()]);
-    await project.remove();
+    await rm(directory, { recursive: true, force: true });
   };
-  const waiting = { timeout: START_MAX_MS, interval: POLL_MS };
-  await vi
-    .waitFor(() => command("GET", "catalog"), waiting)
-    .catch(async (error) => {
-      const lastWords = worker.tail();
-      await close();
-      throw new Error(`the Worker does not start: ${lastWords}`, { cause: error });
-    });
-
   return {
     foundry,
     worker,
