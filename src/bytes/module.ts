@@ -4,7 +4,14 @@ import module from "./module.wasm";
 /** What `assembly/index.ts` exports. */
 export interface Bytes {
   memory: WebAssembly.Memory;
-  scan(length: number, minimumSize: number, maximumSize: number, modeBits: number): number;
+  scan(
+    length: number,
+    offset: number,
+    room: number,
+    minimumSize: number,
+    maximumSize: number,
+    modeBits: number,
+  ): number;
   hash(count: number, firstHalf: bigint, secondHalf: bigint): void;
   fold(count: number): void;
   index(words: number, count: number, directory: number, bits: number): void;
@@ -19,7 +26,7 @@ export interface Bytes {
     value: number,
     guesses: number,
   ): number;
-  write(count: number, target: number): number;
+  write(count: number, offset: number, target: number): number;
   writeNames(count: number): number;
   /** Where things lie in the memory. */
   [place: Uppercase<string>]: WebAssembly.Global;

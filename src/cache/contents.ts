@@ -1,4 +1,5 @@
-import { foldKeys, hashKeys, KEY_BYTES, namesOf } from "../bytes/workspace.ts";
+import { foldKeys, hashKeys, namesOf } from "../bytes/keys.ts";
+import { KEY_BYTES } from "../bytes/workspace.ts";
 import type { ResourceKey } from "../resource-key.ts";
 
 /** What is known of each content. */

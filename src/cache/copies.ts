@@ -1,4 +1,4 @@
-import { markHeld } from "../bytes/workspace.ts";
+import { markHeld } from "../bytes/marks.ts";
 import { causeOf, type Log } from "../log.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";

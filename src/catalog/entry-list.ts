@@ -1,4 +1,5 @@
-import { hashKeys, KEY_BYTES, KEY_SIZE } from "../bytes/workspace.ts";
+import { hashKeys } from "../bytes/keys.ts";
+import { KEY_BYTES, KEY_SIZE } from "../bytes/workspace.ts";
 
 /** A resource as a query yields it: `SELECT sha1, size …`, raw. */
 export type ResourceRow = [sha1: ArrayBuffer, size: number];

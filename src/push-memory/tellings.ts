@@ -1,4 +1,4 @@
-import { markHeld } from "../bytes/workspace.ts";
+import { markHeld } from "../bytes/marks.ts";
 
 /** What was told of a content. */
 export const UNTOLD = 0;

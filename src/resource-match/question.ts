@@ -1,15 +1,6 @@
 import { decodeBody } from "../body.ts";
-import {
-  KEY_BYTES,
-  KEY_PERMISSIONS,
-  PLACE_BYTES,
-  PLACE_MODE,
-  PLACE_MODE_END,
-  type Scanned,
-  SHA1_BYTES,
-  scan,
-  write,
-} from "../bytes/workspace.ts";
+import { modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
+import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { toHex } from "../hex.ts";
@@ -49,16 +40,16 @@ export class Question {
   readonly isEligible: Uint8Array;
   readonly #body: Uint8Array;
   readonly #scanned: Scanned;
-  readonly #bits: number;
+  readonly #rules: EligibilityRules;
 
   /** @param body in which `scanned` was found */
-  constructor(body: Uint8Array, scanned: Scanned, { minimumFileMode = 0 }: EligibilityRules) {
+  constructor(body: Uint8Array, scanned: Scanned, rules: EligibilityRules) {
     this.count = scanned.count;
     this.candidates = new Contents(scanned.keys);
     this.isEligible = eligible(scanned);
     this.#body = body;
     this.#scanned = scanned;
-    this.#bits = minimumFileMode;
+    this.#rules = rules;
   }
 
   /**
@@ -70,29 +61,30 @@ export class Question {
     const { keys, places, lacking } = this.#scanned;
     if (lacking.length === 0) return { bytes: write(this.#body, places, marks), hasOtherModes: false };
 
-    const [permissions, rows] = [new DataView(keys.buffer), new DataView(places.slice().buffer)];
-    let [body, added] = [this.#body, ""];
+    const permissions = new DataView(keys.buffer);
+    const { minimumFileMode: bits = 0 } = this.#rules;
+    const pieces: string[] = [];
+    let copied = 0;
     marks.forEach((mark, index) => {
-      const place = PLACE_BYTES * index;
-      const start = rows.getUint32(place + PLACE_MODE, true);
-      const bits = permissions.getUint32(KEY_BYTES * index + KEY_PERMISSIONS, true);
-      if (!mark || start === 0 || (bits & this.#bits) === this.#bits) return;
-      const mode = JSON.parse(textAt(this.#body, start, rows.getUint32(place + PLACE_MODE_END, true)));
-      rows.setUint32(place + PLACE_MODE, this.#body.length + added.length, true);
-      added += JSON.stringify(withBits(mode, this.#bits));
-      rows.setUint32(place + PLACE_MODE_END, this.#body.length + added.length, true);
+      const place = modePlace(places, index);
+      const isOk = (permissions.getUint32(KEY_BYTES * index + KEY_PERMISSIONS, true) & bits) === bits;
+      if (!mark || !place || isOk) return;
+      const mode = JSON.parse(this.#textAt(place.start, place.end));
+      pieces.push(this.#textAt(copied, place.start), JSON.stringify(withBits(mode, bits)));
+      copied = place.end;
     });
-    if (added !== "") {
-      body = new Uint8Array(this.#body.length + added.length);
-      body.set(this.#body);
-      body.set(new TextEncoder().encode(added), this.#body.length);
-    }
-    return { bytes: write(body, new Uint8Array(rows.buffer), marks), hasOtherModes: added !== "" };
+    if (copied === 0) return { bytes: write(this.#body, places, marks), hasOtherModes: false };
+    pieces.push(this.#textAt(copied, this.#body.length));
+    // With these modes it is of the usual form as before, and its candidates are the same.
+    const body = new TextEncoder().encode(pieces.join(""));
+    const rescanned = scan(body, this.#rules);
+    if (!rescanned) throw new Error("the modes were not understood");
+    return { bytes: write(body, rescanned.places, marks), hasOtherModes: true };
   }
-}
 
-function textAt(bytes: Uint8Array, start: number, end: number): string {
-  return new TextDecoder().decode(bytes.subarray(start, end));
+  #textAt(start: number, end: number): string {
+    return new TextDecoder().decode(this.#body.subarray(start, end));
+  }
 }
 
 /**

@@ -75,6 +75,35 @@ describe("a request means one thing, whether it is read from its bytes or by JSO
     }
   });
 
+  it("wherever the pieces end in which the module reads it, and however long a resource is", () => {
+    const resource = (pathBytes: number, more: string) =>
+      `{"path":"${"ä".repeat(pathBytes)}"${more},"mode":"0${pathBytes % 8}44","checksum":{"value":"${SHA1}"},"size_in_bytes":36}`;
+    const lengths = fc.oneof(
+      { weight: 200, arbitrary: fc.nat(300) },
+      { weight: 1, arbitrary: fc.integer({ min: 32_000, max: 33_000 }) },
+      { weight: 1, arbitrary: fc.constantFrom(100_000, 300_000) },
+    );
+    const mores = fc.constantFrom("", " ", `${" ".repeat(400)}`, "\n");
+    const wrongs = fc.oneof(
+      { weight: 8, arbitrary: fc.constant("") },
+      fc.constantFrom(',"x":1', ',"mode":"7"', ',"mode":7'),
+    );
+    const ends = fc.constantFrom("]}", "]}\n", `]}${" ".repeat(70_000)}`, "]", "", ",]}", "]}x");
+    const resources = fc.array(fc.tuple(lengths, mores), { minLength: 1, maxLength: 1_200, size: "max" });
+    fc.assert(
+      fc.property(resources, wrongs, fc.nat(), ends, fc.nat(7), (all, wrong, at, end, held) => {
+        const texts = all.map(([length, more], index) =>
+          resource(length, index === at % all.length ? wrong + more : more),
+        );
+        const body = encode(`{"resources":[${texts.join(",")}${end}`);
+        const isHeld = (index: number) => index % 8 <= held;
+        for (const minimumFileMode of [undefined, 0o600])
+          meansOneThing(body, { ...RULES, minimumFileMode }, isHeld);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
   it("for every character, raw and escaped, alone and in pairs", () => {
     const codes = Array.from({ length: 0x10000 }, (_, code) => code);
     const escaped = (code: number) => `\\u${code.toString(16).padStart(4, "0")}`;

@@ -1,5 +1,5 @@
 import { decodeBody } from "../../src/body.ts";
-import { scan } from "../../src/bytes/workspace.ts";
+import { scan } from "../../src/bytes/requests.ts";
 import { Failure } from "../../src/failure.ts";
 import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
 import { type Question, readQuestion } from "../../src/resource-match/question.ts";

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { hashKeys } from "../../src/bytes/keys.ts";
+import { markHeld } from "../../src/bytes/marks.ts";
 import { PoolMemory } from "../../src/bytes/pool-memory.ts";
-import { hashKeys, KEY_BYTES, KEY_SIZE, markHeld } from "../../src/bytes/workspace.ts";
+import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
 import { pack, unpack } from "../../src/cache/packed-value.ts";
 import { fromHex, toHex } from "../../src/hex.ts";
 import { sha1Bytes } from "../../src/sha1.ts";

@@ -1,4 +1,5 @@
-import { hashKeys, KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
+import { hashKeys } from "../../src/bytes/keys.ts";
+import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
 import { unpack } from "../../src/cache/packed-value.ts";
 import { changesName, parsePointer, partName } from "../../src/cache/pointer.ts";
 import { sha1Bytes } from "../../src/sha1.ts";

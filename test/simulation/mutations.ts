@@ -186,8 +186,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "the mode bits that a claim lacks are added": {
     file: "src/resource-match/question.ts",
-    from: "added += JSON.stringify(withBits(mode, this.#bits));",
-    to: "added += JSON.stringify(mode);",
+    from: "JSON.stringify(withBits(mode, bits))",
+    to: "JSON.stringify(mode)",
     profile: "pushes",
   },
   "the same question again is verified": {

@@ -22,11 +22,10 @@ import {
 import { rewriteText } from "./text";
 
 /** The fixed texts, as bytes, each with room for two vectors. */
-const OPENING = put(0, '{"resources":[');
-const BEFORE_SHA1 = put(1, '{"checksum":{"value":"');
-const BEFORE_SIZE = put(2, '"},"size_in_bytes":');
-const BEFORE_PATH = put(3, ',"path":');
-const BEFORE_MODE = put(4, ',"mode":');
+const BEFORE_SHA1 = put(0, ',{"checksum":{"value":"');
+const BEFORE_SIZE = put(1, '"},"size_in_bytes":');
+const BEFORE_PATH = put(2, ',"path":');
+const BEFORE_MODE = put(3, ',"mode":');
 
 function put(number: usize, text: string): usize {
   const place = TEXTS + 32 * number;
@@ -35,43 +34,43 @@ function put(number: usize, text: string): usize {
 }
 
 /**
- * Writes the answer that names the marked candidates, in their order, at `target` behind the body.
+ * Writes the marked candidates in their order at `target` behind the piece of the body in which they are, each with a
+ * comma before it.
  *
- * @returns how many bytes it has
+ * @param offset where in the body the piece begins
+ * @returns how many bytes that are
  */
-export function write(count: i32, target: usize): i32 {
-  let out = copy32(OPENING, target, 14);
-  const first = out;
+export function write(count: i32, offset: u32, target: usize): i32 {
+  const origin = BODY - <usize>offset;
+  let out = target;
   for (let index: usize = 0; index < <usize>count; index++) {
     if (load<u8>(MARKS + index) == 0) continue;
     const place = PLACES + index * PLACE_BYTES;
-    if (out != first) store<u8>(out++, 0x2c);
-    out = copy32(BEFORE_SHA1, out, 22);
-    const sha1 = BODY + <usize>load<u32>(place, PLACE_SHA1);
+    out = copy32(BEFORE_SHA1, out, 23);
+    const sha1 = origin + <usize>load<u32>(place, PLACE_SHA1);
     v128.store(out, v128.load(sha1));
     v128.store(out, v128.load(sha1, 16), 16);
     v128.store(out, v128.load(sha1, 32), 32);
     out = copy32(BEFORE_SIZE, out + 40, 19);
-    const size = BODY + <usize>load<u32>(place, PLACE_SIZE);
+    const size = origin + <usize>load<u32>(place, PLACE_SIZE);
     v128.store(out, v128.load(size));
-    out += BODY + <usize>load<u32>(place, PLACE_SIZE_END) - size;
+    out += origin + <usize>load<u32>(place, PLACE_SIZE_END) - size;
     const path = <usize>load<u32>(place, PLACE_PATH);
     if (path != 0) {
       store<u64>(out, load<u64>(BEFORE_PATH));
       out += 8;
-      const end = BODY + <usize>load<u32>(place, PLACE_PATH_END);
+      const end = origin + <usize>load<u32>(place, PLACE_PATH_END);
       const isPlain = load<u32>(place, PLACE_HAS_ESCAPES) == 0;
-      out = isPlain ? copy(BODY + path, end, out) : rewriteText(BODY + path, end, out);
+      out = isPlain ? copy(origin + path, end, out) : rewriteText(origin + path, end, out);
     }
     const mode = <usize>load<u32>(place, PLACE_MODE);
     if (mode != 0) {
       store<u64>(out, load<u64>(BEFORE_MODE));
-      out = copy(BODY + mode, BODY + <usize>load<u32>(place, PLACE_MODE_END), out + 8);
+      out = copy(origin + mode, origin + <usize>load<u32>(place, PLACE_MODE_END), out + 8);
     }
     store<u8>(out++, 0x7d);
   }
-  store<u16>(out, 0x7d5d);
-  return <i32>(out + 2 - target);
+  return <i32>(out - target);
 }
 
 // @ts-expect-error: decorator

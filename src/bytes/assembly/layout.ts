@@ -1,12 +1,16 @@
 /**
  * Where things lie in the memory in which requests are worked on. What JavaScript needs of it is exported. No table is
  * ever read beyond what the same call, or JavaScript right before it, has written.
+ *
+ * A request goes through it piece by piece: the less memory is touched, the sooner a cold isolate answers.
  */
 
-/** cf CLI sends no more, and the Cloud Controller takes no more. */
-export const RESOURCES_MAX: i32 = 5000;
+/** Rows that are worked on at a time; a piece of a body has fewer resources, of at least 84 bytes. */
+export const ROWS_MAX: i32 = 1024;
+/** Bytes of a body that are worked on at a time, but for a resource that has more. */
+export const PIECE_BYTES: i32 = 65536;
 
-/** Two results of a scan: how many resources are candidates, and how many lack bits of the mode. */
+/** Results of a scan, 4 bytes each: resources, candidates, how many lack bits of the mode, and whether the request ends. */
 export const COUNTS: usize = 4096;
 /** The fixed texts of an answer. */
 export const TEXTS: usize = 4352;
@@ -27,18 +31,18 @@ export const PLACE_PATH_END: usize = 16;
 export const PLACE_MODE: usize = 20;
 export const PLACE_MODE_END: usize = 24;
 export const PLACE_HAS_ESCAPES: usize = 28;
-export const PLACES: usize = KEYS + KEY_BYTES * <usize>RESOURCES_MAX;
+export const PLACES: usize = KEYS + KEY_BYTES * <usize>ROWS_MAX;
 
 /** SHA-1s, of resources whose modes lack bits. */
 export const SHA1_BYTES: usize = 20;
-export const LACKING: usize = PLACES + PLACE_BYTES * <usize>RESOURCES_MAX;
+export const LACKING: usize = PLACES + PLACE_BYTES * <usize>ROWS_MAX;
 
 /** Entry hashes or contents, 8 bytes each; marks, one byte each; guesses, 4 bytes each. */
-export const ENTRIES: usize = LACKING + SHA1_BYTES * <usize>RESOURCES_MAX;
-export const MARKS: usize = ENTRIES + 8 * <usize>RESOURCES_MAX;
-export const GUESSES: usize = MARKS + <usize>RESOURCES_MAX;
+export const ENTRIES: usize = LACKING + SHA1_BYTES * <usize>ROWS_MAX;
+export const MARKS: usize = ENTRIES + 8 * <usize>ROWS_MAX;
+export const GUESSES: usize = MARKS + <usize>ROWS_MAX;
 
-/** The body, and behind it the answer; or a part of a set. */
-export const BODY: usize = 528384;
+/** A piece of the body, and behind it one of the answer; or a part of a set. */
+export const BODY: usize = GUESSES + 4 * <usize>ROWS_MAX;
 /** What is read or written beyond an end, at most. */
 export const SLACK: usize = 64;

@@ -22,7 +22,7 @@ import {
   PLACE_SIZE,
   PLACE_SIZE_END,
   PLACES,
-  RESOURCES_MAX,
+  ROWS_MAX,
   SHA1_BYTES,
   SLACK,
 } from "./layout";
@@ -50,60 +50,95 @@ const NULL = 0x6c6c756e;
 
 /** Where reading has come to. */
 let at: usize = 0;
+/** Where the body would begin, of which a piece is read. */
+let origin: usize = 0;
 
 /**
- * @param length bytes of the body
+ * Reads the resources of a piece of a body, as many as are whole.
+ *
+ * @param length bytes of the piece
+ * @param offset where in the body it begins: 0, or at a resource
+ * @param room how many resources it may have
  * @param minimumSize bytes, as the two below: which resources are candidates, whose rows are kept in the request's order
  * @param modeBits of those that lack one of them the SHA-1 is listed, candidates or not
- * @returns how many resources there are, or 0 to step aside
+ * @returns how many bytes of the piece have been read, to the next resource or to the end; 0 where it is not of the
+ *   usual form, or none of its resources is whole
  */
-export function scan(length: i32, minimumSize: f64, maximumSize: f64, modeBits: u32): i32 {
+export function scan(
+  length: i32,
+  offset: u32,
+  room: i32,
+  minimumSize: f64,
+  maximumSize: f64,
+  modeBits: u32,
+): i32 {
   const end = BODY + <usize>length;
-  // Nothing of an earlier request may be taken for the rest of this one.
+  // Nothing of what lay there before may be taken for the rest of this piece.
   memory.fill(end, 0, SLACK);
   at = BODY;
+  origin = BODY - <usize>offset;
   let count = 0;
   let key = KEYS;
   let place = PLACES;
   let lacking = LACKING;
+  if (offset == 0 && !passOpening()) return 0;
 
+  let done = BODY;
+  let isMore: bool = true;
+  let isEnd: bool = false;
+  while (isMore && count < ROWS_MAX) {
+    pass();
+    isMore = readResource(key, place);
+    if (isMore) {
+      pass();
+      isMore = take(0x2c);
+      isEnd = !isMore && passClosing(end);
+    }
+    // What follows tells that it is whole.
+    if (isMore || isEnd) {
+      done = at;
+      count += 1;
+      const size = load<f64>(key, KEY_SIZE);
+      if ((load<u32>(key, KEY_PERMISSIONS) & modeBits) != modeBits) {
+        memory.copy(lacking, key, SHA1_BYTES);
+        lacking += SHA1_BYTES;
+      }
+      // The row of one that is no candidate is written over by the next.
+      if (size >= minimumSize && size <= maximumSize) {
+        key += KEY_BYTES;
+        place += PLACE_BYTES;
+      }
+    }
+  }
+  if (count > room) return 0;
+  store<u32>(COUNTS, count);
+  store<u32>(COUNTS, <u32>((key - KEYS) / KEY_BYTES), 4);
+  store<u32>(COUNTS, <u32>((lacking - LACKING) / SHA1_BYTES), 8);
+  store<u32>(COUNTS, <u32>isEnd, 12);
+  return <i32>(done - BODY);
+}
+
+/** Passes over what comes before the first resource. */
+function passOpening(): bool {
   pass();
-  if (!take(0x7b)) return 0;
+  if (!take(0x7b)) return false;
   pass();
   // "resources"
-  if (load<u64>(at) != 0x6372756f73657222 || load<u16>(at, 8) != 0x7365 || load<u8>(at, 10) != 0x22) return 0;
+  if (load<u64>(at) != 0x6372756f73657222 || load<u16>(at, 8) != 0x7365 || load<u8>(at, 10) != 0x22) return false;
   at += 11;
   pass();
-  if (!take(0x3a)) return 0;
+  if (!take(0x3a)) return false;
   pass();
-  if (!take(0x5b)) return 0;
-  let isMore: bool = true;
-  while (isMore) {
-    if (count == RESOURCES_MAX) return 0;
-    pass();
-    if (!readResource(key, place)) return 0;
-    count += 1;
-    const size = load<f64>(key, KEY_SIZE);
-    if ((load<u32>(key, KEY_PERMISSIONS) & modeBits) != modeBits) {
-      memory.copy(lacking, key, SHA1_BYTES);
-      lacking += SHA1_BYTES;
-    }
-    // The row of one that is no candidate is written over by the next.
-    if (size >= minimumSize && size <= maximumSize) {
-      key += KEY_BYTES;
-      place += PLACE_BYTES;
-    }
-    pass();
-    isMore = take(0x2c);
-  }
-  if (!take(0x5d)) return 0;
+  return take(0x5b);
+}
+
+/** Passes over what comes after the last resource, up to the end and no further. */
+function passClosing(end: usize): bool {
+  if (!take(0x5d)) return false;
   pass();
-  if (!take(0x7d)) return 0;
+  if (!take(0x7d)) return false;
   pass();
-  if (at != end) return 0;
-  store<u32>(COUNTS, <u32>((key - KEYS) / KEY_BYTES));
-  store<u32>(COUNTS, <u32>((lacking - LACKING) / SHA1_BYTES), 4);
-  return count;
+  return at == end;
 }
 
 // @ts-expect-error: decorator
@@ -166,8 +201,8 @@ function readResource(key: usize, place: usize): bool {
     } else if (member == IS_PATH) {
       const end = passText(at);
       if (end == 0) return false;
-      store<u32>(place, <u32>(at - BODY), PLACE_PATH);
-      store<u32>(place, <u32>(end - BODY), PLACE_PATH_END);
+      store<u32>(place, <u32>(at - origin), PLACE_PATH);
+      store<u32>(place, <u32>(end - origin), PLACE_PATH_END);
       store<u32>(place, <u32>hasEscapes, PLACE_HAS_ESCAPES);
       at = end;
     } else {
@@ -191,7 +226,7 @@ function readChecksum(key: usize, place: usize): bool {
   if (!take(0x3a)) return false;
   pass();
   if (!take(0x22)) return false;
-  store<u32>(place, <u32>(at - BODY), PLACE_SHA1);
+  store<u32>(place, <u32>(at - origin), PLACE_SHA1);
   if (!decodeSha1(at, key)) return false;
   at += 40;
   if (!take(0x22)) return false;
@@ -210,8 +245,8 @@ function readSize(key: usize, place: usize): bool {
     digit = <u32>load<u8>(at) - 0x30;
   }
   if (at == start || (load<u8>(start) == 0x30 && at > start + 1) || size > ROUNDED) return false;
-  store<u32>(place, <u32>(start - BODY), PLACE_SIZE);
-  store<u32>(place, <u32>(at - BODY), PLACE_SIZE_END);
+  store<u32>(place, <u32>(start - origin), PLACE_SIZE);
+  store<u32>(place, <u32>(at - origin), PLACE_SIZE_END);
   store<f64>(key, <f64>size, KEY_SIZE);
   return true;
 }
@@ -228,7 +263,7 @@ function readMode(place: usize): i32 {
     digit = <u32>load<u8>(at) - 0x30;
   }
   if (at == start + 1 || !take(0x22)) return -1;
-  store<u32>(place, <u32>(start - BODY), PLACE_MODE);
-  store<u32>(place, <u32>(at - BODY), PLACE_MODE_END);
+  store<u32>(place, <u32>(start - origin), PLACE_MODE);
+  store<u32>(place, <u32>(at - origin), PLACE_MODE_END);
   return <i32>permissions;
 }

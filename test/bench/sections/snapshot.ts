@@ -1,5 +1,5 @@
 import { PoolMemory } from "../../../src/bytes/pool-memory.ts";
-import { scan } from "../../../src/bytes/workspace.ts";
+import { scan } from "../../../src/bytes/requests.ts";
 import { Contents, HELD } from "../../../src/cache/contents.ts";
 import { unpack } from "../../../src/cache/packed-value.ts";
 import { partName } from "../../../src/cache/pointer.ts";

@@ -1,0 +1,28 @@
+import { AT, ENTRY_BYTES, ROWS_MAX, workspace } from "./workspace.ts";
+
+/** A set that is larger is looked up in part by part: 512 KiB. */
+const SET_PART = 65_536;
+
+/**
+ * Sets to `value` the mark of each asked word that is in a set.
+ *
+ * @param set ascending
+ * @param asked 8 bytes a word
+ * @param marks one a word
+ */
+export function markHeld(set: BigUint64Array, asked: Uint8Array, marks: Uint8Array, value: number): void {
+  const { COUNTS, ENTRIES, MARKS, GUESSES, BODY } = AT;
+  for (let first = 0; first < set.length; first += SET_PART) {
+    const part = set.subarray(first, first + SET_PART);
+    const { module, memory } = workspace(ENTRY_BYTES * part.length);
+    new BigUint64Array(memory.buffer, BODY, part.length).set(part);
+    for (let from = 0; from < marks.length; from += ROWS_MAX) {
+      const some = marks.subarray(from, from + ROWS_MAX);
+      memory.set(asked.subarray(ENTRY_BYTES * from, ENTRY_BYTES * (from + some.length)), ENTRIES);
+      memory.set(some, MARKS);
+      new Uint32Array(memory.buffer, COUNTS, 2).set([0, part.length]);
+      module.mark(BODY, part.length, COUNTS, 0, ENTRIES, some.length, MARKS, value, GUESSES);
+      some.set(memory.subarray(MARKS, MARKS + some.length));
+    }
+  }
+}
