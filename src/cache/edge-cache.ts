@@ -2,7 +2,7 @@ import type { Configuration } from "../configuration.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Fault } from "../resource-match/tiers/tier.ts";
-import { type Contents, HELD } from "./contents.ts";
+import { type Contents, HELD, REMOVED } from "./contents.ts";
 import { Copies, type Copy, counts, markChanges } from "./copies.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
@@ -80,7 +80,7 @@ export class EdgeCache {
     const inMemory = marks.reduce((sum, mark) => sum + (mark === HELD ? 1 : 0), 0);
     const heldKeys = keysCount ? [...unknown].filter(([key]) => keys.held.has(key)) : [];
     for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
-    const held = marks.map((mark) => (mark === HELD ? 1 : 0));
+    const held = marks.includes(REMOVED) ? marks.map((mark) => (mark === HELD ? 1 : 0)) : marks;
     // Keys may have been read in vain of what snapshot and changes then told.
     const unread = keys.unreadOf(unknown.keys());
     return {

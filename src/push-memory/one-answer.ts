@@ -6,7 +6,7 @@ import { inTime, PATIENCE_MS } from "../patience.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
-import { Tellings, TOLD_NO, TOLD_YES, TOLD_YES_LOST } from "./tellings.ts";
+import { isAnyTold, Tellings, TOLD_NO, TOLD_YES, TOLD_YES_LOST } from "./tellings.ts";
 
 /** Callers whose pushes an isolate remembers for itself, for when their memory can't be reached. */
 const CALLERS_MAX = 8;
@@ -48,6 +48,10 @@ export class OneAnswer {
     const recalled = await this.#asking;
     this.#own().dropBefore(recalled?.forgottenAt ?? 0);
     const own = this.#own().recall(this.#contents, Date.now());
+    if (recalled && !isAnyTold(own)) {
+      this.#told = recalled.told;
+      return { ...recalled, told: this.#told.slice() };
+    }
     this.#told = recalled?.told.map((mark, index) => mark || (own[index] as number)) ?? own;
     // What the isolate alone knows may have been told since the memory was asked, and a push may rely on it.
     const relied = own.map((mark, index) => recalled?.relied[index] || (recalled?.told[index] ? 0 : mark));
@@ -63,18 +67,29 @@ export class OneAnswer {
   async settle(found: Uint8Array): Promise<Uint8Array> {
     if (this.#contents.length === 0) return found;
     // What was recalled stands, even where the memory has forgotten it since, and is to know it again.
-    const known = found.map((mark, index) => {
-      if (this.#told[index] !== TOLD_YES) return (this.#told[index] as number) || mark;
-      return mark === TOLD_NO ? TOLD_YES_LOST : TOLD_YES;
-    });
+    const isToldBefore = isAnyTold(this.#told);
+    const known = !isToldBefore
+      ? found
+      : found.map((mark, index) => {
+          if (this.#told[index] !== TOLD_YES) return (this.#told[index] as number) || mark;
+          return mark === TOLD_NO ? TOLD_YES_LOST : TOLD_YES;
+        });
     const settled = await this.#call("tell", async (memory) =>
       this.#marks(await memory.tell(this.#contents, known)),
     );
-    const told = (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
+    const told = !isToldBefore
+      ? (settled ?? found).slice()
+      : (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
     const own = this.#own().settle(this.#contents, told, Date.now()).settled;
     if (!settled) return own;
     // Denied through another isolate: a yes of this one's own counts no more.
-    this.#denyOwn([...told.keys()].filter((index) => told[index] === TOLD_NO && own[index] === TOLD_YES));
+    const denied: number[] = [];
+    if (told.includes(TOLD_NO)) {
+      told.forEach((mark, index) => {
+        if (mark === TOLD_NO && own[index] === TOLD_YES) denied.push(index);
+      });
+    }
+    this.#denyOwn(denied);
     return told;
   }
 

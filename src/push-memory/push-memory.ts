@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
-import { STORED_MS, type Telling, Tellings, UNTOLD } from "./tellings.ts";
+import { isAnyTold, STORED_MS, type Telling, Tellings, UNTOLD } from "./tellings.ts";
 
 /** The same question within this time is most likely a push that failed and is tried once more. */
 const QUESTION_REMEMBERED_MS = 10 * 60 * 1000;
@@ -36,6 +36,12 @@ export class PushMemory extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #tellings: Tellings;
   #hasTables = false;
+  /** What the table of times holds. */
+  readonly #times: Map<string, number>;
+  /** Questions that the table may hold, at most. */
+  #questions: number;
+  /** Whether an alarm is set for certain. */
+  #isAlarmSet = false;
   /** Questions of 5,000 since no push was running, and how many pushes run beside the first: what it asks comes twice. */
   #asked = new Set<string>();
   #beside = 0;
@@ -58,6 +64,9 @@ export class PushMemory extends DurableObject<Env> {
           no: new BigUint64Array(no),
         }),
       );
+    const times = this.#sql.exec<{ name: string; at: number }>("SELECT name, at FROM times").toArray();
+    this.#times = new Map(times.map(({ name, at }) => [name, at]));
+    this.#questions = this.#countQuestions();
     this.#tellings = new Tellings(stored, this.#time("unstored_until"), this.#time("ended_at"));
   }
 
@@ -75,7 +84,7 @@ export class PushMemory extends DurableObject<Env> {
       .exec<{ claimed: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
       .toArray();
     let told = this.#tellings.recall(contents, now);
-    const known = told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0);
+    const known = isAnyTold(told) ? told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0) : 0;
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = before !== undefined || known > told.length / 2;
     const lastAt = Math.max(this.#askedAt, this.#time("full_request_at"));
@@ -84,10 +93,8 @@ export class PushMemory extends DurableObject<Env> {
       told = this.#tellings.recall(contents, now);
     }
     this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
-    this.#sql.exec(
-      "DELETE FROM questions WHERE digest IN (SELECT digest FROM questions ORDER BY asked_at DESC LIMIT -1 OFFSET ?)",
-      QUESTIONS_MAX,
-    );
+    this.#questions += 1;
+    if (this.#questions > QUESTIONS_MAX) this.#dropQuestions();
     await this.#clearLater();
     const forgottenAt = this.#time("forgotten_at");
     const relied = this.#tellings.relied(contents);
@@ -146,11 +153,14 @@ export class PushMemory extends DurableObject<Env> {
   /** Nothing is kept for longer than ten minutes. */
   override async alarm(): Promise<void> {
     const now = this.#begin();
+    this.#isAlarmSet = false;
     this.#sql.exec("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
     this.#sql.exec("DELETE FROM questions WHERE asked_at <= ?", now - QUESTION_REMEMBERED_MS);
-    this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until' AND at <= ?", now);
+    if (this.#time("unstored_until") <= now) this.#dropTime("unstored_until");
     if (this.#nextClearing() !== undefined) return this.#clearLater();
     this.#hasTables = false;
+    this.#times.clear();
+    this.#questions = 0;
     await this.ctx.storage.deleteAll();
   }
 
@@ -178,16 +188,33 @@ export class PushMemory extends DurableObject<Env> {
     this.#asked.clear();
     this.#beside = 0;
     this.#sql.exec("DELETE FROM tellings");
-    this.#sql.exec("DELETE FROM times WHERE name = 'unstored_until'");
+    this.#dropTime("unstored_until");
   }
 
   #time(name: string): number {
-    const [row] = this.#sql.exec<{ at: number }>("SELECT at FROM times WHERE name = ?", name).toArray();
-    return row?.at ?? 0;
+    return this.#times.get(name) ?? 0;
   }
 
   #setTime(name: string, at: number): void {
     this.#sql.exec("INSERT OR REPLACE INTO times VALUES (?, ?)", name, at);
+    this.#times.set(name, at);
+  }
+
+  #dropTime(name: string): void {
+    if (this.#times.delete(name)) this.#sql.exec("DELETE FROM times WHERE name = ?", name);
+  }
+
+  #countQuestions(): number {
+    return this.#sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM questions").one().count;
+  }
+
+  /** Drops all questions but those that were asked most recently. */
+  #dropQuestions(): void {
+    this.#sql.exec(
+      "DELETE FROM questions WHERE digest IN (SELECT digest FROM questions ORDER BY asked_at DESC LIMIT -1 OFFSET ?)",
+      QUESTIONS_MAX,
+    );
+    this.#questions = this.#countQuestions();
   }
 
   /** When the oldest of what is kept has had its time, in ms since the epoch; undefined where nothing is kept. */
@@ -205,8 +232,12 @@ export class PushMemory extends DurableObject<Env> {
   }
 
   async #clearLater(): Promise<void> {
-    if ((await this.ctx.storage.getAlarm()) !== null) return;
-    const next = this.#nextClearing();
-    if (next !== undefined) await this.ctx.storage.setAlarm(next);
+    if (this.#isAlarmSet) return;
+    if ((await this.ctx.storage.getAlarm()) === null) {
+      const next = this.#nextClearing();
+      if (next === undefined) return;
+      await this.ctx.storage.setAlarm(next);
+    }
+    this.#isAlarmSet = true;
   }
 }

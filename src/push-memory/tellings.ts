@@ -20,6 +20,11 @@ const CONTENT_BYTES = 8;
 
 const NOTHING = new BigUint64Array();
 
+/** Whether anything was told of any content: usually nothing was, and there is nothing to compare. */
+export function isAnyTold(marks: Uint8Array): boolean {
+  return marks.includes(TOLD_YES) || marks.includes(TOLD_NO);
+}
+
 /** What one request was told, as it is stored, or several within a minute: contents, ascending. */
 export interface Telling {
   /** When the last of it was told, in ms since the epoch. */
@@ -87,15 +92,20 @@ export class Tellings {
     now: number,
   ): { settled: Uint8Array; stored: Telling | undefined } {
     const { told: before, toldLately } = this.#recall(contents, now);
-    const settled = before.map((mark, index) => {
-      const said = found[index] === TOLD_YES_LOST ? TOLD_YES : (found[index] as number);
-      return mark || said || TOLD_NO;
-    });
-    this.#rely(contents, settled);
+    const isNew = !isAnyTold(before);
+    const isUsual = isNew && !found.includes(UNTOLD) && !found.includes(TOLD_YES_LOST);
+    const settled = isUsual
+      ? found.slice()
+      : before.map((mark, index) => {
+          const said = found[index] === TOLD_YES_LOST ? TOLD_YES : (found[index] as number);
+          return mark || said || TOLD_NO;
+        });
     const isLost = (index: number) => before[index] === TOLD_YES && (found[index] as number) >= TOLD_NO;
-    const stored = telling(contents, now, (index) =>
-      toldLately[index] !== UNTOLD || isLost(index) ? UNTOLD : (settled[index] as number),
-    );
+    const news = isNew
+      ? settled
+      : settled.map((mark, index) => (toldLately[index] !== UNTOLD || isLost(index) ? UNTOLD : mark));
+    const stored = telling(contents, now, news);
+    this.#rely(contents, settled, isNew ? stored.yes : undefined);
     if (stored.yes.length + stored.no.length === 0) return { settled, stored: undefined };
     if (this.#count() + stored.yes.length + stored.no.length <= CONTENTS_MAX) {
       this.#take(stored);
@@ -108,7 +118,7 @@ export class Tellings {
 
   /** Contents of which a yes was wrong: from now on they were told no. */
   deny(contents: Uint8Array, now: number): Telling {
-    const denied = telling(contents, now, () => TOLD_NO);
+    const denied = telling(contents, now, new Uint8Array(contents.length / CONTENT_BYTES).fill(TOLD_NO));
     this.#take(denied);
     return denied;
   }
@@ -144,9 +154,17 @@ export class Tellings {
     return { told: told.map((mark) => mark || TOLD_NO), toldLately };
   }
 
-  #rely(contents: Uint8Array, settled: Uint8Array): void {
+  /** @param told all that is told yes, where it is known */
+  #rely(contents: Uint8Array, settled: Uint8Array, told: BigUint64Array<ArrayBuffer> | undefined): void {
     const relied = this.relied(contents);
-    const { yes } = telling(contents, 0, (index) => (relied[index] ? UNTOLD : (settled[index] as number)));
+    const yes =
+      told && !relied.includes(1)
+        ? told
+        : telling(
+            contents,
+            0,
+            settled.map((mark, index) => (mark === TOLD_YES && !relied[index] ? TOLD_YES : UNTOLD)),
+          ).yes;
     const isFull = this.#relied.length + yes.length > RELIED_MAX;
     this.#relied = isFull ? yes : merged(this.#relied, yes);
   }
@@ -180,15 +198,16 @@ function merged(some: BigUint64Array, others: BigUint64Array): BigUint64Array<Ar
   return all.sort();
 }
 
-/** Contents with what `toldOf` says of each, sorted and each once. */
-function telling(contents: Uint8Array, at: number, toldOf: (index: number) => number): Telling {
+/** Contents with what was told of each, sorted and each once. */
+function telling(contents: Uint8Array, at: number, marks: Uint8Array): Telling {
   // As halves, for whole words of 64 bits are objects.
   const halves = new Uint32Array(contents.slice().buffer);
   const told = (mark: number) => {
+    if (!marks.includes(mark)) return NOTHING;
     const some = new Uint32Array(halves.length);
     let length = 0;
     for (let index = 0; 2 * index < halves.length; index++) {
-      if (toldOf(index) !== mark) continue;
+      if (marks[index] !== mark) continue;
       some[length++] = halves[2 * index] as number;
       some[length++] = halves[2 * index + 1] as number;
     }

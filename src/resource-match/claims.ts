@@ -1,7 +1,7 @@
 import type { Contents } from "../cache/contents.ts";
 import type { OneAnswer } from "../push-memory/one-answer.ts";
 import type { Recalled } from "../push-memory/push-memory.ts";
-import { TOLD_NO, TOLD_YES, UNTOLD } from "../push-memory/tellings.ts";
+import { isAnyTold, TOLD_NO, TOLD_YES, UNTOLD } from "../push-memory/tellings.ts";
 import type { RequestContext } from "../request-context.ts";
 import { CACHE, type Matches, NOBODY } from "./match.ts";
 import type { Question } from "./question.ts";
@@ -46,17 +46,20 @@ export async function settleClaims(
     : NOTHING_ASKED;
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
   if (!push.isLast) {
+    const isUsual = matches.faults.length === 0 && !isEligible.includes(0) && !isAnyTold(recalled.told);
     const isSure = (index: number) => matches.faults.length === 0 && isEligible[index] === 1;
-    told = await push.settle(found(heldBy, claimed, recalled, isSure));
+    // Usually all is sure and nothing was told before: then what is claimed is what was found.
+    told = await push.settle(isUsual ? told : found(heldBy, claimed, recalled, isSure));
   }
   // All of this may have taken so long that what the cache said counts no more.
-  const heldAtLast = spread(matches.heldBy(), isEligible);
   const outlived: number[] = [];
-  told.forEach((mark, index) => {
-    const isOutlived = heldBy[index] === CACHE && heldAtLast[index] === NOBODY;
-    // What an earlier request was told stands.
-    if (mark === TOLD_YES && isOutlived && recalled.told[index] === UNTOLD) outlived.push(index);
-  });
+  if (heldBy.includes(CACHE) && !matches.heldBy().includes(CACHE)) {
+    told.forEach((mark, index) => {
+      // What an earlier request was told stands.
+      if (mark === TOLD_YES && heldBy[index] === CACHE && recalled.told[index] === UNTOLD)
+        outlived.push(index);
+    });
+  }
   for (const index of outlived) told[index] = TOLD_NO;
   // The next request must not be told the yes that was settled.
   if (outlived.length > 0 && !push.isLast) await push.deny(outlived);
@@ -75,12 +78,14 @@ export async function settleClaims(
 
 /** What is said of the eligible candidates, of all. */
 function spread(ofEligible: Uint8Array, isEligible: Uint8Array): Uint8Array {
+  if (!isEligible.includes(0)) return ofEligible.slice();
   let place = 0;
   return isEligible.map((is) => (is ? (ofEligible[place++] as number) : NOBODY));
 }
 
 /** Who is believed on each content: what the push was told before stands, whoever says what now. */
 function believed(heldBy: Uint8Array, { told }: Recalled): Uint8Array {
+  if (!isAnyTold(told)) return heldBy.slice();
   return heldBy.map((by, index) => {
     if (told[index] === TOLD_NO) return NOBODY;
     return told[index] === TOLD_YES ? by || CACHE : by;
