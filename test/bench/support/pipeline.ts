@@ -1,3 +1,5 @@
+import { KEY_BYTES } from "../../../src/bytes/workspace.ts";
+import { Contents } from "../../../src/cache/contents.ts";
 import type { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import { Deadline } from "../../../src/deadline.ts";
 import { Failure } from "../../../src/failure.ts";
@@ -34,6 +36,12 @@ export async function answerTo(
   );
   if (matches instanceof Response) throw new Error(`refused: ${matches.status}`);
   return question.answer(matches.heldBy()).bytes;
+}
+
+/** Has a cache read pointer and snapshot: for a look-up of one content, and of no request. */
+export async function openedBy(cache: EdgeCache): Promise<void> {
+  const one = new Contents(new Uint8Array(KEY_BYTES));
+  await cache.lookUp(one, new Deadline(LOOKUP_DEADLINE_MS), CONTEXT);
 }
 
 /** The least that JSON takes: the same bytes decoded, parsed, and an answer printed and encoded. */

@@ -43,9 +43,16 @@ export function resourceAt(index: number): SentResource {
   };
 }
 
+/** What a stock foundation matches has so many bytes or more. */
+export const STOCK_MINIMUM_BYTES = 65_536;
+/** Of an app's files, mostly those of node_modules, so many are smaller. */
+export const STOCK_SMALL_SHARE = 0.9;
+
 interface AppOptions {
   /** How many of the app's files the pool holds, 0 to 1. */
   heldShare?: number;
+  /** How many of them are smaller than what a stock foundation matches, 0 to 1. */
+  smallShare?: number;
   /** Makes apps differ. */
   round?: number;
 }
@@ -58,12 +65,14 @@ interface AppOptions {
 export function app(
   files: number,
   pool: number,
-  { heldShare = 0.9, round = 0 }: AppOptions = {},
+  { heldShare = 0.9, smallShare = 0, round = 0 }: AppOptions = {},
 ): SentResource[] {
   const stride = Math.max(1, Math.floor(pool / files));
   return Array.from({ length: files }, (_, index) => {
     // The golden ratio's multiples spread evenly, so that every stretch of the app has the same share.
     const isHeld = (index * 0.618034) % 1 < heldShare;
-    return resourceAt(isHeld ? (index * stride + round * 13) % pool : pool + round * files + index);
+    const resource = resourceAt(isHeld ? (index * stride + round * 13) % pool : pool + round * files + index);
+    const isSmall = (index * 0.414214) % 1 < smallShare;
+    return isSmall ? { ...resource, size_in_bytes: (index * 7919) % STOCK_MINIMUM_BYTES } : resource;
   });
 }

@@ -81,6 +81,7 @@ export interface Usage {
 export async function startWorker(
   name: "index" | "forgetful" | "counting" | "catalog" | "echo",
   uaaUrl = "http://localhost",
+  variables: Record<string, string> = {},
 ): Promise<WorkerProcess> {
   const main = `${name}.js`;
   const { script, wasm } = await builtWorker();
@@ -105,7 +106,12 @@ export async function startWorker(
             },
           },
           env: {
-            UAA_URL: { type: "text", value: uaaUrl },
+            ...Object.fromEntries(
+              Object.entries({ UAA_URL: uaaUrl, ...variables }).map(([variable, value]) => [
+                variable,
+                { type: "text" as const, value },
+              ]),
+            ),
             RESOURCE_CACHE: { type: "kv", id: "cache" },
             ...(name === "echo" ? {} : OBJECTS.bindings),
           },

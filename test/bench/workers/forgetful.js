@@ -6,6 +6,7 @@ export { Catalog, PushMemory } from "./index.js";
 const memory = {
   ask: async (contents) => ({
     told: new Uint8Array(contents.length / 8),
+    relied: new Uint8Array(contents.length / 8),
     isDoubtful: false,
     forgottenAt: 0,
   }),
