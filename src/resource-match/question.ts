@@ -1,7 +1,8 @@
 import { decodeBody } from "../body.ts";
+import { markHeld } from "../bytes/marks.ts";
 import { modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
-import { Contents } from "../cache/contents.ts";
+import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { toHex } from "../hex.ts";
 import { condense } from "./condense.ts";
@@ -101,3 +102,25 @@ function eligible({ keys, lacking }: Scanned): Uint8Array {
     ruledOut.has(sha1At(keys, KEY_BYTES * index)) ? 0 : 1,
   );
 }
+
+/**
+ * A function is compiled when it is first called. An isolate starts while TLS is agreed on: what it has gone through once by
+ * then, no request waits for.
+ */
+function rehearse(): void {
+  const text = `{"resources":[{"checksum":{"value":"${"0".repeat(40)}"},"size_in_bytes":0,"path":"","mode":"644"}]}`;
+  const question = readQuestion(new TextEncoder().encode(text), {
+    minimumSize: 0,
+    maximumSize: 0,
+    minimumFileMode: 0,
+  });
+  if (question instanceof Failure) throw new Error(question.reason);
+  const { candidates, isEligible } = question;
+  const marks = new Uint8Array(candidates.count);
+  markHeld(new BigUint64Array(1), candidates.entries("0".repeat(32)), marks, HELD);
+  candidates.unknown(marks);
+  candidates.folded();
+  question.answer(isEligible);
+}
+
+rehearse();
