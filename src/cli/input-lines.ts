@@ -41,6 +41,7 @@ async function measure(fullPath: string, path: string): Promise<{ size: number; 
     const file = await open(fullPath);
     const stats = await file.stat();
     await file.close();
+    if (stats.isDirectory()) throw new Error("it is a directory");
     const age = stats.isFile() ? Math.max(0, Date.now() - stats.mtimeMs) : 0;
     return { size: stats.size, age };
   } catch (error) {

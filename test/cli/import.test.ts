@@ -179,6 +179,7 @@ test.concurrent.each([
   ["a malformed SHA-1", ["remove", "0".repeat(40), "xyz", ...AT], 2, /Not a SHA-1 of 40 hex digits: xyz/],
   ["a malformed prefix", ["list", "--prefix", "xyz", ...AT], 2, /--prefix is the start of a SHA-1/],
   ["a missing list", ["import", "nowhere", ...AT], 1, /Can't read nowhere/],
+  ["a directory for a list", ["import", ".", ...AT], 1, /^Can't read \.: it is a directory$/m],
 ])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
   const outcome = await resourcePoolInThread(args);
   expect(outcome).toMatchObject({ code, stdout: "" });

@@ -258,6 +258,7 @@ test.concurrent.each([
     /--endpoint goes with --blobstore s3/,
   ],
   ["another scheme", ["--blobstore", "gs://bucket"], 2, /not gs:.*\nGoogle Cloud Storage is read as S3/],
+  ["a variable that is empty", ["--blobstore", ""], 2, /^--blobstore is a directory, .*, and not empty\.$/m],
   ["no bucket", ["--blobstore", "s3://"], 2, /is a directory, s3:\/\/bucket\/prefix or azure:.*, not s3/],
   [
     "an endpoint that is no URL",

@@ -83,6 +83,8 @@ async function open(
 }
 
 async function openDirectory(location: string, passed: Passed): Promise<AsyncIterable<StoredObject>> {
+  // A variable that is empty must not name the directory that a job happens to run in.
+  if (location === "") throw new Exit("wrong-usage", `--blobstore is ${PLACES}, and not empty.`);
   const directory = resolve(userDirectory(), location);
   const stats = await stat(directory).catch((error) => {
     throw new Exit("failed", `Can't read ${location}: ${reasonOf(error)}`);
