@@ -11,6 +11,8 @@ await import("./src/bytes/build.js");
 
 // Of the test that both ways to read a request mean the same.
 const { ONE_MEANING_CASES = "20000" } = process.env;
+// `npm run fuzz` sets these.
+const { FUZZ_SEED = "1", FUZZ_CASES = "3000" } = process.env;
 
 // The tests' UAA: its keys are made here, served as the outside world, and handed to the tests for signing.
 const UAA_URL = "https://uaa.example.com";
@@ -47,6 +49,8 @@ export default defineConfig({
                 MINIMUM_SIZE: "0",
                 KEYS_PER_DAY: "10",
                 ONE_MEANING_CASES,
+                FUZZ_SEED,
+                FUZZ_CASES,
               },
               ratelimits: { TEST_RATE_LIMITER: { namespace_id: "1", simple: { limit: 2, period: 60 } } },
               r2Buckets: { POOL_BUCKET: "resource-pool" },

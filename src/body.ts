@@ -25,20 +25,15 @@ export async function readBody(
   body: ReadableStream<Uint8Array> | null,
   maximum: number,
 ): Promise<Uint8Array | Failure> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
+  // Grown in place: chunks that are joined at the end are held twice.
+  const buffer = new ArrayBuffer(0, { maxByteLength: maximum });
+  const bytes = new Uint8Array(buffer);
   for await (const chunk of body ?? []) {
-    length += chunk.byteLength;
+    const length = bytes.length;
     // Leaving the loop cancels the stream: what is still on its way is not read.
-    if (length > maximum) return new Failure("body-too-large", `more than ${maximum} bytes`);
-    chunks.push(chunk);
-  }
-
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.byteLength;
+    if (length + chunk.length > maximum) return new Failure("body-too-large", `more than ${maximum} bytes`);
+    buffer.resize(length + chunk.length);
+    bytes.set(chunk, length);
   }
   return bytes;
 }

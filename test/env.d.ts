@@ -7,6 +7,8 @@ declare namespace Cloudflare {
     PUSH_MEMORY: DurableObjectNamespace<import("../src/push-memory/push-memory.ts").PushMemory>;
     TEST_UAA_KEY: import("jose").JWK;
     ONE_MEANING_CASES: string;
+    FUZZ_SEED: string;
+    FUZZ_CASES: string;
     TEST_RATE_LIMITER: RateLimit;
   }
   interface GlobalProps {

@@ -1,0 +1,35 @@
+/**
+ * Sends requests of all kinds, each made from a seed of its own, and compares what the Worker answers with what an independent
+ * reading of the contract says: through the Worker's fetch, or over HTTP.
+ *
+ *     npm run fuzz -- --seed 1 --cases 100000 --http
+ */
+import { spawnSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import { PROJECT_ROOT } from "../../foundry/worker-process.ts";
+import { fuzzOverHttp } from "./over-http.ts";
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    cases: { type: "string", default: "10000" },
+    http: { type: "boolean", default: false },
+  },
+});
+const [seed, cases] = [Number(values.seed), Number(values.cases)];
+if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(cases) || cases < 1) {
+  console.error("--seed and --cases must be whole numbers");
+  process.exit(2);
+}
+if (values.http) process.exit(await fuzzOverHttp(seed, cases));
+
+const { status } = spawnSync(
+  "vitest",
+  ["run", "--project", "worker", "--silent=false", "test/fuzz/fuzz.test.ts"],
+  {
+    cwd: PROJECT_ROOT,
+    stdio: "inherit",
+    env: { ...process.env, FUZZ_SEED: String(seed), FUZZ_CASES: String(cases) },
+  },
+);
+process.exit(status ?? 1);

@@ -1,0 +1,165 @@
+import { env } from "cloudflare:workers";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import type { ResourceKey } from "../../src/resource-key.ts";
+import { isUsual } from "../bytes/one-meaning.ts";
+import { observe, runAlarm } from "../support/catalog.ts";
+import { rsaKeys, signedToken } from "../support/tokens.ts";
+import { askWithEnv } from "../support/worker.ts";
+import { differencesOf, explain } from "./difference.ts";
+import { POOL, POOL_BODY } from "./pool.ts";
+import { requestOf } from "./requests.ts";
+import { type Ask, type Caller, CONFIGURATIONS, type ConfigurationName, SCOPES } from "./sent.ts";
+
+const [SEED, CASES] = [Number(env.FUZZ_SEED), Number(env.FUZZ_CASES)];
+const DAY_SECONDS = 86_400;
+const MS_A_CASE = 100;
+const STARTED_MAX_MS = 30_000;
+const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
+
+/** One request at a time has nothing to remember: what a push's memory does has tests of its own. */
+const memory = {
+  async ask(contents: Uint8Array) {
+    const nothing = new Uint8Array(contents.length / 8);
+    return { told: nothing, relied: nothing, isDoubtful: false, forgottenAt: 0 };
+  },
+  tell: async (_: Uint8Array, found: Uint8Array) => found,
+  deny: async () => {},
+  unclaimed: async () => {},
+};
+const PUSH_MEMORY = { getByName: () => memory };
+
+/** Each configuration is an isolate's. */
+const deployments = Object.fromEntries(
+  Object.entries(CONFIGURATIONS).map(([name, variables]) => [name, { ...env, PUSH_MEMORY, ...variables }]),
+) as Record<ConfigurationName, object>;
+const tokens = new Map<Caller, string>();
+
+async function tokenOf(caller: Caller): Promise<string> {
+  const exp = Math.floor(Date.now() / 1000) + DAY_SECONDS;
+  const scope = SCOPES[caller] ?? SCOPES.developer;
+  if (caller === "garbage") return "eyJhbGciOiJub25lIn0.e30.";
+  if (caller === "expired") return signedToken({ scope, exp: exp - 2 * DAY_SECONDS });
+  if (caller === "foreign")
+    return signedToken({ scope, exp }, {}, (await rsaKeys(2_048)).privateKey as never);
+  if (caller === "refresh") return signedToken({ scope, exp, jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5-r" });
+  if (caller === "another audience") return signedToken({ scope, exp, aud: ["uaa"] });
+  if (caller === "another issuer")
+    return signedToken({ scope, exp, iss: "https://uaa.example.org/oauth/token" });
+  return signedToken({ scope, exp });
+}
+
+const authorizationOf = async (caller: Caller, scheme: string, isFresh: boolean): Promise<object> => {
+  if (caller === "nobody") return {};
+  if (caller === "basic") return { Authorization: "Basic Y2Y6" };
+  if (caller === "empty") return { Authorization: scheme };
+  const token = isFresh ? await tokenOf(caller) : tokens.get(caller);
+  return { Authorization: `${scheme} ${token}` };
+};
+
+const ask: Ask = async ({
+  configuration,
+  method,
+  path,
+  headers,
+  caller,
+  scheme,
+  isCallerFresh,
+  body,
+  isChunked,
+}) => {
+  const response = await askWithEnv(
+    deployments[configuration],
+    method === "GET"
+      ? undefined
+      : isChunked && body.length > 0
+        ? (new Response(body).body ?? undefined)
+        : body,
+    {
+      method,
+      url: `https://api.example.com${path}`,
+      token: null,
+      headers: { ...headers, ...(await authorizationOf(caller, scheme, isCallerFresh)) },
+    },
+  );
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: new Uint8Array(await response.arrayBuffer()),
+  };
+};
+
+/** The Worker writes a line a request, and sets a timer or two, of which the runtime takes 10,000 from all tests at a time. */
+function silence(): void {
+  vi.spyOn(AbortSignal, "timeout").mockImplementation(() => new AbortController().signal);
+  for (const level of ["log", "warn", "error"] as const)
+    vi.spyOn(console, level).mockImplementation(() => {});
+}
+
+beforeAll(async () => {
+  // The Worker writes a line a request.
+  for (const level of ["log", "warn", "error"] as const)
+    vi.spyOn(console, level).mockImplementation(() => {});
+  for (const caller of Object.keys(SCOPES) as Caller[]) tokens.set(caller, await tokenOf(caller));
+  for (const caller of [
+    "garbage",
+    "expired",
+    "foreign",
+    "refresh",
+    "another audience",
+    "another issuer",
+  ] as const) {
+    tokens.set(caller, await tokenOf(caller));
+  }
+  await observe({ held: [...POOL].map(([sha1, size]): ResourceKey => `${sha1}:${size}`) });
+  await runAlarm();
+  const whole = {
+    ...requestOf(SEED),
+    configuration: "plain",
+    method: "POST",
+    path: "/v3/resource_matches",
+  } as const;
+  const body = new TextEncoder().encode(POOL_BODY) as Uint8Array<ArrayBuffer>;
+  for (const configuration of Object.keys(CONFIGURATIONS) as ConfigurationName[]) {
+    const sent = {
+      ...whole,
+      configuration,
+      headers: {},
+      caller: "admin",
+      isCallerFresh: true,
+      body,
+    } as const;
+    await vi.waitFor(async () => expect(await differencesOf(sent, ask)).toEqual([]), STARTED_MAX_MS);
+  }
+}, STARTED_MAX_MS);
+
+describe("whatever is sent, the Worker and an independent reading of the contract answer the same bytes", () => {
+  it(
+    `of ${CASES} requests from seed ${SEED}`,
+    async () => {
+      const statuses: Record<number, number> = {};
+      let usual = 0;
+      silence();
+      for (let seed = SEED; seed < SEED + CASES; seed++) {
+        const sent = requestOf(seed);
+        const differences = await differencesOf(sent, async (request) => {
+          const answered = await ask(request);
+          statuses[answered.status] = (statuses[answered.status] ?? 0) + 1;
+          return answered;
+        });
+        if (differences.length > 0) expect.fail(await explain(seed, sent, ask));
+        usual += isUsual(sent.body, RULES) ? 1 : 0;
+      }
+      vi.restoreAllMocks();
+      console.log(
+        `${CASES} requests from seed ${SEED}: ${JSON.stringify(statuses)}, ${usual} of the usual form`,
+      );
+      if (CASES < 1_000) return;
+      // It is worth nothing where all is refused, or all is of the usual form.
+      expect(statuses[201]).toBeGreaterThan(CASES / 5);
+      expect(statuses[422]).toBeGreaterThan(CASES / 10);
+      expect(usual).toBeGreaterThan(CASES / 5);
+      expect(usual).toBeLessThan(CASES * 0.8);
+    },
+    STARTED_MAX_MS + CASES * MS_A_CASE,
+  );
+});

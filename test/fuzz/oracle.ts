@@ -1,0 +1,158 @@
+import type { Caller, Configuration, Sent } from "./sent.ts";
+
+/**
+ * The contract once more, as plainly as it can be said: written from README.md and from what the Cloud Controller answers,
+ * and not from the Worker, of which nothing may be imported here.
+ */
+
+/** What must be answered. */
+export interface Expected {
+  status: number;
+  body: string;
+  /** What the request's id begins with. */
+  requestId: RegExp;
+}
+
+const ENDPOINT = "/v3/resource_matches";
+const BODY_MAX_BYTES = 15_728_640;
+const RESOURCES_MAX = 5_000;
+const MODE_OF_NONE = "0744";
+const UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+
+type Json = Record<string, unknown>;
+
+/** @param pool sizes in bytes of what is held, by SHA-1 in lower case */
+export function expected(
+  sent: Sent,
+  configuration: Configuration,
+  pool: ReadonlyMap<string, number>,
+): Expected {
+  return { ...answer(sent, configuration, pool), requestId: requestIdOf(sent.headers) };
+}
+
+type Answer = Pick<Expected, "status" | "body">;
+
+function answer(sent: Sent, configuration: Configuration, pool: ReadonlyMap<string, number>): Answer {
+  const { pathname } = new URL(sent.path, "https://api.example.com");
+  if (sent.method !== "POST" || pathname !== ENDPOINT)
+    return error(404, "CF-NotFound", 10000, "Unknown request");
+  if (sent.body.length > BODY_MAX_BYTES) {
+    return error(413, "CF-BadRequest", 1004, `Bad request: the body is larger than ${BODY_MAX_BYTES} bytes`);
+  }
+  const refusal = refusalOf(sent.caller, configuration);
+  if (refusal) return refusal;
+
+  let json: unknown;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(sent.body);
+    json = text === "" ? {} : JSON.parse(text);
+  } catch {
+    const detail = "Request invalid due to parse error: invalid request body";
+    return error(400, "CF-MessageParseError", 1001, detail);
+  }
+  const resources = isObject(json) ? json.resources : undefined;
+  const violations = [...new Set(violationsOf(resources))].map((violation) => `Resources ${violation}`);
+  if (violations.length > 0) return error(422, "CF-UnprocessableEntity", 10008, violations.join(", "));
+  return {
+    status: 201,
+    body: JSON.stringify({ resources: matches(resources as Json[], configuration, pool) }),
+  };
+}
+
+function error(status: number, title: string, code: number, detail: string): Answer {
+  return { status, body: JSON.stringify({ errors: [{ detail, title, code }] }) };
+}
+
+function refusalOf(caller: Caller, { FEATURE_APP_BITS_UPLOAD }: Configuration): Answer | undefined {
+  switch (caller) {
+    case "nobody":
+    case "basic":
+      return error(401, "CF-NotAuthenticated", 10002, "Authentication error");
+    case "developer":
+      if (FEATURE_APP_BITS_UPLOAD !== "false") return undefined;
+      return error(403, "CF-FeatureDisabled", 330002, "Feature Disabled: app_bits_upload");
+    case "admin":
+      return undefined;
+    case "reader": {
+      const detail = "You are not authorized to perform the requested action";
+      return error(403, "CF-NotAuthorized", 10003, detail);
+    }
+    default:
+      return error(401, "CF-InvalidAuthToken", 1000, "Invalid Auth Token");
+  }
+}
+
+function* violationsOf(resources: unknown): Generator<string> {
+  if (!Array.isArray(resources)) yield "must be an array";
+  const length = lengthOf(resources);
+  if (length < 1) yield "must have at least 1 resource";
+  if (length > RESOURCES_MAX) yield `array can have at most ${RESOURCES_MAX} resources`;
+  if (!Array.isArray(resources)) return;
+  // Of too many, one too many is looked at, and no more.
+  for (const resource of resources.slice(0, RESOURCES_MAX + 1)) yield* violationsOfOne(resource);
+}
+
+function lengthOf(value: unknown): number {
+  if (value === null || value === undefined) return 0;
+  if (Array.isArray(value) || typeof value === "string") return value.length;
+  return typeof value === "object" ? Object.keys(value).length : 1;
+}
+
+function* violationsOfOne(resource: unknown): Generator<string> {
+  if (!isObject(resource)) return yield "array contains at least one non-object resource";
+  const withA = (what: string) => `array contains at least one resource with ${what}`;
+  const { checksum, size_in_bytes: size, mode, path } = resource;
+  if (!isObject(checksum)) yield withA("a non-object checksum");
+  else if (typeof checksum.value !== "string") yield withA("a non-string checksum value");
+  else if ([...checksum.value].length !== 40) yield withA("a non-SHA1 checksum value");
+  if (!Number.isInteger(size)) yield withA("a non-integer size_in_bytes");
+  else if ((size as number) < 0) yield withA("a negative size_in_bytes");
+  if (!isNone(mode)) {
+    if (typeof mode !== "string") yield withA("a non-string mode");
+    else if (mode === "" || [...mode].some((digit) => !"01234567".includes(digit)))
+      yield withA("an incorrect mode");
+  }
+  if (!isNone(path) && typeof path !== "string") yield withA("a non-string path");
+}
+
+function matches(
+  resources: readonly Json[],
+  configuration: Configuration,
+  pool: ReadonlyMap<string, number>,
+): Json[] {
+  if (configuration.FEATURE_RESOURCE_MATCHING === "false") return [];
+  const minimum = Number(configuration.MINIMUM_SIZE ?? 0);
+  const maximum = Number(configuration.MAXIMUM_SIZE ?? 536_870_912);
+  const bits = BigInt(`0o${configuration.MINIMUM_FILE_MODE ?? 0}`);
+  const checksumOf = ({ checksum }: Json) => (checksum as Json).value as string;
+  const modeOf = ({ mode }: Json) => BigInt(`0o${isNone(mode) ? MODE_OF_NONE : mode}`);
+  const ruledOut = new Set(
+    resources
+      .filter((each) => (modeOf(each) & bits) !== bits)
+      .map((resource) => checksumOf(resource).toLowerCase()),
+  );
+  return resources
+    .filter((resource) => {
+      const [sha1, size] = [checksumOf(resource).toLowerCase(), resource.size_in_bytes as number];
+      return size >= minimum && size <= maximum && !ruledOut.has(sha1) && pool.get(sha1) === size;
+    })
+    .map((resource) => ({
+      checksum: { value: checksumOf(resource) },
+      size_in_bytes: resource.size_in_bytes,
+      ...(isNone(resource.path) ? {} : { path: resource.path }),
+      ...(isNone(resource.mode) ? {} : { mode: resource.mode }),
+    }));
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const isNone = (value: unknown) => value === undefined || value === null;
+
+function requestIdOf(headers: Record<string, string>): RegExp {
+  const sent = headers["X-Vcap-Request-Id"]?.trim() || headers["X-Request-Id"]?.trim();
+  if (!sent) return new RegExp(`^${UUID}$`);
+  const kept = [...sent].filter((character) => /[A-Za-z0-9_-]/.test(character)).slice(0, 255);
+  return new RegExp(`^${kept.join("")}::${UUID}$`);
+}

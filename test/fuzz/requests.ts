@@ -1,0 +1,83 @@
+import { Random } from "../simulation/random.ts";
+import { bodyOf } from "./bodies.ts";
+import { CALLERS, type CONFIGURATIONS, type ConfigurationName, type Sent } from "./sent.ts";
+
+const ENDPOINT = "/v3/resource_matches";
+const METHODS = ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const OTHER_PATHS = [
+  ...["/", "//", "%2f", "/x", "/cache/", "/cache/x", ";a", ".", "/%2e%2e/resource_matches", "%00", "s"].map(
+    (end) => ENDPOINT + end,
+  ),
+  ...[
+    "/",
+    "/v3",
+    "/v3/Resource_matches",
+    "//v3/resource_matches",
+    "/v2/resource_match",
+    "/v3//resource_matches",
+  ],
+];
+const QUERIES = ["?", "?a=1&a=2", "?%", "?/v3/x", "#x", "?resources=[]"];
+/** Another writing of the endpoint, which a URL does not tell from it. */
+const SAME_PATHS = ["/v3/./resource_matches", "/v3/x/../resource_matches", "/v3/resource_matches/x/.."];
+const TYPES = [
+  "application/json",
+  "text/plain",
+  "application/x-www-form-urlencoded",
+  "x",
+  "application/json; charset=x",
+];
+const IDS = [
+  "abc",
+  "a b!c",
+  "!!!",
+  "::",
+  "x".repeat(300),
+  "a_b-C9",
+  "",
+  "<script>",
+  "~\"'%",
+  "0".repeat(255),
+  "a,b",
+];
+
+/** The request of a seed, always the same. */
+export function requestOf(seed: number): Sent {
+  const random = new Random(`request ${seed}`);
+  const isEndpoint = random.chance(0.98);
+  const method = random.chance(0.985) ? "POST" : random.pick(METHODS);
+  const { bytes, isNearlyFull } = bodyOf(random.fork("body"));
+  const isUsual = random.chance(0.94);
+  return {
+    configuration: random.weighted(SHARES),
+    method,
+    path: isEndpoint ? pathOf(random) : random.pick(OTHER_PATHS),
+    headers: headersOf(random),
+    caller: isUsual ? random.weighted({ developer: 9, admin: 1 }) : random.pick(CALLERS),
+    scheme: random.weighted({ Bearer: 5, bearer: 5, "bEARER ": 1 }),
+    isCallerFresh: isNearlyFull,
+    body: method === "GET" ? new Uint8Array() : bytes,
+    isChunked: random.chance(0.1),
+  };
+}
+
+const SHARES: Record<ConfigurationName, number> = {
+  plain: 10,
+  limited: 8,
+  "odd bits": 4,
+  "no matching": 1,
+  "no uploads": 1,
+} satisfies Record<keyof typeof CONFIGURATIONS, number>;
+
+function pathOf(random: Random): string {
+  if (random.chance(0.95)) return ENDPOINT;
+  return random.chance(0.3) ? random.pick(SAME_PATHS) : ENDPOINT + random.pick(QUERIES);
+}
+
+function headersOf(random: Random): Record<string, string> {
+  return {
+    ...(random.chance(0.7) ? { "Content-Type": random.pick(TYPES) } : {}),
+    ...(random.chance(0.2) ? { "X-Vcap-Request-Id": random.pick(IDS) } : {}),
+    ...(random.chance(0.1) ? { "X-Request-Id": random.pick(IDS) } : {}),
+  };
+}
