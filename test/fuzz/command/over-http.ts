@@ -23,7 +23,9 @@ export async function fuzzOverHttp(seed: number, cases: number): Promise<number>
   const uaa = await startUaa();
   const workers = {} as Record<ConfigurationName, DirectWorker>;
   for (const [name, variables] of Object.entries(CONFIGURATIONS)) {
-    workers[name as ConfigurationName] = await startDirectWorker({ UAA_URL: uaa.url, ...variables });
+    workers[name as ConfigurationName] = await startDirectWorker({
+      variables: { UAA_URL: uaa.url, ...variables },
+    });
   }
   const tokens = new Map<Caller, string>();
   for (const caller of CALLERS) tokens.set(caller, await tokenOf(uaa, caller));
