@@ -19,7 +19,8 @@ Exit codes:
     0  done
     1  failed
     2  wrong usage
-    3  done in part: something was left out, and is named on stderr; or what was verified is denied
+    3  done in part: something was left out, and is named on stderr; or what was
+       verified is denied
   130  interrupted by Ctrl-C
 
 Data goes to stdout, everything else to stderr.`;
@@ -40,12 +41,12 @@ const SUBCOMMANDS = [
 
 const program = new Command("resource-pool")
   .description(
-    "Fills and inspects the cache behind Cloud Foundry's POST /v3/resource_matches: it knows which files the\n" +
+    "Fills and inspects the cache behind Cloud Foundry's POST /v3/resource_matches: it knows which files the " +
       "platform's resource pool holds, so that `cf push` uploads only the others.",
   )
   .version(manifest.version)
   .exitOverride()
-  .configureHelp({ helpWidth: 110 })
+  .configureHelp({ helpWidth: 80 })
   .showHelpAfterError("`--help` tells how it is used.")
   .addHelpText("afterAll", EXIT_CODES_HELP);
 for (const register of SUBCOMMANDS) register(program);

@@ -202,3 +202,12 @@ test.concurrent("--help goes to stdout, and tells the exit codes", async () => {
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   expect(outcome.stdout).toMatch(/Usage: resource-pool add .*Example:.*Exit codes:.*130/s);
 });
+
+test.concurrent("the help of every subcommand fits a terminal of 80 columns", async () => {
+  const { stdout } = await resourcePoolInThread(["--help"]);
+  const subcommands = [...stdout.matchAll(/^ {2}([a-z]+) .*[a-z]$/gm)].map(([, name = ""]) => name);
+  expect(subcommands).toEqual(expect.arrayContaining(["add", "sync", "verify", "forget"]));
+  const helps = await Promise.all(subcommands.map((name) => resourcePoolInThread([name, "--help"])));
+  const lines = [stdout, ...helps.map((help) => help.stdout)].join("\n").split("\n");
+  expect(lines.filter((line) => line.length > 80)).toEqual([]);
+});

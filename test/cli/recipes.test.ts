@@ -111,5 +111,5 @@ test.concurrent("Concourse's task of the recipes needs nothing but its params, s
     { ...env, SECRET: "wrong", PATH: bin, ...elsewhere(bucket) },
     directory,
   );
-  await expect(refused).rejects.toThrow(`${uaa} answered 401`);
+  await expect(refused).rejects.toMatchObject({ code: 1, stderr: `No token: ${uaa} answered 401\n` });
 });

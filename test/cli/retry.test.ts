@@ -153,8 +153,8 @@ test.concurrent("a second Ctrl-C ends it at once", async () => {
 });
 
 test.concurrent.each([
-  ["a 403", 403, {}, /answered 403: no \(CF-Test, 1\)\n$/],
-  ["a 404", 404, {}, /answered 404: no/],
+  ["a 403", 403, {}, /answered 403: no \(CF-Test, 1\)\n.*scope cloud_controller\.admin;.*\n$/],
+  ["a 404", 404, {}, /answered 404: no.*\n.*is --url the API's address.*route end with a star\?\n$/],
   ["a 422", 422, {}, /answered 422: no/],
   ["a redirect", 302, { Location: "https://elsewhere.example.com/" }, /It points to https:\/\/elsewhere/],
   ["another's 200", 200, {}, /answered 200, but not as a resource cache does/],

@@ -25,14 +25,15 @@ const portNames = Object.keys(PORTS) as PortName[];
 
 export const HELP = `Usage: npm start -- [options]
 
-Starts the Worker on this machine before a stand-in for a foundation, with a few files in its cache, pushes a small
-app through it, and shows a request that it answers. Ctrl-C stops everything.
+Starts the Worker on this machine before a stand-in for a foundation, with a few
+files in its cache, pushes a small app through it, and shows a request that it
+answers. Ctrl-C stops everything.
 
 Options:
-${portNames.map((name) => `  --${name.padEnd(21)} <port>  of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}
-  --config <file>                 the wrangler.toml to run; what is kept lies in .wrangler beside it
-                                  (default: this project's)
-  --help                          shows this
+${portNames.map((name) => `  --${name.padEnd(21)} <port> of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}
+  --config <file>                the wrangler.toml to run; what is kept lies in
+                                 .wrangler beside it (default: this project's)
+  --help                         shows this
 `;
 
 /**

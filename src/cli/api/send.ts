@@ -71,9 +71,27 @@ export function complaintOf(answer: Answer): string {
       'A token is valid for some minutes; `cf oauth-token` prints a new one: export CF_TOKEN="$(cf oauth-token)"',
     );
   }
+  if (CACHE.test(target)) lines.push(...adviceOfCache(status));
   const location = headers.get("Location");
   if (location !== null) lines.push(`It points to ${location}: is --url the API's address?`);
   return lines.join("\n");
+}
+
+/** The operator's API, not the endpoint, which other scopes are enough for. */
+const CACHE = /\/v3\/resource_matches\/cache\b/;
+
+function adviceOfCache(status: number): string[] {
+  switch (status) {
+    case 403:
+      return [
+        "It takes a token with the scope cloud_controller.admin; for `list` and `status`, one with " +
+          "cloud_controller.admin_read_only or cloud_controller.global_auditor is enough.",
+      ];
+    case 404:
+      return ["There is no Worker: is --url the API's address, and does the Worker's route end with a star?"];
+    default:
+      return [];
+  }
 }
 
 /** What Cloud Foundry's error envelope says, or the beginning of what came instead. */

@@ -9,10 +9,10 @@ export function registerAdd(program: Command): void {
     .command("add")
     .summary("hash files and add them to the cache")
     .description(
-      "Hashes files as cf CLI would for a push, and adds them to the cache. Add only files that the platform's\n" +
+      "Hashes files as cf CLI would for a push, and adds them to the cache. Add only files that the platform's " +
         "resource pool does hold: of a file that is wrongly in the cache, pushes leave out the bytes, and fail.\n\n" +
-        "A directory is read as cf CLI reads it: .cfignore and cf CLI's own ignore list apply, symbolic links and\n" +
-        "empty files are passed over. Of an archive (.zip, .jar, .war, .ear) the files in it are added. Any other\n" +
+        "A directory is read as cf CLI reads it: .cfignore and cf CLI's own ignore list apply, symbolic links and " +
+        "empty files are passed over. Of an archive (.zip, .jar, .war, .ear) the files in it are added. Any other " +
         "file is added itself.",
     )
     .argument("<path...>", "directories, archives or files")

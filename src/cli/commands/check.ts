@@ -20,16 +20,17 @@ export function registerCheck(program: Command): void {
     .command("check")
     .summary("ask a running endpoint which files a push would upload")
     .description(
-      "Asks a running POST /v3/resource_matches about the files of an app, just as `cf push` does: 5,000 at a\n" +
+      "Asks a running POST /v3/resource_matches about the files of an app, just as `cf push` does: 5,000 at a " +
         "time, one request after the other. Prints which of them the platform holds and which would be uploaded.\n\n" +
-        "Symbolic links and empty files are never asked for and always uploaded; they are shown as `link` and\n" +
+        "Symbolic links and empty files are never asked for and always uploaded; they are shown as `link` and " +
         "`empty`. Nothing is uploaded, and the cache is not changed.",
     )
     .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
-      '\nExample:\n  CF_TOKEN="$(cf oauth-token)" resource-pool check dist/ --url https://api.example.com',
+      '\nExample:\n  export CF_TOKEN="$(cf oauth-token)"\n' +
+        "  resource-pool check dist/ --url https://api.example.com",
     );
 
   withEndpointOptions(command).action(async (paths: string[], options: CheckOptions) => {

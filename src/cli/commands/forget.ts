@@ -9,7 +9,7 @@ export function registerForget(program: Command): void {
     .command("forget")
     .summary("empty the cache")
     .description(
-      "Empties the cache, for a pool that was wiped, replaced or restored from a backup. What was seen before is not\n" +
+      "Empties the cache, for a pool that was wiped, replaced or restored from a backup. What was seen before is not " +
         "believed afterwards; `sync` fills the cache again. Pushes go on meanwhile, and upload more.",
     )
     .option("--yes", "do it")

@@ -15,13 +15,13 @@ export function registerImport(program: Command): void {
     .summary("add the resources of a list to the cache")
     .description(
       "Adds the resources of a list to the cache. A line is one of\n\n" +
-        "  <sha1> <size in bytes>                                      as `list` prints it\n" +
-        '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}      as `list --json` does\n' +
-        "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>      as `find -printf '%s %p\\n'` does\n\n" +
-        "or the last with the size at its end; each also behind what `bosh ssh` puts before a line. Blank lines, lines\n" +
-        "that begin with #, and other paths are passed over. A line that is wrong is told with its number; the others\n" +
+        "  <sha1> <size in bytes>                                  as `list` prints it\n" +
+        '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}  as `list --json` does\n' +
+        "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>  as `find` below does\n\n" +
+        "or the last with the size at its end; each also behind what `bosh ssh` puts before a line. Blank lines, lines " +
+        "that begin with #, and other paths are passed over. A line that is wrong is told with its number; the others " +
         "are imported all the same, and the exit code is 3.\n\n" +
-        "A file counts as seen when it was written last, stdin when the command begins: import no list of which\n" +
+        "A file counts as seen when it was written last, stdin when the command begins: import no list of which " +
         "something had left the pool by then. What was seen more than a day ago is not believed.",
     )
     .argument("<file>", "the list; - is stdin")
@@ -32,7 +32,8 @@ export function registerImport(program: Command): void {
       "\nExamples:\n" +
         "  resource-pool import resources.txt --url https://api.example.com\n" +
         "  bosh -d cf ssh singleton-blobstore -c \\\n" +
-        "    \"sudo find /var/vcap/store/shared -path '*/app_bits_cache/*' -type f -printf '%s %p\\n'\" \\\n" +
+        "    \"sudo find /var/vcap/store/shared -path '*/app_bits_cache/*' \\\n" +
+        "    -type f -printf '%s %p\\n'\" \\\n" +
         "    | resource-pool import - --url https://api.example.com",
     );
 

@@ -8,7 +8,7 @@ export function registerPublish(program: Command): void {
     .command("publish")
     .summary("publish everything anew")
     .description(
-      "Has a new snapshot written, and all keys again: mends a Workers KV namespace that was damaged, emptied or\n" +
+      "Has a new snapshot written, and all keys again: mends a Workers KV namespace that was damaged, emptied or " +
         "replaced. It goes on behind the command; `status` tells how far it is.",
     )
     .option("--json", "print the status as JSON")

@@ -20,8 +20,8 @@ export function registerRemove(program: Command): void {
     .command("remove")
     .summary("take resources out of the cache")
     .description(
-      "Takes resources out of the cache, by SHA-1. The Worker claims none of them any more within three minutes,\n" +
-        "usually within one. One that the cache does not hold is remembered all the same, so that nothing that was\n" +
+      "Takes resources out of the cache, by SHA-1. The Worker claims none of them any more within three minutes, " +
+        "usually within one. One that the cache does not hold is remembered all the same, so that nothing that was " +
         "seen before brings it back.",
     )
     .argument("[sha1...]", "40 hex digits each")
@@ -29,7 +29,8 @@ export function registerRemove(program: Command): void {
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
-      "\nExample:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 --url https://api.example.com",
+      "\nExample:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 \\\n" +
+        "    --url https://api.example.com",
     );
 
   withEndpointOptions(command).action(async (sha1s: string[], { from, json, ...options }: RemoveOptions) => {

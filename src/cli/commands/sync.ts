@@ -19,14 +19,14 @@ export function registerSync(program: Command): void {
     .command("sync")
     .summary("add what the Cloud Controller's blobstore holds to the cache")
     .description(
-      "Reads the Cloud Controller's own resource pool, and adds what it holds to the cache. Its blobs are named\n" +
-        "<anything>/app_bits_cache/ab/cd/<sha1>, where ab and cd begin the SHA-1; whatever is named otherwise is\n" +
-        "skipped; a second pool, like a backup, below another <anything> is an error. Only names and sizes are read,\n" +
-        "to the end before the Worker is told anything. Then batches land as they go: Ctrl-C finishes the running one,\n" +
+      "Reads the Cloud Controller's own resource pool, and adds what it holds to the cache. Its blobs are named " +
+        "<anything>/app_bits_cache/ab/cd/<sha1>, where ab and cd begin the SHA-1; whatever is named otherwise is " +
+        "skipped; a second pool, like a backup, below another <anything> is an error. Only names and sizes are read, " +
+        "to the end before the Worker is told anything. Then batches land as they go: Ctrl-C finishes the running one, " +
         "and the same command goes on later. In a directory, symbolic links are followed.\n\n" +
-        "Nothing is removed from the cache, unless with --prune: then what the cache holds beyond the blobstore is\n" +
-        "removed, except what was observed since the reading began. It refuses, before the Worker is told anything, if\n" +
-        "something could not be read, if there is no blob at all, or if more than a tenth of the cache would go, which\n" +
+        "Nothing is removed from the cache, unless with --prune: then what the cache holds beyond the blobstore is " +
+        "removed, except what was observed since the reading began. It refuses, before the Worker is told anything, if " +
+        "something could not be read, if there is no blob at all, or if more than a tenth of the cache would go, which " +
         "--yes allows.",
     )
     .requiredOption("--blobstore <place>", "a directory, s3://bucket/prefix, or azure://container/prefix")
@@ -42,13 +42,16 @@ export function registerSync(program: Command): void {
     .addHelpText(
       "after",
       "\nCredentials and region are those of the services' own tools:\n" +
-        "  s3://     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_DEFAULT_REGION, profiles, …\n" +
-        "  azure://  AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or\n" +
-        "            AZURE_STORAGE_SAS_TOKEN\n" +
+        "  s3://     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or\n" +
+        "            AWS_DEFAULT_REGION, profiles, …\n" +
+        "  azure://  AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with\n" +
+        "            AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN\n" +
         "\nExamples:\n" +
-        "  resource-pool sync --blobstore /var/vcap/store/shared/cc-resources --url https://api.example.com\n" +
-        "  resource-pool sync --blobstore s3://cc-resources --endpoint https://<account>.r2.cloudflarestorage.com \\\n" +
-        "    --prune --url https://api.example.com",
+        "  resource-pool sync --blobstore /var/vcap/store/shared/cc-resources \\\n" +
+        "    --url https://api.example.com\n" +
+        "  resource-pool sync --prune --blobstore s3://cc-resources \\\n" +
+        "    --endpoint https://<account>.r2.cloudflarestorage.com \\\n" +
+        "    --url https://api.example.com",
     );
 
   withEndpointOptions(command).action((options: SyncOptions) => {

@@ -32,13 +32,13 @@ export function registerVerify(program: Command): void {
     .command("verify")
     .summary("ask the Cloud Controller whether it holds what the cache does")
     .description(
-      "Asks the Cloud Controller itself, 250 resources at a time, which of what the cache holds it still matches:\n" +
-        "whatever its blobstore is. The exit code is 3 where it denies some that stay in the cache. Files exactly as\n" +
+      "Asks the Cloud Controller itself, 250 resources at a time, which of what the cache holds it still matches: " +
+        "whatever its blobstore is. The exit code is 3 where it denies some that stay in the cache. Files exactly as " +
         "large as MINIMUM_SIZE or MAXIMUM_SIZE are passed over: the Cloud Controller takes both as exclusive.\n\n" +
-        "With --remove, what it has denied is asked again at the end, together with some that it has matched, and removed\n" +
-        "from the cache where it still matches those. It refuses, before anything is removed, if more than a tenth of\n" +
+        "With --remove, what it has denied is asked again at the end, together with some that it has matched, and removed " +
+        "from the cache where it still matches those. It refuses, before anything is removed, if more than a tenth of " +
         "what was asked is denied, which --yes allows, or all of it.\n\n" +
-        "It looks up one file after the other, about 80 a second. For more than the token's lifetime allows, take a\n" +
+        "It looks up one file after the other, about 80 a second. For more than the token's lifetime allows, take a " +
         "sample, or the token of a client that lives longer.",
     )
     .requiredOption(
@@ -52,7 +52,8 @@ export function registerVerify(program: Command): void {
     .addHelpText(
       "after",
       "\nExample:\n" +
-        "  resource-pool verify --sample 5000 --cloud-controller https://api.cf.internal --url https://api.example.com",
+        "  resource-pool verify --sample 5000 \\\n" +
+        "    --cloud-controller https://api.cf.internal --url https://api.example.com",
     );
 
   withEndpointOptions(command).action(async ({ sample, remove, yes, json, ...options }: VerifyOptions) => {
