@@ -184,11 +184,12 @@ function threads(): (() => void)[] {
 }
 
 function fetchFrom(kernel: Kernel): typeof fetch {
-  return async (input, init) => {
+  return async (input, { signal, ...init } = {}) => {
+    // Without the signal: Node keeps it for as long as the request, and its listeners here would keep the request, and
+    // by that the whole world, for ever.
     const request = new Request(input as Request, init as RequestInit);
     const reach = internet.get(kernel);
     if (!reach) throw new TypeError("fetch failed");
-    const { signal } = init ?? {};
     return new Promise<Response>((resolve, reject) => {
       signal?.throwIfAborted();
       signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
