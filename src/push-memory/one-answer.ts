@@ -72,7 +72,7 @@ export class OneAnswer {
       ? found
       : found.map((mark, index) => {
           if (this.#told[index] !== TOLD_YES) return (this.#told[index] as number) || mark;
-          return mark === TOLD_NO ? TOLD_YES_LOST : TOLD_YES;
+          return mark === TOLD_YES ? TOLD_YES : TOLD_YES_LOST;
         });
     const settled = await this.#call("tell", async (memory) =>
       this.#marks(await memory.tell(this.#contents, known)),
@@ -80,7 +80,11 @@ export class OneAnswer {
     const told = !isToldBefore
       ? (settled ?? found).slice()
       : (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
-    const own = this.#own().settle(this.#contents, told, Date.now()).settled;
+    // Nor does the isolate's own memory keep a yes for longer that was not found any more.
+    const toOwn = told.map((mark, index) =>
+      mark === TOLD_YES && known[index] === TOLD_YES_LOST ? TOLD_YES_LOST : mark,
+    );
+    const own = this.#own().settle(this.#contents, toOwn, Date.now()).settled;
     if (!settled) return own;
     // Denied through another isolate: a yes of this one's own counts no more.
     const denied: number[] = [];
@@ -138,11 +142,13 @@ export class OneAnswer {
     call: (memory: DurableObjectStub<PushMemory>) => Promise<T>,
   ): Promise<T | undefined> {
     const { configuration, log } = this.#context;
+    const attempt = async () => {
+      const memory = configuration.pushMemory.getByName(this.#caller);
+      return call(memory as unknown as DurableObjectStub<PushMemory>);
+    };
     try {
-      const memory = configuration.pushMemory.getByName(
-        this.#caller,
-      ) as unknown as DurableObjectStub<PushMemory>;
-      return await inTime(PATIENCE_MS.pushMemory, call(memory));
+      // A deployment ends the object while it is called: another stub reaches the next one.
+      return await inTime(PATIENCE_MS.pushMemory, attempt().catch(attempt));
     } catch (error) {
       log.warn("push-memory-unreachable", { method, cause: causeOf(error) });
       return undefined;

@@ -1,6 +1,16 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
-import { isAnyTold, STORED_MS, type Telling, Tellings, UNTOLD } from "./tellings.ts";
+import { RunningPushes } from "./running-pushes.ts";
+import {
+  isAnyTold,
+  merged,
+  STORED_MS,
+  type Telling,
+  Tellings,
+  TOLD_YES,
+  telling,
+  UNTOLD,
+} from "./tellings.ts";
 
 /** The same question within this time is most likely a push that failed and is tried once more. */
 const QUESTION_REMEMBERED_MS = 10 * 60 * 1000;
@@ -42,10 +52,8 @@ export class PushMemory extends DurableObject<Env> {
   #questions: number;
   /** Whether an alarm is set for certain. */
   #isAlarmSet = false;
-  /** Questions of 5,000 since no push was running, and how many pushes run beside the first: what it asks comes twice. */
-  #asked = new Set<string>();
-  #beside = 0;
-  /** When the last of these was asked, which may not be answered yet; ms since the epoch. */
+  readonly #running: RunningPushes;
+  /** When the last question of 5,000 was asked, which may not be answered yet; ms since the epoch. */
   #askedAt = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -67,7 +75,9 @@ export class PushMemory extends DurableObject<Env> {
     const times = this.#sql.exec<{ name: string; at: number }>("SELECT name, at FROM times").toArray();
     this.#times = new Map(times.map(({ name, at }) => [name, at]));
     this.#questions = this.#countQuestions();
-    this.#tellings = new Tellings(stored, this.#time("unstored_until"), this.#time("ended_at"));
+    this.#tellings = new Tellings(stored, this.#time("unstored_until"));
+    const yes = stored.reduce((all, each) => merged(all, each.yes), new BigUint64Array());
+    this.#running = new RunningPushes(yes, Date.now());
   }
 
   /**
@@ -97,9 +107,12 @@ export class PushMemory extends DurableObject<Env> {
     if (this.#questions > QUESTIONS_MAX) this.#dropQuestions();
     await this.#clearLater();
     const forgottenAt = this.#time("forgotten_at");
-    const relied = this.#tellings.relied(contents);
-    if (isLast) await this.complete();
-    else this.#take(digest, now);
+    if (!isLast) {
+      this.#running.begin(digest, now);
+      this.#askedAt = now;
+    }
+    const relied = this.#running.relied(contents, now);
+    if (isLast) this.#running.end();
     return {
       relied,
       told,
@@ -118,6 +131,9 @@ export class PushMemory extends DurableObject<Env> {
     const unstoredUntil = this.#tellings.unstoredUntil;
     const { settled, stored } = this.#tellings.settle(contents, found, now);
     this.#setTime("full_request_at", now);
+    const relied = this.#running.relied(contents, now);
+    const news = settled.map((mark, index) => (mark === TOLD_YES && !relied[index] ? TOLD_YES : UNTOLD));
+    this.#running.rely(telling(contents, now, news).yes, now);
     if (stored) this.#store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
       this.#setTime("unstored_until", this.#tellings.unstoredUntil);
@@ -135,13 +151,7 @@ export class PushMemory extends DurableObject<Env> {
 
   /** A push has asked for all of its files. */
   async complete(): Promise<void> {
-    const now = this.#begin();
-    if (this.#beside > 0) {
-      this.#beside -= 1;
-      return;
-    }
-    this.#asked.clear();
-    if (this.#tellings.end()) this.#setTime("ended_at", now);
+    this.#running.end();
   }
 
   /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */
@@ -171,13 +181,6 @@ export class PushMemory extends DurableObject<Env> {
     return Date.now();
   }
 
-  #take(digest: string, now: number): void {
-    this.#askedAt = now;
-    if (this.#asked.has(digest)) this.#beside += 1;
-    if (this.#asked.size >= QUESTIONS_MAX) this.#asked.clear();
-    this.#asked.add(digest);
-  }
-
   #store({ at, yes, no }: Telling): void {
     this.#sql.exec("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
   }
@@ -185,8 +188,7 @@ export class PushMemory extends DurableObject<Env> {
   #forget(now: number): void {
     this.#setTime("forgotten_at", now);
     this.#tellings.forget();
-    this.#asked.clear();
-    this.#beside = 0;
+    this.#running.forget();
     this.#sql.exec("DELETE FROM tellings");
     this.#dropTime("unstored_until");
   }

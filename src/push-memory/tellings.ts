@@ -13,10 +13,9 @@ const REMEMBERED_MS = 5 * 60 * 1000;
 const STORED_ANEW_MS = 60 * 1000;
 /** How long a telling is kept. */
 export const STORED_MS = REMEMBERED_MS + STORED_ANEW_MS;
-/** Both together 3.6 MB of the 4 that a push memory may hold. */
+/** With what running pushes rely on 3.6 MB of the 4 that a push memory may hold. */
 const CONTENTS_MAX = 300_000;
-const RELIED_MAX = 150_000;
-const CONTENT_BYTES = 8;
+export const CONTENT_BYTES = 8;
 
 const NOTHING = new BigUint64Array();
 
@@ -42,35 +41,10 @@ export class Tellings {
   #minutes = new Map<number, Telling>();
   /** Until then a content that is not remembered may have been answered, and was answered no. */
   unstoredUntil: number;
-  /** What was told yes since the caller's last push had asked for all of its files: a push that is running relies on it. */
-  #relied: BigUint64Array<ArrayBuffer> = NOTHING;
 
-  /** @param endedAt when the last push had asked for all of its files, in ms since the epoch; 0 where nobody knows */
-  constructor(stored: readonly Telling[] = [], unstoredUntil = 0, endedAt = 0) {
-    for (const telling of stored) {
-      this.#take(telling);
-      // What was told again within a minute was not stored anew.
-      if (telling.at > endedAt - STORED_ANEW_MS) this.#relied = merged(this.#relied, telling.yes);
-    }
+  constructor(stored: readonly Telling[] = [], unstoredUntil = 0) {
+    for (const telling of stored) this.#take(telling);
     this.unstoredUntil = unstoredUntil;
-  }
-
-  /** Of each content 1 where a yes must stand even if it turns out to be wrong. */
-  relied(contents: Uint8Array): Uint8Array {
-    const marks = new Uint8Array(contents.length / CONTENT_BYTES);
-    markHeld(this.#relied, contents, marks, 1);
-    return marks;
-  }
-
-  /**
-   * A push has asked for all of its files.
-   *
-   * @returns whether one had been told yes of anything
-   */
-  end(): boolean {
-    const hasBegun = this.#relied.length > 0;
-    this.#relied = NOTHING;
-    return hasBegun;
   }
 
   /** What was told of each content; in doubt, no. */
@@ -105,7 +79,6 @@ export class Tellings {
       ? settled
       : settled.map((mark, index) => (toldLately[index] !== UNTOLD || isLost(index) ? UNTOLD : mark));
     const stored = telling(contents, now, news);
-    this.#rely(contents, settled, isNew ? stored.yes : undefined);
     if (stored.yes.length + stored.no.length === 0) return { settled, stored: undefined };
     if (this.#count() + stored.yes.length + stored.no.length <= CONTENTS_MAX) {
       this.#take(stored);
@@ -130,7 +103,6 @@ export class Tellings {
 
   forget(): void {
     this.#minutes.clear();
-    this.#relied = NOTHING;
     this.unstoredUntil = 0;
   }
 
@@ -152,21 +124,6 @@ export class Tellings {
     for (const { no } of early) markHeld(no, contents, told, TOLD_NO);
     if (now >= this.unstoredUntil) return { told, toldLately };
     return { told: told.map((mark) => mark || TOLD_NO), toldLately };
-  }
-
-  /** @param told all that is told yes, where it is known */
-  #rely(contents: Uint8Array, settled: Uint8Array, told: BigUint64Array<ArrayBuffer> | undefined): void {
-    const relied = this.relied(contents);
-    const yes =
-      told && !relied.includes(1)
-        ? told
-        : telling(
-            contents,
-            0,
-            settled.map((mark, index) => (mark === TOLD_YES && !relied[index] ? TOLD_YES : UNTOLD)),
-          ).yes;
-    const isFull = this.#relied.length + yes.length > RELIED_MAX;
-    this.#relied = isFull ? yes : merged(this.#relied, yes);
   }
 
   #take(telling: Telling): void {
@@ -191,7 +148,8 @@ function together(one: Telling, other: Telling): Telling {
   };
 }
 
-function merged(some: BigUint64Array, others: BigUint64Array): BigUint64Array<ArrayBuffer> {
+/** Both in one row, ascending. */
+export function merged(some: BigUint64Array, others: BigUint64Array): BigUint64Array<ArrayBuffer> {
   const all = new BigUint64Array(some.length + others.length);
   all.set(some);
   all.set(others, some.length);
@@ -199,7 +157,7 @@ function merged(some: BigUint64Array, others: BigUint64Array): BigUint64Array<Ar
 }
 
 /** Contents with what was told of each, sorted and each once. */
-function telling(contents: Uint8Array, at: number, marks: Uint8Array): Telling {
+export function telling(contents: Uint8Array, at: number, marks: Uint8Array): Telling {
   // As halves, for whole words of 64 bits are objects.
   const halves = new Uint32Array(contents.slice().buffer);
   const told = (mark: number) => {

@@ -98,9 +98,9 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "operator",
   },
   "no waiting for a write that hangs": {
-    file: "src/cache/key-value-store.ts",
-    from: "const WRITE_MAX_MS = 5_000;",
-    to: "const WRITE_MAX_MS = 3_600_000;",
+    file: "src/patience.ts",
+    from: "kvWrite: 5_000,",
+    to: "kvWrite: 3_600_000,",
     profile: "unwell-kv",
   },
   "an old pointer is distrusted": {
@@ -137,14 +137,14 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "acknowledged when the catalog has it": {
     file: "src/catalog/consumer.ts",
-    from: "    await catalogOf(",
-    to: "    for (const message of messages) message.ack();\n    await catalogOf(",
+    from: "    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
+    to: "    for (const message of messages) message.ack();\n    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
     profile: "queue-chaos",
   },
   "as of before the look": {
     file: "src/catalog/consumer.ts",
-    from: "observe({ asOf, held",
-    to: "observe({ asOf: Date.now(), held",
+    from: "const observations = { asOf, held",
+    to: "const observations = { asOf: Date.now(), held",
     profile: "queue-chaos",
   },
   "as of before the question": {
@@ -209,15 +209,15 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "pushes",
   },
   "pushes that run beside each other": {
-    file: "src/push-memory/push-memory.ts",
-    from: "if (this.#asked.has(digest)) this.#beside += 1;",
+    file: "src/push-memory/running-pushes.ts",
+    from: "if (question === first) this.#open.beside += 1;",
     to: "",
     profile: "pushes",
   },
   "a push whose end was seen relies on nothing": {
     file: "src/push-memory/push-memory.ts",
-    from: "if (isLast) await this.complete();",
-    to: "if (isLast) this.#asked.size;",
+    from: "if (isLast) this.#running.end();",
+    to: "",
     profile: "pushes",
   },
   "a push is running for a minute": {

@@ -1,0 +1,90 @@
+import { markHeld } from "../bytes/marks.ts";
+import { CONTENT_BYTES, merged, STORED_MS } from "./tellings.ts";
+
+/** Together with what is told 3.6 MB of the 4 that a push memory may hold. */
+const RELIED_MAX = 150_000;
+/** Of one run; more are cut in two. */
+const QUESTIONS_MAX = 1_000;
+
+/** Requests of 5,000 that came one after the other, of one push as far as anybody can tell. */
+interface Run {
+  /** Digests of what they asked, the first one first. */
+  questions: Set<string>;
+  /** Contents that they were told yes of, ascending. */
+  yes: BigUint64Array<ArrayBuffer>;
+  /** Equal pushes beside the first: what it asked first came again. */
+  beside: number;
+  /** When the last of it was asked or told, in ms since the epoch. */
+  at: number;
+}
+
+/**
+ * What a caller's pushes rely on: a yes that a push was told stands for its other requests even if it is denied, or a file
+ * would be lost. No request says of which push it is, so what looks like the end of a push may be another, smaller one. A
+ * push has ended when it is tried again: when its first question comes again, and a request of fewer than 5,000 came since.
+ */
+export class RunningPushes {
+  #open = newRun();
+  #ended: Run[] = [];
+  /** There was no room for all: until then any yes may be relied on; ms since the epoch. */
+  #fullUntil = 0;
+
+  /** @param yes contents that were told yes before the object began anew, of whatever push */
+  constructor(yes: BigUint64Array<ArrayBuffer>, now: number) {
+    if (yes.length > 0) this.#ended.push({ ...newRun(), yes, at: now });
+  }
+
+  /** A request of 5,000 asks. */
+  begin(question: string, now: number): void {
+    this.#ended = this.#ended.filter(({ questions, at }) => !questions.has(question) && at > now - STORED_MS);
+    if (this.#open.questions.size >= QUESTIONS_MAX) this.#close();
+    const [first] = this.#open.questions;
+    if (question === first) this.#open.beside += 1;
+    this.#open.questions.add(question);
+    this.#open.at = now;
+  }
+
+  /** @param yes contents that a request of 5,000 is told yes of, ascending */
+  rely(yes: BigUint64Array<ArrayBuffer>, now: number): void {
+    if (this.#count() + yes.length > RELIED_MAX) this.#fullUntil = now + STORED_MS;
+    else this.#open.yes = merged(this.#open.yes, yes);
+    this.#open.at = now;
+  }
+
+  /** A request of fewer asks: that may be the end of a push. */
+  end(): void {
+    if (this.#open.questions.size === 0) return;
+    if (this.#open.beside > 0) {
+      this.#open.beside -= 1;
+      return;
+    }
+    this.#close();
+  }
+
+  /** Of each content 1 where a yes must stand. */
+  relied(contents: Uint8Array, now: number): Uint8Array {
+    const marks = new Uint8Array(contents.length / CONTENT_BYTES);
+    if (now < this.#fullUntil) return marks.fill(1);
+    for (const { yes } of [this.#open, ...this.#ended]) markHeld(yes, contents, marks, 1);
+    return marks;
+  }
+
+  forget(): void {
+    this.#open = newRun();
+    this.#ended = [];
+    this.#fullUntil = 0;
+  }
+
+  #close(): void {
+    this.#ended.push(this.#open);
+    this.#open = newRun();
+  }
+
+  #count(): number {
+    return this.#ended.reduce((sum, { yes }) => sum + yes.length, this.#open.yes.length);
+  }
+}
+
+function newRun(): Run {
+  return { questions: new Set(), yes: new BigUint64Array(), beside: 0, at: 0 };
+}
