@@ -77,9 +77,11 @@ export class OneAnswer {
     const settled = await this.#call("tell", async (memory) =>
       this.#marks(await memory.tell(this.#contents, known)),
     );
-    const told = !isToldBefore
-      ? (settled ?? found).slice()
-      : (settled ?? found).map((mark, index) => (this.#told[index] as number) || mark);
+    // What was denied while this request was answered is told no, and stays so.
+    const told = (settled ?? found).map((mark, index) => {
+      const before = this.#told[index] as number;
+      return settled && before === TOLD_YES ? mark : before || mark;
+    });
     // Nor does the isolate's own memory keep a yes for longer that was not found any more.
     const toOwn = told.map((mark, index) =>
       mark === TOLD_YES && known[index] === TOLD_YES_LOST ? TOLD_YES_LOST : mark,
@@ -97,11 +99,26 @@ export class OneAnswer {
     return told;
   }
 
-  /** A yes that was told of these contents, by their index, was wrong. */
-  async deny(indices: readonly number[]): Promise<void> {
+  /**
+   * A yes that was told of these contents, by their index, was wrong.
+   *
+   * @returns those of which it stands all the same, since a push has come to rely on it meanwhile
+   */
+  async deny(indices: readonly number[]): Promise<number[]> {
+    const relied = await this.#call("deny", (memory) => memory.deny(this.#rowsOf(indices)));
+    this.#drop(indices.filter((_, at) => relied?.[at] !== 1));
+    return indices.filter((_, at) => relied?.[at] === 1);
+  }
+
+  /** A yes of these contents, by their index, was settled, and is not told after all. */
+  async revoke(indices: readonly number[]): Promise<void> {
+    this.#drop(indices);
+    await this.#call("revoke", (memory) => memory.revoke(this.#rowsOf(indices)));
+  }
+
+  #drop(indices: readonly number[]): void {
     for (const index of indices) this.#told[index] = TOLD_NO;
-    const denied = this.#denyOwn(indices);
-    await this.#call("deny", (memory) => memory.deny(denied));
+    this.#denyOwn(indices);
   }
 
   /** Nothing of the answer came from the cache. */
@@ -109,14 +126,16 @@ export class OneAnswer {
     if (this.#contents.length > 0) await this.#call("unclaimed", (memory) => memory.unclaimed(this.#digest));
   }
 
-  /** @returns the contents that are denied */
-  #denyOwn(indices: readonly number[]): Uint8Array<ArrayBuffer> {
-    const denied = new Uint8Array(8 * indices.length);
+  #denyOwn(indices: readonly number[]): void {
+    if (indices.length > 0) this.#own().deny(this.#rowsOf(indices), Date.now());
+  }
+
+  #rowsOf(indices: readonly number[]): Uint8Array<ArrayBuffer> {
+    const rows = new Uint8Array(8 * indices.length);
     indices.forEach((index, at) => {
-      denied.set(this.#contents.subarray(8 * index, 8 * index + 8), 8 * at);
+      rows.set(this.#contents.subarray(8 * index, 8 * index + 8), 8 * at);
     });
-    if (indices.length > 0) this.#own().deny(denied, Date.now());
-    return denied;
+    return rows;
   }
 
   async #ask(): Promise<Recalled | undefined> {

@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
 import { RunningPushes } from "./running-pushes.ts";
 import {
+  CONTENT_BYTES,
   isAnyTold,
   merged,
   STORED_MS,
@@ -131,9 +132,12 @@ export class PushMemory extends DurableObject<Env> {
     const unstoredUntil = this.#tellings.unstoredUntil;
     const { settled, stored } = this.#tellings.settle(contents, found, now);
     this.#setTime("full_request_at", now);
-    const relied = this.#running.relied(contents, now);
-    const news = settled.map((mark, index) => (mark === TOLD_YES && !relied[index] ? TOLD_YES : UNTOLD));
-    this.#running.rely(telling(contents, now, news).yes, now);
+    const { yes } = telling(
+      contents,
+      now,
+      settled.map((mark) => (mark === TOLD_YES ? TOLD_YES : UNTOLD)),
+    );
+    this.#running.rely(yes, now);
     if (stored) this.#store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
       this.#setTime("unstored_until", this.#tellings.unstoredUntil);
@@ -142,10 +146,22 @@ export class PushMemory extends DurableObject<Env> {
     return settled;
   }
 
-  /** The Cloud Controller lacks these contents: a yes that was told of them was wrong. */
-  async deny(contents: Uint8Array): Promise<void> {
+  /**
+   * The Cloud Controller lacks these contents: a yes that was told of them was wrong.
+   *
+   * @returns of each content 1 where the yes stands all the same, since a push has come to rely on it meanwhile
+   */
+  async deny(contents: Uint8Array): Promise<Uint8Array> {
+    const relied = this.#running.relied(contents, Date.now());
+    const free = contents.filter((_, byte) => relied[Math.floor(byte / CONTENT_BYTES)] === 0);
+    await this.revoke(free);
+    return relied;
+  }
+
+  /** A yes of these contents was settled, and is not told after all. */
+  async revoke(contents: Uint8Array): Promise<void> {
     const now = this.#begin();
-    this.#store(this.#tellings.deny(contents, now));
+    if (contents.length > 0) this.#store(this.#tellings.deny(contents, now));
     await this.#clearLater();
   }
 

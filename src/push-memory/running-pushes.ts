@@ -46,8 +46,12 @@ export class RunningPushes {
 
   /** @param yes contents that a request of 5,000 is told yes of, ascending */
   rely(yes: BigUint64Array<ArrayBuffer>, now: number): void {
-    if (this.#count() + yes.length > RELIED_MAX) this.#fullUntil = now + STORED_MS;
-    else this.#open.yes = merged(this.#open.yes, yes);
+    // Other runs may have told the same: each keeps it for itself, for each may end before the others.
+    const marks = new Uint8Array(yes.length);
+    markHeld(this.#open.yes, new Uint8Array(yes.buffer, yes.byteOffset, yes.byteLength), marks, 1);
+    const news = yes.filter((_, index) => marks[index] === 0);
+    if (this.#count() + news.length > RELIED_MAX) this.#fullUntil = now + STORED_MS;
+    else this.#open.yes = merged(this.#open.yes, news);
     this.#open.at = now;
   }
 

@@ -62,7 +62,7 @@ export async function settleClaims(
   }
   for (const index of outlived) told[index] = TOLD_NO;
   // The next request must not be told the yes that was settled.
-  if (outlived.length > 0 && !push.isLast) await push.deny(outlived);
+  if (outlived.length > 0 && !push.isLast) await push.revoke(outlived);
 
   return {
     isHeld: told.map((mark) => (mark === TOLD_YES ? 1 : 0)),
@@ -138,6 +138,6 @@ async function dropDenied(
       claimed[index] = NOBODY;
     }
   }
-  if (wrong.length > 0) await push.deny(wrong);
+  if (wrong.length > 0) for (const index of await push.deny(wrong)) claimed[index] = CACHE;
   return count;
 }

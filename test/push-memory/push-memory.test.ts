@@ -113,6 +113,24 @@ describe("within a push the answer for a content does not change", () => {
     expect(await memory().tell(contents, Uint8Array.of(2))).toEqual(Uint8Array.of(1));
   });
 
+  it("a yes that two pushes were told stands for the one that runs while the other is tried again", async () => {
+    const contents = new Uint8Array(8).fill(7);
+    const reliedOn = async (question: string, isLast: boolean) =>
+      (await memory().ask(contents, question, isLast)).relied[0] === 1;
+    for (const first of ["one push", "another"]) {
+      await reliedOn(first, false);
+      await memory().tell(contents, Uint8Array.of(1));
+      if (first === "one push") await reliedOn("its last request", true);
+    }
+    expect(await reliedOn("one push", false)).toBe(true);
+    expect(await memory().deny(contents)).toEqual(Uint8Array.of(1));
+    // Once the other has ended too, and is tried again, nobody relies on it.
+    await reliedOn("its last request", true);
+    await reliedOn("another", false);
+    expect(await memory().deny(contents)).toEqual(Uint8Array.of(0));
+    expect((await memory().ask(contents, "a third", true)).told).toEqual(Uint8Array.of(2));
+  });
+
   it("is of no concern to another caller, nor after five minutes, nor to requests of one", async () => {
     await askFor(row(5_000));
     await askFor([resource(9_000)]);
