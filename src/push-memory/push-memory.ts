@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
-import { RunningPushes } from "./running-pushes.ts";
+import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
 import {
   CONTENT_BYTES,
   isAnyTold,
@@ -17,8 +17,6 @@ import {
 const QUESTION_REMEMBERED_MS = 10 * 60 * 1000;
 /** Of those that are asked most recently; 100 KB. */
 const QUESTIONS_MAX = 1_000;
-/** A push that has asked for 5,000 resources within this time is still running. */
-const RUNNING_MS = 60 * 1000;
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS tellings (id INTEGER PRIMARY KEY, told_at INTEGER NOT NULL, yes BLOB NOT NULL, no BLOB NOT NULL);
@@ -78,7 +76,7 @@ export class PushMemory extends DurableObject<Env> {
     this.#questions = this.#countQuestions();
     this.#tellings = new Tellings(stored, this.#time("unstored_until"));
     const yes = stored.reduce((all, each) => merged(all, each.yes), new BigUint64Array());
-    this.#running = new RunningPushes(yes, Date.now());
+    this.#running = new RunningPushes(yes, Math.max(0, ...stored.map(({ at }) => at)));
   }
 
   /**
@@ -109,7 +107,7 @@ export class PushMemory extends DurableObject<Env> {
     await this.#clearLater();
     const forgottenAt = this.#time("forgotten_at");
     if (!isLast) {
-      this.#running.begin(digest, now);
+      this.#running.begin(digest, before !== undefined, now);
       this.#askedAt = now;
     }
     const relied = this.#running.relied(contents, now);

@@ -1,8 +1,10 @@
 import { markHeld } from "../bytes/marks.ts";
-import { CONTENT_BYTES, merged, STORED_MS } from "./tellings.ts";
+import { CONTENT_BYTES, merged } from "./tellings.ts";
 
 /** Together with what is told 3.6 MB of the 4 that a push memory may hold. */
 const RELIED_MAX = 150_000;
+/** A push that has asked for 5,000 resources within this time may still be running. */
+export const RUNNING_MS = 60 * 1000;
 /** Of one run; more are cut in two. */
 const QUESTIONS_MAX = 1_000;
 
@@ -29,14 +31,24 @@ export class RunningPushes {
   /** There was no room for all: until then any yes may be relied on; ms since the epoch. */
   #fullUntil = 0;
 
-  /** @param yes contents that were told yes before the object began anew, of whatever push */
-  constructor(yes: BigUint64Array<ArrayBuffer>, now: number) {
-    if (yes.length > 0) this.#ended.push({ ...newRun(), yes, at: now });
+  /**
+   * @param yes contents that were told yes before the object left memory, as it does when nobody asks for some seconds; of
+   *   which questions is not known any more
+   * @param at when the last of them was told, in ms since the epoch
+   */
+  constructor(yes: BigUint64Array<ArrayBuffer>, at: number) {
+    if (yes.length > 0) this.#ended.push({ ...newRun(), yes, at });
   }
 
-  /** A request of 5,000 asks. */
-  begin(question: string, now: number): void {
-    this.#ended = this.#ended.filter(({ questions, at }) => !questions.has(question) && at > now - STORED_MS);
+  /**
+   * A request of 5,000 asks.
+   *
+   * @param isAgain whether it has asked the same within the last minutes
+   */
+  begin(question: string, isAgain: boolean, now: number): void {
+    const isOver = ({ questions, at }: Run) =>
+      (questions.size === 0 ? isAgain : questions.has(question)) || now - at >= RUNNING_MS;
+    this.#ended = this.#ended.filter((run) => !isOver(run));
     if (this.#open.questions.size >= QUESTIONS_MAX) this.#close();
     const [first] = this.#open.questions;
     if (question === first) this.#open.beside += 1;
@@ -50,7 +62,7 @@ export class RunningPushes {
     const marks = new Uint8Array(yes.length);
     markHeld(this.#open.yes, new Uint8Array(yes.buffer, yes.byteOffset, yes.byteLength), marks, 1);
     const news = yes.filter((_, index) => marks[index] === 0);
-    if (this.#count() + news.length > RELIED_MAX) this.#fullUntil = now + STORED_MS;
+    if (this.#count() + news.length > RELIED_MAX) this.#fullUntil = now + RUNNING_MS;
     else this.#open.yes = merged(this.#open.yes, news);
     this.#open.at = now;
   }
@@ -69,7 +81,9 @@ export class RunningPushes {
   relied(contents: Uint8Array, now: number): Uint8Array {
     const marks = new Uint8Array(contents.length / CONTENT_BYTES);
     if (now < this.#fullUntil) return marks.fill(1);
-    for (const { yes } of [this.#open, ...this.#ended]) markHeld(yes, contents, marks, 1);
+    for (const { yes, at } of [this.#open, ...this.#ended]) {
+      if (now - at < RUNNING_MS) markHeld(yes, contents, marks, 1);
+    }
     return marks;
   }
 

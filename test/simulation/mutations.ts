@@ -221,9 +221,9 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "pushes",
   },
   "a push is running for a minute": {
-    file: "src/push-memory/push-memory.ts",
-    from: "const RUNNING_MS = 60 * 1000;",
-    to: "const RUNNING_MS = 0;",
+    file: "src/push-memory/running-pushes.ts",
+    from: "export const RUNNING_MS = 60 * 1000;",
+    to: "export const RUNNING_MS = 0;",
     profile: "pushes",
   },
   "the memory's word before the isolate's own": {
