@@ -9,6 +9,8 @@ const QUESTION_REMEMBERED_MS = 590_000;
 /** A push whose end nobody has seen counts as one that is running, for a minute after its last request was answered. */
 const RUNNING_MAX_MS = 150_000;
 const QUIET_MAX_MS = 300_000;
+/** The minute in which a push counts as running, and what its last answer may have taken. */
+const OTHER_RUNNING_MAX_MS = 75_000;
 /** Up to this deadline a well Cloud Controller may take longer than what a verification waits for. */
 const VERIFIED_DEADLINE_MIN_MS = 8_000;
 /** What the Cloud Controller has matched for a push, later requests of the caller may claim for so long. */
@@ -108,7 +110,13 @@ export class PushJudge {
       controller.isWell(again.startedAt, again.endedAt) &&
       !again.requestIds.some((id) => controller.befallen.has(id));
     const isPatient = Number(settings.variables.LOOKUP_DEADLINE_MS ?? 8_000) >= VERIFIED_DEADLINE_MIN_MS;
-    const isPromised = isAlone && (isOver || pause > RUNNING_MAX_MS) && isRemembered && isWell && isPatient;
+    // What another app's push was told within the last minute stands, for that may still be running.
+    const isQuiet = others.every(
+      ({ push, askedAt }) =>
+        push.app === app || again.startedAt - (askedAt.at(-1) ?? -Infinity) > OTHER_RUNNING_MAX_MS,
+    );
+    const isPromised =
+      isAlone && isQuiet && (isOver || pause > RUNNING_MAX_MS) && isRemembered && isWell && isPatient;
     return isPromised ? before : undefined;
   }
 
