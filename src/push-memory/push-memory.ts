@@ -4,13 +4,12 @@ import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
 import {
   CONTENT_BYTES,
   isAnyTold,
-  merged,
   STORED_MS,
   type Telling,
   Tellings,
   TOLD_YES,
-  telling,
   UNTOLD,
+  wordsOf,
 } from "./tellings.ts";
 
 /** The same question within this time is most likely a push that failed and is tried once more. */
@@ -75,8 +74,7 @@ export class PushMemory extends DurableObject<Env> {
     this.#times = new Map(times.map(({ name, at }) => [name, at]));
     this.#questions = this.#countQuestions();
     this.#tellings = new Tellings(stored, this.#time("unstored_until"));
-    const yes = stored.reduce((all, each) => merged(all, each.yes), new BigUint64Array());
-    this.#running = new RunningPushes(yes, Math.max(0, ...stored.map(({ at }) => at)));
+    this.#running = new RunningPushes(stored, this.#time("begun_at"));
   }
 
   /**
@@ -88,15 +86,18 @@ export class PushMemory extends DurableObject<Env> {
    */
   async ask(contents: Uint8Array, digest: string, isLast: boolean): Promise<Recalled> {
     const now = this.#begin();
-    const query = "SELECT claimed FROM questions WHERE digest = ? AND asked_at > ?";
+    const query = "SELECT claimed, asked_at FROM questions WHERE digest = ? AND asked_at > ?";
     const [before] = this.#sql
-      .exec<{ claimed: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
+      .exec<{ claimed: number; asked_at: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
       .toArray();
     let told = this.#tellings.recall(contents, now);
     const known = isAnyTold(told) ? told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0) : 0;
-    // Another push than the one that was told, unless one is still running: beside this one or as this one.
-    const isOfNewPush = before !== undefined || known > told.length / 2;
     const lastAt = Math.max(this.#askedAt, this.#time("full_request_at"));
+    // The push that has begun last goes on, however slow its client, as long as it asks nothing twice.
+    const begunAt = now - lastAt < STORED_MS ? this.#time("begun_at") : 0;
+    const isContinued = begunAt > 0 && (before === undefined || before.asked_at < begunAt);
+    // Another push than the one that was told, unless one is still running: beside this one or as this one.
+    const isOfNewPush = !isContinued && (before !== undefined || known > told.length / 2);
     if (isOfNewPush && now - lastAt >= RUNNING_MS) {
       this.#forget(now);
       told = this.#tellings.recall(contents, now);
@@ -107,11 +108,12 @@ export class PushMemory extends DurableObject<Env> {
     await this.#clearLater();
     const forgottenAt = this.#time("forgotten_at");
     if (!isLast) {
-      this.#running.begin(digest, before !== undefined, now);
+      this.#running.begin(digest, before !== undefined && !isContinued, now);
+      if (this.#time("begun_at") === 0 || now - lastAt >= STORED_MS) this.#setTime("begun_at", now);
       this.#askedAt = now;
     }
     const relied = this.#running.relied(contents, now);
-    if (isLast) this.#running.end();
+    if (isLast) await this.complete();
     return {
       relied,
       told,
@@ -130,12 +132,7 @@ export class PushMemory extends DurableObject<Env> {
     const unstoredUntil = this.#tellings.unstoredUntil;
     const { settled, stored } = this.#tellings.settle(contents, found, now);
     this.#setTime("full_request_at", now);
-    const { yes } = telling(
-      contents,
-      now,
-      settled.map((mark) => (mark === TOLD_YES ? TOLD_YES : UNTOLD)),
-    );
-    this.#running.rely(yes, now);
+    this.#running.rely(wordsOf(contents, settled, TOLD_YES), now);
     if (stored) this.#store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
       this.#setTime("unstored_until", this.#tellings.unstoredUntil);
@@ -165,7 +162,8 @@ export class PushMemory extends DurableObject<Env> {
 
   /** A push has asked for all of its files. */
   async complete(): Promise<void> {
-    this.#running.end();
+    this.#begin();
+    if (this.#running.end()) this.#dropTime("begun_at");
   }
 
   /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */
@@ -178,6 +176,8 @@ export class PushMemory extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     const now = this.#begin();
     this.#isAlarmSet = false;
+    this.#tellings.dropBefore(now - STORED_MS);
+    this.#running.dropOld(now);
     this.#sql.exec("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
     this.#sql.exec("DELETE FROM questions WHERE asked_at <= ?", now - QUESTION_REMEMBERED_MS);
     if (this.#time("unstored_until") <= now) this.#dropTime("unstored_until");
@@ -203,6 +203,7 @@ export class PushMemory extends DurableObject<Env> {
     this.#setTime("forgotten_at", now);
     this.#tellings.forget();
     this.#running.forget();
+    this.#dropTime("begun_at");
     this.#sql.exec("DELETE FROM tellings");
     this.#dropTime("unstored_until");
   }

@@ -1,16 +1,16 @@
 import { markHeld } from "../bytes/marks.ts";
-import { CONTENT_BYTES, merged } from "./tellings.ts";
+import { CONTENT_BYTES, merged, STORED_MS, type Telling } from "./tellings.ts";
 
-/** Together with what is told 3.6 MB of the 4 that a push memory may hold. */
+/** Together with what is told 3.9 MB of the 4 that a push memory may hold. */
 const RELIED_MAX = 150_000;
-/** A push that has asked for 5,000 resources within this time may still be running. */
+/** A push whose end was seen, as far as anybody can tell, may still be running for so long. */
 export const RUNNING_MS = 60 * 1000;
 /** Of one run; more are cut in two. */
 const QUESTIONS_MAX = 1_000;
 
 /** Requests of 5,000 that came one after the other, of one push as far as anybody can tell. */
 interface Run {
-  /** Digests of what they asked, the first one first. */
+  /** Digests of what they asked, the first one first; none where the object has left memory since. */
   questions: Set<string>;
   /** Contents that they were told yes of, ascending. */
   yes: BigUint64Array<ArrayBuffer>;
@@ -23,7 +23,7 @@ interface Run {
 /**
  * What a caller's pushes rely on: a yes that a push was told stands for its other requests even if it is denied, or a file
  * would be lost. No request says of which push it is, so what looks like the end of a push may be another, smaller one. A
- * push has ended when it is tried again: when its first question comes again, and a request of fewer than 5,000 came since.
+ * push has ended when it is tried again: when one of its questions comes again, and a request of fewer than 5,000 came since.
  */
 export class RunningPushes {
   #open = newRun();
@@ -32,23 +32,32 @@ export class RunningPushes {
   #fullUntil = 0;
 
   /**
-   * @param yes contents that were told yes before the object left memory, as it does when nobody asks for some seconds; of
-   *   which questions is not known any more
-   * @param at when the last of them was told, in ms since the epoch
+   * @param stored what was told before the object left memory, as it does when nobody asks for some seconds
+   * @param begunAt when the first request of a push came whose end has not been seen, in ms since the epoch; 0 where
+   *   there is none
    */
-  constructor(yes: BigUint64Array<ArrayBuffer>, at: number) {
-    if (yes.length > 0) this.#ended.push({ ...newRun(), yes, at });
+  constructor(stored: readonly Telling[], begunAt: number) {
+    const isOfOpen = ({ at }: Telling) => begunAt > 0 && at >= begunAt;
+    const runOf = (tellings: readonly Telling[]): Run => {
+      const at = Math.max(0, ...tellings.map((one) => one.at));
+      const yes = merged(tellings.map((one) => one.yes));
+      if (yes.length <= RELIED_MAX) return { ...newRun(), yes, at };
+      this.#fullUntil = Math.max(this.#fullUntil, at + RUNNING_MS);
+      return { ...newRun(), at };
+    };
+    this.#open = runOf(stored.filter(isOfOpen));
+    this.#ended = [runOf(stored.filter((one) => !isOfOpen(one)))];
   }
 
   /**
    * A request of 5,000 asks.
    *
-   * @param isAgain whether it has asked the same within the last minutes
+   * @param isAgain whether an earlier push has asked the same within the last minutes
    */
   begin(question: string, isAgain: boolean, now: number): void {
-    const isOver = ({ questions, at }: Run) =>
-      (questions.size === 0 ? isAgain : questions.has(question)) || now - at >= RUNNING_MS;
+    const isOver = ({ questions }: Run) => (questions.size === 0 ? isAgain : questions.has(question));
     this.#ended = this.#ended.filter((run) => !isOver(run));
+    this.dropOld(now);
     if (this.#open.questions.size >= QUESTIONS_MAX) this.#close();
     const [first] = this.#open.questions;
     if (question === first) this.#open.beside += 1;
@@ -63,28 +72,37 @@ export class RunningPushes {
     markHeld(this.#open.yes, new Uint8Array(yes.buffer, yes.byteOffset, yes.byteLength), marks, 1);
     const news = yes.filter((_, index) => marks[index] === 0);
     if (this.#count() + news.length > RELIED_MAX) this.#fullUntil = now + RUNNING_MS;
-    else this.#open.yes = merged(this.#open.yes, news);
+    else this.#open.yes = merged([this.#open.yes, news]);
     this.#open.at = now;
   }
 
-  /** A request of fewer asks: that may be the end of a push. */
-  end(): void {
-    if (this.#open.questions.size === 0) return;
+  /**
+   * A request of fewer asks: that may be the end of a push.
+   *
+   * @returns whether no push is left whose end has not been seen
+   */
+  end(): boolean {
     if (this.#open.beside > 0) {
       this.#open.beside -= 1;
-      return;
+      return false;
     }
     this.#close();
+    return true;
   }
 
   /** Of each content 1 where a yes must stand. */
   relied(contents: Uint8Array, now: number): Uint8Array {
+    this.dropOld(now);
     const marks = new Uint8Array(contents.length / CONTENT_BYTES);
     if (now < this.#fullUntil) return marks.fill(1);
-    for (const { yes, at } of [this.#open, ...this.#ended]) {
-      if (now - at < RUNNING_MS) markHeld(yes, contents, marks, 1);
-    }
+    for (const { yes } of [this.#open, ...this.#ended]) markHeld(yes, contents, marks, 1);
     return marks;
+  }
+
+  /** Nobody relies any more on what was told so long ago. */
+  dropOld(now: number): void {
+    this.#ended = this.#ended.filter(({ at }) => now - at < RUNNING_MS);
+    if (now - this.#open.at >= STORED_MS) this.#open = newRun();
   }
 
   forget(): void {
@@ -94,7 +112,7 @@ export class RunningPushes {
   }
 
   #close(): void {
-    this.#ended.push(this.#open);
+    if (this.#open.at > 0) this.#ended.push(this.#open);
     this.#open = newRun();
   }
 

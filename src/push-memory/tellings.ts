@@ -13,8 +13,8 @@ const REMEMBERED_MS = 5 * 60 * 1000;
 const STORED_ANEW_MS = 60 * 1000;
 /** How long a telling is kept. */
 export const STORED_MS = REMEMBERED_MS + STORED_ANEW_MS;
-/** With what running pushes rely on 3.6 MB of the 4 that a push memory may hold. */
-const CONTENTS_MAX = 300_000;
+/** With what running pushes rely on, and if all of it is denied, 3.9 MB of the 4 that a push memory may hold. */
+const CONTENTS_MAX = 170_000;
 export const CONTENT_BYTES = 8;
 
 const NOTHING = new BigUint64Array();
@@ -78,7 +78,11 @@ export class Tellings {
     const news = isNew
       ? settled
       : settled.map((mark, index) => (toldLately[index] !== UNTOLD || isLost(index) ? UNTOLD : mark));
-    const stored = telling(contents, now, news);
+    const stored = {
+      at: now,
+      yes: wordsOf(contents, news, TOLD_YES),
+      no: wordsOf(contents, news, TOLD_NO),
+    };
     if (stored.yes.length + stored.no.length === 0) return { settled, stored: undefined };
     if (this.#count() + stored.yes.length + stored.no.length <= CONTENTS_MAX) {
       this.#take(stored);
@@ -89,9 +93,11 @@ export class Tellings {
     return { settled: settled.map((_, index) => before[index] || TOLD_NO), stored: undefined };
   }
 
-  /** Contents of which a yes was wrong: from now on they were told no. */
+  /** Contents of which a yes was wrong: from now on they were told no. @returns what is to be stored of it */
   deny(contents: Uint8Array, now: number): Telling {
-    const denied = telling(contents, now, new Uint8Array(contents.length / CONTENT_BYTES).fill(TOLD_NO));
+    const before = this.recall(contents, now);
+    const marks = before.map((mark) => (mark === TOLD_NO ? UNTOLD : TOLD_NO));
+    const denied = { at: now, yes: NOTHING, no: wordsOf(contents, marks, TOLD_NO) };
     this.#take(denied);
     return denied;
   }
@@ -143,41 +149,41 @@ export class Tellings {
 function together(one: Telling, other: Telling): Telling {
   return {
     at: Math.max(one.at, other.at),
-    yes: merged(one.yes, other.yes),
-    no: merged(one.no, other.no),
+    yes: merged([one.yes, other.yes]),
+    no: merged([one.no, other.no]),
   };
 }
 
-/** Both in one row, ascending. */
-export function merged(some: BigUint64Array, others: BigUint64Array): BigUint64Array<ArrayBuffer> {
-  const all = new BigUint64Array(some.length + others.length);
-  all.set(some);
-  all.set(others, some.length);
+/** All of the rows in one, ascending. */
+export function merged(rows: readonly BigUint64Array[]): BigUint64Array<ArrayBuffer> {
+  const all = new BigUint64Array(rows.reduce((sum, { length }) => sum + length, 0));
+  let length = 0;
+  for (const row of rows) {
+    all.set(row, length);
+    length += row.length;
+  }
   return all.sort();
 }
 
-/** Contents with what was told of each, sorted and each once. */
-export function telling(contents: Uint8Array, at: number, marks: Uint8Array): Telling {
+/** The contents with this mark, sorted and each once. */
+export function wordsOf(contents: Uint8Array, marks: Uint8Array, mark: number): BigUint64Array<ArrayBuffer> {
+  if (!marks.includes(mark)) return NOTHING;
   // As halves, for whole words of 64 bits are objects.
   const halves = new Uint32Array(contents.slice().buffer);
-  const told = (mark: number) => {
-    if (!marks.includes(mark)) return NOTHING;
-    const some = new Uint32Array(halves.length);
-    let length = 0;
-    for (let index = 0; 2 * index < halves.length; index++) {
-      if (marks[index] !== mark) continue;
-      some[length++] = halves[2 * index] as number;
-      some[length++] = halves[2 * index + 1] as number;
-    }
-    new BigUint64Array(some.buffer, 0, length / 2).sort();
-    let end = 0;
-    for (let from = 0; from < length; from += 2) {
-      const isAgain = end > 0 && some[from] === some[end - 2] && some[from + 1] === some[end - 1];
-      if (isAgain) continue;
-      some[end++] = some[from] as number;
-      some[end++] = some[from + 1] as number;
-    }
-    return new BigUint64Array(some.buffer.slice(0, 4 * end));
-  };
-  return { at, yes: told(TOLD_YES), no: told(TOLD_NO) };
+  const some = new Uint32Array(halves.length);
+  let length = 0;
+  for (let index = 0; 2 * index < halves.length; index++) {
+    if (marks[index] !== mark) continue;
+    some[length++] = halves[2 * index] as number;
+    some[length++] = halves[2 * index + 1] as number;
+  }
+  new BigUint64Array(some.buffer, 0, length / 2).sort();
+  let end = 0;
+  for (let from = 0; from < length; from += 2) {
+    const isAgain = end > 0 && some[from] === some[end - 2] && some[from + 1] === some[end - 1];
+    if (isAgain) continue;
+    some[end++] = some[from] as number;
+    some[end++] = some[from + 1] as number;
+  }
+  return new BigUint64Array(some.buffer.slice(0, 4 * end));
 }

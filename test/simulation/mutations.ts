@@ -216,7 +216,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "a push whose end was seen relies on nothing": {
     file: "src/push-memory/push-memory.ts",
-    from: "if (isLast) this.#running.end();",
+    from: "if (isLast) await this.complete();",
     to: "",
     profile: "pushes",
   },
