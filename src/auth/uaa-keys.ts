@@ -65,13 +65,13 @@ export class UaaKeys {
     { alg, kid }: { alg: string; kid?: string | undefined },
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<CryptoKey | undefined> {
+    // A token's header holds whatever who made it wanted: no key has such a name, whatever UAA says.
+    if (kid !== undefined && typeof kid !== "string") return undefined;
     const held = this.#select(alg, kid);
     if (held) {
       if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#fetch(log));
       return held;
     }
-    // No key has such a name, whatever UAA says.
-    if (kid !== undefined && typeof kid !== "string") return undefined;
     await this.#refetched(log, waitUntil);
     const fetched = this.#select(alg, kid);
     if (!fetched && this.#fetchedAt < this.#startedAt) throw new KeysUnavailable("UAA's keys can't be read");
@@ -80,9 +80,7 @@ export class UaaKeys {
 
   /** A token without kid is matched where there is no choice. */
   #select(alg: string, kid: string | undefined): CryptoKey | undefined {
-    // A token's header holds whatever who made it wanted.
-    if (typeof kid === "string") return this.#keys.get(`${alg} ${kid}`);
-    if (kid !== undefined) return undefined;
+    if (kid !== undefined) return this.#keys.get(`${alg} ${kid}`);
     const candidates = [...this.#keys].filter(([name]) => name.startsWith(`${alg} `));
     return candidates.length === 1 ? candidates[0]?.[1] : undefined;
   }

@@ -8,7 +8,14 @@ import { askWithEnv } from "../support/worker.ts";
 import { differencesOf, explain } from "./difference.ts";
 import { POOL, POOL_BODY } from "./pool.ts";
 import { requestOf } from "./requests.ts";
-import { type Ask, type Caller, CONFIGURATIONS, type ConfigurationName, SCOPES } from "./sent.ts";
+import {
+  type Ask,
+  authorizations,
+  type Caller,
+  CONFIGURATIONS,
+  type ConfigurationName,
+  SCOPES,
+} from "./sent.ts";
 
 const [SEED, CASES] = [Number(env.FUZZ_SEED), Number(env.FUZZ_CASES)];
 const DAY_SECONDS = 86_400;
@@ -32,7 +39,6 @@ const PUSH_MEMORY = { getByName: () => memory };
 const deployments = Object.fromEntries(
   Object.entries(CONFIGURATIONS).map(([name, variables]) => [name, { ...env, PUSH_MEMORY, ...variables }]),
 ) as Record<ConfigurationName, object>;
-const tokens = new Map<Caller, string>();
 
 async function tokenOf(caller: Caller): Promise<string> {
   const exp = Math.floor(Date.now() / 1000) + DAY_SECONDS;
@@ -48,25 +54,10 @@ async function tokenOf(caller: Caller): Promise<string> {
   return signedToken({ scope, exp });
 }
 
-const authorizationOf = async (caller: Caller, scheme: string, isFresh: boolean): Promise<object> => {
-  if (caller === "nobody") return {};
-  if (caller === "basic") return { Authorization: "Basic Y2Y6" };
-  if (caller === "empty") return { Authorization: scheme };
-  const token = isFresh ? await tokenOf(caller) : tokens.get(caller);
-  return { Authorization: `${scheme} ${token}` };
-};
+const authorizationOf = authorizations(tokenOf);
 
-const ask: Ask = async ({
-  configuration,
-  method,
-  path,
-  headers,
-  caller,
-  scheme,
-  isCallerFresh,
-  body,
-  isChunked,
-}) => {
+const ask: Ask = async (sent) => {
+  const { configuration, method, path, headers, body, isChunked } = sent;
   const response = await askWithEnv(
     deployments[configuration],
     method === "GET"
@@ -78,7 +69,7 @@ const ask: Ask = async ({
       method,
       url: `https://api.example.com${path}`,
       token: null,
-      headers: { ...headers, ...(await authorizationOf(caller, scheme, isCallerFresh)) },
+      headers: { ...headers, ...(await authorizationOf(sent)) },
     },
   );
   return {
@@ -88,28 +79,20 @@ const ask: Ask = async ({
   };
 };
 
-/** The Worker writes a line a request, and sets a timer or two, of which the runtime takes 10,000 from all tests at a time. */
-function silence(): void {
-  vi.spyOn(AbortSignal, "timeout").mockImplementation(() => new AbortController().signal);
+/** The Worker writes a line a request. */
+function silenceConsole(): void {
   for (const level of ["log", "warn", "error"] as const)
     vi.spyOn(console, level).mockImplementation(() => {});
 }
 
+/** And it sets a timer or two, of which the runtime takes 10,000 from all tests at a time. */
+function silence(): void {
+  vi.spyOn(AbortSignal, "timeout").mockImplementation(() => new AbortController().signal);
+  silenceConsole();
+}
+
 beforeAll(async () => {
-  // The Worker writes a line a request.
-  for (const level of ["log", "warn", "error"] as const)
-    vi.spyOn(console, level).mockImplementation(() => {});
-  for (const caller of Object.keys(SCOPES) as Caller[]) tokens.set(caller, await tokenOf(caller));
-  for (const caller of [
-    "garbage",
-    "expired",
-    "foreign",
-    "refresh",
-    "another audience",
-    "another issuer",
-  ] as const) {
-    tokens.set(caller, await tokenOf(caller));
-  }
+  silenceConsole();
   await observe({ held: [...POOL].map(([sha1, size]): ResourceKey => `${sha1}:${size}`) });
   await runAlarm();
   const whole = {

@@ -66,3 +66,24 @@ export interface Answered {
 
 /** Sends a request to the Worker of its configuration. */
 export type Ask = (sent: Sent) => Promise<Answered>;
+
+/**
+ * The Authorization header of each caller.
+ *
+ * @param tokenOf makes a token, of another user each time; but for callers who are to be fresh one serves for all
+ */
+export function authorizations(tokenOf: (caller: Caller) => Promise<string>) {
+  const kept = new Map<Caller, string>();
+  return async ({
+    caller,
+    scheme,
+    isCallerFresh,
+  }: Pick<Sent, "caller" | "scheme" | "isCallerFresh">): Promise<Record<string, string>> => {
+    if (caller === "nobody") return {};
+    if (caller === "basic") return { Authorization: "Basic Y2Y6" };
+    if (caller === "empty") return { Authorization: scheme };
+    const token = (isCallerFresh ? undefined : kept.get(caller)) ?? (await tokenOf(caller));
+    if (!isCallerFresh) kept.set(caller, token);
+    return { Authorization: `${scheme} ${token}` };
+  };
+}

@@ -6,7 +6,14 @@ import { signToken } from "../../foundry/uaa-token.ts";
 import { differencesOf, explain } from "../difference.ts";
 import { POOL, POOL_BODY } from "../pool.ts";
 import { requestOf } from "../requests.ts";
-import { type Ask, CALLERS, type Caller, CONFIGURATIONS, type ConfigurationName, SCOPES } from "../sent.ts";
+import {
+  type Ask,
+  authorizations,
+  type Caller,
+  CONFIGURATIONS,
+  type ConfigurationName,
+  SCOPES,
+} from "../sent.ts";
 
 const DAY_SECONDS = 86_400;
 const AT_ONCE = 8;
@@ -27,35 +34,15 @@ export async function fuzzOverHttp(seed: number, cases: number): Promise<number>
       variables: { UAA_URL: uaa.url, ...variables },
     });
   }
-  const tokens = new Map<Caller, string>();
-  for (const caller of CALLERS) tokens.set(caller, await tokenOf(uaa, caller));
+  const authorizationOf = authorizations((caller) => tokenOf(uaa, caller));
 
-  const ask: Ask = async ({
-    configuration,
-    method,
-    path,
-    headers,
-    caller,
-    scheme,
-    isCallerFresh,
-    ...sent
-  }) => {
+  const ask: Ask = async (sent) => {
+    const { configuration, method, path, headers } = sent;
     const worker = workers[configuration];
     worker.lines.length = 0;
-    const token = isCallerFresh ? await tokenOf(uaa, caller) : tokens.get(caller);
-    const authorization = {
-      nobody: {},
-      basic: { Authorization: "Basic Y2Y6" },
-      empty: { Authorization: scheme },
-    };
     const response = await fetch(worker.url + path, {
       method,
-      headers: {
-        ...headers,
-        ...(caller in authorization
-          ? authorization[caller as keyof typeof authorization]
-          : { Authorization: `${scheme} ${token}` }),
-      },
+      headers: { ...headers, ...(await authorizationOf(sent)) },
       ...(method === "GET"
         ? {}
         : { body: sent.isChunked ? new Response(sent.body).body : sent.body, duplex: "half" }),
