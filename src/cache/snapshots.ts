@@ -1,4 +1,5 @@
 import { PoolMemory } from "../bytes/pool-memory.ts";
+import { DeadlineExceeded } from "../deadline.ts";
 import { causeOf, type Log } from "../log.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
@@ -69,7 +70,9 @@ export class Snapshots {
       const cause = causeOf(error);
       if (cause !== this.#complaint) log.warn("snapshot-unreadable", { cause });
       this.#complaint = cause;
-      if (load === this.#loads) this.#failedAt = Date.now();
+      // What came too late, since the isolate was frozen, can be had at once.
+      const isLate = error instanceof DeadlineExceeded;
+      if (load === this.#loads && !isLate) this.#failedAt = Date.now();
     }
     if (load === this.#loads) this.#loadBeganAt = Number.NEGATIVE_INFINITY;
   }
