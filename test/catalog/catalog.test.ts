@@ -149,6 +149,18 @@ describe("publishing", () => {
     expect(((await alarm()) ?? 0) - now).toBeLessThanOrEqual(2_000);
   });
 
+  it("an alarm comes again where the platform has given it up, once what was told is told again", async () => {
+    const asOf = Date.now();
+    const alarmAt = () => runInDurableObject(catalog(), (_, state) => state.storage.getAlarm());
+    await observe({ held: [keyOf(1)], asOf });
+    await runInDurableObject(catalog(), (_, state) => state.storage.deleteAlarm());
+    later(10 * 60_000);
+    expect(await observe({ held: [keyOf(1)], asOf })).toMatchObject({ changed: 0 });
+    expect(await alarmAt()).not.toBe(null);
+    await runAlarm();
+    expect(await readPointer()).toMatchObject({ state: "current" });
+  });
+
   it("values first, the pointer last, and keys behind all", async () => {
     const written: string[] = [];
     const RESOURCE_CACHE = {

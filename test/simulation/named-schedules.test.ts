@@ -197,10 +197,10 @@ describe("the catalog", () => {
   it.each(Array.from({ length: 8 }, (_, seed) => `late ${seed}`))(
     "writes its pointer again while an earlier one may still arrive (%s)",
     async (seed) => {
-      const late: Operation = { at: 10 * MINUTE, do: "kv-writes", how: "late", share: 1, lasts: 6 * SECOND };
-      const publish: Operation = { at: 10 * MINUTE, do: "publish" };
-      const schedule = [put(0), add(0), ask(5 * MINUTE), late, publish, remove(10 * MINUTE + 7 * SECOND)];
-      const asked = [15, 30, 50].map((minutes) => ask(minutes * MINUTE));
+      // The hour's pointer, with which no other value is written.
+      const late: Operation = { at: HOUR, do: "kv-writes", how: "late", share: 1, lasts: 40 * SECOND };
+      const schedule = [put(0), add(0), ask(5 * MINUTE), late, remove(HOUR + 45 * SECOND)];
+      const asked = [5, 20, 40].map((minutes) => ask(HOUR + minutes * MINUTE));
       expect(await answersOf([...schedule, ...asked], { seed })).toEqual([[0], [], [], []]);
     },
   );
