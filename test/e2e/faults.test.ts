@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
-import type { Fault as CloudControllerFault } from "../foundry/faults.ts";
 import type { Fault } from "./fault.ts";
+import { matchFaults } from "./match-faults.ts";
 import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 
 /** Long enough for an answer on a busy machine, short enough to wait for it in vain. */
@@ -58,20 +58,7 @@ const OF_CACHE = { cached: CACHED };
 const ALL = { asked: CACHED + UNCACHED, matched: CACHED + UNCACHED, uploadedFiles: 0, warnings: [] };
 
 describe("whatever the Cloud Controller does when it is asked for matches, the cache goes on answering", () => {
-  it.each<[string, CloudControllerFault]>([
-    ["latency", { latency_ms: 2 * DEADLINE_MS }],
-    ["429", { status: 429, headers: { "Retry-After": "60" } }],
-    ["500", { status: 500 }],
-    ["502 in HTML", { status: 502, body: "<h1>Bad Gateway</h1>" }],
-    ["401 in HTML", { status: 401, body: "<h1>Who are you?</h1>" }],
-    ["a redirect", { status: 302, headers: { Location: "/v3/elsewhere" }, body: "" }],
-    ["never an answer", { hang: true }],
-    ["a cut before the answer", { cut: "before" }],
-    ["a cut within the answer", { cut: "during" }],
-    ["half an answer", { malformed: true }],
-    ["an answer of the wrong kind", { status: 201, body: { resources: { all: true } } }],
-    ["a stranger in the answer", { lie: "stranger" }],
-  ])("%s", async (name, fault) => {
+  it.each(matchFaults(DEADLINE_MS))("%s", async (name, fault) => {
     stage.foundry.cloudController.faults.set({ [MATCHES]: fault });
     const pushed = await stage.push(app.path, `Cloud Controller: ${name}`);
     expect(pushed).toMatchObject({ ...OF_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });

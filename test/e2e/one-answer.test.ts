@@ -4,6 +4,7 @@ import { gatherDirectory } from "../foundry/app-directory.ts";
 import type { Fault as CloudControllerFault } from "../foundry/faults.ts";
 import type { Fault } from "./fault.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
+import { matchFaults } from "./match-faults.ts";
 import { OPENED_MAX_MS, openStage, type Resource, type Stage } from "./stage.ts";
 
 const DEADLINE_MS = 2_000;
@@ -69,7 +70,7 @@ const publish = async (shared: readonly Resource[]) => {
 /** An isolate that knows nothing needs KV. */
 const OF_KV: Fault = { kind: "fail", operations: ["get"] };
 
-/** What befalls a smaller app; with EVERY_FAULT=true the larger one too. */
+/** What befalls the smaller app. */
 const SINGLE: [string, Misfortune[]][] = [
   ["500 to the first", [{ at: 1, cloudController: { status: 500 } }]],
   [
@@ -95,6 +96,22 @@ const COMBINED: [string, Misfortune[]][] = [
       { at: 3, cloudController: { hang: true }, worker: OF_KV },
     ],
   ],
+];
+
+/** With EVERY_FAULT=true, which takes some minutes: all that may befall the first request or the last, of each app. */
+const EVERY: [string, Misfortune[]][] = [
+  ...([1, -1] as const).flatMap((at) => {
+    const which = at === 1 ? "the first" : "the last";
+    return [
+      ...matchFaults(DEADLINE_MS).map(([name, cloudController]): [string, Misfortune[]] => [
+        `${name} to ${which}`,
+        [{ at, cloudController }],
+      ]),
+      [`KV fails for ${which}`, [{ at, worker: OF_KV }]] as [string, Misfortune[]],
+    ];
+  }),
+  ["another isolate after the first", [{ at: 1, afterwards: replaceIsolate }]],
+  ["a snapshot after the first", [{ at: 1, afterwards: publish }]],
 ];
 
 describe.each([
@@ -175,12 +192,12 @@ describe.each([
     expect(pushed.uploadedFiles).toBeGreaterThan(UNKNOWN / 10);
   });
 
-  const isAll = requests === 2 || process.env.EVERY_FAULT === "true";
-  it.each<[string, Misfortune[]]>([...(isAll ? SINGLE : []), ...(requests === 2 ? [] : COMBINED)])(
+  const usual = requests === 2 ? SINGLE : COMBINED;
+  it.each<[string, Misfortune[]]>(process.env.EVERY_FAULT === "true" ? [...usual, ...EVERY] : usual)(
     "%s",
     { timeout: PUSHED_MAX_MS },
     async (label, misfortunes) => {
-      const isDenied = misfortunes.some(({ at }) => at === 1);
+      const isDenied = misfortunes.some(({ at, cloudController }) => at === 1 && cloudController);
       // Where misfortunes are combined the cache knows the half of them from the beginning.
       const isCombined = misfortunes.length > 1;
       const claimed = isCombined ? SHARED / 2 : isDenied ? 0 : SHARED;
