@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { Exit, reasonOf } from "./exit.ts";
+import { Exit, reasonOf } from "./terminal/exit.ts";
 import { userDirectory } from "./user-directory.ts";
 
 export interface Line {

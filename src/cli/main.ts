@@ -10,9 +10,9 @@ import { registerRemove } from "./commands/remove.ts";
 import { registerStatus } from "./commands/status.ts";
 import { registerSync } from "./commands/sync.ts";
 import { registerVerify } from "./commands/verify.ts";
-import { EXIT_CODES, Exit, reasonOf } from "./exit.ts";
-import { listenForInterrupts } from "./interrupt.ts";
-import { note } from "./output.ts";
+import { EXIT_CODES, Exit, reasonOf } from "./terminal/exit.ts";
+import { listenForInterrupts } from "./terminal/interrupt.ts";
+import { note } from "./terminal/output.ts";
 
 const EXIT_CODES_HELP = `
 Exit codes:

@@ -1,8 +1,8 @@
 import { noRefusals, OBSERVATIONS_MAX, type Observed, type Refusal } from "../catalog/observations.ts";
 import type { CacheClient, Sight } from "./api/cache-client.ts";
-import { untilAborted } from "./interrupt.ts";
-import { counted, number } from "./output.ts";
-import { Progress } from "./progress.ts";
+import { untilAborted } from "./terminal/interrupt.ts";
+import { counted, number } from "./terminal/output.ts";
+import { Progress } from "./terminal/progress.ts";
 
 export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refused: noRefusals() });
 

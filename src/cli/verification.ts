@@ -4,9 +4,9 @@ import type { CacheClient } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { checksumsInPool } from "./api/matches.ts";
 import type { WorkerClock } from "./api/worker-clock.ts";
-import { Exit } from "./exit.ts";
-import { counted, number } from "./output.ts";
-import { Progress } from "./progress.ts";
+import { Exit } from "./terminal/exit.ts";
+import { counted, number } from "./terminal/output.ts";
+import { Progress } from "./terminal/progress.ts";
 
 /** The Cloud Controller looks them up one after the other, for about 12 ms each. */
 const RESOURCES_PER_QUESTION = 250;

@@ -1,9 +1,9 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { vi } from "vitest";
-import { freePort } from "../foundry/loopback.ts";
-import { startUaa } from "../foundry/uaa.ts";
-import { PROJECT_ROOT, startWorker } from "../foundry/worker-process.ts";
+import { freePort } from "../foundation/loopback.ts";
+import { startUaa } from "../foundation/uaa/uaa.ts";
+import { PROJECT_ROOT, startWorker } from "../support/node/worker-process.ts";
 import { temporaryDirectory, whenAllIsOver } from "./command.ts";
 
 const START_MAX_MS = 60_000;

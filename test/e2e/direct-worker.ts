@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { build } from "esbuild";
 import { Miniflare } from "miniflare";
-import { PROJECT_ROOT } from "../foundry/worker-process.ts";
+import { PROJECT_ROOT } from "../support/node/worker-process.ts";
 
 /** The Worker in a workerd of its own, whose socket is the client's: nothing stands between that mends a request. */
 export interface DirectWorker {

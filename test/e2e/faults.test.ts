@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
+import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 import type { Fault } from "./fault.ts";
 import { matchFaults } from "./match-faults.ts";
 import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
@@ -44,7 +44,7 @@ beforeEach(async () => {
   await stage.pushDirectly(app.path);
 });
 afterEach(async () => {
-  stage.foundry.cloudController.faults.set({});
+  stage.foundation.cloudController.faults.set({});
   await well();
 });
 
@@ -59,14 +59,14 @@ const ALL = { asked: CACHED + UNCACHED, matched: CACHED + UNCACHED, uploadedFile
 
 describe("whatever the Cloud Controller does when it is asked for matches, the cache goes on answering", () => {
   it.each(matchFaults(DEADLINE_MS))("%s", async (name, fault) => {
-    stage.foundry.cloudController.faults.set({ [MATCHES]: fault });
+    stage.foundation.cloudController.faults.set({ [MATCHES]: fault });
     const pushed = await stage.push(app.path, `Cloud Controller: ${name}`);
     expect(pushed).toMatchObject({ ...OF_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
     expect(pushed.warnings).toEqual([expect.stringMatching(BY_CLOUD_CONTROLLER)]);
     // One question before the answer, and behind it the sample of what the cache has claimed.
     await vi.waitFor(() => expect(stage.originRequests()).toBe(2));
 
-    stage.foundry.cloudController.faults.set({});
+    stage.foundation.cloudController.faults.set({});
     expect(await stage.push(app.path, "  and when it is well again")).toMatchObject({
       ...ALL,
       ...OF_CACHE,
@@ -75,7 +75,7 @@ describe("whatever the Cloud Controller does when it is asked for matches, the c
   });
 
   it("latency within the deadline only makes the push wait", async () => {
-    stage.foundry.cloudController.faults.set({ [MATCHES]: { latency_ms: DEADLINE_MS / 5 } });
+    stage.foundation.cloudController.faults.set({ [MATCHES]: { latency_ms: DEADLINE_MS / 5 } });
     const pushed = await stage.push(app.path, "Cloud Controller: a little latency");
     expect(pushed).toMatchObject({ ...ALL, ...OF_CACHE, origin: UNCACHED });
   });
@@ -167,7 +167,7 @@ describe("whatever KV does, the Cloud Controller is asked as long as there is ti
 
   it("neither KV nor the Cloud Controller answers: everything is uploaded", async () => {
     await inflict({ kind: "fail", operations: ["get", "put", "delete"] });
-    stage.foundry.cloudController.faults.set({ [MATCHES]: { cut: "before" } });
+    stage.foundation.cloudController.faults.set({ [MATCHES]: { cut: "before" } });
     const pushed = await stage.push(app.path, "both: nothing works");
     expect(pushed).toMatchObject({ matched: 0, uploadedFiles: CACHED + UNCACHED });
     expect(pushed.warnings).toHaveLength(2);

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
-import { listenOnLoopback } from "../foundry/loopback.ts";
-import { startUaa, type Uaa } from "../foundry/uaa.ts";
+import { listenOnLoopback } from "../foundation/loopback.ts";
+import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
 import { type DirectWorker, startDirectWorker } from "./direct-worker.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
 

@@ -1,5 +1,5 @@
-import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
-import { mapConcurrently } from "../foundry/concurrency.ts";
+import { mapConcurrently } from "../foundation/concurrency.ts";
+import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 
 const FILES_AT_A_TIME = 16;
 const FOLDERS = ["lib", "dist/esm", "src/internal", "types"];

@@ -1,4 +1,4 @@
-import type { Fault } from "../foundry/faults.ts";
+import type { Fault } from "../foundation/cloud-controller/faults.ts";
 
 /**
  * All that may befall the Cloud Controller when it is asked for matches, by name.

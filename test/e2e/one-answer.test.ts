@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { gatherDirectory } from "../foundry/app-directory.ts";
-import type { Fault as CloudControllerFault } from "../foundry/faults.ts";
+import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
+import type { Fault as CloudControllerFault } from "../foundation/cloud-controller/faults.ts";
 import type { Fault } from "./fault.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { matchFaults } from "./match-faults.ts";
@@ -42,9 +42,9 @@ afterAll(async () => {
 
 const inflict = (fault: Fault) => stage.command("PUT", "fault", fault);
 const inflictOnCloudController = (fault: CloudControllerFault) =>
-  stage.foundry.cloudController.faults.set({ [MATCHES]: fault });
+  stage.foundation.cloudController.faults.set({ [MATCHES]: fault });
 async function well(): Promise<void> {
-  stage.foundry.cloudController.faults.set({});
+  stage.foundation.cloudController.faults.set({});
   await stage.command("DELETE", "fault");
 }
 
@@ -146,7 +146,7 @@ describe.each([
       }
       const resource = { sha1: createHash("sha1").update(content).digest("hex"), size: content.length };
       shared.push(resource);
-      await stage.foundry.cloudController.pool.add(resource.sha1, resource.size, content);
+      await stage.foundation.cloudController.pool.add(resource.sha1, resource.size, content);
     }
   });
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { gatherDirectory } from "../foundry/app-directory.ts";
-import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
+import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
+import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 

@@ -3,13 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
-import { gatherDirectory } from "../foundry/app-directory.ts";
-import { PushFailed } from "../foundry/cf-connection.ts";
-import { mapConcurrently } from "../foundry/concurrency.ts";
-import { type Foundry, startFoundry } from "../foundry/foundry.ts";
-import { MatchedLog, type TierFigures } from "../foundry/matched-log.ts";
-import { comparePackage } from "../foundry/package-comparison.ts";
-import { type Push, push } from "../foundry/push-client.ts";
+import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
+import { PushFailed } from "../foundation/cf-push/cf-connection.ts";
+import { type Push, push } from "../foundation/cf-push/push-client.ts";
+import { mapConcurrently } from "../foundation/concurrency.ts";
+import { MatchedLog, type TierFigures } from "../foundation/demo/matched-log.ts";
+import { type Foundation, startFoundation } from "../foundation/foundation.ts";
+import { comparePackage } from "../support/node/package-comparison.ts";
 import { type DirectWorker, startDirectWorker } from "./direct-worker.ts";
 import { TierTable } from "./tier-table.ts";
 
@@ -78,7 +78,7 @@ interface Counts {
 
 /** A foundation with the Worker before it, and the test's hands on both. */
 export interface Stage {
-  foundry: Foundry;
+  foundation: Foundation;
   worker: DirectWorker;
   token: string;
   /**
@@ -128,8 +128,8 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
   const directory = await mkdtemp(join(tmpdir(), "e2e-"));
   // Small files are as good as any for the tests, and sooner made.
   const limits = { minimumSize: 0 };
-  const foundry = await startFoundry({ poolDirectory: join(directory, "pool"), limits });
-  const { uaa, cloudController } = foundry;
+  const foundation = await startFoundation({ poolDirectory: join(directory, "pool"), limits });
+  const { uaa, cloudController } = foundation;
   const token = await uaa.issueToken();
   const log = new MatchedLog();
   const table = new TierTable(title);
@@ -193,11 +193,11 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
   };
   const close = async () => {
     table.print();
-    await Promise.all([worker.stop(), foundry.close()]);
+    await Promise.all([worker.stop(), foundation.close()]);
     await rm(directory, { recursive: true, force: true });
   };
   return {
-    foundry,
+    foundation,
     worker,
     token,
     command,

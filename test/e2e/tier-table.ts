@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
-import type { TierFigures } from "../foundry/matched-log.ts";
-import type { Push } from "../foundry/push-client.ts";
+import type { Push } from "../foundation/cf-push/push-client.ts";
+import type { TierFigures } from "../foundation/demo/matched-log.ts";
 
 const STDOUT = 1;
 const HEAD = [

@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { gatherDirectory } from "../foundry/app-directory.ts";
-import { type AppFixture, createApp } from "../foundry/app-fixture.ts";
-import { PushFailed } from "../foundry/cf-connection.ts";
+import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
+import { PushFailed } from "../foundation/cf-push/cf-connection.ts";
+import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { OPENED_MAX_MS, openStage, type Resource, type Stage } from "./stage.ts";
 
@@ -46,7 +46,7 @@ async function resourcesOf(directory: string): Promise<Resource[]> {
   return (await gatherDirectory(directory)).filter(({ size }) => size > 0);
 }
 
-const pool = () => stage.foundry.cloudController.pool;
+const pool = () => stage.foundation.cloudController.pool;
 
 /** One of so many files of the app, from the pool, which tells nobody. */
 async function deleteOneOf(part: number): Promise<number> {

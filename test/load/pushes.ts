@@ -1,5 +1,5 @@
 import { resourceAt, type SentResource } from "../bench/support/resources.ts";
-import type { Uaa } from "../foundry/uaa.ts";
+import type { Uaa } from "../foundation/uaa/uaa.ts";
 import { type Model, SPREAD_MS } from "./model.ts";
 
 /** Files of a request, and how often of a hundred. */

@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { machine } from "../bench/support/machine.ts";
 import { median, percentile, rounded } from "../bench/support/measure.ts";
 import { startWorker } from "../bench/support/worker-process.ts";
-import { startUaa } from "../foundry/uaa.ts";
+import { startUaa } from "../foundation/uaa/uaa.ts";
 import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
 import { Pushes } from "./pushes.ts";

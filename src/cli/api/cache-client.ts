@@ -1,6 +1,6 @@
 import type { CacheStatus, ObservationsAnswer, ResourcePage } from "../../operator-api/answers.ts";
 import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
-import { Exit } from "../exit.ts";
+import { Exit } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";
 import { jsonOf, type Question, send } from "./send.ts";

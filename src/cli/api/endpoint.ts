@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { Exit } from "../exit.ts";
-import { redacted } from "../redacted.ts";
+import { Exit } from "../terminal/exit.ts";
+import { redacted } from "../terminal/redacted.ts";
 
 /** Where to ask, and with which token. */
 export interface Endpoint {

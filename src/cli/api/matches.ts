@@ -1,5 +1,5 @@
 import type { CachedResource } from "../../operator-api/answers.ts";
-import { Exit, reasonOf } from "../exit.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";
 import { type Answer, complaintOf, jsonOf, NoAnswer, type Question, send } from "./send.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { Exit, reasonOf } from "../exit.ts";
-import { note } from "../output.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+import { note } from "../terminal/output.ts";
 import { type Answer, complaintOf, NoAnswer } from "./send.ts";
 
 /** With the pauses, a minute and a half of trouble. */

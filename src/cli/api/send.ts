@@ -1,5 +1,5 @@
-import { reasonOf } from "../exit.ts";
-import { note } from "../output.ts";
+import { reasonOf } from "../terminal/exit.ts";
+import { note } from "../terminal/output.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** Longer than the platforms' own time-outs, which tell more. */

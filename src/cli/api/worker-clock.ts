@@ -1,4 +1,4 @@
-import { Exit } from "../exit.ts";
+import { Exit } from "../terminal/exit.ts";
 
 /**
  * The Worker's time, for what the command sees of the pool. It is behind by what the Worker's answer took to arrive, and

@@ -1,5 +1,5 @@
 import { AnonymousCredential, ContainerClient, StorageSharedKeyCredential } from "@azure/storage-blob";
-import { Exit, reasonOf } from "../exit.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
 import type { Place, StoredObject } from "./blobstore.ts";
 
 /**

@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { type ResourceKey, resourceKey } from "../../resource-key.ts";
-import { Exit, reasonOf } from "../exit.ts";
-import { counted } from "../output.ts";
-import { redacted } from "../redacted.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+import { counted } from "../terminal/output.ts";
+import { redacted } from "../terminal/redacted.ts";
 import { userDirectory } from "../user-directory.ts";
 import { directoryObjects } from "./directory.ts";
 import { OnePool } from "./one-pool.ts";

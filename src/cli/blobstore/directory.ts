@@ -2,9 +2,9 @@ import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 import { parseBlobName } from "../../blob-name.ts";
-import { Exit, reasonOf } from "../exit.ts";
-import { mapOrdered } from "../files/map-ordered.ts";
-import { note } from "../output.ts";
+import { mapOrdered } from "../app-files/map-ordered.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+import { note } from "../terminal/output.ts";
 import type { Passed, StoredObject } from "./blobstore.ts";
 
 const FILES_AT_A_TIME = 16;

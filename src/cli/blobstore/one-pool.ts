@@ -1,5 +1,5 @@
 import { parseBlobName } from "../../blob-name.ts";
-import { Exit } from "../exit.ts";
+import { Exit } from "../terminal/exit.ts";
 
 /** Two pools lie in one place. */
 export class TwoPools extends Exit {

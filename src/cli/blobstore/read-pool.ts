@@ -1,8 +1,8 @@
 import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
-import { Exit } from "../exit.ts";
-import { untilAborted } from "../interrupt.ts";
-import { counted } from "../output.ts";
-import { Progress } from "../progress.ts";
+import { Exit } from "../terminal/exit.ts";
+import { untilAborted } from "../terminal/interrupt.ts";
+import { counted } from "../terminal/output.ts";
+import { Progress } from "../terminal/progress.ts";
 
 /** Sizes by SHA-1. */
 export type Pool = ReadonlyMap<string, number>;

@@ -1,5 +1,5 @@
 import { paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
-import { reasonOf } from "../exit.ts";
+import { reasonOf } from "../terminal/exit.ts";
 import type { Place, StoredObject } from "./blobstore.ts";
 
 const ATTEMPTS = 5;

@@ -3,10 +3,10 @@ import type { ResourceKey } from "../../resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { TwoPools } from "../blobstore/one-pool.ts";
-import { Exit, reasonOf } from "../exit.ts";
-import { finishOnInterrupt, untilAborted } from "../interrupt.ts";
-import { counted, note, number, print, printJson } from "../output.ts";
 import { landed, nothingObserved, tellAll } from "../tell-all.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+import { finishOnInterrupt, untilAborted } from "../terminal/interrupt.ts";
+import { counted, note, number, print, printJson } from "../terminal/output.ts";
 
 /** Options of every subcommand that adds. */
 export interface AddOptions extends EndpointOptions {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type ResourceKey, resourceKey } from "../../resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
+import { appFiles, type LeftOut, type ReadFile } from "../app-files/app-files.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
 export function registerAdd(program: Command): void {

@@ -3,10 +3,10 @@ import { chunks } from "../../chunks.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { type ApiResource, matchedChecksums } from "../api/matches.ts";
-import { Exit } from "../exit.ts";
-import { appFiles, type LeftOut, type ReadFile } from "../files/app-files.ts";
-import { bytes, counted, number, print, printJson, table } from "../output.ts";
-import { Progress } from "../progress.ts";
+import { appFiles, type LeftOut, type ReadFile } from "../app-files/app-files.ts";
+import { Exit } from "../terminal/exit.ts";
+import { bytes, counted, number, print, printJson, table } from "../terminal/output.ts";
+import { Progress } from "../terminal/progress.ts";
 
 interface CheckOptions extends EndpointOptions {
   json?: boolean;

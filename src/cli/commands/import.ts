@@ -3,10 +3,10 @@ import type { ResourceKey } from "../../resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import type { Passed } from "../blobstore/blobstore.ts";
 import { OnePool } from "../blobstore/one-pool.ts";
-import { Exit, reasonOf } from "../exit.ts";
 import { inputLines, type Line } from "../input-lines.ts";
-import { counted, note } from "../output.ts";
 import { parseResourceLine } from "../resource-line.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+import { counted, note } from "../terminal/output.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
 export function registerImport(program: Command): void {

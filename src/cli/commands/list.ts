@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { Exit } from "../exit.ts";
-import { print } from "../output.ts";
+import { Exit } from "../terminal/exit.ts";
+import { print } from "../terminal/output.ts";
 
 interface ListOptions extends EndpointOptions {
   prefix: string;

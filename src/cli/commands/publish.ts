@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { counted, print, printJson } from "../output.ts";
+import { counted, print, printJson } from "../terminal/output.ts";
 
 export function registerPublish(program: Command): void {
   const command = program

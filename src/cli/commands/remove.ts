@@ -2,12 +2,12 @@ import type { Command } from "commander";
 import { isSha1Hex } from "../../sha1.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { Exit } from "../exit.ts";
 import { inputLines } from "../input-lines.ts";
-import { finishOnInterrupt } from "../interrupt.ts";
-import { counted, note, number, print, printJson } from "../output.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { nothingObserved, tellAll } from "../tell-all.ts";
+import { Exit } from "../terminal/exit.ts";
+import { finishOnInterrupt } from "../terminal/interrupt.ts";
+import { counted, note, number, print, printJson } from "../terminal/output.ts";
 import { interruptedWithin, stoppedBy } from "./add-and-report.ts";
 
 interface RemoveOptions extends EndpointOptions {

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { CacheStatus } from "../../operator-api/answers.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { counted, number, print, printJson, table } from "../output.ts";
+import { counted, number, print, printJson, table } from "../terminal/output.ts";
 
 export function registerStatus(program: Command): void {
   const command = program

@@ -4,11 +4,11 @@ import { endpointOf } from "../api/endpoint.ts";
 import { WorkerClock } from "../api/worker-clock.ts";
 import type { Passed } from "../blobstore/blobstore.ts";
 import { keysOf, type Pool, readPool } from "../blobstore/read-pool.ts";
-import { Exit } from "../exit.ts";
-import { finishOnInterrupt } from "../interrupt.ts";
-import { counted, note, number, print, printJson } from "../output.ts";
-import { Progress } from "../progress.ts";
 import { landed, nothingObserved, tellAll } from "../tell-all.ts";
+import { Exit } from "../terminal/exit.ts";
+import { finishOnInterrupt } from "../terminal/interrupt.ts";
+import { counted, note, number, print, printJson } from "../terminal/output.ts";
+import { Progress } from "../terminal/progress.ts";
 import { type AddOptions, interruptedWithin, noteRefusals, stoppedBy } from "./add-and-report.ts";
 
 /** More of the cache than this goes only where that is confirmed: a wrong bucket is likelier. */

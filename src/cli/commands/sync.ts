@@ -2,8 +2,8 @@ import type { Command } from "commander";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { blobstoreResources, type Passed } from "../blobstore/blobstore.ts";
 import { keysOf, readPool } from "../blobstore/read-pool.ts";
-import { Exit } from "../exit.ts";
-import { finishOnInterrupt } from "../interrupt.ts";
+import { Exit } from "../terminal/exit.ts";
+import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
 import { syncAndPrune } from "./sync-and-prune.ts";
 

@@ -11,9 +11,9 @@ import {
 import { retried } from "../api/retry.ts";
 import { send } from "../api/send.ts";
 import { WorkerClock } from "../api/worker-clock.ts";
-import { Exit, reasonOf } from "../exit.ts";
-import { finishOnInterrupt } from "../interrupt.ts";
-import { counted, number, print, printJson } from "../output.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+import { finishOnInterrupt } from "../terminal/interrupt.ts";
+import { counted, number, print, printJson } from "../terminal/output.ts";
 import { Verification } from "../verification.ts";
 
 /** More than this of what was asked goes only where that is confirmed: a wrong or emptied pool is likelier. */

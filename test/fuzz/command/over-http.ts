@@ -1,8 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type DirectWorker, startDirectWorker } from "../../e2e/direct-worker.ts";
-import { createSigningKey } from "../../foundry/signing-key.ts";
-import { startUaa, type Uaa } from "../../foundry/uaa.ts";
-import { signToken } from "../../foundry/uaa-token.ts";
+import { createSigningKey } from "../../foundation/uaa/signing-key.ts";
+import { signToken } from "../../foundation/uaa/token.ts";
+import { startUaa, type Uaa } from "../../foundation/uaa/uaa.ts";
 import { differencesOf, explain } from "../difference.ts";
 import { POOL, POOL_BODY } from "../pool.ts";
 import { requestOf } from "../requests.ts";

@@ -7,15 +7,15 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { resourcePoolInThread } from "../cli/command.ts";
-import { freePort, isPortFree, listenOnLoopback } from "./loopback.ts";
+import { resourcePoolInThread } from "../../cli/command.ts";
+import { PROJECT_ROOT } from "../../support/node/worker-process.ts";
+import { freePort, isPortFree, listenOnLoopback } from "../loopback.ts";
 import { parseOptions } from "./options.ts";
-import { PROJECT_ROOT } from "./worker-process.ts";
 
 const start = (...args: string[]) => startWith({}, ...args);
 
 const startWith = (env: Record<string, string>, ...args: string[]) =>
-  spawn(process.execPath, ["test/foundry/start.ts", ...args], {
+  spawn(process.execPath, ["test/foundation/demo/start.ts", ...args], {
     cwd: PROJECT_ROOT,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
@@ -136,7 +136,7 @@ describe("npm start", () => {
     expect(lines.filter((line) => line.includes(token))).toEqual([`export CF_TOKEN=${token}`]);
     expect(lines.at(-1)).toContain(LAST_ROW);
     // Of the temporary directory's path the project's own is shorter.
-    const own = lines.map((line) => line.replace(/\S+(?=\/demo\/)/, ".wrangler/foundry"));
+    const own = lines.map((line) => line.replace(/\S+(?=\/demo\/)/, ".wrangler/foundation"));
     expect(own.filter((line) => line.length > 80 && !line.includes(token))).toEqual([]);
   });
 
@@ -180,7 +180,7 @@ describe("npm start", () => {
   it("knows at the next start what it knew, and the stand-in has all that the cache holds", async () => {
     child = await startIn(directory, ports);
     await saidUntil(child.stderr, "Pushing an app");
-    const app = join(directory, ".wrangler/foundry/demo/app");
+    const app = join(directory, ".wrangler/foundation/demo/app");
     const check = async (port: number) => {
       const args = ["check", app, "--url", `http://localhost:${port}`, "--json"];
       const { stdout } = await resourcePoolInThread(args, { env: { CF_TOKEN: await tokenFrom(ports[1]) } });
@@ -207,7 +207,7 @@ describe("npm start", () => {
 
   it("leaves none behind when only the shell between npm and it has got the signal", async () => {
     const args = [...portFlags(ports), "--config", await configIn(directory)];
-    const command = [process.execPath, "test/foundry/start.ts", ...args].join(" ");
+    const command = [process.execPath, "test/foundation/demo/start.ts", ...args].join(" ");
     const shell = spawn("sh", ["-c", `${command}; exit`], {
       cwd: PROJECT_ROOT,
       stdio: ["ignore", "ignore", "pipe"],

@@ -1,8 +1,8 @@
-import { decodeBody } from "../../src/body.ts";
-import { Failure } from "../../src/failure.ts";
-import { parseResources, type Resource } from "../../src/resource-match/request.ts";
+import { decodeBody } from "../../../src/body.ts";
+import { Failure } from "../../../src/failure.ts";
+import { parseResources, type Resource } from "../../../src/resource-match/request.ts";
+import { READABLE_AND_WRITABLE } from "../file-mode.ts";
 import { ApiError } from "./api-error.ts";
-import { READABLE_AND_WRITABLE } from "./file-mode.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 
 /** A resource of an answer; the Cloud Controller says null for what was not sent. */

@@ -1,10 +1,10 @@
 import { join } from "node:path";
+import { mapConcurrently } from "../concurrency.ts";
+import { digestFile } from "../content.ts";
+import { REGULAR_FILE, SYMLINK } from "../file-mode.ts";
+import { type ArchiveContent, writeArchive } from "../zip.ts";
 import { type AppEntry, targetOf, unixMode } from "./app-directory.ts";
 import { PushFailed } from "./cf-connection.ts";
-import { mapConcurrently } from "./concurrency.ts";
-import { digestFile } from "./content.ts";
-import { REGULAR_FILE, SYMLINK } from "./file-mode.ts";
-import { type ArchiveContent, writeArchive } from "./zip.ts";
 
 const FILES_AT_A_TIME = 8;
 

@@ -2,7 +2,7 @@ import { type Dirent, lstatSync, readdirSync } from "node:fs";
 import { readlink, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import ignore from "ignore";
-import { digestFile } from "./content.ts";
+import { digestFile } from "../content.ts";
 
 /** One entry of an app directory as cf CLI sees it. */
 export interface AppEntry {

@@ -1,7 +1,7 @@
 import { realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { Exit, reasonOf } from "../exit.ts";
-import { note } from "../output.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+import { note } from "../terminal/output.ts";
 import { userDirectory } from "../user-directory.ts";
 import type { AppFile } from "./app-file.ts";
 import { archiveFiles, isArchiveName } from "./archive.ts";

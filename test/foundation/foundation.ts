@@ -2,10 +2,10 @@ import {
   type CloudController,
   type CloudControllerLimits,
   startCloudController,
-} from "./cloud-controller.ts";
-import { startUaa, type Uaa } from "./uaa.ts";
+} from "./cloud-controller/cloud-controller.ts";
+import { startUaa, type Uaa } from "./uaa/uaa.ts";
 
-export interface FoundryOptions {
+export interface FoundationOptions {
   /** Default: free ones. */
   ports?: { uaa?: number; cloudController?: number };
   /** The root of the resource pool. */
@@ -14,18 +14,18 @@ export interface FoundryOptions {
 }
 
 /** A foundation on this machine, as much of it as a push needs. */
-export interface Foundry {
+export interface Foundation {
   uaa: Uaa;
   cloudController: CloudController;
   close(): Promise<void>;
 }
 
 /** @throws PortTaken */
-export async function startFoundry({
+export async function startFoundation({
   ports = {},
   poolDirectory,
   limits = {},
-}: FoundryOptions): Promise<Foundry> {
+}: FoundationOptions): Promise<Foundation> {
   const uaa = await startUaa({ port: ports.uaa ?? 0 });
   try {
     const port = ports.cloudController ?? 0;

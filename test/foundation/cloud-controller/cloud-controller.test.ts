@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import contract from "../contract/cloud-controller-cases.json" with { type: "json" };
-import { createApp } from "./app-fixture.ts";
+import contract from "../../contract/cloud-controller-cases.json" with { type: "json" };
+import { createApp } from "../../support/node/app-fixture.ts";
+import { push } from "../cf-push/push-client.ts";
+import { isPortFree } from "../loopback.ts";
+import { startUaa, type Uaa } from "../uaa/uaa.ts";
 import { type CloudController, startCloudController } from "./cloud-controller.ts";
-import { isPortFree } from "./loopback.ts";
-import { push } from "./push-client.ts";
-import { startUaa, type Uaa } from "./uaa.ts";
 
 const EXISTS = "5b0e6a95648b2ee1b949ce86aa16ef497af1d66a";
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { constants, open } from "node:fs/promises";
-import { reasonOf } from "../exit.ts";
+import { reasonOf } from "../terminal/exit.ts";
 import { type AppFile, goFileMode } from "./app-file.ts";
 
 // Whatever took the file's place since it was listed: no link is followed, and no pipe waited for.

@@ -1,9 +1,7 @@
 import { posix } from "node:path";
-import { mapConcurrently } from "./concurrency.ts";
-import { type Digested, digestContent, digestFile } from "./content.ts";
-import { DIRECTORY, MODE_BITS, PERMISSIONS, READABLE_AND_WRITABLE, REGULAR_FILE } from "./file-mode.ts";
-import { type Fingerprint, type PlacedFingerprint, placeFingerprint } from "./fingerprints.ts";
-import type { ResourcePool } from "./resource-pool.ts";
+import { mapConcurrently } from "../concurrency.ts";
+import { type Digested, digestContent, digestFile } from "../content.ts";
+import { DIRECTORY, MODE_BITS, PERMISSIONS, READABLE_AND_WRITABLE, REGULAR_FILE } from "../file-mode.ts";
 import {
   type ArchiveContent,
   type ArchiveEntry,
@@ -11,7 +9,9 @@ import {
   type OpenArchive,
   openArchive,
   writeArchive,
-} from "./zip.ts";
+} from "../zip.ts";
+import { type Fingerprint, type PlacedFingerprint, placeFingerprint } from "./fingerprints.ts";
+import type { ResourcePool } from "./resource-pool.ts";
 
 export interface PackagerOptions {
   pool: ResourcePool;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Content } from "./content.ts";
+import type { Content } from "../content.ts";
 
 export interface PoolLimits {
   /** Bytes. */

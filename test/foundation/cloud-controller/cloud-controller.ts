@@ -2,18 +2,18 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { vcapRequestId } from "../../src/request-id.ts";
+import { vcapRequestId } from "../../../src/request-id.ts";
+import { locationOf } from "../http.ts";
+import { listenOnLoopback } from "../loopback.ts";
+import type { Uaa } from "../uaa/uaa.ts";
 import { controlRoutes, guardedRoutes, openRoutes } from "./api.ts";
 import { ApiError } from "./api-error.ts";
 import { bearerCheck } from "./bearer.ts";
 import { Faults, inflict } from "./faults.ts";
-import { locationOf } from "./http.ts";
-import { listenOnLoopback } from "./loopback.ts";
 import { Packages } from "./packages.ts";
 import { type PoolLimits, ResourcePool } from "./resource-pool.ts";
 import { findRoute } from "./routes.ts";
 import { Stats } from "./stats.ts";
-import type { Uaa } from "./uaa.ts";
 
 export interface CloudControllerLimits extends PoolLimits {
   /** Bytes of a package's files together. */

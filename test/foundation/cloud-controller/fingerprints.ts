@@ -1,6 +1,6 @@
 import { posix } from "node:path";
+import { READABLE_AND_WRITABLE } from "../file-mode.ts";
 import { ApiError } from "./api-error.ts";
-import { READABLE_AND_WRITABLE } from "./file-mode.ts";
 
 /** A file of a package that is not uploaded but taken from the pool. */
 export interface Fingerprint {

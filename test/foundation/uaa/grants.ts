@@ -1,5 +1,5 @@
 import { decodeJwt } from "jose";
-import { DEFAULT_LIFETIME_SECONDS, DEVELOPER_SCOPES, type TokenOptions } from "./uaa-token.ts";
+import { DEFAULT_LIFETIME_SECONDS, DEVELOPER_SCOPES, type TokenOptions } from "./token.ts";
 
 /** Who may ask for tokens. */
 export interface Registry {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { sendJson } from "./http.ts";
+import { sendJson } from "../http.ts";
 
 /** The errors of the Cloud Controller that this stand-in knows: title, code and status of its own list. */
 const KINDS = {

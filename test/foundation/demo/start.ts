@@ -5,18 +5,18 @@ import { stat } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
-import type { CacheStatus } from "../../src/operator-api/answers.ts";
+import type { CacheStatus } from "../../../src/operator-api/answers.ts";
+import { PROJECT_ROOT, startWorker, type WorkerProcess } from "../../support/node/worker-process.ts";
+import { type Foundation, startFoundation } from "../foundation.ts";
+import { isPortFree, PortTaken } from "../loopback.ts";
+import { DEVELOPER_SCOPES } from "../uaa/token.ts";
+import { makeDemoContent } from "./contents.ts";
 import { type Demo, demoOf } from "./demo.ts";
-import { makeDemoContent } from "./demo-content.ts";
-import { addDirectory } from "./demo-pool.ts";
-import { demoPushes, tableOf } from "./demo-pushes.ts";
-import { type Foundry, startFoundry } from "./foundry.ts";
 import { introduction } from "./introduction.ts";
-import { isPortFree, PortTaken } from "./loopback.ts";
 import { MatchedLog } from "./matched-log.ts";
 import { HELP, PORTS, type PortName, parseOptions, type StartOptions, WrongUsage } from "./options.ts";
-import { DEVELOPER_SCOPES } from "./uaa-token.ts";
-import { PROJECT_ROOT, startWorker, type WorkerProcess } from "./worker-process.ts";
+import { addDirectory } from "./pool.ts";
+import { demoPushes, tableOf } from "./pushes.ts";
 
 const TOKEN_LIFETIME_HOURS = 12;
 /** Of a developer who may operate the cache too. */
@@ -73,22 +73,22 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   const { held, app } = await makeDemoContent(join(kept, "demo"));
   const demo = await demoOf(held);
 
-  let foundry: Foundry | undefined;
+  let foundation: Foundation | undefined;
   let worker: WorkerProcess | undefined;
   let isReady = false;
   try {
-    foundry = await startFoundry({
+    foundation = await startFoundation({
       ports: { uaa: ports["uaa-port"], cloudController: ports["cloud-controller-port"] },
       poolDirectory: join(kept, "resource-pool"),
     });
     // First: the cache may not know what the pool does not have.
-    await addDirectory(foundry.cloudController.pool, held);
-    const token = await foundry.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_LIFETIME_HOURS * 3600 });
+    await addDirectory(foundation.cloudController.pool, held);
+    const token = await foundation.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_LIFETIME_HOURS * 3600 });
     console.error("Starting the Worker …");
     const log = new MatchedLog();
     worker = startWorker({
       port: ports.port,
-      variables: { UAA_URL: foundry.uaa.url, CLOUD_CONTROLLER_URL: foundry.cloudController.url },
+      variables: { UAA_URL: foundation.uaa.url, CLOUD_CONTROLLER_URL: foundation.cloudController.url },
       config,
       onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.read(line)),
     });
@@ -109,20 +109,20 @@ async function run({ ports, config }: StartOptions): Promise<void> {
       heldDirectory: relative(PROJECT_ROOT, held),
       appDirectory: relative(PROJECT_ROOT, app),
     };
-    const shown = { workerUrl: worker.url, foundry, token, hours: TOKEN_LIFETIME_HOURS, demo, table };
+    const shown = { workerUrl: worker.url, foundation, token, hours: TOKEN_LIFETIME_HOURS, demo, table };
     console.log(introduction({ ...shown, ...directories }));
     isReady = true;
     await Promise.race([died, stopped]);
     console.error("\nStopping …");
   } finally {
     isReady = false;
-    await Promise.all([worker?.stop(), foundry?.close()]);
+    await Promise.all([worker?.stop(), foundation?.close()]);
   }
 }
 
 /** Where the stand-in's part of the demo lies: beside the local KV, so that both are kept, or deleted, together. */
 function keptBeside(config: string): string {
-  return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundry");
+  return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundation");
 }
 
 async function checkConfig(config: string): Promise<void> {

@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { GRACE_MS, signalGroup } from "./process-group.ts";
 
-export const PROJECT_ROOT = fileURLToPath(new URL("../..", import.meta.url));
+export const PROJECT_ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
 const TAIL_MAX_CHARACTERS = 8_000;
 const KILLED_MAX_MS = 1_000;

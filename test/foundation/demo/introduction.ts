@@ -1,10 +1,10 @@
-import { DEFAULT_LIMITS } from "./cloud-controller.ts";
+import { DEFAULT_LIMITS } from "../cloud-controller/cloud-controller.ts";
+import type { Foundation } from "../foundation.ts";
 import { curlOf, type Demo } from "./demo.ts";
-import type { Foundry } from "./foundry.ts";
 
 interface Shown {
   workerUrl: string;
-  foundry: Foundry;
+  foundation: Foundation;
   token: string;
   /** How long the token is good for. */
   hours: number;
@@ -19,8 +19,8 @@ interface Shown {
 
 /** What `npm start` says when all is running: nothing but the token is wider than 80 columns. */
 export function introduction(shown: Shown): string {
-  const { workerUrl, foundry, token, hours, demo, heldDirectory, appDirectory, table } = shown;
-  const { uaa, cloudController } = foundry;
+  const { workerUrl, foundation, token, hours, demo, heldDirectory, appDirectory, table } = shown;
+  const { uaa, cloudController } = foundation;
   const paths = demo.held.map(({ path }) => path).join(" and ");
   const missing = demo.resources.filter((resource) => !demo.held.includes(resource)).map(({ path }) => path);
   return `

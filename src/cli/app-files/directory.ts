@@ -1,7 +1,7 @@
 import type { Dirent } from "node:fs";
 import { lstat, readdir, readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { reasonOf } from "../exit.ts";
+import { reasonOf } from "../terminal/exit.ts";
 import { type AppFile, goFileMode, SYMBOLIC_LINK } from "./app-file.ts";
 import { directoryIgnoreList, IGNORE_FILE, type IgnoreList } from "./cf-ignore.ts";
 import { hashFile } from "./hash-file.ts";

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { gatherDirectory } from "./app-directory.ts";
-import { mapConcurrently } from "./concurrency.ts";
-import { digestFile } from "./content.ts";
-import type { ResourcePool } from "./resource-pool.ts";
+import { gatherDirectory } from "../cf-push/app-directory.ts";
+import type { ResourcePool } from "../cloud-controller/resource-pool.ts";
+import { mapConcurrently } from "../concurrency.ts";
+import { digestFile } from "../content.ts";
 
 const FILES_AT_A_TIME = 8;
 

@@ -2,12 +2,12 @@ import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { gatherDirectory } from "./app-directory.ts";
-import { CfConnection } from "./cf-connection.ts";
-import { encodeResource } from "./cf-resource.ts";
-import { bytesOf } from "./demo-content.ts";
+import { gatherDirectory } from "../cf-push/app-directory.ts";
+import { CfConnection } from "../cf-push/cf-connection.ts";
+import { encodeResource } from "../cf-push/cf-resource.ts";
+import { type Push, type PushTarget, push } from "../cf-push/push-client.ts";
+import { bytesOf } from "./contents.ts";
 import type { MatchedLog, TierFigures } from "./matched-log.ts";
-import { type Push, type PushTarget, push } from "./push-client.ts";
 
 /** An isolate reads at most a minute late what the catalog has published, and that at most every ten seconds. */
 const LEARNED_MAX_MS = 90_000;

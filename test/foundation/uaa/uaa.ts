@@ -1,9 +1,9 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { locationOf, readBody, sendJson } from "./http.ts";
-import { listenOnLoopback } from "./loopback.ts";
+import { locationOf, readBody, sendJson } from "../http.ts";
+import { listenOnLoopback } from "../loopback.ts";
+import { type Grant, grant, type Registry } from "./grants.ts";
 import { createSigningKey, type SigningKey } from "./signing-key.ts";
-import { type Grant, grant, type Registry } from "./uaa-grants.ts";
-import { signToken, type TokenOptions } from "./uaa-token.ts";
+import { signToken, type TokenOptions } from "./token.ts";
 
 export interface UaaOptions {
   /** 0, the default, for a free one. */

@@ -3,48 +3,48 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type AppFixture, createApp, createManifoldApp } from "../../support/node/app-fixture.ts";
+import { comparePackage } from "../../support/node/package-comparison.ts";
+import type { Fault } from "../cloud-controller/faults.ts";
+import { type Foundation, startFoundation } from "../foundation.ts";
 import { archiveEntries } from "./app-archive.ts";
 import { gatherDirectory } from "./app-directory.ts";
-import { type AppFixture, createApp, createManifoldApp } from "./app-fixture.ts";
-import type { Fault } from "./faults.ts";
-import { type Foundry, startFoundry } from "./foundry.ts";
-import { comparePackage } from "./package-comparison.ts";
 import { push as pushApp } from "./push-client.ts";
 
 const sha1 = (content: string) => createHash("sha1").update(content).digest("hex");
 
-let foundry: Foundry;
+let foundation: Foundation;
 let poolDirectory: string;
 let token: string;
 let app: AppFixture;
 
 beforeAll(async () => {
   poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
-  foundry = await startFoundry({ poolDirectory, limits: { minimumSize: 0, maximumSize: 250_000 } });
-  token = await foundry.uaa.issueToken();
+  foundation = await startFoundation({ poolDirectory, limits: { minimumSize: 0, maximumSize: 250_000 } });
+  token = await foundation.uaa.issueToken();
 });
 
 afterAll(async () => {
-  await foundry.close();
+  await foundation.close();
   await rm(poolDirectory, { recursive: true });
 });
 
 beforeEach(async () => {
   app = await createApp();
-  foundry.cloudController.stats.reset();
+  foundation.cloudController.stats.reset();
 });
 
 afterEach(async () => {
-  foundry.cloudController.faults.set({});
+  foundation.cloudController.faults.set({});
   await app.remove();
 });
 
-const target = () => ({ url: foundry.cloudController.url, token });
+const target = () => ({ url: foundation.cloudController.url, token });
 const push = (directory = app.path) => pushApp(directory, target());
 const differences = (packageGuid: string, directory = app.path) =>
   comparePackage(packageGuid, directory, target());
-const requests = (name: string) => foundry.cloudController.stats.requests[name] ?? 0;
-const set = (faults: Record<string, Fault>) => foundry.cloudController.faults.set(faults);
+const requests = (name: string) => foundation.cloudController.stats.requests[name] ?? 0;
+const set = (faults: Record<string, Fault>) => foundation.cloudController.faults.set(faults);
 
 describe("pushes of an app with everything in it", () => {
   let manifold: AppFixture;
@@ -133,7 +133,7 @@ describe("an app of as many files as one request asks for, and an empty one", ()
     await expect(pushApp(large.path, target(), { sendsEmptyRequest: true })).rejects.toThrow(
       /resource_matches: 422 .*must have at least 1 resource/,
     );
-    expect(foundry.cloudController.stats.requests).toEqual({ "POST /v3/resource_matches": 2 });
+    expect(foundation.cloudController.stats.requests).toEqual({ "POST /v3/resource_matches": 2 });
   });
 
   it("is asked for with two when a file comes to it, and that by any cf CLI", async () => {
@@ -179,7 +179,7 @@ describe("a package that can't be made", () => {
     await app.write("a/file", "shared content");
     const { packageGuid } = await push();
     expect(await differences(packageGuid)).toEqual([]);
-    await foundry.cloudController.pool.delete(sha1("shared content"));
+    await foundation.cloudController.pool.delete(sha1("shared content"));
     const again = await push();
     expect(again).toMatchObject({ matched: 0, uploadedFiles: 1 });
   });
@@ -209,7 +209,7 @@ describe("a package that can't be made", () => {
     await app.write("damaged");
     await push();
     const name = sha1("the content of damaged");
-    await appendFile(foundry.cloudController.pool.pathOf(name) ?? "", "!");
+    await appendFile(foundation.cloudController.pool.pathOf(name) ?? "", "!");
     await expect(push()).rejects.toThrow("did not match the given checksum. They have been deleted");
     expect(await push()).toMatchObject({ matched: 0, uploadedFiles: 1 });
   });
@@ -232,7 +232,7 @@ describe("with a fault on /v3/resource_matches, the push", () => {
   ])("%s, and sends no request twice", async (_, fault, message) => {
     set({ "POST /v3/resource_matches": fault });
     await expect(push()).rejects.toThrow(message);
-    expect(foundry.cloudController.stats.requests).toEqual({ "POST /v3/resource_matches": 1 });
+    expect(foundation.cloudController.stats.requests).toEqual({ "POST /v3/resource_matches": 1 });
   });
 
   it("waits for one that is late", async () => {

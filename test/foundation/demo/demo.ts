@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Resource } from "../../src/resource-match/request.ts";
-import { bytesOf } from "./demo-content.ts";
-import { PERMISSIONS } from "./file-mode.ts";
+import type { Resource } from "../../../src/resource-match/request.ts";
+import { PERMISSIONS } from "../file-mode.ts";
+import { bytesOf } from "./contents.ts";
 
 /** A request whose answer is known beforehand. */
 export interface Demo {

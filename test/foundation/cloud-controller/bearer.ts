@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { createRemoteJWKSet, jwtVerify } from "jose";
+import type { Uaa } from "../uaa/uaa.ts";
 import { ApiError } from "./api-error.ts";
-import type { Uaa } from "./uaa.ts";
 
 const READ = ["cloud_controller.read", "cloud_controller.admin"];
 const WRITE = ["cloud_controller.write", "cloud_controller.admin"];

@@ -1,10 +1,10 @@
 import { posix } from "node:path";
-import { gatherDirectory, targetOf, unixMode } from "./app-directory.ts";
-import { CfConnection } from "./cf-connection.ts";
-import { digestContent } from "./content.ts";
-import { PERMISSIONS, READABLE_AND_WRITABLE } from "./file-mode.ts";
-import type { PushTarget } from "./push-client.ts";
-import { openArchive } from "./zip.ts";
+import { gatherDirectory, targetOf, unixMode } from "../../foundation/cf-push/app-directory.ts";
+import { CfConnection } from "../../foundation/cf-push/cf-connection.ts";
+import type { PushTarget } from "../../foundation/cf-push/push-client.ts";
+import { digestContent } from "../../foundation/content.ts";
+import { PERMISSIONS, READABLE_AND_WRITABLE } from "../../foundation/file-mode.ts";
+import { openArchive } from "../../foundation/zip.ts";
 
 /**
  * How an assembled package differs from the directory that was pushed, a line for each difference; none where
