@@ -1,4 +1,4 @@
-import type { Caller } from "./auth/authentication.ts";
+import type { Caller } from "./auth/caller.ts";
 import { Failure } from "./failure.ts";
 import { causeOf } from "./log.ts";
 import { inTime, PATIENCE_MS } from "./patience.ts";

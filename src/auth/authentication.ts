@@ -3,15 +3,9 @@ import type { Configuration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../log.ts";
 import type { RequestContext } from "../request-context.ts";
+import type { Caller } from "./caller.ts";
 import { KeysUnavailable, UAA_ALGORITHMS, UaaKeys } from "./uaa-keys.ts";
 import { VerifiedTokens } from "./verified-tokens.ts";
-
-/** Whose token it is, and what it allows. */
-export interface Caller {
-  /** GUID of the user, or the id of a client that acts for itself. */
-  id: string;
-  scopes: ReadonlySet<string>;
-}
 
 const REFRESH_TOKEN_JTI_SUFFIX = "-r";
 

@@ -1,4 +1,5 @@
-import { authenticate, type Caller } from "../auth/authentication.ts";
+import { authenticate } from "../auth/authentication.ts";
+import type { Caller } from "../auth/caller.ts";
 import { Failure } from "../failure.ts";
 import { limitRate } from "../rate-limit.ts";
 import type { RequestContext } from "../request-context.ts";

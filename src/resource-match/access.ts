@@ -1,4 +1,4 @@
-import type { Caller } from "../auth/authentication.ts";
+import type { Caller } from "../auth/caller.ts";
 import { Failure } from "../failure.ts";
 import { limitRate } from "../rate-limit.ts";
 import type { RequestContext } from "../request-context.ts";

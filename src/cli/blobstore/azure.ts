@@ -1,6 +1,6 @@
 import { AnonymousCredential, ContainerClient, StorageSharedKeyCredential } from "@azure/storage-blob";
 import { Exit, reasonOf } from "../terminal/exit.ts";
-import type { Place, StoredObject } from "./blobstore.ts";
+import type { Place, StoredObject } from "./stored-object.ts";
 
 /**
  * The blobs of a container of Azure Blob Storage, with the account and the credentials of the variables that Azure's own

@@ -7,22 +7,7 @@ import { redacted } from "../terminal/redacted.ts";
 import { userDirectory } from "../user-directory.ts";
 import { directoryObjects } from "./directory.ts";
 import { OnePool } from "./one-pool.ts";
-
-/** Something in a blobstore, which may be a blob of the resource pool. */
-export interface StoredObject {
-  /** The whole path, with `/`. */
-  name: string;
-  /** Bytes. */
-  size: number;
-}
-
-/** What was not taken of a blobstore. */
-export interface Passed {
-  /** Objects that are no blobs of a resource pool. */
-  skipped: number;
-  /** Objects that could not be read; each has been named on stderr. */
-  leftOut: number;
-}
+import type { Passed, Place, StoredObject } from "./stored-object.ts";
 
 const PLACES = "a directory, s3://bucket/prefix or azure://container/prefix";
 
@@ -91,16 +76,6 @@ async function openDirectory(location: string, passed: Passed): Promise<AsyncIte
   });
   if (!stats.isDirectory()) throw new Exit("failed", `${location} is no directory.`);
   return directoryObjects(directory, location, passed);
-}
-
-/** A place in a blobstore that is a service. */
-export interface Place {
-  /** As it was given. */
-  location: string;
-  /** A bucket; Azure says container. */
-  bucket: string;
-  /** Empty, or with a slash at its end. */
-  prefix: string;
 }
 
 function placeOf(location: string): Place {

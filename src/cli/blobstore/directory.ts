@@ -5,7 +5,7 @@ import { parseBlobName } from "../../blob-name.ts";
 import { mapOrdered } from "../app-files/map-ordered.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
-import type { Passed, StoredObject } from "./blobstore.ts";
+import type { Passed, StoredObject } from "./stored-object.ts";
 
 const FILES_AT_A_TIME = 16;
 

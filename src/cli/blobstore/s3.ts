@@ -1,6 +1,6 @@
 import { paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
 import { reasonOf } from "../terminal/exit.ts";
-import type { Place, StoredObject } from "./blobstore.ts";
+import type { Place, StoredObject } from "./stored-object.ts";
 
 const ATTEMPTS = 5;
 /** Servers other than AWS take this region for theirs. */

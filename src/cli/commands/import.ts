@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import type { ResourceKey } from "../../resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import type { Passed } from "../blobstore/blobstore.ts";
 import { OnePool } from "../blobstore/one-pool.ts";
+import type { Passed } from "../blobstore/stored-object.ts";
 import { inputLines, type Line } from "../input-lines.ts";
 import { parseResourceLine } from "../resource-line.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import { blobstoreResources, type Passed } from "../blobstore/blobstore.ts";
+import { blobstoreResources } from "../blobstore/blobstore.ts";
 import { keysOf, readPool } from "../blobstore/read-pool.ts";
+import type { Passed } from "../blobstore/stored-object.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
