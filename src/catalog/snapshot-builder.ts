@@ -2,9 +2,8 @@ import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { pack } from "../cache/packed-value.ts";
 import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
-import { newSecret } from "./ledger.ts";
+import { newId, newSecret } from "./ids.ts";
 import { type MemoryTable, UNPUBLISHED } from "./memory.ts";
-import { newId } from "./publisher.ts";
 import { HELD_STATES, STATE } from "./tables.ts";
 import type { WrittenValues } from "./written-values.ts";
 

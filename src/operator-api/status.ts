@@ -1,5 +1,5 @@
 import { version } from "../../package.json";
-import type { CatalogStatus } from "../catalog/catalog.ts";
+import type { CatalogStatus } from "../catalog/catalog-status.ts";
 import type { Configuration } from "../configuration.ts";
 import type { CacheStatus } from "./answers.ts";
 

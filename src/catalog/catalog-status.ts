@@ -1,0 +1,55 @@
+import type { MemoryTable } from "./memory.ts";
+import type { Refusals } from "./observations.ts";
+import type { Suspension } from "./suspension.ts";
+import { HELD_STATES, STATE } from "./tables.ts";
+
+/** What the catalog says of itself. */
+export interface CatalogStatus {
+  /** Resources that it holds. */
+  entries: number;
+  /** Those of them whose key is not written yet. */
+  keysWaiting: number;
+  /** Removed resources that it remembers. */
+  removalsRemembered: number;
+  /** The pointer that was written last; times in ISO 8601. */
+  published: { at: string; changes: { held: number; removed: number } } | null;
+  snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;
+  /** ISO 8601: until then only the Cloud Controller answers; null where the cache counts. */
+  suspendedUntil: string | null;
+  /** Whether something is to be published. */
+  isBehind: boolean;
+  refused: Refusals;
+}
+
+export function statusOf(
+  sql: SqlStorage,
+  memory: MemoryTable,
+  suspension: Suspension,
+  isBehind: boolean,
+): CatalogStatus {
+  const query = "SELECT state, COUNT(*) AS count FROM resources GROUP BY state";
+  const rows = sql.exec<{ state: number; count: number }>(query).toArray();
+  const counts = new Map(rows.map(({ state, count }) => [state, count]));
+  const entries = HELD_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+  const published = memory.get("published");
+  const snapshot = memory.get("snapshot");
+  const suspendedUntil = suspension.until(Date.now());
+  return {
+    entries,
+    keysWaiting: entries - (counts.get(STATE.keyed) ?? 0),
+    removalsRemembered: counts.get(STATE.removed) ?? 0,
+    published: published && {
+      at: new Date(published.at).toISOString(),
+      changes: { held: published.changes?.held ?? 0, removed: published.changes?.removed ?? 0 },
+    },
+    snapshot: snapshot && {
+      id: snapshot.id,
+      entries: snapshot.entries,
+      parts: snapshot.parts,
+      builtAt: new Date(snapshot.builtAt).toISOString(),
+    },
+    suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
+    isBehind,
+    refused: memory.get("refused"),
+  };
+}

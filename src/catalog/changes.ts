@@ -1,0 +1,59 @@
+import type { PackedValue } from "../cache/packed-value.ts";
+import { KV_CACHE_TTL_MAX_SECONDS } from "../platform-limits.ts";
+import { EntryList, type ResourceRow } from "./entry-list.ts";
+import type { MemoryTable } from "./memory.ts";
+import { HELD_STATES } from "./tables.ts";
+
+/**
+ * A place of Workers KV may answer from its cache for a day after the key's deletion has shown there, and that takes a
+ * minute and sometimes more: for an hour more nobody believes the key.
+ */
+const KEY_OUTLIVES_DELETION_MS = KV_CACHE_TTL_MAX_SECONDS * 1000 + 60 * 60 * 1000;
+/** More keys of departed resources than these, 4 MB, are not overruled one by one: then no key counts. */
+const OVERRULED_KEYS_MAX = 500_000;
+
+/** What has changed since the snapshot, out of the catalog's tables. */
+export class Changes {
+  readonly #sql: SqlStorage;
+  readonly #memory: MemoryTable;
+
+  constructor(sql: SqlStorage, memory: MemoryTable) {
+    this.#sql = sql;
+    this.#memory = memory;
+  }
+
+  /** Whether readers may believe keys: what has departed from under them is overruled one by one. */
+  doKeysCount(prefix: string): boolean {
+    const query = "SELECT COUNT(*) AS count FROM departed WHERE prefix = ? AND keyed = 1";
+    return this.#sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
+  }
+
+  /**
+   * @param revision of the snapshot
+   * @param secret 16 bytes in hex
+   */
+  since(revision: number, secret: string, prefix: string, keysCount: boolean): PackedValue {
+    const held = new EntryList(secret);
+    const removed = new EntryList(secret);
+    for (const state of HELD_STATES) {
+      const query = "SELECT sha1, size FROM resources WHERE state = ? AND revision > ?";
+      for (const row of this.#sql.exec(query, state, revision).raw<ResourceRow>()) held.add(row);
+    }
+    // A key that is not gone everywhere is to be overruled, however long ago its resource departed.
+    const query = "SELECT sha1, size FROM departed WHERE prefix = ? AND (revision > ? OR keyed = ?)";
+    // Where there is no snapshot and no key counts, nothing is left to overrule.
+    const since = keysCount || this.#memory.get("snapshot") ? revision : Number.MAX_SAFE_INTEGER;
+    const keyed = keysCount ? 1 : -1;
+    for (const row of this.#sql.exec(query, prefix, since, keyed).raw<ResourceRow>()) removed.add(row);
+    return { held: held.sorted(), removed: removed.sorted() };
+  }
+
+  /** @returns how many removals need not be told any more: no cached key can outlive them, and the snapshot lacks them */
+  dropOutlived(now: number): number {
+    const { revision } = this.#memory.get("snapshot") ?? { revision: Number.MAX_SAFE_INTEGER };
+    const query =
+      "DELETE FROM departed WHERE deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size";
+    const outlived = now - KEY_OUTLIVES_DELETION_MS;
+    return this.#sql.exec(query, outlived, this.#memory.get("prefix"), revision).toArray().length;
+  }
+}
