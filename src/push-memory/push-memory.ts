@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
+import { Questions } from "./questions.ts";
 import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
 import {
   CONTENT_BYTES,
@@ -11,17 +12,12 @@ import {
   UNTOLD,
   wordsOf,
 } from "./tellings.ts";
-
-/** The same question within this time is most likely a push that failed and is tried once more. */
-const QUESTION_REMEMBERED_MS = 10 * 60 * 1000;
-/** Of those that are asked most recently; 100 KB. */
-const QUESTIONS_MAX = 1_000;
+import { Times } from "./times.ts";
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS tellings (id INTEGER PRIMARY KEY, told_at INTEGER NOT NULL, yes BLOB NOT NULL, no BLOB NOT NULL);
-  CREATE TABLE IF NOT EXISTS questions (digest TEXT PRIMARY KEY, asked_at INTEGER NOT NULL, claimed INTEGER NOT NULL) WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS by_time ON questions (asked_at);
-  CREATE TABLE IF NOT EXISTS times (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+  ${Questions.TABLE}
+  ${Times.TABLE}
 `;
 
 /** What a caller's memory says of a request. */
@@ -44,10 +40,8 @@ export class PushMemory extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #tellings: Tellings;
   #hasTables = false;
-  /** What the table of times holds. */
-  readonly #times: Map<string, number>;
-  /** Questions that the table may hold, at most. */
-  #questions: number;
+  readonly #times: Times;
+  readonly #questions: Questions;
   /** Whether an alarm is set for certain. */
   #isAlarmSet = false;
   readonly #running: RunningPushes;
@@ -70,11 +64,10 @@ export class PushMemory extends DurableObject<Env> {
           no: new BigUint64Array(no),
         }),
       );
-    const times = this.#sql.exec<{ name: string; at: number }>("SELECT name, at FROM times").toArray();
-    this.#times = new Map(times.map(({ name, at }) => [name, at]));
-    this.#questions = this.#countQuestions();
-    this.#tellings = new Tellings(stored, this.#time("unstored_until"));
-    this.#running = new RunningPushes(stored, this.#time("begun_at"));
+    this.#times = new Times(this.#sql);
+    this.#questions = new Questions(this.#sql);
+    this.#tellings = new Tellings(stored, this.#times.get("unstored_until"));
+    this.#running = new RunningPushes(stored, this.#times.get("begun_at"));
   }
 
   /**
@@ -86,15 +79,12 @@ export class PushMemory extends DurableObject<Env> {
    */
   async ask(contents: Uint8Array, digest: string, isLast: boolean): Promise<Recalled> {
     const now = this.#begin();
-    const query = "SELECT claimed, asked_at FROM questions WHERE digest = ? AND asked_at > ?";
-    const [before] = this.#sql
-      .exec<{ claimed: number; asked_at: number }>(query, digest, now - QUESTION_REMEMBERED_MS)
-      .toArray();
+    const before = this.#questions.recall(digest, now);
     let told = this.#tellings.recall(contents, now);
     const known = isAnyTold(told) ? told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0) : 0;
-    const lastAt = Math.max(this.#askedAt, this.#time("full_request_at"));
+    const lastAt = Math.max(this.#askedAt, this.#times.get("full_request_at"));
     // The push that has begun last goes on, however slow its client, as long as it asks nothing twice.
-    const begunAt = now - lastAt < STORED_MS ? this.#time("begun_at") : 0;
+    const begunAt = now - lastAt < STORED_MS ? this.#times.get("begun_at") : 0;
     const isContinued = begunAt > 0 && (before === undefined || before.asked_at < begunAt);
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = !isContinued && (before !== undefined || known > told.length / 2);
@@ -102,14 +92,12 @@ export class PushMemory extends DurableObject<Env> {
       this.#forget(now);
       told = this.#tellings.recall(contents, now);
     }
-    this.#sql.exec("INSERT OR REPLACE INTO questions VALUES (?, ?, 1)", digest, now);
-    this.#questions += 1;
-    if (this.#questions > QUESTIONS_MAX) this.#dropQuestions();
+    this.#questions.remember(digest, now);
     await this.#clearLater();
-    const forgottenAt = this.#time("forgotten_at");
+    const forgottenAt = this.#times.get("forgotten_at");
     if (!isLast) {
       this.#running.begin(digest, before !== undefined && !isContinued, now);
-      if (this.#time("begun_at") === 0 || now - lastAt >= STORED_MS) this.#setTime("begun_at", now);
+      if (this.#times.get("begun_at") === 0 || now - lastAt >= STORED_MS) this.#times.set("begun_at", now);
       this.#askedAt = now;
     }
     const relied = this.#running.relied(contents, now);
@@ -131,11 +119,11 @@ export class PushMemory extends DurableObject<Env> {
     const now = this.#begin();
     const unstoredUntil = this.#tellings.unstoredUntil;
     const { settled, stored } = this.#tellings.settle(contents, found, now);
-    this.#setTime("full_request_at", now);
+    this.#times.set("full_request_at", now);
     this.#running.rely(wordsOf(contents, settled, TOLD_YES), now);
     if (stored) this.#store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
-      this.#setTime("unstored_until", this.#tellings.unstoredUntil);
+      this.#times.set("unstored_until", this.#tellings.unstoredUntil);
     }
     await this.#clearLater();
     return settled;
@@ -163,13 +151,13 @@ export class PushMemory extends DurableObject<Env> {
   /** A push has asked for all of its files. */
   async complete(): Promise<void> {
     this.#begin();
-    if (this.#running.end()) this.#dropTime("begun_at");
+    if (this.#running.end()) this.#times.drop("begun_at");
   }
 
   /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */
   async unclaimed(digest: string): Promise<void> {
     this.#begin();
-    this.#sql.exec("UPDATE questions SET claimed = 0 WHERE digest = ?", digest);
+    this.#questions.unclaim(digest);
   }
 
   /** Nothing is kept for longer than ten minutes. */
@@ -179,12 +167,12 @@ export class PushMemory extends DurableObject<Env> {
     this.#tellings.dropBefore(now - STORED_MS);
     this.#running.dropOld(now);
     this.#sql.exec("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
-    this.#sql.exec("DELETE FROM questions WHERE asked_at <= ?", now - QUESTION_REMEMBERED_MS);
-    if (this.#time("unstored_until") <= now) this.#dropTime("unstored_until");
-    if (this.#nextClearing() !== undefined) return this.#clearLater();
+    this.#questions.dropOld(now);
+    if (this.#times.get("unstored_until") <= now) this.#times.drop("unstored_until");
+    if (this.#nextClearing() < Number.POSITIVE_INFINITY) return this.#clearLater();
     this.#hasTables = false;
-    this.#times.clear();
-    this.#questions = 0;
+    this.#times.begin();
+    this.#questions.begin();
     await this.ctx.storage.deleteAll();
   }
 
@@ -200,59 +188,28 @@ export class PushMemory extends DurableObject<Env> {
   }
 
   #forget(now: number): void {
-    this.#setTime("forgotten_at", now);
+    this.#times.set("forgotten_at", now);
     this.#tellings.forget();
     this.#running.forget();
-    this.#dropTime("begun_at");
+    this.#times.drop("begun_at");
     this.#sql.exec("DELETE FROM tellings");
-    this.#dropTime("unstored_until");
+    this.#times.drop("unstored_until");
   }
 
-  #time(name: string): number {
-    return this.#times.get(name) ?? 0;
-  }
-
-  #setTime(name: string, at: number): void {
-    this.#sql.exec("INSERT OR REPLACE INTO times VALUES (?, ?)", name, at);
-    this.#times.set(name, at);
-  }
-
-  #dropTime(name: string): void {
-    if (this.#times.delete(name)) this.#sql.exec("DELETE FROM times WHERE name = ?", name);
-  }
-
-  #countQuestions(): number {
-    return this.#sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM questions").one().count;
-  }
-
-  /** Drops all questions but those that were asked most recently. */
-  #dropQuestions(): void {
-    this.#sql.exec(
-      "DELETE FROM questions WHERE digest IN (SELECT digest FROM questions ORDER BY asked_at DESC LIMIT -1 OFFSET ?)",
-      QUESTIONS_MAX,
-    );
-    this.#questions = this.#countQuestions();
-  }
-
-  /** When the oldest of what is kept has had its time, in ms since the epoch; undefined where nothing is kept. */
-  #nextClearing(): number | undefined {
-    const times = [
-      ["SELECT MIN(told_at) AS first FROM tellings", STORED_MS],
-      ["SELECT MIN(asked_at) AS first FROM questions", QUESTION_REMEMBERED_MS],
-      ["SELECT MIN(at) AS first FROM times WHERE name = 'unstored_until'", 0],
-    ] as const;
-    const due = times.flatMap(([query, keptMs]) => {
-      const { first } = this.#sql.exec<{ first: number | null }>(query).one();
-      return first === null ? [] : first + keptMs;
-    });
-    return due.length === 0 ? undefined : Math.min(...due);
+  /** When the oldest of what is kept has had its time, in ms since the epoch; Infinity where nothing is kept. */
+  #nextClearing(): number {
+    const query = "SELECT MIN(told_at) AS first FROM tellings";
+    const { first } = this.#sql.exec<{ first: number | null }>(query).one();
+    const tellings = first === null ? Number.POSITIVE_INFINITY : first + STORED_MS;
+    const unstored = this.#times.get("unstored_until") || Number.POSITIVE_INFINITY;
+    return Math.min(tellings, this.#questions.clearAt(), unstored);
   }
 
   async #clearLater(): Promise<void> {
     if (this.#isAlarmSet) return;
     if ((await this.ctx.storage.getAlarm()) === null) {
       const next = this.#nextClearing();
-      if (next === undefined) return;
+      if (next === Number.POSITIVE_INFINITY) return;
       await this.ctx.storage.setAlarm(next);
     }
     this.#isAlarmSet = true;
