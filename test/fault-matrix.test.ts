@@ -5,6 +5,7 @@ import worker from "../src/index.ts";
 import { PATIENCE_MS } from "../src/patience.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL } from "./support/origin.ts";
+import { type Cell, markdownTable } from "./support/table.ts";
 import { signedToken } from "./support/tokens.ts";
 import { askWithEnv, hold, matchedPaths, resource, type SentResource } from "./support/worker.ts";
 
@@ -140,11 +141,9 @@ function fetchInTrouble(input: RequestInfo | URL, init?: RequestInit): Promise<R
   );
 }
 
-const table = [
-  "| what | trouble | answer | matched | warnings | log | ms |",
-  "|---|---|---|---|---|---|---|",
-];
-const row = (...cells: unknown[]) => void table.push(`| ${cells.join(" | ")} |`);
+const COLUMNS = ["what", "trouble", "answer", "matched", "warnings", "log", "ms"];
+const rows: Cell[][] = [];
+const row = (...cells: Cell[]) => void rows.push(cells);
 const patience = { ...PATIENCE_MS };
 
 beforeAll(async () => {
@@ -153,7 +152,7 @@ beforeAll(async () => {
 });
 afterAll(() => {
   Object.assign(PATIENCE_MS, patience);
-  console.log(table.join("\n"));
+  console.log(markdownTable(COLUMNS, rows));
 });
 
 let logs: Record<string, unknown>[];

@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { base64url, type CryptoKey, exportJWK, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { collectLogs } from "../support/logs.ts";
+import { type Cell, markdownTable } from "../support/table.ts";
 import { claims, ISSUER, rawToken, rsaKeys, signedToken } from "../support/tokens.ts";
 import { askWithEnv, resource } from "../support/worker.ts";
 
@@ -226,7 +227,7 @@ const ATTACKS: Record<string, Attack[]> = {
   ],
 };
 
-const table: string[] = [];
+const rows: Cell[][] = [];
 let isolate: object;
 let logs: Record<string, unknown>[];
 const asked: string[] = [];
@@ -249,15 +250,13 @@ beforeEach(() => {
   });
 });
 afterEach(() => vi.restoreAllMocks());
-afterAll(() => console.log(table.join("\n")));
+afterAll(() => console.log(markdownTable(["group", "attack", "status", "title", "reason"], rows)));
 
 describe.each(Object.entries(ATTACKS))("%s", (group, attacks) => {
   it.each(attacks)("%s", async (name, token, status = 401) => {
     const answer = await answerTo(await token());
     const reason = logs.find(({ event }) => event === "refused")?.reason;
-    table.push(
-      `| ${group} | ${name} | ${answer.status} | ${answer.title} | ${String(reason).slice(0, 80)} |`,
-    );
+    rows.push([group, name, answer.status, answer.title, String(reason).slice(0, 80)]);
     expect(answer).toEqual({ status, title: status === 401 ? "CF-InvalidAuthToken" : "CF-NotAuthorized" });
     expect(logs.filter(({ level }) => level === "error").map(({ event }) => event)).toEqual(
       logs.filter(({ event }) => event === "uaa-key-skipped").map(({ event }) => event),

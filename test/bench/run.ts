@@ -3,6 +3,7 @@
  *
  *     npm run bench -- pipeline http
  */
+import { textTable } from "../support/table.ts";
 import { bundle } from "./sections/bundle.ts";
 import { catalog } from "./sections/catalog.ts";
 import { cold } from "./sections/cold.ts";
@@ -39,16 +40,5 @@ await summarize(names);
 print(targetTable(targets));
 
 function print({ title, columns, rows, note }: Table): void {
-  const lines = [columns, ...rows].map((row) => row.map(String));
-  const widths = columns.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
-  const [head = "", ...body] = lines.map((line) =>
-    line
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-      )
-      .join("  "),
-  );
-  console.log(
-    [`\n${title}`, "", head, "-".repeat(head.length), ...body, ...(note ? ["", note] : [])].join("\n"),
-  );
+  console.log([`\n${title}`, "", textTable(columns, rows), ...(note ? ["", note] : [])].join("\n"));
 }

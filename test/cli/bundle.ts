@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import type { TestProject } from "vitest/node";
-import { PROJECT_ROOT } from "../support/node/worker-process.ts";
+import { PROJECT_ROOT } from "../support/node/project-root.ts";
 
 declare module "vitest" {
   interface ProvidedContext {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
-import { PROJECT_ROOT } from "../support/node/worker-process.ts";
+import { PROJECT_ROOT } from "../support/node/project-root.ts";
 import { temporaryDirectory } from "./command.ts";
 
 const run = promisify(execFile);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { expect, inject, test } from "vitest";
-import { PROJECT_ROOT } from "../support/node/worker-process.ts";
+import { PROJECT_ROOT } from "../support/node/project-root.ts";
 import { type Blob, makeBlobs } from "./blobs.ts";
 import { temporaryDirectory } from "./command.ts";
 import { serve } from "./endpoint.ts";

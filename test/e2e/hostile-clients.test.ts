@@ -3,7 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
 import { listenOnLoopback } from "../foundation/loopback.ts";
 import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
-import { type DirectWorker, startDirectWorker } from "./direct-worker.ts";
+import { bundleWorker } from "../support/node/bundle.ts";
+import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
+import { type SendOptions, sendBytes } from "./raw-client.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
 
 const BODY = JSON.stringify({ resources: [{ checksum: { value: "a".repeat(40) }, size_in_bytes: 1 }] });
@@ -14,17 +16,21 @@ const MB = 1_000_000;
 
 let uaa: Uaa;
 let origin: RecordingOrigin;
-let worker: DirectWorker;
+let worker: Workerd;
 
 /** Stands before UAA: counts who asks for its keys, and lets the test decide when they are answered. */
 let keys: { asked: number; held: Promise<void> };
 let gate: Awaited<ReturnType<typeof listenOnLoopback>>;
 
-async function start(variables: Record<string, string> = {}): Promise<DirectWorker> {
-  return startDirectWorker({
+async function start(variables: Record<string, string> = {}): Promise<Workerd> {
+  return startWorkerd({
+    modules: await bundleWorker(),
     variables: { UAA_URL: gate.url, UAA_ISSUER: uaa.issuer, MINIMUM_SIZE: "0", ...variables },
   });
 }
+
+/** Bytes to the Worker of the moment. */
+const send = (bytes: string | Uint8Array, options?: SendOptions) => sendBytes(worker.url, bytes, options);
 
 interface Message {
   method?: string;
@@ -84,7 +90,7 @@ describe("what no client may send", () => {
     ["a chunk longer than it says", "3\r\nabcdef\r\n0\r\n\r\n"],
     ["a chunk of a negative length", "-1\r\nabc\r\n0\r\n\r\n"],
   ])("%s: 400, and no bug in the log", async (_, body) => {
-    const answer = await worker.send(await message({ headers: [CLOSE, CHUNKED], body }));
+    const answer = await send(await message({ headers: [CLOSE, CHUNKED], body }));
     expect(statusOf(answer)).toBe(400);
     expect(bodyOf(answer)).toContain("CF-MessageParseError");
     expect(worker.lines).toEqual([expect.objectContaining({ event: "refused", status: 400 })]);
@@ -95,14 +101,14 @@ describe("what no client may send", () => {
     ["in chunks", [CHUNKED], "3\r\nabc\r\n"],
   ])("half a body, %s: 400, and no bug in the log", async (_, headers, body) => {
     const gone = { afterMs: 100, by: "end" } as const;
-    const answer = await worker.send(await message({ headers, body }), { gone });
+    const answer = await send(await message({ headers, body }), { gone });
     expect(statusOf(answer)).toBe(400);
     expect(worker.lines).toEqual([expect.objectContaining({ event: "refused", status: 400 })]);
   });
 
   it.each(["a b", "[", "%", "<>", "api.example.com:99999"])("the Host %s: 400", async (host) => {
     for (const path of ["/v3/resource_matches", "/v3/resource_matches/cache", "/v3/info"]) {
-      const answer = await worker.send(await message({ path, host, headers: [CLOSE] }));
+      const answer = await send(await message({ path, host, headers: [CLOSE] }));
       expect(statusOf(answer)).toBe(400);
       expect(bodyOf(answer)).toContain("CF-BadRequest");
     }
@@ -124,10 +130,10 @@ describe("a client that hangs up takes nobody's keys along", () => {
       });
       const gone = { afterMs: 200, by: "reset" } as const;
       const text = await message({ body: BODY });
-      await Promise.all(Array.from({ length: clients }, () => worker.send(text, { gone })));
+      await Promise.all(Array.from({ length: clients }, () => send(text, { gone })));
       await vi.waitFor(() => expect(keys.asked).toBe(1));
 
-      const pending = worker.send(await message({ headers: [CLOSE, LENGTH], body: BODY }), {
+      const pending = send(await message({ headers: [CLOSE, LENGTH], body: BODY }), {
         patienceMs: 20_000,
       });
       answer();
@@ -150,16 +156,16 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
   ])("%s takes less than 100 MB of memory, and others are answered as before", async (_, body) => {
     worker = await start();
     const headers = [CLOSE, LENGTH];
-    await worker.send(await message({ headers, body: BODY }));
-    const before = worker.residentBytes();
+    await send(await message({ headers, body: BODY }));
+    const before = worker.usage().bytes;
     let peak = before;
     const sampling = setInterval(() => {
-      peak = Math.max(peak, worker.residentBytes());
+      peak = Math.max(peak, worker.usage().bytes);
     }, SAMPLED_MS);
     const sent = await message({ headers: [CLOSE, `Content-Length: ${body.length}`], body });
-    const answer = await worker.send(sent, { patienceMs: ANSWERED_MAX_MS });
+    const answer = await send(sent, { patienceMs: ANSWERED_MAX_MS });
     clearInterval(sampling);
-    const other = await worker.send(await message({ headers, body: BODY }));
+    const other = await send(await message({ headers, body: BODY }));
     await worker.stop();
 
     expect(statusOf(answer)).toBe(422);
@@ -175,7 +181,7 @@ describe("what passes through to the Cloud Controller", () => {
   afterAll(() => worker.stop());
 
   const passed = async (sent: Message) => {
-    const text = bodyOf(await worker.send(await message(sent)));
+    const text = bodyOf(await send(await message(sent)));
     // Without the lengths of its chunks.
     return JSON.parse(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1)) as Recorded;
   };
@@ -222,7 +228,7 @@ describe("what passes through to the Cloud Controller", () => {
     expect(await passed({ ...sent, headers, body: "abc" })).toMatchObject({ method: "GET", length: 3 });
     const inChunks = { ...sent, headers: [CLOSE, CHUNKED] };
     expect(await passed({ ...inChunks, body: "0\r\n\r\n" })).toMatchObject({ method: "GET", length: 0 });
-    const answer = await worker.send(await message({ ...inChunks, body }));
+    const answer = await send(await message({ ...inChunks, body }));
     expect(statusOf(answer)).toBe(411);
     expect(bodyOf(answer)).toContain("CF-BadRequest");
   });

@@ -59,7 +59,7 @@ it("lets WebSockets through, both ways", async () => {
 });
 
 it.skipIf(!existsSync("/proc/self/stat"))("keeps no upload in memory while it flows", async () => {
-  const rss = () => stage.worker.residentBytes();
+  const rss = () => stage.worker.usage().bytes;
   const before = rss();
   expect(before).toBeGreaterThan(0);
   let peak = before;

@@ -9,8 +9,9 @@ import { type Push, push } from "../foundation/cf-push/push-client.ts";
 import { mapConcurrently } from "../foundation/concurrency.ts";
 import { MatchedLog, type TierFigures } from "../foundation/demo/matched-log.ts";
 import { type Foundation, startFoundation } from "../foundation/foundation.ts";
+import { bundleWorker } from "../support/node/bundle.ts";
 import { comparePackage } from "../support/node/package-comparison.ts";
-import { type DirectWorker, startDirectWorker } from "./direct-worker.ts";
+import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { TierTable } from "./tier-table.ts";
 
 /** For a hook that opens a stage and sets it. */
@@ -79,7 +80,7 @@ interface Counts {
 /** A foundation with the Worker before it, and the test's hands on both. */
 export interface Stage {
   foundation: Foundation;
-  worker: DirectWorker;
+  worker: Workerd;
   token: string;
   /**
    * Pushes through the Worker. Whatever goes wrong behind it, the push succeeds, and the package is the directory.
@@ -133,10 +134,10 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
   const token = await uaa.issueToken();
   const log = new MatchedLog();
   const table = new TierTable(title);
-  const worker = await startDirectWorker({
-    entry: "test/e2e/worker/entry.ts",
+  const worker = await startWorkerd({
+    modules: await bundleWorker("test/e2e/worker/entry.ts"),
     variables: { UAA_URL: uaa.url, CLOUD_CONTROLLER_URL: cloudController.url, ...variables },
-    bucket,
+    hasBucket: bucket,
     onLine: log.read,
   });
   const command: Stage["command"] = async (method, path, body) => {

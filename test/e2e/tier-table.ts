@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import type { Push } from "../foundation/cf-push/push-client.ts";
 import type { TierFigures } from "../foundation/demo/matched-log.ts";
+import { type Cell, textTable } from "../support/table.ts";
 
 const STDOUT = 1;
 const HEAD = [
@@ -11,7 +12,7 @@ const HEAD = [
 /** What each tier, the memory and the verification did, for each push of a test file. */
 export class TierTable {
   readonly #title: string;
-  readonly #rows: string[][] = [];
+  readonly #rows: Cell[][] = [];
 
   constructor(title: string) {
     this.#title = title;
@@ -27,29 +28,19 @@ export class TierTable {
     const megabytes = (uploadedBytes / 1e6).toFixed(1);
     const match = Math.round(durations.match);
     const row = [asked, ...tiers, uploadedFiles, megabytes, match, warnings.length];
-    this.#rows.push([label, ...row.map(String)]);
+    this.#rows.push([label, ...row]);
   }
 
   /** A push that ended with a message. */
   addFailed(label: string, message: string, figures: TierFigures): void {
     const { snapshot, keys, origin, told, verified, denied } = figures;
-    const tiers = [snapshot, keys, origin, told, verified, denied].map(String);
+    const tiers = [snapshot, keys, origin, told, verified, denied];
     this.#rows.push([label, "", ...tiers, message]);
   }
 
   /** Straight to stdout: the test runner keeps what tests that pass have said to the console. */
   print(): void {
     if (this.#rows.length === 0) return;
-    const rows = [[this.#title, ...HEAD], ...this.#rows];
-    const widths =
-      rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-    const lines = rows.map((row) =>
-      row
-        .map((cell, column) =>
-          column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join("  "),
-    );
-    writeSync(STDOUT, `\n${lines.join("\n")}\n\n`);
+    writeSync(STDOUT, `\n${textTable([this.#title, ...HEAD], this.#rows)}\n\n`);
   }
 }

@@ -3,18 +3,19 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
-
-const PROJECT = join(import.meta.dirname, "../..");
+import { PROJECT_ROOT } from "../support/node/project-root.ts";
 
 /** Bundles the Worker with another wrangler.toml, and returns what wrangler prints. */
 async function dryRun(toml: string): Promise<string> {
   // In the project, so that `main` is found.
-  const directory = await mkdtemp(join(PROJECT, ".wrangler-toml-"));
+  const directory = await mkdtemp(join(PROJECT_ROOT, ".wrangler-toml-"));
   try {
     await writeFile(join(directory, "wrangler.toml"), toml.replace('"src/index.ts"', '"../src/index.ts"'));
     const args = ["deploy", "--dry-run", "--config", join(directory, "wrangler.toml")];
     const env = { ...process.env, WRANGLER_SEND_METRICS: "false" };
-    const { stdout } = await promisify(execFile)(join(PROJECT, "node_modules/.bin/wrangler"), args, { env });
+    const { stdout } = await promisify(execFile)(join(PROJECT_ROOT, "node_modules/.bin/wrangler"), args, {
+      env,
+    });
     return stdout;
   } finally {
     await rm(directory, { recursive: true });
@@ -22,7 +23,7 @@ async function dryRun(toml: string): Promise<string> {
 }
 
 it("every optional block of wrangler.toml is what wrangler takes, once it is uncommented", async () => {
-  const toml = await readFile(join(PROJECT, "wrangler.toml"), "utf8");
+  const toml = await readFile(join(PROJECT_ROOT, "wrangler.toml"), "utf8");
   const stdout = await dryRun(toml.replaceAll(/^# (?=\[\[|\w+ = )/gm, ""));
   for (const name of ["RESOURCE_CACHE", "CATALOG", "POOL_BUCKET", "RATE_LIMITER", "METRICS"]) {
     expect(stdout).toContain(`env.${name}`);

@@ -24,7 +24,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "removed by its time": {
     file: "src/catalog/ledger.ts",
-    from: "if (seenAt < row.observed_at) return false;",
+    from: "if (row && seenAt < row.observed_at) return false;",
     to: "",
     profile: "operator",
   },

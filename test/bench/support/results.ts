@@ -1,5 +1,6 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { markdownTable } from "../../support/table.ts";
 import { toSvg } from "./chart.ts";
 import type { Machine } from "./machine.ts";
 import { rounded } from "./measure.ts";
@@ -63,9 +64,5 @@ function sectionText({ machine, tables, charts = [] }: Result): string[] {
 }
 
 function markdown({ title, columns, rows, note }: Table): string {
-  const line = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
-  const isNumeric = (column: number) => rows.every((row) => /^[\d.]+x?$|^$/.test(`${row[column]}`));
-  const rule = line(columns.map((_, column) => (isNumeric(column) ? "--:" : "---")));
-  const table = [line(columns), rule, ...rows.map(line)].join("\n");
-  return [`## ${title}`, table, ...(note === undefined ? [] : [note])].join("\n\n");
+  return [`## ${title}`, markdownTable(columns, rows), ...(note === undefined ? [] : [note])].join("\n\n");
 }

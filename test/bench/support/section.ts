@@ -1,3 +1,7 @@
+import type { Cell } from "../../support/table.ts";
+
+export type { Cell };
+
 /** A part of the benchmark that can be run by itself. */
 export interface Section {
   name: string;
@@ -17,8 +21,6 @@ export interface Table {
   /** What must be known to read it. */
   note?: string;
 }
-
-export type Cell = string | number;
 
 /** A figure that must not be exceeded. */
 export interface Target {

@@ -2,6 +2,7 @@ import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { textTable } from "../../support/table.ts";
 import { gatherDirectory } from "../cf-push/app-directory.ts";
 import { CfConnection } from "../cf-push/cf-connection.ts";
 import { encodeResource } from "../cf-push/cf-resource.ts";
@@ -46,13 +47,11 @@ export async function demoPushes(
 
 /** What `demoPushes` has brought, as a table. */
 export function tableOf(pushes: readonly DemoPush[]): string {
-  const head = ["", "asked", "held by cache", "by the Cloud Controller", "uploaded"];
-  const rows = pushes.map(({ asked, snapshot, keys, origin, uploadedFiles }, index) =>
-    [`push ${index + 1}`, asked, snapshot + keys, origin, uploadedFiles].map(String),
-  );
-  const line = (cells: readonly string[]) =>
-    cells.map((cell, column) => cell.padStart(head[column]?.length || 6)).join("   ");
-  return [head, ...rows].map(line).join("\n");
+  const rows = pushes.map(({ asked, snapshot, keys, origin, uploadedFiles }, index) => [
+    `push ${index + 1}`,
+    ...[asked, snapshot + keys, origin, uploadedFiles],
+  ]);
+  return textTable(["", "asked", "held by cache", "by the Cloud Controller", "uploaded"], rows);
 }
 
 async function pushOnce(app: string, target: PushTarget, log: MatchedLog): Promise<DemoPush> {

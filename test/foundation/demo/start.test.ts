@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { resourcePoolInThread } from "../../cli/command.ts";
-import { PROJECT_ROOT } from "../../support/node/worker-process.ts";
+import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { freePort, isPortFree, listenOnLoopback } from "../loopback.ts";
 import { parseOptions } from "./options.ts";
 

@@ -6,7 +6,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CacheStatus } from "../../../src/operator-api/answers.ts";
-import { PROJECT_ROOT, startWorker, type WorkerProcess } from "../../support/node/worker-process.ts";
+import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { type Foundation, startFoundation } from "../foundation.ts";
 import { isPortFree, PortTaken } from "../loopback.ts";
 import { DEVELOPER_SCOPES } from "../uaa/token.ts";
@@ -17,6 +17,7 @@ import { MatchedLog } from "./matched-log.ts";
 import { HELP, PORTS, type PortName, parseOptions, type StartOptions, WrongUsage } from "./options.ts";
 import { addDirectory } from "./pool.ts";
 import { demoPushes, tableOf } from "./pushes.ts";
+import { startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";
 
 const TOKEN_LIFETIME_HOURS = 12;
 /** Of a developer who may operate the cache too. */
@@ -74,7 +75,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   const demo = await demoOf(held);
 
   let foundation: Foundation | undefined;
-  let worker: WorkerProcess | undefined;
+  let worker: WranglerDev | undefined;
   let isReady = false;
   try {
     foundation = await startFoundation({
@@ -86,7 +87,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
     const token = await foundation.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_LIFETIME_HOURS * 3600 });
     console.error("Starting the Worker …");
     const log = new MatchedLog();
-    worker = startWorker({
+    worker = startWranglerDev({
       port: ports.port,
       variables: { UAA_URL: foundation.uaa.url, CLOUD_CONTROLLER_URL: foundation.cloudController.url },
       config,
@@ -143,7 +144,7 @@ async function checkPorts(ports: Record<PortName, number>): Promise<void> {
 }
 
 /** Fills the cache before the isolate answers its first request: what it has read once, it keeps for a while. */
-async function prepare(worker: WorkerProcess, token: string, held: string, demo: Demo): Promise<void> {
+async function prepare(worker: WranglerDev, token: string, held: string, demo: Demo): Promise<void> {
   const cache = `${worker.url}/v3/resource_matches/cache`;
   await untilAnswered(worker, token, cache, {}, async (response) => response.status === 200);
   console.error("Putting files into the cache …");
@@ -178,7 +179,7 @@ async function addToCache(url: string, token: string, directory: string): Promis
 
 /** Asks the Worker until it answers as it should. */
 async function untilAnswered(
-  { tail }: WorkerProcess,
+  { tail }: WranglerDev,
   token: string,
   url: string,
   question: RequestInit,
@@ -204,6 +205,6 @@ async function untilAnswered(
   throw new CannotStart(`The Worker does not answer as it should. Its last answer: ${last}\n${tail()}`);
 }
 
-function deathOf(worker: WorkerProcess | undefined): string {
+function deathOf(worker: WranglerDev | undefined): string {
   return `wrangler dev has ended by itself. Its last words:\n${worker?.tail()}`;
 }

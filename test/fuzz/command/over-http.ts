@@ -1,8 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { type DirectWorker, startDirectWorker } from "../../e2e/direct-worker.ts";
 import { createSigningKey } from "../../foundation/uaa/signing-key.ts";
 import { signToken } from "../../foundation/uaa/token.ts";
 import { startUaa, type Uaa } from "../../foundation/uaa/uaa.ts";
+import { bundleWorker } from "../../support/node/bundle.ts";
+import { startWorkerd, type Workerd } from "../../support/node/workerd.ts";
 import { differencesOf, explain } from "../difference.ts";
 import { POOL, POOL_BODY } from "../pool.ts";
 import { requestOf } from "../requests.ts";
@@ -28,9 +29,11 @@ const ENDPOINT = "/v3/resource_matches";
  */
 export async function fuzzOverHttp(seed: number, cases: number): Promise<number> {
   const uaa = await startUaa();
-  const workers = {} as Record<ConfigurationName, DirectWorker>;
+  const workers = {} as Record<ConfigurationName, Workerd>;
+  const modules = await bundleWorker();
   for (const [name, variables] of Object.entries(CONFIGURATIONS)) {
-    workers[name as ConfigurationName] = await startDirectWorker({
+    workers[name as ConfigurationName] = await startWorkerd({
+      modules,
       variables: { UAA_URL: uaa.url, ...variables },
     });
   }
@@ -102,7 +105,7 @@ async function tokenOf(uaa: Uaa, caller: Caller): Promise<string> {
 }
 
 /** Tells a Worker's catalog of the pool, and waits until the Worker answers from it. */
-async function fill(worker: DirectWorker, configuration: ConfigurationName, ask: Ask): Promise<void> {
+async function fill(worker: Workerd, configuration: ConfigurationName, ask: Ask): Promise<void> {
   const held = [...POOL].map(([value, size_in_bytes]) => ({ checksum: { value }, size_in_bytes }));
   const admin = {
     ...{ configuration, method: "POST", headers: {}, caller: "admin" as const, scheme: "bearer" },

@@ -6,7 +6,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
-import { PROJECT_ROOT } from "../../support/node/worker-process.ts";
+import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { fuzzOverHttp } from "./over-http.ts";
 
 const { values } = parseArgs({

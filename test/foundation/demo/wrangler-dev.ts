@@ -5,14 +5,13 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { GRACE_MS, signalGroup } from "./process-group.ts";
-
-export const PROJECT_ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
 const TAIL_MAX_CHARACTERS = 8_000;
 const KILLED_MAX_MS = 1_000;
 
-export interface WorkerOptions {
+export interface WranglerDevOptions {
   port: number;
   /** Variables of the Worker, laid over those of wrangler.toml. */
   variables: Record<string, string>;
@@ -23,7 +22,7 @@ export interface WorkerOptions {
 }
 
 /** The Worker under `wrangler dev`. */
-export interface WorkerProcess {
+export interface WranglerDev {
   /** `http://localhost:<port>` */
   url: string;
   /** The process group of wrangler and all that it has started; undefined where it could not be started. */
@@ -37,7 +36,7 @@ export interface WorkerProcess {
 }
 
 /** Starts `wrangler dev`, which asks nobody anything: neither the terminal nor the internet. */
-export function startWorker(options: WorkerOptions): WorkerProcess {
+export function startWranglerDev(options: WranglerDevOptions): WranglerDev {
   const child = fork(
     fileURLToPath(new URL("supervise.ts", import.meta.url)),
     [process.execPath, wrangler(), ...wranglerArguments(options)],
@@ -81,7 +80,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   };
 }
 
-function wranglerArguments({ port, variables, config }: WorkerOptions): string[] {
+function wranglerArguments({ port, variables, config }: WranglerDevOptions): string[] {
   return [
     "dev",
     ...["--port", String(port)],
