@@ -64,7 +64,7 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/cli/**", "test/foundation/**", "test/e2e/**", "test/simulation/**"],
+          exclude: ["test/{cli,foundation,e2e,simulation,source}/**"],
           setupFiles: ["test/support/fresh.ts"],
           isolate: false,
           testTimeout: 30_000,
@@ -79,7 +79,7 @@ export default defineConfig({
         test: {
           name: "cli",
           env: { TMPDIR: scratch() },
-          include: ["test/{cli,foundation,e2e,simulation}/**/*.test.ts"],
+          include: ["test/{cli,foundation,e2e,simulation,source}/**/*.test.ts"],
           globalSetup: ["test/cli/bundle.ts"],
           testTimeout: 60_000,
         },

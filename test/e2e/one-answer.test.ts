@@ -115,8 +115,8 @@ const EVERY: [string, Misfortune[]][] = [
 ];
 
 describe.each([
-  [6_200, 2],
-  [12_000, 3],
+  [5_600, 2],
+  [10_600, 3],
 ])("an app of %i files, asked for in %i requests", (files, requests) => {
   let held: Resource[];
   let shared: Resource[];

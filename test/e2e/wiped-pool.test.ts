@@ -8,7 +8,7 @@ import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { OPENED_MAX_MS, openStage, type Resource, type Stage } from "./stage.ts";
 
 /** Files of the app; FILES=12000 in the environment takes a larger one. */
-const FILES = Number(process.env.FILES ?? 6_200);
+const FILES = Number(process.env.FILES ?? 5_600);
 const MINUTE_MS = 60_000;
 /** For so long a cache that was contradicted is suspended. */
 const SUSPENDED_MS = 10 * MINUTE_MS;

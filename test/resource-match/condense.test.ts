@@ -38,13 +38,16 @@ const USUAL = fc
       `{"checksum":${checksum},"size_in_bytes":${size},"path":${JSON.stringify(path)},"mode":"644"}`,
   );
 const RESOURCE = fc.oneof(USUAL, objectOf(fc.oneof(JSON_TEXT, CHECKSUM)), JSON_TEXT);
+const FEW = fc.array(RESOURCE, { maxLength: 8 }).map((all) => `[${all.join()}]`);
+const MANY = fc
+  .tuple(RESOURCE, fc.constantFrom(4_999, 5_000, 5_001, 6_000))
+  .map(([one, count]) => `[${Array(count).fill(one).join()}]`);
 const RESOURCES = fc.oneof(
-  fc.array(RESOURCE, { maxLength: 8 }).map((all) => `[${all.join()}]`),
-  fc
-    .tuple(RESOURCE, fc.constantFrom(4_999, 5_000, 5_001, 6_000))
-    .map(([one, count]) => `[${Array(count).fill(one).join()}]`),
-  objectOf(JSON_TEXT),
-  JSON_TEXT,
+  { weight: 4, arbitrary: FEW },
+  // Each takes as long as a hundred others.
+  { weight: 1, arbitrary: MANY },
+  { weight: 3, arbitrary: objectOf(JSON_TEXT) },
+  { weight: 3, arbitrary: JSON_TEXT },
 );
 const MEMBERS = fc.array(
   fc.oneof(

@@ -4,9 +4,9 @@ import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
-import { keyOf, writeApp, writeZip } from "./app.ts";
-import { resourcePoolInThread, temporaryDirectory } from "./command.ts";
-import { answer, fakeCache } from "./fake-cache.ts";
+import { keyOf, writeApp, writeZip } from "../app.ts";
+import { resourcePoolInThread, temporaryDirectory } from "../command.ts";
+import { answer, fakeCache } from "../fake-cache.ts";
 
 /** On Linux, a file that holds fewer bytes than its size says, as one does that is cut short while it is read. */
 const HAS_ANOTHER_SIZE = ["/sys/kernel/mm/transparent_hugepage/enabled"].filter(existsSync);

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { sha1Of, writeApp, writeZip } from "./app.ts";
-import { resourcePoolInThread, temporaryDirectory } from "./command.ts";
-import { endpointThatHolds, serve } from "./endpoint.ts";
+import { sha1Of, writeApp, writeZip } from "../app.ts";
+import { resourcePoolInThread, temporaryDirectory } from "../command.ts";
+import { endpointThatHolds, serve } from "../endpoint.ts";
 
 const TOKEN = "a.b-c.d_e";
 

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expect, test } from "vitest";
-import { sha1Of } from "./app.ts";
-import { makeBlobs, makeNames } from "./blobs.ts";
-import { resourcePool, resourcePoolInThread } from "./command.ts";
-import { fakeCache, refuse } from "./fake-cache.ts";
+import { sha1Of } from "../app.ts";
+import { makeBlobs, makeNames } from "../blobs.ts";
+import { resourcePool, resourcePoolInThread } from "../command.ts";
+import { fakeCache, refuse } from "../fake-cache.ts";
 
 const asLines = (keys: readonly string[]) => keys.map((key) => key.replace(":", " ")).join("\n");
 

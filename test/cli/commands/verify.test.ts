@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { makeBlobs } from "./blobs.ts";
-import { resourcePoolInThread } from "./command.ts";
-import { endpointThatHolds, serve } from "./endpoint.ts";
-import { fakeCache, refuse } from "./fake-cache.ts";
+import { makeBlobs } from "../blobs.ts";
+import { resourcePoolInThread } from "../command.ts";
+import { endpointThatHolds, serve } from "../endpoint.ts";
+import { fakeCache, refuse } from "../fake-cache.ts";
 
 /** The cache holds 1,000 resources, and the Cloud Controller those for which `isMatched` says so. */
 async function verifying(isMatched: (sha1: string, question: number) => boolean) {

@@ -1,10 +1,10 @@
 import { utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { keyOf, sha1Of } from "./app.ts";
-import { makeBlobs, makeNames } from "./blobs.ts";
-import { resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
-import { fakeCache } from "./fake-cache.ts";
+import { keyOf, sha1Of } from "../app.ts";
+import { makeBlobs, makeNames } from "../blobs.ts";
+import { resourcePool, resourcePoolInThread, temporaryDirectory } from "../command.ts";
+import { fakeCache } from "../fake-cache.ts";
 
 test.concurrent("a list in both forms is imported; a wrong line is told with its number and what is wrong, and the exit code is 3", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];

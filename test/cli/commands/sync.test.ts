@@ -2,13 +2,13 @@ import { mkdirSync } from "node:fs";
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { writeApp } from "./app.ts";
-import { AZURE_CREDENTIALS, azureServer } from "./azure-server.ts";
-import { type Blob, makeBlobs, makeNames, writeBlobs } from "./blobs.ts";
-import { resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
-import { serve } from "./endpoint.ts";
-import { fakeCache, TOKEN } from "./fake-cache.ts";
-import { S3_CREDENTIALS, s3Listing, s3Server } from "./s3-server.ts";
+import { writeApp } from "../app.ts";
+import { AZURE_CREDENTIALS, azureServer } from "../azure-server.ts";
+import { type Blob, makeBlobs, makeNames, writeBlobs } from "../blobs.ts";
+import { resourcePool, resourcePoolInThread, temporaryDirectory } from "../command.ts";
+import { serve } from "../endpoint.ts";
+import { fakeCache, TOKEN } from "../fake-cache.ts";
+import { S3_CREDENTIALS, s3Listing, s3Server } from "../s3-server.ts";
 
 const NO_BLOBS = {
   "readme.txt": "no blob",
