@@ -1,11 +1,11 @@
 import type { Dirent } from "node:fs";
 import { lstat, readdir, readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
+import { mapOrdered } from "../map-ordered.ts";
 import { reasonOf } from "../terminal/exit.ts";
 import { type AppFile, goFileMode, SYMBOLIC_LINK } from "./app-file.ts";
 import { directoryIgnoreList, IGNORE_FILE, type IgnoreList } from "./cf-ignore.ts";
 import { hashFile } from "./hash-file.ts";
-import { mapOrdered } from "./map-ordered.ts";
 
 const FILES_AT_A_TIME = 8;
 

@@ -2,7 +2,7 @@ import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 import { parseBlobName } from "../../blob-name.ts";
-import { mapOrdered } from "../app-files/map-ordered.ts";
+import { mapOrdered } from "../map-ordered.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import type { Passed, StoredObject } from "./stored-object.ts";
