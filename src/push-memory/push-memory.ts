@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
 import { Questions } from "./questions.ts";
 import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
+import { Tables } from "./tables.ts";
 import {
   CONTENT_BYTES,
   isAnyTold,
@@ -14,11 +15,14 @@ import {
 } from "./tellings.ts";
 import { Times } from "./times.ts";
 
-const TABLES = `
+const DEFINITION = `
   CREATE TABLE IF NOT EXISTS tellings (id INTEGER PRIMARY KEY, told_at INTEGER NOT NULL, yes BLOB NOT NULL, no BLOB NOT NULL);
   ${Questions.TABLE}
   ${Times.TABLE}
 `;
+
+/** An answer waits for a write that is under way, even if it does not rest on it: they come together, and seldom. */
+const WRITTEN_BEHIND_MS = 1_000;
 
 /** What a caller's memory says of a request. */
 export interface Recalled {
@@ -37,26 +41,25 @@ export interface Recalled {
  * are 8 bytes each, in a row.
  */
 export class PushMemory extends DurableObject<Env> {
-  readonly #sql: SqlStorage;
+  readonly #tables: Tables;
   readonly #tellings: Tellings;
-  #hasTables = false;
   readonly #times: Times;
   readonly #questions: Questions;
   /** Whether an alarm is set for certain. */
   #isAlarmSet = false;
+  /** Whether the tables are going to be written behind the answer. */
+  #isWriteDue = false;
   readonly #running: RunningPushes;
   /** When the last question of 5,000 was asked, which may not be answered yet; ms since the epoch. */
   #askedAt = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#sql = ctx.storage.sql;
-    this.#begin();
-    const stored = this.#sql
-      .exec<{ told_at: number; yes: ArrayBuffer; no: ArrayBuffer }>(
+    this.#tables = new Tables(ctx.storage, DEFINITION);
+    const stored = this.#tables
+      .read<{ told_at: number; yes: ArrayBuffer; no: ArrayBuffer }>(
         "SELECT told_at, yes, no FROM tellings ORDER BY id",
       )
-      .toArray()
       .map(
         ({ told_at, yes, no }): Telling => ({
           at: told_at,
@@ -64,8 +67,8 @@ export class PushMemory extends DurableObject<Env> {
           no: new BigUint64Array(no),
         }),
       );
-    this.#times = new Times(this.#sql);
-    this.#questions = new Questions(this.#sql);
+    this.#times = new Times(this.#tables);
+    this.#questions = new Questions(this.#tables);
     this.#tellings = new Tellings(stored, this.#times.get("unstored_until"));
     this.#running = new RunningPushes(stored, this.#times.get("begun_at"));
   }
@@ -78,14 +81,14 @@ export class PushMemory extends DurableObject<Env> {
    * @param isLast whether the push asks for nothing after that
    */
   async ask(contents: Uint8Array, digest: string, isLast: boolean): Promise<Recalled> {
-    const now = this.#begin();
+    const now = Date.now();
     const before = this.#questions.recall(digest, now);
     let told = this.#tellings.recall(contents, now);
     const known = isAnyTold(told) ? told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0) : 0;
     const lastAt = Math.max(this.#askedAt, this.#times.get("full_request_at"));
     // The push that has begun last goes on, however slow its client, as long as it asks nothing twice.
     const begunAt = now - lastAt < STORED_MS ? this.#times.get("begun_at") : 0;
-    const isContinued = begunAt > 0 && (before === undefined || before.asked_at < begunAt);
+    const isContinued = begunAt > 0 && (before === undefined || before.askedAt < begunAt);
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = !isContinued && (before !== undefined || known > told.length / 2);
     if (isOfNewPush && now - lastAt >= RUNNING_MS) {
@@ -93,7 +96,6 @@ export class PushMemory extends DurableObject<Env> {
       told = this.#tellings.recall(contents, now);
     }
     this.#questions.remember(digest, now);
-    await this.#clearLater();
     const forgottenAt = this.#times.get("forgotten_at");
     if (!isLast) {
       this.#running.begin(digest, before !== undefined && !isContinued, now);
@@ -101,13 +103,10 @@ export class PushMemory extends DurableObject<Env> {
       this.#askedAt = now;
     }
     const relied = this.#running.relied(contents, now);
-    if (isLast) await this.complete();
-    return {
-      relied,
-      told,
-      isDoubtful: before?.claimed === 1,
-      forgottenAt,
-    };
+    if (isLast) this.#end();
+    // No answer rests on a question, nor on when a push began: what rests on it is written with what is told.
+    this.#writeLater();
+    return { relied, told, isDoubtful: before?.isClaimed === true, forgottenAt };
   }
 
   /**
@@ -116,7 +115,7 @@ export class PushMemory extends DurableObject<Env> {
    * @param found of each content `TOLD_YES` or `TOLD_NO`, or `UNTOLD` where the look-up has failed
    */
   async tell(contents: Uint8Array, found: Uint8Array): Promise<Uint8Array> {
-    const now = this.#begin();
+    const now = Date.now();
     const unstoredUntil = this.#tellings.unstoredUntil;
     const { settled, stored } = this.#tellings.settle(contents, found, now);
     this.#times.set("full_request_at", now);
@@ -125,7 +124,7 @@ export class PushMemory extends DurableObject<Env> {
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
       this.#times.set("unstored_until", this.#tellings.unstoredUntil);
     }
-    await this.#clearLater();
+    await this.#write();
     return settled;
   }
 
@@ -143,48 +142,45 @@ export class PushMemory extends DurableObject<Env> {
 
   /** A yes of these contents was settled, and is not told after all. */
   async revoke(contents: Uint8Array): Promise<void> {
-    const now = this.#begin();
-    if (contents.length > 0) this.#store(this.#tellings.deny(contents, now));
-    await this.#clearLater();
+    if (contents.length > 0) this.#store(this.#tellings.deny(contents, Date.now()));
+    await this.#write();
   }
 
   /** A push has asked for all of its files. */
   async complete(): Promise<void> {
-    this.#begin();
-    if (this.#running.end()) this.#times.drop("begun_at");
+    this.#end();
+    this.#writeLater();
   }
 
   /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */
   async unclaimed(digest: string): Promise<void> {
-    this.#begin();
     this.#questions.unclaim(digest);
+    this.#writeLater();
   }
 
   /** Nothing is kept for longer than ten minutes. */
   override async alarm(): Promise<void> {
-    const now = this.#begin();
+    const now = Date.now();
     this.#isAlarmSet = false;
     this.#tellings.dropBefore(now - STORED_MS);
     this.#running.dropOld(now);
-    this.#sql.exec("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
+    this.#tables.put("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
     this.#questions.dropOld(now);
     if (this.#times.get("unstored_until") <= now) this.#times.drop("unstored_until");
+    this.#tables.write();
     if (this.#nextClearing() < Number.POSITIVE_INFINITY) return this.#clearLater();
-    this.#hasTables = false;
     this.#times.begin();
     this.#questions.begin();
-    await this.ctx.storage.deleteAll();
+    await this.#tables.delete();
   }
 
-  /** @returns now; `deleteAll` may have taken the tables since the last call */
-  #begin(): number {
-    if (!this.#hasTables) this.#sql.exec(TABLES);
-    this.#hasTables = true;
-    return Date.now();
+  /** A request of fewer than 5,000 may be the end of a push. */
+  #end(): void {
+    if (this.#running.end()) this.#times.drop("begun_at");
   }
 
   #store({ at, yes, no }: Telling): void {
-    this.#sql.exec("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
+    this.#tables.put("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
   }
 
   #forget(now: number): void {
@@ -192,14 +188,30 @@ export class PushMemory extends DurableObject<Env> {
     this.#tellings.forget();
     this.#running.forget();
     this.#times.drop("begun_at");
-    this.#sql.exec("DELETE FROM tellings");
+    this.#tables.put("DELETE FROM tellings");
     this.#times.drop("unstored_until");
+  }
+
+  /** Writes what was taken down: an answer in the same turn leaves when it lies on disk. */
+  async #write(): Promise<void> {
+    this.#tables.write();
+    await this.#clearLater();
+  }
+
+  /** The same, once the answer has left. */
+  #writeLater(): void {
+    if (this.#isWriteDue) return;
+    this.#isWriteDue = true;
+    setTimeout(() => {
+      this.#isWriteDue = false;
+      return this.#write();
+    }, WRITTEN_BEHIND_MS);
   }
 
   /** When the oldest of what is kept has had its time, in ms since the epoch; Infinity where nothing is kept. */
   #nextClearing(): number {
     const query = "SELECT MIN(told_at) AS first FROM tellings";
-    const { first } = this.#sql.exec<{ first: number | null }>(query).one();
+    const [{ first } = { first: null }] = this.#tables.read<{ first: number | null }>(query);
     const tellings = first === null ? Number.POSITIVE_INFINITY : first + STORED_MS;
     const unstored = this.#times.get("unstored_until") || Number.POSITIVE_INFINITY;
     return Math.min(tellings, this.#questions.clearAt(), unstored);

@@ -1,3 +1,5 @@
+import type { Tables } from "./tables.ts";
+
 /** What happened last of each kind: */
 type Moment =
   /** What was told is forgotten. */
@@ -13,13 +15,12 @@ type Moment =
 export class Times {
   static readonly TABLE =
     "CREATE TABLE IF NOT EXISTS times (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;";
-  readonly #sql: SqlStorage;
+  readonly #tables: Tables;
   readonly #times: Map<string, number>;
 
-  /** @param sql with the table */
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
-    const times = sql.exec<{ name: string; at: number }>("SELECT name, at FROM times").toArray();
+  constructor(tables: Tables) {
+    this.#tables = tables;
+    const times = tables.read<{ name: string; at: number }>("SELECT name, at FROM times");
     this.#times = new Map(times.map(({ name, at }) => [name, at]));
   }
 
@@ -29,12 +30,12 @@ export class Times {
   }
 
   set(moment: Moment, at: number): void {
-    this.#sql.exec("INSERT OR REPLACE INTO times VALUES (?, ?)", moment, at);
+    this.#tables.put("INSERT OR REPLACE INTO times VALUES (?, ?)", moment, at);
     this.#times.set(moment, at);
   }
 
   drop(moment: Moment): void {
-    if (this.#times.delete(moment)) this.#sql.exec("DELETE FROM times WHERE name = ?", moment);
+    if (this.#times.delete(moment)) this.#tables.put("DELETE FROM times WHERE name = ?", moment);
   }
 
   /** The table has been deleted. */

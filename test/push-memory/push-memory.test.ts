@@ -242,6 +242,26 @@ describe("what a memory keeps", () => {
     expect(await askFor([resource(1)])).toEqual([]);
   });
 
+  it("is on disk before a request of several is answered, and behind the answer where nothing rests on it", async () => {
+    const contents = new Uint8Array(8).fill(7);
+    const rows = () =>
+      runInDurableObject(memory(), (_, { storage: { sql } }) => {
+        const names = sql.exec("SELECT name FROM sqlite_master WHERE name = 'questions'").toArray();
+        const count = (table: string) => sql.exec(`SELECT * FROM ${table}`).toArray().length;
+        return names.length === 0
+          ? "no tables"
+          : { questions: count("questions"), tellings: count("tellings") };
+      });
+    await memory().ask(contents, "of a single request", true);
+    expect(await rows()).toBe("no tables");
+    await vi.waitFor(async () => expect(await rows()).toEqual({ questions: 1, tellings: 0 }), {
+      timeout: 5_000,
+    });
+    await memory().ask(contents, "of one of several", false);
+    await memory().tell(contents, Uint8Array.of(1));
+    expect(await rows()).toEqual({ questions: 2, tellings: 1 });
+  });
+
   it("is stored once for pushes of one app that come within a minute", async () => {
     for (let push = 0; push < 5; push++) await askFor(row(5_000));
     const rows = await runInDurableObject(memory(), (_, state) =>
