@@ -78,14 +78,18 @@ export class OneAnswer {
       this.#marks(await memory.tell(this.#contents, known)),
     );
     // What was denied while this request was answered is told no, and stays so.
-    const told = (settled ?? found).map((mark, index) => {
-      const before = this.#told[index] as number;
-      return settled && before === TOLD_YES ? mark : before || mark;
-    });
+    const told = !isToldBefore
+      ? (settled ?? found)
+      : (settled ?? found).map((mark, index) => {
+          const before = this.#told[index] as number;
+          return settled && before === TOLD_YES ? mark : before || mark;
+        });
     // Nor does the isolate's own memory keep a yes for longer that was not found any more.
-    const toOwn = told.map((mark, index) =>
-      mark === TOLD_YES && known[index] === TOLD_YES_LOST ? TOLD_YES_LOST : mark,
-    );
+    const toOwn = !isToldBefore
+      ? told
+      : told.map((mark, index) =>
+          mark === TOLD_YES && known[index] === TOLD_YES_LOST ? TOLD_YES_LOST : mark,
+        );
     const own = this.#own().settle(this.#contents, toOwn, Date.now()).settled;
     if (!settled) return own;
     // Denied through another isolate: a yes of this one's own counts no more.

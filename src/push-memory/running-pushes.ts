@@ -1,5 +1,5 @@
 import { markHeld } from "../bytes/marks.ts";
-import { CONTENT_BYTES, merged, STORED_MS, type Telling } from "./tellings.ts";
+import { CONTENT_BYTES, merged, STORED_MS, type Telling, wordsOf } from "./tellings.ts";
 
 /** Together with what is told 3.9 MB of the 4 that a push memory may hold. */
 const RELIED_MAX = 150_000;
@@ -68,9 +68,10 @@ export class RunningPushes {
   /** @param yes contents that a request of 5,000 is told yes of, ascending */
   rely(yes: BigUint64Array<ArrayBuffer>, now: number): void {
     // Other runs may have told the same: each keeps it for itself, for each may end before the others.
+    const contents = new Uint8Array(yes.buffer, yes.byteOffset, yes.byteLength);
     const marks = new Uint8Array(yes.length);
-    markHeld(this.#open.yes, new Uint8Array(yes.buffer, yes.byteOffset, yes.byteLength), marks, 1);
-    const news = yes.filter((_, index) => marks[index] === 0);
+    markHeld(this.#open.yes, contents, marks, 1);
+    const news = marks.includes(1) ? wordsOf(contents, marks, 0) : yes;
     if (this.#count() + news.length > RELIED_MAX) this.#fullUntil = now + RUNNING_MS;
     else this.#open.yes = merged([this.#open.yes, news]);
     this.#open.at = now;

@@ -155,7 +155,9 @@ function together(one: Telling, other: Telling): Telling {
 }
 
 /** All of the rows in one, ascending. */
-export function merged(rows: readonly BigUint64Array[]): BigUint64Array<ArrayBuffer> {
+export function merged(rows: readonly BigUint64Array<ArrayBuffer>[]): BigUint64Array<ArrayBuffer> {
+  const [only = NOTHING, ...others] = rows.filter((row) => row.length > 0);
+  if (others.length === 0) return only;
   const all = new BigUint64Array(rows.reduce((sum, { length }) => sum + length, 0));
   let length = 0;
   for (const row of rows) {
