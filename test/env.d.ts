@@ -9,6 +9,7 @@ declare namespace Cloudflare {
     ONE_MEANING_CASES: string;
     FUZZ_SEED: string;
     FUZZ_CASES: string;
+    DOCUMENTED_API: Fetcher;
     TEST_RATE_LIMITER: RateLimit;
   }
   interface GlobalProps {

@@ -1,7 +1,9 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import packageJson from "../../package.json";
+import { noRefusals } from "../../src/catalog/observations.ts";
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
+import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, standInOrigin } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
@@ -22,6 +24,8 @@ const WRITES: Route[] = [
   ["DELETE", ""],
 ];
 
+const OBSERVATIONS = { method: "POST", url: `${CACHE}/observations` };
+
 interface Sent {
   body?: BodyInit | object;
   token?: string | null;
@@ -29,13 +33,18 @@ interface Sent {
 }
 
 async function call([method, path]: Route, { body, token, bindings = {} }: Sent = {}): Promise<Response> {
+  const [place] = path.split("?");
   const sent = { method, url: CACHE + path, token: token === undefined ? await tokenOf("admin") : token };
-  return askWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
+  const response = await askWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
+  const isRoute = [...READS, ...WRITES].some(([verb, known]) => verb === method && known === place);
+  if (isRoute) await expectDocumented(sent, response);
+  return response;
 }
 
 async function tell(body: object): Promise<unknown> {
   const response = await call(["POST", "/observations"], { body });
   expect(response.status).toBe(200);
+  await expectDocumented(OBSERVATIONS, response, JSON.stringify(body));
   return response.json();
 }
 
@@ -247,6 +256,7 @@ describe("POST observations", () => {
   ])("422: %j", async (body, detail) => {
     const response = await call(["POST", "/observations"], { body });
     expect(response.status).toBe(422);
+    await expectDocumented(OBSERVATIONS, response, typeof body === "string" ? body : JSON.stringify(body));
     expect(await detailOf(response)).toBe(detail);
     expect(await listed()).toEqual([]);
   });
@@ -333,7 +343,14 @@ describe("GET cache", () => {
     const published = { at, changes: { held: 2, removed: 1 } };
     const snapshot = { id: "abc", entries: 7, parts: 1, builtAt };
     const suspendedUntil = "2026-11-24T12:10:00.000Z";
-    const status = async () => ({ entries: 9, published, snapshot, suspendedUntil });
+    const figures = {
+      entries: 9,
+      keysWaiting: 0,
+      removalsRemembered: 0,
+      isBehind: false,
+      refused: noRefusals(),
+    };
+    const status = async () => ({ ...figures, published, snapshot, suspendedUntil });
     const bindings = { CATALOG: { getByName: () => ({ status }) } };
     expect(await (await call(["GET", ""], { bindings })).json()).toMatchObject({
       published,
