@@ -73,7 +73,7 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/{cli,documents,e2e,foundation,openapi,simulation}/**"],
+          exclude: ["test/{cli,deploy-check,documents,e2e,foundation,openapi,simulation}/**"],
           setupFiles: ["test/support/fresh.ts"],
           isolate: false,
           testTimeout: 30_000,
@@ -88,7 +88,7 @@ export default defineConfig({
         test: {
           name: "cli",
           env: { TMPDIR: scratch() },
-          include: ["test/{cli,documents,e2e,foundation,openapi,simulation}/**/*.test.ts"],
+          include: ["test/{cli,deploy-check,documents,e2e,foundation,openapi,simulation}/**/*.test.ts"],
           globalSetup: ["test/cli/bundle.ts"],
           testTimeout: 60_000,
         },

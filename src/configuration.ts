@@ -176,6 +176,6 @@ function loggable(value: unknown): unknown {
   return value.replace(/^.*@/s, "…@").replace(/[?#].*/s, "?…");
 }
 
-function isLoopback(hostname: string): boolean {
+export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
 }
