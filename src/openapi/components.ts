@@ -74,6 +74,10 @@ export function components(): object {
         description: "Warnings for who pushes, each percent-encoded, joined with commas.",
         schema: { type: "string", pattern: "^[^ ]+$" },
       },
+      "Server-Timing": {
+        description: "How long the request waited for what, in ms: `token;dur=2, keys;dur=14, total;dur=19`.",
+        schema: { type: "string", pattern: "^[a-z-]+;dur=[0-9.]+(, [a-z-]+;dur=[0-9.]+)*$" },
+      },
       "Retry-After": {
         description: "Seconds to wait.",
         required: true,

@@ -48,6 +48,7 @@ export async function openApiDocument(): Promise<object> {
           responses: {
             201: answer("ResourceMatches", "The entries that are held.", examples.MATCHES, {
               "X-Cf-Warnings": { $ref: "#/components/headers/X-Cf-Warnings" },
+              "Server-Timing": { $ref: "#/components/headers/Server-Timing" },
             }),
             ...(await failureResponses(
               ["parse-error", "app-bits-upload-disabled", "body-too-large"],
