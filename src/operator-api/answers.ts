@@ -18,10 +18,26 @@ export interface CacheStatus {
   snapshot: { id: string; entries: number; parts: number; built_at: string } | null;
   /** Until then only the Cloud Controller answers, for it denied much of what the cache claimed. */
   suspended_until: string | null;
+  /**
+   * What the isolate that answers has answered to pushes in the last hour: requests, resources that could match by size
+   * and mode, and those that did. Other isolates have hours of their own.
+   */
+  last_hour: { requests: number; eligible: number; matched: number };
+  /** How the cache is in the Worker's own judgement, and what to do where that is not well. */
+  checks: CacheCheck[];
   /** Resources that were not taken, since the catalog began, by reason. */
   refused: Refusals;
   /** The Worker's variables as they hold, by name; of the Cloud Controller and optional bindings, whether they are set. */
   configuration: Record<string, string | number | boolean | null>;
+}
+
+/** One thing of the cache's state that was looked at. */
+export interface CacheCheck {
+  name: "matching" | "catalog" | "pointer" | "snapshot" | "keys" | "suspension";
+  /** `fail` where pushes upload more than they need to, or soon will. */
+  level: "ok" | "warn" | "fail";
+  /** In plain sentences: how it is, and where that is not well, what to do. */
+  text: string;
 }
 
 /** A resource as the cache holds it; as `POST /v3/resource_matches` takes it. */
