@@ -66,9 +66,9 @@ export async function openApiDocument(): Promise<object> {
           operationId: "showStatus",
           tags: ["cache"],
           summary: "How is the cache, and how is the Worker set up?",
-          description: READ,
+          description: `${READ} A browser, which prefers HTML, gets a page that asks for a token and shows the status.`,
           responses: {
-            200: answer("CacheStatus", "The status.", examples.STATUS),
+            200: withPage(answer("CacheStatus", "The status.", examples.STATUS)),
             ...failures,
           },
         },
@@ -147,7 +147,12 @@ function body(schema: string, example: object): object {
   };
 }
 
-function answer(schema: string, description: string, example?: object, headers: object = {}): object {
+/** The same answer for who prefers HTML: nothing of the cache is in it, and it needs no token. */
+function withPage(status: { content: object }): object {
+  return { ...status, content: { ...status.content, "text/html": { schema: { type: "string" } } } };
+}
+
+function answer(schema: string, description: string, example?: object, headers: object = {}) {
   const content = { schema: ref(schema), ...(example && { example }) };
   return {
     description,

@@ -15,6 +15,18 @@ const RefusalsSchema = describe(
   "Resources that were not taken, by reason.",
 );
 
+const CacheCheckSchema = v.object({
+  name: v.picklist(["matching", "catalog", "pointer", "snapshot", "keys", "suspension", "last hour"]),
+  level: describe(
+    v.picklist(["ok", "warn", "fail"]),
+    "`fail` where pushes upload more than they need to, or soon will.",
+  ),
+  text: describe(v.string(), "In plain sentences: how it is, and where that is not well, what to do."),
+});
+
+/** One thing of the cache's state that was looked at. */
+export type CacheCheck = v.InferOutput<typeof CacheCheckSchema>;
+
 export const CacheStatusSchema = v.object({
   version: describe(v.string(), "Of this project."),
   time: describe(
@@ -44,6 +56,14 @@ export const CacheStatusSchema = v.object({
   suspended_until: describe(
     v.nullable(time),
     "Until then only the Cloud Controller answers, for it denied much of what the cache claimed.",
+  ),
+  last_hour: describe(
+    v.object({ requests: count, eligible: count, matched: count }),
+    "What the isolate that answers has answered to pushes in the last hour: requests, resources that could match by size and mode, and those that did. Other isolates have hours of their own.",
+  ),
+  checks: describe(
+    v.array(CacheCheckSchema),
+    "How the cache is in the Worker's own judgement, and what to do where that is not well.",
   ),
   refused: describe(RefusalsSchema, "Resources that were not taken, since the catalog began, by reason."),
   configuration: describe(

@@ -8,10 +8,13 @@ import { admit } from "./access.ts";
 import type { CachedResource, ObservationsAnswer, ResourcePage } from "./answers.ts";
 import { askCatalog } from "./ask-catalog.ts";
 import { parseObservations } from "./observations.ts";
+import { prefersHtml } from "./page/accept.ts";
+import { statusPage } from "./page/page.ts";
 import { statusAnswer } from "./status.ts";
 
-/** Answers `GET …/cache`. */
+/** Answers `GET …/cache`: the status for who has a token, and for a browser the page that asks for one. */
 export async function showStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
+  if (prefersHtml(request.headers.get("Accept"))) return statusPage();
   const caller = await admit(request, "read", context);
   return caller instanceof Failure ? caller : answerStatus(200, context);
 }

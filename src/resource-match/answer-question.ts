@@ -61,7 +61,8 @@ export async function answerQuestion(
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
   const matched = isHeld.reduce((sum, mark) => sum + mark, 0);
-  reportMatches({ resources: question.count, matched }, matches, overruled, context);
+  const counts = { resources: question.count, eligible: eligible.count, matched };
+  reportMatches(counts, matches, overruled, context);
 
   const isUnverified = (index: number) => isHeld[index] === 1 && heldBy[index] !== ORIGIN;
   // What an earlier request of the push was told is verified with that one; a question that is doubtful stays so.

@@ -1,5 +1,6 @@
 import { causeOf } from "../log.ts";
 import type { RequestContext } from "../request-context.ts";
+import { lastHourOf } from "./last-hour.ts";
 import type { Matches } from "./match.ts";
 
 /** What has a say over the tiers. */
@@ -14,11 +15,12 @@ export interface Overruled {
 
 /** Logs a request that was answered, and writes its data point. */
 export function reportMatches(
-  { resources, matched }: { resources: number; matched: number },
+  { resources, eligible, matched }: { resources: number; eligible: number; matched: number },
   { cached, matchedByOrigin, faults }: Matches,
   overruled: Overruled,
   { configuration, log }: RequestContext,
 ): void {
+  lastHourOf(configuration).count(eligible, matched, Date.now());
   for (const { details } of faults) log.warn("look-up-incomplete", { ...details });
   const { inMemory: snapshot, asked, heldByKeys: keys } = cached;
   const origin = matchedByOrigin.length;
