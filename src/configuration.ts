@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { Failure } from "./failure.ts";
 import {
   KEY_PREFIX_MAX_BYTES,
   KEYS_PER_DAY_MAX,
@@ -12,13 +13,6 @@ export type Env = Partial<Record<keyof typeof VARIABLES, unknown>>;
 
 /** Every binding and variable, checked and decoded. */
 export type Configuration = v.InferOutput<typeof SCHEMA>;
-
-/** A variable that is wrong, for the log: what it is called, what it holds and what it should be. */
-export interface Misconfiguration {
-  variable: string;
-  value: unknown;
-  expected: string;
-}
 
 /** wrangler.toml takes strings, numbers and booleans: `"60"` and `60` are the same. */
 const text = v.pipe(v.union([v.string(), v.number(), v.boolean()]), v.transform(String));
@@ -144,12 +138,12 @@ const SCHEMA = v.pipe(
   })),
 );
 
-const decoded = new WeakMap<Env, Configuration | Misconfiguration[]>();
+const decoded = new WeakMap<Env, Configuration | Failure>();
 
 /**
- * The configuration of `env`, decoded once for each env object, or everything that is wrong with it.
+ * The configuration of `env`, decoded once for each env object; or a failure that tells everything that is wrong with it.
  */
-export function configurationOf(env: Env): Configuration | Misconfiguration[] {
+export function configurationOf(env: Env): Configuration | Failure {
   let outcome = decoded.get(env);
   if (!outcome) {
     outcome = decode(env);
@@ -158,15 +152,17 @@ export function configurationOf(env: Env): Configuration | Misconfiguration[] {
   return outcome;
 }
 
-function decode(env: Env): Configuration | Misconfiguration[] {
+function decode(env: Env): Configuration | Failure {
   // Each variable by name, so that a missing one is judged by its own schema.
   const variables = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name as keyof Env]]));
   const result = v.safeParse(SCHEMA, variables, { abortPipeEarly: true });
   if (result.success) return result.output;
-  return result.issues.map((issue) => {
+  // For the log: what each is called, what it holds and what it should be.
+  const wrong = result.issues.map((issue) => {
     const variable = String(issue.path?.[0]?.key);
     return { variable, value: loggable(variables[variable]), expected: issue.message };
   });
+  return new Failure("misconfigured", `wrong: ${wrong.map(({ variable }) => variable).join(", ")}`, ...wrong);
 }
 
 /** A value as the log may show it: URLs lose what can hold a secret, bindings are only named by type. */

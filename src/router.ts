@@ -44,6 +44,7 @@ export async function route(request: Request, context: RequestContext): Promise<
   if (answer) return answer;
   // The operator's way in is this Worker's alone: no Cloud Controller hears of it.
   const isOperators = `${url.pathname}/`.startsWith(`${CACHE}/`);
-  if (context.configuration.cloudControllerUrl && !isOperators) return passThrough(request, context);
+  const { cloudControllerUrl } = context.configuration;
+  if (cloudControllerUrl && !isOperators) return passThrough(request, cloudControllerUrl);
   return new Failure("unknown-request", `${request.method} ${url.pathname}`);
 }

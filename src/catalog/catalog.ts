@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { type KeyValueStore, keyValueStore } from "../cache/key-value-store.ts";
 import { type Configuration, configurationOf, type Env } from "../configuration.ts";
+import { Failure } from "../failure.ts";
 import { writeEvent } from "../healing-metrics.ts";
 import { causeOf, createLog } from "../log.ts";
 import type { ResourceKey } from "../resource-key.ts";
@@ -266,9 +267,7 @@ export class Catalog extends DurableObject<Env> {
   /** The configuration; where KEY_PREFIX has changed, what was told under the one before is forgotten. */
   #settle(now: number): Configuration {
     const configuration = configurationOf(this.env);
-    if (Array.isArray(configuration)) {
-      throw new Error(`wrong: ${configuration.map(({ variable }) => variable).join(", ")}`);
-    }
+    if (configuration instanceof Failure) throw new Error(configuration.reason);
     const { keyPrefix } = configuration;
     if (this.#memory.get("secret") === "") this.#memory.set({ prefix: keyPrefix, secret: newSecret() });
     else if (this.#memory.get("prefix") !== keyPrefix) {

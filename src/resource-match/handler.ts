@@ -1,7 +1,6 @@
 import { authenticate } from "../auth/authentication.ts";
-import { readRequestBody } from "../body.ts";
 import { Failure } from "../failure.ts";
-import { BODY_MAX_BYTES } from "../platform-limits.ts";
+import { receiveBody } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
 import { answerQuestion } from "./answer-question.ts";
@@ -12,7 +11,7 @@ export async function handleResourceMatches(
   request: Request,
   context: RequestContext,
 ): Promise<Response | Failure> {
-  const body = await readRequestBody(request, BODY_MAX_BYTES);
+  const body = await receiveBody(request);
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;

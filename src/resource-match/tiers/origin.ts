@@ -1,8 +1,7 @@
 import * as v from "valibot";
-import { readBody } from "../../body.ts";
+import { readBody, UnreadBody } from "../../body.ts";
 import { chunks } from "../../chunks.ts";
 import type { Deadline } from "../../deadline.ts";
-import { Failure } from "../../failure.ts";
 import { causeOf } from "../../log.ts";
 import { ORIGIN_ANSWER_MAX_BYTES } from "../../platform-limits.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../../resource-key.ts";
@@ -68,7 +67,7 @@ export function originTier({
       signal: deadline.signal,
     });
     const body = await readBody(response.body, ORIGIN_ANSWER_MAX_BYTES);
-    if (body instanceof Failure) throw new Error(`status ${response.status}, ${body.reason}`);
+    if (body instanceof UnreadBody) throw new Error(`status ${response.status}, ${body.reason}`);
     const json = jsonOf(body);
 
     // Any other body with such a status is not the Cloud Controller's: something between it and here failed.

@@ -29,7 +29,7 @@ export class Isolate extends Process {
   constructor(name: string, place: number, env: Env) {
     super(name, place);
     const configuration = configurationOf(env);
-    if (Array.isArray(configuration)) throw new Error(JSON.stringify(configuration));
+    if (!("uaa" in configuration)) throw new Error(configuration.reason);
     this.configuration = configuration;
   }
 
