@@ -88,6 +88,7 @@ const VARIABLES = {
     "",
   ),
   CLOUD_CONTROLLER_URL: v.optional(serverUrl),
+  MODE: v.optional(v.message(v.picklist(["answer", "shadow"]), "answer or shadow"), "answer"),
   LOOKUP_DEADLINE_MS: v.optional(wholeNumber(1, LOOKUP_DEADLINE_MAX_MS, "milliseconds"), "8000"),
   KV_CACHE_TTL: v.optional(wholeNumber(KV_CACHE_TTL_MIN_SECONDS, KV_CACHE_TTL_MAX_SECONDS, "seconds"), "60"),
   KEYS_PER_DAY: v.optional(wholeNumber(0, KEYS_PER_DAY_MAX, "keys"), "500"),
@@ -102,6 +103,13 @@ const SCHEMA = v.pipe(
     v.check(({ MINIMUM_SIZE, MAXIMUM_SIZE }) => MINIMUM_SIZE <= MAXIMUM_SIZE, "at most MAXIMUM_SIZE"),
     ["MINIMUM_SIZE"],
   ),
+  v.forward(
+    v.check(
+      ({ MODE, CLOUD_CONTROLLER_URL }) => MODE === "answer" || CLOUD_CONTROLLER_URL !== undefined,
+      "answer where CLOUD_CONTROLLER_URL is not set: in shadow mode the Cloud Controller answers",
+    ),
+    ["MODE"],
+  ),
   v.transform((variables) => ({
     cache: variables.RESOURCE_CACHE,
     catalog: variables.CATALOG,
@@ -110,6 +118,8 @@ const SCHEMA = v.pipe(
     /** Seconds. */
     kvCacheTtl: variables.KV_CACHE_TTL,
     keysPerDay: variables.KEYS_PER_DAY,
+    /** What METRICS calls it: the host of its UAA, of which a foundation has one, and which no client chooses. */
+    foundation: new URL(variables.UAA_URL).host,
     uaa: {
       url: variables.UAA_URL,
       issuer: variables.UAA_ISSUER ?? `${variables.UAA_URL}/oauth/token`,
@@ -131,6 +141,8 @@ const SCHEMA = v.pipe(
       minimumFileMode: variables.MINIMUM_FILE_MODE ?? (variables.CLOUD_CONTROLLER_URL ? 0o600 : undefined),
     },
     cloudControllerUrl: variables.CLOUD_CONTROLLER_URL,
+    /** Who answers: this Worker; or the Cloud Controller, with which the cache is compared. */
+    mode: variables.MODE,
     lookupDeadlineMs: variables.LOOKUP_DEADLINE_MS,
     poolBucket: variables.POOL_BUCKET,
     rateLimiter: variables.RATE_LIMITER,
@@ -163,6 +175,12 @@ function decode(env: Env): Configuration | Failure {
     return { variable, value: loggable(variables[variable]), expected: issue.message };
   });
   return new Failure("misconfigured", `wrong: ${wrong.map(({ variable }) => variable).join(", ")}`, ...wrong);
+}
+
+/** The Cloud Controller that answers in shadow mode, whatever else of `env` is wrong; undefined in any other mode. */
+export function shadowedCloudController(env: Env): string | undefined {
+  const url = v.safeParse(serverUrl, env.CLOUD_CONTROLLER_URL);
+  return env.MODE === "shadow" && url.success ? url.output : undefined;
 }
 
 /** A value as the log may show it: URLs lose what can hold a secret, bindings are only named by type. */

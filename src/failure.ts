@@ -111,12 +111,16 @@ export class Failure {
     return new Failure("unexpected", causeOf(error), { cause: causeOf(error), stack });
   }
 
-  /** Each detail by a line that bears the kind's name, and a last one that tells what the client was told. */
-  logTo(log: Log): void {
-    const { status, kind, reason, details } = this;
-    const level = status >= 500 ? "error" : "info";
-    for (const detail of details) log[level](kind, { ...detail });
-    log[level]("refused", { status, failure: kind, reason });
+  /** Logs each detail by a line that bears the kind's name. */
+  logDetails(log: Log): void {
+    for (const detail of this.details) log.error(this.kind, { ...detail });
+  }
+
+  /** Logs that a request was refused. */
+  logRefusal(log: Log): void {
+    this.logDetails(log);
+    const { status, kind, reason } = this;
+    log[status >= 500 ? "error" : "info"]("refused", { status, failure: kind, reason });
   }
 
   /** HTTP status, so that the log can tell the caller's mistakes from the operator's trouble. */
