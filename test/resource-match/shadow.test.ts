@@ -66,13 +66,16 @@ describe("in shadow mode the Cloud Controller answers", () => {
   });
 
   const never = () => new Promise<never>(() => {});
+  const throws = () => {
+    throw new Error("out of order");
+  };
   const fails = () => Promise.reject(new Error("out of order"));
   const troubles: [string, Record<string, unknown>][] = [
     ["hangs", { RESOURCE_CACHE: { get: never, put: never, delete: never }, LOOKUP_DEADLINE_MS: "50" }],
     ["fails", { RESOURCE_CACHE: { get: fails, put: fails, delete: fails } }],
     ["has no catalog", { CATALOG: { getByName: () => ({ observe: fails, deny: fails }) } }],
     ["has no UAA", { UAA_URL: "https://down.example.com" }],
-    ["has a dataset that is out of order", { METRICS: { writeDataPoint: fails } }],
+    ["has a dataset that is out of order", { METRICS: { writeDataPoint: throws } }],
     ["is misconfigured", { KV_CACHE_TTL: "soon", MINIMUM_SIZE: "x" }],
     ["lacks its bindings", { RESOURCE_CACHE: undefined, CATALOG: undefined, UAA_URL: undefined }],
   ];
