@@ -16,3 +16,9 @@ declare namespace Cloudflare {
     mainModule: typeof import("../src/index.ts");
   }
 }
+
+/** A file's text, as Vite imports it. */
+declare module "*?raw" {
+  const text: string;
+  export default text;
+}

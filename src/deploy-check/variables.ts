@@ -1,10 +1,18 @@
 import { configurationOf, isLoopback } from "../configuration.ts";
+import { Failure } from "../failure.ts";
 
 /** What a server's address is, where a deployed Worker must reach it. */
 const OWN = {
   UAA_URL: "https://uaa.<system domain>, the foundation's UAA",
   CLOUD_CONTROLLER_URL: "https://api.<system domain>, the foundation's Cloud Controller",
 };
+
+/** A detail of the failure of a configuration. */
+interface Misconfiguration {
+  variable: string;
+  value: unknown;
+  expected: string;
+}
 
 /** What wrangler.toml binds, so that the variables are all that can be wrong. */
 const BINDING = new Proxy({}, { get: () => () => {} });
@@ -16,8 +24,8 @@ const BINDINGS = { RESOURCE_CACHE: BINDING, CATALOG: BINDING, PUSH_MEMORY: BINDI
  */
 export function wrongVariables(vars: Record<string, unknown>): string[] {
   const configuration = configurationOf({ ...BINDINGS, ...vars });
-  const misconfigured = Array.isArray(configuration) ? configuration : [];
-  const invalid = misconfigured.filter(({ variable }) => variable in vars);
+  const misconfigured = configuration instanceof Failure ? configuration.details : [];
+  const invalid = (misconfigured as Misconfiguration[]).filter(({ variable }) => variable in vars);
   const standIns = Object.entries(OWN).filter(([name]) => isStandIn(vars[name]));
   return [
     ...invalid.map(

@@ -27,7 +27,8 @@ const WHEN: Partial<Record<FailureKind, string>> = {
   "body-too-large": "The body is larger than 15 MiB.",
   unprocessable: "The request is not valid: every violation, each once, in the order met.",
   "rate-limited": "The caller has asked too often.",
-  unknown: "A bug, or a wrong configuration of the Worker. The log has the cause.",
+  misconfigured: "A variable or binding of the Worker is wrong. The log tells which.",
+  unexpected: "A bug. The log has the cause.",
   "uaa-unavailable": "No key that verifies tokens can be had of UAA.",
   "catalog-unavailable": "The catalog does not answer. What it was told may have arrived all the same.",
 };
@@ -39,7 +40,8 @@ const ALWAYS: readonly FailureKind[] = [
   "invalid-token",
   "not-authorized",
   "rate-limited",
-  "unknown",
+  "misconfigured",
+  "unexpected",
   "uaa-unavailable",
 ];
 

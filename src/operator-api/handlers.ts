@@ -1,6 +1,5 @@
-import { decodeBody, readRequestBody } from "../body.ts";
 import { Failure, jsonResponse } from "../failure.ts";
-import { BODY_MAX_BYTES } from "../platform-limits.ts";
+import { decodeBody, receiveBody } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
 import { parseResourceKey, type ResourceKey } from "../resource-key.ts";
 import { isSha1Hex } from "../sha1.ts";
@@ -40,7 +39,7 @@ export async function takeObservations(
 ): Promise<Response | Failure> {
   // Before the body comes: that may take a while, and what it tells was seen before it was sent.
   const arrivedAt = Date.now();
-  const body = await readRequestBody(request, BODY_MAX_BYTES);
+  const body = await receiveBody(request);
   if (body instanceof Failure) return body;
   const caller = await admit(request, "write", context);
   if (caller instanceof Failure) return caller;

@@ -55,6 +55,7 @@ function variablesOf(configuration: Configuration): CacheStatus["configuration"]
     MINIMUM_FILE_MODE: eligibility.minimumFileMode?.toString(8).padStart(4, "0") ?? null,
     KEY_PREFIX: configuration.keyPrefix,
     CLOUD_CONTROLLER_URL: configuration.cloudControllerUrl !== undefined,
+    MODE: configuration.mode,
     LOOKUP_DEADLINE_MS: configuration.lookupDeadlineMs,
     KV_CACHE_TTL: configuration.kvCacheTtl,
     KEYS_PER_DAY: configuration.keysPerDay,

@@ -343,6 +343,7 @@ describe("GET cache", () => {
         MINIMUM_FILE_MODE: "0600",
         KEY_PREFIX: "",
         CLOUD_CONTROLLER_URL: true,
+        MODE: "answer",
         LOOKUP_DEADLINE_MS: 8000,
         KV_CACHE_TTL: 60,
         KEYS_PER_DAY: 500,
