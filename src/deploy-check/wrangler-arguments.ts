@@ -61,7 +61,9 @@ function processOf(pid: number): { parent: number; line: string[] } {
     const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     return { parent: Number(parent), line };
   }
-  const [parent, ...line] = execFileSync("ps", ["-o", "ppid=,args=", "-p", String(pid)], { encoding: "utf8" })
+  const [parent, ...line] = execFileSync("ps", ["-ww", "-o", "ppid=,args=", "-p", String(pid)], {
+    encoding: "utf8",
+  })
     .trim()
     .split(/\s+/);
   return { parent: Number(parent), line };

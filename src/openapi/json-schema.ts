@@ -21,7 +21,7 @@ const MEANINGS = new Map<unknown, JsonSchema>([
 ]);
 
 /**
- * The JSON Schema of what satisfies a valibot schema, before its transformations.
+ * The JSON Schema of what satisfies a valibot schema.
  *
  * @throws Error for a schema that has no such form, like a function that is not in the list above
  */
