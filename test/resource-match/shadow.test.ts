@@ -1,5 +1,6 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { PATIENCE_MS } from "../../src/patience.ts";
 import { catalog, observe, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -15,11 +16,16 @@ let { points, METRICS } = collectPoints();
 const shadowed = () => logs.filter(({ event }) => event === "shadowed");
 const heldByCatalog = async () => (await catalog().page()).resources;
 
+const patience = { ...PATIENCE_MS };
+
 beforeEach(() => {
+  // What hangs behind an answer is given up in no time.
+  PATIENCE_MS.copy = 100;
   logs = collectLogs();
   ({ points, METRICS } = collectPoints());
 });
 afterEach(async () => {
+  Object.assign(PATIENCE_MS, patience);
   vi.restoreAllMocks();
   await reset();
 });
