@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { Failure } from "./failure.ts";
 import {
   KEY_PREFIX_MAX_BYTES,
   KEYS_PER_DAY_MAX,
@@ -12,13 +13,6 @@ export type Env = Partial<Record<keyof typeof VARIABLES, unknown>>;
 
 /** Every binding and variable, checked and decoded. */
 export type Configuration = v.InferOutput<typeof SCHEMA>;
-
-/** A variable that is wrong, for the log: what it is called, what it holds and what it should be. */
-export interface Misconfiguration {
-  variable: string;
-  value: unknown;
-  expected: string;
-}
 
 /** wrangler.toml takes strings, numbers and booleans: `"60"` and `60` are the same. */
 const text = v.pipe(v.union([v.string(), v.number(), v.boolean()]), v.transform(String));
@@ -94,6 +88,7 @@ const VARIABLES = {
     "",
   ),
   CLOUD_CONTROLLER_URL: v.optional(serverUrl),
+  MODE: v.optional(v.message(v.picklist(["answer", "shadow"]), "answer or shadow"), "answer"),
   LOOKUP_DEADLINE_MS: v.optional(wholeNumber(1, LOOKUP_DEADLINE_MAX_MS, "milliseconds"), "8000"),
   KV_CACHE_TTL: v.optional(wholeNumber(KV_CACHE_TTL_MIN_SECONDS, KV_CACHE_TTL_MAX_SECONDS, "seconds"), "60"),
   KEYS_PER_DAY: v.optional(wholeNumber(0, KEYS_PER_DAY_MAX, "keys"), "500"),
@@ -108,6 +103,13 @@ const SCHEMA = v.pipe(
     v.check(({ MINIMUM_SIZE, MAXIMUM_SIZE }) => MINIMUM_SIZE <= MAXIMUM_SIZE, "at most MAXIMUM_SIZE"),
     ["MINIMUM_SIZE"],
   ),
+  v.forward(
+    v.check(
+      ({ MODE, CLOUD_CONTROLLER_URL }) => MODE === "answer" || CLOUD_CONTROLLER_URL !== undefined,
+      "answer where CLOUD_CONTROLLER_URL is not set: in shadow mode the Cloud Controller answers",
+    ),
+    ["MODE"],
+  ),
   v.transform((variables) => ({
     cache: variables.RESOURCE_CACHE,
     catalog: variables.CATALOG,
@@ -116,6 +118,8 @@ const SCHEMA = v.pipe(
     /** Seconds. */
     kvCacheTtl: variables.KV_CACHE_TTL,
     keysPerDay: variables.KEYS_PER_DAY,
+    /** What METRICS calls it: the host of its UAA, of which a foundation has one, and which no client chooses. */
+    foundation: new URL(variables.UAA_URL).host,
     uaa: {
       url: variables.UAA_URL,
       issuer: variables.UAA_ISSUER ?? `${variables.UAA_URL}/oauth/token`,
@@ -137,6 +141,8 @@ const SCHEMA = v.pipe(
       minimumFileMode: variables.MINIMUM_FILE_MODE ?? (variables.CLOUD_CONTROLLER_URL ? 0o600 : undefined),
     },
     cloudControllerUrl: variables.CLOUD_CONTROLLER_URL,
+    /** Who answers: this Worker; or the Cloud Controller, with which the cache is compared. */
+    mode: variables.MODE,
     lookupDeadlineMs: variables.LOOKUP_DEADLINE_MS,
     poolBucket: variables.POOL_BUCKET,
     rateLimiter: variables.RATE_LIMITER,
@@ -144,12 +150,12 @@ const SCHEMA = v.pipe(
   })),
 );
 
-const decoded = new WeakMap<Env, Configuration | Misconfiguration[]>();
+const decoded = new WeakMap<Env, Configuration | Failure>();
 
 /**
- * The configuration of `env`, decoded once for each env object, or everything that is wrong with it.
+ * The configuration of `env`, decoded once for each env object; or a failure that tells everything that is wrong with it.
  */
-export function configurationOf(env: Env): Configuration | Misconfiguration[] {
+export function configurationOf(env: Env): Configuration | Failure {
   let outcome = decoded.get(env);
   if (!outcome) {
     outcome = decode(env);
@@ -158,15 +164,23 @@ export function configurationOf(env: Env): Configuration | Misconfiguration[] {
   return outcome;
 }
 
-function decode(env: Env): Configuration | Misconfiguration[] {
+function decode(env: Env): Configuration | Failure {
   // Each variable by name, so that a missing one is judged by its own schema.
   const variables = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name as keyof Env]]));
   const result = v.safeParse(SCHEMA, variables, { abortPipeEarly: true });
   if (result.success) return result.output;
-  return result.issues.map((issue) => {
+  // For the log: what each is called, what it holds and what it should be.
+  const wrong = result.issues.map((issue) => {
     const variable = String(issue.path?.[0]?.key);
     return { variable, value: loggable(variables[variable]), expected: issue.message };
   });
+  return new Failure("misconfigured", `wrong: ${wrong.map(({ variable }) => variable).join(", ")}`, ...wrong);
+}
+
+/** The Cloud Controller that answers in shadow mode, whatever else of `env` is wrong; undefined in any other mode. */
+export function shadowedCloudController(env: Env): string | undefined {
+  const url = v.safeParse(serverUrl, env.CLOUD_CONTROLLER_URL);
+  return env.MODE === "shadow" && url.success ? url.output : undefined;
 }
 
 /** A value as the log may show it: URLs lose what can hold a secret, bindings are only named by type. */
@@ -176,6 +190,6 @@ function loggable(value: unknown): unknown {
   return value.replace(/^.*@/s, "…@").replace(/[?#].*/s, "?…");
 }
 
-function isLoopback(hostname: string): boolean {
+export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
 }

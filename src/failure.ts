@@ -1,3 +1,4 @@
+import { causeOf, type Log } from "./log.ts";
 import { BODY_MAX_BYTES, RATE_LIMIT_PERIOD_SECONDS } from "./platform-limits.ts";
 
 interface Wire {
@@ -63,7 +64,10 @@ const WIRE = {
     detail: "Rate Limit Exceeded",
     headers: { "Retry-After": String(RATE_LIMIT_PERIOD_SECONDS) },
   },
-  unknown: { status: 500, title: "UnknownError", code: 10001, detail: "An unknown error occurred." },
+  /** A variable or binding is wrong. */
+  misconfigured: { status: 500, title: "UnknownError", code: 10001, detail: "An unknown error occurred." },
+  /** A bug. */
+  unexpected: { status: 500, title: "UnknownError", code: 10001, detail: "An unknown error occurred." },
   "cloud-controller-unavailable": {
     status: 503,
     title: "CF-ServiceUnavailable",
@@ -92,10 +96,31 @@ export type FailureKind = keyof typeof WIRE;
 export class Failure {
   readonly kind: FailureKind;
   readonly reason: string;
+  /** For the log alone, a line each. */
+  readonly details: readonly object[];
 
-  constructor(kind: FailureKind, reason: string) {
+  constructor(kind: FailureKind, reason: string, ...details: object[]) {
     this.kind = kind;
     this.reason = reason;
+    this.details = details;
+  }
+
+  /** What was thrown by something that nobody thought of. */
+  static unexpected(error: unknown): Failure {
+    const stack = error instanceof Error ? error.stack : undefined;
+    return new Failure("unexpected", causeOf(error), { cause: causeOf(error), stack });
+  }
+
+  /** Logs each detail by a line that bears the kind's name. */
+  logDetails(log: Log): void {
+    for (const detail of this.details) log.error(this.kind, { ...detail });
+  }
+
+  /** Logs that a request was refused. */
+  logRefusal(log: Log): void {
+    this.logDetails(log);
+    const { status, kind, reason } = this;
+    log[status >= 500 ? "error" : "info"]("refused", { status, failure: kind, reason });
   }
 
   /** HTTP status, so that the log can tell the caller's mistakes from the operator's trouble. */

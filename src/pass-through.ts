@@ -1,7 +1,7 @@
-import { readRequestBody } from "./body.ts";
+import { readRequestBody, UnreadBody } from "./body.ts";
 import { Failure } from "./failure.ts";
 import { causeOf } from "./log.ts";
-import type { RequestContext } from "./request-context.ts";
+import { unread } from "./received-body.ts";
 
 /** What HTTP means for one connection alone; an Upgrade is the Cloud Controller's to take. */
 const OF_CONNECTION = [
@@ -23,14 +23,13 @@ const KEPT = /^(upgrade|cf-.*|x-forwarded-.*|x-real-ip)$/i;
 /**
  * Hands a request on to the Cloud Controller and its answer back, both streamed and as they came: method, path,
  * query, headers but those of the connection, status; redirects are the client's to follow, and WebSocket upgrades go through.
+ *
+ * @param cloudControllerUrl CLOUD_CONTROLLER_URL, without a slash at its end
  */
-export async function passThrough(
-  request: Request,
-  { configuration }: RequestContext,
-): Promise<Response | Failure> {
+export async function passThrough(request: Request, cloudControllerUrl: string): Promise<Response | Failure> {
   const { pathname, search } = new URL(request.url);
   // Put together as text: no path, however it begins, can name another host.
-  const url = `${configuration.cloudControllerUrl}${pathname}${search}`;
+  const url = `${cloudControllerUrl}${pathname}${search}`;
   const original = await originalOf(request);
   if (original instanceof Failure) return original;
   try {
@@ -52,8 +51,8 @@ async function originalOf(request: Request): Promise<Request | Failure> {
     return new Request(request, init);
   }
   const nothing = await readRequestBody(request, 0);
-  if (!(nothing instanceof Failure)) return new Request(url, { method, headers, ...init });
-  return nothing.kind === "body-too-large" ? new Failure("length-required", nothing.reason) : nothing;
+  if (!(nothing instanceof UnreadBody)) return new Request(url, { method, headers, ...init });
+  return nothing.why === "too-large" ? new Failure("length-required", nothing.reason) : unread(nothing);
 }
 
 /** RFC 9110, section 7.6.1: a proxy keeps for itself what is for it, and what Connection names. */

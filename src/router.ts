@@ -42,8 +42,13 @@ export async function route(request: Request, context: RequestContext): Promise<
   const routed = { method: request.method, url: `${url.origin}${url.pathname}` } as IRequest;
   const answer = url.pathname.endsWith("/") ? undefined : await router.fetch(routed, request, context);
   if (answer) return answer;
-  // The operator's way in is this Worker's alone: no Cloud Controller hears of it.
-  const isOperators = `${url.pathname}/`.startsWith(`${CACHE}/`);
-  if (context.configuration.cloudControllerUrl && !isOperators) return passThrough(request, context);
+  const { cloudControllerUrl } = context.configuration;
+  if (cloudControllerUrl && !isOperators(request)) return passThrough(request, cloudControllerUrl);
   return new Failure("unknown-request", `${request.method} ${url.pathname}`);
+}
+
+/** Whether a request takes the operator's way in, which is this Worker's alone: no Cloud Controller hears of it. */
+export function isOperators({ url }: Request): boolean {
+  const { pathname = "" } = URL.parse(url) ?? {};
+  return `${pathname}/`.startsWith(`${CACHE}/`);
 }

@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { configurationOf } from "../src/configuration.ts";
+import { Failure } from "../src/failure.ts";
 import { collectLogs } from "./support/logs.ts";
 import { signedToken } from "./support/tokens.ts";
 import { askWith, askWithEnv, hold, matchedPaths, resource } from "./support/worker.ts";
@@ -35,6 +36,7 @@ describe("a variable that is set and wrong", () => {
     MINIMUM_FILE_MODE: ["", "0o600", "8", "rw-", "00600", 384, null],
     KEY_PREFIX: ["x".repeat(401), "ü".repeat(201), null, {}],
     CLOUD_CONTROLLER_URL: [...notUrls, null],
+    MODE: ["", "shadow", "Answer", true, null],
     LOOKUP_DEADLINE_MS: ["", "0", "60001", "8s", null],
     KV_CACHE_TTL: ["", "29", "86401", "60s", null],
     KEYS_PER_DAY: ["", "-1", "many", "100000001", null],
@@ -93,6 +95,7 @@ describe("a variable at its bounds", () => {
     ["KEY_PREFIX", ""],
     ["KEY_PREFIX", "x".repeat(400)],
     ["CLOUD_CONTROLLER_URL", "https://api.example.com"],
+    ["MODE", "answer"],
     ["LOOKUP_DEADLINE_MS", "1"],
     ["LOOKUP_DEADLINE_MS", "60000"],
     ["KV_CACHE_TTL", "30"],
@@ -100,7 +103,7 @@ describe("a variable at its bounds", () => {
     ["KEYS_PER_DAY", 0],
     ["KEYS_PER_DAY", "100000000"],
   ])("%s = %j is right", (variable, value) => {
-    expect(configurationOf({ ...env, [variable]: value })).not.toBeInstanceOf(Array);
+    expect(configurationOf({ ...env, [variable]: value })).not.toBeInstanceOf(Failure);
   });
 });
 
@@ -113,6 +116,8 @@ describe("a variable that is not set", () => {
       keyPrefix: "",
       kvCacheTtl: 60,
       keysPerDay: 500,
+      mode: "answer",
+      foundation: "uaa.example.com",
       lookupDeadlineMs: 8000,
       uaa: {
         url: "https://uaa.example.com",

@@ -9,9 +9,16 @@ declare namespace Cloudflare {
     ONE_MEANING_CASES: string;
     FUZZ_SEED: string;
     FUZZ_CASES: string;
+    DOCUMENTED_API: Fetcher;
     TEST_RATE_LIMITER: RateLimit;
   }
   interface GlobalProps {
     mainModule: typeof import("../src/index.ts");
   }
+}
+
+/** A file's text, as Vite imports it. */
+declare module "*?raw" {
+  const text: string;
+  export default text;
 }

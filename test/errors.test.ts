@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { BODY_MAX_BYTES } from "../src/platform-limits.ts";
+import { expectDocumented } from "./support/documented.ts";
 import { collectLogs } from "./support/logs.ts";
 import { signedToken } from "./support/tokens.ts";
 import { ask, askWith, ENDPOINT, resource } from "./support/worker.ts";
@@ -34,11 +35,13 @@ const UAA_UNAVAILABLE = envelope("The UAA service is currently unavailable", "CF
 
 /** Answers with the envelope, to the letter, and with the headers of every answer. */
 async function expectEnvelope(response: Response, status: number, text: string): Promise<void> {
-  expect(await response.text()).toBe(text);
+  expect(await response.clone().text()).toBe(text);
   expect(response.status).toBe(status);
   expect(response.headers.get("Content-Type")).toBe("application/json; charset=utf-8");
   expect(response.headers.get("X-Vcap-Request-Id")).toMatch(/^[0-9a-f-]{36}$/);
   expect(response.headers.has("Location")).toBe(false);
+  // Any other path and method is 404, and no operation.
+  if (status !== 404) await expectDocumented({ method: "POST", url: ENDPOINT }, response);
 }
 
 /** A body without Content-Length that tells how much of it was read. */

@@ -1,7 +1,6 @@
 import { importJWK } from "jose";
 import * as v from "valibot";
-import { readBody } from "../body.ts";
-import { Failure } from "../failure.ts";
+import { readBody, UnreadBody } from "../body.ts";
 import { causeOf, type Log } from "../log.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -127,7 +126,7 @@ async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>>
   });
   if (response.status !== 200) throw new Error(`status ${response.status}`);
   const body = await readBody(response.body, TOKEN_KEYS_MAX_BYTES);
-  if (body instanceof Failure) throw new Error(body.reason);
+  if (body instanceof UnreadBody) throw new Error(body.reason);
   const { keys } = v.parse(TokenKeys, JSON.parse(new TextDecoder().decode(body)));
 
   const imported = new Map<string, CryptoKey>();

@@ -1,7 +1,8 @@
 import type { Configuration } from "../configuration.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Fault } from "../resource-match/tiers/tier.ts";
+import type { Fault, Tally } from "../resource-match/tiers/tier.ts";
+import { Stopwatch } from "../stopwatch.ts";
 import { type Contents, HELD, REMOVED } from "./contents.ts";
 import { Copies, type Copy, counts, markChanges } from "./copies.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
@@ -9,15 +10,14 @@ import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import { isSuspended } from "./pointer.ts";
 import { loadMs, Snapshots } from "./snapshots.ts";
 
+type CacheTier = "memory" | "keys";
+
 /** What the cache says of a request's resources. */
 export interface CacheAnswer {
   /** Of each resource 1 where the pool holds it, as far as may be said at this moment: what was read ages. */
   held(): Uint8Array;
-  /** Resources that snapshot and changes resolved. */
-  inMemory: number;
-  /** Distinct keys that KV was needed for, and those of them that it held. */
-  asked: number;
-  heldByKeys: number;
+  /** Snapshot and changes, which an isolate has in memory, and the keys in KV. */
+  tiers: Record<CacheTier, Tally>;
   faults: Fault[];
   /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
   isSuspended: boolean;
@@ -44,17 +44,20 @@ export class EdgeCache {
     deadline: Deadline,
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<CacheAnswer> {
-    if (contents.count === 0) return nothing(0);
+    const watch = new Stopwatch("memory", "keys");
+    const { count } = contents;
+    if (count === 0) return nothing(count, watch.ms);
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
 
     const known = this.#copies.current(Date.now());
     if (known && this.#copies.isDue(Date.now())) waitUntil(this.#copies.renew(log));
-    const copy = known ?? (await this.#renewed(contents, keys, deadline, { log, waitUntil }));
+    const copy = known ?? (await this.#renewed(contents, keys, deadline, watch, { log, waitUntil }));
+    const nothingHeld = nothing(count, watch.ms, keys.asked);
     if (!copy)
-      return nothing(contents.count, unreadFault(contents.count, ["the pointer can't be read"], "pointer"));
-    if (copy.kind === "distrusted") return nothing(contents.count);
+      return { ...nothingHeld, faults: [unreadFault(count, ["the pointer can't be read"], "pointer")] };
+    if (copy.kind === "distrusted") return nothingHeld;
     if (copy.kind === "current" && isSuspended(copy.pointer, Date.now())) {
-      return { ...nothing(contents.count), isSuspended: true };
+      return { ...nothingHeld, isSuspended: true };
     }
 
     let marks = this.#marks(copy, contents);
@@ -64,15 +67,18 @@ export class EdgeCache {
       const patience = keysReadMs(contents.unknown(marks).size);
       if (loadMs(loading) <= patience) {
         await this.#snapshots.settled(loading.id, Math.min(deadline.middle, Date.now() + patience));
+        watch.lap("memory");
         marks = this.#marks(copy, contents);
       }
     }
     const keysCount = copy.kind !== "current" || copy.pointer.keysCount;
     let unknown = contents.unknown(marks);
     if (keysCount) await keys.read([...unknown.keys()]);
+    watch.lap("keys");
     if (loading && [...unknown.keys()].some((key) => !keys.held.has(key))) {
       // A key may not be written yet of what the snapshot holds.
       await this.#snapshots.settled(loading.id, deadline.middle);
+      watch.lap("memory");
       marks = this.#marks(copy, contents);
       unknown = contents.unknown(marks);
     }
@@ -84,10 +90,11 @@ export class EdgeCache {
     // Keys may have been read in vain of what snapshot and changes then told.
     const unread = keys.unreadOf(unknown.keys());
     return {
-      held: () => (counts(copy, Date.now()) ? held : new Uint8Array(contents.count)),
-      inMemory,
-      asked: unknown.size,
-      heldByKeys: heldKeys.length,
+      held: () => (counts(copy, Date.now()) ? held : new Uint8Array(count)),
+      tiers: {
+        memory: { asked: count, held: inMemory, ms: watch.ms.memory },
+        keys: { asked: keys.asked, held: heldKeys.length, ms: watch.ms.keys },
+      },
       isSuspended: false,
       faults: unread > 0 ? [unreadFault(unread, keys.causes, "keys")] : [],
     };
@@ -101,6 +108,7 @@ export class EdgeCache {
     contents: Contents,
     keys: KeyReads,
     deadline: Deadline,
+    watch: Stopwatch<CacheTier>,
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<Copy | undefined> {
     const likely = [...contents.unknown(this.#marks(this.#copies.latest, contents)).keys()];
@@ -108,7 +116,9 @@ export class EdgeCache {
     waitUntil(renewal);
     const early = keysReadMs(likely.length) <= ONE_ROUND_MS ? keys.read(likely) : undefined;
     const copy = await deadline.race(renewal).catch(() => undefined);
+    watch.lap("memory");
     await early;
+    watch.lap("keys");
     return copy;
   }
 
@@ -127,14 +137,15 @@ export class EdgeCache {
   }
 }
 
-function nothing(count: number, ...faults: Fault[]): CacheAnswer {
+function nothing(count: number, ms: Record<CacheTier, number>, keysAsked = 0): CacheAnswer {
   return {
     held: () => new Uint8Array(count),
-    inMemory: 0,
-    asked: 0,
-    heldByKeys: 0,
-    faults,
+    tiers: {
+      memory: { asked: count, held: 0, ms: ms.memory },
+      keys: { asked: keysAsked, held: 0, ms: ms.keys },
+    },
     isSuspended: false,
+    faults: [],
   };
 }
 

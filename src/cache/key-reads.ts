@@ -34,6 +34,11 @@ export class KeyReads {
     this.#deadline = deadline;
   }
 
+  /** How many keys KV was asked for, each of which it bills. */
+  get asked(): number {
+    return this.#asked.size;
+  }
+
   get causes(): string[] {
     return [...this.#causes];
   }

@@ -1,7 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { type Configuration, configurationOf, type Env } from "../configuration.ts";
-import { writeEvent } from "../healing-metrics.ts";
+import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../log.ts";
+import { writePoint } from "../metrics.ts";
 import { type CatalogPage, pageOf } from "./catalog-page.ts";
 import { type CatalogStatus, statusOf } from "./catalog-status.ts";
 import { newSecret } from "./ids.ts";
@@ -72,7 +73,7 @@ export class Catalog extends DurableObject<Env> {
    */
   async deny(denials: Denials): Promise<void> {
     const now = Date.now();
-    const { eligibility, metrics } = this.#settle(now);
+    const configuration = this.#settle(now);
     const { isSuspending, isBelieved } = this.#suspension.judge(denials, now);
     const denied = { asked: denials.asked, denied: denials.denied.length };
     if (isSuspending) {
@@ -80,13 +81,15 @@ export class Catalog extends DurableObject<Env> {
         ...denied,
         until: new Date(this.#suspension.endsAt()).toISOString(),
       });
-      writeEvent(metrics, "cache-suspended", denied);
+      writePoint("cache-suspended", denied, configuration, this.#log);
       this.#memory.set({ againAt: now });
     }
     if (isBelieved) {
       const removed = denials.denied.filter((sha1) => this.#ledger.isHeld(sha1));
       const observations: Observations = { asOf: denials.asOf, removed, sizes: "said" };
-      this.ctx.storage.transactionSync(() => this.#ledger.record(observations, eligibility, now));
+      this.ctx.storage.transactionSync(() =>
+        this.#ledger.record(observations, configuration.eligibility, now),
+      );
     }
     await this.#wake(Math.max(now, this.#publisher.pointerDueAt()));
   }
@@ -133,7 +136,7 @@ export class Catalog extends DurableObject<Env> {
     }
     if (this.#suspension.hasEnded(now)) {
       this.#log.info("cache-resumed");
-      writeEvent(configuration.metrics, "cache-resumed", { asked: 0, denied: 0 });
+      writePoint("cache-resumed", { asked: 0, denied: 0 }, configuration, this.#log);
       this.#memory.set({ againAt: now });
     }
     const isDone = await this.#publisher.work(configuration, now);
@@ -144,9 +147,7 @@ export class Catalog extends DurableObject<Env> {
   /** The configuration; where KEY_PREFIX has changed, what was told under the one before is forgotten. */
   #settle(now: number): Configuration {
     const configuration = configurationOf(this.env);
-    if (Array.isArray(configuration)) {
-      throw new Error(`wrong: ${configuration.map(({ variable }) => variable).join(", ")}`);
-    }
+    if (configuration instanceof Failure) throw new Error(configuration.reason);
     const { keyPrefix } = configuration;
     if (this.#memory.get("secret") === "") this.#memory.set({ prefix: keyPrefix, secret: newSecret() });
     else if (this.#memory.get("prefix") !== keyPrefix) {

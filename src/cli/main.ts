@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import { registerAdd } from "./commands/add.ts";
 import { registerCheck } from "./commands/check.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerForget } from "./commands/forget.ts";
 import { registerImport } from "./commands/import.ts";
 import { registerList } from "./commands/list.ts";
@@ -20,7 +21,7 @@ Exit codes:
     1  failed
     2  wrong usage
     3  done in part: something was left out, and is named on stderr; or what was
-       verified is denied
+       verified is denied; or \`doctor\` has found something to do
   130  interrupted by Ctrl-C
 
 Data goes to stdout, everything else to stderr.`;
@@ -33,6 +34,7 @@ const SUBCOMMANDS = [
   registerRemove,
   registerList,
   registerStatus,
+  registerDoctor,
   registerCheck,
   registerVerify,
   registerPublish,

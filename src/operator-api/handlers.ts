@@ -1,6 +1,5 @@
-import { decodeBody, readRequestBody } from "../body.ts";
 import { Failure, jsonResponse } from "../failure.ts";
-import { BODY_MAX_BYTES } from "../platform-limits.ts";
+import { decodeBody, receiveBody } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
 import { parseResourceKey, type ResourceKey } from "../resource-key.ts";
 import { isSha1Hex } from "../sha1.ts";
@@ -8,10 +7,13 @@ import { admit } from "./access.ts";
 import type { CachedResource, ObservationsAnswer, ResourcePage } from "./answers.ts";
 import { askCatalog } from "./ask-catalog.ts";
 import { parseObservations } from "./observations.ts";
+import { prefersHtml } from "./page/accept.ts";
+import { statusPage } from "./page/page.ts";
 import { statusAnswer } from "./status.ts";
 
-/** Answers `GET …/cache`. */
+/** Answers `GET …/cache`: the status for who has a token, and for a browser the page that asks for one. */
 export async function showStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
+  if (prefersHtml(request.headers.get("Accept"))) return statusPage();
   const caller = await admit(request, "read", context);
   return caller instanceof Failure ? caller : answerStatus(200, context);
 }
@@ -37,7 +39,7 @@ export async function takeObservations(
 ): Promise<Response | Failure> {
   // Before the body comes: that may take a while, and what it tells was seen before it was sent.
   const arrivedAt = Date.now();
-  const body = await readRequestBody(request, BODY_MAX_BYTES);
+  const body = await receiveBody(request);
   if (body instanceof Failure) return body;
   const caller = await admit(request, "write", context);
   if (caller instanceof Failure) return caller;

@@ -36,42 +36,44 @@ const size_in_bytes = present(
 );
 
 const NO_OBJECT = "array contains at least one non-object resource";
-const HeldSchema = v.object({ checksum, size_in_bytes }, NO_OBJECT);
-const RemovedSchema = v.object({ checksum }, NO_OBJECT);
+export const HeldSchema = v.object({ checksum, size_in_bytes }, NO_OBJECT);
+export const RemovedSchema = v.object({ checksum }, NO_OBJECT);
 
 const SECONDS_AGO = "Seconds ago must be a number, at least 0";
 const OBSERVED_AT = "Observed at must be a time in ISO 8601, as GET cache tells it";
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
+export const isTime = (text: string) => ISO_TIME.test(text) && !Number.isNaN(Date.parse(text));
 const list = (name: string) => v.optional(v.custom<unknown[]>(Array.isArray, `${name} must be an array`), []);
 
+interface ToldBody {
+  seconds_ago?: number | undefined;
+  observed_at?: string | undefined;
+  held: unknown[];
+  removed: unknown[];
+}
+
+export const saysOneTime = ({ seconds_ago, observed_at }: ToldBody) =>
+  seconds_ago === undefined || observed_at === undefined;
+
+export const fitsOneCall = ({ held, removed }: ToldBody) => held.length + removed.length <= OBSERVATIONS_MAX;
+
 /** Strict, so that a misspelt member does not lose what it tells. */
-const ObservationsSchema = v.pipe(
+export const ObservationsSchema = v.pipe(
   v.custom<object>((body) => !Array.isArray(body), "The body must be an object"),
   v.strictObject(
     {
       seconds_ago: v.optional(
         v.pipe(v.number(SECONDS_AGO), v.finite(SECONDS_AGO), v.minValue(0, SECONDS_AGO)),
       ),
-      observed_at: v.optional(
-        v.pipe(
-          v.string(OBSERVED_AT),
-          v.check((time) => ISO_TIME.test(time) && !Number.isNaN(Date.parse(time)), OBSERVED_AT),
-        ),
-      ),
+      observed_at: v.optional(v.pipe(v.string(OBSERVED_AT), v.check(isTime, OBSERVED_AT))),
       held: list("Held"),
       removed: list("Removed"),
     },
     ({ expected, received }) =>
       expected === "never" ? `Unknown member ${received}` : "The body must be an object",
   ),
-  v.check(
-    ({ seconds_ago, observed_at }) => seconds_ago === undefined || observed_at === undefined,
-    "Seconds ago and observed at exclude each other",
-  ),
-  v.check(
-    ({ held, removed }) => held.length + removed.length <= OBSERVATIONS_MAX,
-    `Held and removed can have at most ${OBSERVATIONS_MAX} resources together`,
-  ),
+  v.check(saysOneTime, "Seconds ago and observed at exclude each other"),
+  v.check(fitsOneCall, `Held and removed can have at most ${OBSERVATIONS_MAX} resources together`),
 );
 
 /**

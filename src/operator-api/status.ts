@@ -1,7 +1,9 @@
 import { version } from "../../package.json";
 import type { CatalogStatus } from "../catalog/catalog-status.ts";
 import type { Configuration } from "../configuration.ts";
+import { lastHourOf } from "../resource-match/last-hour.ts";
 import type { CacheStatus } from "./answers.ts";
+import { checksOf } from "./checks.ts";
 
 /** How the cache is, and how the Worker is set up, without anything secret. @param time now, in ISO 8601 */
 export function statusAnswer(
@@ -18,7 +20,7 @@ export function statusAnswer(
   configuration: Configuration,
   time: string,
 ): CacheStatus {
-  return {
+  const status = {
     version,
     time,
     entries,
@@ -33,9 +35,11 @@ export function statusAnswer(
       built_at: snapshot.builtAt,
     },
     suspended_until: suspendedUntil,
+    last_hour: lastHourOf(configuration).sum(Date.now()),
     refused,
     configuration: variablesOf(configuration),
   };
+  return { ...status, checks: checksOf(status, configuration) };
 }
 
 function variablesOf(configuration: Configuration): CacheStatus["configuration"] {
@@ -51,6 +55,7 @@ function variablesOf(configuration: Configuration): CacheStatus["configuration"]
     MINIMUM_FILE_MODE: eligibility.minimumFileMode?.toString(8).padStart(4, "0") ?? null,
     KEY_PREFIX: configuration.keyPrefix,
     CLOUD_CONTROLLER_URL: configuration.cloudControllerUrl !== undefined,
+    MODE: configuration.mode,
     LOOKUP_DEADLINE_MS: configuration.lookupDeadlineMs,
     KV_CACHE_TTL: configuration.kvCacheTtl,
     KEYS_PER_DAY: configuration.keysPerDay,

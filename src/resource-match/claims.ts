@@ -3,14 +3,24 @@ import type { OneAnswer } from "../push-memory/one-answer.ts";
 import type { Recalled } from "../push-memory/push-memory.ts";
 import { isAnyTold, TOLD_NO, TOLD_YES, UNTOLD } from "../push-memory/tellings.ts";
 import type { RequestContext } from "../request-context.ts";
+import { Stopwatch } from "../stopwatch.ts";
 import { CACHE, type Matches, NOBODY } from "./match.ts";
 import type { Question } from "./question.ts";
-import type { Overruled } from "./telemetry.ts";
 import type { Tier } from "./tiers/tier.ts";
 import { verifyClaims } from "./verification.ts";
 
+/** What has a say over the tiers. */
+export interface Overruled {
+  /** Resources of which an earlier request of the push was told. */
+  told: number;
+  /** Claims that the Cloud Controller was asked about before the answer, as far as it answered … */
+  verified: number;
+  /** … and those of them that it denied. */
+  denied: number;
+}
+
 /** What an answer claims, by the candidates of its question. */
-interface Claims {
+export interface Claims {
   /** 1 where the answer names it. */
   isHeld: Uint8Array;
   /** Who said so: `NOBODY`, `CACHE` or `ORIGIN`. */
@@ -20,6 +30,8 @@ interface Claims {
   /** Whether the Cloud Controller was asked before the answer about what the cache would claim. */
   isVerified: boolean;
   overruled: Overruled;
+  /** How long the push memory was waited for once the look-up had ended, and the Cloud Controller for what is verified. */
+  ms: Record<"pushMemory" | "verification", number>;
 }
 
 /** Where no claim was verified before the answer. */
@@ -37,13 +49,16 @@ export async function settleClaims(
   { push, quickOrigin }: { push: OneAnswer; quickOrigin: Tier | undefined },
   context: RequestContext,
 ): Promise<Claims> {
+  const watch = new Stopwatch("pushMemory", "verification");
   const recalled = await push.recalled();
+  watch.lap("pushMemory");
   const heldBy = spread(matches.heldBy(), isEligible);
   const claimed = believed(heldBy, recalled);
   const isVerified = recalled.isDoubtful && quickOrigin !== undefined;
   const verification = isVerified
     ? await dropDenied(candidates, claimed, recalled, { origin: quickOrigin, push, context })
     : NOTHING_ASKED;
+  watch.lap("verification");
   let told: Uint8Array = claimed.map((by) => (by === NOBODY ? TOLD_NO : TOLD_YES));
   if (!push.isLast) {
     const isUsual = matches.faults.length === 0 && !isEligible.includes(0) && !isAnyTold(recalled.told);
@@ -63,6 +78,7 @@ export async function settleClaims(
   for (const index of outlived) told[index] = TOLD_NO;
   // The next request must not be told the yes that was settled.
   if (outlived.length > 0 && !push.isLast) await push.revoke(outlived);
+  watch.lap("pushMemory");
 
   return {
     isHeld: told.map((mark) => (mark === TOLD_YES ? 1 : 0)),
@@ -73,6 +89,7 @@ export async function settleClaims(
       told: recalled.told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0),
       ...verification,
     },
+    ms: watch.ms,
   };
 }
 

@@ -1,25 +1,44 @@
 import { authenticate } from "../auth/authentication.ts";
-import { readRequestBody } from "../body.ts";
 import { Failure } from "../failure.ts";
-import { BODY_MAX_BYTES } from "../platform-limits.ts";
+import { receiveBody } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
 import { answerQuestion } from "./answer-question.ts";
 import { readQuestion } from "./question.ts";
+import { answerInShadow } from "./shadow.ts";
+import { Account } from "./telemetry.ts";
 
 /** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
 export async function handleResourceMatches(
   request: Request,
   context: RequestContext,
 ): Promise<Response | Failure> {
-  const body = await readRequestBody(request, BODY_MAX_BYTES);
+  const { mode, cloudControllerUrl } = context.configuration;
+  if (mode === "shadow" && cloudControllerUrl) return answerInShadow(request, cloudControllerUrl, context);
+  const account = new Account();
+  const outcome = await answer(request, account, context).catch(Failure.unexpected);
+  account.close(outcome, context);
+  return outcome;
+}
+
+async function answer(
+  request: Request,
+  account: Account,
+  context: RequestContext,
+): Promise<Response | Failure> {
+  const body = await receiveBody(request);
+  account.watch.lap("body");
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
+  account.watch.lap("token");
   if (caller instanceof Failure) return caller;
   const refusal = await refusalOf(caller, context);
   if (refusal) return refusal;
   const question = readQuestion(body, context.configuration.eligibility);
   if (question instanceof Failure) return question;
   const authorization = request.headers.get("Authorization") ?? "";
-  return answerQuestion(question, { id: caller.id, authorization }, context);
+  const answered = await answerQuestion(question, { id: caller.id, authorization }, context);
+  if (answered instanceof Response) return answered;
+  account.answered(question, answered);
+  return answered.response;
 }

@@ -1,9 +1,9 @@
 import type { Contents } from "../cache/contents.ts";
-import type { CacheAnswer, EdgeCache } from "../cache/edge-cache.ts";
+import type { EdgeCache } from "../cache/edge-cache.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resource-key.ts";
-import type { Fault, Tier } from "./tiers/tier.ts";
+import type { Fault, Tally, Tier } from "./tiers/tier.ts";
 
 /** Who says that the pool holds a resource. */
 export const NOBODY = 0;
@@ -20,19 +20,23 @@ export interface Sources {
 export interface Matches {
   /** Of each content `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
   heldBy(): Uint8Array;
-  /** What the cache said. */
-  cached: Omit<CacheAnswer, "held" | "faults">;
+  tiers: Record<"memory" | "keys" | "origin", Tally>;
+  /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
+  isSuspended: boolean;
   /** The distinct keys that the origin matched, and those that it does not. */
   matchedByOrigin: readonly ResourceKey[];
   deniedByOrigin: readonly ResourceKey[];
   faults: Fault[];
 }
 
+const NOTHING_ASKED: Tally = { asked: 0, held: 0, ms: 0 };
+
 /** What is said where no tier is asked. */
 export function noMatches({ count }: Contents): Matches {
   return {
     heldBy: () => new Uint8Array(count),
-    cached: { inMemory: 0, asked: 0, heldByKeys: 0, isSuspended: false },
+    tiers: { memory: NOTHING_ASKED, keys: NOTHING_ASKED, origin: NOTHING_ASKED },
+    isSuspended: false,
     matchedByOrigin: [],
     deniedByOrigin: [],
     faults: [],
@@ -51,12 +55,14 @@ export async function matchResources(
   deadline: Deadline,
   context: RequestContext,
 ): Promise<Matches | Response> {
-  const { held, faults, ...cached } = await cache.lookUp(contents, deadline, context);
+  const { held, faults, tiers, isSuspended } = await cache.lookUp(contents, deadline, context);
 
   const unresolved = origin ? contents.unknown(held()) : new Map<ResourceKey, number[]>();
+  const originAskedAt = Date.now();
   const answer = unresolved.size > 0 ? await origin?.lookUp([...unresolved.keys()], deadline) : undefined;
   if (answer?.refusal) return answer.refusal;
 
+  const originMs = Date.now() - originAskedAt;
   const matchedByOrigin = [...new Set(answer?.held)];
   return {
     heldBy() {
@@ -66,7 +72,8 @@ export async function matchResources(
         for (const index of unresolved.get(key) ?? []) heldBy[index] = ORIGIN;
       return heldBy;
     },
-    cached,
+    tiers: { ...tiers, origin: { asked: unresolved.size, held: matchedByOrigin.length, ms: originMs } },
+    isSuspended,
     matchedByOrigin,
     deniedByOrigin: answer?.denied ?? [],
     faults: [...faults, ...(answer?.faults ?? [])],

@@ -1,10 +1,10 @@
-import { decodeBody } from "../body.ts";
 import { markHeld } from "../bytes/marks.ts";
 import { modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { toHex } from "../hex.ts";
+import { decodeBody } from "../received-body.ts";
 import { condense } from "./condense.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
 import { parseResources, usualForm } from "./request.ts";

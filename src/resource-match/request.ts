@@ -6,11 +6,11 @@ import { isSha1Hex } from "../sha1.ts";
 /** One file of an app as cf CLI describes it: its SHA-1 in hex, its size, where it lies and its octal mode. */
 export type Resource = v.InferOutput<typeof ResourceSchema>;
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** 40 characters as the Cloud Controller counts them: code points, not UTF-16 units. */
-const isSha1Length = (value: string) => isSha1Hex(value) || /^.{40}$/su.test(value);
+export const isSha1Length = (value: string) => isSha1Hex(value) || /^.{40}$/su.test(value);
 
 /** Lets a member that is absent be judged, as null, by its own schema and in its own words. */
 export const present = <S extends v.GenericSchema>(schema: S) => v.optional(schema, null as never);
@@ -18,7 +18,7 @@ export const present = <S extends v.GenericSchema>(schema: S) => v.optional(sche
 export const withA = (violation: string) => `array contains at least one resource with ${violation}`;
 
 /** The members stand in the order in which their violations are told. */
-const ResourceSchema = v.pipe(
+export const ResourceSchema = v.pipe(
   v.custom<Record<string, unknown>>(isObject, "array contains at least one non-object resource"),
   v.object({
     checksum: present(

@@ -1,34 +1,102 @@
-import { causeOf } from "../log.ts";
+import { Failure } from "../failure.ts";
+import { type Point, writePoint } from "../metrics.ts";
 import type { RequestContext } from "../request-context.ts";
+import { Stopwatch } from "../stopwatch.ts";
+import type { Answered } from "./answer-question.ts";
+import type { Overruled } from "./claims.ts";
+import { lastHourOf } from "./last-hour.ts";
 import type { Matches } from "./match.ts";
+import type { Question } from "./question.ts";
 
-/** What has a say over the tiers. */
-export interface Overruled {
-  /** Resources of which an earlier request of the push was told. */
-  told: number;
-  /** Claims that the Cloud Controller was asked about before the answer, as far as it answered … */
-  verified: number;
-  /** … and those of them that it denied. */
-  denied: number;
+/** What is told of an answer. What a request did not come to is 0. */
+interface Figures extends Overruled {
+  resources: number;
+  eligible: number;
+  matched: number;
+  /** Of the files that need not be uploaded, one for each entry of the answer. */
+  bytes: number;
+  tiers: Matches["tiers"];
+  /** For the person who pushes. */
+  warnings: number;
 }
 
-/** Logs a request that was answered, and writes its data point. */
-export function reportMatches(
-  { resources, matched }: { resources: number; matched: number },
-  { cached, matchedByOrigin, faults }: Matches,
-  overruled: Overruled,
-  { configuration, log }: RequestContext,
-): void {
-  for (const { details } of faults) log.warn("look-up-incomplete", { ...details });
-  const { inMemory: snapshot, asked, heldByKeys: keys } = cached;
-  const origin = matchedByOrigin.length;
-  log.info("matched", { resources, matched, snapshot, asked, held: { keys, origin }, ...overruled });
-  try {
-    configuration.metrics?.writeDataPoint({
-      indexes: ["resource_matches"],
-      doubles: [resources, matched, snapshot, asked, keys, origin, faults.length],
-    });
-  } catch (error) {
-    log.error("metrics-unavailable", { cause: causeOf(error) });
+/** How long a request took in all, and what else than the tiers it waited for, in ms. */
+type Times = Record<"total" | "body" | "token" | "pushMemory", number>;
+
+const NO_TALLY = { asked: 0, held: 0, ms: 0 };
+const NO_FIGURES: Figures = {
+  ...{ resources: 0, eligible: 0, matched: 0, bytes: 0, told: 0, verified: 0, denied: 0, warnings: 0 },
+  tiers: { memory: NO_TALLY, keys: NO_TALLY, origin: NO_TALLY },
+};
+
+/** What log, METRICS and Server-Timing tell of a request of the endpoint. */
+export class Account {
+  readonly watch = new Stopwatch("body", "token");
+  #answered: { figures: Figures; pushMemoryMs: number } | undefined;
+
+  /** Takes down what was answered to a question. */
+  answered(question: Question, { warnings, matches, claims }: Answered): void {
+    const { memory, keys, origin } = matches.tiers;
+    this.#answered = {
+      figures: {
+        resources: question.count,
+        eligible: count(question.isEligible),
+        matched: count(claims.isHeld),
+        bytes: question.candidates.bytesOf(claims.isHeld),
+        tiers: { memory, keys, origin: { ...origin, ms: origin.ms + claims.ms.verification } },
+        ...claims.overruled,
+        warnings: warnings.length,
+      },
+      pushMemoryMs: claims.ms.pushMemory,
+    };
   }
+
+  /** Tells of the request, and whoever has asked how long it took; of a refusal in the log alone. */
+  close(outcome: Response | Failure, { configuration, log }: RequestContext): void {
+    const { figures, pushMemoryMs } = this.#answered ?? { figures: NO_FIGURES, pushMemoryMs: 0 };
+    const ms = { total: this.watch.total, ...this.watch.ms, pushMemory: pushMemoryMs };
+    if (this.#answered) {
+      log.info("matched", { ...figures, ms });
+      lastHourOf(configuration).count(figures.eligible, figures.matched, Date.now());
+    }
+    if (outcome instanceof Response) outcome.headers.set("Server-Timing", serverTiming(figures, ms));
+    const end = this.#answered ? "answered" : "relayed";
+    const point = {
+      outcome: outcome instanceof Failure ? outcome.kind : end,
+      status: outcome.status,
+      ...columnsOf(figures, ms),
+    };
+    writePoint("resource_matches", point, configuration, log);
+  }
+}
+
+function columnsOf(
+  { bytes, tiers: { memory, keys, origin }, resources, eligible, matched, told, denied, warnings }: Figures,
+  ms: Times,
+): Omit<Point<"resource_matches">, "outcome" | "status"> {
+  return {
+    ...{ total_ms: ms.total, body_ms: ms.body, token_ms: ms.token, push_memory_ms: ms.pushMemory },
+    ...{ memory_ms: memory.ms, keys_ms: keys.ms, origin_ms: origin.ms },
+    ...{ resources, eligible, matched, bytes_matched: bytes },
+    ...{ keys_asked: keys.asked, origin_asked: origin.asked },
+    ...{ memory_held: memory.held, keys_held: keys.held, origin_held: origin.held },
+    ...{ told, denied, warnings },
+  };
+}
+
+/** A Server-Timing header, which browsers and curl show: how long a request waited for what, in ms. */
+function serverTiming({ tiers: { memory, keys, origin } }: Figures, ms: Times): string {
+  const waits = {
+    ...{ body: ms.body, token: ms.token, memory: memory.ms, keys: keys.ms, origin: origin.ms },
+    ...{ "push-memory": ms.pushMemory, total: ms.total },
+  };
+  return Object.entries(waits)
+    .map(([name, dur]) => `${name};dur=${dur}`)
+    .join(", ");
+}
+
+function count(marks: Uint8Array): number {
+  let sum = 0;
+  for (let index = 0; index < marks.length; index++) sum += marks[index] as number;
+  return sum;
 }

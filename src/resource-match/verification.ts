@@ -1,7 +1,7 @@
 import { catalogOf } from "../catalog/catalog-stub.ts";
 import { Deadline } from "../deadline.ts";
-import { writeEvent } from "../healing-metrics.ts";
 import { causeOf } from "../log.ts";
+import { writePoint } from "../metrics.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
@@ -57,7 +57,13 @@ export async function verifySample(
   await verifyRest(first, others, askedAt, origin, context);
 }
 
-async function verifyRest(
+/**
+ * Asks the Cloud Controller, behind the answer, about the other claims, and tells what it has denied. Never throws.
+ *
+ * @param first what it has said already
+ * @param askedAt when it was asked first, in ms since the epoch
+ */
+export async function verifyRest(
   first: Verified,
   others: readonly ResourceKey[],
   askedAt: number,
@@ -70,7 +76,7 @@ async function verifyRest(
   if (denied.length === 0) return;
   const asked = first.held.length + rest.held.length + denied.length;
   context.log.warn("cache-contradicted", { asked, denied: denied.length });
-  writeEvent(context.configuration.metrics, "cache-contradicted", { asked, denied: denied.length });
+  writePoint("cache-contradicted", { asked, denied: denied.length }, context.configuration, context.log);
   await tellDenials({ held: [...first.held, ...rest.held], denied }, askedAt, context);
 }
 

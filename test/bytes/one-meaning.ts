@@ -1,6 +1,6 @@
-import { decodeBody } from "../../src/body.ts";
 import { scan } from "../../src/bytes/requests.ts";
 import { Failure } from "../../src/failure.ts";
+import { decodeBody } from "../../src/received-body.ts";
 import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
 import { type Question, readQuestion } from "../../src/resource-match/question.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";

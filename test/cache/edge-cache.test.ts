@@ -141,7 +141,9 @@ describe("a pointer that can't be read", () => {
   it("means that nothing of the cache counts once the copy is a minute old; the Cloud Controller is asked", async () => {
     standInOrigin(matching(() => true));
     const answeredByOrigin = () =>
-      logs.flatMap(({ event, held }) => (event === "matched" ? (held as { origin: number }).origin : []));
+      logs.flatMap(({ event, tiers }) =>
+        event === "matched" ? (tiers as { origin: { held: number } }).origin.held : [],
+      );
     let fails = false;
     const { bindings } = freshIsolate({ CLOUD_CONTROLLER_URL }, (names) =>
       fails && isPointer(names) ? "fail" : undefined,

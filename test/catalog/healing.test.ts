@@ -12,7 +12,7 @@ import { askWith, keyOf, matchedPaths, resource, type SentResource } from "../su
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const keys = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
 const held = async () => (await catalog().page()).resources.length;
-const points: { indexes: string[]; doubles: number[] }[] = [];
+const points: { indexes: string[]; blobs: string[]; doubles: number[] }[] = [];
 const METRICS = { writeDataPoint: (point: (typeof points)[number]) => points.push(point) };
 
 /** For longer than an answer waits for what is verified before it. */
@@ -75,7 +75,11 @@ describe("behind each answer", () => {
     expect(logs).toContainEqual(
       expect.objectContaining({ event: "cache-contradicted", asked: 40, denied: 4 }),
     );
-    expect(points).toContainEqual({ indexes: ["cache-contradicted"], doubles: [40, 4] });
+    expect(points).toContainEqual({
+      indexes: ["cache-contradicted"],
+      blobs: ["uaa.example.com"],
+      doubles: [40, 4],
+    });
     expect(events()).not.toContain("cache-suspended");
     await publish();
     expect(await push(row(40))).toBe(36);
@@ -106,7 +110,9 @@ describe("the same question again, which is most likely a push that has failed",
     questions.length = 0;
     expect(await push(fresh, "a")).toBe(20);
     expect(await askedInAll()).toBe(5);
-    expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ held: { origin: 0 } });
+    expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({
+      tiers: { origin: { held: 0 } },
+    });
   });
 
   it("is not where the cache has only said what an earlier request of the push was told", async () => {

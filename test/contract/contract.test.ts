@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { ask, hold } from "../support/worker.ts";
+import { expectDocumented } from "../support/documented.ts";
+import { ask, ENDPOINT, hold } from "../support/worker.ts";
 import contract from "./cloud-controller-cases.json" with { type: "json" };
 
 interface Case {
@@ -22,10 +23,12 @@ describe("the Cloud Controller's answers, case by case", () => {
   );
 
   it.each(contract.cases as Case[])("$name: $status", async (row) => {
-    const response = await ask(bodyOf(row));
+    const body = bodyOf(row);
+    const response = await ask(body);
 
     expect(response.status).toBe(row.status);
     expect(response.headers.get("Content-Type")).toBe("application/json; charset=utf-8");
+    await expectDocumented({ method: "POST", url: ENDPOINT }, response, body);
     // As text, for the order of the members is part of it.
     expect(await response.text()).toBe(JSON.stringify(row.response));
   });

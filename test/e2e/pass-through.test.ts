@@ -20,7 +20,8 @@ let stage: Stage;
 
 beforeAll(async () => {
   origin = await startRecordingOrigin();
-  const variables = { CLOUD_CONTROLLER_URL: origin.url };
+  // In shadow mode the Cloud Controller is asked for matches as for all else.
+  const variables = { CLOUD_CONTROLLER_URL: origin.url, MODE: "shadow" };
   stage = await openStage({ title: "", bucket: false, variables });
 }, OPENED_MAX_MS);
 afterAll(async () => {
@@ -40,6 +41,23 @@ it("hands on method, path, query, headers and body as they came", async () => {
     headers: { authorization: "bearer of nothing", "x-custom": "yes", accept: "text/*" },
     sha1: createHash("sha1").update("body").digest("hex"),
   });
+});
+
+it.each([
+  ["with its length", "content-length", 1],
+  ["with its length, too large to be compared", "content-length", 20],
+  ["in chunks", "transfer-encoding", 1],
+  ["in chunks, too large to be compared", "transfer-encoding", 20],
+])("hands on a request for matches in shadow mode, %s", async (_, framing, megabytes) => {
+  const body = randomBytes(megabytes * MB);
+  const isChunked = framing === "transfer-encoding";
+  const sent = isChunked ? { body: new Blob([body]).stream(), duplex: "half" } : { body };
+  const init = { method: "POST", headers: { Authorization: "bearer x" }, ...sent } as RequestInit;
+  const received = await recorded("/v3/resource_matches", init);
+  const sha1 = createHash("sha1").update(body).digest("hex");
+  expect(received).toMatchObject({ method: "POST", url: "/v3/resource_matches", length: body.length, sha1 });
+  expect(received.headers.authorization).toBe("bearer x");
+  expect(received.headers[framing]).toBe(isChunked ? "chunked" : String(body.length));
 });
 
 it("leaves it to the client to follow redirects", async () => {

@@ -1,11 +1,15 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import packageJson from "../../package.json";
+import { noRefusals } from "../../src/catalog/observations.ts";
+import type { CacheStatus } from "../../src/operator-api/answers.ts";
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
+import { later } from "../support/clock.ts";
+import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, standInOrigin } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
-import { askWith, hold, resource, type SentResource } from "../support/worker.ts";
+import { ask, askWith, hold, replaceIsolate, resource, type SentResource } from "../support/worker.ts";
 
 const CACHE = "https://api.example.com/v3/resource_matches/cache";
 const tokenOf = (...scopes: string[]) =>
@@ -22,6 +26,8 @@ const WRITES: Route[] = [
   ["DELETE", ""],
 ];
 
+const OBSERVATIONS = { method: "POST", url: `${CACHE}/observations` };
+
 interface Sent {
   body?: BodyInit | object;
   token?: string | null;
@@ -29,13 +35,18 @@ interface Sent {
 }
 
 async function call([method, path]: Route, { body, token, bindings = {} }: Sent = {}): Promise<Response> {
+  const [place] = path.split("?");
   const sent = { method, url: CACHE + path, token: token === undefined ? await tokenOf("admin") : token };
-  return askWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
+  const response = await askWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
+  const isRoute = [...READS, ...WRITES].some(([verb, known]) => verb === method && known === place);
+  if (isRoute) await expectDocumented(sent, response);
+  return response;
 }
 
 async function tell(body: object): Promise<unknown> {
   const response = await call(["POST", "/observations"], { body });
   expect(response.status).toBe(200);
+  await expectDocumented(OBSERVATIONS, response, JSON.stringify(body));
   return response.json();
 }
 
@@ -247,6 +258,7 @@ describe("POST observations", () => {
   ])("422: %j", async (body, detail) => {
     const response = await call(["POST", "/observations"], { body });
     expect(response.status).toBe(422);
+    await expectDocumented(OBSERVATIONS, response, typeof body === "string" ? body : JSON.stringify(body));
     expect(await detailOf(response)).toBe(detail);
     expect(await listed()).toEqual([]);
   });
@@ -306,6 +318,19 @@ describe("GET cache", () => {
       published: null,
       snapshot: null,
       suspended_until: null,
+      last_hour: { requests: 0, eligible: 0, matched: 0 },
+      checks: [
+        { name: "matching", level: "ok", text: "Matching is on." },
+        { name: "catalog", level: "ok", text: "The catalog holds 2 resources." },
+        { name: "pointer", level: "warn", text: expect.stringMatching(/^Nothing is published yet\./) },
+        { name: "snapshot", level: "warn", text: expect.stringMatching(/^There is no snapshot yet;/) },
+        {
+          name: "keys",
+          level: "ok",
+          text: "2 keys wait to be written, 500 a day at most; the snapshot answers without them.",
+        },
+        { name: "suspension", level: "ok", text: "The cache is not suspended." },
+      ],
       refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
       configuration: {
         UAA_URL: "https://uaa.example.com",
@@ -318,6 +343,7 @@ describe("GET cache", () => {
         MINIMUM_FILE_MODE: "0600",
         KEY_PREFIX: "",
         CLOUD_CONTROLLER_URL: true,
+        MODE: "answer",
         LOOKUP_DEADLINE_MS: 8000,
         KV_CACHE_TTL: 60,
         KEYS_PER_DAY: 500,
@@ -333,13 +359,111 @@ describe("GET cache", () => {
     const published = { at, changes: { held: 2, removed: 1 } };
     const snapshot = { id: "abc", entries: 7, parts: 1, builtAt };
     const suspendedUntil = "2026-11-24T12:10:00.000Z";
-    const status = async () => ({ entries: 9, published, snapshot, suspendedUntil });
+    const figures = {
+      entries: 9,
+      keysWaiting: 0,
+      removalsRemembered: 0,
+      isBehind: false,
+      refused: noRefusals(),
+    };
+    const status = async () => ({ ...figures, published, snapshot, suspendedUntil });
     const bindings = { CATALOG: { getByName: () => ({ status }) } };
     expect(await (await call(["GET", ""], { bindings })).json()).toMatchObject({
       published,
       snapshot: { id: "abc", entries: 7, parts: 1, built_at: builtAt },
       suspended_until: suspendedUntil,
     });
+  });
+});
+
+describe("the checks of GET cache", () => {
+  const HOUR_MS = 3_600_000;
+  const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
+  const WELL = {
+    entries: 9,
+    keysWaiting: 0,
+    removalsRemembered: 0,
+    refused: noRefusals(),
+    published: { at: ago(2 * 60_000), changes: { held: 0, removed: 0 } },
+    snapshot: { id: "abc", entries: 9, parts: 1, builtAt: ago(5 * HOUR_MS) },
+    suspendedUntil: null,
+    isBehind: false,
+  };
+  async function checksOf(changes: object, bindings: Record<string, unknown> = {}) {
+    const status = async () => ({ ...WELL, ...changes });
+    const response = await call(["GET", ""], {
+      bindings: { CATALOG: { getByName: () => ({ status }) }, ...bindings },
+    });
+    const { checks } = await response.json<CacheStatus>();
+    return checks;
+  }
+
+  it("finds a cache well that is", async () => {
+    const checks = await checksOf({});
+    expect(checks.map(({ level, text }) => `${level}: ${text}`)).toEqual([
+      "ok: Matching is on.",
+      "ok: The catalog holds 9 resources.",
+      "ok: The pointer was written 2 min ago.",
+      "ok: The snapshot of 9 resources was built 5 h ago.",
+      "ok: No key waits to be written.",
+      "ok: The cache is not suspended.",
+    ]);
+  });
+
+  it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
+    ["matching", "warn", {}, /pushes upload everything/, { FEATURE_RESOURCE_MATCHING: "false" }],
+    ["catalog", "warn", { entries: 0 }, /resource-pool sync/],
+    ["pointer", "warn", { published: null }, /catalog-step-failed/],
+    [
+      "pointer",
+      "fail",
+      { published: { ...WELL.published, at: ago(3 * HOUR_MS) } },
+      /3 h ago, .*still be claimed/,
+    ],
+    [
+      "pointer",
+      "fail",
+      { published: { ...WELL.published, at: ago(50 * HOUR_MS) } },
+      /2 days ago: .*nothing of the cache is claimed/,
+    ],
+    ["snapshot", "warn", { snapshot: { ...WELL.snapshot, builtAt: ago(27 * HOUR_MS) } }, /due every day/],
+    ["keys", "warn", { keysWaiting: 5, entries: 7_000_000 }, /raise KEYS_PER_DAY/],
+    [
+      "suspension",
+      "fail",
+      { suspendedUntil: "2026-11-24T12:10:00.000Z" },
+      /until 2026-11-24T12:10:00.000Z: .*verify/,
+    ],
+  ])("%s: %s, and says what to do: %j", async (name, level, changes, text, bindings = {}) => {
+    const checks = await checksOf(changes, bindings);
+    expect(checks.filter((check) => check.level !== "ok")).toEqual([
+      { name, level, text: expect.stringMatching(text) },
+    ]);
+  });
+});
+
+describe("the last hour of GET cache", () => {
+  beforeEach(async () => {
+    await reset();
+    replaceIsolate();
+  });
+
+  it("counts what this isolate has answered to pushes, of what could match, and forgets it after an hour", async () => {
+    await hold(resource(1));
+    const lastHour = async () => {
+      const response = await ask(undefined, { method: "GET", url: CACHE, token: await tokenOf("admin") });
+      return (await response.json<CacheStatus>()).last_hour;
+    };
+    const tooLarge = resource(3, { size_in_bytes: 2 ** 40 });
+    expect((await ask({ resources: [resource(1), resource(2), tooLarge] })).status).toBe(201);
+    await ask({ resources: [resource(1)] });
+    await ask({ resources: [] });
+    expect(await lastHour()).toEqual({ requests: 2, eligible: 3, matched: 2 });
+    later(59 * 60_000);
+    await ask({ resources: [resource(1)] }, { token: await signedToken({ exp: 2 ** 33 }) });
+    expect((await lastHour()).requests).toBe(3);
+    later(60_000);
+    expect((await lastHour()).requests).toBe(1);
   });
 });
 

@@ -6,7 +6,7 @@ import { type Answer, complaintOf, jsonOf, NoAnswer, type Question, send } from 
 
 const MATCHED = 201;
 /** The Cloud Controller matches nothing without a mode; this one lets it look at the content alone. */
-const ANY_MODE = "0744";
+export const ANY_MODE = "0744";
 
 /** A resource as `POST /v3/resource_matches` takes it. */
 export interface ApiResource {
@@ -27,11 +27,24 @@ export async function matchedChecksums(
   endpoint: Endpoint,
   resources: readonly ApiResource[],
 ): Promise<string[]> {
+  return checksumsOf(await askOnce(endpoint, resources));
+}
+
+/** As `matchedChecksums`, of resources that are told apart by their paths alone. */
+export async function matchedPaths(
+  endpoint: Endpoint,
+  resources: readonly ApiResource[],
+): Promise<Set<unknown>> {
+  const answer = await askOnce(endpoint, resources);
+  return new Set(resourcesOf(answer).map((resource) => resource?.path));
+}
+
+async function askOnce(endpoint: Endpoint, resources: readonly ApiResource[]): Promise<Answer> {
   const answer = await send(endpoint, questionOf(resources)).catch((error) => {
     throw error instanceof NoAnswer ? new Exit("failed", reasonOf(error)) : error;
   });
   if (answer.status !== MATCHED) throw new Exit("failed", complaintOf(answer));
-  return checksumsOf(answer);
+  return answer;
 }
 
 /**
@@ -55,13 +68,16 @@ function questionOf(resources: readonly object[]): Question {
   return { method: "POST", path: "/v3/resource_matches", body };
 }
 
-function checksumsOf(answer: Answer): string[] {
+/** @throws Exit for what is no answer of the endpoint's */
+export function checksumsOf(answer: Answer): string[] {
+  return resourcesOf(answer).map(({ checksum }) => checksum.value);
+}
+
+function resourcesOf(answer: Answer): ApiResource[] {
   const { resources } = (jsonOf(answer) ?? {}) as { resources?: unknown };
-  const checksums = Array.isArray(resources)
-    ? resources.map((resource) => resource?.checksum?.value)
-    : [null];
-  if (!checksums.every((checksum) => typeof checksum === "string")) {
+  const isList =
+    Array.isArray(resources) && resources.every((resource) => typeof resource?.checksum?.value === "string");
+  if (!isList)
     throw new Exit("failed", `${answer.target} answered ${MATCHED}, but not with a list of resources.`);
-  }
-  return checksums;
+  return resources;
 }

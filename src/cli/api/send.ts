@@ -103,7 +103,7 @@ function detailOf(answer: Answer): string {
 }
 
 /** The header holds warnings that are percent-encoded, with commas between them. */
-function warningsOf(headers: Headers): string[] {
+export function warningsOf(headers: Headers): string[] {
   const warnings = headers.get("X-Cf-Warnings");
   return warnings === null ? [] : warnings.split(",").map((warning) => decoded(warning.trim()));
 }

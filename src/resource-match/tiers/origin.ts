@@ -1,8 +1,7 @@
 import * as v from "valibot";
-import { readBody } from "../../body.ts";
+import { readBody, UnreadBody } from "../../body.ts";
 import { chunks } from "../../chunks.ts";
 import type { Deadline } from "../../deadline.ts";
-import { Failure } from "../../failure.ts";
 import { causeOf } from "../../log.ts";
 import { ORIGIN_ANSWER_MAX_BYTES } from "../../platform-limits.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../../resource-key.ts";
@@ -68,16 +67,14 @@ export function originTier({
       signal: deadline.signal,
     });
     const body = await readBody(response.body, ORIGIN_ANSWER_MAX_BYTES);
-    if (body instanceof Failure) throw new Error(`status ${response.status}, ${body.reason}`);
-    const json = jsonOf(body);
+    if (body instanceof UnreadBody) throw new Error(`status ${response.status}, ${body.reason}`);
 
     // Any other body with such a status is not the Cloud Controller's: something between it and here failed.
-    if (REFUSALS.includes(response.status) && v.is(ErrorEnvelope, json)) {
+    if (REFUSALS.includes(response.status) && v.is(ErrorEnvelope, jsonOf(body))) {
       return { held: [], denied: [], faults: [], refusal: relay(response, body) };
     }
     if (response.status !== 201) throw new Error(`status ${response.status}`);
-    if (!v.is(Matched, json)) throw new Error("the answer is no list of resources");
-    const held = new Set(matchedOf(json, new Set(keys)));
+    const held = matched(listedIn(body), new Set(keys));
     return { held: [...held], denied: keys.filter((key) => !held.has(key)), faults: [] };
   }
 
@@ -127,16 +124,25 @@ function toResource(key: ResourceKey) {
   return { checksum: { value: sha1Of(key) }, size_in_bytes: sizeOf(key), mode: ANY_MODE };
 }
 
+/**
+ * The keys of the resources that a 201 of the Cloud Controller lists, one for each entry; undefined for one that has none.
+ *
+ * @throws where it is no list of resources
+ */
+export function listedIn(body: Uint8Array): (ResourceKey | undefined)[] {
+  const json = jsonOf(body);
+  if (!v.is(Matched, json)) throw new Error("the answer is no list of resources");
+  return json.resources.map(({ checksum, size_in_bytes }) => resourceKey(checksum.value, size_in_bytes));
+}
+
 /** @throws where the answer names what was not asked: then nothing it says can be relied on */
-function matchedOf(
-  { resources }: v.InferOutput<typeof Matched>,
+function matched(
+  listed: readonly (ResourceKey | undefined)[],
   asked: ReadonlySet<ResourceKey>,
-): ResourceKey[] {
-  return resources.map(({ checksum, size_in_bytes }) => {
-    const key = resourceKey(checksum.value, size_in_bytes);
-    if (!key || !asked.has(key)) throw new Error("the answer names a resource that was not asked for");
-    return key;
-  });
+): Set<ResourceKey> {
+  const keys = listed.filter((key) => key !== undefined && asked.has(key)) as ResourceKey[];
+  if (keys.length < listed.length) throw new Error("the answer names a resource that was not asked for");
+  return new Set(keys);
 }
 
 function relay({ status, headers }: Response, body: Uint8Array): Response {

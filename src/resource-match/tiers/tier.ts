@@ -22,6 +22,15 @@ export interface TierAnswer {
   refusal?: Response;
 }
 
+/** What a tier had to do with a request. */
+export interface Tally {
+  /** How much it was asked for, and held of that: of snapshot and changes resources, else distinct keys. */
+  asked: number;
+  held: number;
+  /** How long it was waited for. */
+  ms: number;
+}
+
 /** Why an answer may lack resources that the pool holds. */
 export interface Fault {
   /** For the person who pushes. */

@@ -53,6 +53,11 @@ export function guardedRoutes({ baseUrl, pool, packages, stats, directory }: Api
       stats.countResources(asked.length, answer.length);
       sendJson(response, 201, { resources: answer });
     },
+    // As a stock foundation has them; only a fault says otherwise, for nothing here heeds them.
+    "GET /v3/feature_flags": ({ response }) =>
+      sendJson(response, 200, {
+        resources: ["app_bits_upload", "resource_matching"].map((name) => ({ name, enabled: true })),
+      }),
     "POST /v3/packages": async ({ request, response }) => {
       const created = packages.create(jsonOf(await readBody(request)));
       sendJson(response, 201, presentPackage(created, baseUrl()));

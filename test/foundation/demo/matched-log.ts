@@ -13,9 +13,9 @@ export interface TierFigures {
 }
 
 /** What the Worker logs of a request for matches. */
-interface Matched extends Pick<TierFigures, "snapshot" | "told" | "verified" | "denied"> {
+interface Matched extends Pick<TierFigures, "told" | "verified" | "denied"> {
   requestId: string;
-  held: { keys?: number; origin?: number };
+  tiers: Record<"memory" | "keys" | "origin", { held: number }>;
 }
 
 const MARK = '{"event":"matched",';
@@ -46,9 +46,10 @@ export class MatchedLog {
       while (!this.#entries.has(id) && Date.now() < deadline) await pause(POLL_MS);
       const entry = this.#entries.get(id);
       if (!entry) throw new Error(`the Worker has not logged the request ${id}`);
-      for (const name of ["snapshot", "told", "verified", "denied"] as const) figures[name] += entry[name];
-      figures.keys += entry.held.keys ?? 0;
-      figures.origin += entry.held.origin ?? 0;
+      for (const name of ["told", "verified", "denied"] as const) figures[name] += entry[name];
+      figures.snapshot += entry.tiers.memory.held;
+      figures.keys += entry.tiers.keys.held;
+      figures.origin += entry.tiers.origin.held;
     }
     return figures;
   }

@@ -29,7 +29,7 @@ export class Isolate extends Process {
   constructor(name: string, place: number, env: Env) {
     super(name, place);
     const configuration = configurationOf(env);
-    if (Array.isArray(configuration)) throw new Error(JSON.stringify(configuration));
+    if (!("uaa" in configuration)) throw new Error(configuration.reason);
     this.configuration = configuration;
   }
 
@@ -46,7 +46,7 @@ export class Isolate extends Process {
       if (!("candidates" in question)) throw new Error(`not understood: ${requestId}`);
       const { waitUntil } = invocation;
       const answer = async () => {
-        const response = await answerQuestion(
+        const answered = await answerQuestion(
           question,
           { id: caller, authorization: "bearer token" },
           {
@@ -56,6 +56,7 @@ export class Isolate extends Process {
             waitUntil,
           },
         );
+        const response = answered instanceof Response ? answered : answered.response;
         // The claim is made when the answer leaves, whenever its text is read.
         const isOpen = invocation.isOpen;
         invocation.finish();

@@ -1,0 +1,39 @@
+import { NoAnswer } from "../api/send.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
+
+/** What a check has found, and where that is not well, what to do. */
+export interface Finding {
+  /** `FAIL` where something is wrong; `warn` where it may be, or could not be found out. */
+  level: "ok" | "warn" | "FAIL";
+  /** What was checked. */
+  name: string;
+  /** Shown as one line, whatever a server has said in it. */
+  text: string;
+}
+
+const finding =
+  (level: Finding["level"]) =>
+  (name: string, text: string): Finding => ({ level, name, text });
+export const [ok, warn, fail] = [finding("ok"), finding("warn"), finding("FAIL")];
+
+/** What a check finds, also where nobody answers it. @returns what it returns, undefined where it came to no end */
+export async function* orComplaint<T>(
+  name: string,
+  findings: AsyncGenerator<Finding, T>,
+): AsyncGenerator<Finding, T | undefined> {
+  try {
+    return yield* findings;
+  } catch (error) {
+    if (!(error instanceof NoAnswer || error instanceof Exit)) throw error;
+    yield fail(name, reasonOf(error));
+    return undefined;
+  }
+}
+
+/** `90 s`, `12 min`, `5 h`, `3 days`. */
+export function duration(ms: number): string {
+  const seconds = Math.floor(Math.abs(ms) / 1000);
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 2 * 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 48 * 3600 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} days`;
+}

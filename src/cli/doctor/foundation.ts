@@ -1,0 +1,84 @@
+import type { CacheStatus } from "../../operator-api/answers.ts";
+import type { Endpoint } from "../api/endpoint.ts";
+import { type Answer, complaintOf, jsonOf, send } from "../api/send.ts";
+import { type Finding, fail, ok, warn } from "./finding.ts";
+import { CACHE } from "./worker.ts";
+
+const FLAGS = [
+  ["resource_matching", "FEATURE_RESOURCE_MATCHING"],
+  ["app_bits_upload", "FEATURE_APP_BITS_UPLOAD"],
+] as const;
+
+/**
+ * Whether all that is no resource match goes where it should: `GET /` is the first that cf CLI asks.
+ *
+ * @returns whether a Cloud Controller answers there
+ */
+export async function* otherRequestsFindings(
+  endpoint: Endpoint,
+  { configuration }: CacheStatus,
+): AsyncGenerator<Finding, boolean> {
+  const answer = await send(endpoint, { method: "GET", path: "/" });
+  if (isCloudControllers(answer)) {
+    yield ok("other requests", `${answer.target} is answered by a Cloud Controller.`);
+    return true;
+  }
+  yield answer.status === 404 && configuration.CLOUD_CONTROLLER_URL !== true
+    ? warn(
+        "other requests",
+        `Nobody but the Worker is at ${endpoint.url}, so that cf can't use it: give the Worker a route on the API's ` +
+          "domain, or set CLOUD_CONTROLLER_URL.",
+      )
+    : fail("other requests", `No Cloud Controller is behind it, and cf can't log in: ${complaintOf(answer)}`);
+  return false;
+}
+
+/** Whether `--cloud-controller` leads to one, and not to the Worker. @returns whether it does */
+export async function* cloudControllerFindings(cloudController: Endpoint): AsyncGenerator<Finding, boolean> {
+  const cache = await send(cloudController, { method: "GET", path: CACHE });
+  if (cache.status !== 404 && cache.status !== 405) {
+    yield fail(
+      "cloud controller",
+      "--cloud-controller must lead to the Cloud Controller and not to the Worker, which alone knows this address: " +
+        complaintOf(cache),
+    );
+    return false;
+  }
+  const root = await send(cloudController, { method: "GET", path: "/" });
+  const isOne = isCloudControllers(root);
+  yield isOne
+    ? ok("cloud controller", `It answers at ${cloudController.url}.`)
+    : fail("cloud controller", `It is none: ${complaintOf(root)}`);
+  return isOne;
+}
+
+/** Whether the Worker's flags are those of the foundation. @param endpoint where a Cloud Controller answers */
+export async function* flagFindings(
+  endpoint: Endpoint,
+  { configuration }: CacheStatus,
+): AsyncGenerator<Finding> {
+  const answer = await send(endpoint, { method: "GET", path: "/v3/feature_flags" });
+  const { resources } = (jsonOf(answer) ?? {}) as { resources?: { name?: unknown; enabled?: unknown }[] };
+  if (answer.status !== 200 || !Array.isArray(resources)) {
+    yield warn("feature flags", `They could not be read: ${complaintOf(answer)}`);
+    return;
+  }
+  for (const [flag, variable] of FLAGS) {
+    const enabled = resources.find(({ name }) => name === flag)?.enabled;
+    if (typeof enabled !== "boolean") {
+      yield warn(
+        "feature flags",
+        `The Cloud Controller does not tell of ${flag}: compare \`cf feature-flag ${flag}\`.`,
+      );
+    } else if (enabled === configuration[variable]) {
+      yield ok("feature flags", `${flag} is ${enabled ? "on" : "off"}, and so is ${variable}.`);
+    } else {
+      yield fail("feature flags", `${flag} is ${enabled ? "on" : "off"}: set ${variable} = "${enabled}".`);
+    }
+  }
+}
+
+function isCloudControllers(answer: Answer): boolean {
+  const { links } = (jsonOf(answer) ?? {}) as { links?: { cloud_controller_v3?: unknown } };
+  return answer.status === 200 && links?.cloud_controller_v3 !== undefined;
+}

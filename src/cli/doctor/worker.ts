@@ -1,0 +1,99 @@
+import type { CacheStatus } from "../../operator-api/answers.ts";
+import type { Endpoint } from "../api/endpoint.ts";
+import { type Answer, complaintOf, jsonOf, send } from "../api/send.ts";
+import { duration, type Finding, fail, ok, warn } from "./finding.ts";
+import { type Claims, claimsOf } from "./token.ts";
+
+export const CACHE = "/v3/resource_matches/cache";
+const CLOCK_MS = 60_000;
+const SIGNATURE_BYTES = 256;
+
+/** What came of asking for the status. */
+export interface AskedStatus {
+  answer: Answer;
+  /** Undefined where it is none. */
+  status: CacheStatus | undefined;
+  /** By which this machine's clock is ahead of the Worker's, in ms, beyond what the answer took. */
+  aheadMs: number;
+}
+
+/** @throws NoAnswer */
+export async function askStatus(endpoint: Endpoint): Promise<AskedStatus> {
+  const before = Date.now();
+  const answer = await send(endpoint, { method: "GET", path: CACHE });
+  const after = Date.now();
+  const status = answer.status === 200 ? statusOf(answer) : undefined;
+  const told = status ? Date.parse(status.time) : before;
+  return { answer, status, aheadMs: told < before ? before - told : Math.min(0, after - told) };
+}
+
+function statusOf(answer: Answer): CacheStatus | undefined {
+  const status = jsonOf(answer) as CacheStatus | null | undefined;
+  const isOne = status?.configuration && Array.isArray(status.checks) && Date.parse(status.time) > 0;
+  return isOne ? status : undefined;
+}
+
+/** Whether the Worker answers on the operator's path. */
+export function workerFinding({ answer, status }: AskedStatus, token: string): Finding {
+  if (status) return ok("worker", `Version ${status.version} answers at ${answer.target}.`);
+  const complaint = complaintOf(answer);
+  switch (answer.status) {
+    case 200:
+      return fail(
+        "worker",
+        `${answer.target} answered 200, but not as this version's Worker does: deploy the version of this command.`,
+      );
+    case 401:
+      return fail("worker", `${complaint}. ${issuerAdvice(claimsOf(token))}`);
+    case 405:
+      return fail("worker", `${complaint} There is no Worker: does its route end with a star?`);
+    case 500:
+      return fail(
+        "worker",
+        `${complaint} A variable is wrong, most likely: \`npx wrangler tail\` shows \`misconfigured\`, and which.`,
+      );
+    case 503:
+      return fail("worker", `${complaint} ${outageAdvice(answer)}`);
+    default:
+      return fail("worker", complaint);
+  }
+}
+
+function issuerAdvice(claims: Claims | undefined): string {
+  const { iss, aud } = claims ?? {};
+  return (
+    `If it is not that: UAA_ISSUER must be ${JSON.stringify(iss ?? null)}, as the token says it, UAA_AUDIENCE one of ` +
+    `${JSON.stringify(aud ?? null)}, and UAA_URL the UAA whose keys sign it. The log tells the reason (\`refused\`).`
+  );
+}
+
+function outageAdvice({ body }: Answer): string {
+  return body.includes("UAA")
+    ? "The Worker has never got UAA's keys: is <UAA_URL>/token_keys to be reached from the internet, with a trusted certificate?"
+    : "Try again in a minute; if it stays so, the log tells why.";
+}
+
+export function clockFinding(aheadMs: number): Finding {
+  const apart = duration(aheadMs);
+  if (Math.abs(aheadMs) <= CLOCK_MS) return ok("clock", `This machine's is within ${apart} of the Worker's.`);
+  return warn(
+    "clock",
+    `This machine's is ${apart} ${aheadMs > 0 ? "ahead of" : "behind"} the Worker's: set it right. \`import\` tells by it ` +
+      "how old a list is.",
+  );
+}
+
+/** Whether the Worker asks UAA's keys: of the token that it has just taken, with another signature. */
+export async function* keysFindings(endpoint: Endpoint): AsyncGenerator<Finding> {
+  const signature = Buffer.from(crypto.getRandomValues(new Uint8Array(SIGNATURE_BYTES))).toString(
+    "base64url",
+  );
+  const token = endpoint.token.replace(/[^.]*$/, signature);
+  const { status } = await send({ ...endpoint, token }, { method: "GET", path: CACHE });
+  yield status === 401
+    ? ok("uaa keys", "They verify this token, and refuse it with a made-up signature.")
+    : fail(
+        "uaa keys",
+        `The token with a made-up signature is answered ${status}, not 401: take the Worker off its route, and find out who answers.`,
+      );
+}

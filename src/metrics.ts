@@ -1,0 +1,59 @@
+import type { Configuration } from "./configuration.ts";
+import { causeOf, type Log } from "./log.ts";
+
+const HEALING = { blobs: ["foundation"], doubles: ["asked", "denied"] } as const;
+
+/**
+ * The columns of METRICS, by the event that `index1` names: `blob1`, `double1` and so on, in this order. What has been
+ * written keeps its number for three months: columns are only ever added, at the end.
+ */
+export const COLUMNS = {
+  /** A request of the endpoint, whatever its answer. */
+  resource_matches: {
+    blobs: ["foundation", "outcome"],
+    doubles: [
+      ...["total_ms", "body_ms", "token_ms", "memory_ms", "keys_ms", "origin_ms", "push_memory_ms"],
+      ...["status", "resources", "eligible", "matched", "bytes_matched"],
+      ...["keys_asked", "origin_asked", "memory_held", "keys_held", "origin_held"],
+      ...["told", "denied", "warnings"],
+    ],
+  },
+  /** A request of the endpoint in shadow mode. */
+  shadowed: {
+    blobs: ["foundation", "outcome"],
+    doubles: [
+      ...["cloud_controller_ms", "cache_ms", "status", "resources", "eligible"],
+      ...["would_match", "bytes_saved", "wrong_yes", "missing", "keys_asked"],
+    ],
+  },
+  "cache-contradicted": HEALING,
+  "cache-suspended": HEALING,
+  "cache-resumed": HEALING,
+} as const;
+
+export type PointEvent = keyof typeof COLUMNS;
+type Blob<E extends PointEvent> = Exclude<(typeof COLUMNS)[E]["blobs"][number], "foundation">;
+type Double<E extends PointEvent> = (typeof COLUMNS)[E]["doubles"][number];
+
+/** The values of a data point by column, but for the foundation, which is the configuration's. */
+export type Point<E extends PointEvent> = Record<Blob<E>, string> & Record<Double<E>, number>;
+
+/** Writes a data point. Never throws: a dataset that is out of order keeps nobody from pushing. */
+export function writePoint<E extends PointEvent>(
+  event: E,
+  point: Point<E>,
+  { metrics, foundation }: Pick<Configuration, "metrics" | "foundation">,
+  log: Log,
+): void {
+  const { blobs, doubles } = COLUMNS[event];
+  const values: Record<string, string | number> = { foundation, ...point };
+  try {
+    metrics?.writeDataPoint({
+      indexes: [event],
+      blobs: blobs.map((name) => values[name] as string),
+      doubles: doubles.map((name) => values[name] as number),
+    });
+  } catch (error) {
+    log.error("metrics-unavailable", { cause: causeOf(error) });
+  }
+}

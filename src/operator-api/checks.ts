@@ -1,0 +1,124 @@
+import { SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
+import type { Configuration } from "../configuration.ts";
+import type { CacheCheck, CacheStatus } from "./answers.ts";
+
+const HOUR_MS = 60 * 60 * 1000;
+/** The catalog touches the pointer every hour: one that is older has missed a touch. */
+const POINTER_MS = 2 * HOUR_MS;
+/** The edge believes no pointer that is a day old. */
+const POINTER_BELIEVED_MS = 24 * HOUR_MS;
+/** The catalog packs a new snapshot once a day, and tries again after some minutes where that fails. */
+const SNAPSHOT_MS = 26 * HOUR_MS;
+
+const LOG = "Look for catalog-step-failed in the Worker's log, which names what failed.";
+
+/** The judgement of a status, by the Worker's own clock. */
+export function checksOf(
+  status: Omit<CacheStatus, "checks">,
+  { features, keysPerDay }: Configuration,
+): CacheCheck[] {
+  return [
+    features.resourceMatching
+      ? ok("matching", "Matching is on.")
+      : warn(
+          "matching",
+          "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.",
+        ),
+    catalogCheck(status),
+    pointerCheck(status),
+    snapshotCheck(status),
+    keysCheck(status, keysPerDay),
+    suspensionCheck(status),
+  ];
+}
+
+type Judged = Omit<CacheStatus, "checks">;
+
+function catalogCheck({ entries }: Judged): CacheCheck {
+  if (entries > 0) return ok("catalog", `The catalog holds ${counted(entries, "resource")}.`);
+  return warn(
+    "catalog",
+    "The catalog holds nothing. Fill it from the pool with `resource-pool sync`, `add` or `import`, or set " +
+      "CLOUD_CONTROLLER_URL and let pushes fill it.",
+  );
+}
+
+function pointerCheck({ published, entries, is_behind: isBehind, time }: Judged): CacheCheck {
+  if (!published) {
+    if (entries === 0 && !isBehind) return ok("pointer", "There is nothing to publish.");
+    return warn("pointer", `Nothing is published yet. That takes seconds; if it stays so: ${LOG}`);
+  }
+  const age = Date.parse(time) - Date.parse(published.at);
+  const told = `The pointer was written ${ago(age)}`;
+  if (age >= POINTER_BELIEVED_MS) {
+    return fail(
+      "pointer",
+      `${told}: the edge believes none that is a day old, and nothing of the cache is claimed. ${LOG} ` +
+        "Then `resource-pool publish` has everything published anew.",
+    );
+  }
+  if (age > POINTER_MS) {
+    return fail(
+      "pointer",
+      `${told}, though it is due every hour: removed files may still be claimed. ${LOG}`,
+    );
+  }
+  return ok("pointer", isBehind ? `${told}. Newer changes follow within seconds.` : `${told}.`);
+}
+
+function snapshotCheck({ snapshot, entries, time }: Judged): CacheCheck {
+  if (!snapshot) {
+    if (entries === 0) return ok("snapshot", "There is nothing to pack.");
+    return warn(
+      "snapshot",
+      `There is no snapshot yet; until then keys and changes answer. If it stays so: ${LOG}`,
+    );
+  }
+  const age = Date.parse(time) - Date.parse(snapshot.built_at);
+  const told = `The snapshot of ${counted(snapshot.entries, "resource")} was built ${ago(age)}`;
+  return age > SNAPSHOT_MS && entries > 0
+    ? warn(
+        "snapshot",
+        `${told}, though it is due every day: all still counts, but isolates read more. ${LOG}`,
+      )
+    : ok("snapshot", `${told}.`);
+}
+
+function keysCheck({ keys_waiting: waiting, entries }: Judged, keysPerDay: number): CacheCheck {
+  if (waiting === 0) return ok("keys", "No key waits to be written.");
+  const told = `${counted(waiting, "key")} wait to be written, ${number(keysPerDay)} a day at most`;
+  if (entries <= SNAPSHOT_ENTRIES_MAX) return ok("keys", `${told}; the snapshot answers without them.`);
+  return warn(
+    "keys",
+    `${told}. The pool is larger than a snapshot, so that what has no key is uploaded: raise KEYS_PER_DAY, on a paid plan.`,
+  );
+}
+
+function suspensionCheck({ suspended_until: until }: Judged): CacheCheck {
+  if (until === null) return ok("suspension", "The cache is not suspended.");
+  return fail(
+    "suspension",
+    `The cache is suspended until ${until}: the Cloud Controller denied much of what it claimed, and only that answers. ` +
+      "Was the pool wiped, pruned or restored, or its matching switched off? `resource-pool verify` tells what is " +
+      "denied; `sync --prune` or `forget` puts the cache right.",
+  );
+}
+
+const check = (level: CacheCheck["level"]) => (name: CacheCheck["name"], text: string) => ({
+  name,
+  level,
+  text,
+});
+const [ok, warn, fail] = [check("ok"), check("warn"), check("fail")];
+
+/** `20 s ago`, `3 min ago`, `5 h ago`, `2 days ago`. */
+function ago(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 120) return `${seconds} s ago`;
+  if (seconds < 2 * 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} days ago`;
+}
+
+const number = (count: number) => count.toLocaleString("en");
+const counted = (count: number, noun: string) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;

@@ -1,0 +1,148 @@
+import { authenticate } from "../auth/authentication.ts";
+import { readBody, UnreadBody } from "../body.ts";
+import type { Contents } from "../cache/contents.ts";
+import { edgeCacheOf } from "../cache/edge-cache.ts";
+import { Deadline } from "../deadline.ts";
+import { Failure } from "../failure.ts";
+import { causeOf } from "../log.ts";
+import { writePoint } from "../metrics.ts";
+import { passThrough } from "../pass-through.ts";
+import { BODY_MAX_BYTES, ORIGIN_ANSWER_MAX_BYTES } from "../platform-limits.ts";
+import { receiveBody } from "../received-body.ts";
+import type { RequestContext } from "../request-context.ts";
+import type { ResourceKey } from "../resource-key.ts";
+import { type Comparison, compare } from "./comparison.ts";
+import { observeMatches } from "./observe-matches.ts";
+import { type Question, readQuestion } from "./question.ts";
+import { listedIn, originTier } from "./tiers/origin.ts";
+import { verifyRest } from "./verification.ts";
+
+/** What the cache says of a question. */
+interface Shadow {
+  question: Question;
+  eligible: Contents;
+  /** Of each that is eligible 1 where the cache would claim it. */
+  claimed: Uint8Array;
+  keysAsked: number;
+  cacheMs: number;
+  /** When the request had arrived whole, in ms since the epoch. */
+  receivedAt: number;
+}
+
+/** The Cloud Controller's answer. */
+interface Answer {
+  status: number;
+  /** A copy of a 201; of no other answer. */
+  copy: Response | undefined;
+  url: string;
+  authorization: string;
+  /** The moment before it was asked, in ms since the epoch. */
+  askedAt: number;
+}
+
+/** What is told of a comparison. */
+const NOTHING_COMPARED = {
+  ...{ resources: 0, eligible: 0, keysAsked: 0 },
+  ...{ wouldMatch: 0, bytesSaved: 0, wrongYes: 0, missing: 0 },
+  ms: { cloudController: 0, cache: 0 },
+};
+
+/**
+ * Has the Cloud Controller answer, and returns that as it came. Behind the answer it is compared with what the cache would
+ * have said, of which only log and METRICS hear; the catalog hears what the Cloud Controller has said.
+ */
+export async function answerInShadow(
+  request: Request,
+  url: string,
+  context: RequestContext,
+): Promise<Response | Failure> {
+  const askedAt = Date.now();
+  const authorization = request.headers.get("Authorization") ?? "";
+  // What nobody reads of a copy is held in memory: of a body that is too large none is begun.
+  const isComparable = Number(request.headers.get("Content-Length")) <= BODY_MAX_BYTES;
+  const shadow = isComparable ? ask(request.clone(), context).catch(Failure.unexpected) : undefined;
+  const answer = await passThrough(request, url);
+  const copy = answer instanceof Response && answer.status === 201 ? answer.clone() : undefined;
+  context.waitUntil(report(shadow, { status: answer.status, copy, url, authorization, askedAt }, context));
+  return answer;
+}
+
+/** Asks the cache, once the caller's token is verified: nobody without one learns, or teaches, what it holds. */
+async function ask(request: Request, context: RequestContext): Promise<Shadow | Failure> {
+  const { eligibility, features, lookupDeadlineMs } = context.configuration;
+  const body = await receiveBody(request);
+  const receivedAt = Date.now();
+  if (body instanceof Failure) return body;
+  const caller = await authenticate(request, context);
+  if (caller instanceof Failure) return caller;
+  const question = readQuestion(body, eligibility);
+  if (question instanceof Failure) return question;
+  if (!features.resourceMatching) throw new Error("FEATURE_RESOURCE_MATCHING is false");
+
+  const eligible = question.candidates.only(question.isEligible);
+  const cache = edgeCacheOf(context.configuration);
+  const { held, tiers, faults } = await cache.lookUp(eligible, new Deadline(lookupDeadlineMs), context);
+  for (const { details } of faults) context.log.warn("look-up-incomplete", { ...details });
+  const { memory, keys } = tiers;
+  return {
+    ...{ question, eligible, claimed: held(), receivedAt },
+    ...{ keysAsked: keys.asked, cacheMs: memory.ms + keys.ms },
+  };
+}
+
+/** Tells how the cache compares, and the catalog what there is to learn. Never throws. */
+async function report(
+  asked: Promise<Shadow | Failure> | undefined,
+  answer: Answer,
+  context: RequestContext,
+): Promise<void> {
+  const { configuration, log } = context;
+  const { status } = answer;
+  try {
+    const listed = await readListed(answer);
+    const cloudControllerReadAt = Date.now();
+    const shadow = (await asked) ?? new Failure("body-too-large", "the body is too large");
+    if (shadow instanceof Failure) throw new Error(shadow.reason);
+    const comparison = compare(shadow.eligible, shadow.claimed, listed);
+    const { wouldMatch, bytesSaved, wrongYes, missing } = comparison;
+    const figures = {
+      ...{ resources: shadow.question.count, eligible: shadow.eligible.count, keysAsked: shadow.keysAsked },
+      ...{ wouldMatch, bytesSaved, wrongYes, missing },
+      ms: { cloudController: cloudControllerReadAt - shadow.receivedAt, cache: shadow.cacheMs },
+    };
+    log[wrongYes > 0 ? "warn" : "info"]("shadowed", { outcome: "compared", ...figures });
+    writePoint("shadowed", { outcome: "compared", status, ...columnsOf(figures) }, configuration, log);
+    await learn(comparison, answer, context);
+  } catch (error) {
+    log.info("shadowed", { outcome: "not-compared", status, reason: causeOf(error) });
+    const point = { outcome: "not-compared", status, ...columnsOf(NOTHING_COMPARED) };
+    writePoint("shadowed", point, configuration, log);
+  }
+}
+
+function columnsOf({ ms, keysAsked, wouldMatch, bytesSaved, wrongYes, ...rest }: typeof NOTHING_COMPARED) {
+  return {
+    ...{ cloud_controller_ms: ms.cloudController, cache_ms: ms.cache, keys_asked: keysAsked },
+    ...{ would_match: wouldMatch, bytes_saved: bytesSaved, wrong_yes: wrongYes },
+    ...rest,
+  };
+}
+
+/** The catalog hears of what the cache lacks; what it has too much is asked once more, whatever the modes were. */
+async function learn(
+  { confirmed, contradicted, matchedBesides }: Comparison,
+  { url, authorization, askedAt }: Answer,
+  context: RequestContext,
+): Promise<void> {
+  if (matchedBesides.length > 0) await observeMatches(matchedBesides, askedAt, context);
+  if (contradicted.length === 0) return;
+  const origin = originTier({ url, authorization, requestId: context.requestId });
+  await verifyRest({ held: confirmed, denied: [] }, contradicted, askedAt, origin, context);
+}
+
+async function readListed({ status, copy }: Answer): Promise<(ResourceKey | undefined)[]> {
+  if (!copy) throw new Error(`the Cloud Controller's status is ${status}`);
+  const body = await readBody(copy.body, ORIGIN_ANSWER_MAX_BYTES);
+  if (body instanceof UnreadBody) throw new Error(body.reason);
+  return listedIn(body);
+}

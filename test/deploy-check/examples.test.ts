@@ -1,0 +1,61 @@
+import { join } from "node:path";
+import { afterEach, expect, it, vi } from "vitest";
+import { unstable_readConfig as readConfig } from "wrangler";
+import { wrongVariables } from "../../src/deploy-check/variables.ts";
+
+const PROJECT = join(import.meta.dirname, "../..");
+const EXAMPLES = ["cache-only", "read-through", "r2"];
+
+const configurationOf = (example: string) =>
+  readConfig({ config: join(PROJECT, `docs/examples/${example}.toml`) });
+
+/** What is not the operator's to choose, with paths as they are from the file's own place. */
+function fixedPartOf(configuration: ReturnType<typeof readConfig>) {
+  const { build, main, configPath, userConfigPath, ...rest } = configuration;
+  const { vars, routes, workers_dev, preview_urls, r2_buckets, queues, ...fixed } = rest;
+  const ownPath = (path = "") => path.replace(/^.*(?=src\/)/, "");
+  return { ...fixed, main: ownPath(main), build: { ...build, watch_dir: ownPath(`${build.watch_dir}`) } };
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+it.each(EXAMPLES)("docs/examples/%s.toml is what wrangler takes without a warning", (example) => {
+  const warn = vi.spyOn(console, "warn").mockReturnValue();
+  expect(configurationOf(example)).toMatchObject({
+    workers_dev: false,
+    preview_urls: false,
+    routes: [{ pattern: "api.sys.example.com/v3/resource_matches*", zone_name: "example.com" }],
+  });
+  expect(warn).not.toHaveBeenCalled();
+});
+
+it.each(EXAMPLES)(
+  "docs/examples/%s.toml differs from wrangler.toml in names and options alone",
+  (example) => {
+    const shipped = readConfig({ config: join(PROJECT, "wrangler.toml") });
+    expect(fixedPartOf(configurationOf(example))).toEqual(fixedPartOf(shipped));
+  },
+);
+
+it.each(EXAMPLES)(
+  "docs/examples/%s.toml is refused as it stands, and right with a foundation's names",
+  (example) => {
+    const { vars } = configurationOf(example);
+    expect(wrongVariables(vars)).toContainEqual(expect.stringContaining("UAA_URL"));
+    const own = Object.entries(vars).map(([name, value]) => [
+      name,
+      `${value}`.replace("example.com", "acme.io"),
+    ]);
+    expect(wrongVariables(Object.fromEntries(own))).toEqual([]);
+  },
+);
+
+it("the three differ in what their names say", () => {
+  const [cacheOnly, readThrough, r2] = EXAMPLES.map(configurationOf);
+  expect(cacheOnly?.vars).toHaveProperty("MINIMUM_FILE_MODE", "0600");
+  expect(cacheOnly?.vars).not.toHaveProperty("CLOUD_CONTROLLER_URL");
+  expect(readThrough?.vars).toHaveProperty("CLOUD_CONTROLLER_URL");
+  expect(r2?.vars).toEqual(readThrough?.vars);
+  expect(r2?.r2_buckets).toMatchObject([{ binding: "POOL_BUCKET" }]);
+  expect(r2?.queues.consumers).toMatchObject([{ dead_letter_queue: "resource-pool-changes-dead" }]);
+});

@@ -1,0 +1,16 @@
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Markdown, readMarkdown } from "./markdown.ts";
+
+export const PROJECT = join(import.meta.dirname, "../..");
+
+const NOT_OURS = ["node_modules", "dist"];
+
+/** Every markdown file of the project, by its path. */
+export function documents(): Map<string, Markdown> {
+  const paths = globSync("**/*.md", {
+    cwd: PROJECT,
+    exclude: (path) => NOT_OURS.includes(path.split("/").at(-1) ?? ""),
+  });
+  return new Map(paths.map((path) => [path, readMarkdown(readFileSync(join(PROJECT, path), "utf8"))]));
+}

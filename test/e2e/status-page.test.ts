@@ -1,0 +1,242 @@
+import { writeFile } from "node:fs/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
+import { bundleWorker } from "../support/node/bundle.ts";
+import { findChromium, type Page, startChromium } from "../support/node/chromium.ts";
+import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
+
+const chromium = findChromium();
+const STARTED_MAX_MS = 60_000;
+const CACHE = "/v3/resource_matches/cache";
+/** WCAG 2.2, 1.4.3. */
+const CONTRAST_MIN = 4.5;
+/** Where to write what the documents show, if it is to be made anew. */
+const { SCREENSHOT } = process.env;
+
+/** What of an answer that the page shows is not plain. */
+const HOSTILE = `<img src=x onerror="document.title='run'"><script>document.title="run"</script>`;
+const NOW = "2026-11-25T03:00:00.000Z";
+const UNWELL = {
+  version: HOSTILE,
+  time: NOW,
+  entries: 1_234_567,
+  keys_waiting: 7,
+  published: { at: "2026-11-24T22:00:00.000Z", changes: { held: 0, removed: 0 } },
+  snapshot: null,
+  suspended_until: "2026-11-25T03:10:00.000Z",
+  last_hour: { requests: 12, eligible: 5_000, matched: 4_655 },
+  checks: [
+    { name: "catalog", level: "ok", text: "Fine." },
+    { name: "suspension", level: "fail", text: `Suspended: do this. ${HOSTILE}` },
+  ],
+};
+
+describe.skipIf(!chromium)(
+  chromium
+    ? "the status page, in Chromium"
+    : "skipped: no Chromium is here (Debian: apt-get install chromium)",
+  () => {
+    let uaa: Uaa;
+    let worker: Workerd;
+    let token: string;
+    let browser: Awaited<ReturnType<typeof startChromium>>;
+    let page: Page;
+    /** What the browser complains of: exceptions, errors, violations of the policy. */
+    let complaints: unknown[];
+
+    beforeAll(async () => {
+      uaa = await startUaa();
+      [worker, browser] = await Promise.all([
+        startWorkerd({ modules: await bundleWorker(), variables: { UAA_URL: uaa.url } }),
+        startChromium(chromium as string),
+      ]);
+      ({ page } = browser);
+      page.on("Runtime.exceptionThrown", (params) => complaints.push(params));
+      page.on("Log.entryAdded", ({ entry }) => complaints.push(entry));
+      page.on("Runtime.consoleAPICalled", ({ args }) => complaints.push(args));
+      token = await uaa.issueToken({ scopes: ["cloud_controller.write", "cloud_controller.admin"] });
+      const ask = (path: string, body: object) =>
+        fetch(`${worker.url}${path}`, {
+          method: "POST",
+          headers: { Authorization: `bearer ${token}` },
+          body: JSON.stringify(body),
+        });
+      const file = (letter: string) => ({ checksum: { value: letter.repeat(40) }, size_in_bytes: 5 });
+      expect((await ask(`${CACHE}/observations`, { held: [file("a"), file("b")] })).status).toBe(200);
+      const isKnown = async () => {
+        const answer = await ask("/v3/resource_matches", { resources: [file("a"), file("b"), file("c")] });
+        expect(((await answer.json()) as { resources: unknown[] }).resources).toHaveLength(2);
+      };
+      await vi.waitFor(isKnown, { timeout: STARTED_MAX_MS, interval: 500 });
+    }, 2 * STARTED_MAX_MS);
+    afterAll(async () => {
+      await Promise.all([browser?.stop(), worker?.stop(), uaa?.close()]);
+    });
+
+    beforeEach(async () => {
+      complaints = [];
+      await page.open(`${worker.url}${CACHE}`);
+    });
+    afterEach(async () => {
+      await page.call("Fetch.disable");
+      await page.call("Emulation.setEmulatedMedia", {});
+    });
+
+    const shown = () => page.evaluate<string>("document.body.innerText");
+    const notice = () => page.evaluate<string>("document.querySelector('[role=status]').textContent");
+
+    /** Types a token as a person pastes it, and presses Enter. */
+    async function paste(text: string, until: RegExp): Promise<void> {
+      await page.evaluate("document.getElementById('token').focus()");
+      await page.call("Input.insertText", { text });
+      const enter = { key: "Enter", code: "Enter", windowsVirtualKeyCode: 13, text: "\r" };
+      await page.call("Input.dispatchKeyEvent", { type: "keyDown", ...enter });
+      await page.call("Input.dispatchKeyEvent", { type: "keyUp", ...enter });
+      await vi.waitFor(async () => expect(await notice()).toMatch(until), { timeout: 10_000, interval: 50 });
+    }
+
+    /** From now on the Worker's answers to the script are these. */
+    async function answerWith(status: number, body: unknown): Promise<void> {
+      await page.call("Fetch.enable", { patterns: [{ urlPattern: `*${CACHE}`, resourceType: "Fetch" }] });
+      const fulfil = ({ requestId }: Record<string, unknown>) =>
+        page.call("Fetch.fulfillRequest", {
+          requestId,
+          responseCode: status,
+          body: Buffer.from(JSON.stringify(body)).toString("base64"),
+        });
+      page.on("Fetch.requestPaused", (params) => void fulfil(params).catch(() => {}));
+    }
+
+    it("asks for a token, and with one shows the status", async () => {
+      expect(await shown()).not.toMatch(/Entries|Hit ratio/);
+      await paste(`bearer ${token}`, /^As of /);
+      const text = await shown();
+      expect(text).toMatch(/Entries\s+2\n/);
+      expect(text).toMatch(
+        /Hit ratio\s+\d+\.\d % in this isolate's last hour: \d+ of \d+ files that could match/,
+      );
+      expect(text).toMatch(/Age of the pointer\s+\d+ s \(written /);
+      expect(text).toMatch(/Suspended\s+no/);
+      expect(text).toMatch(/ok\s+catalog\s+The catalog holds 2 resources\./);
+      expect(complaints).toEqual([]);
+      if (SCREENSHOT) await screenshot(SCREENSHOT);
+    });
+
+    it("keeps the token in memory alone: in no field, storage or address, and not over a reload", async () => {
+      await paste(token, /^As of /);
+      const kept =
+        "[document.getElementById('token').value, localStorage.length, sessionStorage.length, document.cookie, location.search + location.hash]";
+      expect(await page.evaluate(kept)).toEqual(["", 0, 0, "", ""]);
+      await paste("", /^As of /);
+      await page.evaluate("document.getElementById('forget').click()");
+      expect(await notice()).toBe("The token is forgotten.");
+      expect(await shown()).not.toContain("Entries");
+      await paste("", /^Paste a token first\.$/);
+      await paste(token, /^As of /);
+      await page.open(`${worker.url}${CACHE}`);
+      await paste("", /^Paste a token first\.$/);
+    });
+
+    it("says why there is no status, and takes away the one that it showed before", async () => {
+      await paste(token, /^As of /);
+      await paste("made.up.token", /^401 Invalid Auth Token\. Its lifetime may be over/);
+      expect(await shown()).not.toContain("Entries");
+      await paste(await uaa.issueToken(), /^403 You are not authorized .*cloud_controller\.admin/);
+    });
+
+    it("tells what to do, and takes what it is told for text", async () => {
+      await answerWith(200, UNWELL);
+      await paste(token, /^As of 2026-11-25/);
+      const text = await shown();
+      expect(text).toContain(`What to do\nSuspended: do this. ${HOSTILE}\n`);
+      expect(text).toMatch(
+        /Hit ratio\s+93\.1 % in this isolate's last hour: 4,655 of 5,000 files that could match, in 12 requests/,
+      );
+      expect(text).toMatch(/Age of the pointer\s+5 h \(written 2026-11-24T22:00/);
+      expect(text).toMatch(/Age of the snapshot\s+there is none/);
+      expect(text).toMatch(/Suspended\s+until 2026-11-25T03:10/);
+      expect(await page.evaluate("[document.title, document.images.length]")).toEqual(["Resource cache", 0]);
+      expect(complaints).toEqual([]);
+    });
+
+    it("lets nothing else run, load or send, even if something got into it", async () => {
+      const attempt = (code: string) => `(async () => { ${code} })().then(() => "done", ({ name }) => name)`;
+      const markup = attempt("document.body.innerHTML = '<b>hello</b>'");
+      expect(await page.evaluate(markup)).toBe("TypeError");
+      const script = attempt(
+        "const made = document.createElement('script'); made.text = 'document.title = 1'; document.body.append(made)",
+      );
+      expect(await page.evaluate(script)).toBe("TypeError");
+      const elsewhere = attempt(
+        `await fetch(${JSON.stringify(`${uaa.url}/token_keys`)}, { mode: "no-cors" })`,
+      );
+      expect(await page.evaluate(elsewhere)).toBe("TypeError");
+      const image = attempt(
+        `await new Promise((resolve, reject) => { const image = new Image(); image.onload = resolve; image.onerror = () => reject(new RangeError()); image.src = ${JSON.stringify(worker.url)}; })`,
+      );
+      expect(await page.evaluate(image)).toBe("RangeError");
+      expect(JSON.stringify(complaints)).toMatch(
+        /connect-src 'self'.*default-src 'none'|default-src 'none'.*connect-src 'self'/,
+      );
+    });
+
+    it.each(["light", "dark"])("is %s where the reader has it so, with enough contrast", async (scheme) => {
+      await page.call("Emulation.setEmulatedMedia", {
+        features: [{ name: "prefers-color-scheme", value: scheme }],
+      });
+      await answerWith(200, UNWELL);
+      await paste(token, /^As of /);
+      const colours = await page.evaluate<{ text: string; ink: string; paper: string }[]>(
+        `[...document.querySelectorAll("main *")]
+          .filter((each) => each.checkVisibility() && [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+          .map((each) => {
+            let under = each;
+            while (under && getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)") under = under.parentElement;
+            return { text: each.textContent, ink: getComputedStyle(each).color, paper: getComputedStyle(under).backgroundColor };
+          })`,
+      );
+      expect(colours.length).toBeGreaterThan(20);
+      expect(colours.filter(({ ink, paper }) => contrast(ink, paper) < CONTRAST_MIN)).toEqual([]);
+      const paper = await page.evaluate<string>("getComputedStyle(document.body).backgroundColor");
+      expect(luminance(paper) > 0.5).toBe(scheme === "light");
+    });
+
+    it("has names and roles for who does not see it", async () => {
+      await paste(token, /^As of /);
+      const { nodes } = await page.call("Accessibility.getFullAXTree");
+      const named = nodes
+        .filter(({ ignored }: { ignored: boolean }) => !ignored)
+        .map(({ role, name }: Record<string, { value: string }>) => `${role?.value}: ${name?.value ?? ""}`);
+      expect(named).toEqual(
+        expect.arrayContaining([
+          "textbox: Token of an admin, an admin_read_only or a global_auditor",
+          "button: Show the status",
+          "button: Forget the token",
+          expect.stringMatching(/^status: /),
+          "heading: What to do",
+          "columnheader: State",
+        ]),
+      );
+    });
+
+    async function screenshot(path: string): Promise<void> {
+      const clip = { x: 0, y: 0, width: 900, height: 760, scale: 1 };
+      const { data } = await page.call("Page.captureScreenshot", { format: "png", clip });
+      await writeFile(path, Buffer.from(data, "base64"));
+    }
+  },
+);
+
+/** Relative luminance of `rgb(…)`, as WCAG has it. */
+function luminance(colour: string): number {
+  const [red = 0, green = 0, blue = 0] = (colour.match(/\d+/g) ?? []).map((part) => {
+    const value = Number(part) / 255;
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+function contrast(one: string, other: string): number {
+  const [darker = 0, lighter = 0] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (lighter + 0.05) / (darker + 0.05);
+}

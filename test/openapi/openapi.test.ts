@@ -1,0 +1,56 @@
+import { readFile } from "node:fs/promises";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { expect, it } from "vitest";
+import { openApiDocument } from "../../src/openapi/document.ts";
+import { DocumentedApi } from "../support/node/documented-api.ts";
+
+const committed = await readFile(new URL("../../docs/openapi.json", import.meta.url), "utf8");
+
+it("docs/openapi.json is what `npm run openapi` makes of the schemas today", async () => {
+  expect(JSON.parse(committed)).toEqual(await openApiDocument());
+});
+
+it("it is valid OpenAPI 3.1, and names nothing that it has not", async () => {
+  const validator = new Validator();
+  const { valid, errors } = await validator.validate(JSON.parse(committed));
+  expect(errors).toBeUndefined();
+  expect(valid).toBe(true);
+  expect(validator.version).toBe("3.1");
+  expect(() => validator.resolveRefs()).not.toThrow();
+});
+
+it("its examples are what its schemas allow", () => {
+  expect(new DocumentedApi().wrongExamples()).toEqual([]);
+});
+
+it("an answer is held against it to the last member and header", () => {
+  const api = new DocumentedApi();
+  const exchange = {
+    method: "POST",
+    path: "/v3/resource_matches",
+    sent: '{"resources":[{"checksum":{"value":"002d760bea1be268e27077412e11a320d0f164d3"},"size_in_bytes":1}]}',
+    status: 201,
+    headers: {
+      "content-type": "application/json; charset=utf-8",
+      "x-vcap-request-id": "01234567-89ab-cdef-0123-456789abcdef",
+    },
+    body: '{"resources":[]}',
+  };
+  expect(api.differences(exchange)).toEqual([]);
+  const differs = (changes: object) => api.differences({ ...exchange, ...changes });
+  expect(differs({ status: 418 })).toEqual(["418 is not documented"]);
+  expect(differs({ body: '{"resources":[],"more":1}' })).toEqual(["it must NOT have additional properties"]);
+  expect(differs({ body: '{"resources":[{"checksum":{}}]}' })).toContain(
+    "/resources/0 must have required property 'size_in_bytes'",
+  );
+  expect(differs({ headers: { ...exchange.headers, location: "/" } })).toEqual([
+    "the header location is not documented",
+  ]);
+  expect(differs({ headers: { "content-type": "application/json" } })).toEqual([
+    "the header X-Vcap-Request-Id is absent",
+  ]);
+  expect(differs({ sent: "{}" })).toEqual(["taken, but it must have required property 'resources'"]);
+  expect(differs({ status: 422, body: '{"errors":[{"detail":"","title":"","code":1}]}' })).toEqual([
+    "refused, but valid by the document",
+  ]);
+});

@@ -1,0 +1,84 @@
+import { expect, it } from "vitest";
+import { signedToken } from "../support/tokens.ts";
+import { ask } from "../support/worker.ts";
+
+const CACHE = "https://api.example.com/v3/resource_matches/cache";
+/** As Chromium sends it for a page. */
+const BROWSER =
+  "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
+
+const get = (headers: Record<string, string>, token: string | null = null) =>
+  ask(undefined, { method: "GET", url: CACHE, headers, token });
+
+it("a browser gets the page without a token, kept by nobody and framed by nobody", async () => {
+  const response = await get({ Accept: BROWSER });
+  expect(response.status).toBe(200);
+  expect(Object.fromEntries(response.headers)).toMatchObject({
+    "content-type": "text/html; charset=utf-8",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    vary: "Accept",
+  });
+});
+
+it("the page's policy names by its hash what stands in it, and lets nothing else run, load or send", async () => {
+  const response = await get({ Accept: BROWSER });
+  const page = await response.text();
+  const hashOf = async (element: string) => {
+    const texts = [...page.matchAll(new RegExp(`<${element}>(.*?)</${element}>`, "gs"))];
+    expect(texts).toHaveLength(1);
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(texts[0]?.[1]));
+    return `'sha256-${btoa(String.fromCharCode(...new Uint8Array(digest)))}'`;
+  };
+  expect(response.headers.get("Content-Security-Policy")?.split("; ")).toEqual([
+    "default-src 'none'",
+    `script-src ${await hashOf("script")}`,
+    `style-src ${await hashOf("style")}`,
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ]);
+  // What a policy with hashes would refuse, or what would come from elsewhere.
+  expect(page).not.toMatch(/\son\w+=|\sstyle=|\s(src|href|action)=|innerHTML|insertAdjacentHTML/);
+});
+
+it("nothing of the cache is in the page: it is the same for everybody", async () => {
+  const pages = [await get({ Accept: BROWSER }), await get({ Accept: BROWSER }, await signedToken())];
+  const [first, second] = await Promise.all(pages.map((page) => page.text()));
+  expect(first).toBe(second);
+  expect(first).not.toMatch(/uaa\.example\.com|\d{4}-\d\d-\d\d/);
+});
+
+it.each([
+  ["application/json", 401],
+  ["*/*", 401],
+  ["", 401],
+  ["text/html", 200],
+  ["TEXT/HTML", 200],
+  ["text/*", 200],
+  ["text/html, application/json", 401],
+  ["text/html;q=0.9, application/json", 401],
+  ["text/html, application/json;q=0.9", 200],
+  ["text/html; q=0.5, application/*;q=0.4", 200],
+  ["text/html;q=0.5, */*;q=0.8", 401],
+  ["text/html;q=0, */*", 401],
+  ["*/*, application/json;q=0", 200],
+  ["text/html;q=2", 401],
+  ["image/png", 401],
+])("Accept %j: %i, where JSON needs a token and the page none", async (accept, status) => {
+  expect((await get({ Accept: accept })).status).toBe(status);
+});
+
+it("only the status has a page: no other address answers a browser with one", async () => {
+  const response = await ask(undefined, {
+    method: "GET",
+    url: `${CACHE}/resources`,
+    headers: { Accept: BROWSER },
+    token: null,
+  });
+  expect(response.status).toBe(401);
+});

@@ -1,0 +1,218 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { PATIENCE_MS } from "../../src/patience.ts";
+import { catalog, observe, runAlarm } from "../support/catalog.ts";
+import { later } from "../support/clock.ts";
+import { collectLogs } from "../support/logs.ts";
+import { CLOUD_CONTROLLER_URL, standInOrigin } from "../support/origin.ts";
+import { collectPoints } from "../support/points.ts";
+import { askWith, hold, keyOf, resource, type SentResource } from "../support/worker.ts";
+
+const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
+const SHADOW = { MODE: "shadow", CLOUD_CONTROLLER_URL };
+
+let logs: Record<string, unknown>[];
+let { points, METRICS } = collectPoints();
+const shadowed = () => logs.filter(({ event }) => event === "shadowed");
+const heldByCatalog = async () => (await catalog().page()).resources;
+
+const patience = { ...PATIENCE_MS };
+
+beforeEach(() => {
+  // What hangs behind an answer is given up in no time.
+  PATIENCE_MS.copy = 100;
+  logs = collectLogs();
+  ({ points, METRICS } = collectPoints());
+});
+afterEach(async () => {
+  Object.assign(PATIENCE_MS, patience);
+  vi.restoreAllMocks();
+  await reset();
+});
+
+/** The Cloud Controller's own answer, to the byte unlike what this Worker would print. */
+const spaced = (resources: SentResource[]) => `{ "resources":\n ${JSON.stringify(resources)} }`;
+const answering = (holds: (resource: SentResource) => boolean) => async (request: Request) => {
+  const { resources } = await request.json<{ resources: SentResource[] }>();
+  return new Response(spaced(resources.filter(holds)), {
+    status: 201,
+    headers: { "Content-Type": "application/json", "X-Vcap-Request-Id": "of-the-cloud-controller" },
+  });
+};
+
+describe("in shadow mode the Cloud Controller answers", () => {
+  it("the request as it came, and its answer as it came, whatever the cache would say", async () => {
+    await hold(...row(3));
+    const requests = standInOrigin(answering(({ size_in_bytes }) => size_in_bytes === 2));
+    const body = spaced(row(4));
+    const response = await askWith(SHADOW, body, { headers: { "X-Custom": "yes" } });
+    expect(await response.text()).toBe(spaced([resource(1)]));
+    expect(response.status).toBe(201);
+    expect(response.headers.get("X-Vcap-Request-Id")).toBe("of-the-cloud-controller");
+    expect(response.headers.has("Server-Timing")).toBe(false);
+    expect(response.headers.has("X-Cf-Warnings")).toBe(false);
+    const [first] = requests;
+    expect(first?.url).toBe(`${CLOUD_CONTROLLER_URL}/v3/resource_matches`);
+    expect(first?.headers.get("X-Custom")).toBe("yes");
+    expect(await first?.text()).toBe(body);
+  });
+
+  it.each([401, 403, 422, 429, 500])("its %i too, and the cache is not compared", async (status) => {
+    standInOrigin(() => new Response("<its own>", { status, headers: { "Retry-After": "7" } }));
+    const response = await askWith({ ...SHADOW, METRICS }, { resources: row(1) });
+    expect([response.status, await response.text()]).toEqual([status, "<its own>"]);
+    expect(response.headers.get("Retry-After")).toBe("7");
+    expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared", status })]);
+    expect(points).toEqual([expect.objectContaining({ event: "shadowed", outcome: "not-compared", status })]);
+  });
+
+  it("503 where it can't be reached, as for any request that is passed through", async () => {
+    standInOrigin(() => Promise.reject(new Error("connection refused")));
+    expect((await askWith(SHADOW, { resources: row(1) })).status).toBe(503);
+  });
+
+  const never = () => new Promise<never>(() => {});
+  const throws = () => {
+    throw new Error("out of order");
+  };
+  const fails = () => Promise.reject(new Error("out of order"));
+  const troubles: [string, Record<string, unknown>][] = [
+    ["hangs", { RESOURCE_CACHE: { get: never, put: never, delete: never }, LOOKUP_DEADLINE_MS: "50" }],
+    ["fails", { RESOURCE_CACHE: { get: fails, put: fails, delete: fails } }],
+    ["has no catalog", { CATALOG: { getByName: () => ({ observe: fails, deny: fails }) } }],
+    ["has no UAA", { UAA_URL: "https://down.example.com" }],
+    ["has a dataset that is out of order", { METRICS: { writeDataPoint: throws } }],
+    ["is misconfigured", { KV_CACHE_TTL: "soon", MINIMUM_SIZE: "x" }],
+    ["lacks its bindings", { RESOURCE_CACHE: undefined, CATALOG: undefined, UAA_URL: undefined }],
+  ];
+  it.each(troubles)("as ever, while the cache %s", async (_, trouble) => {
+    standInOrigin(answering(() => true));
+    const response = await askWith({ ...SHADOW, ...trouble }, { resources: row(2) });
+    expect([response.status, await response.text()]).toEqual([201, spaced(row(2))]);
+  });
+
+  it("and a wrong configuration is in the log, while the operator's way in stays this Worker's", async () => {
+    const requests = standInOrigin(answering(() => true));
+    await askWith({ ...SHADOW, KV_CACHE_TTL: "soon" }, { resources: row(1) });
+    expect(logs).toContainEqual(
+      expect.objectContaining({ event: "misconfigured", variable: "KV_CACHE_TTL" }),
+    );
+    requests.length = 0;
+    const url = "https://api.example.com/v3/resource_matches/cache";
+    const response = await askWith({ ...SHADOW, KV_CACHE_TTL: "soon" }, undefined, { method: "GET", url });
+    expect([response.status, requests]).toEqual([500, []]);
+  });
+
+  it("which must be set: else the mode is wrong", async () => {
+    expect((await askWith({ MODE: "shadow" }, { resources: row(1) })).status).toBe(500);
+    expect(logs).toContainEqual(
+      expect.objectContaining({
+        event: "misconfigured",
+        variable: "MODE",
+        value: "shadow",
+        expected: expect.stringContaining("CLOUD_CONTROLLER_URL"),
+      }),
+    );
+  });
+});
+
+describe("in shadow mode the cache is compared", () => {
+  it("what it would have matched and saved, what would have been wrong, and what it lacks", async () => {
+    await hold(resource(0), resource(1), resource(2));
+    standInOrigin(answering(({ size_in_bytes }) => size_in_bytes !== 3 && size_in_bytes !== 6));
+    const resources = [...row(6), resource(1, { path: "same" }), resource(2, { path: "same" })];
+    await askWith({ ...SHADOW, METRICS }, { resources });
+    const figures = { resources: 8, eligible: 8, keysAsked: 6 };
+    expect(shadowed()).toEqual([
+      expect.objectContaining({
+        ...{ level: "warn", outcome: "compared", ...figures },
+        ...{ wouldMatch: 5, bytesSaved: 1 + 2 + 2, wrongYes: 2, missing: 2 },
+        ms: { cloudController: expect.any(Number), cache: expect.any(Number) },
+      }),
+    ]);
+    expect(points.filter(({ event }) => event === "shadowed")).toEqual([
+      expect.objectContaining({
+        ...{ foundation: "uaa.example.com", outcome: "compared", status: 201, resources: 8, keys_asked: 6 },
+        ...{ would_match: 5, bytes_saved: 5, wrong_yes: 2, missing: 2 },
+      }),
+    ]);
+    expect(logs.map(({ event }) => event)).not.toContain("matched");
+  });
+
+  it("by the sizes that the Worker knows: limits unlike the Cloud Controller's show", async () => {
+    standInOrigin(answering(() => true));
+    await askWith({ ...SHADOW, MINIMUM_SIZE: "3" }, { resources: row(4) });
+    expect(shadowed()).toEqual([expect.objectContaining({ eligible: 2, wouldMatch: 0, missing: 4 })]);
+  });
+
+  it.each([
+    ["no JSON", "{"],
+    ["no list of resources", "{}"],
+    ["too large", " ".repeat(15 * 1024 * 1024 + 1)],
+  ])("but not over a body that is %s, which is passed through", async (_, body) => {
+    const requests = standInOrigin(() => Response.json({ resources: [] }, { status: 201 }));
+    const response = await askWith(SHADOW, body);
+    expect(await response.json()).toEqual({ resources: [] });
+    expect((await requests[0]?.text())?.length).toBe(body.length);
+    expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared", status: 201 })]);
+  });
+
+  it("nor over an answer that is no list of resources", async () => {
+    standInOrigin(() => new Response("<html>", { status: 201 }));
+    expect(await (await askWith(SHADOW, { resources: row(1) })).text()).toBe("<html>");
+    expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared" })]);
+  });
+
+  it("and push memory is not asked", async () => {
+    const getByName = vi.fn();
+    standInOrigin(answering(() => true));
+    await askWith({ ...SHADOW, PUSH_MEMORY: { getByName } }, { resources: row(1) });
+    expect(getByName).not.toHaveBeenCalled();
+  });
+});
+
+describe("in shadow mode the cache learns", () => {
+  it("what the Cloud Controller has matched, as in any mode", async () => {
+    standInOrigin(answering(({ size_in_bytes }) => size_in_bytes < 3));
+    await askWith(SHADOW, { resources: row(4) });
+    expect(await heldByCatalog()).toEqual([keyOf(0), keyOf(1)]);
+  });
+
+  it("what it has too much, once the Cloud Controller has denied it whatever the mode", async () => {
+    await observe({ held: row(20).map((_, index) => keyOf(index)), asOf: Date.now() - 1_000 });
+    later(20_000);
+    await runAlarm();
+    const requests = standInOrigin(
+      answering(({ size_in_bytes, mode }) => size_in_bytes > 2 && mode !== undefined && mode !== null),
+    );
+    const resources = row(20).map((each, index) => (index === 5 ? { ...each, mode: null } : each));
+    await askWith(SHADOW, { resources });
+    expect(shadowed()).toEqual([expect.objectContaining({ wrongYes: 3 })]);
+    expect(requests).toHaveLength(2);
+    expect(await heldByCatalog()).toHaveLength(18);
+    expect(logs).toContainEqual(expect.objectContaining({ event: "cache-contradicted", denied: 2 }));
+  });
+
+  it("nothing from a caller whose token does not verify, nor is the cache asked for one", async () => {
+    const get = vi.fn(async () => null);
+    const RESOURCE_CACHE = { get, put: () => {}, delete: () => {} };
+    standInOrigin(answering(() => true));
+    const response = await askWith(
+      { ...SHADOW, RESOURCE_CACHE },
+      { resources: row(2) },
+      { token: "garbage" },
+    );
+    expect(response.status).toBe(201);
+    expect(get).not.toHaveBeenCalled();
+    expect(await heldByCatalog()).toEqual([]);
+    expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared" })]);
+  });
+});
+
+it("in shadow mode every other request is passed through too", async () => {
+  const requests = standInOrigin(() => new Response("others"));
+  const url = "https://api.example.com/v3/apps";
+  expect(await (await askWith(SHADOW, undefined, { method: "GET", url })).text()).toBe("others");
+  expect(requests).toHaveLength(1);
+  expect(shadowed()).toEqual([]);
+});

@@ -1,0 +1,162 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Contents } from "../../src/cache/contents.ts";
+import { COLUMNS } from "../../src/metrics.ts";
+import { observedCache } from "../support/cache.ts";
+import { collectLogs } from "../support/logs.ts";
+import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { collectPoints } from "../support/points.ts";
+import { signedToken } from "../support/tokens.ts";
+import { askWith, hold, resource } from "../support/worker.ts";
+
+const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
+const WAIT_MS = 30;
+
+let logs: Record<string, unknown>[];
+let { points, METRICS } = collectPoints();
+const matched = () => logs.filter(({ event }) => event === "matched");
+
+beforeEach(() => {
+  logs = collectLogs();
+  ({ points, METRICS } = collectPoints());
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+describe("an answer is told of", () => {
+  it("in the log, with what each tier was asked for and held, bytes, and times", async () => {
+    await hold(resource(0), resource(1));
+    standInOrigin(matching(({ size_in_bytes }) => size_in_bytes === 3));
+    const resources = [
+      resource(0),
+      resource(0, { path: "same" }),
+      ...row(4).slice(1),
+      resource(4, { mode: "0" }),
+    ];
+    await askWith({ CLOUD_CONTROLLER_URL }, { resources });
+    expect(matched()).toEqual([
+      expect.objectContaining({
+        level: "log",
+        resources: 6,
+        eligible: 5,
+        matched: 4,
+        // 1 byte twice, for two files need not be uploaded.
+        bytes: 1 + 1 + 2 + 3,
+        tiers: {
+          memory: { asked: 5, held: 0, ms: expect.any(Number) },
+          keys: { asked: 4, held: 2, ms: expect.any(Number) },
+          origin: { asked: 2, held: 1, ms: expect.any(Number) },
+        },
+        ...{ told: 0, verified: 0, denied: 0, warnings: 0 },
+        ms: {
+          ...{ total: expect.any(Number), body: expect.any(Number) },
+          ...{ token: expect.any(Number), pushMemory: expect.any(Number) },
+        },
+      }),
+    ]);
+  });
+
+  it("by a header, with what was waited for: each by its own time, which together are no more than the whole", async () => {
+    const slowly = <T>(work: T | Promise<T>) => scheduler.wait(WAIT_MS).then(() => work);
+    const RESOURCE_CACHE = {
+      ...{ put: () => {}, delete: () => {} },
+      get: async (names: string | string[]) => slowly(Array.isArray(names) ? new Map() : null),
+    };
+    standInOrigin((request) => slowly(matching(() => true)(request)));
+    const response = await askWith({ RESOURCE_CACHE, CLOUD_CONTROLLER_URL }, { resources: row(700) });
+    const header = response.headers.get("Server-Timing") ?? "";
+    expect(header).toMatch(/^[a-z-]+;dur=\d+(, [a-z-]+;dur=\d+)*$/);
+    const timing: Record<string, string> = Object.fromEntries(
+      header.split(", ").map((each) => each.split(";dur=")),
+    );
+    expect(Object.keys(timing)).toEqual([
+      ...["body", "token", "memory", "keys", "origin", "push-memory", "total"],
+    ]);
+    const { total, ...waits } = timing;
+    for (const tier of ["memory", "keys", "origin"]) {
+      expect(Number(waits[tier])).toBeGreaterThanOrEqual(WAIT_MS - 2);
+    }
+    const sum = Object.values(waits).reduce((all, ms) => all + Number(ms), 0);
+    expect(Number(total)).toBeGreaterThanOrEqual(sum);
+  });
+
+  it("with the keys that KV bills for, those that were read in vain as well, and how many warnings it bears", async () => {
+    const { cache } = observedCache({ read: () => "fail" });
+    await askWith({ RESOURCE_CACHE: cache, METRICS }, { resources: row(150) });
+    expect(matched()).toEqual([expect.objectContaining({ warnings: 1 })]);
+    expect(points).toEqual([expect.objectContaining({ keys_asked: 150, warnings: 1, matched: 0 })]);
+  });
+
+  it("to METRICS, by the columns and the foundation's name", async () => {
+    await hold(resource(1));
+    await askWith({ METRICS }, { resources: row(3) });
+    expect(points).toEqual([
+      expect.objectContaining({
+        ...{ event: "resource_matches", foundation: "uaa.example.com", outcome: "answered", status: 201 },
+        ...{ resources: 3, eligible: 3, matched: 1, bytes_matched: 2, keys_asked: 3, keys_held: 1 },
+      }),
+    ]);
+    expect(matched()).toEqual([
+      expect.objectContaining({ ms: expect.objectContaining({ total: points[0]?.total_ms }) }),
+    ]);
+  });
+});
+
+describe("whatever a request of the endpoint ends in, it is one point of METRICS", () => {
+  const reader = () => signedToken({ scope: ["cloud_controller.read"] });
+  it.each([
+    ["parse-error", 400, {}, "{", {}],
+    ["not-authenticated", 401, {}, undefined, { token: null }],
+    ["invalid-token", 401, {}, undefined, { token: "garbage" }],
+    ["not-authorized", 403, {}, undefined, { token: reader }],
+    ["app-bits-upload-disabled", 403, { FEATURE_APP_BITS_UPLOAD: "false" }, undefined, {}],
+    ["body-too-large", 413, {}, " ".repeat(15 * 1024 * 1024 + 1), {}],
+    ["unprocessable", 422, {}, "{}", {}],
+    ["rate-limited", 429, { RATE_LIMITER: { limit: async () => ({ success: false }) } }, undefined, {}],
+    ["uaa-unavailable", 503, { UAA_URL: "https://down.example.com" }, undefined, {}],
+  ] as const)("%s, %i", async (outcome, status, bindings, body, { token }: { token?: unknown }) => {
+    const response = await askWith({ METRICS, ...bindings }, body ?? { resources: row(1) }, {
+      token: (typeof token === "function" ? await token() : token) as string,
+    });
+    expect(response.status).toBe(status);
+    expect(points).toEqual([expect.objectContaining({ outcome, status, resources: 0, matched: 0 })]);
+    expect(points[0]?.total_ms).toBeGreaterThanOrEqual(0);
+  });
+
+  it("unexpected, 500: a bug", async () => {
+    vi.spyOn(Contents.prototype, "folded").mockImplementation(() => {
+      throw new TypeError("a bug");
+    });
+    expect((await askWith({ METRICS }, { resources: row(1) })).status).toBe(500);
+    expect(points).toEqual([expect.objectContaining({ outcome: "unexpected", status: 500 })]);
+    expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "TypeError: a bug" }));
+  });
+
+  it("relayed, 409: the Cloud Controller refuses it", async () => {
+    standInOrigin(() =>
+      Response.json({ errors: [{ detail: "x", title: "CF-x", code: 1 }] }, { status: 409 }),
+    );
+    await askWith({ CLOUD_CONTROLLER_URL, METRICS }, { resources: row(1) });
+    expect(points).toEqual([expect.objectContaining({ outcome: "relayed", status: 409 })]);
+  });
+
+  it("and no other request is one", async () => {
+    await askWith({ METRICS }, undefined, { method: "GET" });
+    await askWith({ METRICS }, undefined, {
+      method: "GET",
+      url: "https://api.example.com/v3/resource_matches/cache",
+    });
+    expect(points).toEqual([]);
+  });
+});
+
+it("a point has no more blobs and doubles than Analytics Engine takes, each of another name", () => {
+  for (const { blobs, doubles } of Object.values(COLUMNS)) {
+    const names = [...blobs, ...doubles];
+    expect(blobs.length).toBeLessThanOrEqual(20);
+    expect(doubles.length).toBeLessThanOrEqual(20);
+    expect(new Set(names).size).toBe(names.length);
+  }
+});
