@@ -1,5 +1,5 @@
 import { Client } from "../support/client.ts";
-import { interleaved, median, type Range, rangeOf, rangeText, rounded, timed } from "../support/measure.ts";
+import { interleaved, median, type Range, rangeOf, rangeText, rounded } from "../support/measure.ts";
 import { MILLION, millionFiles } from "../support/pool.ts";
 import { app, STOCK_MINIMUM_BYTES, STOCK_SMALL_SHARE } from "../support/resources.ts";
 import type { Cell, Findings, Section, Target } from "../support/section.ts";
@@ -20,8 +20,6 @@ const SIZES: { files: number; rounds: number; max: Limits; without?: Limits }[] 
   { files: 5_000, rounds: 40, max: { time: 1, cpu: 1 } },
 ];
 const STOCK = { files: 5_000, rounds: 40, smallShare: STOCK_SMALL_SHARE };
-const FRESH = 5;
-const FIRST_MAX_MS = 25;
 
 const WAYS = ["worker", "forgetful", "echo"] as const;
 type Way = (typeof WAYS)[number];
@@ -42,10 +40,6 @@ export const http: Section = {
     const uaa = await startUaa();
     const headers = { Authorization: `Bearer ${uaa.token}` };
     const endpoint = ({ url }: WorkerProcess) => new URL("/v3/resource_matches", url);
-    const started = async () => {
-      const worker = await startWorker("index", uaa.url);
-      return { worker, client: new Client(endpoint(worker), headers) };
-    };
     try {
       const withSides = async <T>(
         variables: Record<string, string>,
@@ -75,20 +69,6 @@ export const http: Section = {
         figures(sides, STOCK),
       );
 
-      const first: Record<"with" | "without", { ms: number[]; cpu: number[] }> = {
-        with: { ms: [], cpu: [] },
-        without: { ms: [], cpu: [] },
-      };
-      for (let process = 0; process < 2 * FRESH; process++) {
-        const { worker, client } = await started();
-        const which = process % 2 === 0 ? "with" : "without";
-        if (which === "with") await putSnapshot(worker, millionFiles());
-        const before = worker.usage().cpuMs;
-        first[which].ms.push(await timed(() => client.post(bodyOf(5_000, 0))));
-        first[which].cpu.push(worker.usage().cpuMs - before);
-        client.close();
-        await worker.stop();
-      }
       return {
         tables: [
           {
@@ -106,26 +86,8 @@ export const http: Section = {
               "the push memory, and for 5,000 has it remember; the echo answers JSON.stringify of JSON.parse. In the last rows nine " +
               "of ten files are smaller than MINIMUM_SIZE, and are not in the Worker's answer; the echo answers them all.",
           },
-          {
-            title: "The first request of a fresh workerd, 5,000 resources",
-            columns: ["", "ms", "CPU ms of workerd"],
-            rows: (["with", "without"] as const).map((which): Cell[] => [
-              `${which} a snapshot of 10^6 in the local KV`,
-              rangeText(rangeOf(first[which].ms)),
-              rangeText(rangeOf(first[which].cpu)),
-            ]),
-            note: `Of ${FRESH} processes each. It loads UAA's keys, the pointer, and the snapshot where there is one.`,
-          },
         ],
-        targets: [
-          ...all.flatMap(targetsOf),
-          {
-            what: "first request of a fresh workerd, 5,000 resources, with a snapshot",
-            measured: rangeOf(first.with.ms).most,
-            atMost: FIRST_MAX_MS,
-            unit: " ms",
-          },
-        ],
+        targets: all.flatMap(targetsOf),
       };
     } finally {
       uaa.stop();
