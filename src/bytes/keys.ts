@@ -36,6 +36,19 @@ export function namesOf(keys: Uint8Array, marks: Uint8Array): string[] {
   return all;
 }
 
+/** The sizes together of those keys whose mark is not 0, in bytes. */
+export function sizesOf(keys: Uint8Array, marks: Uint8Array): number {
+  let bytes = 0;
+  for (let from = 0; from < marks.length; from += ROWS_MAX) {
+    const { module, memory } = workspace();
+    const some = marks.subarray(from, from + ROWS_MAX);
+    memory.set(keys.subarray(KEY_BYTES * from, KEY_BYTES * (from + some.length)), AT.KEYS);
+    memory.set(some, AT.MARKS);
+    bytes += module.sumSizes(some.length);
+  }
+  return bytes;
+}
+
 /** @param work writes the entries of so many keys */
 function entriesOf(keys: Uint8Array, work: (count: number) => void): Uint8Array<ArrayBuffer> {
   const count = keys.length / KEY_BYTES;

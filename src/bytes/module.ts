@@ -28,6 +28,7 @@ export interface Bytes {
   ): number;
   write(count: number, offset: number, target: number): number;
   writeNames(count: number): number;
+  sumSizes(count: number): number;
   /** Where things lie in the memory. */
   [place: Uppercase<string>]: WebAssembly.Global;
 }

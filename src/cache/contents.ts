@@ -1,5 +1,5 @@
-import { foldKeys, hashKeys, namesOf } from "../bytes/keys.ts";
-import { KEY_BYTES, KEY_SIZE } from "../bytes/workspace.ts";
+import { foldKeys, hashKeys, namesOf, sizesOf } from "../bytes/keys.ts";
+import { KEY_BYTES } from "../bytes/workspace.ts";
 import type { ResourceKey } from "../resource-key.ts";
 
 /** What is known of each content. */
@@ -33,17 +33,9 @@ export class Contents {
     return foldKeys(this.#keys);
   }
 
-  /** Bytes of all contents together whose mark is 1. */
+  /** The sizes together of those contents whose mark is not 0, in bytes. */
   bytesOf(marks: Uint8Array): number {
-    const { buffer, byteOffset } = this.#keys;
-    const numbers = new Float64Array(buffer, byteOffset, this.#keys.length / Float64Array.BYTES_PER_ELEMENT);
-    const step = KEY_BYTES / Float64Array.BYTES_PER_ELEMENT;
-    let at = KEY_SIZE / Float64Array.BYTES_PER_ELEMENT;
-    let bytes = 0;
-    for (let index = 0; index < this.count; index++, at += step) {
-      if (marks[index] === 1) bytes += numbers[at] as number;
-    }
-    return bytes;
+    return sizesOf(this.#keys, marks);
   }
 
   /** The key of each content that `marks` does not know, with the places at which it stands. */

@@ -120,6 +120,7 @@ function rehearse(): void {
   markHeld(new BigUint64Array(1), candidates.entries("0".repeat(32)), marks, HELD);
   candidates.unknown(marks);
   candidates.folded();
+  candidates.bytesOf(marks);
   question.answer(isEligible);
 }
 

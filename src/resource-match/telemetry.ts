@@ -96,7 +96,5 @@ function serverTiming({ tiers: { memory, keys, origin } }: Figures, ms: Times): 
 }
 
 function count(marks: Uint8Array): number {
-  let sum = 0;
-  for (let index = 0; index < marks.length; index++) sum += marks[index] as number;
-  return sum;
+  return marks.includes(0) ? marks.reduce((sum, mark) => sum + mark, 0) : marks.length;
 }

@@ -65,7 +65,8 @@ describe("an answer is told of", () => {
       get: async (names: string | string[]) => slowly(Array.isArray(names) ? new Map() : null),
     };
     standInOrigin((request) => slowly(matching(() => true)(request)));
-    const response = await askWith({ RESOURCE_CACHE, CLOUD_CONTROLLER_URL }, { resources: row(700) });
+    const response = await askWith({ RESOURCE_CACHE, CLOUD_CONTROLLER_URL }, { resources: row(1500) });
+    expect(matched()).toEqual([expect.objectContaining({ matched: 1500, bytes: (1500 * 1501) / 2 })]);
     const header = response.headers.get("Server-Timing") ?? "";
     expect(header).toMatch(/^[a-z-]+;dur=\d+(, [a-z-]+;dur=\d+)*$/);
     const timing: Record<string, string> = Object.fromEntries(

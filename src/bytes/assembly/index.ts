@@ -4,3 +4,4 @@ export { fold, hash } from "./hash";
 export { BODY, COUNTS, ENTRIES, GUESSES, KEYS, LACKING, MARKS, PIECE_BYTES, PLACES, ROWS_MAX } from "./layout";
 export { scan } from "./scan";
 export { index, mark } from "./set";
+export { sumSizes } from "./sizes";
