@@ -1,3 +1,4 @@
+import { countOf } from "../bytes/marks.ts";
 import type { Configuration } from "../configuration.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -83,7 +84,7 @@ export class EdgeCache {
       unknown = contents.unknown(marks);
     }
 
-    const inMemory = marks.reduce((sum, mark) => sum + (mark === HELD ? 1 : 0), 0);
+    const inMemory = countOf(marks, HELD);
     const heldKeys = keysCount ? [...unknown].filter(([key]) => keys.held.has(key)) : [];
     for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
     const held = marks.includes(REMOVED) ? marks.map((mark) => (mark === HELD ? 1 : 0)) : marks;

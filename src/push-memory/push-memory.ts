@@ -1,18 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
+import { countOf } from "../bytes/marks.ts";
 import type { Env } from "../configuration.ts";
 import { Questions } from "./questions.ts";
 import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
 import { Tables } from "./tables.ts";
-import {
-  CONTENT_BYTES,
-  isAnyTold,
-  STORED_MS,
-  type Telling,
-  Tellings,
-  TOLD_YES,
-  UNTOLD,
-  wordsOf,
-} from "./tellings.ts";
+import { CONTENT_BYTES, STORED_MS, type Telling, Tellings, TOLD_YES, UNTOLD, wordsOf } from "./tellings.ts";
 import { Times } from "./times.ts";
 
 const DEFINITION = `
@@ -84,7 +76,7 @@ export class PushMemory extends DurableObject<Env> {
     const now = Date.now();
     const before = this.#questions.recall(digest, now);
     let told = this.#tellings.recall(contents, now);
-    const known = isAnyTold(told) ? told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0) : 0;
+    const known = told.length - countOf(told, UNTOLD);
     const lastAt = Math.max(this.#askedAt, this.#times.get("full_request_at"));
     // The push that has begun last goes on, however slow its client, as long as it asks nothing twice.
     const begunAt = now - lastAt < STORED_MS ? this.#times.get("begun_at") : 0;

@@ -1,3 +1,4 @@
+import { countOf } from "../bytes/marks.ts";
 import type { Contents } from "../cache/contents.ts";
 import type { OneAnswer } from "../push-memory/one-answer.ts";
 import type { Recalled } from "../push-memory/push-memory.ts";
@@ -86,7 +87,7 @@ export async function settleClaims(
     relied: recalled.relied,
     isVerified,
     overruled: {
-      told: recalled.told.reduce((sum, mark) => sum + (mark === UNTOLD ? 0 : 1), 0),
+      told: recalled.told.length - countOf(recalled.told, UNTOLD),
       ...verification,
     },
     ms: watch.ms,

@@ -1,3 +1,4 @@
+import { countOf } from "../bytes/marks.ts";
 import { Failure } from "../failure.ts";
 import { type Point, writePoint } from "../metrics.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -40,8 +41,8 @@ export class Account {
     this.#answered = {
       figures: {
         resources: question.count,
-        eligible: count(question.isEligible),
-        matched: count(claims.isHeld),
+        eligible: countOf(question.isEligible, 1),
+        matched: countOf(claims.isHeld, 1),
         bytes: question.candidates.bytesOf(claims.isHeld),
         tiers: { memory, keys, origin: { ...origin, ms: origin.ms + claims.ms.verification } },
         ...claims.overruled,
@@ -93,8 +94,4 @@ function serverTiming({ tiers: { memory, keys, origin } }: Figures, ms: Times): 
   return Object.entries(waits)
     .map(([name, dur]) => `${name};dur=${dur}`)
     .join(", ");
-}
-
-function count(marks: Uint8Array): number {
-  return marks.includes(0) ? marks.reduce((sum, mark) => sum + mark, 0) : marks.length;
 }
