@@ -29,6 +29,7 @@ export function checksOf(
     snapshotCheck(status),
     keysCheck(status, keysPerDay),
     suspensionCheck(status),
+    lastHourCheck(status),
   ];
 }
 
@@ -101,6 +102,17 @@ function suspensionCheck({ suspended_until: until }: Judged): CacheCheck {
     `The cache is suspended until ${until}: the Cloud Controller denied much of what it claimed, and only that answers. ` +
       "Was the pool wiped, pruned or restored, or its matching switched off? `resource-pool verify` tells what is " +
       "denied; `sync --prune` or `forget` puts the cache right.",
+  );
+}
+
+/** A figure, of which nobody can say that it is too low: the pool may lack what was pushed. */
+function lastHourCheck({ last_hour: { requests, eligible, matched } }: Judged): CacheCheck {
+  if (eligible === 0) return ok("last hour", "This isolate was asked for nothing in its last hour.");
+  const ratio = ((100 * matched) / eligible).toFixed(1);
+  return ok(
+    "last hour",
+    `This isolate matched ${ratio} % in its last hour: ${number(matched)} of ${counted(eligible, "file")} that could match, ` +
+      `in ${counted(requests, "request")}.`,
   );
 }
 
