@@ -15,15 +15,10 @@ const LOG = "Look for catalog-step-failed in the Worker's log, which names what 
 /** The judgement of a status, by the Worker's own clock. */
 export function checksOf(
   status: Omit<CacheStatus, "checks">,
-  { features, keysPerDay }: Configuration,
+  { features, mode, keysPerDay }: Configuration,
 ): CacheCheck[] {
   return [
-    features.resourceMatching
-      ? ok("matching", "Matching is on.")
-      : warn(
-          "matching",
-          "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.",
-        ),
+    matchingCheck(features.resourceMatching, mode),
     catalogCheck(status),
     pointerCheck(status),
     snapshotCheck(status),
@@ -34,6 +29,21 @@ export function checksOf(
 }
 
 type Judged = Omit<CacheStatus, "checks">;
+
+function matchingCheck(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
+  if (!isOn) {
+    return warn(
+      "matching",
+      "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.",
+    );
+  }
+  return mode === "shadow"
+    ? warn(
+        "matching",
+        "MODE is shadow: the Cloud Controller answers every push, and the cache is only compared.",
+      )
+    : ok("matching", "Matching is on.");
+}
 
 function catalogCheck({ entries }: Judged): CacheCheck {
   if (entries > 0) return ok("catalog", `The catalog holds ${counted(entries, "resource")}.`);

@@ -414,6 +414,7 @@ describe("the checks of GET cache", () => {
 
   it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
     ["matching", "warn", {}, /pushes upload everything/, { FEATURE_RESOURCE_MATCHING: "false" }],
+    ["matching", "warn", {}, /^MODE is shadow: /, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
     ["catalog", "warn", { entries: 0 }, /resource-pool sync/],
     ["pointer", "warn", { published: null }, /catalog-step-failed/],
     [
