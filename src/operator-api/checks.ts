@@ -15,24 +15,35 @@ const LOG = "Look for catalog-step-failed in the Worker's log, which names what 
 /** The judgement of a status, by the Worker's own clock. */
 export function checksOf(
   status: Omit<CacheStatus, "checks">,
-  { features, keysPerDay }: Configuration,
+  { features, mode, keysPerDay }: Configuration,
 ): CacheCheck[] {
   return [
-    features.resourceMatching
-      ? ok("matching", "Matching is on.")
-      : warn(
-          "matching",
-          "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.",
-        ),
+    matchingCheck(features.resourceMatching, mode),
     catalogCheck(status),
     pointerCheck(status),
     snapshotCheck(status),
     keysCheck(status, keysPerDay),
     suspensionCheck(status),
+    lastHourCheck(status),
   ];
 }
 
 type Judged = Omit<CacheStatus, "checks">;
+
+function matchingCheck(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
+  if (!isOn) {
+    return warn(
+      "matching",
+      "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.",
+    );
+  }
+  return mode === "shadow"
+    ? warn(
+        "matching",
+        "MODE is shadow: the Cloud Controller answers every push, and the cache is only compared.",
+      )
+    : ok("matching", "Matching is on.");
+}
 
 function catalogCheck({ entries }: Judged): CacheCheck {
   if (entries > 0) return ok("catalog", `The catalog holds ${counted(entries, "resource")}.`);
@@ -101,6 +112,17 @@ function suspensionCheck({ suspended_until: until }: Judged): CacheCheck {
     `The cache is suspended until ${until}: the Cloud Controller denied much of what it claimed, and only that answers. ` +
       "Was the pool wiped, pruned or restored, or its matching switched off? `resource-pool verify` tells what is " +
       "denied; `sync --prune` or `forget` puts the cache right.",
+  );
+}
+
+/** A figure, of which nobody can say that it is too low: the pool may lack what was pushed. */
+function lastHourCheck({ last_hour: { requests, eligible, matched } }: Judged): CacheCheck {
+  if (eligible === 0) return ok("last hour", "This isolate was asked for nothing in its last hour.");
+  const ratio = ((100 * matched) / eligible).toFixed(1);
+  return ok(
+    "last hour",
+    `This isolate matched ${ratio} % in its last hour: ${number(matched)} of ${counted(eligible, "file")} that could match, ` +
+      `in ${counted(requests, "request")}.`,
   );
 }
 

@@ -116,6 +116,7 @@ test("of a Worker that is well, before a foundation that is, every line is ok", 
     expect.stringMatching(/^ok: snapshot: The snapshot of 3 resources was built \d+ s ago\.$/),
     expect.stringMatching(/^ok: keys: /),
     "ok: suspension: The cache is not suspended.",
+    expect.stringMatching(/^ok: last hour: This isolate /),
   ]);
   expect(stderr).toBe(`Asking ${worker.url} …\nAsking ${cloudController.url} …\n`);
   expect(code).toBe(0);

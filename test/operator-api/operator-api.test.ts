@@ -330,6 +330,7 @@ describe("GET cache", () => {
           text: "2 keys wait to be written, 500 a day at most; the snapshot answers without them.",
         },
         { name: "suspension", level: "ok", text: "The cache is not suspended." },
+        { name: "last hour", level: "ok", text: "This isolate was asked for nothing in its last hour." },
       ],
       refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
       configuration: {
@@ -407,11 +408,13 @@ describe("the checks of GET cache", () => {
       "ok: The snapshot of 9 resources was built 5 h ago.",
       "ok: No key waits to be written.",
       "ok: The cache is not suspended.",
+      "ok: This isolate was asked for nothing in its last hour.",
     ]);
   });
 
   it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
     ["matching", "warn", {}, /pushes upload everything/, { FEATURE_RESOURCE_MATCHING: "false" }],
+    ["matching", "warn", {}, /^MODE is shadow: /, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
     ["catalog", "warn", { entries: 0 }, /resource-pool sync/],
     ["pointer", "warn", { published: null }, /catalog-step-failed/],
     [
@@ -450,20 +453,24 @@ describe("the last hour of GET cache", () => {
 
   it("counts what this isolate has answered to pushes, of what could match, and forgets it after an hour", async () => {
     await hold(resource(1));
-    const lastHour = async () => {
+    const status = async () => {
       const response = await ask(undefined, { method: "GET", url: CACHE, token: await tokenOf("admin") });
-      return (await response.json<CacheStatus>()).last_hour;
+      return response.json<CacheStatus>();
     };
     const tooLarge = resource(3, { size_in_bytes: 2 ** 40 });
     expect((await ask({ resources: [resource(1), resource(2), tooLarge] })).status).toBe(201);
     await ask({ resources: [resource(1)] });
     await ask({ resources: [] });
-    expect(await lastHour()).toEqual({ requests: 2, eligible: 3, matched: 2 });
+    const { last_hour: hour, checks } = await status();
+    expect(hour).toEqual({ requests: 2, eligible: 3, matched: 2 });
+    expect(checks.at(-1)?.text).toBe(
+      "This isolate matched 66.7 % in its last hour: 2 of 3 files that could match, in 2 requests.",
+    );
     later(59 * 60_000);
     await ask({ resources: [resource(1)] }, { token: await signedToken({ exp: 2 ** 33 }) });
-    expect((await lastHour()).requests).toBe(3);
+    expect((await status()).last_hour.requests).toBe(3);
     later(60_000);
-    expect((await lastHour()).requests).toBe(1);
+    expect((await status()).last_hour.requests).toBe(1);
   });
 });
 

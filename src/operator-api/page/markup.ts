@@ -15,9 +15,7 @@ export const MARKUP = `<main>
 <div id="result" hidden>
 <h2>What to do</h2>
 <ul id="advice"></ul>
-<h2>Figures</h2>
-<dl id="figures"></dl>
-<h2>Checks</h2>
+<h2>How it is</h2>
 <table>
 <thead><tr><th scope="col">State</th><th scope="col">Check</th><th scope="col">What was found</th></tr></thead>
 <tbody id="checks"></tbody>

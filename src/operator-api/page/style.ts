@@ -17,8 +17,7 @@ main { max-width: 52rem; margin: 0 auto; padding: 1.5rem; }
 h1 { font-size: 1.5rem; margin: 0 0 1rem; }
 h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
 label { font-weight: 600; }
-#hint, dt { color: var(--quiet); }
-#hint { margin: 0 0 .5rem; }
+#hint { margin: 0 0 .5rem; color: var(--quiet); }
 .row { display: flex; flex-wrap: wrap; gap: .5rem; }
 .row [hidden] { display: none; }
 input, button { font: inherit; padding: .4rem .7rem; border: 1px solid var(--line); border-radius: 4px; }
@@ -28,10 +27,10 @@ button { background: var(--act); color: var(--act-ink); border-color: var(--act)
 :focus-visible { outline: 3px solid var(--act); outline-offset: 2px; }
 #notice { min-height: 1.5em; }
 ul { margin: 0; padding-left: 1.2rem; }
-dl { display: grid; grid-template-columns: minmax(8rem, auto) 1fr; gap: .25rem 1rem; margin: 0; }
-dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .7rem .35rem 0; border-top: 1px solid var(--line); }
-.ok { color: var(--ok); } .warn { color: var(--warn); } .fail { color: var(--fail); }
-.warn, .fail { font-weight: 600; }
+td:last-child { width: 100%; overflow-wrap: anywhere; }
+.ok td:first-child { color: var(--ok); }
+.warn td:first-child { color: var(--warn); font-weight: 600; }
+.fail td:first-child { color: var(--fail); font-weight: 600; }
 `;
