@@ -12,10 +12,10 @@ import type { StoredSnapshot } from "./pool.ts";
 const WORKERS = fileURLToPath(new URL("../workers/", import.meta.url));
 const execute = promisify(execFile);
 
-/** Runs wrangler in the project, which asks nobody anything. */
-export async function wrangler(...parameters: string[]): Promise<string> {
+/** Runs wrangler, in the project unless told otherwise, which asks nobody anything. */
+export async function wrangler(parameters: string[], cwd = PROJECT_ROOT): Promise<string> {
   const { stdout } = await execute("wrangler", parameters, {
-    cwd: PROJECT_ROOT,
+    cwd,
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_HIDE_BANNER: "true", NO_COLOR: "1" },
   });
   return stdout;
@@ -38,7 +38,7 @@ export function builtWorker(): Promise<Bundle> {
 async function build(): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), "resource-matches-bench-"));
   try {
-    await wrangler("deploy", "--dry-run", "--outdir", folder);
+    await wrangler(["deploy", "--dry-run", "--outdir", folder]);
     const name = (await readdir(folder)).find((file) => file.endsWith(".wasm"));
     if (name === undefined) throw new Error("no WebAssembly is in the bundle");
     const bytes = new Uint8Array(await readFile(join(folder, name)));
