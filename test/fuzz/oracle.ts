@@ -1,7 +1,7 @@
 import type { Caller, Configuration, Sent } from "./sent.ts";
 
 /**
- * The contract once more, as plainly as it can be said: written from README.md and from what the Cloud Controller answers,
+ * The contract once more, as plainly as it can be said: written from docs/api.md, docs/settings.md and from what the Cloud Controller answers,
  * and not from the Worker, of which nothing may be imported here.
  */
 

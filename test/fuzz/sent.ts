@@ -22,7 +22,7 @@ export const SCOPES: Partial<Record<Caller, string[]>> = {
   reader: ["cloud_controller.read", "cloud_controller.admin_read_only"],
 };
 
-/** Variables of the Worker, as README.md has them. */
+/** Variables of the Worker, as docs/settings.md has them. */
 export interface Configuration {
   MINIMUM_SIZE?: string;
   MAXIMUM_SIZE?: string;
