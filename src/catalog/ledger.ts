@@ -64,7 +64,8 @@ export class Ledger {
       for (const key of known) count(this.#held(key, look));
     }
 
-    if (observed.changed > 0) this.#memory.set({ revision });
+    // So that the difference of two revisions tells how much has changed between them.
+    if (observed.changed > 0) this.#memory.set({ revision: revision - 1 + observed.changed });
     this.#countRefusals(observed);
     return observed;
   }

@@ -4,7 +4,7 @@ import { noRefusals, type Refusals } from "./observations.ts";
 export interface Memory {
   /** KEY_PREFIX of the foundation that the catalog describes. */
   prefix: string;
-  /** The last one that was given. */
+  /** The number of the last change. */
   revision: number;
   /** Counts the times that everything was forgotten: a snapshot that was begun before is not of use. */
   epoch: number;

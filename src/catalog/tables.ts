@@ -1,5 +1,5 @@
 /**
- * The catalog's tables. A revision is the number of a batch of observations that changed something.
+ * The catalog's tables. Changes are numbered; the revision of all that were observed together is the number of their first.
  *
  * Rows written are what a Durable Object costs: a resource is a row and one in the index, by which both the changes
  * since a revision and the keys that are not written yet are found.
