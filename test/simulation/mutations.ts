@@ -125,14 +125,14 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "no key before the pointer was read": {
     file: "src/cache/edge-cache.ts",
-    from: "await this.#renewed(contents, keys, deadline, { log, waitUntil }));",
-    to: '(await this.#renewed(contents, keys, deadline, { log, waitUntil })) ?? ({ kind: "absent", readAt: Date.now() } as const));',
+    from: "await this.#renewed(contents, keys, deadline, watch, { log, waitUntil }));",
+    to: '(await this.#renewed(contents, keys, deadline, watch, { log, waitUntil })) ?? ({ kind: "absent", readAt: Date.now() } as const));',
     profile: "isolates",
     seed: 40,
   },
   "the copy's age at the moment of the answer": {
     file: "src/cache/edge-cache.ts",
-    from: "counts(copy, Date.now()) ? held : new Uint8Array(contents.count)",
+    from: "(counts(copy, Date.now()) ? held : new Uint8Array(count))",
     to: "held",
     profile: "isolates",
     seed: 22,
@@ -166,7 +166,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     seed: 11,
   },
   "as of before the question": {
-    file: "src/resource-match/answer-question.ts",
+    file: "src/resource-match/follow-up.ts",
     from: "observeMatches(matchedByOrigin, askedAt, context)",
     to: "observeMatches(matchedByOrigin, Date.now(), context)",
     profile: "isolates",
@@ -241,7 +241,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "a push whose end was seen relies on nothing": {
     file: "src/push-memory/push-memory.ts",
-    from: "if (isLast) await this.complete();",
+    from: "if (isLast) this.#end();",
     to: "",
     profile: "pushes",
     seed: 36,
