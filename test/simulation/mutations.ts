@@ -7,7 +7,10 @@ export interface Mutation {
   /** Stands in the file exactly once. */
   from: string;
   to: string;
-  /** A seed that catches it: those that have one are checked by `npm test`. */
+  /**
+   * A seed of the profile that catches it: one of those that `npm test` runs. Without one, no schedule was found that does
+   * (the named ones do).
+   */
   seed?: number;
   /** The profile that is most likely to catch it. */
   profile: ProfileName;
@@ -27,12 +30,14 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "if (row && seenAt < row.observed_at) return false;",
     to: "",
     profile: "operator",
+    seed: 31,
   },
   "a size that was measured stands": {
     file: "src/catalog/ledger.ts",
     from: 'if (row.measured && !isMeasured && size !== row.size) return "made-up-size";',
     to: "",
     profile: "isolates",
+    seed: 5,
   },
   "what comes back is no longer removed": {
     file: "src/catalog/resource-table.ts",
@@ -41,12 +46,14 @@ export const MUTATIONS: Record<string, Mutation> = {
     to: `      isMeasured ? 1 : 0,
       STATE.unkeyed,`,
     profile: "operator",
+    seed: 2,
   },
   "nothing is believed of before a forget": {
     file: "src/catalog/ledger.ts",
     from: 'look.seenAt > this.#memory.get("forgottenAt")',
     to: "true",
     profile: "operator",
+    seed: 11,
   },
   "values before the pointer": {
     file: "src/catalog/pointer-writer.ts",
@@ -60,24 +67,28 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "AND (revision > ? OR keyed = ?)",
     to: "AND (revision > ? OR keyed = -2 - ?)",
     profile: "operator",
+    seed: 27,
   },
   "a key outlives its deletion in caches": {
     file: "src/catalog/changes.ts",
     from: "const outlived = now - KEY_OUTLIVES_DELETION_MS;",
     to: "const outlived = now;",
     profile: "well",
+    seed: 68,
   },
   "removals are told as long as the snapshot holds what has left": {
     file: "src/catalog/changes.ts",
     from: "(prefix <> ? OR revision <= ?)",
     to: "(prefix <> ? OR ? > 0 OR 1)",
     profile: "restarts",
+    seed: 22,
   },
   "the pointer is touched": {
     file: "src/catalog/pointer-writer.ts",
     from: "published.at + TOUCH_MS",
     to: "Number.MAX_SAFE_INTEGER",
     profile: "well",
+    seed: 1,
   },
   "the pointer again after a doubt": {
     file: "src/catalog/pointer-writer.ts",
@@ -96,59 +107,66 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "retire(this.#memory, this.#values, storeOf, now)",
     to: "Promise.resolve()",
     profile: "operator",
+    seed: 4,
   },
   "no waiting for a write that hangs": {
     file: "src/patience.ts",
     from: "kvWrite: 5_000,",
     to: "kvWrite: 3_600_000,",
     profile: "unwell-kv",
+    seed: 74,
   },
   "an old pointer is distrusted": {
     file: "src/cache/pointer.ts",
     from: "&& now - Date.parse(pointer.publishedAt) < TRUSTED_MS",
     to: "",
     profile: "restarts",
-    seed: 46,
+    seed: 90,
   },
   "no key before the pointer was read": {
     file: "src/cache/edge-cache.ts",
-    from: "await this.#renewed(contents, keys, deadline, { log, waitUntil }));",
-    to: '(await this.#renewed(contents, keys, deadline, { log, waitUntil })) ?? ({ kind: "absent", readAt: Date.now() } as const));',
+    from: "await this.#renewed(contents, keys, deadline, watch, { log, waitUntil }));",
+    to: '(await this.#renewed(contents, keys, deadline, watch, { log, waitUntil })) ?? ({ kind: "absent", readAt: Date.now() } as const));',
     profile: "isolates",
     seed: 40,
   },
   "the copy's age at the moment of the answer": {
     file: "src/cache/edge-cache.ts",
-    from: "counts(copy, Date.now()) ? held : new Uint8Array(contents.count)",
+    from: "(counts(copy, Date.now()) ? held : new Uint8Array(count))",
     to: "held",
     profile: "isolates",
+    seed: 22,
   },
   "a copy counts for a minute": {
     file: "src/cache/copies.ts",
     from: "const BEGIN_MAX_AGE_MS = 45_000;",
     to: "const BEGIN_MAX_AGE_MS = 3_600_000;",
     profile: "isolates",
+    seed: 8,
   },
   "the pointer is not cached as keys are": {
     file: "src/cache/copies.ts",
     from: "getText(POINTER_NAME, KV_CACHE_TTL_MIN_SECONDS)",
     to: "getText(POINTER_NAME, 86_400)",
     profile: "well",
+    seed: 1,
   },
   "acknowledged when the catalog has it": {
     file: "src/catalog/consumer.ts",
     from: "    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
     to: "    for (const message of messages) message.ack();\n    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
     profile: "queue-chaos",
+    seed: 1,
   },
   "as of before the look": {
     file: "src/catalog/consumer.ts",
     from: "const observations = { asOf, held",
     to: "const observations = { asOf: Date.now(), held",
     profile: "queue-chaos",
+    seed: 11,
   },
   "as of before the question": {
-    file: "src/resource-match/answer-question.ts",
+    file: "src/resource-match/follow-up.ts",
     from: "observeMatches(matchedByOrigin, askedAt, context)",
     to: "observeMatches(matchedByOrigin, Date.now(), context)",
     profile: "isolates",
@@ -158,12 +176,14 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "await storeOf(key.prefix).delete(nameOf(key));",
     to: "",
     profile: "well",
+    seed: 1,
   },
   "a key whose write was begun may be there": {
     file: "src/catalog/resource-table.ts",
     from: "state === STATE.unkeyed ? 0 : 1,",
     to: "state === STATE.keyed ? 1 : 0,",
     profile: "restarts",
+    seed: 38,
   },
   "a no that a push was told stands": {
     file: "src/resource-match/claims.ts",
@@ -177,30 +197,35 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "return told[index] === TOLD_YES ? by || CACHE : by;",
     to: "return by;",
     profile: "pushes",
+    seed: 8,
   },
   "a request of several is remembered": {
     file: "src/resource-match/claims.ts",
     from: "if (!push.isLast) {",
     to: "if (false) {",
     profile: "pushes",
+    seed: 5,
   },
   "the mode bits that a claim lacks are added": {
     file: "src/resource-match/question.ts",
     from: "JSON.stringify(withBits(mode, bits))",
     to: "JSON.stringify(mode)",
     profile: "pushes",
+    seed: 8,
   },
   "the same question again is verified": {
     file: "src/resource-match/claims.ts",
     from: "const isVerified = recalled.isDoubtful && quickOrigin !== undefined;",
     to: "const isVerified = recalled.isDoubtful && quickOrigin === undefined;",
     profile: "pushes",
+    seed: 22,
   },
   "a yes that is denied is told no more": {
     file: "src/resource-match/claims.ts",
     from: "if (told[index] === TOLD_YES && (relied[index] || !denied.has(key))) continue;",
     to: "if (told[index] === TOLD_YES) continue;",
     profile: "pushes",
+    seed: 36,
   },
   "a running push relies on a yes": {
     file: "src/resource-match/claims.ts",
@@ -216,15 +241,17 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "a push whose end was seen relies on nothing": {
     file: "src/push-memory/push-memory.ts",
-    from: "if (isLast) await this.complete();",
+    from: "if (isLast) this.#end();",
     to: "",
     profile: "pushes",
+    seed: 36,
   },
   "a push is running for a minute": {
     file: "src/push-memory/running-pushes.ts",
     from: "export const RUNNING_MS = 60 * 1000;",
     to: "export const RUNNING_MS = 0;",
     profile: "pushes",
+    seed: 5,
   },
   "the memory's word before the isolate's own": {
     file: "src/push-memory/one-answer.ts",
@@ -237,5 +264,6 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "await storeOf(prefix).delete(name);",
     to: "",
     profile: "well",
+    seed: 1,
   },
 };

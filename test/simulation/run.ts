@@ -24,8 +24,11 @@ const { values } = parseArgs({
     /** Ends with the first failure, and only says of which seed. */
     first: { type: "boolean", default: false },
     mutation: { type: "string" },
+    /** Whether every mutation that has a seed is caught by it. */
+    mutations: { type: "boolean", default: false },
   },
 });
+if (values.mutations) process.exit(checkMutations() ? 0 : 1);
 // The loader changes the code before it is loaded: in a process of its own.
 if (values.mutation !== undefined && process.env.SIMULATION_MUTATION === undefined) {
   const flags = values.first ? [] : ["--count"];
@@ -80,6 +83,18 @@ for (const profile of profiles) {
   if (values.trace && schedules === 1) await print(profile, first);
 }
 process.exit(failed > 0 ? 1 : 0);
+
+/** @returns whether all are caught */
+function checkMutations(): boolean {
+  const missed = Object.entries(MUTATIONS).filter(([mutation, { seed }]) => {
+    if (seed === undefined) return false;
+    const flags = ["--first", "--mutation", mutation, "--seed", String(seed)];
+    const command = [...process.execArgv, process.argv[1] ?? "", ...flags];
+    return spawnSync(process.execPath, command, { stdio: "inherit" }).status === 0;
+  });
+  for (const [mutation, { seed }] of missed) console.log(`not caught by seed ${seed}: ${mutation}`);
+  return missed.length === 0;
+}
 
 async function print(profile: ProfileName, seed: number): Promise<void> {
   const { lines, start } = await simulate(generate(profile, seed), { keepsTrace: true });
