@@ -8,6 +8,7 @@ import { bundle } from "./sections/bundle.ts";
 import { catalog } from "./sections/catalog.ts";
 import { cold } from "./sections/cold.ts";
 import { first } from "./sections/first.ts";
+import { hostile } from "./sections/hostile.ts";
 import { http } from "./sections/http.ts";
 import { kv } from "./sections/kv.ts";
 import { load } from "./sections/load.ts";
@@ -19,7 +20,19 @@ import { store, summarize, targetTable } from "./support/results.ts";
 import type { Section, Table, Target } from "./support/section.ts";
 
 // What is measured in this process comes first, before others have filled its heap.
-const SECTIONS: Section[] = [pipeline, wrong, snapshot, catalog, cold, first, http, load, kv, bundle];
+const SECTIONS: Section[] = [
+  pipeline,
+  wrong,
+  hostile,
+  snapshot,
+  catalog,
+  cold,
+  first,
+  http,
+  load,
+  kv,
+  bundle,
+];
 const names = SECTIONS.map(({ name }) => name);
 
 const wanted = process.argv.slice(2);
