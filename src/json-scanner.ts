@@ -48,13 +48,8 @@ export class JsonScanner {
 
   /** The next byte that is no blank; 0, which no JSON has, at the end. */
   peek(): number {
-    const { bytes } = this;
-    let byte = bytes[this.at] ?? 0;
-    while (byte <= BLANK && IS_SPACE[byte]) {
-      this.at += 1;
-      byte = bytes[this.at] ?? 0;
-    }
-    return byte;
+    this.at = blanksEnd(this.bytes, this.at);
+    return this.bytes[this.at] ?? 0;
   }
 
   /** Passes what opens an array or an object; false where that is closed at once, which is passed too. */
@@ -77,7 +72,7 @@ export class JsonScanner {
   name(): void {
     if (this.peek() !== QUOTE) throw noJson();
     this.#nameStart = this.at + 1;
-    this.#string();
+    this.at = stringEnd(this.bytes, this.at);
     this.#nameEnd = this.at - 1;
     this.#take(COLON);
   }
@@ -112,28 +107,40 @@ export class JsonScanner {
 
   /** Passes values until it has left that many levels, and one value where that is none. */
   #pass(levelsBefore: number): void {
+    const { bytes } = this;
     const levels = this.#levels;
+    let { at } = this;
     let depth = levelsBefore;
+    let isObject = false;
     do {
-      const first = this.peek();
-      if (first !== ARRAY && first !== OBJECT) this.#scalar(first);
-      else if (this.open(first)) {
-        const bit = 1 << (depth & 7);
-        const others = (levels[depth >> 3] as number) & ~bit;
-        levels[depth >> 3] = first === OBJECT ? others | bit : others;
-        depth += 1;
-        if (first === OBJECT) this.name();
-        continue;
-      }
+      at = blanksEnd(bytes, at);
+      const first = bytes[at];
+      if (first === ARRAY || first === OBJECT) {
+        at = blanksEnd(bytes, at + 1);
+        if (bytes[at] === first + TO_CLOSE) at += 1;
+        else {
+          isObject = first === OBJECT;
+          const bit = 1 << (depth & 7);
+          const others = (levels[depth >> 3] as number) & ~bit;
+          levels[depth >> 3] = isObject ? others | bit : others;
+          depth += 1;
+          if (isObject) at = nameEnd(bytes, at);
+          continue;
+        }
+      } else at = scalarEnd(bytes, at);
       while (depth > 0) {
-        const isObject = ((levels[(depth - 1) >> 3] as number) >> ((depth - 1) & 7)) & 1;
-        if (this.more(isObject ? OBJECT : ARRAY)) {
-          if (isObject) this.name();
+        at = blanksEnd(bytes, at);
+        const next = bytes[at++];
+        if (next === COMMA) {
+          if (isObject) at = nameEnd(bytes, at);
           break;
         }
+        if (next !== (isObject ? OBJECT : ARRAY) + TO_CLOSE) throw noJson();
         depth -= 1;
+        isObject = depth > 0 && (((levels[(depth - 1) >> 3] as number) >> ((depth - 1) & 7)) & 1) === 1;
       }
     } while (depth > 0);
+    this.at = at;
   }
 
   /** Nothing but blanks may follow. */
@@ -145,56 +152,63 @@ export class JsonScanner {
     if (this.peek() !== byte) throw noJson();
     this.at += 1;
   }
+}
 
-  #scalar(first: number): void {
-    if (first === QUOTE) return void this.#string();
-    const literal = first > NINE ? LITERALS.get(first) : undefined;
-    if (!literal) return void this.#number();
-    for (const code of literal) {
-      if (this.bytes[this.at] !== code) throw noJson();
-      this.at += 1;
-    }
-  }
+// Each is given where something begins, and tells where it ends: what is passed by the million keeps its place in a variable.
 
-  #string(): void {
-    const { bytes } = this;
-    let at = this.at + 1;
-    for (let byte = bytes[at++]; byte !== QUOTE; byte = bytes[at++]) {
-      if (byte === undefined || byte < BLANK) throw noJson();
-      if (byte !== BACKSLASH) continue;
-      const escaped = bytes[at++] ?? 0;
-      if (escaped === U) {
-        for (const end = at + 4; at < end; at++) if (NIBBLE[bytes[at] ?? 0] === NO_DIGIT) throw noJson();
-      } else if (!IS_ESCAPE[escaped]) throw noJson();
-    }
-    this.at = at;
-  }
+function blanksEnd(bytes: Uint8Array, start: number): number {
+  let at = start;
+  while ((bytes[at] as number) <= BLANK && IS_SPACE[bytes[at] as number]) at += 1;
+  return at;
+}
 
-  #number(): void {
-    const { bytes } = this;
-    let next = bytes[this.at];
-    if (next === MINUS) next = bytes[++this.at];
-    if (next === ZERO) this.at += 1;
-    else this.#digits();
-    next = bytes[this.at];
-    if (next === POINT) {
-      this.at += 1;
-      this.#digits();
-      next = bytes[this.at];
-    }
-    if (next !== E && next !== SMALL_E) return;
-    next = bytes[++this.at];
-    if (next === PLUS || next === MINUS) this.at += 1;
-    this.#digits();
-  }
+/** Of the name of a member, and its colon, blanks before them. */
+function nameEnd(bytes: Uint8Array, start: number): number {
+  const name = blanksEnd(bytes, start);
+  if (bytes[name] !== QUOTE) throw noJson();
+  const colon = blanksEnd(bytes, stringEnd(bytes, name));
+  if (bytes[colon] !== COLON) throw noJson();
+  return colon + 1;
+}
 
-  #digits(): void {
-    const { bytes } = this;
-    let at = this.at;
-    while ((bytes[at] as number) >= ZERO && (bytes[at] as number) <= NINE) at += 1;
-    if (at === this.at) throw noJson();
-    this.at = at;
+function scalarEnd(bytes: Uint8Array, start: number): number {
+  const first = bytes[start] ?? 0;
+  if (first === QUOTE) return stringEnd(bytes, start);
+  const literal = first > NINE ? LITERALS.get(first) : undefined;
+  if (!literal) return numberEnd(bytes, start);
+  let at = start;
+  for (const code of literal) if (bytes[at++] !== code) throw noJson();
+  return at;
+}
+
+function stringEnd(bytes: Uint8Array, start: number): number {
+  let at = start + 1;
+  for (let byte = bytes[at++]; byte !== QUOTE; byte = bytes[at++]) {
+    if (byte === undefined || byte < BLANK) throw noJson();
+    if (byte !== BACKSLASH) continue;
+    const escaped = bytes[at++] ?? 0;
+    if (escaped === U) {
+      for (const end = at + 4; at < end; at++) if (NIBBLE[bytes[at] ?? 0] === NO_DIGIT) throw noJson();
+    } else if (!IS_ESCAPE[escaped]) throw noJson();
   }
+  return at;
+}
+
+function numberEnd(bytes: Uint8Array, start: number): number {
+  let at = bytes[start] === MINUS ? start + 1 : start;
+  at = bytes[at] === ZERO ? at + 1 : digitsEnd(bytes, at);
+  if (bytes[at] === POINT) at = digitsEnd(bytes, at + 1);
+  if (bytes[at] !== E && bytes[at] !== SMALL_E) return at;
+  at += 1;
+  if (bytes[at] === PLUS || bytes[at] === MINUS) at += 1;
+  return digitsEnd(bytes, at);
+}
+
+function digitsEnd(bytes: Uint8Array, start: number): number {
+  let at = start;
+  while ((bytes[at] as number) >= ZERO && (bytes[at] as number) <= NINE) at += 1;
+  if (at === start) throw noJson();
+  return at;
 }
 
 function noJson(): SyntaxError {
