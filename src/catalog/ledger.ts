@@ -102,7 +102,10 @@ export class Ledger {
     const revision = this.#memory.get("revision") + 1;
     this.#table.departAll(revision, now);
     const epoch = this.#memory.get("epoch") + 1;
-    this.#memory.set({ revision, epoch, secret: newSecret(), snapshot: null, published: null });
+    this.#memory.set({
+      ...{ revision, emptyRevision: revision, epoch },
+      ...{ secret: newSecret(), snapshot: null, published: null },
+    });
   }
 
   /** @returns whether the catalog holds something else than before */

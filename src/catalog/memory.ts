@@ -6,6 +6,8 @@ export interface Memory {
   prefix: string;
   /** The number of the last change. */
   revision: number;
+  /** What it was when nothing was held: at first, and when everything was forgotten last. */
+  emptyRevision: number;
   /** Counts the times that everything was forgotten: a snapshot that was begun before is not of use. */
   epoch: number;
   /** Nothing that was seen until then is believed; ms since the epoch. */
@@ -50,6 +52,7 @@ export interface Memory {
 const DEFAULTS: Memory = {
   prefix: "",
   revision: 0,
+  emptyRevision: 0,
   epoch: 0,
   forgottenAt: 0,
   secret: "",

@@ -125,9 +125,10 @@ export class SnapshotBuilder {
     return this.#sql.exec(query, STATE.removed).toArray().length > 0;
   }
 
-  /** Changes since the snapshot, at least; to count them anew each time would be billed row by row. */
+  /** Changes since the snapshot, a file that came and went twice; to count entries each time would be billed row by row. */
   #changes(): number {
-    return this.#memory.get("revision") - (this.#memory.get("snapshot")?.revision ?? 0);
+    const since = this.#memory.get("snapshot")?.revision ?? this.#memory.get("emptyRevision");
+    return this.#memory.get("revision") - since;
   }
 
   #rows(): number {

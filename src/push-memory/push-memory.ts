@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { countOf } from "../bytes/marks.ts";
 import type { Env } from "../configuration.ts";
+import { causeOf, createLog } from "../log.ts";
 import { Questions } from "./questions.ts";
 import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
 import { Tables } from "./tables.ts";
@@ -33,6 +34,7 @@ export interface Recalled {
  * are 8 bytes each, in a row.
  */
 export class PushMemory extends DurableObject<Env> {
+  readonly #log = createLog({ object: "push-memory" });
   readonly #tables: Tables;
   readonly #tellings: Tellings;
   readonly #times: Times;
@@ -83,7 +85,8 @@ export class PushMemory extends DurableObject<Env> {
     const isContinued = begunAt > 0 && (before === undefined || before.askedAt < begunAt);
     // Another push than the one that was told, unless one is still running: beside this one or as this one.
     const isOfNewPush = !isContinued && (before !== undefined || known > told.length / 2);
-    if (isOfNewPush && now - lastAt >= RUNNING_MS) {
+    const isForgotten = isOfNewPush && now - lastAt >= RUNNING_MS;
+    if (isForgotten) {
       this.#forget(now);
       told = this.#tellings.recall(contents, now);
     }
@@ -96,8 +99,9 @@ export class PushMemory extends DurableObject<Env> {
     }
     const relied = this.#running.relied(contents, now);
     if (isLast) this.#end();
-    // No answer rests on a question, nor on when a push began: what rests on it is written with what is told.
-    this.#writeLater();
+    // Nothing rests on the question of a last request. Of any other the object that is told may be another than was asked.
+    if (isLast && !isForgotten) this.#writeLater();
+    else await this.#write();
     return { relied, told, isDoubtful: before?.isClaimed === true, forgottenAt };
   }
 
@@ -194,9 +198,14 @@ export class PushMemory extends DurableObject<Env> {
   #writeLater(): void {
     if (this.#isWriteDue) return;
     this.#isWriteDue = true;
-    setTimeout(() => {
+    setTimeout(async () => {
       this.#isWriteDue = false;
-      return this.#write();
+      try {
+        await this.#write();
+      } catch (error) {
+        this.#tables.discard();
+        this.#log.error("push-memory-unwritten", { cause: causeOf(error) });
+      }
     }, WRITTEN_BEHIND_MS);
   }
 

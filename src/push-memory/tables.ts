@@ -26,14 +26,20 @@ export class Tables {
     this.#unwritten.push({ statement, values });
   }
 
-  /** Writes what was put. What is answered in the same turn leaves when it lies on disk. */
+  /** Writes what was put, all of it or nothing. What is answered in the same turn leaves when it lies on disk. */
   write(): void {
     if (this.#unwritten.length === 0) return;
-    if (!this.#exist) this.#storage.sql.exec(this.#definition);
+    this.#storage.transactionSync(() => {
+      if (!this.#exist) this.#storage.sql.exec(this.#definition);
+      for (const { statement, values } of this.#unwritten) this.#storage.sql.exec(statement, ...values);
+    });
     this.#exist = true;
-    for (const { statement, values } of this.#unwritten.splice(0)) {
-      this.#storage.sql.exec(statement, ...values);
-    }
+    this.#unwritten = [];
+  }
+
+  /** Forgets what was put and could not be written. */
+  discard(): void {
+    this.#unwritten = [];
   }
 
   /** Deletes them, and what was put. */

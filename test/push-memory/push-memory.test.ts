@@ -146,6 +146,30 @@ describe("within a push the answer for a content does not change", () => {
     expect((await memory().ask(contents, "a third", true)).told).toEqual(Uint8Array.of(2));
   });
 
+  it.each([
+    ["a push that is tried again, whose earlier answers were forgotten, is not told them after all", "again"],
+    ["a push whose first request has been asked and not told goes on, however slow its client is", "slow"],
+  ])("even if the object begins anew between its calls: %s", async (_, kind) => {
+    const contents = new Uint8Array(8).fill(7);
+    const asked = async (question: string) => (await memory().ask(contents, question, false)).told[0];
+    const begunAnew = () =>
+      runInDurableObject(memory(), (_object, state) => state.abort("a new version")).catch(() => {});
+    if (kind === "again") {
+      await asked("of the push");
+      await memory().tell(contents, Uint8Array.of(1));
+      later(61_000);
+      expect(await asked("of the push")).toBe(0);
+      await begunAnew();
+      expect(await memory().tell(contents, Uint8Array.of(2))).toEqual(Uint8Array.of(2));
+    } else {
+      await asked("the first of the push");
+      await begunAnew();
+      await memory().tell(contents, Uint8Array.of(2));
+      later(61_000);
+      expect(await asked("the second of the push")).toBe(2);
+    }
+  });
+
   it("is of no concern to another caller, nor after five minutes, nor to requests of one", async () => {
     await askFor(row(5_000));
     await askFor([resource(9_000)]);
