@@ -17,13 +17,15 @@ interface Misconfiguration {
 /** What wrangler.toml binds, so that the variables are all that can be wrong. */
 const BINDING = new Proxy({}, { get: () => () => {} });
 const BINDINGS = { RESOURCE_CACHE: BINDING, CATALOG: BINDING, PUSH_MEMORY: BINDING };
+/** What is absent may be anything: what is said of others beside it is right then. */
+const ABSENT = { CLOUD_CONTROLLER_URL: "https://absent.invalid", MAXIMUM_SIZE: Number.MAX_SAFE_INTEGER };
 
 /**
  * What is wrong with the variables of a Worker that is to be deployed, a line for each. One that is absent is none: it may
  * be a secret, or be set in the dashboard.
  */
 export function wrongVariables(vars: Record<string, unknown>): string[] {
-  const configuration = configurationOf({ ...BINDINGS, ...vars });
+  const configuration = configurationOf({ ...BINDINGS, ...ABSENT, ...vars });
   const misconfigured = configuration instanceof Failure ? configuration.details : [];
   const invalid = (misconfigured as Misconfiguration[]).filter(({ variable }) => variable in vars);
   const standIns = Object.entries(OWN).filter(([name]) => isStandIn(vars[name]));

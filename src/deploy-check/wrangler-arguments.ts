@@ -19,25 +19,37 @@ const BUNDLERS = ["build", "check"];
  * rest is read from its command line.
  */
 export function wranglerArguments(): WranglerArguments {
+  const args = commandLineOfWrangler();
   const { values, positionals } = parseArgs({
-    args: commandLineOfWrangler(),
+    args,
     options: {
       config: { type: "string", short: "c" },
       env: { type: "string", short: "e" },
+      cwd: { type: "string" },
       var: { type: "string", multiple: true },
       "dry-run": { type: "boolean" },
     },
     strict: false,
     allowPositionals: true,
   });
-  // `--var A:1 B:2` are two.
-  const pairs = [values.var ?? [], positionals].flat().map((text) => /^(\w+):(.*)$/s.exec(String(text)));
+  const pairs = variableWords(args).map((word) => /^(\w+):(.*)$/s.exec(word));
   return {
-    isDryRun: values["dry-run"] === true || BUNDLERS.includes(positionals[0] ?? ""),
+    isDryRun: String(values["dry-run"]) === "true" || BUNDLERS.includes(positionals[0] ?? ""),
     config: values.config as string | undefined,
     env: values.env as string | undefined,
     variables: Object.fromEntries(pairs.flatMap((pair) => (pair ? [[pair[1], pair[2]]] : []))),
   };
+}
+
+/** The words of `--var A:1 B:2 --var=C:3`. */
+function variableWords(args: readonly string[]): string[] {
+  const words: string[] = [];
+  let isVariable = false;
+  for (const arg of args) {
+    if (arg.startsWith("-")) isVariable = /^--var(=|$)/.test(arg);
+    if (isVariable && arg !== "--var") words.push(arg.replace(/^--var=/, ""));
+  }
+  return words;
 }
 
 function commandLineOfWrangler(): string[] {
