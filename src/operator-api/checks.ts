@@ -15,7 +15,12 @@ const LOG = "Look for catalog-step-failed in the Worker's log, which names what 
 /** The judgement of a status, by the Worker's own clock. */
 export function checksOf(
   status: Omit<CacheStatus, "checks">,
-  { features, mode, keysPerDay, cloudControllerUrl }: Configuration,
+  {
+    features,
+    mode,
+    keysPerDay,
+    cloudControllerUrl,
+  }: Pick<Configuration, "features" | "mode" | "keysPerDay" | "cloudControllerUrl">,
 ): CacheCheck[] {
   return [
     matchingCheck(features.resourceMatching, mode),
