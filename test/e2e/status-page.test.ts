@@ -233,7 +233,7 @@ describe.skipIf(!chromium)(
     });
 
     async function screenshot(path: string): Promise<void> {
-      const size = { width: 900, height: 760, deviceScaleFactor: 1, mobile: false };
+      const size = { width: 900, height: 840, deviceScaleFactor: 1, mobile: false };
       await page.call("Emulation.setDeviceMetricsOverride", size);
       const { data } = await page.call("Page.captureScreenshot", { format: "png" });
       await page.call("Emulation.clearDeviceMetricsOverride");
