@@ -1,5 +1,5 @@
 import { noRefusals, OBSERVATIONS_MAX, type Observed, type Refusal } from "../catalog/observations.ts";
-import type { CacheClient, Sight } from "./api/cache-client.ts";
+import type { CacheClient, PoolObservations } from "./api/cache-client.ts";
 import { untilAborted } from "./terminal/interrupt.ts";
 import { counted, number } from "./terminal/output.ts";
 import { Progress } from "./terminal/progress.ts";
@@ -9,7 +9,7 @@ export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refu
 /**
  * Tells the cache of `items`, 50,000 at a time as they come; while a batch is on its way, the next is read.
  *
- * @param toSight what was seen, of the items of a batch
+ * @param observationsOf what was observed, of the items of a batch
  * @param outcome counted up with each batch that has landed, and so right even if this throws
  * @param signal when aborted, the running batch is finished and no other begun
  * @param totalOf how many there are, where that is known or can be guessed when so many have been read
@@ -17,13 +17,13 @@ export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refu
 export async function tellAll<T>(
   client: CacheClient,
   items: AsyncIterable<T>,
-  toSight: (batch: readonly T[]) => Sight,
+  observationsOf: (batch: readonly T[]) => PoolObservations,
   outcome: Observed,
   signal: AbortSignal,
   totalOf: (read: number) => number | undefined = () => undefined,
 ): Promise<void> {
   const progress = new Progress();
-  const land = async (batch: readonly T[]) => addUp(outcome, await client.observe(toSight(batch)));
+  const land = async (batch: readonly T[]) => addUp(outcome, await client.observe(observationsOf(batch)));
   let batch: T[] = [];
   let landing: Promise<void> = Promise.resolve();
 

@@ -111,7 +111,7 @@ export async function openApiDocument(): Promise<object> {
           operationId: "takeObservations",
           tags: ["cache"],
           summary: "Tell what was seen of the pool.",
-          description: `Of each SHA-1 the later sight wins, whatever comes first. ${WRITE}`,
+          description: `Of each SHA-1 the later observation wins, whatever comes first. ${WRITE}`,
           requestBody: body("ObservationsRequest", examples.OBSERVATIONS),
           responses: {
             200: answer("ObservationsAnswer", "What became of it.", examples.OBSERVED),

@@ -15,11 +15,16 @@ const LOG = "Look for catalog-step-failed in the Worker's log, which names what 
 /** The judgement of a status, by the Worker's own clock. */
 export function checksOf(
   status: Omit<CacheStatus, "checks">,
-  { features, mode, keysPerDay }: Configuration,
+  {
+    features,
+    mode,
+    keysPerDay,
+    cloudControllerUrl,
+  }: Pick<Configuration, "features" | "mode" | "keysPerDay" | "cloudControllerUrl">,
 ): CacheCheck[] {
   return [
     matchingCheck(features.resourceMatching, mode),
-    catalogCheck(status),
+    catalogCheck(status, cloudControllerUrl !== undefined),
     pointerCheck(status),
     snapshotCheck(status),
     keysCheck(status, keysPerDay),
@@ -45,12 +50,12 @@ function matchingCheck(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
     : ok("matching", "Matching is on.");
 }
 
-function catalogCheck({ entries }: Judged): CacheCheck {
+function catalogCheck({ entries }: Judged, hasCloudController: boolean): CacheCheck {
   if (entries > 0) return ok("catalog", `The catalog holds ${counted(entries, "resource")}.`);
   return warn(
     "catalog",
-    "The catalog holds nothing. Fill it from the pool with `resource-pool sync`, `add` or `import`, or set " +
-      "CLOUD_CONTROLLER_URL and let pushes fill it.",
+    "The catalog holds nothing. Fill it from the pool with `resource-pool sync`, `add` or `import`, or " +
+      `${hasCloudController ? "" : "set CLOUD_CONTROLLER_URL and "}let pushes fill it.`,
   );
 }
 

@@ -1,18 +1,12 @@
 import type { Contents } from "../cache/contents.ts";
-import type { Configuration } from "../configuration.ts";
 import { toHex } from "../hex.ts";
 import { causeOf } from "../log.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
+import { ownMemoryOf } from "./own-memories.ts";
 import type { PushMemory, Recalled } from "./push-memory.ts";
-import { isAnyTold, Tellings, TOLD_NO, TOLD_YES, TOLD_YES_LOST } from "./tellings.ts";
-
-/** Callers whose pushes an isolate remembers for itself, for when their memory can't be reached. */
-const CALLERS_MAX = 8;
-
-/** The isolate's own memories live as long as the configuration that they belong to: as the env object. */
-const memoriesOf = new WeakMap<Configuration, Map<string, Tellings>>();
+import { isAnyTold, type Tellings, TOLD_NO, TOLD_YES, TOLD_YES_LOST } from "./tellings.ts";
 
 /** What a request has to do with the memory of its caller's pushes. Nothing here throws. */
 export class OneAnswer {
@@ -185,19 +179,7 @@ export class OneAnswer {
     return marks;
   }
 
-  /** The isolate's own memory of the caller's pushes. */
   #own(): Tellings {
-    const { configuration } = this.#context;
-    const memories = memoriesOf.get(configuration) ?? new Map<string, Tellings>();
-    memoriesOf.set(configuration, memories);
-    const own = memories.get(this.#caller) ?? new Tellings();
-    // The last is the one that was used last.
-    memories.delete(this.#caller);
-    memories.set(this.#caller, own);
-    for (const caller of memories.keys()) {
-      if (memories.size <= CALLERS_MAX) break;
-      memories.delete(caller);
-    }
-    return own;
+    return ownMemoryOf(this.#caller, this.#context.configuration);
   }
 }

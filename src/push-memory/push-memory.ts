@@ -4,12 +4,13 @@ import type { Env } from "../configuration.ts";
 import { causeOf, createLog } from "../log.ts";
 import { Questions } from "./questions.ts";
 import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
+import { StoredTellings } from "./stored-tellings.ts";
 import { Tables } from "./tables.ts";
-import { CONTENT_BYTES, STORED_MS, type Telling, Tellings, TOLD_YES, UNTOLD, wordsOf } from "./tellings.ts";
+import { CONTENT_BYTES, STORED_MS, Tellings, TOLD_YES, UNTOLD, wordsOf } from "./tellings.ts";
 import { Times } from "./times.ts";
 
 const DEFINITION = `
-  CREATE TABLE IF NOT EXISTS tellings (id INTEGER PRIMARY KEY, told_at INTEGER NOT NULL, yes BLOB NOT NULL, no BLOB NOT NULL);
+  ${StoredTellings.TABLE}
   ${Questions.TABLE}
   ${Times.TABLE}
 `;
@@ -36,6 +37,7 @@ export interface Recalled {
 export class PushMemory extends DurableObject<Env> {
   readonly #log = createLog({ object: "push-memory" });
   readonly #tables: Tables;
+  readonly #stored: StoredTellings;
   readonly #tellings: Tellings;
   readonly #times: Times;
   readonly #questions: Questions;
@@ -50,19 +52,10 @@ export class PushMemory extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#tables = new Tables(ctx.storage, DEFINITION);
-    const stored = this.#tables
-      .read<{ told_at: number; yes: ArrayBuffer; no: ArrayBuffer }>(
-        "SELECT told_at, yes, no FROM tellings ORDER BY id",
-      )
-      .map(
-        ({ told_at, yes, no }): Telling => ({
-          at: told_at,
-          yes: new BigUint64Array(yes),
-          no: new BigUint64Array(no),
-        }),
-      );
+    this.#stored = new StoredTellings(this.#tables);
     this.#times = new Times(this.#tables);
     this.#questions = new Questions(this.#tables);
+    const stored = this.#stored.all();
     this.#tellings = new Tellings(stored, this.#times.get("unstored_until"));
     this.#running = new RunningPushes(stored, this.#times.get("begun_at"));
   }
@@ -116,7 +109,7 @@ export class PushMemory extends DurableObject<Env> {
     const { settled, stored } = this.#tellings.settle(contents, found, now);
     this.#times.set("full_request_at", now);
     this.#running.rely(wordsOf(contents, settled, TOLD_YES), now);
-    if (stored) this.#store(stored);
+    if (stored) this.#stored.store(stored);
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
       this.#times.set("unstored_until", this.#tellings.unstoredUntil);
     }
@@ -138,7 +131,7 @@ export class PushMemory extends DurableObject<Env> {
 
   /** A yes of these contents was settled, and is not told after all. */
   async revoke(contents: Uint8Array): Promise<void> {
-    if (contents.length > 0) this.#store(this.#tellings.deny(contents, Date.now()));
+    if (contents.length > 0) this.#stored.store(this.#tellings.deny(contents, Date.now()));
     await this.#write();
   }
 
@@ -160,7 +153,7 @@ export class PushMemory extends DurableObject<Env> {
     this.#isAlarmSet = false;
     this.#tellings.dropBefore(now - STORED_MS);
     this.#running.dropOld(now);
-    this.#tables.put("DELETE FROM tellings WHERE told_at <= ?", now - STORED_MS);
+    this.#stored.dropBefore(now - STORED_MS);
     this.#questions.dropOld(now);
     if (this.#times.get("unstored_until") <= now) this.#times.drop("unstored_until");
     this.#tables.write();
@@ -175,16 +168,12 @@ export class PushMemory extends DurableObject<Env> {
     if (this.#running.end()) this.#times.drop("begun_at");
   }
 
-  #store({ at, yes, no }: Telling): void {
-    this.#tables.put("INSERT INTO tellings (told_at, yes, no) VALUES (?, ?, ?)", at, yes.buffer, no.buffer);
-  }
-
   #forget(now: number): void {
     this.#times.set("forgotten_at", now);
     this.#tellings.forget();
     this.#running.forget();
     this.#times.drop("begun_at");
-    this.#tables.put("DELETE FROM tellings");
+    this.#stored.forget();
     this.#times.drop("unstored_until");
   }
 
@@ -211,11 +200,8 @@ export class PushMemory extends DurableObject<Env> {
 
   /** When the oldest of what is kept has had its time, in ms since the epoch; Infinity where nothing is kept. */
   #nextClearing(): number {
-    const query = "SELECT MIN(told_at) AS first FROM tellings";
-    const [{ first } = { first: null }] = this.#tables.read<{ first: number | null }>(query);
-    const tellings = first === null ? Number.POSITIVE_INFINITY : first + STORED_MS;
     const unstored = this.#times.get("unstored_until") || Number.POSITIVE_INFINITY;
-    return Math.min(tellings, this.#questions.clearAt(), unstored);
+    return Math.min(this.#stored.clearAt(), this.#questions.clearAt(), unstored);
   }
 
   async #clearLater(): Promise<void> {

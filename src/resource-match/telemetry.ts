@@ -52,13 +52,15 @@ export class Account {
     };
   }
 
-  /** Tells of the request, and whoever has asked how long it took; of a refusal in the log alone. */
+  /** Tells of the request, and whoever has asked how long it took. The log hears of a refusal elsewhere. */
   close(outcome: Response | Failure, { configuration, log }: RequestContext): void {
     const { figures, pushMemoryMs } = this.#answered ?? { figures: NO_FIGURES, pushMemoryMs: 0 };
     const ms = { total: this.watch.total, ...this.watch.ms, pushMemory: pushMemoryMs };
     if (this.#answered) {
       log.info("matched", { ...figures, ms });
       lastHourOf(configuration).count(figures.eligible, figures.matched, Date.now());
+    } else if (outcome instanceof Response) {
+      log.info("relayed", { status: outcome.status, ms });
     }
     if (outcome instanceof Response) outcome.headers.set("Server-Timing", serverTiming(figures, ms));
     const end = this.#answered ? "answered" : "relayed";

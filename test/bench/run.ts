@@ -3,6 +3,7 @@
  *
  *     npm run bench -- pipeline http
  */
+import { commandLine, wrongUsage } from "../support/node/command-line.ts";
 import { textTable } from "../support/table.ts";
 import { bundle } from "./sections/bundle.ts";
 import { catalog } from "./sections/catalog.ts";
@@ -35,12 +36,18 @@ const SECTIONS: Section[] = [
 ];
 const names = SECTIONS.map(({ name }) => name);
 
-const wanted = process.argv.slice(2);
+const USAGE = `Usage: npm run bench -- [section…]
+
+Measures all sections, or those that are named, and writes what it finds to
+test/bench/results. There are
+  ${names.join(", ")}
+
+Options:
+  --help  shows this`;
+
+const { positionals: wanted } = commandLine(USAGE, {}, { allowPositionals: true });
 const unknown = wanted.filter((name) => !names.includes(name));
-if (unknown.length > 0) {
-  console.error(`no section ${unknown.join(", ")}; there are ${names.join(", ")}`);
-  process.exit(2);
-}
+if (unknown.length > 0) wrongUsage(`There is no section ${unknown.join(", ")}.`, USAGE);
 
 const targets: Target[] = [];
 for (const { name, run } of SECTIONS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {

@@ -194,7 +194,11 @@ test.concurrent("an address of the Worker is no Cloud Controller's, and one with
   expect(await doctor({ url })).toMatchObject({
     code: 3,
     troubles: [
-      trouble("FAIL", "worker", /.*answered 404: .*does the Worker's route end with a star\?/),
+      trouble(
+        "FAIL",
+        "worker",
+        /.*answered 404: Unknown request \(CF-NotFound, 10000\)\. There is no Worker: .*does the Worker's route end with a star\?$/,
+      ),
       trouble("warn", "the rest", /It was not checked/),
     ],
   });
@@ -218,9 +222,13 @@ test.concurrent.each<[string, string | TokenOptions, unknown[]]>([
   ["another audience's", { scopes: ADMIN, audience: ["somebody"] }, []],
 ])("%s is told for what it is, and that the Worker refuses it", async (_, token, troubles) => {
   const outcome = await doctor({ token });
+  // What a token says of its issuer is advice only where the token itself is none of the trouble.
+  const advice = troubles.length > 0 ? "$" : " If it is not that: UAA_ISSUER must be .*";
+  const refused =
+    '.*answered 401: Invalid Auth Token \\(CF-InvalidAuthToken, 1000\\)\\. A token is valid .*oauth-token\\)"\\.';
   expect(outcome.troubles).toEqual([
     ...troubles,
-    trouble("FAIL", "worker", /.*answered 401: .*UAA_ISSUER must be /),
+    trouble("FAIL", "worker", new RegExp(refused + advice)),
     trouble("warn", "the rest", /./),
   ]);
   expect(outcome.code).toBe(3);

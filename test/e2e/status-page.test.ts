@@ -1,5 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import type { CacheStatus } from "../../src/operator-api/answers.ts";
+import { checksOf } from "../../src/operator-api/checks.ts";
 import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
 import { bundleWorker } from "../support/node/bundle.ts";
 import { findChromium, type Page, startChromium } from "../support/node/chromium.ts";
@@ -38,6 +40,8 @@ describe.skipIf(!chromium)(
     let page: Page;
     /** What the browser complains of: exceptions, errors, violations of the policy. */
     let complaints: unknown[];
+    /** What the script is answered in the Worker's place. */
+    let substitute: { responseCode: number; body: string };
 
     beforeAll(async () => {
       uaa = await startUaa();
@@ -49,6 +53,9 @@ describe.skipIf(!chromium)(
       page.on("Runtime.exceptionThrown", (params) => complaints.push(params));
       page.on("Log.entryAdded", ({ entry }) => complaints.push(entry));
       page.on("Runtime.consoleAPICalled", ({ args }) => complaints.push(args));
+      const fulfil = ({ requestId }: Record<string, unknown>) =>
+        page.call("Fetch.fulfillRequest", { requestId, ...substitute });
+      page.on("Fetch.requestPaused", (params) => void fulfil(params).catch(() => {}));
       token = await uaa.issueToken({ scopes: ["cloud_controller.write", "cloud_controller.admin"] });
       const ask = (path: string, body: object) =>
         fetch(`${worker.url}${path}`, {
@@ -92,14 +99,8 @@ describe.skipIf(!chromium)(
 
     /** From now on the Worker's answers to the script are these. */
     async function answerWith(status: number, body: unknown): Promise<void> {
+      substitute = { responseCode: status, body: Buffer.from(JSON.stringify(body)).toString("base64") };
       await page.call("Fetch.enable", { patterns: [{ urlPattern: `*${CACHE}`, resourceType: "Fetch" }] });
-      const fulfil = ({ requestId }: Record<string, unknown>) =>
-        page.call("Fetch.fulfillRequest", {
-          requestId,
-          responseCode: status,
-          body: Buffer.from(JSON.stringify(body)).toString("base64"),
-        });
-      page.on("Fetch.requestPaused", (params) => void fulfil(params).catch(() => {}));
     }
 
     it("asks for a token, and with one shows the status", async () => {
@@ -124,7 +125,6 @@ describe.skipIf(!chromium)(
       expect(Math.max(...lines)).toBeLessThanOrEqual(2);
       expect(lines.slice(0, 5)).toEqual([1, 1, 1, 1, 1]);
       expect(complaints).toEqual([]);
-      if (SCREENSHOT) await screenshot(SCREENSHOT);
     });
 
     it("keeps the token in memory alone: in no field, storage or address, and not over a reload", async () => {
@@ -219,8 +219,21 @@ describe.skipIf(!chromium)(
       );
     });
 
+    it.runIf(SCREENSHOT)("is shown by the documents as it is on a day with something to do", async () => {
+      const headers = { Authorization: `bearer ${token}` };
+      const status = (await (await fetch(`${worker.url}${CACHE}`, { headers })).json()) as CacheStatus;
+      const figures = figuresOfLargePool(status);
+      const checks = checksOf(figures, {
+        features: { resourceMatching: true, appBitsUpload: true },
+        ...{ mode: "answer", keysPerDay: 500, cloudControllerUrl: "https://api.example.com" },
+      });
+      await answerWith(200, { ...figures, checks });
+      await paste(token, /^As of /);
+      await screenshot(SCREENSHOT as string);
+    });
+
     async function screenshot(path: string): Promise<void> {
-      const size = { width: 900, height: 760, deviceScaleFactor: 1, mobile: false };
+      const size = { width: 900, height: 840, deviceScaleFactor: 1, mobile: false };
       await page.call("Emulation.setDeviceMetricsOverride", size);
       const { data } = await page.call("Page.captureScreenshot", { format: "png" });
       await page.call("Emulation.clearDeviceMetricsOverride");
@@ -228,6 +241,18 @@ describe.skipIf(!chromium)(
     }
   },
 );
+
+/** Of a foundation's whole pool on the free plan, whose snapshot is overdue. */
+function figuresOfLargePool(status: CacheStatus): CacheStatus {
+  const before = (minutes: number) => new Date(Date.parse(status.time) - minutes * 60_000).toISOString();
+  return {
+    ...status,
+    ...{ entries: 284_310, keys_waiting: 251_810, is_behind: false, suspended_until: null },
+    published: { at: before(12), changes: { held: 1_204, removed: 31 } },
+    snapshot: { id: "abc", entries: 283_137, parts: 1, built_at: before(27 * 60) },
+    last_hour: { requests: 96, eligible: 41_872, matched: 39_418 },
+  };
+}
 
 /** Relative luminance of `rgb(…)`, as WCAG has it. */
 function luminance(colour: string): number {

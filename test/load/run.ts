@@ -4,11 +4,11 @@
  *     npm run load -- --minutes 2
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { machine } from "../bench/support/machine.ts";
 import { median, percentile, rounded } from "../bench/support/measure.ts";
 import { startWorker } from "../bench/support/worker-process.ts";
 import { startUaa } from "../foundation/uaa/uaa.ts";
+import { commandLine, wrongUsage } from "../support/node/command-line.ts";
 import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
 import { Pushes } from "./pushes.ts";
@@ -27,12 +27,15 @@ const TOKEN_SECONDS = 86_400;
 const WARM_UP_SHARE = 0.4;
 const GROWTH_MAX = 1.2;
 
-const { values } = parseArgs({ options: { minutes: { type: "string", default: "2" } } });
+const USAGE = `Usage: npm run load -- [options]
+
+Options:
+  --minutes <number>  how long the pushes go on, in all (default: 2)
+  --help              shows this`;
+
+const { values } = commandLine(USAGE, { minutes: { type: "string", default: "2" } });
 const minutes = Number(values.minutes);
-if (!(minutes > 0 && minutes <= 600)) {
-  console.error("--minutes must be a number, at most 600");
-  process.exit(2);
-}
+if (!(minutes > 0 && minutes <= 600)) wrongUsage("--minutes must be a number, at most 600", USAGE);
 
 const range = (from: number, count: number) => Array.from({ length: count }, (_, index) => from + index);
 const megabytes = (bytes: number) => Math.round(bytes / 1e6);

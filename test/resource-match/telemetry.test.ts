@@ -141,6 +141,9 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
     );
     await askWith({ CLOUD_CONTROLLER_URL, METRICS }, { resources: row(1) });
     expect(points).toEqual([expect.objectContaining({ outcome: "relayed", status: 409 })]);
+    const relayed = expect.objectContaining({ event: "relayed", level: "log", status: 409 });
+    expect(logs).toEqual([relayed]);
+    expect(logs[0]).toMatchObject({ ms: { total: points[0]?.total_ms }, requestId: expect.any(String) });
   });
 
   it("and no other request is one", async () => {

@@ -5,7 +5,7 @@
  *     npm run simulate -- --seed 1 --schedules 200 --profile well
  */
 import { spawnSync } from "node:child_process";
-import { parseArgs } from "node:util";
+import { commandLine, wrongUsage } from "../support/node/command-line.ts";
 import { generate } from "./generate.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { PROFILES, type ProfileName } from "./profiles.ts";
@@ -13,21 +13,37 @@ import { clock, describe } from "./schedule.ts";
 import { shrink } from "./shrink.ts";
 import { simulate } from "./simulation.ts";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: "1" },
-    schedules: { type: "string", default: "1" },
-    profile: { type: "string" },
-    trace: { type: "boolean", default: false },
-    /** Goes on after a failure, and says how many there were. */
-    count: { type: "boolean", default: false },
-    /** Ends with the first failure, and only says of which seed. */
-    first: { type: "boolean", default: false },
-    mutation: { type: "string" },
-    /** Whether every mutation that has a seed is caught by it. */
-    mutations: { type: "boolean", default: false },
-  },
+const USAGE = `Usage: npm run simulate -- [options]
+
+Options:
+  --seed <number>       of the first schedule (default: 1)
+  --schedules <number>  how many, each of the next seed (default: 1)
+  --profile <name>      one alone; there are
+      ${Object.keys(PROFILES).join(", ")}
+  --trace               shows what happens in the only schedule
+  --count               goes on after a failure, and says how many there were
+  --first               ends with the first failure, and only says of which seed
+  --mutation <name>     with a mistake in the code, one of mutations.ts
+  --mutations           whether every mutation that has a seed is caught by it
+  --help                shows this`;
+
+const { values } = commandLine(USAGE, {
+  seed: { type: "string", default: "1" },
+  schedules: { type: "string", default: "1" },
+  profile: { type: "string" },
+  trace: { type: "boolean", default: false },
+  count: { type: "boolean", default: false },
+  first: { type: "boolean", default: false },
+  mutation: { type: "string" },
+  mutations: { type: "boolean", default: false },
 });
+const [first, schedules] = [Number(values.seed), Number(values.schedules)];
+if (!Number.isSafeInteger(first) || !(Number.isSafeInteger(schedules) && schedules > 0)) {
+  wrongUsage("--seed and --schedules must be whole numbers", USAGE);
+}
+if (values.mutation !== undefined && !(values.mutation in MUTATIONS)) {
+  wrongUsage(`There is no mutation ${values.mutation}.`, USAGE);
+}
 if (values.mutations) process.exit(checkMutations() ? 0 : 1);
 // The loader changes the code before it is loaded: in a process of its own.
 if (values.mutation !== undefined && process.env.SIMULATION_MUTATION === undefined) {
@@ -38,15 +54,10 @@ if (values.mutation !== undefined && process.env.SIMULATION_MUTATION === undefin
   });
   process.exit(status ?? 1);
 }
-const first = Number(values.seed);
-const schedules = Number(values.schedules);
 const profile = values.profile ?? MUTATIONS[values.mutation ?? ""]?.profile;
 const profiles = (profile ? [profile] : Object.keys(PROFILES)) as ProfileName[];
 const unknown = profiles.filter((name) => !(name in PROFILES));
-if (unknown.length > 0) {
-  console.error(`no profile ${unknown.join(", ")}; there are ${Object.keys(PROFILES).join(", ")}`);
-  process.exit(2);
-}
+if (unknown.length > 0) wrongUsage(`There is no profile ${unknown.join(", ")}.`, USAGE);
 
 let failed = 0;
 for (const profile of profiles) {

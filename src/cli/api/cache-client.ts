@@ -6,9 +6,9 @@ import { retried } from "./retry.ts";
 import { jsonOf, type Question, send } from "./send.ts";
 import { WorkerClock } from "./worker-clock.ts";
 
-/** What was seen of the pool. */
-export interface Sight {
-  /** Before it was looked at, by the Worker's clock; ms since the epoch. */
+/** What was observed of the pool. */
+export interface PoolObservations {
+  /** Before the pool was asked, by the Worker's clock; ms since the epoch. */
   seen: number;
   held?: readonly ResourceKey[];
   /** SHA-1s in hex. */
@@ -45,8 +45,8 @@ export class CacheClient {
     } while (next !== undefined);
   }
 
-  /** @param sight of at most 50,000 resources */
-  observe({ seen, held = [], removed = [] }: Sight): Promise<ObservationsAnswer> {
+  /** @param observations of at most 50,000 resources */
+  observe({ seen, held = [], removed = [] }: PoolObservations): Promise<ObservationsAnswer> {
     // A SHA-1 and a size need no escaping, and JSON.stringify takes six times as long for the objects.
     const body = new TextEncoder().encode(
       `{"observed_at":${JSON.stringify(new Date(seen).toISOString())},` +

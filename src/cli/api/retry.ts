@@ -5,6 +5,8 @@ import { type Answer, complaintOf, NoAnswer } from "./send.ts";
 
 /** With the pauses, a minute and a half of trouble. */
 const ATTEMPTS = 8;
+/** Of an address that nobody has ever answered at. */
+const ATTEMPTS_OF_WRONG_ADDRESS = 2;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 /** What a server asks for is granted up to this. */
@@ -31,6 +33,9 @@ export async function retried(
     const complaint = outcome instanceof NoAnswer ? reasonOf(outcome) : complaintOf(outcome);
     const isPassing = outcome instanceof NoAnswer || outcome.status === 429 || outcome.status >= 500;
     if (!isPassing || number === ATTEMPTS) throw new Exit("failed", complaint);
+    if (outcome instanceof NoAnswer && outcome.isOfWrongAddress && number === ATTEMPTS_OF_WRONG_ADDRESS) {
+      throw new Exit("failed", `${complaint}\nNobody has answered there: is the address right?`);
+    }
     if (signal.aborted) {
       note(complaint);
       throw new Exit("interrupted");

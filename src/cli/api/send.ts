@@ -1,4 +1,4 @@
-import { reasonOf } from "../terminal/exit.ts";
+import { causeOf, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import type { Endpoint } from "./endpoint.ts";
 
@@ -26,14 +26,31 @@ export interface Answer {
 /** No answer came. */
 export class NoAnswer extends Error {
   override name = "NoAnswer";
+  /** Whether nobody has ever answered there, and nobody will: an address that is wrong. */
+  readonly isOfWrongAddress: boolean;
+
+  constructor(message: string, isOfWrongAddress: boolean) {
+    super(message);
+    this.isOfWrongAddress = isOfWrongAddress;
+  }
 }
+
+/** No host, nobody at the port, or one whose TLS is not as it must be: by Node's and OpenSSL's codes. */
+const WRONG_ADDRESS =
+  /^(ENOTFOUND|ECONNREFUSED|EPROTO|ERR_(SSL|TLS)_|CERT_|(DEPTH_ZERO_)?SELF_SIGNED_CERT|UNABLE_TO_(GET|VERIFY))/;
+/** What OpenSSL makes of an answer in plain HTTP. */
+const NO_TLS = /wrong version number|packet length too long/;
+
+/** Those that have answered, whatever it was. */
+const answering = new WeakSet<Endpoint>();
 
 /**
  * Asks once. Warnings that come with the answer are told on stderr.
  *
  * @throws NoAnswer
  */
-export async function send({ url, token }: Endpoint, { method, path, body }: Question): Promise<Answer> {
+export async function send(endpoint: Endpoint, { method, path, body }: Question): Promise<Answer> {
+  const { url, token } = endpoint;
   const target = `${url}${path}`;
   let answer: Answer;
   try {
@@ -45,9 +62,14 @@ export async function send({ url, token }: Endpoint, { method, path, body }: Que
       redirect: "manual",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    answering.add(endpoint);
     answer = { status: response.status, headers: response.headers, body: await response.text(), target };
   } catch (error) {
-    throw new NoAnswer(`No answer from ${target}: ${reasonOf(error)}`);
+    const told = reasonOf(error);
+    const reason = NO_TLS.test(told) ? `${new URL(url).host} does not speak TLS there: is it http://?` : told;
+    const { code = "" } = causeOf(error) as NodeJS.ErrnoException;
+    const isOfWrongAddress = WRONG_ADDRESS.test(code) && !answering.has(endpoint);
+    throw new NoAnswer(`No answer from ${target}: ${reason}`, isOfWrongAddress);
   }
   for (const warning of warningsOf(answer.headers)) note(`Warning from the endpoint: ${warning}`);
   return answer;
@@ -97,7 +119,7 @@ function adviceOfCache(status: number): string[] {
 /** What Cloud Foundry's error envelope says, or the beginning of what came instead. */
 function detailOf(answer: Answer): string {
   const { errors } = (jsonOf(answer) ?? {}) as { errors?: unknown };
-  const text = answer.body.trim();
+  const text = answer.body.trim().replaceAll(/\s+/g, " ");
   if (!Array.isArray(errors)) return text === "" ? "." : `: ${text.slice(0, 200)}`;
   return `: ${errors.map((error) => `${error?.detail} (${error?.title}, ${error?.code})`).join("; ")}`;
 }

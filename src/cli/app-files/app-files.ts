@@ -29,6 +29,14 @@ export async function appFiles(
   return readAll(await Promise.all(paths.map(locate)), leftOut);
 }
 
+/** Where there was nothing to ask for: an address that is nearly right must not seem to have worked. */
+export function noFileIn(paths: readonly string[]): Exit {
+  return new Exit(
+    "done-in-part",
+    `No file to ask for in ${paths.join(", ")}: symbolic links and empty files are never asked for.`,
+  );
+}
+
 async function* readAll(roots: readonly Root[], leftOut: LeftOut): AsyncGenerator<ReadFile> {
   for (const root of roots) {
     try {

@@ -5,6 +5,10 @@ import type { Place, StoredObject } from "./stored-object.ts";
 const ATTEMPTS = 5;
 /** Servers other than AWS take this region for theirs. */
 const ELSEWHERE = "us-east-1";
+/** What AWS' client says where neither variable nor profile names a region. */
+const NO_REGION = /^Region is missing$/;
+const REGION_ADVICE =
+  "Set AWS_REGION to the bucket's; or for another server than AWS' (R2, MinIO, …) give --endpoint.";
 
 /**
  * The objects of an S3-compatible bucket, with AWS' default chain of credentials. Nothing but the list is read.
@@ -27,7 +31,9 @@ export async function* s3Objects(
       }
     }
   } catch (error) {
-    throw new Error(`Can't list ${location}: ${reasonOf(error)}`);
+    const reason = reasonOf(error);
+    const advice = NO_REGION.test(reason) ? `. ${REGION_ADVICE}` : "";
+    throw new Error(`Can't list ${location}: ${reason}${advice}`);
   }
 }
 

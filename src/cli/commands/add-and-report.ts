@@ -64,7 +64,7 @@ export async function addAndReport(
   }
   if (interrupted) throw interruptedWithin();
   if (isIncomplete || refused["too-old"] > 0) {
-    throw new Exit(added + alreadyThere > 0 ? "done-in-part" : "failed");
+    throw new Exit(landed(outcome) > 0 ? "done-in-part" : "failed");
   }
 }
 

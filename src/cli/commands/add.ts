@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type ResourceKey, resourceKey } from "../../resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import { appFiles, type LeftOut, type ReadFile } from "../app-files/app-files.ts";
+import { appFiles, type LeftOut, noFileIn, type ReadFile } from "../app-files/app-files.ts";
 import { type AddOptions, addAndReport } from "./add-and-report.ts";
 
 export function registerAdd(program: Command): void {
@@ -28,14 +28,19 @@ export function registerAdd(program: Command): void {
       const leftOut: LeftOut = { count: 0 };
       const files = await appFiles(paths, leftOut);
       return {
-        keys: keysOf(files),
+        keys: keysOf(files, paths, leftOut),
         leftOut: () => ({ counts: { leftOut: leftOut.count }, isIncomplete: leftOut.count > 0 }),
       };
     }),
   );
 }
 
-async function* keysOf(files: AsyncIterable<ReadFile>): AsyncGenerator<ResourceKey> {
+/** @throws Exit at the end where there was no file */
+async function* keysOf(
+  files: AsyncIterable<ReadFile>,
+  paths: readonly string[],
+  leftOut: Readonly<LeftOut>,
+): AsyncGenerator<ResourceKey> {
   const seen = new Set<ResourceKey>();
   for await (const file of files) {
     const key = file.kind === "hashed" ? resourceKey(file.sha1, file.size) : undefined;
@@ -44,4 +49,5 @@ async function* keysOf(files: AsyncIterable<ReadFile>): AsyncGenerator<ResourceK
     seen.add(key);
     yield key;
   }
+  if (seen.size === 0 && leftOut.count === 0) throw noFileIn(paths);
 }

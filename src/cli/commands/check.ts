@@ -3,7 +3,8 @@ import { chunks } from "../../chunks.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { type ApiResource, matchedChecksums } from "../api/matches.ts";
-import { appFiles, type LeftOut, type ReadFile } from "../app-files/app-files.ts";
+import { sizeLimitsOf } from "../api/size-limits.ts";
+import { appFiles, type LeftOut, noFileIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
 import { bytes, counted, number, print, printJson, table } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
@@ -15,6 +16,12 @@ interface CheckOptions extends EndpointOptions {
 /** `held` is left out of an upload; all the others are in it, `link` and `empty` without having been asked for. */
 type Status = "held" | "upload" | "link" | "empty";
 
+/** What becomes of a file, and why it is uploaded where its size is the reason. */
+interface Verdict {
+  status: Status;
+  reason?: "too small" | "too large";
+}
+
 export function registerCheck(program: Command): void {
   const command = program
     .command("check")
@@ -23,7 +30,8 @@ export function registerCheck(program: Command): void {
       "Asks a running POST /v3/resource_matches about the files of an app, just as `cf push` does: 5,000 at a " +
         "time, one request after the other. Prints which of them the platform holds and which would be uploaded.\n\n" +
         "Symbolic links and empty files are never asked for and always uploaded; they are shown as `link` and " +
-        "`empty`. Nothing is uploaded, and the cache is not changed.",
+        "`empty`. Files outside the Worker's size limits are shown with that as the reason, where the token may see the " +
+        "limits. Nothing is uploaded, and the cache is not changed.",
     )
     .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
     .option("--json", "print the result as JSON")
@@ -39,13 +47,20 @@ export function registerCheck(program: Command): void {
     const files = await gather(paths, leftOut);
     const held = await ask(endpoint, files);
 
-    const statusOf = (file: ReadFile): Status => {
-      if (file.kind !== "hashed") return file.kind;
-      return held.has(file.sha1) ? "held" : "upload";
+    const hashed = files.filter((file) => file.kind === "hashed");
+    const isAllHeld = hashed.every(({ sha1 }) => held.has(sha1));
+    const limits = isAllHeld ? undefined : await sizeLimitsOf(endpoint);
+    const verdictOf = (file: ReadFile): Verdict => {
+      if (file.kind !== "hashed") return { status: file.kind };
+      if (held.has(file.sha1)) return { status: "held" };
+      if (limits && file.size < limits.minimum) return { status: "upload", reason: "too small" };
+      if (limits && file.size > limits.maximum) return { status: "upload", reason: "too large" };
+      return { status: "upload" };
     };
-    if (options.json) await printJson(asJson(files, statusOf, leftOut));
-    else await printTable(files, statusOf);
+    if (options.json) await printJson(asJson(files, verdictOf, leftOut));
+    else await printTable(files, verdictOf);
     if (leftOut.count > 0) throw new Exit(files.length > 0 ? "done-in-part" : "failed");
+    if (hashed.length === 0) throw noFileIn(paths);
   });
 }
 
@@ -90,7 +105,7 @@ async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<
   return held;
 }
 
-function summaryOf(files: readonly ReadFile[], statusOf: (file: ReadFile) => Status) {
+function summaryOf(files: readonly ReadFile[], verdictOf: (file: ReadFile) => Verdict) {
   const summary = {
     asked: { files: 0, bytes: 0 },
     held: { files: 0, bytes: 0 },
@@ -100,7 +115,7 @@ function summaryOf(files: readonly ReadFile[], statusOf: (file: ReadFile) => Sta
     saved: 0,
   };
   for (const file of files) {
-    const status = statusOf(file);
+    const { status } = verdictOf(file);
     if (status === "link") summary.neverAsked.links += 1;
     if (status === "empty") summary.neverAsked.empty += 1;
     if (file.kind !== "hashed") continue;
@@ -117,29 +132,28 @@ function summaryOf(files: readonly ReadFile[], statusOf: (file: ReadFile) => Sta
 
 function asJson(
   files: readonly ReadFile[],
-  statusOf: (file: ReadFile) => Status,
+  verdictOf: (file: ReadFile) => Verdict,
   { count }: LeftOut,
 ): object {
   return {
     files: files.map((file) => ({
-      status: statusOf(file),
+      ...verdictOf(file),
       path: file.path,
       mode: file.mode.toString(8),
       ...(file.kind === "hashed" ? { sha1: file.sha1, size: file.size } : {}),
     })),
-    summary: { ...summaryOf(files, statusOf), leftOut: count },
+    summary: { ...summaryOf(files, verdictOf), leftOut: count },
   };
 }
 
-async function printTable(files: readonly ReadFile[], statusOf: (file: ReadFile) => Status): Promise<void> {
-  const rows = files.map((file) => [
-    statusOf(file),
-    file.kind === "hashed" ? bytes(file.size) : "",
-    printable(file.path),
-  ]);
+async function printTable(files: readonly ReadFile[], verdictOf: (file: ReadFile) => Verdict): Promise<void> {
+  const rows = files.map((file) => {
+    const { status, reason = "" } = verdictOf(file);
+    return [status, file.kind === "hashed" ? bytes(file.size) : "", printable(file.path), reason];
+  });
   if (rows.length > 0) await print(`${table(rows, [1])}\n`);
 
-  const { asked, held, toUpload, neverAsked, saved } = summaryOf(files, statusOf);
+  const { asked, held, toUpload, neverAsked, saved } = summaryOf(files, verdictOf);
   const always = `${counted(neverAsked.empty, "empty file")}, ${counted(neverAsked.links, "symbolic link")}`;
   await print(
     table([

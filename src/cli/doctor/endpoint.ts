@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { CachedResource, CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { ANY_MODE, checksumsOf } from "../api/matches.ts";
-import { type Answer, complaintOf, send, warningsOf } from "../api/send.ts";
+import { type Answer, send, warningsOf } from "../api/send.ts";
 import { counted, number } from "../terminal/output.ts";
-import { type Finding, fail, ok, warn } from "./finding.ts";
+import { complaintInSentences, type Finding, fail, ok, warn } from "./finding.ts";
 
 /** What is known before the endpoint is asked. */
 export interface Known {
@@ -48,7 +48,7 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
 }
 
 function refusalFinding(answer: Answer): Finding {
-  const complaint = complaintOf(answer);
+  const complaint = complaintInSentences(answer);
   if (answer.status === 422 && answer.body.includes("a non-integer size_in_bytes")) {
     return fail(
       "route",

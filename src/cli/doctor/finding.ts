@@ -1,4 +1,4 @@
-import { NoAnswer } from "../api/send.ts";
+import { type Answer, complaintOf, NoAnswer } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 
 /** What a check has found, and where that is not well, what to do. */
@@ -25,9 +25,18 @@ export async function* orComplaint<T>(
     return yield* findings;
   } catch (error) {
     if (!(error instanceof NoAnswer || error instanceof Exit)) throw error;
-    yield fail(name, reasonOf(error));
+    yield fail(name, inSentences(reasonOf(error)));
     return undefined;
   }
+}
+
+/** What an answer that is not the expected one says, with advice: in sentences, that another may follow. */
+export function complaintInSentences(answer: Answer): string {
+  return inSentences(complaintOf(answer));
+}
+
+function inSentences(lines: string): string {
+  return lines.replaceAll(/([^.?!])(\n|$)/g, "$1.$2").replaceAll("\n", " ");
 }
 
 /** `90 s`, `12 min`, `5 h`, `3 days`. */

@@ -1,7 +1,7 @@
 import type { CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type Answer, complaintOf, jsonOf, send } from "../api/send.ts";
-import { type Finding, fail, ok, warn } from "./finding.ts";
+import { type Answer, jsonOf, send } from "../api/send.ts";
+import { complaintInSentences, type Finding, fail, ok, warn } from "./finding.ts";
 import { CACHE } from "./worker.ts";
 
 const FLAGS = [
@@ -29,7 +29,10 @@ export async function* otherRequestsFindings(
         `Nobody but the Worker is at ${endpoint.url}, so that cf can't use it: give the Worker a route on the API's ` +
           "domain, or set CLOUD_CONTROLLER_URL.",
       )
-    : fail("other requests", `No Cloud Controller is behind it, and cf can't log in: ${complaintOf(answer)}`);
+    : fail(
+        "other requests",
+        `No Cloud Controller is behind it, and cf can't log in: ${complaintInSentences(answer)}`,
+      );
   return false;
 }
 
@@ -40,7 +43,7 @@ export async function* cloudControllerFindings(cloudController: Endpoint): Async
     yield fail(
       "cloud controller",
       "--cloud-controller must lead to the Cloud Controller and not to the Worker, which alone knows this address: " +
-        complaintOf(cache),
+        complaintInSentences(cache),
     );
     return false;
   }
@@ -48,7 +51,7 @@ export async function* cloudControllerFindings(cloudController: Endpoint): Async
   const isOne = isCloudControllers(root);
   yield isOne
     ? ok("cloud controller", `It answers at ${cloudController.url}.`)
-    : fail("cloud controller", `It is none: ${complaintOf(root)}`);
+    : fail("cloud controller", `It is none: ${complaintInSentences(root)}`);
   return isOne;
 }
 
@@ -60,7 +63,7 @@ export async function* flagFindings(
   const answer = await send(endpoint, { method: "GET", path: "/v3/feature_flags" });
   const { resources } = (jsonOf(answer) ?? {}) as { resources?: { name?: unknown; enabled?: unknown }[] };
   if (answer.status !== 200 || !Array.isArray(resources)) {
-    yield warn("feature flags", `They could not be read: ${complaintOf(answer)}`);
+    yield warn("feature flags", `They could not be read: ${complaintInSentences(answer)}`);
     return;
   }
   for (const [flag, variable] of FLAGS) {

@@ -40,7 +40,8 @@ export function tokenFindings(token: string, now: number): Finding[] {
   return [lifetimeFinding(claims, now), scopesFinding(scopesOf(claims))];
 }
 
-function lifetimeFinding(
+/** @param now ms since the epoch */
+export function lifetimeFinding(
   { jti, exp, iss, user_name: user, client_id: client }: Claims,
   now: number,
 ): Finding {

@@ -1,8 +1,8 @@
 import type { CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type Answer, complaintOf, jsonOf, send } from "../api/send.ts";
-import { duration, type Finding, fail, ok, warn } from "./finding.ts";
-import { type Claims, claimsOf } from "./token.ts";
+import { type Answer, jsonOf, send } from "../api/send.ts";
+import { complaintInSentences, duration, type Finding, fail, ok, warn } from "./finding.ts";
+import { claimsOf, lifetimeFinding } from "./token.ts";
 
 export const CACHE = "/v3/resource_matches/cache";
 const CLOCK_MS = 60_000;
@@ -36,7 +36,7 @@ function statusOf(answer: Answer): CacheStatus | undefined {
 /** Whether the Worker answers on the operator's path. */
 export function workerFinding({ answer, status }: AskedStatus, token: string): Finding {
   if (status) return ok("worker", `Version ${status.version} answers at ${answer.target}.`);
-  const complaint = complaintOf(answer);
+  const complaint = complaintInSentences(answer);
   switch (answer.status) {
     case 200:
       return fail(
@@ -44,7 +44,7 @@ export function workerFinding({ answer, status }: AskedStatus, token: string): F
         `${answer.target} answered 200, but not as this version's Worker does: deploy the version of this command.`,
       );
     case 401:
-      return fail("worker", `${complaint}. ${issuerAdvice(claimsOf(token))}`);
+      return fail("worker", `${complaint}${issuerAdvice(token)}`);
     case 405:
       return fail("worker", `${complaint} There is no Worker: does its route end with a star?`);
     case 500:
@@ -59,10 +59,13 @@ export function workerFinding({ answer, status }: AskedStatus, token: string): F
   }
 }
 
-function issuerAdvice(claims: Claims | undefined): string {
-  const { iss, aud } = claims ?? {};
+/** Nothing where the token itself is not what it should be. */
+function issuerAdvice(token: string): string {
+  const claims = claimsOf(token);
+  if (!claims || lifetimeFinding(claims, Date.now()).level === "FAIL") return "";
+  const { iss, aud } = claims;
   return (
-    `If it is not that: UAA_ISSUER must be ${JSON.stringify(iss ?? null)}, as the token says it, UAA_AUDIENCE one of ` +
+    ` If it is not that: UAA_ISSUER must be ${JSON.stringify(iss ?? null)}, as the token says it, UAA_AUDIENCE one of ` +
     `${JSON.stringify(aud ?? null)}, and UAA_URL the UAA whose keys sign it. The log tells the reason (\`refused\`).`
   );
 }

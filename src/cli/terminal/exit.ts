@@ -26,8 +26,14 @@ export class Exit extends Error {
 
 /** What went wrong, in the words of the innermost cause. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.cause instanceof Error) return reasonOf(error.cause);
-  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
-  return error.message || error.name;
+  const cause = causeOf(error);
+  return cause instanceof Error ? cause.message || cause.name : String(cause);
+}
+
+/** The innermost cause; of several at once the first. */
+export function causeOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  if (error.cause instanceof Error) return causeOf(error.cause);
+  if (error instanceof AggregateError && error.errors.length > 0) return causeOf(error.errors[0]);
+  return error;
 }

@@ -1,9 +1,10 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { sha1Of } from "../app.ts";
 import { makeBlobs, makeNames } from "../blobs.ts";
 import { resourcePool, resourcePoolInThread } from "../command.ts";
-import { fakeCache, refuse } from "../fake-cache.ts";
+import { answer, fakeCache, refuse } from "../fake-cache.ts";
 
 const asLines = (keys: readonly string[]) => keys.map((key) => key.replace(":", " ")).join("\n");
 
@@ -167,4 +168,66 @@ test.concurrent.each([
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
   expect(outcome.stderr).toMatch(message);
   expect(outcome.stderr).not.toContain("Trying again");
+});
+
+const AT = ["--token", "x"];
+
+/** Somewhere that nobody listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+test.concurrent("an address where nobody has ever answered is given up after the second attempt, with what may be wrong", async () => {
+  const { port: plain } = new URL((await fakeCache()).url);
+  const addresses: [string, RegExp][] = [
+    [`http://127.0.0.1:${await closedPort()}`, /connect ECONNREFUSED 127\.0\.0\.1:\d+$/],
+    [
+      `https://127.0.0.1:${plain}`,
+      new RegExp(`: 127\\.0\\.0\\.1:${plain} does not speak TLS there: is it http://\\?$`),
+    ],
+  ];
+  await Promise.all(
+    addresses.map(async ([url, reason]) => {
+      const outcome = await resourcePoolInThread(["status", "--url", url, ...AT]);
+      expect(outcome).toMatchObject({ code: 1, stdout: "" });
+      const complaint = new RegExp(`^No answer from ${url}/\\S+: `);
+      expect(outcome.stderr.split("\n")).toEqual([
+        expect.stringMatching(complaint),
+        "Trying again in 1 s.",
+        expect.stringMatching(complaint),
+        "Nobody has answered there: is the address right?",
+        "",
+      ]);
+      for (const line of outcome.stderr.split("\n").filter((line) => line.startsWith("No answer"))) {
+        expect(line).toMatch(reason);
+      }
+    }),
+  );
+});
+
+test.concurrent("an address that has answered before, and where nobody listens for a while, is tried on", async () => {
+  const server = createServer((_, response) => {
+    const status = { time: new Date().toISOString(), entries: 0, configuration: {} };
+    answer(response, 200, status, { Connection: "close" });
+    // The next request finds nobody.
+    server.close();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const outcome = await resourcePool(["import", "-", "--url", `http://127.0.0.1:${port}`, ...AT], {
+    input: asLines(makeBlobs(3).map(({ key }) => key)),
+    onStart: (child) => {
+      let said = "";
+      child.stderr?.on("data", (data) => {
+        said += data;
+        if (said.split("ECONNREFUSED").length > 3) child.kill("SIGINT");
+      });
+    },
+  });
+  expect(outcome.code).toBe(130);
+  expect(outcome.stderr).not.toContain("is the address right");
 });

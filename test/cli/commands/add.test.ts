@@ -99,6 +99,21 @@ test.concurrent("what the Worker refuses is told with the reason; what is too ol
   expect(await add()).toMatchObject({ code: 3, stderr: expect.stringContaining("seen more than a day ago") });
 });
 
+test.concurrent("where there is no file to add that is said, and the exit code is 3", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+  await mkdir(join(directory, "emptydir"));
+  await writeApp(directory, { "app/empty": "", "app/manifest.yml": "ignored" });
+  const command = ["add", "emptydir", "app", ...cache.to];
+  for (const flags of [[], ["--dry-run"]]) {
+    expect(await resourcePoolInThread([...command, ...flags], { cwd: directory, env: cache.env })).toEqual({
+      code: 3,
+      stdout: "",
+      stderr: "No file to ask for in emptydir, app: symbolic links and empty files are never asked for.\n",
+    });
+  }
+  expect(cache.told).toEqual([]);
+});
+
 test.concurrent("of an archive its entries are added, also behind a shell script; a file is added itself", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const jar = join(directory, "app.JAR");

@@ -54,6 +54,55 @@ test.concurrent("a directory is asked for as cf CLI does, and the answer is show
   ]);
 });
 
+test.concurrent("a directory without a file to ask for does not look like one that is held: exit code 3", async () => {
+  const app = await temporaryDirectory();
+  await writeApp(app, { "emptydir/manifest.yml": "ignored", "empty/a": "" });
+  const { url, requests } = await endpointThatHolds(() => true);
+  const check = (directory: string) =>
+    resourcePoolInThread(["check", directory, "--url", url, "--token", TOKEN], { cwd: app });
+  const none = (directory: string) =>
+    `No file to ask for in ${directory}: symbolic links and empty files are never asked for.\n`;
+  expect(await check("emptydir")).toMatchObject({ code: 3, stderr: none("emptydir") });
+  const empty = await check("empty");
+  expect(empty).toMatchObject({ code: 3, stderr: none("empty") });
+  expect(empty.stdout).toMatch(/^empty +a\n/);
+  expect(requests).toEqual([]);
+});
+
+test.concurrent("of a file that its size keeps from matching that is said, where the token may see the limits", async () => {
+  const app = await temporaryDirectory();
+  await writeApp(app, { "a.txt": "abc", "b.txt": "held", "c.txt": "other", "d.txt": "much too large" });
+  const check = async (status: number, flags: string[] = []) => {
+    const url = await serve(async (request, response) => {
+      if (request.method === "GET") {
+        const configuration = { MINIMUM_SIZE: 4, MAXIMUM_SIZE: 10 };
+        return void response.writeHead(status).end(JSON.stringify({ configuration }));
+      }
+      const { resources } = (await json(request)) as { resources: { path: string }[] };
+      const held = resources.filter(({ path }) => path === "b.txt");
+      response.writeHead(201).end(JSON.stringify({ resources: held }));
+    });
+    const outcome = await resourcePoolInThread(["check", app, ...flags, "--url", url, "--token", TOKEN]);
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    return outcome.stdout;
+  };
+  const rows = (stdout: string) =>
+    (stdout.split("\n\n")[0] ?? "").split("\n").map((line) => line.trim().split(/ {2,}/));
+  expect(rows(await check(200))).toEqual([
+    ["upload", "3 B", "a.txt", "too small"],
+    ["held", "4 B", "b.txt"],
+    ["upload", "5 B", "c.txt"],
+    ["upload", "14 B", "d.txt", "too large"],
+  ]);
+  const { files } = JSON.parse(await check(200, ["--json"]));
+  expect(files.map(({ reason }: { reason?: string }) => reason)).toEqual([
+    ...["too small", undefined, undefined, "too large"],
+  ]);
+  expect(rows(await check(403)).map(([, , ...rest]) => rest)).toEqual([
+    ...[["a.txt"], ["b.txt"], ["c.txt"], ["d.txt"]],
+  ]);
+});
+
 test.concurrent("5,100 files are asked for in two requests, one after the other; the token comes from CF_TOKEN", async () => {
   const directory = await temporaryDirectory();
   const files = Array.from({ length: 5_100 }, (_, index) => [`f${index}`, `content ${index}`]);

@@ -1,10 +1,11 @@
 import { utimes, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { keyOf, sha1Of } from "../app.ts";
 import { makeBlobs, makeNames } from "../blobs.ts";
 import { resourcePool, resourcePoolInThread, temporaryDirectory } from "../command.ts";
-import { fakeCache } from "../fake-cache.ts";
+import { answer, fakeCache } from "../fake-cache.ts";
 
 test.concurrent("a list in both forms is imported; a wrong line is told with its number and what is wrong, and the exit code is 3", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
@@ -125,6 +126,23 @@ test.concurrent("a long list lands in batches of 50,000, and takes no more memor
   });
   expect(cache.told.map(({ held }) => held.length)).toEqual([50_000, 50_000, 100]);
   expect(cache.held.size).toBe(keys.length);
+});
+
+test.concurrent("what the Worker refuses has been told: a wrong line beside it makes the exit code 3, as in a dry run", async () => {
+  const cache = await fakeCache();
+  const refused = { "outside-limits": 1, "too-old": 0, "made-up-size": 0 };
+  const refuseIt = (response: ServerResponse) => answer(response, 200, { changed: 0, unchanged: 0, refused });
+  cache.faults.push(refuseIt, refuseIt);
+  const run = (input: string, ...flags: string[]) =>
+    resourcePoolInThread(["import", "-", ...flags, ...cache.to], { env: cache.env, input });
+  const line = keyOf("too small").replace(":", " ");
+  expect(await run(line)).toMatchObject({ code: 0 });
+  expect(await run(`${line}\ncafe 12`)).toMatchObject({
+    code: 3,
+    stdout: "0 resources added, 0 already there, 0 skipped, 1 left out\n",
+    stderr: expect.stringMatching(/^Left out: line 2: .*\n1 resource not added: outside the Worker's /),
+  });
+  expect(await run(`${line}\ncafe 12`, "--dry-run")).toMatchObject({ code: 3 });
 });
 
 test.concurrent("a list counts as seen when it was written last, stdin when the command began", async () => {

@@ -10,6 +10,10 @@ import { serve } from "../endpoint.ts";
 import { fakeCache, TOKEN } from "../fake-cache.ts";
 import { S3_CREDENTIALS, s3Listing, s3Server } from "../s3-server.ts";
 
+// What whoever runs the tests has set up is nobody's here.
+for (const name of ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"]) delete process.env[name];
+for (const name of ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"]) process.env[name] = "/dev/null";
+
 const NO_BLOBS = {
   "readme.txt": "no blob",
   // The directories are not those of the name.
@@ -279,6 +283,12 @@ test.concurrent.each([
     ["--blobstore", "s3://b", "--endpoint", "http://127.0.0.1:9"],
     1,
     /Can't list s3:\/\/b: .*ECONNREFUSED/,
+  ],
+  [
+    "a bucket of no region",
+    ["--blobstore", "s3://b"],
+    1,
+    /Can't list s3:\/\/b: Region is missing\. Set AWS_REGION .* \(R2, MinIO, …\) give --endpoint\.\n$/,
   ],
   ["a missing directory", ["--blobstore", "nowhere"], 1, /Can't read nowhere/],
 ])("%s: said on stderr, with the exit code", async (_, args, code, message) => {

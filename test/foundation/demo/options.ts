@@ -21,7 +21,8 @@ export class WrongUsage extends Error {
 }
 
 const PORT_MAX = 65_535;
-const portNames = Object.keys(PORTS) as PortName[];
+const CONFIG = "wrangler.toml";
+export const PORT_NAMES = Object.keys(PORTS) as PortName[];
 
 export const HELP = `Usage: npm start -- [options]
 
@@ -30,7 +31,7 @@ files in its cache, pushes a small app through it, and shows a request that it
 answers. Ctrl-C stops everything.
 
 Options:
-${portNames.map((name) => `  --${name.padEnd(21)} <port> of ${PORTS[name].purpose} (default ${PORTS[name].default})`).join("\n")}
+${PORT_NAMES.map((name) => `  ${`--${name} <port>`.padEnd(30)} of ${PORTS[name].purpose} (default: ${PORTS[name].default})`).join("\n")}
   --config <file>                the wrangler.toml to run; what is kept lies in
                                  .wrangler beside it (default: this project's)
   --help                         shows this
@@ -43,11 +44,19 @@ ${portNames.map((name) => `  --${name.padEnd(21)} <port> of ${PORTS[name].purpos
 export function parseOptions(args: readonly string[]): StartOptions | undefined {
   const values = parse(args);
   if (values.help) return undefined;
-  const ports = Object.fromEntries(portNames.map((name) => [name, portOf(name, values[name])]));
-  if (new Set(Object.values(ports)).size < portNames.length) {
-    throw new WrongUsage(`${portNames.map((name) => `--${name}`).join(", ")} must differ`);
+  const ports = Object.fromEntries(PORT_NAMES.map((name) => [name, portOf(name, values[name])]));
+  if (new Set(Object.values(ports)).size < PORT_NAMES.length) {
+    throw new WrongUsage(`${PORT_NAMES.map((name) => `--${name}`).join(", ")} must differ`);
   }
-  return { ports: ports as Record<PortName, number>, config: values.config ?? "wrangler.toml" };
+  return { ports: ports as Record<PortName, number>, config: values.config ?? CONFIG };
+}
+
+/** What starts with these options: those that are not the defaults are named. */
+export function commandLine({ ports, config }: StartOptions): string {
+  const chosen = PORT_NAMES.filter((name) => ports[name] !== PORTS[name].default);
+  const words = chosen.map((name) => `--${name} ${ports[name]}`);
+  if (config !== CONFIG) words.push(`--config '${config.replaceAll("'", "'\\''")}'`);
+  return ["npm start --", ...words].join(" ");
 }
 
 function parse(args: readonly string[]) {

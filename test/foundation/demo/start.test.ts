@@ -70,11 +70,13 @@ async function tokenFrom(uaaPort: number): Promise<string> {
   return ((await response.json()) as { access_token: string }).access_token;
 }
 
-/** The project's own wrangler.toml at another place, which has a local KV of its own. */
+/** The project's own wrangler.toml at another place, which has a local KV of its own; in shadow mode, as on trial. */
 async function configIn(directory: string): Promise<string> {
   const toml = await readFile(join(PROJECT_ROOT, "wrangler.toml"), "utf8");
   const path = join(directory, "wrangler.toml");
-  await writeFile(path, toml.replace('main = "', `main = "${PROJECT_ROOT}`));
+  const inShadow = toml.replace('# MODE = "answer"', 'MODE = "shadow"');
+  expect(inShadow).not.toBe(toml);
+  await writeFile(path, inShadow.replace('main = "', `main = "${PROJECT_ROOT}`));
   return path;
 }
 
@@ -164,9 +166,13 @@ describe("npm start", () => {
   it("says which port is taken while it runs", async () => {
     const { stderr, code } = await outcome(start(...portFlags(ports)));
     expect(code).toBe(1);
-    expect(stderr).toContain(`Port ${ports[0]} is taken; the Worker needs it.`);
-    expect(stderr).toContain(`Port ${ports[1]} is taken; the UAA stand-in needs it.`);
-    expect(stderr).toContain(`Port ${ports[2]} is taken; the Cloud Controller stand-in needs it.`);
+    const [worker, uaa, cloudController] = ports.map((port) => port + 10);
+    expect(stderr).toBe(
+      `Port ${ports[0]} is taken; the Worker needs it.\nPort ${ports[1]} is taken; the UAA stand-in needs it.\n` +
+        `Port ${ports[2]} is taken; the Cloud Controller stand-in needs it. ` +
+        `\`lsof ${ports.map((port) => `-i :${port}`).join(" ")}\` shows what does that. Stop it, or choose another port: ` +
+        `npm start -- --port ${worker} --uaa-port ${uaa} --cloud-controller-port ${cloudController}\n`,
+    );
   });
 
   it("leaves no process and no port behind on SIGINT to it alone", async () => {
@@ -219,16 +225,18 @@ describe("npm start", () => {
 });
 
 describe("the command line of npm start", () => {
-  it("names a taken port, what needs it, and the flag that chooses another", async () => {
+  it("names a taken port, what needs it, and the whole command that chooses another", async () => {
     const server = await listenOnLoopback(() => {});
-    const { stdout, stderr, code } = await outcome(
-      start(...portFlags([await freePort(), server.port, await freePort()])),
-    );
+    const [port, other] = [await freePort(), await freePort()];
+    const flags = portFlags([port, server.port, other]);
+    const { stdout, stderr, code } = await outcome(start(...flags, "--config", "./wrangler.toml"));
     await server.close();
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
-    expect(stderr).toMatch(
-      new RegExp(`^Port ${server.port} is taken; the UAA stand-in needs it.*--uaa-port \\d+\\n$`),
-    );
+    const command =
+      `npm start -- --port ${port} --uaa-port ${server.port + 10} --cloud-controller-port ${other} ` +
+      "--config './wrangler.toml'\n";
+    expect(stderr).toMatch(new RegExp(`^Port ${server.port} is taken; the UAA stand-in needs it\\. `));
+    expect(stderr.endsWith(command)).toBe(true);
   });
 
   it("refuses a flag that it does not know", async () => {
@@ -257,7 +265,10 @@ describe("the command line of npm start", () => {
   it("shows its flags on --help", async () => {
     const { stdout, code } = await outcome(start("--help"));
     expect(code).toBe(0);
-    expect(stdout).toContain("--uaa-port");
-    expect(stdout).toContain("--cloud-controller-port");
+    const columns = ["--port", "--uaa-port", "--cloud-controller-port"].map(
+      (flag) => new RegExp(`^ +${flag} <port> +`, "m").exec(stdout)?.[0].length,
+    );
+    const [config] = /^ +--config <file> +/m.exec(stdout) ?? [];
+    expect(columns).toEqual(Array(3).fill(config?.length));
   });
 });

@@ -14,7 +14,16 @@ import { makeDemoContent } from "./contents.ts";
 import { type Demo, demoOf } from "./demo.ts";
 import { introduction } from "./introduction.ts";
 import { MatchedLog } from "./matched-log.ts";
-import { HELP, PORTS, type PortName, parseOptions, type StartOptions, WrongUsage } from "./options.ts";
+import {
+  commandLine,
+  HELP,
+  PORT_NAMES,
+  PORTS,
+  type PortName,
+  parseOptions,
+  type StartOptions,
+  WrongUsage,
+} from "./options.ts";
 import { addDirectory } from "./pool.ts";
 import { demoPushes, tableOf } from "./pushes.ts";
 import { startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";
@@ -28,6 +37,8 @@ const POLL_MS = 100;
 /** The catalog touches its pointer every hour, and one of a start long ago right after this one. */
 const POINTER_TRUSTED_MS = 2 * 3600 * 1000;
 const PARENT_POLL_MS = 500;
+/** From a port that is taken to the one that is advised. */
+const PORTS_APART = 10;
 
 const EXIT_FAILED = 1;
 const EXIT_WRONG_USAGE = 2;
@@ -69,7 +80,7 @@ async function main(args: readonly string[]): Promise<number> {
 /** Runs until the signal to stop. */
 async function run({ ports, config }: StartOptions): Promise<void> {
   await checkConfig(config);
-  await checkPorts(ports);
+  await checkPorts({ ports, config });
   const kept = keptBeside(config);
   const { held, app } = await makeDemoContent(join(kept, "demo"));
   const demo = await demoOf(held);
@@ -89,7 +100,12 @@ async function run({ ports, config }: StartOptions): Promise<void> {
     const log = new MatchedLog();
     worker = startWranglerDev({
       port: ports.port,
-      variables: { UAA_URL: foundation.uaa.url, CLOUD_CONTROLLER_URL: foundation.cloudController.url },
+      variables: {
+        UAA_URL: foundation.uaa.url,
+        CLOUD_CONTROLLER_URL: foundation.cloudController.url,
+        // In shadow mode there would be nothing to show.
+        MODE: "answer",
+      },
       config,
       onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.read(line)),
     });
@@ -131,16 +147,17 @@ async function checkConfig(config: string): Promise<void> {
   if (!stats?.isFile()) throw new WrongUsage(`--config: there is no file ${config}`);
 }
 
-async function checkPorts(ports: Record<PortName, number>): Promise<void> {
-  const complaints: string[] = [];
-  for (const [name, port] of Object.entries(ports) as [PortName, number][]) {
-    if (await isPortFree(port)) continue;
-    complaints.push(
-      `Port ${port} is taken; ${PORTS[name].purpose} needs it. ` +
-        `\`lsof -i :${port}\` shows what uses it. Stop that, or choose another port: npm start -- --${name} ${port + 10}`,
-    );
-  }
-  if (complaints.length > 0) throw new CannotStart(complaints.join("\n"));
+async function checkPorts({ ports, config }: StartOptions): Promise<void> {
+  const taken: PortName[] = [];
+  for (const name of PORT_NAMES) if (!(await isPortFree(ports[name]))) taken.push(name);
+  if (taken.length === 0) return;
+  const complaints = taken.map((name) => `Port ${ports[name]} is taken; ${PORTS[name].purpose} needs it.`);
+  const whatUses = `lsof ${taken.map((name) => `-i :${ports[name]}`).join(" ")}`;
+  const others = Object.fromEntries(taken.map((name) => [name, ports[name] + PORTS_APART]));
+  const command = commandLine({ ports: { ...ports, ...others }, config });
+  throw new CannotStart(
+    `${complaints.join("\n")} \`${whatUses}\` shows what does that. Stop it, or choose another port: ${command}`,
+  );
 }
 
 /** Fills the cache before the isolate answers its first request: what it has read once, it keeps for a while. */

@@ -5,21 +5,26 @@
  *     npm run fuzz -- --seed 1 --cases 100000 --http
  */
 import { spawnSync } from "node:child_process";
-import { parseArgs } from "node:util";
+import { commandLine, wrongUsage } from "../../support/node/command-line.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { fuzzOverHttp } from "./over-http.ts";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: "1" },
-    cases: { type: "string", default: "10000" },
-    http: { type: "boolean", default: false },
-  },
+const USAGE = `Usage: npm run fuzz -- [options]
+
+Options:
+  --seed <number>   of the first case (default: 1)
+  --cases <number>  how many (default: 10000)
+  --http            over HTTP, to a Worker in a process of its own
+  --help            shows this`;
+
+const { values } = commandLine(USAGE, {
+  seed: { type: "string", default: "1" },
+  cases: { type: "string", default: "10000" },
+  http: { type: "boolean", default: false },
 });
 const [seed, cases] = [Number(values.seed), Number(values.cases)];
 if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(cases) || cases < 1) {
-  console.error("--seed and --cases must be whole numbers");
-  process.exit(2);
+  wrongUsage("--seed and --cases must be whole numbers", USAGE);
 }
 if (values.http) process.exit(await fuzzOverHttp(seed, cases));
 
