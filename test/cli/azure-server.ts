@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Blob } from "./blobs.ts";
 import { whenAllIsOver } from "./command.ts";
+import { importOf } from "./import-of.ts";
 
 const require = createRequire(import.meta.url);
 const AZURITE = join(dirname(require.resolve("azurite/package.json")), "dist/src/blob/main.js");
@@ -22,11 +23,19 @@ const ACCOUNT = "devstoreaccount1";
 const KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 export const AZURE_CREDENTIALS = { AZURE_STORAGE_ACCOUNT: ACCOUNT, AZURE_STORAGE_KEY: KEY };
 
+/** Blobs of a page, of which the real one has 5,000: no test needs as many to see two pages. */
+export const AZURE_PAGE = 20;
+const CONSTANTS = join(dirname(AZURITE), "utils/constants.js");
+const SMALL_PAGES = `import { createRequire } from "node:module";
+  const constants = createRequire(${JSON.stringify(AZURITE)})(${JSON.stringify(CONSTANTS)});
+  if (constants.DEFAULT_LIST_BLOBS_MAX_RESULTS !== 5000) throw new Error("azurite's page has another name");
+  constants.DEFAULT_LIST_BLOBS_MAX_RESULTS = ${AZURE_PAGE};`;
+
 const PROPERTIES = { lastModified: new Date(), leaseStatus: "unlocked", leaseState: "available" };
 
 /**
  * Azurite, Azure Blob Storage on this machine, in a process of its own, with one container. What that holds is written
- * to its database, for thousands of uploads would take a minute.
+ * to its database, which is sooner done than uploads. It lists `AZURE_PAGE` blobs at a time.
  *
  * @returns the URL of its account
  */
@@ -48,6 +57,7 @@ export async function azureServer(
 
   const args = ["--location", directory, "--blobHost", "127.0.0.1", "--blobPort", "0"];
   const server = spawn(process.execPath, [
+    ...["--import", importOf(SMALL_PAGES)],
     AZURITE,
     ...args,
     "--silent",

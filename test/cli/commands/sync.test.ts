@@ -3,12 +3,13 @@ import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { writeApp } from "../app.ts";
-import { AZURE_CREDENTIALS, azureServer } from "../azure-server.ts";
+import { AZURE_CREDENTIALS, AZURE_PAGE, azureServer } from "../azure-server.ts";
 import { type Blob, makeBlobs, makeNames, writeBlobs } from "../blobs.ts";
 import { resourcePool, resourcePoolInThread, temporaryDirectory } from "../command.ts";
 import { serve } from "../endpoint.ts";
 import { fakeCache, TOKEN } from "../fake-cache.ts";
-import { S3_CREDENTIALS, s3Listing, s3Server } from "../s3-server.ts";
+import { importOf } from "../import-of.ts";
+import { S3_CREDENTIALS, S3_PAGE, s3Listing, s3Server } from "../s3-server.ts";
 
 // What whoever runs the tests has set up is nobody's here.
 for (const name of ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"]) delete process.env[name];
@@ -27,7 +28,7 @@ const NO_BLOBS = {
 
 test.concurrent("a blobstore directory is read whole, links are followed, and what is no blob is skipped", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
-  const blobs = makeNames(2_000);
+  const blobs = makeNames(200);
   const blobstore = join(directory, "blobstore");
   writeBlobs(join(directory, "disk"), blobs);
   await writeApp(blobstore, NO_BLOBS);
@@ -37,7 +38,7 @@ test.concurrent("a blobstore directory is read whole, links are followed, and wh
   const first = await resourcePool(sync, { cwd: directory, env: cache.env });
   expect(first).toEqual({
     code: 0,
-    stdout: "2,000 resources added, 0 already there, 6 skipped, 0 left out\n",
+    stdout: "200 resources added, 0 already there, 6 skipped, 0 left out\n",
     stderr: "",
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
@@ -106,7 +107,7 @@ function inBlobstore(blobs: readonly Blob[]) {
 
 test.concurrent("a bucket of an S3-compatible server is listed page by page, with its prefix", async () => {
   const cache = await fakeCache();
-  const blobs = makeNames(2_050);
+  const blobs = makeNames(2 * S3_PAGE + 10);
   const endpoint = await s3Server(await temporaryDirectory(), "pool", inBlobstore(blobs));
 
   const outcome = await resourcePool(
@@ -116,14 +117,14 @@ test.concurrent("a bucket of an S3-compatible server is listed page by page, wit
 
   expect(outcome).toMatchObject({
     code: 0,
-    stdout: "2,050 resources added, 0 already there, 1 skipped, 0 left out\n",
+    stdout: `${blobs.length} resources added, 0 already there, 1 skipped, 0 left out\n`,
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 });
 
 test.concurrent("a container of Azure Blob Storage is listed page by page, with its prefix", async () => {
   const cache = await fakeCache();
-  const blobs = makeNames(5_050);
+  const blobs = makeNames(2 * AZURE_PAGE + 10);
   const endpoint = await azureServer(await temporaryDirectory(), "pool", inBlobstore(blobs));
   const sync = ["sync", "--blobstore", "azure://pool/cc-resources", ...cache.to];
   const { AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_KEY: key } = AZURE_CREDENTIALS;
@@ -134,14 +135,14 @@ test.concurrent("a container of Azure Blob Storage is listed page by page, with 
   });
   expect(outcome).toMatchObject({
     code: 0,
-    stdout: "5,050 resources added, 0 already there, 1 skipped, 0 left out\n",
+    stdout: `${blobs.length} resources added, 0 already there, 1 skipped, 0 left out\n`,
   });
   expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
 
   const again = await resourcePoolInThread([...sync, "--json"], {
     env: { ...cache.env, AZURE_STORAGE_CONNECTION_STRING: connection },
   });
-  expect(JSON.parse(again.stdout)).toMatchObject({ added: 0, alreadyThere: 5_050 });
+  expect(JSON.parse(again.stdout)).toMatchObject({ added: 0, alreadyThere: blobs.length });
 
   const refused = await resourcePoolInThread([...sync, "--endpoint", endpoint], {
     env: { ...cache.env, AZURE_STORAGE_ACCOUNT: account, AZURE_STORAGE_SAS_TOKEN: "?sig=none" },
@@ -167,7 +168,7 @@ test.concurrent("a bucket is asked for by its host name where the endpoint begin
     ...cache.env,
     ...S3_CREDENTIALS,
     AWS_DEFAULT_REGION: "eu-test-1",
-    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(resolver)}`,
+    NODE_OPTIONS: `--import ${importOf(resolver)}`,
   };
   const { port } = new URL(server);
   for (const host of ["pool.localhost", "localhost"]) {
@@ -220,7 +221,7 @@ function failing(name: string, path: string, code: string): string {
     fs.${name} = (path, ...rest) => path === ${JSON.stringify(path)}
       ? Promise.reject(Object.assign(new Error("${code}: as the test wants"), { code: "${code}" })) : real(path, ...rest);
     syncBuiltinESMExports();`;
-  return `data:text/javascript,${encodeURIComponent(module)}`;
+  return importOf(module);
 }
 
 test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then it goes on", async () => {
