@@ -245,6 +245,7 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
     async publishSnapshot() {
       const { snapshot: before } = await catalog();
       await command("POST", "snapshot");
+      await pass(PACE_MS);
       await until(({ snapshot }) => snapshot?.id !== before?.id);
       await pass(PACE_MS);
       await until(({ published, isBehind }) => {

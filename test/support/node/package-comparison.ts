@@ -1,5 +1,10 @@
 import { posix } from "node:path";
-import { gatherDirectory, targetOf, unixMode } from "../../foundation/cf-push/app-directory.ts";
+import {
+  type AppEntry,
+  gatherDirectory,
+  targetOf,
+  unixMode,
+} from "../../foundation/cf-push/app-directory.ts";
 import { CfConnection } from "../../foundation/cf-push/cf-connection.ts";
 import type { PushTarget } from "../../foundation/cf-push/push-client.ts";
 import { digestContent } from "../../foundation/content.ts";
@@ -20,8 +25,9 @@ export async function comparePackage(
   { mayAddMode = false } = {},
 ): Promise<string[]> {
   const archive = await new CfConnection(url, token).send("GET", `/v3/packages/${packageGuid}/download`);
-  const [expected, actual] = await Promise.all([describeDirectory(directory), describeArchive(archive)]);
-  const withMode = mayAddMode ? await describeDirectory(directory, READABLE_AND_WRITABLE) : expected;
+  const [entries, actual] = await Promise.all([gatherDirectory(directory), describeArchive(archive)]);
+  const expected = await describeEntries(directory, entries);
+  const withMode = mayAddMode ? await describeEntries(directory, entries, READABLE_AND_WRITABLE) : expected;
   return differences(expected, actual)
     .filter((name) => withMode.get(name) !== actual.get(name))
     .map(
@@ -33,8 +39,11 @@ export async function comparePackage(
 type Description = Map<string, string>;
 
 /** @param addedMode bits that every file has got */
-async function describeDirectory(directory: string, addedMode = 0): Promise<Description> {
-  const entries = await gatherDirectory(directory);
+async function describeEntries(
+  directory: string,
+  entries: readonly AppEntry[],
+  addedMode = 0,
+): Promise<Description> {
   const filled = filledDirectories(entries.map(({ path }) => path));
   const description: Description = new Map();
   for (const entry of entries) {
