@@ -1,6 +1,7 @@
 import { reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { cacheWithoutKeys } from "../support/cache.ts";
 import { observe, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -15,7 +16,7 @@ const memory = () => env.PUSH_MEMORY.getByName(USER);
 /** A request of a push, which meets an isolate of its own unless `bindings` say otherwise. */
 async function request(resources: SentResource[], bindings: object = {}): Promise<Response> {
   const token = await signedToken({ user_id: USER });
-  return askWith({ ...env, ...bindings }, { resources }, { token });
+  return askWith({ ...env, RESOURCE_CACHE: cacheWithoutKeys, ...bindings }, { resources }, { token });
 }
 const askFor = async (resources: SentResource[], bindings: object = {}) =>
   matchedPaths(await request(resources, bindings));
@@ -190,7 +191,7 @@ describe("a memory that can't be reached", () => {
     ["fails", () => Promise.reject(new Error("the object was reset"))],
     ["hangs", () => new Promise(() => {})],
   ])("and %s: the isolate's own counts, the push goes well and the log tells", async (_, ask) => {
-    const isolate = { ...env, ...unreachable(ask) };
+    const isolate = { ...env, RESOURCE_CACHE: cacheWithoutKeys, ...unreachable(ask) };
     expect(await askFor(row(5_000), isolate)).toEqual([]);
     await publish({ held: [keyOf(1), keyOf(9_000)] });
     expect(logs).toContainEqual(

@@ -1,5 +1,18 @@
 import { env } from "cloudflare:workers";
 
+/**
+ * The real local cache without the keys of resources, for where pointer, changes and snapshot say all: the local KV looks
+ * for each of thousands of keys by itself.
+ */
+export const cacheWithoutKeys = new Proxy(env.RESOURCE_CACHE, {
+  get(target, name) {
+    const member = Reflect.get(target, name);
+    if (name !== "get") return typeof member === "function" ? member.bind(target) : member;
+    return async (names: string | string[], options: { type: "text" }) =>
+      Array.isArray(names) ? new Map(names.map((each) => [each, null])) : target.get(names, options);
+  },
+});
+
 interface Trouble {
   /** Decides for each read, by its number from 0, what happens to it. */
   read?: (index: number) => "fail" | "hang" | undefined;
