@@ -36,6 +36,8 @@ function scratch(): string {
   const { bavail, bsize } = statfsSync(memory);
   return bavail * bsize >= bytes ? memory : tmpdir();
 }
+// Of this process, whose runtimes keep their storage there, and of all that it starts.
+process.env.TMPDIR = scratch();
 
 export default defineConfig({
   test: {
@@ -87,11 +89,13 @@ export default defineConfig({
         ],
         test: {
           name: "cli",
-          env: { TMPDIR: scratch() },
           include: [
             "test/{cli,deploy-check,documents,e2e,foundation,openapi,simulation,source}/**/*.test.ts",
           ],
           globalSetup: ["test/cli/bundle.ts"],
+          setupFiles: ["test/cli/clean-up.ts"],
+          // A process and the modules that most files import take a second of CPU: one process does many files.
+          isolate: false,
           testTimeout: 60_000,
         },
       },

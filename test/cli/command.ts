@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { Worker } from "node:worker_threads";
-import { afterAll, inject } from "vitest";
+import { inject } from "vitest";
 
 /** Lines that come where a run takes long: on which of them come, no test may depend. */
 const PROGRESS =
@@ -73,10 +73,10 @@ export async function resourcePoolInThread(
 
 const cleanUps: (() => unknown)[] = [];
 
-afterAll(async () => {
-  for (const cleanUp of cleanUps.reverse()) await cleanUp();
-  // A blobstore of thousands of files is not gone at once.
-}, 60_000);
+/** Once the last test of a file has ended: test/cli/clean-up.ts. */
+export async function cleanUp(): Promise<void> {
+  for (const each of cleanUps.splice(0).reverse()) await each();
+}
 
 /** After the file's last test: its tests run side by side. */
 export function whenAllIsOver(cleanUp: () => unknown): void {

@@ -152,7 +152,7 @@ test.concurrent("a list counts as seen when it was written last, stdin when the 
   const writtenAt = Date.now() - 2 * 3600 * 1000;
   await utimes(join(directory, "list.txt"), writtenAt / 1000, writtenAt / 1000);
   const run = (file: string) =>
-    resourcePoolInThread(["import", file, ...cache.to], { cwd: directory, env: cache.env, input: line });
+    resourcePool(["import", file, ...cache.to], { cwd: directory, env: cache.env, input: line });
 
   const begunAt = cache.now();
   expect(await run("list.txt")).toMatchObject({ code: 0 });
