@@ -16,23 +16,19 @@ export interface CatalogStatus {
   snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;
   /** ISO 8601: until then only the Cloud Controller answers; null where the cache counts. */
   suspendedUntil: string | null;
-  /** Whether something is to be published. */
-  isBehind: boolean;
+  /** ISO 8601: since when something has changed that is not published yet; null where all is. */
+  behindSince: string | null;
   refused: Refusals;
 }
 
-export function statusOf(
-  sql: SqlStorage,
-  memory: MemoryTable,
-  suspension: Suspension,
-  isBehind: boolean,
-): CatalogStatus {
+export function statusOf(sql: SqlStorage, memory: MemoryTable, suspension: Suspension): CatalogStatus {
   const query = "SELECT state, COUNT(*) AS count FROM resources GROUP BY state";
   const rows = sql.exec<{ state: number; count: number }>(query).toArray();
   const counts = new Map(rows.map(({ state, count }) => [state, count]));
   const entries = HELD_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
   const published = memory.get("published");
   const snapshot = memory.get("snapshot");
+  const behindSince = memory.get("behindSince");
   const suspendedUntil = suspension.until(Date.now());
   return {
     entries,
@@ -49,7 +45,7 @@ export function statusOf(
       builtAt: new Date(snapshot.builtAt).toISOString(),
     },
     suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
-    isBehind,
+    behindSince: behindSince === null ? null : new Date(behindSince).toISOString(),
     refused: memory.get("refused"),
   };
 }

@@ -61,7 +61,7 @@ export class Catalog extends DurableObject<Env> {
     if (observations.sizes === "said" && observations.held?.length)
       this.#suspension.matched(observations.asOf);
     // Whatever has changed now: a call that was cut off before it set the alarm is repeated, and changes nothing more.
-    if (this.#publisher.isBehind) {
+    if (this.#memory.get("behindSince") !== null) {
       await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.pointerDueAt()));
     }
     return observed;
@@ -96,7 +96,7 @@ export class Catalog extends DurableObject<Env> {
 
   async status(): Promise<CatalogStatus> {
     this.#settle(Date.now());
-    return statusOf(this.#sql, this.#memory, this.#suspension, this.#publisher.isBehind);
+    return statusOf(this.#sql, this.#memory, this.#suspension);
   }
 
   /** @param after the last SHA-1 of the page before, in lower-case hex */

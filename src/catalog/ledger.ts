@@ -65,7 +65,10 @@ export class Ledger {
     }
 
     // So that the difference of two revisions tells how much has changed between them.
-    if (observed.changed > 0) this.#memory.set({ revision: revision - 1 + observed.changed });
+    if (observed.changed > 0) {
+      this.#memory.set({ revision: revision - 1 + observed.changed });
+      this.#memory.fallBehind(now);
+    }
     this.#countRefusals(observed);
     return observed;
   }
@@ -106,6 +109,7 @@ export class Ledger {
       ...{ revision, emptyRevision: revision, epoch },
       ...{ secret: newSecret(), snapshot: null, published: null },
     });
+    this.#memory.fallBehind(now);
   }
 
   /** @returns whether the catalog holds something else than before */

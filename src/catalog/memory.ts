@@ -21,6 +21,8 @@ export interface Memory {
     changes: { id: string; held: number; removed: number } | null;
     at: number;
   } | null;
+  /** Since when something has changed that no pointer tells yet, in ms since the epoch; null where all is told. */
+  behindSince: number | null;
   /** The number of the pointer that was written last. */
   pointerRevision: number;
   /** A pointer is being written, or was and nobody knows whether that is over. */
@@ -58,6 +60,7 @@ const DEFAULTS: Memory = {
   secret: "",
   snapshot: null,
   published: null,
+  behindSince: null,
   pointerRevision: 0,
   pointerInDoubt: false,
   doubtUntil: 0,
@@ -99,5 +102,10 @@ export class MemoryTable {
         JSON.stringify(value),
       );
     }
+  }
+
+  /** Something has changed that no pointer tells yet. @param now ms since the epoch */
+  fallBehind(now: number): void {
+    if (this.get("behindSince") === null) this.set({ behindSince: now });
   }
 }

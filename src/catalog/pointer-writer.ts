@@ -35,11 +35,6 @@ export class PointerWriter {
     this.#changes = new Changes(sql, memory);
   }
 
-  /** Whether the catalog has taken something down that no pointer tells yet. */
-  get isBehind(): boolean {
-    return (this.#memory.get("published")?.revision ?? 0) !== this.#memory.get("revision");
-  }
-
   /** When the next pointer is due, in ms since the epoch. */
   dueAt(): number {
     const published = this.#memory.get("published");
@@ -120,7 +115,9 @@ export class PointerWriter {
 
   /** The pointer is written: what it does not name is superseded. */
   #noteWritten({ prefix, revision, snapshot, changes }: State, now: number): void {
-    this.#memory.set({ published: { revision, changes, at: now } });
+    // What the pointer does not tell has come since its state was composed.
+    const behindSince = revision === this.#memory.get("revision") ? null : now;
+    this.#memory.set({ published: { revision, changes, at: now }, behindSince });
     const names = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
       partName(snapshot?.id ?? "", part),
     );

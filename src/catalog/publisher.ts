@@ -36,11 +36,6 @@ export class Publisher {
     this.#snapshots = new SnapshotBuilder(sql, memory, this.#values);
   }
 
-  /** Whether the catalog has taken something down that no pointer tells yet. */
-  get isBehind(): boolean {
-    return this.#pointer.isBehind;
-  }
-
   /** When the next pointer is due, in ms since the epoch. */
   pointerDueAt(): number {
     return this.#pointer.dueAt();

@@ -83,6 +83,7 @@ export class SnapshotBuilder {
     const snapshot = { id, entries: entries.length, parts, revision, builtAt: now };
     const published = memory.get("published");
     memory.set({ published: published && { ...published, revision: UNPUBLISHED } });
+    memory.fallBehind(Date.now());
     memory.set({ snapshot, secret, snapshotNotBefore: now + PACE_MS });
     // It lacks what had departed before, and so need the changes.
     this.#sql.exec("DELETE FROM departed WHERE prefix = ? AND keyed = 0 AND revision <= ?", prefix, revision);

@@ -33,7 +33,7 @@ export const STATUS: CacheStatus = {
   entries: 105_000,
   keys_waiting: 104_500,
   removals_remembered: 12,
-  is_behind: false,
+  behind_since: null,
   published: { at: "2026-11-24T03:17:02.000Z", changes: { held: 240, removed: 12 } },
   snapshot: { id: "x1", entries: 104_772, parts: 1, built_at: "2026-11-23T21:00:00.000Z" },
   suspended_until: null,

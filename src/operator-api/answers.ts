@@ -36,7 +36,10 @@ export const CacheStatusSchema = v.object({
   entries: describe(count, "Resources that the cache holds."),
   keys_waiting: describe(count, "Those of them whose key is not written to Workers KV yet."),
   removals_remembered: describe(count, "Removed resources that the catalog remembers."),
-  is_behind: describe(v.boolean(), "Whether something has changed that is not published yet."),
+  behind_since: describe(
+    v.nullable(time),
+    "Since when something has changed that is not published yet; null where all is published.",
+  ),
   published: describe(
     v.nullable(
       v.object({

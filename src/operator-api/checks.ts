@@ -2,11 +2,19 @@ import { SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
 import type { Configuration } from "../configuration.ts";
 import type { CacheCheck, CacheStatus } from "./answers.ts";
 
-const HOUR_MS = 60 * 60 * 1000;
+const MINUTE_MS = 60 * 1000;
+const HOUR_MS = 60 * MINUTE_MS;
 /** The catalog touches the pointer every hour: one that is older has missed a touch. */
 const POINTER_MS = 2 * HOUR_MS;
 /** The edge believes no pointer that is a day old. */
 const POINTER_BELIEVED_MS = 24 * HOUR_MS;
+/**
+ * Changes are published 10 s after those before at the soonest. While a pool of millions is packed, and where KV takes no
+ * write for a moment, it is a minute more.
+ */
+const BEHIND_MS = 2 * MINUTE_MS;
+/** By then the three minutes are missed for which a removed file may still be claimed. */
+const BEHIND_FOR_LONG_MS = 10 * MINUTE_MS;
 /** The catalog packs a new snapshot once a day, and tries again after some minutes where that fails. */
 const SNAPSHOT_MS = 26 * HOUR_MS;
 
@@ -59,13 +67,11 @@ function catalogCheck({ entries }: Judged, hasCloudController: boolean): CacheCh
   );
 }
 
-function pointerCheck({ published, entries, is_behind: isBehind, time }: Judged): CacheCheck {
-  if (!published) {
-    if (entries === 0 && !isBehind) return ok("pointer", "There is nothing to publish.");
-    return warn("pointer", `Nothing is published yet. That takes seconds; if it stays so: ${LOG}`);
-  }
-  const age = Date.parse(time) - Date.parse(published.at);
-  const told = `The pointer was written ${ago(age)}`;
+function pointerCheck({ published, behind_since: since, time }: Judged): CacheCheck {
+  if (!published && since === null) return ok("pointer", "There is nothing to publish.");
+  const [now, publishedAt] = [Date.parse(time), published && Date.parse(published.at)];
+  const age = publishedAt === null ? 0 : now - publishedAt;
+  const told = publishedAt === null ? "Nothing is published yet" : `The pointer was written ${ago(age)}`;
   if (age >= POINTER_BELIEVED_MS) {
     return fail(
       "pointer",
@@ -79,7 +85,21 @@ function pointerCheck({ published, entries, is_behind: isBehind, time }: Judged)
       `${told}, though it is due every hour: removed files may still be claimed. ${LOG}`,
     );
   }
-  return ok("pointer", isBehind ? `${told}. Newer changes follow within seconds.` : `${told}.`);
+  const behind = since === null ? 0 : now - Date.parse(since);
+  const waiting = `${told}, and the oldest change that is not published came ${ago(behind)}`;
+  if (behind >= BEHIND_FOR_LONG_MS) {
+    return fail(
+      "pointer",
+      `${waiting}: removed files may still be claimed, and new ones are uploaded. ${LOG} Mostly KV refuses a write, as it ` +
+        "does once the day's writes of the Workers Free plan are spent. If nothing failed, `resource-pool publish` wakes " +
+        "the catalog.",
+    );
+  }
+  if (behind >= BEHIND_MS) {
+    return warn("pointer", `${waiting}, where seconds are usual. If it stays so: ${LOG}`);
+  }
+  if (!published) return warn("pointer", `${told}. That takes seconds; if it stays so: ${LOG}`);
+  return ok("pointer", since === null ? `${told}.` : `${told}. Newer changes follow within seconds.`);
 }
 
 function snapshotCheck({ snapshot, entries, time }: Judged): CacheCheck {

@@ -11,7 +11,7 @@ export function statusAnswer(
     entries,
     keysWaiting,
     removalsRemembered,
-    isBehind,
+    behindSince,
     published,
     snapshot,
     suspendedUntil,
@@ -26,7 +26,7 @@ export function statusAnswer(
     entries,
     keys_waiting: keysWaiting,
     removals_remembered: removalsRemembered,
-    is_behind: isBehind,
+    behind_since: behindSince,
     published,
     snapshot: snapshot && {
       id: snapshot.id,

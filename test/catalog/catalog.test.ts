@@ -232,12 +232,51 @@ describe("publishing", () => {
       later(20_000);
       await runAlarm();
       expect(await catalog().status()).toMatchObject({
-        isBehind: false,
+        behindSince: null,
         entries: 2,
         snapshot: { entries: 2 },
       });
     },
   );
+
+  it("the status tells since when changes wait, until a pointer tells all of them", async () => {
+    const behindSince = async () => (await catalog().status()).behindSince;
+    expect(await behindSince()).toBe(null);
+    const first = Date.now();
+    await observe({ held: [keyOf(1)] });
+    const since = await behindSince();
+    expect(Date.parse(since ?? "") - first).toBeLessThan(1_000);
+    later(60_000);
+    await observe({ held: [keyOf(2)] });
+    const refuse = () => Promise.reject(new Error("KV PUT failed: 429 Too Many Requests"));
+    const RESOURCE_CACHE = { get: () => null, put: refuse, delete: refuse };
+    await deployed({ RESOURCE_CACHE }, async (instance) => {
+      await instance.alarm();
+      expect((await instance.status()).behindSince).toBe(since);
+    });
+    // The second is of the snapshot that the first has built.
+    for (const _ of ["changes", "snapshot"]) {
+      later(20_000);
+      await runAlarm();
+    }
+    expect(await behindSince()).toBe(null);
+    later(20_000);
+    await catalog().forget();
+    expect(await behindSince()).not.toBe(null);
+  });
+
+  it("a change that comes while a pointer is written waits since then, whatever waited before", async () => {
+    await observe({ held: [keyOf(1)] });
+    later(60_000);
+    const writtenAt = Date.now();
+    const put = async (name: string) => {
+      if (name === "pointer") await observe({ held: [keyOf(2)] });
+    };
+    const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
+    await deployed({ RESOURCE_CACHE, KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    const { behindSince } = await catalog().status();
+    expect(Math.abs(Date.parse(behindSince ?? "") - writtenAt)).toBeLessThan(1_000);
+  });
 
   it("of 50,000 resources at once makes a snapshot, which the pointer names next", async () => {
     await observe({ held: row(50_000) });
@@ -258,7 +297,7 @@ describe("publishing", () => {
     await runAlarm();
     expect(await names()).toEqual(expect.arrayContaining([...row(3), "pointer"]));
     expect(await catalog().status()).toMatchObject({
-      isBehind: false,
+      behindSince: null,
       keysWaiting: 0,
       snapshot: { entries: 3 },
     });

@@ -58,7 +58,7 @@ interface Catalog {
   published: { at: string; changes: { held: number; removed: number } } | null;
   snapshot: { id: string; entries: number } | null;
   suspendedUntil: string | null;
-  isBehind: boolean;
+  behindSince: string | null;
 }
 
 /** As the operator gets it. */
@@ -189,7 +189,7 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
   };
   const untilSettled = async () => {
     await pass(PACE_MS);
-    await until(({ isBehind }) => !isBehind);
+    await until(({ behindSince }) => behindSince === null);
     await command("DELETE", "isolate");
   };
   const close = async () => {
@@ -248,9 +248,9 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
       await pass(PACE_MS);
       await until(({ snapshot }) => snapshot?.id !== before?.id);
       await pass(PACE_MS);
-      await until(({ published, isBehind }) => {
+      await until(({ published, behindSince }) => {
         const { held, removed } = published?.changes ?? { held: 1, removed: 0 };
-        return !isBehind && held + removed === 0;
+        return behindSince === null && held + removed === 0;
       });
       await command("DELETE", "isolate");
     },

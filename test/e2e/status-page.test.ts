@@ -247,7 +247,7 @@ function figuresOfLargePool(status: CacheStatus): CacheStatus {
   const before = (minutes: number) => new Date(Date.parse(status.time) - minutes * 60_000).toISOString();
   return {
     ...status,
-    ...{ entries: 284_310, keys_waiting: 251_810, is_behind: false, suspended_until: null },
+    ...{ entries: 284_310, keys_waiting: 251_810, behind_since: null, suspended_until: null },
     published: { at: before(12), changes: { held: 1_204, removed: 31 } },
     snapshot: { id: "abc", entries: 283_137, parts: 1, built_at: before(27 * 60) },
     last_hour: { requests: 96, eligible: 41_872, matched: 39_418 },

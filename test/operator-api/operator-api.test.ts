@@ -314,7 +314,7 @@ describe("GET cache", () => {
       entries: 2,
       keys_waiting: 2,
       removals_remembered: 1,
-      is_behind: true,
+      behind_since: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       published: null,
       snapshot: null,
       suspended_until: null,
@@ -364,7 +364,7 @@ describe("GET cache", () => {
       entries: 9,
       keysWaiting: 0,
       removalsRemembered: 0,
-      isBehind: false,
+      behindSince: null,
       refused: noRefusals(),
     };
     const status = async () => ({ ...figures, published, snapshot, suspendedUntil });
@@ -378,7 +378,7 @@ describe("GET cache", () => {
 });
 
 describe("the checks of GET cache", () => {
-  const HOUR_MS = 3_600_000;
+  const [MINUTE_MS, HOUR_MS] = [60_000, 3_600_000];
   const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
   const WELL = {
     entries: 9,
@@ -388,7 +388,7 @@ describe("the checks of GET cache", () => {
     published: { at: ago(2 * 60_000), changes: { held: 0, removed: 0 } },
     snapshot: { id: "abc", entries: 9, parts: 1, builtAt: ago(5 * HOUR_MS) },
     suspendedUntil: null,
-    isBehind: false,
+    behindSince: null,
   };
   async function checksOf(changes: object, bindings: Record<string, unknown> = {}) {
     const status = async () => ({ ...WELL, ...changes });
@@ -412,6 +412,12 @@ describe("the checks of GET cache", () => {
     ]);
   });
 
+  it("calls no pace a fault that is the catalog's own: a change is published seconds later, and a minute at times", async () => {
+    const checks = await checksOf({ behindSince: ago(110_000) });
+    expect(checks.filter(({ level }) => level !== "ok")).toEqual([]);
+    expect(checks[2]?.text).toBe("The pointer was written 2 min ago. Newer changes follow within seconds.");
+  });
+
   it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
     ["matching", "warn", {}, /pushes upload everything/, { FEATURE_RESOURCE_MATCHING: "false" }],
     ["matching", "warn", {}, /^MODE is shadow: /, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
@@ -422,7 +428,20 @@ describe("the checks of GET cache", () => {
       /resource-pool sync.* or set CLOUD_CONTROLLER_URL and let pushes fill it/,
     ],
     ["catalog", "warn", { entries: 0 }, /`import`, or let pushes fill it\.$/, { CLOUD_CONTROLLER_URL }],
-    ["pointer", "warn", { published: null }, /catalog-step-failed/],
+    ["pointer", "warn", { published: null, behindSince: ago(0) }, /takes seconds.*catalog-step-failed/],
+    ["pointer", "warn", { behindSince: ago(2 * MINUTE_MS) }, /came 2 min ago, .*catalog-step-failed/],
+    [
+      "pointer",
+      "fail",
+      { behindSince: ago(10 * MINUTE_MS) },
+      /written 2 min ago, .*came 10 min ago: .*may still be claimed.*catalog-step-failed.*resource-pool publish/,
+    ],
+    [
+      "pointer",
+      "fail",
+      { published: null, behindSince: ago(HOUR_MS) },
+      /^Nothing is published yet, .*60 min ago: /,
+    ],
     [
       "pointer",
       "fail",
@@ -490,7 +509,7 @@ describe("POST publication and DELETE", () => {
     expect(await response.json()).toMatchObject({
       entries: 1,
       keys_waiting: 1,
-      is_behind: true,
+      behind_since: expect.any(String),
       published: null,
     });
   });

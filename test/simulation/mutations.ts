@@ -98,7 +98,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "a repeated call sets the alarm": {
     file: "src/catalog/catalog.ts",
-    from: "if (this.#publisher.isBehind) {",
+    from: 'if (this.#memory.get("behindSince") !== null) {',
     to: "if (observed.changed > 0) {",
     profile: "restarts",
   },
