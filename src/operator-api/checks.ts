@@ -37,25 +37,25 @@ export function checksOf(
     snapshotCheck(status),
     keysCheck(status, keysPerDay),
     suspensionCheck(status),
-    lastHourCheck(status),
+    lastHourCheck(status, mode),
   ];
 }
 
 type Judged = Omit<CacheStatus, "checks">;
 
 function matchingCheck(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
-  if (!isOn) {
+  if (mode === "shadow") {
+    const told = "MODE is shadow: the Cloud Controller answers every push";
     return warn(
       "matching",
-      "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.",
+      isOn
+        ? `${told}, and the cache is only compared.`
+        : `${told}. FEATURE_RESOURCE_MATCHING is false, so that the cache is not compared, and learns nothing of it.`,
     );
   }
-  return mode === "shadow"
-    ? warn(
-        "matching",
-        "MODE is shadow: the Cloud Controller answers every push, and the cache is only compared.",
-      )
-    : ok("matching", "Matching is on.");
+  return isOn
+    ? ok("matching", "Matching is on.")
+    : warn("matching", "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.");
 }
 
 function catalogCheck({ entries }: Judged, hasCloudController: boolean): CacheCheck {
@@ -141,7 +141,16 @@ function suspensionCheck({ suspended_until: until }: Judged): CacheCheck {
 }
 
 /** A figure, of which nobody can say that it is too low: the pool may lack what was pushed. */
-function lastHourCheck({ last_hour: { requests, eligible, matched } }: Judged): CacheCheck {
+function lastHourCheck(
+  { last_hour: { requests, eligible, matched } }: Judged,
+  mode: Configuration["mode"],
+): CacheCheck {
+  if (mode === "shadow") {
+    return ok(
+      "last hour",
+      "MODE is shadow: the cache answers no push. What it would have matched, `shadowed` in the log and METRICS tell.",
+    );
+  }
   if (eligible === 0) return ok("last hour", "This isolate was asked for nothing in its last hour.");
   const ratio = ((100 * matched) / eligible).toFixed(1);
   return ok(

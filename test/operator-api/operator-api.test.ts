@@ -1,4 +1,5 @@
 import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import packageJson from "../../package.json";
 import { noRefusals } from "../../src/catalog/observations.ts";
@@ -7,9 +8,17 @@ import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
 import { later } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
-import { ask, askWith, hold, replaceIsolate, resource, type SentResource } from "../support/worker.ts";
+import {
+  ask,
+  askWith,
+  askWithEnv,
+  hold,
+  replaceIsolate,
+  resource,
+  type SentResource,
+} from "../support/worker.ts";
 
 const CACHE = "https://api.example.com/v3/resource_matches/cache";
 const tokenOf = (...scopes: string[]) =>
@@ -420,7 +429,14 @@ describe("the checks of GET cache", () => {
 
   it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
     ["matching", "warn", {}, /pushes upload everything/, { FEATURE_RESOURCE_MATCHING: "false" }],
-    ["matching", "warn", {}, /^MODE is shadow: /, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
+    ["matching", "warn", {}, /the cache is only compared/, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
+    [
+      "matching",
+      "warn",
+      {},
+      /the Cloud Controller answers every push\. .*not compared, and learns nothing/,
+      { MODE: "shadow", FEATURE_RESOURCE_MATCHING: "false", CLOUD_CONTROLLER_URL },
+    ],
     [
       "catalog",
       "warn",
@@ -496,6 +512,20 @@ describe("the last hour of GET cache", () => {
     expect((await status()).last_hour.requests).toBe(3);
     later(60_000);
     expect((await status()).last_hour.requests).toBe(1);
+  });
+});
+
+it("the last hour in shadow mode is of nobody: the cache answers no push, however many there are", async () => {
+  standInOrigin(matching(() => true));
+  const isolate = { ...env, MODE: "shadow", CLOUD_CONTROLLER_URL };
+  expect((await askWithEnv(isolate, { resources: [resource(1)] })).status).toBe(201);
+  const asked = { method: "GET", url: CACHE, token: await tokenOf("admin") };
+  const { last_hour: hour, checks } = await (await askWithEnv(isolate, undefined, asked)).json<CacheStatus>();
+  expect(hour).toEqual({ requests: 0, eligible: 0, matched: 0 });
+  expect(checks.at(-1)).toEqual({
+    name: "last hour",
+    level: "ok",
+    text: expect.stringMatching(/^MODE is shadow: .*`shadowed`/),
   });
 });
 
