@@ -179,11 +179,96 @@ test("a Cloud Controller that is unwell, or set up otherwise, is told of", async
     trouble(
       "FAIL",
       "other requests",
-      /No Cloud Controller is behind it, and cf can't log in: .*answered 502/,
+      /.*answered 502: .* cf can't log in meanwhile\. Try again .*the Cloud Controller's log/,
     ),
     trouble("warn", "size limits", /./),
   ]);
+  const refused = { errors: [{ detail: "Invalid Auth Token", title: "CF-InvalidAuthToken", code: 1000 }] };
+  faults.set({ "POST /v3/resource_matches": { status: 401, body: refused } });
+  expect((await doctor({})).troubles).toEqual([
+    trouble("FAIL", "route", /.*answered 401: .*the Cloud Controller that it asks has not/),
+    trouble("warn", "size limits", /./),
+  ]);
   faults.set({});
+});
+
+/** In place of the Worker's, or of the Cloud Controller's behind it. */
+const POST = "POST /v3/resource_matches";
+const REACHED = "The Cloud Controller is currently unavailable";
+test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>([
+  [
+    `GET ${CACHE}`,
+    502,
+    "",
+    "FAIL",
+    "worker",
+    /.*answered 502\. Try again in a minute; .*the Worker's log tells why/,
+  ],
+  [
+    `GET ${CACHE}`,
+    429,
+    "",
+    "FAIL",
+    "worker",
+    /.*answered 429\. It was asked too often: try again in a minute/,
+  ],
+  [`GET ${CACHE}`, 500, "<h1>1101</h1>", "FAIL", "worker", /.*1101<\/h1>\. Try again in a minute/],
+  ["made-up", 503, "", "warn", "uaa keys", /It was not found out .*answered 503\. Try again in a minute/],
+  [POST, 503, "", "FAIL", "route", /.*answered 503\. Try again in a minute; .*the Worker's log/],
+  [POST, 429, "", "FAIL", "route", /.*answered 429\. It was asked too often/],
+  [
+    POST,
+    403,
+    "",
+    "FAIL",
+    "route",
+    /.*answered 403\. For the status it was taken: .*does somebody else answer there\?/,
+  ],
+  [POST, 404, "", "FAIL", "route", /.*answered 404\. The Worker does not answer so: who answers there\?/],
+  [
+    "GET /",
+    503,
+    REACHED,
+    "FAIL",
+    "other requests",
+    /.*The Worker can't reach it, .*is CLOUD_CONTROLLER_URL to be reached/,
+  ],
+  [
+    "GET /",
+    429,
+    "",
+    "FAIL",
+    "other requests",
+    /.*answered 429\. cf can't log in meanwhile\. It was asked too often/,
+  ],
+  ["GET /", 403, "", "FAIL", "other requests", /.*answered 403\. .*without a token: is there a firewall/],
+  ["GET /", 200, "<h1>Hello</h1>", "FAIL", "other requests", /No Cloud Controller is behind it/],
+])(
+  "%s answered %i %j: an outage, a refusal and another's answer are told apart",
+  async (asked, status, body, level, name, text) => {
+    const url = await before(({ method, url, headers: { authorization } }, response) => {
+      const isMadeUp = url === CACHE && authorization !== `bearer ${admin}`;
+      if (isMadeUp ? asked !== "made-up" : asked !== `${method} ${url}`) return undefined;
+      response.writeHead(status).end(body);
+      return true;
+    });
+    const rest =
+      name === "worker" ? [trouble("warn", "the rest", /./)] : [trouble("warn", "size limits", /./)];
+    expect((await doctor({ url })).troubles).toEqual([trouble(level, name, text), ...rest]);
+  },
+);
+
+test.concurrent.each<[string, number, RegExp]>([
+  [CACHE, 503, /.*answered 503\. Try again in a minute; .*the Cloud Controller's log/],
+  [CACHE, 401, /.*answered 401\. .*is --cloud-controller of the same foundation\?/],
+  [CACHE, 200, /--cloud-controller must lead to the Cloud Controller and not to the Worker/],
+  ["/", 502, /.*answered 502\. Try again in a minute/],
+  ["/", 404, /It is none: /],
+])("--cloud-controller whose %s answers %i is told for what it is", async (place, status, text) => {
+  const cloudController = await serve(({ url }, response) => {
+    response.writeHead(url === place ? status : 404).end();
+  });
+  expect((await doctor({ cloudController })).troubles).toEqual([trouble("FAIL", "cloud controller", text)]);
 });
 
 test.concurrent("an address of the Worker is no Cloud Controller's, and one without a Worker is found out", async () => {

@@ -4,7 +4,16 @@ import type { Endpoint } from "../api/endpoint.ts";
 import { ANY_MODE, checksumsOf } from "../api/matches.ts";
 import { type Answer, send, warningsOf } from "../api/send.ts";
 import { counted, number } from "../terminal/output.ts";
-import { complaintInSentences, type Finding, fail, ok, warn } from "./finding.ts";
+import {
+  complaintInSentences,
+  type Finding,
+  fail,
+  isOutage,
+  isRefusal,
+  ok,
+  outageAdvice,
+  warn,
+} from "./finding.ts";
 
 /** What is known before the endpoint is asked. */
 export interface Known {
@@ -59,13 +68,22 @@ function refusalFinding(answer: Answer): Finding {
   if (answer.body.includes("CF-FeatureDisabled")) {
     return warn("route", `${complaint} No developer can push: is that meant?`);
   }
-  if (answer.status === 401 || answer.status === 403) {
+  if (isOutage(answer)) return fail("route", `${complaint} ${outageAdvice(answer, "Worker")}`);
+  // What the Worker relays bears the header, and nobody else's answer.
+  if (answer.headers.has("Server-Timing")) {
     return fail(
       "route",
-      `${complaint} The Worker has taken the token: the Cloud Controller that it asks has not. Are both of one foundation?`,
+      isRefusal(answer)
+        ? `${complaint} The Worker has taken the token: the Cloud Controller that it asks has not. Are both of one foundation?`
+        : `${complaint} The Cloud Controller says so, and the Worker hands it on.`,
     );
   }
-  return fail("route", complaint);
+  return fail(
+    "route",
+    isRefusal(answer)
+      ? `${complaint} For the status it was taken: has it expired meanwhile, or does somebody else answer there?`
+      : `${complaint} The Worker does not answer so: who answers there?`,
+  );
 }
 
 function* readThroughFindings({ headers }: Answer, { configuration }: CacheStatus): Generator<Finding> {

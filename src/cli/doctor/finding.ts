@@ -35,6 +35,22 @@ export function complaintInSentences(answer: Answer): string {
   return inSentences(complaintOf(answer));
 }
 
+/** An answer that says how somebody is, and not who it is. */
+export function isOutage({ status }: Answer): boolean {
+  return status === 429 || status >= 500;
+}
+
+export function isRefusal({ status }: Answer): boolean {
+  return status === 401 || status === 403;
+}
+
+/** @param log that tells more of it: whose it is */
+export function outageAdvice({ status }: Answer, log: "Worker" | "Cloud Controller"): string {
+  return status === 429
+    ? "It was asked too often: try again in a minute."
+    : `Try again in a minute; if it stays so, the ${log}'s log tells why.`;
+}
+
 function inSentences(lines: string): string {
   return lines.replaceAll(/([^.?!])(\n|$)/g, "$1.$2").replaceAll("\n", " ");
 }

@@ -1,7 +1,16 @@
 import type { CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type Answer, jsonOf, send } from "../api/send.ts";
-import { complaintInSentences, type Finding, fail, ok, warn } from "./finding.ts";
+import {
+  complaintInSentences,
+  type Finding,
+  fail,
+  isOutage,
+  isRefusal,
+  ok,
+  outageAdvice,
+  warn,
+} from "./finding.ts";
 import { CACHE } from "./worker.ts";
 
 const FLAGS = [
@@ -29,30 +38,49 @@ export async function* otherRequestsFindings(
         `Nobody but the Worker is at ${endpoint.url}, so that cf can't use it: give the Worker a route on the API's ` +
           "domain, or set CLOUD_CONTROLLER_URL.",
       )
-    : fail(
-        "other requests",
-        `No Cloud Controller is behind it, and cf can't log in: ${complaintInSentences(answer)}`,
-      );
+    : fail("other requests", otherRequestsTrouble(answer));
   return false;
+}
+
+function otherRequestsTrouble(answer: Answer): string {
+  const complaint = complaintInSentences(answer);
+  if (answer.status === 503 && answer.body.includes("The Cloud Controller is currently unavailable")) {
+    return (
+      `${complaint} The Worker can't reach it, and cf can't log in: is CLOUD_CONTROLLER_URL to be reached from the internet, ` +
+      "with a trusted certificate? `refused` in the Worker's log tells why."
+    );
+  }
+  if (isOutage(answer))
+    return `${complaint} cf can't log in meanwhile. ${outageAdvice(answer, "Cloud Controller")}`;
+  if (isRefusal(answer)) {
+    return `${complaint} A Cloud Controller tells this without a token: is there a firewall or a log-in before it?`;
+  }
+  return `No Cloud Controller is behind it, and cf can't log in: ${complaint}`;
 }
 
 /** Whether `--cloud-controller` leads to one, and not to the Worker. @returns whether it does */
 export async function* cloudControllerFindings(cloudController: Endpoint): AsyncGenerator<Finding, boolean> {
-  const cache = await send(cloudController, { method: "GET", path: CACHE });
-  if (cache.status !== 404 && cache.status !== 405) {
-    yield fail(
-      "cloud controller",
-      "--cloud-controller must lead to the Cloud Controller and not to the Worker, which alone knows this address: " +
-        complaintInSentences(cache),
-    );
+  for (const path of [CACHE, "/"]) {
+    const answer = await send(cloudController, { method: "GET", path });
+    const isExpected =
+      path === CACHE ? answer.status === 404 || answer.status === 405 : isCloudControllers(answer);
+    if (isExpected) continue;
+    yield fail("cloud controller", cloudControllerTrouble(answer, path));
     return false;
   }
-  const root = await send(cloudController, { method: "GET", path: "/" });
-  const isOne = isCloudControllers(root);
-  yield isOne
-    ? ok("cloud controller", `It answers at ${cloudController.url}.`)
-    : fail("cloud controller", `It is none: ${complaintInSentences(root)}`);
-  return isOne;
+  yield ok("cloud controller", `It answers at ${cloudController.url}.`);
+  return true;
+}
+
+function cloudControllerTrouble(answer: Answer, path: string): string {
+  const complaint = complaintInSentences(answer);
+  if (isOutage(answer)) return `${complaint} ${outageAdvice(answer, "Cloud Controller")}`;
+  if (isRefusal(answer)) {
+    return `${complaint} The Worker takes the token: is --cloud-controller of the same foundation?`;
+  }
+  return path === CACHE
+    ? `--cloud-controller must lead to the Cloud Controller and not to the Worker, which alone knows this address: ${complaint}`
+    : `It is none: ${complaint}`;
 }
 
 /** Whether the Worker's flags are those of the foundation. @param endpoint where a Cloud Controller answers */

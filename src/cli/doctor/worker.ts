@@ -1,7 +1,16 @@
 import type { CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type Answer, jsonOf, send } from "../api/send.ts";
-import { complaintInSentences, duration, type Finding, fail, ok, warn } from "./finding.ts";
+import {
+  complaintInSentences,
+  duration,
+  type Finding,
+  fail,
+  isOutage,
+  ok,
+  outageAdvice,
+  warn,
+} from "./finding.ts";
 import { claimsOf, lifetimeFinding } from "./token.ts";
 
 export const CACHE = "/v3/resource_matches/cache";
@@ -47,15 +56,8 @@ export function workerFinding({ answer, status }: AskedStatus, token: string): F
       return fail("worker", `${complaint}${issuerAdvice(token)}`);
     case 405:
       return fail("worker", `${complaint} There is no Worker: does its route end with a star?`);
-    case 500:
-      return fail(
-        "worker",
-        `${complaint} A variable is wrong, most likely: \`npx wrangler tail\` shows \`misconfigured\`, and which.`,
-      );
-    case 503:
-      return fail("worker", `${complaint} ${outageAdvice(answer)}`);
     default:
-      return fail("worker", complaint);
+      return fail("worker", isOutage(answer) ? `${complaint} ${statusOutageAdvice(answer)}` : complaint);
   }
 }
 
@@ -70,10 +72,15 @@ function issuerAdvice(token: string): string {
   );
 }
 
-function outageAdvice({ body }: Answer): string {
-  return body.includes("UAA")
-    ? "The Worker has never got UAA's keys: is <UAA_URL>/token_keys to be reached from the internet, with a trusted certificate?"
-    : "Try again in a minute; if it stays so, the log tells why.";
+/** The Worker's own 500 and 503 tell more than another's. */
+function statusOutageAdvice(answer: Answer): string {
+  if (answer.status === 500 && answer.body.includes("UnknownError")) {
+    return "A variable is wrong, most likely: `npx wrangler tail` shows `misconfigured`, and which.";
+  }
+  if (answer.status === 503 && answer.body.includes("UAA")) {
+    return "The Worker has never got UAA's keys: is <UAA_URL>/token_keys to be reached from the internet, with a trusted certificate?";
+  }
+  return outageAdvice(answer, "Worker");
 }
 
 export function clockFinding(aheadMs: number): Finding {
@@ -92,11 +99,18 @@ export async function* keysFindings(endpoint: Endpoint): AsyncGenerator<Finding>
     "base64url",
   );
   const token = endpoint.token.replace(/[^.]*$/, signature);
-  const { status } = await send({ ...endpoint, token }, { method: "GET", path: CACHE });
-  yield status === 401
-    ? ok("uaa keys", "They verify this token, and refuse it with a made-up signature.")
-    : fail(
-        "uaa keys",
-        `The token with a made-up signature is answered ${status}, not 401: take the Worker off its route, and find out who answers.`,
-      );
+  const answer = await send({ ...endpoint, token }, { method: "GET", path: CACHE });
+  if (answer.status === 401) {
+    yield ok("uaa keys", "They verify this token, and refuse it with a made-up signature.");
+  } else if (isOutage(answer)) {
+    yield warn(
+      "uaa keys",
+      `It was not found out whether a made-up signature is refused: ${complaintInSentences(answer)} ${outageAdvice(answer, "Worker")}`,
+    );
+  } else {
+    yield fail(
+      "uaa keys",
+      `The token with a made-up signature is answered ${answer.status}, not 401: take the Worker off its route, and find out who answers.`,
+    );
+  }
 }
