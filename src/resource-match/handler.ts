@@ -15,9 +15,9 @@ export async function handleResourceMatches(
 ): Promise<Response | Failure> {
   const { mode, cloudControllerUrl } = context.configuration;
   if (mode === "shadow" && cloudControllerUrl) return answerInShadow(request, cloudControllerUrl, context);
-  const account = new Account();
+  const account = new Account(context);
   const outcome = await answer(request, account, context).catch(Failure.unexpected);
-  account.close(outcome, context);
+  account.close(outcome);
   return outcome;
 }
 

@@ -14,6 +14,7 @@ import type { ResourceKey } from "../resource-key.ts";
 import { type Comparison, compare } from "./comparison.ts";
 import { observeMatches } from "./observe-matches.ts";
 import { type Question, readQuestion } from "./question.ts";
+import { telling } from "./telemetry.ts";
 import { listedIn, originTier } from "./tiers/origin.ts";
 import { verifyRest } from "./verification.ts";
 
@@ -110,13 +111,17 @@ async function report(
       ...{ wouldMatch, bytesSaved, wrongYes, missing },
       ms: { cloudController: cloudControllerReadAt - shadow.receivedAt, cache: shadow.cacheMs },
     };
-    log[wrongYes > 0 ? "warn" : "info"]("shadowed", { outcome: "compared", ...figures });
-    writePoint("shadowed", { outcome: "compared", status, ...columnsOf(figures) }, configuration, log);
+    telling(log, () => {
+      log[wrongYes > 0 ? "warn" : "info"]("shadowed", { outcome: "compared", ...figures });
+      writePoint("shadowed", { outcome: "compared", status, ...columnsOf(figures) }, configuration, log);
+    });
     await learn(comparison, answer, context);
   } catch (error) {
-    log.info("shadowed", { outcome: "not-compared", status, reason: causeOf(error) });
-    const point = { outcome: "not-compared", status, ...columnsOf(NOTHING_COMPARED) };
-    writePoint("shadowed", point, configuration, log);
+    telling(log, () => {
+      log.info("shadowed", { outcome: "not-compared", status, reason: causeOf(error) });
+      const point = { outcome: "not-compared", status, ...columnsOf(NOTHING_COMPARED) };
+      writePoint("shadowed", point, configuration, log);
+    });
   }
 }
 

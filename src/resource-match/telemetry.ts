@@ -1,5 +1,6 @@
 import { countOf } from "../bytes/marks.ts";
 import { Failure } from "../failure.ts";
+import { causeOf, type Log } from "../log.ts";
 import { type Point, writePoint } from "../metrics.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Stopwatch } from "../stopwatch.ts";
@@ -30,30 +31,40 @@ const NO_FIGURES: Figures = {
   tiers: { memory: NO_TALLY, keys: NO_TALLY, origin: NO_TALLY },
 };
 
+/** Tells of a request. Whatever goes wrong with that is logged, and fails no push. */
+export function telling(log: Log, tell: () => void): void {
+  try {
+    tell();
+  } catch (error) {
+    log.error("telemetry-failed", { cause: causeOf(error) });
+  }
+}
+
 /** What log, METRICS and Server-Timing tell of a request of the endpoint. */
 export class Account {
   readonly watch = new Stopwatch("body", "token");
+  readonly #context: RequestContext;
   #answered: { figures: Figures; pushMemoryMs: number } | undefined;
 
+  constructor(context: RequestContext) {
+    this.#context = context;
+  }
+
   /** Takes down what was answered to a question. */
-  answered(question: Question, { warnings, matches, claims }: Answered): void {
-    const { memory, keys, origin } = matches.tiers;
-    this.#answered = {
-      figures: {
-        resources: question.count,
-        eligible: countOf(question.isEligible, 1),
-        matched: countOf(claims.isHeld, 1),
-        bytes: question.candidates.bytesOf(claims.isHeld),
-        tiers: { memory, keys, origin: { ...origin, ms: origin.ms + claims.ms.verification } },
-        ...claims.overruled,
-        warnings: warnings.length,
-      },
-      pushMemoryMs: claims.ms.pushMemory,
-    };
+  answered(question: Question, answered: Answered): void {
+    telling(this.#context.log, () => {
+      const pushMemoryMs = answered.claims.ms.pushMemory;
+      this.#answered = { figures: figuresOf(question, answered), pushMemoryMs };
+    });
   }
 
   /** Tells of the request, and whoever has asked how long it took. The log hears of a refusal elsewhere. */
-  close(outcome: Response | Failure, { configuration, log }: RequestContext): void {
+  close(outcome: Response | Failure): void {
+    telling(this.#context.log, () => this.#tell(outcome));
+  }
+
+  #tell(outcome: Response | Failure): void {
+    const { configuration, log } = this.#context;
     const { figures, pushMemoryMs } = this.#answered ?? { figures: NO_FIGURES, pushMemoryMs: 0 };
     const ms = { total: this.watch.total, ...this.watch.ms, pushMemory: pushMemoryMs };
     if (this.#answered) {
@@ -71,6 +82,19 @@ export class Account {
     };
     writePoint("resource_matches", point, configuration, log);
   }
+}
+
+function figuresOf(question: Question, { warnings, matches, claims }: Answered): Figures {
+  const { memory, keys, origin } = matches.tiers;
+  return {
+    resources: question.count,
+    eligible: countOf(question.isEligible, 1),
+    matched: countOf(claims.isHeld, 1),
+    bytes: question.candidates.bytesOf(claims.isHeld),
+    tiers: { memory, keys, origin: { ...origin, ms: origin.ms + claims.ms.verification } },
+    ...claims.overruled,
+    warnings: warnings.length,
+  };
 }
 
 function columnsOf(

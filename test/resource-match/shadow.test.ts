@@ -178,6 +178,18 @@ describe("in shadow mode the cache learns", () => {
     expect(await heldByCatalog()).toEqual([keyOf(0), keyOf(1)]);
   });
 
+  it("that too where the comparison can't be told of, and the log says so", async () => {
+    vi.spyOn(console, "log").mockImplementation(() => {
+      throw new Error("out of order");
+    });
+    standInOrigin(answering(() => true));
+    expect((await askWith(SHADOW, { resources: row(2) })).status).toBe(201);
+    expect(await heldByCatalog()).toEqual([keyOf(0), keyOf(1)]);
+    expect(logs).toEqual([
+      expect.objectContaining({ level: "error", event: "telemetry-failed", cause: "Error: out of order" }),
+    ]);
+  });
+
   it("what it has too much, once the Cloud Controller has denied it whatever the mode", async () => {
     await observe({ held: row(20).map((_, index) => keyOf(index)), asOf: Date.now() - 1_000 });
     later(20_000);

@@ -2,6 +2,7 @@ import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Contents } from "../../src/cache/contents.ts";
 import { COLUMNS } from "../../src/metrics.ts";
+import { LastHour } from "../../src/resource-match/last-hour.ts";
 import { observedCache } from "../support/cache.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
@@ -163,4 +164,33 @@ it("a point has no more blobs and doubles than Analytics Engine takes, each of a
     expect(doubles.length).toBeLessThanOrEqual(20);
     expect(new Set(names).size).toBe(names.length);
   }
+});
+
+describe("what goes wrong while an answer is told of fails no push, and has a log line of its own", () => {
+  const outOfOrder = (): never => {
+    throw new Error("out of order");
+  };
+  const set = Headers.prototype.set;
+
+  it.each<[string, () => unknown]>([
+    ["its figures", () => vi.spyOn(Contents.prototype, "bytesOf").mockImplementation(outOfOrder)],
+    ["the log", () => vi.spyOn(console, "log").mockImplementation(outOfOrder)],
+    ["the last hour", () => vi.spyOn(LastHour.prototype, "count").mockImplementation(outOfOrder)],
+    [
+      "Server-Timing",
+      () =>
+        vi.spyOn(Headers.prototype, "set").mockImplementation(function (this: Headers, name, value) {
+          return name === "Server-Timing" ? outOfOrder() : set.call(this, name, value);
+        }),
+    ],
+  ])("%s", async (_, breakIt) => {
+    await hold(resource(0));
+    breakIt();
+    const response = await askWith({ METRICS }, { resources: row(2) });
+    expect(response.status).toBe(201);
+    expect(await response.json()).toEqual({ resources: [resource(0)] });
+    expect(logs).toContainEqual(
+      expect.objectContaining({ level: "error", event: "telemetry-failed", cause: "Error: out of order" }),
+    );
+  });
 });
