@@ -79,8 +79,7 @@ export function components(): object {
         schema: { type: "string", pattern: "^[a-z-]+;dur=[0-9.]+(, [a-z-]+;dur=[0-9.]+)*$" },
       },
       "Retry-After": {
-        description: "Seconds to wait.",
-        required: true,
+        description: "Seconds to wait. The Worker's own answers always tell; a relayed one may not.",
         schema: { type: "string", pattern: "^[0-9]+$" },
       },
     },

@@ -5,6 +5,7 @@ import { parseResources } from "../resource-match/request.ts";
 import { components, ref } from "./components.ts";
 import * as examples from "./examples.ts";
 import { failureResponses, sharedResponses } from "./failures.ts";
+import { orRelayed } from "./relayed.ts";
 
 const READ =
   "Needs `cloud_controller.admin`, `cloud_controller.admin_read_only` or `cloud_controller.global_auditor`.";
@@ -43,22 +44,24 @@ export async function openApiDocument(): Promise<object> {
           operationId: "matchResources",
           tags: ["matches"],
           summary: "Which of these files does the platform hold?",
-          description: "Needs `cloud_controller.write` or `cloud_controller.admin`.",
+          description:
+            "Needs `cloud_controller.write` or `cloud_controller.admin`. In shadow mode (`MODE`) the Cloud Controller " +
+            "answers: the request is passed through, and its answer relayed as it came, whatever the status, headers and body.",
           requestBody: body("ResourceMatchesRequest", examples.QUESTION),
-          responses: {
+          responses: await orRelayed({
             201: answer("ResourceMatches", "The entries that are held.", examples.MATCHES, {
               "X-Cf-Warnings": { $ref: "#/components/headers/X-Cf-Warnings" },
               "Server-Timing": { $ref: "#/components/headers/Server-Timing" },
             }),
             ...(await failureResponses(
-              ["parse-error", "app-bits-upload-disabled", "body-too-large"],
+              ["parse-error", "app-bits-upload-disabled", "body-too-large", "cloud-controller-unavailable"],
               failureFrom(parseResources('{"resources":[]}')),
             )),
             409: {
               ...answer("Errors", "What the Cloud Controller answers with 409, relayed as it came."),
               description: "What the Cloud Controller answered, as it came; its 401 and 403 likewise.",
             },
-          },
+          }),
         },
       },
       "/v3/resource_matches/cache": {

@@ -30,6 +30,7 @@ const WHEN: Partial<Record<FailureKind, string>> = {
   misconfigured: "A variable or binding of the Worker is wrong. The log tells which.",
   unexpected: "A bug. The log has the cause.",
   "uaa-unavailable": "No key that verifies tokens can be had of UAA.",
+  "cloud-controller-unavailable": "In shadow mode the Cloud Controller can't be reached.",
   "catalog-unavailable": "The catalog does not answer. What it was told may have arrived all the same.",
 };
 

@@ -50,6 +50,14 @@ it("an answer is held against it to the last member and header", () => {
     "the header X-Vcap-Request-Id is absent",
   ]);
   expect(differs({ sent: "{}" })).toEqual(["taken, but it must have required property 'resources'"]);
+  // In shadow mode the Cloud Controller's own, but not out of the Worker's mouth.
+  const html = {
+    status: 418,
+    headers: { ...exchange.headers, "content-type": "text/html" },
+    body: "<h1>Tea</h1>",
+  };
+  expect(differs({ ...html, isRelayed: true })).toEqual([]);
+  expect(differs({ ...html, status: 413 })).toContain("the Content-Type text/html is not documented");
   expect(differs({ status: 422, body: '{"errors":[{"detail":"","title":"","code":1}]}' })).toEqual([
     "refused, but valid by the document",
   ]);

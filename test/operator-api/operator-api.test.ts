@@ -55,7 +55,7 @@ async function call([method, path]: Route, { body, token, bindings = {} }: Sent 
 async function tell(body: object): Promise<unknown> {
   const response = await call(["POST", "/observations"], { body });
   expect(response.status).toBe(200);
-  await expectDocumented(OBSERVATIONS, response, JSON.stringify(body));
+  await expectDocumented(OBSERVATIONS, response, { sent: JSON.stringify(body) });
   return response.json();
 }
 
@@ -267,7 +267,9 @@ describe("POST observations", () => {
   ])("422: %j", async (body, detail) => {
     const response = await call(["POST", "/observations"], { body });
     expect(response.status).toBe(422);
-    await expectDocumented(OBSERVATIONS, response, typeof body === "string" ? body : JSON.stringify(body));
+    await expectDocumented(OBSERVATIONS, response, {
+      sent: typeof body === "string" ? body : JSON.stringify(body),
+    });
     expect(await detailOf(response)).toBe(detail);
     expect(await listed()).toEqual([]);
   });

@@ -3,10 +3,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { PATIENCE_MS } from "../../src/patience.ts";
 import { catalog, observe, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
+import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, standInOrigin } from "../support/origin.ts";
 import { collectPoints } from "../support/points.ts";
-import { askWith, hold, keyOf, resource, type SentResource } from "../support/worker.ts";
+import { askWith, ENDPOINT, hold, keyOf, resource, type SentResource } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const SHADOW = { MODE: "shadow", CLOUD_CONTROLLER_URL };
@@ -66,9 +67,29 @@ describe("in shadow mode the Cloud Controller answers", () => {
     expect(points).toEqual([expect.objectContaining({ event: "shadowed", outcome: "not-compared", status })]);
   });
 
+  it.each([
+    [201, "application/json; charset=utf-8", '{"resources":[]}'],
+    [401, "application/json", '{"errors":[{"detail":"","title":"CF-InvalidAuthToken","code":1000}]}'],
+    [404, "text/plain", "404 Not Found: Requested route does not exist."],
+    [413, "text/html", "<h1>413 Request Entity Too Large</h1>"],
+    [429, "application/json", '{"errors":[{"detail":"","title":"CF-RateLimitExceeded","code":10013}]}'],
+    [502, "text/plain", "502 Bad Gateway: Registered endpoint failed to handle the request."],
+    [503, "text/html", "<h1>No server is available</h1>"],
+    [504, "application/json", "{}"],
+  ])("%i %s of its own, as docs/openapi.json says", async (status, type, body) => {
+    standInOrigin(
+      () => new Response(body, { status, headers: { "Content-Type": type, "X-Runtime": "0.01" } }),
+    );
+    const response = await askWith(SHADOW, { resources: row(1) });
+    expect([response.status, await response.clone().text()]).toEqual([status, body]);
+    await expectDocumented({ method: "POST", url: ENDPOINT }, response, { isRelayed: true });
+  });
+
   it("503 where it can't be reached, as for any request that is passed through", async () => {
     standInOrigin(() => Promise.reject(new Error("connection refused")));
-    expect((await askWith(SHADOW, { resources: row(1) })).status).toBe(503);
+    const response = await askWith(SHADOW, { resources: row(1) });
+    expect(response.status).toBe(503);
+    await expectDocumented({ method: "POST", url: ENDPOINT }, response);
   });
 
   const never = () => new Promise<never>(() => {});

@@ -6,12 +6,13 @@ import type { Exchange } from "./exchange.ts";
  * Holds an answer against docs/openapi.json. It is judged outside of the runtime, which lets nobody compile the code that
  * a validator is.
  *
- * @param sent the request's body, to be held against the document as well
+ * @param more `sent`: the request's body, to be held against the document as well; `isRelayed`: whether the answer is
+ * another's
  */
 export async function expectDocumented(
   { method, url }: { method: string; url: string },
   response: Response,
-  sent?: string,
+  more: Pick<Exchange, "sent" | "isRelayed"> = {},
 ): Promise<void> {
   const exchange: Exchange = {
     method,
@@ -19,7 +20,7 @@ export async function expectDocumented(
     status: response.status,
     headers: Object.fromEntries(response.headers),
     body: await response.clone().text(),
-    ...(sent !== undefined && { sent }),
+    ...more,
   };
   const judged = await env.DOCUMENTED_API.fetch("https://documented.api/", {
     method: "POST",

@@ -2,6 +2,8 @@
 export interface Exchange {
   method: string;
   path: string;
+  /** Whether the answer is another's, which the Worker hands on as it came. */
+  isRelayed?: boolean;
   /** The request's body, where whether it is valid matters. */
   sent?: string;
   status: number;
