@@ -1,10 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
 import { countOf } from "../bytes/marks.ts";
 import type { Env } from "../configuration.ts";
-import { causeOf, createLog } from "../log.ts";
 import { Questions } from "./questions.ts";
 import { RUNNING_MS, RunningPushes } from "./running-pushes.ts";
 import { StoredTellings } from "./stored-tellings.ts";
+import { TableWriter } from "./table-writer.ts";
 import { Tables } from "./tables.ts";
 import { CONTENT_BYTES, STORED_MS, Tellings, TOLD_YES, UNTOLD, wordsOf } from "./tellings.ts";
 import { Times } from "./times.ts";
@@ -14,9 +14,6 @@ const DEFINITION = `
   ${Questions.TABLE}
   ${Times.TABLE}
 `;
-
-/** An answer waits for a write that is under way, even if it does not rest on it: they come together, and seldom. */
-const WRITTEN_BEHIND_MS = 1_000;
 
 /** What a caller's memory says of a request. */
 export interface Recalled {
@@ -35,16 +32,12 @@ export interface Recalled {
  * are 8 bytes each, in a row.
  */
 export class PushMemory extends DurableObject<Env> {
-  readonly #log = createLog({ object: "push-memory" });
   readonly #tables: Tables;
+  readonly #writer: TableWriter;
   readonly #stored: StoredTellings;
   readonly #tellings: Tellings;
   readonly #times: Times;
   readonly #questions: Questions;
-  /** Whether an alarm is set for certain. */
-  #isAlarmSet = false;
-  /** Whether the tables are going to be written behind the answer. */
-  #isWriteDue = false;
   readonly #running: RunningPushes;
   /** When the last question of 5,000 was asked, which may not be answered yet; ms since the epoch. */
   #askedAt = 0;
@@ -52,6 +45,7 @@ export class PushMemory extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#tables = new Tables(ctx.storage, DEFINITION);
+    this.#writer = new TableWriter(ctx.storage, this.#tables, () => this.#clearAt());
     this.#stored = new StoredTellings(this.#tables);
     this.#times = new Times(this.#tables);
     this.#questions = new Questions(this.#tables);
@@ -93,8 +87,8 @@ export class PushMemory extends DurableObject<Env> {
     const relied = this.#running.relied(contents, now);
     if (isLast) this.#end();
     // Nothing rests on the question of a last request. Of any other the object that is told may be another than was asked.
-    if (isLast && !isForgotten) this.#writeLater();
-    else await this.#write();
+    if (isLast && !isForgotten) this.#writer.writeLater();
+    else await this.#writer.write();
     return { relied, told, isDoubtful: before?.isClaimed === true, forgottenAt };
   }
 
@@ -113,7 +107,7 @@ export class PushMemory extends DurableObject<Env> {
     if (this.#tellings.unstoredUntil !== unstoredUntil) {
       this.#times.set("unstored_until", this.#tellings.unstoredUntil);
     }
-    await this.#write();
+    await this.#writer.write();
     return settled;
   }
 
@@ -132,32 +126,32 @@ export class PushMemory extends DurableObject<Env> {
   /** A yes of these contents was settled, and is not told after all. */
   async revoke(contents: Uint8Array): Promise<void> {
     if (contents.length > 0) this.#stored.store(this.#tellings.deny(contents, Date.now()));
-    await this.#write();
+    await this.#writer.write();
   }
 
   /** A push has asked for all of its files. */
   async complete(): Promise<void> {
     this.#end();
-    this.#writeLater();
+    this.#writer.writeLater();
   }
 
   /** Nothing of the answer came from the cache: asked again, the question is no sign that it was wrong. */
   async unclaimed(digest: string): Promise<void> {
     this.#questions.unclaim(digest);
-    this.#writeLater();
+    this.#writer.writeLater();
   }
 
   /** Nothing is kept for longer than ten minutes. */
   override async alarm(): Promise<void> {
     const now = Date.now();
-    this.#isAlarmSet = false;
+    this.#writer.alarmHasCome();
     this.#tellings.dropBefore(now - STORED_MS);
     this.#running.dropOld(now);
     this.#stored.dropBefore(now - STORED_MS);
     this.#questions.dropOld(now);
     if (this.#times.get("unstored_until") <= now) this.#times.drop("unstored_until");
     this.#tables.write();
-    if (this.#nextClearing() < Number.POSITIVE_INFINITY) return this.#clearLater();
+    if (this.#clearAt() < Number.POSITIVE_INFINITY) return this.#writer.write();
     this.#times.begin();
     this.#questions.begin();
     await this.#tables.delete();
@@ -177,40 +171,9 @@ export class PushMemory extends DurableObject<Env> {
     this.#times.drop("unstored_until");
   }
 
-  /** Writes what was taken down: an answer in the same turn leaves when it lies on disk. */
-  async #write(): Promise<void> {
-    this.#tables.write();
-    await this.#clearLater();
-  }
-
-  /** The same, once the answer has left. */
-  #writeLater(): void {
-    if (this.#isWriteDue) return;
-    this.#isWriteDue = true;
-    setTimeout(async () => {
-      this.#isWriteDue = false;
-      try {
-        await this.#write();
-      } catch (error) {
-        this.#tables.discard();
-        this.#log.error("push-memory-unwritten", { cause: causeOf(error) });
-      }
-    }, WRITTEN_BEHIND_MS);
-  }
-
   /** When the oldest of what is kept has had its time, in ms since the epoch; Infinity where nothing is kept. */
-  #nextClearing(): number {
+  #clearAt(): number {
     const unstored = this.#times.get("unstored_until") || Number.POSITIVE_INFINITY;
     return Math.min(this.#stored.clearAt(), this.#questions.clearAt(), unstored);
-  }
-
-  async #clearLater(): Promise<void> {
-    if (this.#isAlarmSet) return;
-    if ((await this.ctx.storage.getAlarm()) === null) {
-      const next = this.#nextClearing();
-      if (next === Number.POSITIVE_INFINITY) return;
-      await this.ctx.storage.setAlarm(next);
-    }
-    this.#isAlarmSet = true;
   }
 }
