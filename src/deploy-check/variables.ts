@@ -38,7 +38,7 @@ export function wrongVariables(vars: Record<string, unknown>): string[] {
 }
 
 /** Whether an address is none of a foundation: the stand-in of `npm start`, or a name that is kept for examples. */
-function isStandIn(address: unknown): boolean {
+export function isStandIn(address: unknown): boolean {
   if (typeof address !== "string" || !URL.canParse(address)) return false;
   const { hostname } = new URL(address);
   return isLoopback(hostname) || /(^|\.)(localhost|example|example\.(com|net|org))$/.test(hostname);

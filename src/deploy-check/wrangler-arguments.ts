@@ -9,6 +9,8 @@ export interface WranglerArguments {
   env: string | undefined;
   /** Of `--var NAME:value`. */
   variables: Record<string, string>;
+  /** Whether `--route` or `--routes` is told. */
+  hasRoutes: boolean;
 }
 
 /** Bundles without deploying: `wrangler build` and `wrangler check startup`. */
@@ -37,6 +39,7 @@ export function wranglerArguments(): WranglerArguments {
     isDryRun: String(values["dry-run"]) === "true" || BUNDLERS.includes(positionals[0] ?? ""),
     config: values.config as string | undefined,
     env: values.env as string | undefined,
+    hasRoutes: args.some((arg) => /^--routes?(=|$)/.test(arg)),
     variables: Object.fromEntries(pairs.flatMap((pair) => (pair ? [[pair[1], pair[2]]] : []))),
   };
 }

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { wrongRoutes } from "../../src/deploy-check/routes.ts";
 import { wrongVariables } from "../../src/deploy-check/variables.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
@@ -32,12 +33,33 @@ describe("wrangler deploy", () => {
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
+  it.concurrent("is refused while a route is an example's, unless others are told", async () => {
+    const example = ["--config", "docs/examples/cache-only.toml", "--var", `UAA_URL:${OWN_UAA}`];
+    const output = await deploy(...example);
+    expect(output).toContain("Not deployed: in the routes of docs/examples/cache-only.toml,");
+    expect(output).toContain(
+      '"api.sys.example.com/v3/resource_matches*" is only an example: set api.<system domain>',
+    );
+    expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
+    const other = await deploy(...example, "--route", "api.cf.acme.io/v3/resource_matches*");
+    expect(other).not.toContain("Not deployed");
+  });
+
   it.concurrent("goes on to the account with a UAA of a foundation's own", async () => {
     // Only what follows --var is a variable.
     const output = await deploy("--message", "MODE:shadows", "--var", `UAA_URL:${OWN_UAA}`, "MODE:answer");
     expect(output).not.toContain("Not deployed");
     expect(output).toContain("CLOUDFLARE_API_TOKEN");
   });
+});
+
+it("a route may be any foundation's", () => {
+  const own = ["api.cf.acme.io/v3/resource_matches*", { pattern: "https://api.example.company.io/*" }];
+  expect(wrongRoutes(own)).toEqual([]);
+  expect(wrongRoutes([...own, "*.example.com/*", { pattern: "http://api.sys.example.org/*" }])).toEqual([
+    expect.stringMatching(/^"\*\.example\.com\/\*" is only an example: /),
+    expect.stringMatching(/^"http:\/\/api\.sys\.example\.org\/\*" is only an example: /),
+  ]);
 });
 
 describe("the variables of a Worker that is to be deployed", () => {
