@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { exportJWK, generateKeyPair } from "jose";
 import { defineConfig } from "vitest/config";
+import { mutatedText } from "./test/simulation/mutated.ts";
 import type { Exchange } from "./test/support/exchange.ts";
 import { DocumentedApi } from "./test/support/node/documented-api.ts";
 import { wasmModule } from "./test/wasm-module.ts";
@@ -38,6 +39,9 @@ function scratch(): string {
 }
 // Of this process, whose runtimes keep their storage there, and of all that it starts.
 process.env.TMPDIR = scratch();
+
+// Code with a mistake in it is not kept for the runs that follow.
+if (process.env.SIMULATION_MUTATION !== undefined) process.env.VITEST_FS_MODULE_CACHE = "false";
 
 export default defineConfig({
   test: {
@@ -85,7 +89,11 @@ export default defineConfig({
         // What the simulation runs of the Worker's own code is given a platform to run on.
         resolve: { alias: { "cloudflare:workers": SIMULATED_PLATFORM } },
         plugins: [
-          { name: "wasm", enforce: "pre", load: (id) => (id.endsWith(".wasm") ? wasmModule(id) : undefined) },
+          {
+            name: "code under test",
+            enforce: "pre",
+            load: (id) => (id.endsWith(".wasm") ? wasmModule(id) : mutatedText(id)),
+          },
         ],
         test: {
           name: "cli",

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { MUTATIONS } from "./mutations.ts";
 
-/** One of each kind; `npm run simulate -- --mutations` checks all that have a seed. */
+/** One of each kind; `npm run simulate -- --mutations` checks all. */
 const CHECKED = [
   "held by its time",
   "values before the pointer",
@@ -21,6 +21,16 @@ it.each(Object.entries(MUTATIONS))(
     expect(code.split(from)).toHaveLength(2);
   },
 );
+
+it("each is caught by a seed, or by a schedule that has a name", async () => {
+  const schedules = await Promise.all(
+    ["named-schedules", "named-pushes"].map((name) => readFile(path(`${name}.test.ts`), "utf8")),
+  );
+  for (const { seed, named } of Object.values(MUTATIONS)) {
+    if (named === undefined) expect(seed).toBeGreaterThan(0);
+    else expect(schedules.join()).toContain(`"${named}`);
+  }
+});
 
 it.each(CHECKED)("the simulation notices where the code does without: %s", (name) => {
   const { status, stdout } = spawnSync(

@@ -7,13 +7,12 @@ export interface Mutation {
   /** Stands in the file exactly once. */
   from: string;
   to: string;
-  /**
-   * A seed of the profile that catches it: one of those that `npm test` runs. Without one, no schedule was found that does
-   * (the named ones do).
-   */
-  seed?: number;
   /** The profile that is most likely to catch it. */
   profile: ProfileName;
+  /** Who catches it: a seed of the profile, one of those that `npm test` runs; or where none was found … */
+  seed?: number;
+  /** … a schedule that has a name, or begins with it. */
+  named?: string;
 }
 
 /** Each by what it leaves out. */
@@ -95,12 +94,14 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: 'const again = now < memory.get("doubtUntil") ?',
     to: "const again = now < 0 ?",
     profile: "unwell-kv",
+    named: "writes its pointer again while an earlier one may still arrive",
   },
   "a repeated call sets the alarm": {
     file: "src/catalog/catalog.ts",
     from: 'if (this.#memory.get("behindSince") !== null) {',
     to: "if (observed.changed > 0) {",
     profile: "restarts",
+    named: "publishes what it is told again, where the platform has given up the alarm",
   },
   "a prefix that was left is retired": {
     file: "src/catalog/publisher.ts",
@@ -170,6 +171,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "observeMatches(matchedByOrigin, askedAt, context)",
     to: "observeMatches(matchedByOrigin, Date.now(), context)",
     profile: "isolates",
+    seed: 38,
   },
   "keys are deleted": {
     file: "src/catalog/key-writer.ts",
@@ -232,12 +234,14 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "(relied[index] || !denied.has(key))",
     to: "!denied.has(key)",
     profile: "pushes",
+    seed: 723,
   },
   "pushes that run beside each other": {
     file: "src/push-memory/running-pushes.ts",
     from: "if (question === first) this.#open.beside += 1;",
     to: "",
     profile: "pushes",
+    named: "loses no file of a push beside which another of the same app has ended, and been tried again",
   },
   "a push whose end was seen relies on nothing": {
     file: "src/push-memory/push-memory.ts",
@@ -258,6 +262,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "if (!settled) return own;",
     to: "return own;",
     profile: "pushes",
+    seed: 247,
   },
   "what is superseded is deleted": {
     file: "src/catalog/written-values.ts",

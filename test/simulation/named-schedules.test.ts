@@ -142,7 +142,7 @@ describe("the catalog", () => {
   );
 
   it.each([1, 2])(
-    "publishes what a call has told that was cut off in its event %i, before it set the alarm, when it is repeated",
+    "publishes what a call has told that was cut off in its event %i, when it is repeated",
     async (events) => {
       // With the first group of its writes alone, the alarm of the hour is the next.
       const cutOff: Operation = { at: 10 * MINUTE - 1, do: "restart", events, written: 0.5, sent: false };
@@ -158,6 +158,23 @@ describe("the catalog", () => {
       expect(await answersOf(schedule, { prepare })).toEqual([[0], []]);
     },
   );
+
+  it("publishes what it is told again, where the platform has given up the alarm", async () => {
+    // Each of the seven times that the platform tries it, two minutes in all.
+    const deaths = Array.from({ length: 7 }, (_, before): Operation => {
+      return { at: 10 * MINUTE + 900, do: "restart", events: before + 1, written: 0, sent: false };
+    });
+    const removal = (world: World) => {
+      world.change(world.pool.files[0] as never, false);
+      return { asOf: world.start + 10 * MINUTE, removed: [keyOf(world).slice(0, 40)], sizes: "measured" };
+    };
+    const prepare = (world: World) => {
+      observed(10 * MINUTE, removal)(world);
+      observed(14 * MINUTE, removal)(world);
+    };
+    const schedule = [put(0), add(0), ask(9 * MINUTE), ...deaths, ask(17 * MINUTE + 20 * SECOND)];
+    expect(await answersOf(schedule, { prepare })).toEqual([[0], []]);
+  });
 
   it("holds again what is told again after everything was forgotten", async () => {
     const forget: Operation = { at: 10 * MINUTE, do: "forget" };

@@ -24,7 +24,7 @@ Options:
   --count               goes on after a failure, and says how many there were
   --first               ends with the first failure, and only says of which seed
   --mutation <name>     with a mistake in the code, one of mutations.ts
-  --mutations           whether every mutation that has a seed is caught by it
+  --mutations           whether every mutation is caught by its seed, or by the schedule with a name
   --help                shows this`;
 
 const { values } = commandLine(USAGE, {
@@ -97,14 +97,30 @@ process.exit(failed > 0 ? 1 : 0);
 
 /** @returns whether all are caught */
 function checkMutations(): boolean {
-  const missed = Object.entries(MUTATIONS).filter(([mutation, { seed }]) => {
-    if (seed === undefined) return false;
+  const missed = Object.entries(MUTATIONS).filter(([mutation, { seed, named }]) => {
+    if (named !== undefined) return !isCaughtBy(named, mutation);
     const flags = ["--first", "--mutation", mutation, "--seed", String(seed)];
     const command = [...process.execArgv, process.argv[1] ?? "", ...flags];
     return spawnSync(process.execPath, command, { stdio: "inherit" }).status === 0;
   });
-  for (const [mutation, { seed }] of missed) console.log(`not caught by seed ${seed}: ${mutation}`);
+  for (const [mutation, { seed, named }] of missed) {
+    console.log(`not caught by ${named ?? `seed ${seed}`}: ${mutation}`);
+  }
   return missed.length === 0;
+}
+
+/** Whether a schedule with a name, which is a test, finds something wrong. */
+function isCaughtBy(named: string, mutation: string): boolean {
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    ["node_modules/vitest/vitest.mjs", "run", "test/simulation/named", "--testNamePattern", named],
+    { encoding: "utf8", env: { ...process.env, NO_COLOR: "1", SIMULATION_MUTATION: mutation } },
+  );
+  const failed = `${stdout}\n${stderr}`
+    .split("\n")
+    .find((line) => line.includes("FAIL") && line.includes(named));
+  if (failed) console.log(failed.trim());
+  return failed !== undefined;
 }
 
 async function print(profile: ProfileName, seed: number): Promise<void> {
