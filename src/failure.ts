@@ -10,7 +10,7 @@ interface Wire {
 }
 
 /** Every way a request can fail, and how Cloud Foundry says it. */
-const WIRE = {
+export const WIRE = {
   "parse-error": {
     status: 400,
     title: "CF-MessageParseError",

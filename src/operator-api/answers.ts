@@ -15,8 +15,18 @@ const RefusalsSchema = describe(
   "Resources that were not taken, by reason.",
 );
 
+export const CACHE_CHECKS = [
+  "matching",
+  "catalog",
+  "pointer",
+  "snapshot",
+  "keys",
+  "suspension",
+  "last hour",
+] as const;
+
 const CacheCheckSchema = v.object({
-  name: v.picklist(["matching", "catalog", "pointer", "snapshot", "keys", "suspension", "last hour"]),
+  name: v.picklist(CACHE_CHECKS),
   level: describe(
     v.picklist(["ok", "warn", "fail"]),
     "`fail` where pushes upload more than they need to, or soon will.",

@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Markdown, readMarkdown } from "./markdown.ts";
+import { type Markdown, readMarkdown, type Table } from "./markdown.ts";
 
 export const PROJECT = join(import.meta.dirname, "../..");
 
@@ -13,4 +13,10 @@ export function documents(): Map<string, Markdown> {
     exclude: (path) => NOT_OURS.includes(path.split("/").at(-1) ?? ""),
   });
   return new Map(paths.map((path) => [path, readMarkdown(readFileSync(join(PROJECT, path), "utf8"))]));
+}
+
+/** The tables of a document whose header is this one. */
+export function tablesOf(path: string, ...header: string[]): Table[] {
+  const { tables } = readMarkdown(readFileSync(join(PROJECT, path), "utf8"));
+  return tables.filter((table) => table.header.join() === header.join());
 }

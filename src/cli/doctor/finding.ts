@@ -1,24 +1,46 @@
+import type { CacheCheck } from "../../operator-api/answers.ts";
 import { type Answer, complaintOf, NoAnswer } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
+
+/** What is checked from outside, beside the Worker's own checks. */
+export const CHECKS = [
+  "token",
+  "scopes",
+  "worker",
+  "clock",
+  "uaa keys",
+  "route",
+  "read-through",
+  "edge",
+  "other requests",
+  "cloud controller",
+  "size limits",
+  "minimum size",
+  "maximum size",
+  "file modes",
+  "feature flags",
+  "the rest",
+] as const;
+type CheckName = (typeof CHECKS)[number] | CacheCheck["name"];
 
 /** What a check has found, and where that is not well, what to do. */
 export interface Finding {
   /** `FAIL` where something is wrong; `warn` where it may be, or could not be found out. */
   level: "ok" | "warn" | "FAIL";
   /** What was checked. */
-  name: string;
+  name: CheckName;
   /** Shown as one line, whatever a server has said in it. */
   text: string;
 }
 
 const finding =
   (level: Finding["level"]) =>
-  (name: string, text: string): Finding => ({ level, name, text });
+  (name: CheckName, text: string): Finding => ({ level, name, text });
 export const [ok, warn, fail] = [finding("ok"), finding("warn"), finding("FAIL")];
 
 /** What a check finds, also where nobody answers it. @returns what it returns, undefined where it came to no end */
 export async function* orComplaint<T>(
-  name: string,
+  name: CheckName,
   findings: AsyncGenerator<Finding, T>,
 ): AsyncGenerator<Finding, T | undefined> {
   try {
