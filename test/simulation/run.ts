@@ -24,7 +24,7 @@ Options:
   --count               goes on after a failure, and says how many there were
   --first               ends with the first failure, and only says of which seed
   --mutation <name>     with a mistake in the code, one of mutations.ts
-  --mutations           whether every mutation is caught by its seed, or by the schedule with a name
+  --mutations           whether every mutation is caught, by its seed or a named schedule
   --help                shows this`;
 
 const { values } = commandLine(USAGE, {
