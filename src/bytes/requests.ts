@@ -1,4 +1,5 @@
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
+import { countOf } from "./marks.ts";
 import { AT, KEY_BYTES, PIECE_BYTES, SHA1_BYTES, SLACK, workspace } from "./workspace.ts";
 
 /** Rows of places in the body. */
@@ -46,12 +47,15 @@ export function scan(
   const places = new Uint8Array(PLACE_BYTES * most);
   let lacking = new Uint8Array();
   let [count, candidates, offset, pieceBytes, isEnd] = [0, 0, 0, PIECE_BYTES, false];
+  let space = workspace();
   while (!isEnd) {
     const piece = body.subarray(offset, offset + pieceBytes);
-    const { module, memory } = workspace(piece.length);
+    space = workspace(piece.length, space);
+    const { module, memory } = space;
     memory.set(piece, AT.BODY);
     const room = RESOURCES_PER_REQUEST_MAX - count;
     const read = module.scan(piece.length, offset, room, minimumSize, maximumSize, minimumFileMode);
+    if (read < 0) return undefined;
     if (read === 0) {
       if (offset + piece.length === body.length) return undefined;
       // A resource may have more bytes than that.
@@ -90,16 +94,20 @@ export function write(body: Uint8Array, places: Uint8Array, marks: Uint8Array): 
   // Each resource is written with a comma before it; the first one's gives way to the bracket.
   let length = BEFORE_RESOURCES.length - 1;
   let count = 0;
+  let space = workspace();
   for (let from = 0; from < marks.length; from += count) {
     count = Math.min(ROWS_WRITTEN, marks.length - from);
     const start = startOf(rows, from);
     while (count > 1 && endOf(rows, from + count - 1) - start > PIECE_BYTES) count >>= 1;
+    const some = marks.subarray(from, from + count);
+    if (countOf(some, 0) === count) continue;
     const piece = body.subarray(start, endOf(rows, from + count - 1));
     const target = AT.BODY + piece.length + SLACK;
-    const { module, memory } = workspace(2 * (piece.length + SLACK));
+    space = workspace(2 * (piece.length + SLACK), space);
+    const { module, memory } = space;
     memory.set(piece, AT.BODY);
     memory.set(places.subarray(PLACE_BYTES * from, PLACE_BYTES * (from + count)), AT.PLACES);
-    memory.set(marks.subarray(from, from + count), AT.MARKS);
+    memory.set(some, AT.MARKS);
     const written = module.write(count, start, target);
     answer.set(memory.subarray(target, target + written), length);
     length += written;

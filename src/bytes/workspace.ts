@@ -41,9 +41,19 @@ export const AT = {
 export const ROWS_MAX = placeOf("ROWS_MAX");
 export const PIECE_BYTES = placeOf("PIECE_BYTES");
 
-/** @param bytes that there is to be room for from `AT.BODY` on */
-export function workspace(bytes = PIECE_BYTES): Workspace {
-  const module = bytes > KEPT_MAX_BYTES ? instantiate() : kept;
-  extend(module, AT.BODY + bytes + SLACK);
+/**
+ * @param bytes that there is to be room for from `AT.BODY` on
+ * @param before what the same request had last: where it has no room, it grows
+ */
+export function workspace(bytes = PIECE_BYTES, before?: Workspace): Workspace {
+  const end = AT.BODY + bytes + SLACK;
+  if (before && before.memory.length >= end) return before;
+  const module = bytes > KEPT_MAX_BYTES ? dropped(before) : kept;
+  extend(module, end);
   return { module, memory: new Uint8Array(module.memory.buffer as ArrayBuffer) };
+}
+
+/** An instance that is dropped with the request. */
+function dropped(before?: Workspace): Bytes {
+  return before && before.module !== kept ? before.module : instantiate();
 }

@@ -95,18 +95,28 @@ describe("a request means one thing, whether it is read from its bytes or by JSO
       { weight: 8, arbitrary: fc.constant("") },
       fc.constantFrom(',"x":1', ',"mode":"7"', ',"mode":7'),
     );
+    const blanks = fc.constantFrom("", " ", " ".repeat(70_000), "\n".repeat(200_000));
     const ends = fc.constantFrom("]}", "]}\n", `]}${" ".repeat(70_000)}`, "]", "", ",]}", "]}x");
     const resources = fc.array(fc.tuple(lengths, mores), { minLength: 1, maxLength: 1_200, size: "max" });
     fc.assert(
-      fc.property(resources, wrongs, fc.nat(), ends, fc.nat(7), (all, wrong, at, end, held) => {
-        const texts = all.map(([length, more], index) =>
-          resource(length, index === at % all.length ? wrong + more : more),
-        );
-        const body = encode(`{"resources":[${texts.join(",")}${end}`);
-        const isHeld = (index: number) => index % 8 <= held;
-        for (const minimumFileMode of [undefined, 0o600])
-          meansOneThing(body, { ...RULES, minimumFileMode }, isHeld);
-      }),
+      fc.property(
+        resources,
+        wrongs,
+        fc.nat(),
+        blanks,
+        ends,
+        fc.nat(7),
+        (all, wrong, at, blank, end, held) => {
+          const texts = all.map(([length, more], index) => {
+            const isChosen = index === at % all.length;
+            return (isChosen ? blank : "") + resource(length, isChosen ? wrong + more : more);
+          });
+          const body = encode(`{"resources":[${texts.join(",")}${end}`);
+          const isHeld = (index: number) => index % 8 <= held;
+          for (const minimumFileMode of [undefined, 0o600])
+            meansOneThing(body, { ...RULES, minimumFileMode }, isHeld);
+        },
+      ),
       { numRuns: 25 },
     );
   });

@@ -13,7 +13,7 @@ import {
   PLACE_SIZE,
   PLACE_SIZE_END,
 } from "./layout";
-import { hasEscapes, passText } from "./text";
+import { hasEscapes, passText, wrongAt } from "./text";
 
 /** As the Cloud Controller takes a file without mode. */
 const DEFAULT_PERMISSIONS: u32 = 0o744;
@@ -75,7 +75,10 @@ export function readResource(key: usize, place: usize): bool {
       goTo(at + 4);
     } else if (member == IS_PATH) {
       const end = passText(at);
-      if (end == 0) return false;
+      if (end == 0) {
+        goTo(wrongAt);
+        return false;
+      }
       store<u32>(place, <u32>(at - origin), PLACE_PATH);
       store<u32>(place, <u32>(end - origin), PLACE_PATH_END);
       store<u32>(place, <u32>hasEscapes, PLACE_HAS_ESCAPES);

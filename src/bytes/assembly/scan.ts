@@ -20,16 +20,19 @@ import {
 } from "./layout";
 import { readResource } from "./resource";
 
+/** What a scan returns where no end makes the piece one of the usual form. */
+const UNUSUAL: i32 = -1;
+
 /**
  * Reads the resources of a piece of a body, as many as are whole.
  *
  * @param length bytes of the piece
- * @param offset where in the body it begins: 0, or at a resource
+ * @param offset where in the body it begins: 0, or what comes before a resource
  * @param room how many resources it may have
  * @param minimumSize bytes, as the two below: which resources are candidates, whose rows are kept in the request's order
  * @param modeBits of those that lack one of them the SHA-1 is listed, candidates or not
- * @returns how many bytes of the piece have been read, to the next resource or to the end; 0 where it is not of the
- *   usual form, or none of its resources is whole
+ * @returns how many bytes of the piece have been read, to the next resource or to the end; 0 where it begins with a
+ *   resource that is not whole, as far as it goes; less where it is not of the usual form
  */
 export function scan(
   length: i32,
@@ -47,13 +50,15 @@ export function scan(
   let key = KEYS;
   let place = PLACES;
   let lacking = LACKING;
-  if (offset == 0 && !passOpening()) return 0;
+  if (offset == 0 && !passOpening()) return unread(end);
 
   let done = BODY;
   let isMore: bool = true;
   let isEnd: bool = false;
   while (isMore && count < ROWS_MAX) {
     pass();
+    // Nor are blanks read again, for there may be millions.
+    done = at;
     isMore = readResource(key, place);
     if (isMore) {
       pass();
@@ -76,12 +81,19 @@ export function scan(
       }
     }
   }
-  if (count > room) return 0;
+  if (count > room) return UNUSUAL;
+  if (done == BODY) return unread(end);
   store<u32>(COUNTS, count);
   store<u32>(COUNTS, <u32>((key - KEYS) / KEY_BYTES), 4);
   store<u32>(COUNTS, <u32>((lacking - LACKING) / SHA1_BYTES), 8);
   store<u32>(COUNTS, <u32>isEnd, 12);
   return <i32>(done - BODY);
+}
+
+/** @returns what a scan does that has read nothing, and come as far as `at` */
+function unread(end: usize): i32 {
+  // The longest that is looked at as a whole, a SHA-1 in its quotes, is shorter.
+  return at + SLACK <= end ? UNUSUAL : 0;
 }
 
 /** Passes over what comes before the first resource. */
