@@ -12,6 +12,8 @@ const PATH_END = 16;
 const MODE = 20;
 const MODE_END = 24;
 
+/** With room for the longest path and the longest mode. */
+const LONG_PIECE_BYTES = 16 * PIECE_BYTES;
 /** The least that a resource has, with its comma. */
 const RESOURCE_MIN_BYTES = 84;
 /** Rows whose resources are written at a time: they rarely have more bytes than a piece. */
@@ -26,7 +28,7 @@ export interface Scanned {
   /** Of each candidate a row of keys, and one of places. */
   keys: Uint8Array<ArrayBuffer>;
   places: Uint8Array<ArrayBuffer>;
-  /** 20 bytes of each SHA-1 whose mode lacks bits. */
+  /** 20 bytes of each SHA-1 of which a mode lacks bits. */
   lacking: Uint8Array<ArrayBuffer>;
 }
 
@@ -47,19 +49,17 @@ export function scan(
   const places = new Uint8Array(PLACE_BYTES * most);
   let lacking = new Uint8Array();
   let [count, candidates, offset, pieceBytes, isEnd] = [0, 0, 0, PIECE_BYTES, false];
-  let space = workspace();
   while (!isEnd) {
     const piece = body.subarray(offset, offset + pieceBytes);
-    space = workspace(piece.length, space);
-    const { module, memory } = space;
+    const { module, memory } = workspace(piece.length);
     memory.set(piece, AT.BODY);
     const room = RESOURCES_PER_REQUEST_MAX - count;
     const read = module.scan(piece.length, offset, room, minimumSize, maximumSize, minimumFileMode);
     if (read < 0) return undefined;
     if (read === 0) {
-      if (offset + piece.length === body.length) return undefined;
-      // A resource may have more bytes than that.
-      pieceBytes *= 4;
+      // A resource may have more bytes than that, but for blanks no more than a megabyte.
+      if (offset + piece.length === body.length || pieceBytes === LONG_PIECE_BYTES) return undefined;
+      pieceBytes = LONG_PIECE_BYTES;
       continue;
     }
     const [resources = 0, found = 0, lack = 0, ended] = new Uint32Array(memory.buffer, AT.COUNTS, 4);
@@ -94,7 +94,6 @@ export function write(body: Uint8Array, places: Uint8Array, marks: Uint8Array): 
   // Each resource is written with a comma before it; the first one's gives way to the bracket.
   let length = BEFORE_RESOURCES.length - 1;
   let count = 0;
-  let space = workspace();
   for (let from = 0; from < marks.length; from += count) {
     count = Math.min(ROWS_WRITTEN, marks.length - from);
     const start = startOf(rows, from);
@@ -103,8 +102,7 @@ export function write(body: Uint8Array, places: Uint8Array, marks: Uint8Array): 
     if (countOf(some, 0) === count) continue;
     const piece = body.subarray(start, endOf(rows, from + count - 1));
     const target = AT.BODY + piece.length + SLACK;
-    space = workspace(2 * (piece.length + SLACK), space);
-    const { module, memory } = space;
+    const { module, memory } = workspace(2 * (piece.length + SLACK));
     memory.set(piece, AT.BODY);
     memory.set(places.subarray(PLACE_BYTES * from, PLACE_BYTES * (from + count)), AT.PLACES);
     memory.set(some, AT.MARKS);

@@ -10,12 +10,9 @@ export const ENTRY_BYTES = 8;
 /** What is read or written beyond an end, at most. */
 export const SLACK = 64;
 
-/** What needs more gets a memory that is dropped with it. */
-const KEPT_MAX_BYTES = 1024 * 1024;
-
 /**
  * The memory in which requests are worked on piece by piece, one call after the other. Each call brings all that it works
- * on, and takes its outcome away: nothing that one request leaves behind is read by another.
+ * on, and takes its outcome away: nothing that one request leaves behind is read by another. It never grows beyond 3 MB.
  */
 interface Workspace {
   module: Bytes;
@@ -23,9 +20,9 @@ interface Workspace {
 }
 
 // With the isolate: no request waits for it.
-const kept = instantiate();
+const module = instantiate();
 
-const placeOf = (name: Uppercase<string>) => Number(kept[name]?.value);
+const placeOf = (name: Uppercase<string>) => Number(module[name]?.value);
 
 /** Where things lie in it, and how much is worked on at a time. */
 export const AT = {
@@ -40,20 +37,11 @@ export const AT = {
 };
 export const ROWS_MAX = placeOf("ROWS_MAX");
 export const PIECE_BYTES = placeOf("PIECE_BYTES");
+/** Bytes of a path or a mode as JSON, its quotes included, with which a resource may match. */
+export const TEXT_MAX_BYTES = placeOf("TEXT_MAX_BYTES");
 
-/**
- * @param bytes that there is to be room for from `AT.BODY` on
- * @param before what the same request had last: where it has no room, it grows
- */
-export function workspace(bytes = PIECE_BYTES, before?: Workspace): Workspace {
-  const end = AT.BODY + bytes + SLACK;
-  if (before && before.memory.length >= end) return before;
-  const module = bytes > KEPT_MAX_BYTES ? dropped(before) : kept;
-  extend(module, end);
+/** @param bytes that there is to be room for from `AT.BODY` on */
+export function workspace(bytes = PIECE_BYTES): Workspace {
+  extend(module, AT.BODY + bytes + SLACK);
   return { module, memory: new Uint8Array(module.memory.buffer as ArrayBuffer) };
-}
-
-/** An instance that is dropped with the request. */
-function dropped(before?: Workspace): Bytes {
-  return before && before.module !== kept ? before.module : instantiate();
 }

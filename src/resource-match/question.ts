@@ -3,11 +3,11 @@ import { modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
-import { toHex } from "../hex.ts";
+import { fromHex, toHex } from "../hex.ts";
 import { decodeBody } from "../received-body.ts";
 import { condense } from "./condense.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
-import { parseResources, usualForm } from "./request.ts";
+import { isTooLong, parseResources, type Resource, usualForm } from "./request.ts";
 
 /**
  * What a request asks about. The usual request never becomes objects, but is read from its bytes; any other is written in
@@ -18,17 +18,28 @@ import { parseResources, usualForm } from "./request.ts";
 export function readQuestion(body: Uint8Array, rules: EligibilityRules): Question | Failure {
   const scanned = scan(body, rules);
   if (scanned) return new Question(body, scanned, rules);
-  const condensed = condense(body);
-  if (condensed instanceof Failure) return condensed;
-  const text = decodeBody(condensed);
-  if (text instanceof Failure) return text;
-  const resources = parseResources(text);
+  const resources = resourcesOf(body);
   if (resources instanceof Failure) return resources;
-  const usual = new TextEncoder().encode(usualForm(resources));
-  const nothing = { count: 0, keys: new Uint8Array(), places: new Uint8Array(), lacking: new Uint8Array() };
-  const rescanned = resources.length === 0 ? nothing : scan(usual, rules);
+  const { short = [], long = [] } = Object.groupBy(resources, (each) => (isTooLong(each) ? "long" : "short"));
+  const usual = new TextEncoder().encode(usualForm(short));
+  const rescanned = short.length === 0 ? NOTHING : scan(usual, rules);
   if (!rescanned) throw new Error("the usual form was not understood");
-  return new Question(usual, rescanned, rules);
+  const lacking = long.flatMap(({ checksum }) => [...fromHex(checksum.value)]);
+  const all = {
+    ...rescanned,
+    count: resources.length,
+    lacking: Uint8Array.from([...rescanned.lacking, ...lacking]),
+  };
+  return new Question(usual, all, rules);
+}
+
+const NOTHING = { keys: new Uint8Array(), places: new Uint8Array(), lacking: new Uint8Array() };
+
+/** By JSON.parse and the schema. */
+function resourcesOf(body: Uint8Array): Resource[] | Failure {
+  const condensed = condense(body);
+  const text = condensed instanceof Failure ? condensed : decodeBody(condensed);
+  return text instanceof Failure ? text : parseResources(text);
 }
 
 /** What a request asks about. */

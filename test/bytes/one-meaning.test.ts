@@ -121,6 +121,37 @@ describe("a request means one thing, whether it is read from its bytes or by JSO
     );
   });
 
+  it.each<[string, string, boolean]>([
+    ["262,144 bytes", "x".repeat(262_142), true],
+    ["one more", "x".repeat(262_143), false],
+    ["as many characters of two bytes", "é".repeat(131_071), true],
+    ["one more of them", "é".repeat(131_072), false],
+    ["as many escapes that need not be", "\\u0078".repeat(262_142), true],
+    ["one more of those", "\\u0078".repeat(262_143), false],
+    ["as many escapes that must be", "\\u0001".repeat(43_690), true],
+    ["one more of these", "\\u0001".repeat(43_691), false],
+    ["15 million bytes", "x".repeat(15_000_000), false],
+  ])("and a path of %s is a file's, or rules out its content", (_, path, isFiles) => {
+    const long = withPath(`"${path}"`);
+    const isEligible = (text: string) => {
+      const { candidates, failure } = meansOneThing(encode(text));
+      expect(failure).toBe(undefined);
+      return candidates?.map(([, is]) => is);
+    };
+    expect(isEligible(long)).toEqual(isFiles ? [true] : []);
+    expect(isEligible(long.replace("{", '{"x":0,'))).toEqual(isFiles ? [true] : []);
+    const short = withPath('"a/b.js"').slice('{"resources":['.length, -2);
+    expect(isEligible(long.replace("[", `[${short},`))).toEqual(isFiles ? [true, true] : [false]);
+  });
+
+  it.each<[string, number, boolean]>([
+    ["262,144 bytes", 262_142, true],
+    ["one more", 262_143, false],
+  ])("and a mode of %s likewise", (_, length, isFiles) => {
+    const text = withPath('"a/b.js"').replace('"644"', `"${"0".repeat(length - 3)}644"`);
+    expect(meansOneThing(encode(text)).candidates).toHaveLength(isFiles ? 1 : 0);
+  });
+
   it("for every character, raw and escaped, alone and in pairs", () => {
     const codes = Array.from({ length: 0x10000 }, (_, code) => code);
     const escaped = (code: number) => `\\u${code.toString(16).padStart(4, "0")}`;
@@ -161,7 +192,7 @@ describe("what the module reads itself", () => {
       "members in another order",
       `{"resources":[{"size_in_bytes":36,"mode":null,"checksum":{"value":"${SHA1}"}}]}`,
     ],
-    ["a body of 5 MB", withPath(JSON.stringify("long/".repeat(1_000_000)))],
+    ["the longest path that matches", withPath(JSON.stringify("x".repeat(262_142)))],
   ])("is %s", (_, text) => {
     expect(isUsual(encode(text), RULES)).toBe(true);
     meansOneThing(encode(text));

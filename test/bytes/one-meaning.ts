@@ -17,6 +17,8 @@ export interface Outcome {
 /** Which of the candidates are said to be held. */
 export type IsHeld = (index: number) => boolean;
 
+const encode = (text: string) => new TextEncoder().encode(text);
+
 /** By JSON.parse, the schema and plain objects: slow, and what is meant. */
 export function meant(body: Uint8Array, rules: EligibilityRules, isHeld: IsHeld): Outcome {
   const text = decodeBody(body);
@@ -26,10 +28,13 @@ export function meant(body: Uint8Array, rules: EligibilityRules, isHeld: IsHeld)
   const permissionsOf = ({ mode }: Resource) => (mode ? Number.parseInt(mode.slice(-4), 8) : 0o744);
   const lacks = (resource: Resource) => (permissionsOf(resource) & bits) !== bits;
   const sha1Of = ({ checksum }: Resource) => checksum.value.toLowerCase();
-  const ruledOut = new Set(resources.filter(lacks).map(sha1Of));
-  const candidates = resources.filter(
-    ({ size_in_bytes: size }) => size >= minimumSize && size <= maximumSize,
-  );
+  const isLong = (text: string | null | undefined) => encode(JSON.stringify(text ?? "")).length > 262_144;
+  const tooLong = new Set(resources.filter(({ path, mode }) => isLong(path) || isLong(mode)));
+  const ruledOut = new Set([...resources.filter(lacks), ...tooLong].map(sha1Of));
+  const candidates = resources.filter((resource) => {
+    const { size_in_bytes: size } = resource;
+    return size >= minimumSize && size <= maximumSize && !tooLong.has(resource);
+  });
   const answered = candidates
     .filter((_, index) => isHeld(index))
     .map((resource) => {

@@ -8,7 +8,8 @@ import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { type SendOptions, sendBytes } from "./raw-client.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
 
-const BODY = JSON.stringify({ resources: [{ checksum: { value: "a".repeat(40) }, size_in_bytes: 1 }] });
+const SHA1 = "a".repeat(40);
+const BODY = JSON.stringify({ resources: [{ checksum: { value: SHA1 }, size_in_bytes: 1 }] });
 const STARTED_MAX_MS = 30_000;
 const ANSWERED_MAX_MS = 20_000;
 const SAMPLED_MS = 5;
@@ -145,7 +146,8 @@ describe("a client that hangs up takes nobody's keys along", () => {
 
 describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
   const filled = (head: string, unit: string, tail: string) =>
-    head + unit.repeat((BODY_MAX_BYTES - head.length - tail.length) / unit.length) + tail;
+    head + unit.repeat((BODY_MAX_BYTES - head.length - tail.length) / Buffer.byteLength(unit)) + tail;
+  const member = `"checksum":{"value":"${SHA1}"},"size_in_bytes":1`;
 
   it.each([
     ["of arrays in arrays", `{"resources":${"[".repeat(7_800_000)}${"]".repeat(7_800_000)}}`],
@@ -153,25 +155,36 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
     ["of numbers", filled('{"resources":[1', ",1", "]}")],
     ["of one path of escapes", filled('{"resources":[{"path":"', "\\n", '"}]}')],
     ["of one resource's members", filled('{"resources":[{"a":1', ',"\\u0070ath":1', "}]}")],
-  ])("%s takes less than 100 MB of memory, and others are answered as before", async (_, body) => {
-    worker = await start();
-    const headers = [CLOSE, LENGTH];
-    await send(await message({ headers, body: BODY }));
-    const before = worker.usage().bytes;
-    let peak = before;
-    const sampling = setInterval(() => {
-      peak = Math.max(peak, worker.usage().bytes);
-    }, SAMPLED_MS);
-    const sent = await message({ headers: [CLOSE, `Content-Length: ${body.length}`], body });
-    const answer = await send(sent, { patienceMs: ANSWERED_MAX_MS });
-    clearInterval(sampling);
-    const other = await send(await message({ headers, body: BODY }));
-    await worker.stop();
+    ["of one path beyond Latin-1", filled(`{"resources":[{${member},"path":"`, "語", '"}]}'), 201],
+    ["of the same in an unusual form", filled(`{"resources":[{${member},"x":0,"path":"`, "語", '"}]}'), 201],
+    [
+      "of long paths, all held",
+      filled(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}"),
+      201,
+    ],
+  ])(
+    "%s takes less than 100 MB of memory, and others are answered as before",
+    async (_, body, status = 422) => {
+      worker = await start();
+      const headers = [CLOSE, LENGTH];
+      await worker.kv.put(`${SHA1}:1`, "1");
+      await send(await message({ headers, body: BODY }));
+      const before = worker.usage().bytes;
+      let peak = before;
+      const sampling = setInterval(() => {
+        peak = Math.max(peak, worker.usage().bytes);
+      }, SAMPLED_MS);
+      const sent = await message({ headers: [CLOSE, `Content-Length: ${Buffer.byteLength(body)}`], body });
+      const answer = await send(sent, { patienceMs: ANSWERED_MAX_MS });
+      clearInterval(sampling);
+      const other = await send(await message({ headers, body: BODY }));
+      await worker.stop();
 
-    expect(statusOf(answer)).toBe(422);
-    expect(statusOf(other)).toBe(201);
-    expect((peak - before) / MB).toBeLessThan(100);
-  });
+      expect(statusOf(answer)).toBe(status);
+      expect(statusOf(other)).toBe(201);
+      expect((peak - before) / MB).toBeLessThan(100);
+    },
+  );
 });
 
 describe("what passes through to the Cloud Controller", () => {

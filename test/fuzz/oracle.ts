@@ -16,6 +16,7 @@ export interface Expected {
 const ENDPOINT = "/v3/resource_matches";
 const BODY_MAX_BYTES = 15_728_640;
 const RESOURCES_MAX = 5_000;
+const TEXT_MAX_BYTES = 262_144;
 const MODE_OF_NONE = "0744";
 const UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 
@@ -126,9 +127,11 @@ function matches(
   const bits = BigInt(`0o${configuration.MINIMUM_FILE_MODE ?? 0}`);
   const checksumOf = ({ checksum }: Json) => (checksum as Json).value as string;
   const modeOf = ({ mode }: Json) => BigInt(`0o${isNone(mode) ? MODE_OF_NONE : mode}`);
+  const isLong = (text: unknown) => encode(JSON.stringify(text ?? null)).length > TEXT_MAX_BYTES;
+  const isTooLong = ({ path, mode }: Json) => isLong(path) || isLong(mode);
   const ruledOut = new Set(
     resources
-      .filter((each) => (modeOf(each) & bits) !== bits)
+      .filter((each) => isTooLong(each) || (modeOf(each) & bits) !== bits)
       .map((resource) => checksumOf(resource).toLowerCase()),
   );
   return resources
@@ -148,6 +151,7 @@ function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+const encode = (text: string) => new TextEncoder().encode(text);
 const isNone = (value: unknown) => value === undefined || value === null;
 
 function requestIdOf(headers: Record<string, string>): RegExp {

@@ -10,6 +10,12 @@ export const ROWS_MAX: i32 = 1024;
 /** Bytes of a body that are worked on at a time, but for a resource that has more. */
 export const PIECE_BYTES: i32 = 65536;
 
+/**
+ * Bytes of a path or a mode as JSON, its quotes included. A resource with a longer one never matches: the zip archive that cf
+ * CLI uploads has room for a quarter of that.
+ */
+export const TEXT_MAX_BYTES: i32 = 262144;
+
 /** Results of a scan, 4 bytes each: resources, candidates, how many lack bits of the mode, and whether the request ends. */
 export const COUNTS: usize = 4096;
 /** The fixed texts of an answer. */

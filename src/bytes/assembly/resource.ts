@@ -12,8 +12,9 @@ import {
   PLACE_SHA1,
   PLACE_SIZE,
   PLACE_SIZE_END,
+  TEXT_MAX_BYTES,
 } from "./layout";
-import { hasEscapes, passText, wrongAt } from "./text";
+import { hasEscapes, passedTo, passText } from "./text";
 
 /** As the Cloud Controller takes a file without mode. */
 const DEFAULT_PERMISSIONS: u32 = 0o744;
@@ -75,8 +76,10 @@ export function readResource(key: usize, place: usize): bool {
       goTo(at + 4);
     } else if (member == IS_PATH) {
       const end = passText(at);
+      // What is too long, whole or not, is left where it begins.
+      if (passedTo - at >= <usize>TEXT_MAX_BYTES) return false;
       if (end == 0) {
-        goTo(wrongAt);
+        goTo(passedTo);
         return false;
       }
       store<u32>(place, <u32>(at - origin), PLACE_PATH);
@@ -139,6 +142,10 @@ function readMode(place: usize): i32 {
     permissions = ((permissions << 3) | digit) & 0o7777;
     goTo(at + 1);
     digit = <u32>load<u8>(at) - 0x30;
+  }
+  if (at - start >= <usize>TEXT_MAX_BYTES) {
+    goTo(start);
+    return -1;
   }
   if (at == start + 1 || !take(0x22)) return -1;
   store<u32>(place, <u32>(start - origin), PLACE_MODE);

@@ -1,7 +1,7 @@
 /**
  * Reads a request of the usual form from its bytes: `{"resources":[…]}` with whitespace and members in any order, none
- * twice, none unknown, path and mode absent or null or text, a checksum of hex, a size of plain digits. For all else
- * it steps aside, whether JSON or not.
+ * twice, none unknown, path and mode absent or null or text that is not too long, a checksum of hex, a size of plain
+ * digits. For all else it steps aside, whether JSON or not.
  */
 import { at, begin, goTo, pass, take } from "./cursor";
 import {

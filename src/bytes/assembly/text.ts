@@ -3,8 +3,8 @@ import { decode4, hexDigit } from "./hex";
 
 /** Whether the text that was passed over last has escapes. */
 export let hasEscapes: bool = false;
-/** Where what should have been one was none, or broke off. */
-export let wrongAt: usize = 0;
+/** Where passing has come to: the closing quote, or what makes it no text. */
+export let passedTo: usize = 0;
 
 /**
  * Passes over a text.
@@ -14,7 +14,7 @@ export let wrongAt: usize = 0;
  */
 export function passText(start: usize): usize {
   hasEscapes = false;
-  wrongAt = start;
+  passedTo = start;
   if (load<u8>(start) != 0x22) return 0;
   let at = start + 1;
   let end: usize = 0;
@@ -31,7 +31,7 @@ export function passText(start: usize): usize {
       continue;
     }
     at += ctz(specials);
-    wrongAt = at;
+    passedTo = at;
     const byte = <u32>load<u8>(at);
     if (byte == 0x22) end = at + 1;
     else {
