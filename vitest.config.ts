@@ -100,7 +100,7 @@ export default defineConfig({
           include: [
             "test/{cli,deploy-check,documents,e2e,foundation,openapi,simulation,source}/**/*.test.ts",
           ],
-          globalSetup: ["test/cli/bundle.ts"],
+          globalSetup: ["test/cli/bundle.ts", "test/e2e/bundle.ts"],
           setupFiles: ["test/cli/clean-up.ts"],
           // A process and the modules that most files import take a second of CPU: one process does many files.
           isolate: false,

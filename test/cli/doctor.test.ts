@@ -1,10 +1,9 @@
 import { type IncomingMessage, type ServerResponse, request as send } from "node:http";
-import { beforeAll, expect, test, vi } from "vitest";
+import { beforeAll, expect, inject, test, vi } from "vitest";
 import type { CacheStatus } from "../../src/operator-api/answers.ts";
 import { startCloudController } from "../foundation/cloud-controller/cloud-controller.ts";
 import { type Foundation, startFoundation } from "../foundation/foundation.ts";
 import type { TokenOptions } from "../foundation/uaa/token.ts";
-import { bundleWorker } from "../support/node/bundle.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { sha1Of } from "./app.ts";
 import { resourcePool, resourcePoolInThread, temporaryDirectory, whenAllIsOver } from "./command.ts";
@@ -30,7 +29,7 @@ beforeAll(async () => {
     await cloudController.pool.add(sha1Of(text), text.length, Buffer.from(text));
   }
   worker = await startWorkerd({
-    modules: await bundleWorker(),
+    modules: inject("worker"),
     variables: {
       UAA_URL: uaa.url,
       CLOUD_CONTROLLER_URL: cloudController.url,

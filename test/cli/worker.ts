@@ -1,5 +1,5 @@
+import { inject } from "vitest";
 import { startUaa } from "../foundation/uaa/uaa.ts";
-import { bundleWorker } from "../support/node/bundle.ts";
 import { startWorkerd } from "../support/node/workerd.ts";
 import { whenAllIsOver } from "./command.ts";
 
@@ -9,8 +9,10 @@ export async function runningWorker(variables: Record<string, string> = {}) {
   whenAllIsOver(() => uaa.close());
   const tokenWith = (...scopes: string[]) =>
     uaa.issueToken({ scopes: scopes.map((name) => `cloud_controller.${name}`) });
-  const modules = await bundleWorker();
-  const worker = await startWorkerd({ modules, variables: { UAA_URL: uaa.url, ...variables } });
+  const worker = await startWorkerd({
+    modules: inject("worker"),
+    variables: { UAA_URL: uaa.url, ...variables },
+  });
   whenAllIsOver(() => worker.stop());
   const env = { CF_TOKEN: await tokenWith("write", "admin") };
   return { url: worker.url, to: ["--url", worker.url], env, tokenWith };

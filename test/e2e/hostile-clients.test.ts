@@ -1,9 +1,8 @@
 import { existsSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from "vitest";
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
 import { listenOnLoopback } from "../foundation/loopback.ts";
 import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
-import { bundleWorker } from "../support/node/bundle.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { type SendOptions, sendBytes } from "./raw-client.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
@@ -25,7 +24,7 @@ let gate: Awaited<ReturnType<typeof listenOnLoopback>>;
 
 async function start(variables: Record<string, string> = {}): Promise<Workerd> {
   return startWorkerd({
-    modules: await bundleWorker(),
+    modules: inject("worker"),
     variables: { UAA_URL: gate.url, UAA_ISSUER: uaa.issuer, MINIMUM_SIZE: "0", ...variables },
   });
 }

@@ -2,14 +2,13 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, vi } from "vitest";
+import { expect, inject, vi } from "vitest";
 import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { PushFailed } from "../foundation/cf-push/cf-connection.ts";
 import { type Push, push } from "../foundation/cf-push/push-client.ts";
 import { mapConcurrently } from "../foundation/concurrency.ts";
 import { MatchedLog, type TierFigures } from "../foundation/demo/matched-log.ts";
 import { type Foundation, startFoundation } from "../foundation/foundation.ts";
-import { bundleWorker } from "../support/node/bundle.ts";
 import { comparePackage } from "../support/node/package-comparison.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { TierTable } from "./tier-table.ts";
@@ -135,7 +134,7 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
   const log = new MatchedLog();
   const table = new TierTable(title);
   const worker = await startWorkerd({
-    modules: await bundleWorker("test/e2e/worker/entry.ts"),
+    modules: inject("workerInHand"),
     variables: { UAA_URL: uaa.url, CLOUD_CONTROLLER_URL: cloudController.url, ...variables },
     hasBucket: bucket,
     onLine: log.read,

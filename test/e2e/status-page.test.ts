@@ -1,9 +1,8 @@
 import { writeFile } from "node:fs/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from "vitest";
 import type { CacheStatus } from "../../src/operator-api/answers.ts";
 import { checksOf } from "../../src/operator-api/checks.ts";
 import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
-import { bundleWorker } from "../support/node/bundle.ts";
 import { findChromium, type Page, startChromium } from "../support/node/chromium.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 
@@ -46,7 +45,7 @@ describe.skipIf(!chromium)(
     beforeAll(async () => {
       uaa = await startUaa();
       [worker, browser] = await Promise.all([
-        startWorkerd({ modules: await bundleWorker(), variables: { UAA_URL: uaa.url } }),
+        startWorkerd({ modules: inject("worker"), variables: { UAA_URL: uaa.url } }),
         startChromium(chromium as string),
       ]);
       ({ page } = browser);

@@ -1,0 +1,21 @@
+import type { TestProject } from "vitest/node";
+import { bundleWorker, type Modules } from "../support/node/bundle.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The Worker as it is deployed. */
+    worker: Modules;
+    /** The Worker with the test's own hand on it: test/e2e/worker. */
+    workerInHand: Modules;
+  }
+}
+
+/** Bundles the Worker once for all tests that start it: each time takes more than a second of CPU. */
+export default async function bundle(project: TestProject): Promise<void> {
+  const [worker, workerInHand] = await Promise.all([
+    bundleWorker(),
+    bundleWorker("test/e2e/worker/entry.ts"),
+  ]);
+  project.provide("worker", worker);
+  project.provide("workerInHand", workerInHand);
+}
