@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -12,7 +12,10 @@ declare module "vitest" {
   }
 }
 
-/** Bundles the command once for all tests that run it: its source would be compiled anew by every process. */
+/**
+ * Bundles the command once for all tests that run it, and has what one process compiles, of that and of all else, kept
+ * for those after it: hundreds would compile the same.
+ */
 export default async function bundle(project: TestProject): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(tmpdir(), "resource-pool-command-"));
   await build({
@@ -29,12 +32,7 @@ export default async function bundle(project: TestProject): Promise<() => Promis
       js: 'import { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);',
     },
   });
-  const command = join(directory, "bin.mjs");
-  const cache = JSON.stringify(join(directory, "compiled"));
-  await writeFile(
-    command,
-    `(await import("node:module")).enableCompileCache(${cache});\nawait import("./main.mjs");\n`,
-  );
-  project.provide("resourcePool", command);
+  process.env.NODE_COMPILE_CACHE = join(directory, "compiled");
+  project.provide("resourcePool", join(directory, "main.mjs"));
   return () => rm(directory, { recursive: true, force: true });
 }
