@@ -4,8 +4,8 @@ import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 
-const FILES = 10_600;
-const REQUESTS = 3;
+const FILES = 5_600;
+const REQUESTS = 2;
 /** What the Cloud Controller is asked about behind an answer. */
 const SAMPLE = 5;
 const MINUTE_MS = 60_000;

@@ -5,7 +5,7 @@ import { condense } from "../../src/resource-match/condense.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";
 import { ask, hold, resource } from "../support/worker.ts";
 
-const RUNS = 200;
+const RUNS = 100;
 /** More than a body of 5,000 resources has, so that the body is condensed. */
 const PADDING = `"padding":[${"1,".repeat(100_001)}1]`;
 /** What may stand anywhere. */
