@@ -5,7 +5,7 @@ import type { ProfileName } from "./profiles.ts";
 import { simulate } from "./simulation.ts";
 
 /** Beside the seeds that catch a mutation; `npm run simulate` takes as many as are wanted. */
-const SEEDS = 16;
+const SEEDS = 10;
 /** Some 2 s where the machine has nothing else to do. */
 const TIMEOUT_MS = 120_000;
 
