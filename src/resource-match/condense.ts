@@ -1,13 +1,13 @@
 import { Failure } from "../failure.ts";
 import { ARRAY, JsonScanner, OBJECT } from "../json-scanner.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
+import { isUtf8 } from "../received-body.ts";
 
 /**
  * 5,000 resources have 35,000 commas and opening brackets. JSON.parse may build a hundred bytes of each, and the 15 million
  * for which a body has room are more than an isolate may hold.
  */
 const STRUCTURE_MAX = 100_000;
-const DECODED_AT_A_TIME = 64 * 1024;
 const COMMA = 0x2c;
 
 /** One more than may be, so that it shows. */
@@ -60,19 +60,6 @@ function isMuch(body: Uint8Array): boolean {
     if (byte === COMMA || byte === ARRAY || byte === OBJECT) count += 1;
   }
   return count > STRUCTURE_MAX;
-}
-
-function isUtf8(body: Uint8Array): boolean {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  try {
-    for (let at = 0; at < body.length; at += DECODED_AT_A_TIME) {
-      decoder.decode(body.subarray(at, at + DECODED_AT_A_TIME), { stream: true });
-    }
-    decoder.decode();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Reads a body and writes it anew behind where it reads: what is kept is never longer than what it stands for. */
