@@ -1,13 +1,13 @@
 import { markHeld } from "../bytes/marks.ts";
 import { modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
-import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
+import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES, TEXT_MAX_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { fromHex, toHex } from "../hex.ts";
 import { decodeBody } from "../received-body.ts";
 import { condense } from "./condense.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
-import { isTooLong, parseResources, type Resource, usualForm } from "./request.ts";
+import { parseResources, type Resource, usualForm } from "./request.ts";
 
 /**
  * What a request asks about. The usual request never becomes objects, but is read from its bytes; any other is written in
@@ -136,3 +136,16 @@ function rehearse(): void {
 }
 
 rehearse();
+
+/**
+ * Whether a resource has a path or a mode of more bytes, as JSON, than any that matches. It is no file's: the zip archive
+ * that cf CLI uploads has room for a name of a quarter of that.
+ */
+function isTooLong({ path, mode }: Resource): boolean {
+  return [path, mode].some((text) => {
+    // A character has six bytes at most, and one at least, beside the quotes.
+    if (typeof text !== "string" || 6 * text.length + 2 <= TEXT_MAX_BYTES) return false;
+    if (text.length + 2 > TEXT_MAX_BYTES) return true;
+    return new TextEncoder().encode(JSON.stringify(text)).length > TEXT_MAX_BYTES;
+  });
+}

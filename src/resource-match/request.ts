@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { TEXT_MAX_BYTES } from "../bytes/workspace.ts";
 import { Failure } from "../failure.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { isSha1Hex } from "../sha1.ts";
@@ -117,19 +116,6 @@ function isOctal(text: string): boolean {
 
 /** What JSON.parse may have rounded is larger than any size that can match. */
 const ROUNDED = 2 ** 53;
-
-/**
- * Whether a resource has a path or a mode of more bytes, as JSON, than any that matches. It is no file's: the zip archive
- * that cf CLI uploads has room for a name of a quarter of that.
- */
-export function isTooLong({ path, mode }: Resource): boolean {
-  return [path, mode].some((text) => {
-    // A character has six bytes at most, and one at least, beside the quotes.
-    if (typeof text !== "string" || 6 * text.length + 2 <= TEXT_MAX_BYTES) return false;
-    if (text.length + 2 > TEXT_MAX_BYTES) return true;
-    return new TextEncoder().encode(JSON.stringify(text)).length > TEXT_MAX_BYTES;
-  });
-}
 
 /** The resources as JSON text of the form that cf CLI sends, and that answers have; null and absent are one. */
 export function usualForm(resources: readonly Resource[]): string {
