@@ -1,45 +1,52 @@
 import { markHeld } from "../bytes/marks.ts";
 import { modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
-import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES, TEXT_MAX_BYTES } from "../bytes/workspace.ts";
+import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { fromHex, toHex } from "../hex.ts";
 import { decodeBody } from "../received-body.ts";
-import { condense } from "./condense.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
-import { parseResources, type Resource, usualForm } from "./request.ts";
+import { isLarge, readLarge } from "./large-request.ts";
+import { parseResources, usualForm } from "./request.ts";
+import { isTooLong } from "./text-limit.ts";
+import type { UsualRequest } from "./usual-text.ts";
 
 /**
  * What a request asks about. The usual request never becomes objects, but is read from its bytes; any other is written in
  * the usual form first, once JSON.parse and the schema have taken it.
  *
+ * @param body which may be used up
  * @returns a failure for what is no JSON, or not as the schema has it
  */
 export function readQuestion(body: Uint8Array, rules: EligibilityRules): Question | Failure {
   const scanned = scan(body, rules);
   if (scanned) return new Question(body, scanned, rules);
-  const resources = resourcesOf(body);
-  if (resources instanceof Failure) return resources;
-  const { short = [], long = [] } = Object.groupBy(resources, (each) => (isTooLong(each) ? "long" : "short"));
-  const usual = new TextEncoder().encode(usualForm(short));
-  const rescanned = short.length === 0 ? NOTHING : scan(usual, rules);
+  const usual = isLarge(body) ? readLarge(body) : readAsJson(body);
+  if (usual instanceof Failure) return usual;
+  const rescanned = usual.count === usual.tooLong.length ? NOTHING : scan(usual.text, rules);
   if (!rescanned) throw new Error("the usual form was not understood");
-  const lacking = long.flatMap(({ checksum }) => [...fromHex(checksum.value)]);
+  const lacking = usual.tooLong.flatMap((sha1) => [...fromHex(sha1)]);
   const all = {
     ...rescanned,
-    count: resources.length,
+    count: usual.count,
     lacking: Uint8Array.from([...rescanned.lacking, ...lacking]),
   };
-  return new Question(usual, all, rules);
+  return new Question(usual.text, all, rules);
 }
 
 const NOTHING = { keys: new Uint8Array(), places: new Uint8Array(), lacking: new Uint8Array() };
 
 /** By JSON.parse and the schema. */
-function resourcesOf(body: Uint8Array): Resource[] | Failure {
-  const condensed = condense(body);
-  const text = condensed instanceof Failure ? condensed : decodeBody(condensed);
-  return text instanceof Failure ? text : parseResources(text);
+function readAsJson(body: Uint8Array): UsualRequest | Failure {
+  const text = decodeBody(body);
+  const resources = text instanceof Failure ? text : parseResources(text);
+  if (resources instanceof Failure) return resources;
+  const { short = [], long = [] } = Object.groupBy(resources, (each) => (isTooLong(each) ? "long" : "short"));
+  return {
+    count: resources.length,
+    text: new TextEncoder().encode(usualForm(short)),
+    tooLong: long.map(({ checksum }) => checksum.value),
+  };
 }
 
 /** What a request asks about. */
@@ -136,16 +143,3 @@ function rehearse(): void {
 }
 
 rehearse();
-
-/**
- * Whether a resource has a path or a mode of more bytes, as JSON, than any that matches. It is no file's: the zip archive
- * that cf CLI uploads has room for a name of a quarter of that.
- */
-function isTooLong({ path, mode }: Resource): boolean {
-  return [path, mode].some((text) => {
-    // A character has six bytes at most, and one at least, beside the quotes.
-    if (typeof text !== "string" || 6 * text.length + 2 <= TEXT_MAX_BYTES) return false;
-    if (text.length + 2 > TEXT_MAX_BYTES) return true;
-    return new TextEncoder().encode(JSON.stringify(text)).length > TEXT_MAX_BYTES;
-  });
-}

@@ -71,20 +71,40 @@ export function parseResources(text: string): Resource[] | Failure {
     return new Failure("parse-error", "the body is no JSON");
   }
   const resources = isObject(json) ? json.resources : undefined;
+  const violations = new Violations();
+  violations.checkList(resources);
+  // No more than one too many, for a body has room for millions.
+  const checked = Array.isArray(resources) ? resources.slice(0, RESOURCES_PER_REQUEST_MAX + 1) : [];
+  for (const resource of checked) violations.checkResource(resource);
+  return violations.failure() ?? checked.filter(({ checksum }) => isSha1Hex(checksum.value));
+}
 
-  const violations = new Set<string>();
-  const examine = (schema: v.GenericSchema, value: unknown) => {
-    for (const { message } of v.safeParse(schema, value).issues ?? []) violations.add(`Resources ${message}`);
-  };
-  examine(ResourcesSchema, resources);
-  if (!Array.isArray(resources)) return unprocessable(violations);
+/** What is wrong with a request: each violation once, those of the list first, then those of its resources in their order. */
+export class Violations {
+  readonly #ofList = new Set<string>();
+  readonly #ofResources = new Set<string>();
 
-  // One by one, so that thousands of wrong resources leave no more behind than their distinct violations; and no more
-  // than one too many, for a body has room for millions.
-  const unusual = resources.slice(0, RESOURCES_PER_REQUEST_MAX + 1).filter((resource) => !isUsual(resource));
-  for (const resource of unusual) examine(ResourceSchema, resource);
-  if (violations.size > 0) return unprocessable(violations);
-  return unusual.length === 0 ? resources : resources.filter(({ checksum }) => isSha1Hex(checksum.value));
+  /** @param resources what is to be an array of them; of an array, how many it has is all that counts */
+  checkList(resources: unknown): void {
+    keepsTo(ResourcesSchema, resources, this.#ofList);
+  }
+
+  /** One by one, so that thousands of wrong resources leave no more behind than their distinct violations. */
+  checkResource(resource: unknown): resource is Resource {
+    return isUsual(resource) || keepsTo(ResourceSchema, resource, this.#ofResources);
+  }
+
+  failure(): Failure | undefined {
+    const all = [...this.#ofList, ...this.#ofResources];
+    return all.length === 0 ? undefined : new Failure("unprocessable", all.join(", "));
+  }
+}
+
+/** Whether a value is as the schema has it; else its violations are added. */
+function keepsTo(schema: v.GenericSchema, value: unknown, violations: Set<string>): boolean {
+  const { issues = [] } = v.safeParse(schema, value);
+  for (const { message } of issues) violations.add(`Resources ${message}`);
+  return issues.length === 0;
 }
 
 /**
@@ -117,19 +137,18 @@ function isOctal(text: string): boolean {
 /** What JSON.parse may have rounded is larger than any size that can match. */
 const ROUNDED = 2 ** 53;
 
-/** The resources as JSON text of the form that cf CLI sends, and that answers have; null and absent are one. */
+/** The resources as JSON text of the usual form; null and absent are one. */
 export function usualForm(resources: readonly Resource[]): string {
-  const texts = resources.map(({ checksum, size_in_bytes, path, mode }) => {
-    const pathText = path === undefined || path === null ? "" : `,"path":${JSON.stringify(path)}`;
-    const modeText = mode === undefined || mode === null ? "" : `,"mode":"${mode}"`;
-    const size = Math.min(size_in_bytes, ROUNDED);
-    return `{"checksum":{"value":"${checksum.value}"},"size_in_bytes":${size}${pathText}${modeText}}`;
+  const texts = resources.map((resource) => {
+    const path = typeof resource.path === "string" ? `"path":${JSON.stringify(resource.path)},` : "";
+    return `{${path}${membersBesidePath(resource)}}`;
   });
   return `{"resources":[${texts.join(",")}]}`;
 }
 
-function unprocessable(violations: Set<string>): Failure {
-  return new Failure("unprocessable", [...violations].join(", "));
+export function membersBesidePath({ checksum, size_in_bytes, mode }: Omit<Resource, "path">): string {
+  const modeText = typeof mode === "string" ? `,"mode":"${mode}"` : "";
+  return `"checksum":{"value":"${checksum.value}"},"size_in_bytes":${Math.min(size_in_bytes, ROUNDED)}${modeText}`;
 }
 
 /** The length as the Cloud Controller takes it, of whatever was sent. */

@@ -157,6 +157,31 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
     ["of one path beyond Latin-1", filled(`{"resources":[{${member},"path":"`, "語", '"}]}'), 201],
     ["of the same in an unusual form", filled(`{"resources":[{${member},"x":0,"path":"`, "語", '"}]}'), 201],
     [
+      "of long paths in an unusual form, all held",
+      filled(`{"resources":[{${member},"x":0}`, `,{${member},"path":"${"x".repeat(3_100)}"}`, "]}"),
+      201,
+    ],
+    [
+      "of the same with a letter beyond Latin-1",
+      filled(`{"resources":[{${member},"x":"語"}`, `,{${member},"path":"${"x".repeat(3_100)}"}`, "]}"),
+      201,
+    ],
+    [
+      "of paths as long as may be in an unusual form, all held",
+      filled(`{"resources":[{${member},"x":0}`, `,{${member},"path":"${"\\n".repeat(131_000)}"}`, "]}"),
+      201,
+    ],
+    [
+      "of sizes that are longer in the usual form, all held",
+      filled(`{"resources":[{${member}e8}`, `,{${member}e8,"path":"${"x".repeat(3_100)}"}`, "]}"),
+      201,
+    ],
+    [
+      "of long paths, and one that is none",
+      filled(`{"resources":[{${member},"path":1}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}"),
+      422,
+    ],
+    [
       "of long paths, all held",
       filled(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}"),
       201,
@@ -166,7 +191,7 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
     async (_, body, status = 422) => {
       worker = await start();
       const headers = [CLOSE, LENGTH];
-      await worker.kv.put(`${SHA1}:1`, "1");
+      for (const size of [1, 1e8]) await worker.kv.put(`${SHA1}:${size}`, "1");
       await send(await message({ headers, body: BODY }));
       const before = worker.usage().bytes;
       let peak = before;

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Failure } from "../../src/failure.ts";
-import { condense } from "../../src/resource-match/condense.ts";
+import { readLarge } from "../../src/resource-match/large-request.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";
 import { ask, hold, resource } from "../support/worker.ts";
 
 const RUNS = 100;
-/** More than a body of 5,000 resources has, so that the body is condensed. */
+/** More than a body of 5,000 resources has. */
 const PADDING = `"padding":[${"1,".repeat(100_001)}1]`;
 /** What may stand anywhere. */
 const JSON_TEXT = fc.oneof(
@@ -67,30 +67,32 @@ function escaped(text: string): string {
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-/** What is parsed as text, for thousands of objects take long to compare; unknown members have no say. */
+/** What is read as text, for thousands of objects take long to compare; null and absent are one. */
 function outcome(parsed: Resource[] | Failure): string {
   if (parsed instanceof Failure) return `${parsed.kind}: ${parsed.reason}`;
   const known = parsed.map(({ checksum, size_in_bytes, path, mode }) => [
     checksum.value,
-    size_in_bytes,
-    path,
-    mode,
+    Math.min(size_in_bytes, 2 ** 53),
+    path ?? null,
+    mode ?? null,
   ]);
   return `${parsed.length} resources: ${JSON.stringify(known)}`;
 }
 
 /** Says in a few words where two outcomes differ. */
 function expectSame(body: Uint8Array): void {
-  const [condensed, plain] = [condensedOutcome(body), plainOutcome(body)];
-  if (condensed !== plain) expect(condensed.slice(0, 300)).toBe(`${plain.slice(0, 300)}, of ${plain.length}`);
+  const [large, plain] = [largeOutcome(body), plainOutcome(body)];
+  if (large !== plain) expect(large.slice(0, 300)).toBe(`${plain.slice(0, 300)}, of ${plain.length}`);
 }
 
-/** What is answered of a body, condensed or as it is. */
-function condensedOutcome(body: Uint8Array): string {
-  const condensed = condense(body.slice());
-  return outcome(
-    condensed instanceof Failure ? condensed : parseResources(new TextDecoder().decode(condensed)),
-  );
+/** What is read of a body, resource by resource. */
+function largeOutcome(body: Uint8Array): string {
+  const read = readLarge(body.slice());
+  if (read instanceof Failure) return outcome(read);
+  const text = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true }).decode(read.text);
+  const { resources }: { resources: Resource[] } = JSON.parse(text);
+  expect(resources.length + read.tooLong.length).toBe(read.count);
+  return outcome(resources);
 }
 
 function plainOutcome(body: Uint8Array): string {
@@ -125,6 +127,37 @@ describe("a body of much more than 5,000 resources is answered as JSON.parse wou
         expectSame(body);
       }),
       { numRuns: RUNS, seed: 13 },
+    );
+  });
+
+  it("wherever its members stand, and however long they become in the usual form", () => {
+    const sizes = fc.constantFrom("5", "1e15", "9E15", "1e21", "0e0", "-0", "36.0", "7000000000");
+    const paths = fc.oneof(
+      fc.string({ unit: "grapheme", maxLength: 12 }).map((path) => JSON.stringify(path)),
+      fc.constantFrom('"\\u0078\\/\\ud800"', "null", `"${"é".repeat(3_000)}"`, '"\\n"'),
+    );
+    const modes = fc.constantFrom('"644"', '"\\u0036\\u0034\\u0034"', "null", `"${"0".repeat(900)}"`);
+    const members = fc.tuple(sizes, paths, modes, fc.boolean()).chain(([size, path, mode, isHex]) => {
+      const value = isHex ? SHA1 : "ö".repeat(40);
+      const texts = [`"checksum":{"value":"${value}"}`, `"size_in_bytes":${size}`, `"path":${path}`];
+      const some = [...texts, `"mode":${mode}`, `"path":${path}`, '"x":1'];
+      return fc
+        .shuffledSubarray(some, { minLength: 3 })
+        .filter((all) => texts.slice(0, 2).every((text) => all.includes(text)));
+    });
+    const resources = fc.array(members, { minLength: 1, maxLength: 60, size: "max" });
+    fc.assert(
+      fc.property(resources, fc.nat(2), (all, times) => {
+        const list = `"resources":[${all.map((each) => `{${each.join()}}`).join()}]`;
+        expectSame(
+          encode(
+            `{${Array(times + 1)
+              .fill(list)
+              .join()}}`,
+          ),
+        );
+      }),
+      { numRuns: 10 * RUNS, seed: 13 },
     );
   });
 
@@ -189,7 +222,7 @@ describe("a body of much more than 5,000 resources is answered as JSON.parse wou
 describe("an object in the place of the resources", () => {
   it("has as many as it has members: the only answer that differs, in a message of the same 422", () => {
     const members = (count: number) => `{"resources":{${'"a":1,'.repeat(count)}"b":1},${PADDING}}`;
-    const reasons = [4_999, 5_000].map((count) => condensedOutcome(encode(members(count))));
+    const reasons = [4_999, 5_000].map((count) => largeOutcome(encode(members(count))));
     expect(reasons).toEqual([
       "unprocessable: Resources must be an array",
       "unprocessable: Resources must be an array, Resources array can have at most 5000 resources",
