@@ -33,6 +33,11 @@ const SHAPES: Record<string, [before: string, repeated: string, behind: string]>
     "\\u8a9e",
     '"}]}',
   ],
+  "long paths, in an unusual form": [
+    '{"resources":[',
+    `{"checksum":{"value":"${SHA1}"},"size_in_bytes":1,"path":"${"a".repeat(3_100)}","x":0},`,
+    `{"checksum":{"value":"${SHA1}"},"size_in_bytes":1}]}`,
+  ],
   blanks: ['{"resources":[', " ", "]}"],
   "no UTF-8": ['{"resources":["', "\u00ff", '"]}'],
 };
