@@ -348,6 +348,23 @@ test.concurrent("an endpoint that the route does not lead to the Worker is found
   ]);
 });
 
+test.concurrent("the times that Cloudflare adds to an answer do not make it the Worker's", async () => {
+  const url = await before(({ method, url }, response) => {
+    if (method !== "POST" || url !== "/v3/resource_matches") return undefined;
+    const timing = ['cfL4;desc="?proto=TCP&rtt=6131"', "cfEdge;dur=9"];
+    response.writeHead(403, { "Server-Timing": timing }).end();
+    return true;
+  });
+  expect((await doctor({ url })).troubles).toEqual([
+    trouble(
+      "FAIL",
+      "route",
+      /.*answered 403\. For the status it was taken: .*does somebody else answer there\?/,
+    ),
+    trouble("warn", "size limits", /./),
+  ]);
+});
+
 test.concurrent("whoever takes a made-up signature, or claims what nobody has, is not trusted", async () => {
   const status = await (
     await fetch(`${worker.url}${CACHE}`, { headers: { Authorization: `bearer ${admin}` } })
