@@ -19,6 +19,9 @@ const arrayOf = (name: string, description: string): JsonSchema => ({
   description,
 });
 
+/** An entry of Server-Timing: the Worker's, or one that Cloudflare adds, such as `cfL4;desc="?proto=TCP"`. */
+const TIMING = '([a-z-]+;dur=[0-9.]+|cf[A-Za-z0-9]+(;[a-z]+=("[^"]*"|[^",;]+))*)';
+
 /** What the request and the answer have in common, but for null, which the answer never has. */
 const MatchSchema = v.object({
   checksum: v.object({ value: v.pipe(v.string(), v.regex(/^[0-9A-Fa-f]{40}$/)) }),
@@ -75,8 +78,9 @@ export function components(): object {
         schema: { type: "string", pattern: "^[^ ]+$" },
       },
       "Server-Timing": {
-        description: "How long the request waited for what, in ms: `token;dur=2, keys;dur=14, total;dur=19`.",
-        schema: { type: "string", pattern: "^[a-z-]+;dur=[0-9.]+(, [a-z-]+;dur=[0-9.]+)*$" },
+        description:
+          "How long the request waited for what, in ms: `token;dur=2, keys;dur=14, total;dur=19`. Cloudflare may add entries whose names begin with `cf`.",
+        schema: { type: "string", pattern: `^${TIMING}(, ?${TIMING})*$` },
       },
       "Retry-After": {
         description: "Seconds to wait. The Worker's own answers always tell; a relayed one may not.",
