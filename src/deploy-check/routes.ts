@@ -7,6 +7,16 @@ type Route = string | { pattern: string };
 export function wrongRoutes(routes: readonly Route[]): string[] {
   return routes
     .map((route) => (typeof route === "string" ? route : route.pattern))
-    .filter((pattern) => isStandIn(`https://${pattern.replace(/^https?:\/\//, "").replace(/^\*\.?/, "")}`))
-    .map((pattern) => `"${pattern}" is only an example: set api.<system domain>/v3/resource_matches*`);
+    .filter(isExample)
+    .map(
+      (pattern) =>
+        `"${pattern}" is only an example: set api.<system domain>/v3/resource_matches*, of the foundation's own domain`,
+    );
+}
+
+/** A pattern is no URL: its scheme may have a star, and its host one at either end. */
+function isExample(pattern: string): boolean {
+  if (/[<>\s]/.test(pattern)) return true;
+  const [host = ""] = pattern.replace(/^\w*\*?:\/\//, "").split("/");
+  return isStandIn(`https://${host.replace(/^\*\.?/, "").replace(/\*$/, "")}`);
 }

@@ -41,5 +41,5 @@ export function wrongVariables(vars: Record<string, unknown>): string[] {
 export function isStandIn(address: unknown): boolean {
   if (typeof address !== "string" || !URL.canParse(address)) return false;
   const { hostname } = new URL(address);
-  return isLoopback(hostname) || /(^|\.)(localhost|example|example\.(com|net|org))$/.test(hostname);
+  return isLoopback(hostname) || /(^|\.)(localhost|example|example\.(com|net|org))\.?$/.test(hostname);
 }

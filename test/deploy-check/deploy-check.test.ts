@@ -62,6 +62,27 @@ it("a route may be any foundation's", () => {
   ]);
 });
 
+it.each([
+  "api.<system domain>/v3/resource_matches*",
+  "api.<domain>/*",
+  "api.sys.example.com./v3/resource_matches*",
+  "http*://api.example.com/v3/resource_matches*",
+  "*://*.example.com/*",
+  "*example.com*",
+  "api.example/*",
+])("the route %s is only an example", (pattern) => {
+  expect(wrongRoutes([pattern])).toEqual([expect.stringContaining(`"${pattern}" is only an example: `)]);
+});
+
+it.each([
+  "http*://api.cf.acme.io/v3/resource_matches*",
+  "*://*.cf.acme.io/*",
+  "*cf.acme.io./*",
+  "api.example.com.acme.io/*",
+])("the route %s is none", (pattern) => {
+  expect(wrongRoutes([pattern])).toEqual([]);
+});
+
 describe("the variables of a Worker that is to be deployed", () => {
   const good = { UAA_URL: OWN_UAA, CLOUD_CONTROLLER_URL: "https://api.cf.acme.io", MINIMUM_SIZE: "65536" };
   const example = (name: string, address: string) => `${name} is "${address}", which is only an example`;
@@ -76,17 +97,17 @@ describe("the variables of a Worker that is to be deployed", () => {
     expect(wrongVariables({ UAA_URL: OWN_UAA, MODE: "shadow", MINIMUM_SIZE: "600000000" })).toEqual([]);
   });
 
-  it.each(["http://localhost:8788", "https://127.0.0.1", "http://[::1]:8788", "https://uaa.sys.example.com"])(
-    "may not name %s",
-    (address) => {
-      expect(wrongVariables({ ...good, UAA_URL: address })).toEqual([
-        expect.stringContaining(example("UAA_URL", address)),
-      ]);
-      expect(wrongVariables({ ...good, CLOUD_CONTROLLER_URL: address })).toEqual([
-        expect.stringContaining(example("CLOUD_CONTROLLER_URL", address)),
-      ]);
-    },
-  );
+  it.each([
+    ...["http://localhost:8788", "https://127.0.0.1", "http://[::1]:8788"],
+    ...["https://uaa.sys.example.com", "https://uaa.sys.example.com."],
+  ])("may not name %s", (address) => {
+    expect(wrongVariables({ ...good, UAA_URL: address })).toEqual([
+      expect.stringContaining(example("UAA_URL", address)),
+    ]);
+    expect(wrongVariables({ ...good, CLOUD_CONTROLLER_URL: address })).toEqual([
+      expect.stringContaining(example("CLOUD_CONTROLLER_URL", address)),
+    ]);
+  });
 
   it.each([
     [
