@@ -44,7 +44,7 @@ export function telling(log: Log, tell: () => void): void {
 export class Account {
   readonly watch = new Stopwatch("body", "token");
   readonly #context: RequestContext;
-  #answered: { figures: Figures; pushMemoryMs: number } | undefined;
+  #answered: { question: Question; answered: Answered } | undefined;
 
   constructor(context: RequestContext) {
     this.#context = context;
@@ -52,10 +52,7 @@ export class Account {
 
   /** Takes down what was answered to a question. */
   answered(question: Question, answered: Answered): void {
-    telling(this.#context.log, () => {
-      const pushMemoryMs = answered.claims.ms.pushMemory;
-      this.#answered = { figures: figuresOf(question, answered), pushMemoryMs };
-    });
+    this.#answered = { question, answered };
   }
 
   /** Tells of the request, and whoever has asked how long it took. The log hears of a refusal elsewhere. */
@@ -65,16 +62,18 @@ export class Account {
 
   #tell(outcome: Response | Failure): void {
     const { configuration, log } = this.#context;
-    const { figures, pushMemoryMs } = this.#answered ?? { figures: NO_FIGURES, pushMemoryMs: 0 };
-    const ms = { total: this.watch.total, ...this.watch.ms, pushMemory: pushMemoryMs };
-    if (this.#answered) {
+    const { question, answered } = this.#answered ?? {};
+    const figures = question && answered ? figuresOf(question, answered) : NO_FIGURES;
+    const pushMemory = answered?.claims.ms.pushMemory ?? 0;
+    const ms = { total: this.watch.total, ...this.watch.ms, pushMemory };
+    if (answered) {
       log.info("matched", { ...figures, ms });
       lastHourOf(configuration).count(figures.eligible, figures.matched, Date.now());
     } else if (outcome instanceof Response) {
       log.info("relayed", { status: outcome.status, ms });
     }
     if (outcome instanceof Response) outcome.headers.set("Server-Timing", serverTiming(figures, ms));
-    const end = this.#answered ? "answered" : "relayed";
+    const end = answered ? "answered" : "relayed";
     const point = {
       outcome: outcome instanceof Failure ? outcome.kind : end,
       status: outcome.status,

@@ -192,5 +192,8 @@ describe("what goes wrong while an answer is told of fails no push, and has a lo
     expect(logs).toContainEqual(
       expect.objectContaining({ level: "error", event: "telemetry-failed", cause: "Error: out of order" }),
     );
+    // Nobody must take it for the Cloud Controller's refusal.
+    expect(logs).not.toContainEqual(expect.objectContaining({ event: "relayed" }));
+    expect(points).not.toContainEqual(expect.objectContaining({ outcome: "relayed" }));
   });
 });
