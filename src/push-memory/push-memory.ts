@@ -150,8 +150,8 @@ export class PushMemory extends DurableObject<Env> {
     this.#stored.dropBefore(now - STORED_MS);
     this.#questions.dropOld(now);
     if (this.#times.get("unstored_until") <= now) this.#times.drop("unstored_until");
-    this.#tables.write();
-    if (this.#clearAt() < Number.POSITIVE_INFINITY) return this.#writer.write();
+    await this.#writer.write();
+    if (this.#clearAt() < Number.POSITIVE_INFINITY) return;
     this.#times.begin();
     this.#questions.begin();
     await this.#tables.delete();
