@@ -21,7 +21,7 @@ export interface Memory {
     changes: { id: string; held: number; removed: number } | null;
     at: number;
   } | null;
-  /** Since when something has changed that no pointer tells yet, in ms since the epoch; null where all is told. */
+  /** Since when, nearly, something has changed that no pointer tells yet, in ms since the epoch; null where all is told. */
   behindSince: number | null;
   /** The number of the pointer that was written last. */
   pointerRevision: number;

@@ -115,7 +115,8 @@ export class PointerWriter {
 
   /** The pointer is written: what it does not name is superseded. */
   #noteWritten({ prefix, revision, snapshot, changes }: State, now: number): void {
-    // What the pointer does not tell has come since its state was composed.
+    // What the pointer does not tell has come after its state was composed, at `now`, and before KV had taken the writes:
+    // that is nearly since when, by some seconds, where a check of it counts minutes.
     const behindSince = revision === this.#memory.get("revision") ? null : now;
     this.#memory.set({ published: { revision, changes, at: now }, behindSince });
     const names = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
