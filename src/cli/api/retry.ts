@@ -3,7 +3,7 @@ import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import { type Answer, complaintOf, NoAnswer } from "./send.ts";
 
-/** With the pauses, a minute and a half of trouble. */
+/** With the seven pauses, a minute of trouble. */
 const ATTEMPTS = 8;
 /** Of an address that nobody has ever answered at. */
 const ATTEMPTS_OF_WRONG_ADDRESS = 2;
