@@ -11,8 +11,8 @@ export const ROWS_MAX: i32 = 1024;
 export const PIECE_BYTES: i32 = 65536;
 
 /**
- * Bytes of a path or a mode as JSON, its quotes included. A resource with a longer one never matches: the zip archive that cf
- * CLI uploads has room for a quarter of that.
+ * Bytes of a path or a mode as JSON, its quotes included. A resource with a longer one never matches: a name in the zip
+ * archive that cf CLI uploads has 65,535 bytes at most, as JSON a quarter of this unless it is full of escapes.
  */
 export const TEXT_MAX_BYTES: i32 = 262144;
 
