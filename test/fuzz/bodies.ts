@@ -27,7 +27,7 @@ export interface Body {
 }
 
 /** In a buffer of its own, which TextEncoder's type does not say. */
-const encode = (value: string) => new TextEncoder().encode(value) as Uint8Array<ArrayBuffer>;
+export const encode = (value: string) => new TextEncoder().encode(value) as Uint8Array<ArrayBuffer>;
 const object = (members: Members["members"]): Members => ({ members });
 
 export function bodyOf(random: Random): Body {
@@ -55,7 +55,8 @@ function countOf(random: Random): number {
   return kind === "full" ? random.pick([4_999, 5_000, 5_000]) : random.pick([5_001, 5_001, 5_002, 6_000]);
 }
 
-function resource(random: Random): Members {
+/** One that is as it should be. */
+export function resource(random: Random): Members {
   const [sha1, size] = random.chance(0.75)
     ? random.pick(HELD)
     : ([unheld(random), random.pick(HELD)[1]] as const);
@@ -203,7 +204,7 @@ const SEQUENCES = [
 ];
 
 /** Something is done to a byte, or to a few. */
-function damaged(random: Random, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+export function damaged(random: Random, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   let damaged = Uint8Array.from(bytes);
   const times = random.weighted({ 1: 6, 2: 2, 4: 1 });
   for (let time = 0; time < Number(times); time++) {

@@ -4,6 +4,8 @@ import { type Answered, type Ask, CONFIGURATIONS, type Sent } from "./sent.ts";
 
 const SHOWN_MAX = 600;
 const SHRINKINGS_MAX = 1_500;
+/** Of a body, to show it. */
+const READ_MAX = 2_000_000;
 
 /** In which ways an answer is not what the oracle says; empty where it is. */
 export async function differencesOf(sent: Sent, ask: Ask): Promise<string[]> {
@@ -54,7 +56,7 @@ async function shrunk(sent: Sent, fails: (sent: Sent) => Promise<boolean>): Prom
   for (let size = Math.ceil(small.body.length / 2); size >= 1 && attempts < SHRINKINGS_MAX; ) {
     let hasShrunk = false;
     for (let from = 0; from < small.body.length && attempts < SHRINKINGS_MAX; attempts++) {
-      const body = new Uint8Array([...small.body.subarray(0, from), ...small.body.subarray(from + size)]);
+      const body = without(small.body, from, Math.min(size, small.body.length - from));
       const candidate = { ...small, body };
       if (await fails(candidate)) [small, hasShrunk] = [candidate, true];
       else from += size;
@@ -65,12 +67,22 @@ async function shrunk(sent: Sent, fails: (sent: Sent) => Promise<boolean>): Prom
   return small;
 }
 
+function without(bytes: Uint8Array, from: number, count: number): Uint8Array<ArrayBuffer> {
+  const rest = new Uint8Array(bytes.length - count);
+  rest.set(bytes.subarray(0, from));
+  rest.set(bytes.subarray(from + count), from);
+  return rest;
+}
+
+/** What comes many times over stands there once, with its number. */
 function readable(bytes: Uint8Array): string {
   const isText = (byte: number) => byte >= 0x20 && byte < 0x7f;
-  const shown = Array.from(bytes.subarray(0, SHOWN_MAX), (byte) =>
+  const shown = Array.from(bytes.subarray(0, READ_MAX), (byte) =>
     isText(byte) ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`,
   );
-  return shown.join("");
+  return shown
+    .join("")
+    .replace(/(.{1,8}?)\1{30,}/g, (run, unit: string) => `${unit}{${run.length / unit.length} times}`);
 }
 
 function shown(text: string): string {

@@ -6,6 +6,7 @@ import { observe, runAlarm } from "../support/catalog.ts";
 import { rsaKeys, signedToken } from "../support/tokens.ts";
 import { askWithEnv } from "../support/worker.ts";
 import { differencesOf, explain } from "./difference.ts";
+import { LONG_FORMS, longFormsOf } from "./long.ts";
 import { POOL, POOL_BODY } from "./pool.ts";
 import { requestOf } from "./requests.ts";
 import {
@@ -120,17 +121,22 @@ describe("whatever is sent, the Worker and an independent reading of the contrac
     `of ${CASES} requests from seed ${SEED}`,
     async () => {
       const statuses: Record<number, number> = {};
+      const longForms = new Set<string>();
       let usual = 0;
       silence();
       for (let seed = SEED; seed < SEED + CASES; seed++) {
         const sent = requestOf(seed);
+        let status = 0;
         const differences = await differencesOf(sent, async (request) => {
           const answered = await ask(request);
-          statuses[answered.status] = (statuses[answered.status] ?? 0) + 1;
+          ({ status } = answered);
           return answered;
         });
         if (differences.length > 0) expect.fail(await explain(seed, sent, ask));
-        usual += isUsual(sent.body, RULES) ? 1 : 0;
+        statuses[status] = (statuses[status] ?? 0) + 1;
+        const hasUsualForm = isUsual(sent.body, RULES);
+        usual += hasUsualForm ? 1 : 0;
+        if (status === 201) for (const form of longFormsOf(sent.body, hasUsualForm)) longForms.add(form);
       }
       vi.restoreAllMocks();
       console.log(
@@ -142,6 +148,8 @@ describe("whatever is sent, the Worker and an independent reading of the contrac
       expect(statuses[422]).toBeGreaterThan(CASES / 10);
       expect(usual).toBeGreaterThan(CASES / 5);
       expect(usual).toBeLessThan(CASES * 0.8);
+      // Nor where nothing is long: of 2,000 eight are.
+      if (CASES >= 2_000) expect(LONG_FORMS.filter((form) => !longForms.has(form))).toEqual([]);
     },
     STARTED_MAX_MS + CASES * MS_A_CASE,
   );

@@ -1,5 +1,6 @@
 import { Random } from "../simulation/random.ts";
 import { bodyOf } from "./bodies.ts";
+import { longBody } from "./long.ts";
 import { CALLERS, type CONFIGURATIONS, type ConfigurationName, type Sent } from "./sent.ts";
 
 const ENDPOINT = "/v3/resource_matches";
@@ -41,9 +42,13 @@ const IDS = [
   "a,b",
 ];
 
+/** One in so many has a long body; in 2,000 that is each kind of these. */
+const LONG_EVERY = 250;
+
 /** The request of a seed, always the same. */
 export function requestOf(seed: number): Sent {
   const random = new Random(`request ${seed}`);
+  if (seed % LONG_EVERY === 0) return longRequest(random, seed / LONG_EVERY);
   const isEndpoint = random.chance(0.98);
   const method = random.chance(0.985) ? "POST" : random.pick(METHODS);
   const { bytes, isNearlyFull } = bodyOf(random.fork("body"));
@@ -58,6 +63,17 @@ export function requestOf(seed: number): Sent {
     isCallerFresh: isNearlyFull,
     body: method === "GET" ? new Uint8Array() : bytes,
     isChunked: random.chance(0.1),
+  };
+}
+
+/** Of a kind that is read to its end: it takes as long as a hundred others. */
+function longRequest(random: Random, turn: number): Sent {
+  return {
+    configuration: random.pick(["plain", "limited", "odd bits"]),
+    ...{ method: "POST", path: ENDPOINT, headers: headersOf(random) },
+    ...{ caller: "developer", scheme: "bearer", isCallerFresh: false },
+    body: longBody(random, turn),
+    isChunked: random.chance(0.3),
   };
 }
 
