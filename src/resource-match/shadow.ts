@@ -1,5 +1,5 @@
 import { authenticate } from "../auth/authentication.ts";
-import { readBody, UnreadBody } from "../body.ts";
+import { readBody, readRequestBody, UnreadBody } from "../body.ts";
 import type { Contents } from "../cache/contents.ts";
 import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Deadline } from "../deadline.ts";
@@ -7,16 +7,20 @@ import { Failure } from "../failure.ts";
 import { causeOf } from "../log.ts";
 import { writePoint } from "../metrics.ts";
 import { passThrough } from "../pass-through.ts";
-import { BODY_MAX_BYTES, ORIGIN_ANSWER_MAX_BYTES } from "../platform-limits.ts";
-import { receiveBody } from "../received-body.ts";
+import { unread } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { ResourceKey } from "../resource-key.ts";
 import { type Comparison, compare } from "./comparison.ts";
 import { observeMatches } from "./observe-matches.ts";
 import { type Question, readQuestion } from "./question.ts";
 import { telling } from "./telemetry.ts";
 import { listedIn, originTier } from "./tiers/origin.ts";
 import { verifyRest } from "./verification.ts";
+
+/**
+ * Of a request, and of the answer to it, that are compared: 5,000 resources have less than one. Of more, copies, text and
+ * objects would together take what an isolate may hold.
+ */
+const COMPARED_MAX_BYTES = 4 * 1024 * 1024;
 
 /** What the cache says of a question. */
 interface Shadow {
@@ -33,7 +37,7 @@ interface Shadow {
 /** The Cloud Controller's answer. */
 interface Answer {
   status: number;
-  /** A copy of a 201; of no other answer. */
+  /** A copy of a 201 to a request that may be compared; of no other answer. */
   copy: Response | undefined;
   url: string;
   authorization: string;
@@ -59,11 +63,12 @@ export async function answerInShadow(
 ): Promise<Response | Failure> {
   const askedAt = Date.now();
   const authorization = request.headers.get("Authorization") ?? "";
-  // What nobody reads of a copy is held in memory: of a body that is too large none is begun.
-  const isComparable = Number(request.headers.get("Content-Length")) <= BODY_MAX_BYTES;
+  // What nobody reads of a copy is held in memory: of a body that is too large, and of its answer, none is begun.
+  const isComparable = Number(request.headers.get("Content-Length")) <= COMPARED_MAX_BYTES;
   const shadow = isComparable ? ask(request.clone(), context).catch(Failure.unexpected) : undefined;
   const answer = await passThrough(request, url);
-  const copy = answer instanceof Response && answer.status === 201 ? answer.clone() : undefined;
+  const isCopied = isComparable && answer instanceof Response && answer.status === 201;
+  const copy = isCopied ? answer.clone() : undefined;
   context.waitUntil(report(shadow, { status: answer.status, copy, url, authorization, askedAt }, context));
   return answer;
 }
@@ -71,9 +76,9 @@ export async function answerInShadow(
 /** Asks the cache, once the caller's token is verified: nobody without one learns, or teaches, what it holds. */
 async function ask(request: Request, context: RequestContext): Promise<Shadow | Failure> {
   const { eligibility, features, lookupDeadlineMs } = context.configuration;
-  const body = await receiveBody(request);
+  const body = await readRequestBody(request, COMPARED_MAX_BYTES);
   const receivedAt = Date.now();
-  if (body instanceof Failure) return body;
+  if (body instanceof UnreadBody) return unread({ ...body, reason: `the request: ${body.reason}` });
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;
   const question = readQuestion(body, eligibility);
@@ -98,13 +103,17 @@ async function report(
   context: RequestContext,
 ): Promise<void> {
   const { configuration, log } = context;
-  const { status } = answer;
+  const { status, copy } = answer;
   try {
-    const listed = await readListed(answer);
+    if (status !== 201) throw new Error(`the Cloud Controller's status is ${status}`);
+    if (!asked || !copy) throw new Error(`the request: more than ${COMPARED_MAX_BYTES} bytes`);
+    const listing = await readBody(copy.body, COMPARED_MAX_BYTES);
     const cloudControllerReadAt = Date.now();
-    const shadow = (await asked) ?? new Failure("body-too-large", "the body is too large");
+    const shadow = await asked;
     if (shadow instanceof Failure) throw new Error(shadow.reason);
-    const comparison = compare(shadow.eligible, shadow.claimed, listed);
+    if (listing instanceof UnreadBody) throw new Error(`the answer: ${listing.reason}`);
+    // Only to a good question is the answer sure to be a list of what a question may have.
+    const comparison = compare(shadow.eligible, shadow.claimed, listedIn(listing));
     const { wouldMatch, bytesSaved, wrongYes, missing } = comparison;
     const figures = {
       ...{ resources: shadow.question.count, eligible: shadow.eligible.count, keysAsked: shadow.keysAsked },
@@ -143,11 +152,4 @@ async function learn(
   if (contradicted.length === 0) return;
   const origin = originTier({ url, authorization, requestId: context.requestId });
   await verifyRest({ held: confirmed, denied: [] }, contradicted, askedAt, origin, context);
-}
-
-async function readListed({ status, copy }: Answer): Promise<(ResourceKey | undefined)[]> {
-  if (!copy) throw new Error(`the Cloud Controller's status is ${status}`);
-  const body = await readBody(copy.body, ORIGIN_ANSWER_MAX_BYTES);
-  if (body instanceof UnreadBody) throw new Error(body.reason);
-  return listedIn(body);
 }

@@ -12,7 +12,11 @@ const BODY = JSON.stringify({ resources: [{ checksum: { value: SHA1 }, size_in_b
 const STARTED_MAX_MS = 30_000;
 const ANSWERED_MAX_MS = 20_000;
 const SAMPLED_MS = 5;
+/** The last that is logged of a request. */
+const TOLD = ["matched", "refused", "shadowed"];
 const MB = 1_000_000;
+/** What shadow mode compares, of a request and of an answer. */
+const MOST = 4 * 1024 * 1024;
 
 let uaa: Uaa;
 let origin: RecordingOrigin;
@@ -144,9 +148,34 @@ describe("a client that hangs up takes nobody's keys along", () => {
 });
 
 describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
-  const filled = (head: string, unit: string, tail: string) =>
-    head + unit.repeat((BODY_MAX_BYTES - head.length - tail.length) / Buffer.byteLength(unit)) + tail;
+  const filled = (head: string, unit: string, tail: string, bytes = BODY_MAX_BYTES) =>
+    head + unit.repeat((bytes - head.length - tail.length) / Buffer.byteLength(unit)) + tail;
   const member = `"checksum":{"value":"${SHA1}"},"size_in_bytes":1`;
+
+  const toldOf = () => worker.lines.filter(({ event }) => TOLD.includes(event as string)).length;
+
+  /** What is answered, how many bytes more than before it took, and whether another is answered then. */
+  const weighed = async (body: string, isChunked = false) => {
+    const headers = [CLOSE, LENGTH];
+    for (const size of [1, 1e8]) await worker.kv.put(`${SHA1}:${size}`, "1");
+    await send(await message({ headers, body: BODY }));
+    // Something may still be done behind an answer.
+    await vi.waitFor(() => expect(toldOf()).toBe(1), ANSWERED_MAX_MS);
+    const before = worker.usage().bytes;
+    let peak = before;
+    const sampling = setInterval(() => {
+      peak = Math.max(peak, worker.usage().bytes);
+    }, SAMPLED_MS);
+    const bytes = Buffer.byteLength(body);
+    const sent = isChunked
+      ? { headers: [CLOSE, CHUNKED], body: `${bytes.toString(16)}\r\n${body}\r\n0\r\n\r\n` }
+      : { headers: [CLOSE, `Content-Length: ${bytes}`], body };
+    const answer = await send(await message(sent), { patienceMs: ANSWERED_MAX_MS });
+    await vi.waitFor(() => expect(toldOf()).toBe(2), ANSWERED_MAX_MS);
+    clearInterval(sampling);
+    const other = await send(await message({ headers, body: BODY }));
+    return { answer, other, tookMb: (peak - before) / MB };
+  };
 
   it.each([
     ["of arrays in arrays", `{"resources":${"[".repeat(7_800_000)}${"]".repeat(7_800_000)}}`],
@@ -190,25 +219,55 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
     "%s takes less than 100 MB of memory, and others are answered as before",
     async (_, body, status = 422) => {
       worker = await start();
-      const headers = [CLOSE, LENGTH];
-      for (const size of [1, 1e8]) await worker.kv.put(`${SHA1}:${size}`, "1");
-      await send(await message({ headers, body: BODY }));
-      const before = worker.usage().bytes;
-      let peak = before;
-      const sampling = setInterval(() => {
-        peak = Math.max(peak, worker.usage().bytes);
-      }, SAMPLED_MS);
-      const sent = await message({ headers: [CLOSE, `Content-Length: ${Buffer.byteLength(body)}`], body });
-      const answer = await send(sent, { patienceMs: ANSWERED_MAX_MS });
-      clearInterval(sampling);
-      const other = await send(await message({ headers, body: BODY }));
+      const { answer, other, tookMb } = await weighed(body);
       await worker.stop();
 
       expect(statusOf(answer)).toBe(status);
       expect(statusOf(other)).toBe(201);
-      expect((peak - before) / MB).toBeLessThan(100);
+      expect(tookMb).toBeLessThan(100);
     },
   );
+
+  describe("or the most that is compared, in shadow mode with a Cloud Controller that answers the same,", () => {
+    let echo: Awaited<ReturnType<typeof listenOnLoopback>>;
+    let received: string[] = [];
+    beforeAll(async () => {
+      echo = await listenOnLoopback(async (request, response) => {
+        const body = Buffer.concat(await request.toArray());
+        received.push(body.toString());
+        response.writeHead(201, { "Content-Length": body.length }).end(body);
+      });
+    });
+    beforeEach(() => {
+      received = [];
+    });
+    afterAll(() => echo.close());
+
+    const paths = (bytes: number) =>
+      filled(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}", bytes);
+    const arrays = `{"resources":${"[".repeat(MOST / 2 - 10)}${"]".repeat(MOST / 2 - 10)}}`;
+
+    it.each([
+      ["15 MiB of long paths", "with a length", paths(BODY_MAX_BYTES), "not-compared"],
+      ["15 MiB of long paths", "in chunks", paths(BODY_MAX_BYTES), "not-compared"],
+      ["4 MiB of long paths", "in chunks", paths(MOST), "compared"],
+      ["4 MiB of arrays in arrays", "with a length", arrays, "not-compared"],
+    ])(
+      "of %s, %s, takes less than 100 MB, and arrives and comes back whole",
+      async (_, how, body, outcome) => {
+        worker = await start({ MODE: "shadow", CLOUD_CONTROLLER_URL: echo.url });
+        const { answer, other, tookMb } = await weighed(body, how === "in chunks");
+        const shadowed = worker.lines.filter(({ event }) => event === "shadowed");
+        await worker.stop();
+
+        expect(statusOf(answer)).toBe(201);
+        expect([received[1] === body, bodyOf(answer) === body]).toEqual([true, true]);
+        expect(statusOf(other)).toBe(201);
+        expect(shadowed[1]).toMatchObject({ outcome });
+        expect(tookMb).toBeLessThan(100);
+      },
+    );
+  });
 });
 
 describe("what passes through to the Cloud Controller", () => {

@@ -169,7 +169,6 @@ describe("in shadow mode the cache is compared", () => {
   it.each([
     ["no JSON", "{"],
     ["no list of resources", "{}"],
-    ["too large", " ".repeat(15 * 1024 * 1024 + 1)],
   ])("but not over a body that is %s, which is passed through", async (_, body) => {
     const requests = standInOrigin(() => Response.json({ resources: [] }, { status: 201 }));
     const response = await askWith(SHADOW, body);
@@ -182,6 +181,48 @@ describe("in shadow mode the cache is compared", () => {
     standInOrigin(() => new Response("<html>", { status: 201 }));
     expect(await (await askWith(SHADOW, { resources: row(1) })).text()).toBe("<html>");
     expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared" })]);
+  });
+
+  const [MOST, LARGE] = [4 * 1024 * 1024, 20 * 1024 * 1024];
+  const padded = (bytes: number) => spaced(row(2)).padEnd(bytes);
+  const notCompared = (what: string) => ({
+    ...{ outcome: "not-compared", status: 201 },
+    reason: expect.stringContaining(`the ${what}: more than ${MOST} bytes`),
+  });
+  const tooLarge = notCompared("request");
+  const compared = { outcome: "compared", resources: 2, missing: 1 };
+
+  it.each([
+    [MOST, "with a length", compared],
+    [MOST, "in chunks", compared],
+    [MOST + 1, "with a length", tooLarge],
+    [MOST + 1, "in chunks", tooLarge],
+    [LARGE, "with a length", tooLarge],
+    [LARGE, "in chunks", tooLarge],
+  ])("of a request of %i bytes, %s, of 4 MiB at most; all is passed through", async (bytes, how, outcome) => {
+    const requests = standInOrigin(() => new Response(spaced(row(1)), { status: 201 }));
+    const body = padded(bytes);
+    const [sent, headers] =
+      how === "in chunks"
+        ? [new Response(body).body ?? "", {}]
+        : [body, { "Content-Length": String(body.length) }];
+    const response = await askWith({ ...SHADOW, METRICS }, sent, { headers });
+    expect([response.status, await response.text()]).toEqual([201, spaced(row(1))]);
+    expect((await requests[0]?.text()) === body).toBe(true);
+    expect(shadowed()).toEqual([expect.objectContaining(outcome)]);
+    expect(points.at(-1)).toMatchObject({ event: "shadowed", outcome: outcome.outcome, status: 201 });
+  });
+
+  it.each([
+    [MOST, { outcome: "compared", resources: 2, missing: 2 }],
+    [MOST + 1, notCompared("answer")],
+    [LARGE, notCompared("answer")],
+  ])("with an answer of %i bytes, of 4 MiB at most; all comes back", async (bytes, outcome) => {
+    standInOrigin(() => new Response(padded(bytes), { status: 201 }));
+    const response = await askWith(SHADOW, { resources: row(2) });
+    expect(response.status).toBe(201);
+    expect((await response.text()) === padded(bytes)).toBe(true);
+    expect(shadowed()).toEqual([expect.objectContaining(outcome)]);
   });
 
   it("and push memory is not asked", async () => {
