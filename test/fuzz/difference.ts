@@ -6,6 +6,8 @@ const SHOWN_MAX = 600;
 const SHRINKINGS_MAX = 1_500;
 /** Of a body, to show it. */
 const READ_MAX = 2_000_000;
+/** What comes many times over. */
+const RUNS = /(.{1,8}?)\1{30,}/gs;
 
 /** In which ways an answer is not what the oracle says; empty where it is. */
 export async function differencesOf(sent: Sent, ask: Ask): Promise<string[]> {
@@ -34,7 +36,10 @@ function differences(sent: Sent, { status, headers, body }: Answered): string[] 
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+  if (one.length !== other.length) return false;
+  // A function called for each of a million bytes takes its time.
+  for (let at = 0; at < one.length; at++) if (one[at] !== other[at]) return false;
+  return true;
 }
 
 /** What fails of a seed, with the smallest body that still fails, and the command that repeats it. */
@@ -49,22 +54,46 @@ export async function explain(seed: number, sent: Sent, ask: Ask, flags = ""): P
   ].join("\n");
 }
 
-/** Leaves out what may be left out of the body, in ever smaller pieces. */
+/** Leaves out what may be left out of the body, ever fewer parts at a time. */
 async function shrunk(sent: Sent, fails: (sent: Sent) => Promise<boolean>): Promise<Sent> {
   let small = sent;
   let attempts = 0;
-  for (let size = Math.ceil(small.body.length / 2); size >= 1 && attempts < SHRINKINGS_MAX; ) {
+  const parts = partsOf(sent.body);
+  for (let size = Math.ceil(parts.length / 2); size >= 1 && attempts < SHRINKINGS_MAX; ) {
     let hasShrunk = false;
-    for (let from = 0; from < small.body.length && attempts < SHRINKINGS_MAX; attempts++) {
-      const body = without(small.body, from, Math.min(size, small.body.length - from));
-      const candidate = { ...small, body };
-      if (await fails(candidate)) [small, hasShrunk] = [candidate, true];
-      else from += size;
+    for (let from = 0, at = 0; from < parts.length && attempts < SHRINKINGS_MAX; attempts++) {
+      const bytes = parts.slice(from, from + size).reduce((sum, each) => sum + each, 0);
+      const candidate = { ...small, body: without(small.body, at, bytes) };
+      if (await fails(candidate)) {
+        [small, hasShrunk] = [candidate, true];
+        parts.splice(from, size);
+      } else {
+        from += size;
+        at += bytes;
+      }
     }
     if (size === 1 && !hasShrunk) break;
     size = size === 1 ? 1 : Math.floor(size / 2);
   }
   return small;
+}
+
+/** Bytes of what may be left out at a time: each byte, but of what comes many times over ever smaller shares. */
+function partsOf(body: Uint8Array): number[] {
+  const parts: number[] = [];
+  let at = 0;
+  const eachByteTo = (end: number) => {
+    for (; at < end; at++) parts.push(1);
+  };
+  // A character a byte.
+  for (const { index, 0: run, 1: unit = "" } of new TextDecoder("latin1").decode(body).matchAll(RUNS)) {
+    eachByteTo(index);
+    for (let left = run.length / unit.length; left > 0; left = Math.floor(left / 2))
+      parts.push(Math.ceil(left / 2) * unit.length);
+    at += run.length;
+  }
+  eachByteTo(body.length);
+  return parts;
 }
 
 function without(bytes: Uint8Array, from: number, count: number): Uint8Array<ArrayBuffer> {
@@ -80,9 +109,7 @@ function readable(bytes: Uint8Array): string {
   const shown = Array.from(bytes.subarray(0, READ_MAX), (byte) =>
     isText(byte) ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`,
   );
-  return shown
-    .join("")
-    .replace(/(.{1,8}?)\1{30,}/g, (run, unit: string) => `${unit}{${run.length / unit.length} times}`);
+  return shown.join("").replace(RUNS, (run, unit: string) => `${unit}{${run.length / unit.length} times}`);
 }
 
 function shown(text: string): string {

@@ -148,7 +148,7 @@ describe("whatever is sent, the Worker and an independent reading of the contrac
       expect(statuses[422]).toBeGreaterThan(CASES / 10);
       expect(usual).toBeGreaterThan(CASES / 5);
       expect(usual).toBeLessThan(CASES * 0.8);
-      // Nor where nothing is long: of 2,000 eight are.
+      // Nor where nothing is long: of 2,000 seven are, one of each kind.
       if (CASES >= 2_000) expect(LONG_FORMS.filter((form) => !longForms.has(form))).toEqual([]);
     },
     STARTED_MAX_MS + CASES * MS_A_CASE,

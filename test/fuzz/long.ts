@@ -1,5 +1,6 @@
 import type { Random } from "../simulation/random.ts";
 import { damaged, encode, resource } from "./bodies.ts";
+import { POOL } from "./pool.ts";
 import { type Members, raw, text, write } from "./texts.ts";
 
 /**
@@ -42,7 +43,7 @@ function bodyOf(random: Random, resources: Members[]): string {
 
 /** One resource with a long text, among others. */
 function few(random: Random, kind: Kind): Members[] {
-  const one = resource(random);
+  const one = random.chance(0.8) ? matching(random) : resource(random);
   const name = random.chance(0.2) ? "mode" : "path";
   const long = withText(random, one, name, longText(random, name, kind));
   const others = Array.from({ length: random.integer(0, 3) }, () => resource(random));
@@ -51,14 +52,26 @@ function few(random: Random, kind: Kind): Members[] {
   return random.shuffled([random.chance(0.3) ? unusual(long) : long, ...others]);
 }
 
+/** Nothing but the length of its text keeps it from matching, in most configurations. */
+function matching(random: Random): Members {
+  const [sha1, size] = random.pick([...POOL].filter(([, bytes]) => bytes >= 36 && bytes <= 70_000));
+  const checksum: Members = { members: [["value", text(sha1)]] };
+  return {
+    members: [
+      ["checksum", checksum],
+      ["size_in_bytes", raw(String(size))],
+    ],
+  };
+}
+
 function longText(random: Random, name: "path" | "mode", kind: Kind): string {
   const character = random.pick(name === "mode" ? DIGITS : CHARACTERS);
   const filling = name === "mode" ? "7" : "x";
   switch (kind) {
     case "within":
-      return textOf(character, filling, jsonBytes, TEXT_MAX_BYTES - random.integer(0, 3));
+      return textOf(character, filling, jsonBytes, TEXT_MAX_BYTES - random.pick([0, 0, 0, 1, 2, 3]));
     case "beyond":
-      return textOf(character, filling, jsonBytes, TEXT_MAX_BYTES + random.integer(1, 3));
+      return textOf(character, filling, jsonBytes, TEXT_MAX_BYTES + random.pick([1, 1, 1, 2, 3]));
     case "long piece": {
       // Only by escapes that need not be is a text so long, and may match.
       const needless = name === "mode" ? "\\u0037" : "\\u0078";

@@ -43,7 +43,7 @@ const IDS = [
 ];
 
 /** One in so many has a long body; in 2,000 that is each kind of these. */
-const LONG_EVERY = 250;
+const LONG_EVERY = 280;
 
 /** The request of a seed, always the same. */
 export function requestOf(seed: number): Sent {
@@ -69,7 +69,7 @@ export function requestOf(seed: number): Sent {
 /** Of a kind that is read to its end: it takes as long as a hundred others. */
 function longRequest(random: Random, turn: number): Sent {
   return {
-    configuration: random.pick(["plain", "limited", "odd bits"]),
+    configuration: random.weighted({ plain: 6, limited: 2, "odd bits": 1 }),
     ...{ method: "POST", path: ENDPOINT, headers: headersOf(random) },
     ...{ caller: "developer", scheme: "bearer", isCallerFresh: false },
     body: longBody(random, turn),
