@@ -141,7 +141,8 @@ function endOf(rows: DataView, index: number): number {
   );
 }
 
-function joined(some: Uint8Array, others: Uint8Array): Uint8Array<ArrayBuffer> {
+/** Two rows of bytes as one. */
+export function joined(some: Uint8Array, others: Uint8Array): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(some.length + others.length);
   all.set(some);
   all.set(others, some.length);

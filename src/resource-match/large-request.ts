@@ -6,7 +6,7 @@ import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { isUtf8 } from "../received-body.ts";
 import { isSha1Hex } from "../sha1.ts";
 import { Violations } from "./request.ts";
-import { isTooLong } from "./text-limit.ts";
+import { CHARACTER_MAX_BYTES, isTooLong } from "./text-limit.ts";
 import { type UsualRequest, UsualText } from "./usual-text.ts";
 
 /** More bytes than 5,000 resources usually have: read as JSON, it would be held five times at once. */
@@ -149,7 +149,7 @@ class LargeRequest {
     const text = this.#body.subarray(start, end);
     if (text.length <= TEXT_MAX_BYTES) return text;
     // Escapes that need not be are six bytes for one.
-    if (text.length > 6 * TEXT_MAX_BYTES) return undefined;
+    if (text.length > CHARACTER_MAX_BYTES * TEXT_MAX_BYTES) return undefined;
     const path = JSON.parse(new TextDecoder().decode(text));
     return isTooLong({ path }) ? undefined : new TextEncoder().encode(JSON.stringify(path));
   }

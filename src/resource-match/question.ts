@@ -1,10 +1,11 @@
 import { markHeld } from "../bytes/marks.ts";
-import { modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
+import { joined, modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
-import { fromHex, toHex } from "../hex.ts";
+import { toHex } from "../hex.ts";
 import { decodeBody } from "../received-body.ts";
+import { sha1Bytes } from "../sha1.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
 import { isLarge, readLarge } from "./large-request.ts";
 import { parseResources, usualForm } from "./request.ts";
@@ -25,13 +26,10 @@ export function readQuestion(body: Uint8Array, rules: EligibilityRules): Questio
   if (usual instanceof Failure) return usual;
   const rescanned = usual.count === usual.tooLong.length ? NOTHING : scan(usual.text, rules);
   if (!rescanned) throw new Error("the usual form was not understood");
-  const lacking = usual.tooLong.flatMap((sha1) => [...fromHex(sha1)]);
-  const all = {
-    ...rescanned,
-    count: usual.count,
-    lacking: Uint8Array.from([...rescanned.lacking, ...lacking]),
-  };
-  return new Question(usual.text, all, rules);
+  // A body has room for sixty that are too long.
+  const ruledOut = usual.tooLong.map(sha1Bytes);
+  const lacking = ruledOut.reduce(joined, rescanned.lacking);
+  return new Question(usual.text, { ...rescanned, count: usual.count, lacking }, rules);
 }
 
 const NOTHING = { keys: new Uint8Array(), places: new Uint8Array(), lacking: new Uint8Array() };

@@ -2,7 +2,7 @@ import { TEXT_MAX_BYTES } from "../bytes/workspace.ts";
 import type { Resource } from "./request.ts";
 
 /** Bytes that a character has as JSON, at most: an escape. */
-const CHARACTER_MAX_BYTES = 6;
+export const CHARACTER_MAX_BYTES = 6;
 const QUOTES = 2;
 
 /** Whether a resource has a path or a mode of more bytes, as JSON.stringify writes them, than any that matches. */
