@@ -131,6 +131,13 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "isolates",
     seed: 40,
   },
+  "a snapshot's load outlives its request": {
+    file: "src/cache/edge-cache.ts",
+    from: "waitUntil(this.#snapshots.load(loading, log));",
+    to: "this.#snapshots.load(loading, log);",
+    profile: "everything",
+    named: "loads its snapshot to the end for a client that has hung up, and for others",
+  },
   "the copy's age at the moment of the answer": {
     file: "src/cache/edge-cache.ts",
     from: "(counts(copy, Date.now()) ? held : new Uint8Array(count))",

@@ -114,6 +114,19 @@ describe("an isolate", () => {
       expect(first).toEqual([0]);
     },
   );
+
+  it("loads its snapshot to the end for a client that has hung up, and for others", async () => {
+    // One of the two that stay has no key.
+    const settings = { variables: { ...SETTINGS.variables, KEYS_PER_DAY: "1" } };
+    const pool = [put(0, 0), put(0, 1), put(0, 2), add(0, [0, 1, 2]), remove(HOUR)];
+    const told: number[][] = [];
+    for (let ms = 0; ms < 100; ms += 5) {
+      const goes: Operation = { ...ask(3 * HOUR), padding: 557, hangsUpAfter: ms } as Operation;
+      const answers = await answersOf([...pool, goes, ask(3 * HOUR + ms + 2, [0, 1, 2])], settings);
+      told.push(answers.at(-1) as number[]);
+    }
+    expect(told).toEqual(told.map(() => [1, 2]));
+  });
 });
 
 describe("the catalog", () => {

@@ -100,9 +100,11 @@ export class Invocation {
       end();
       return;
     }
-    Promise.allSettled(this.#background).then(() => {
+    const settled = () => {
       if (this.#background.length === waiting) end();
       else this.finish();
-    });
+    };
+    // Whatever follows from the last of it may give more to `waitUntil`, in the same turn.
+    Promise.allSettled(this.#background).then(() => process.nextTick(settled));
   }
 }
