@@ -7,6 +7,8 @@ import { wrongVariables } from "../../src/deploy-check/variables.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
 const OWN_UAA = "https://uaa.cf.acme.io";
+const EXAMPLE = ["--config", "docs/examples/cache-only.toml"];
+const VARIABLE = ["--var", `UAA_URL:${OWN_UAA}`];
 
 /** What `wrangler deploy` prints, which without an account ends with an error in any case. */
 async function deploy(...args: string[]): Promise<string> {
@@ -33,21 +35,21 @@ describe("wrangler deploy", () => {
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("is refused while a route is an example's, unless others are told", async () => {
-    const example = ["--config", "docs/examples/cache-only.toml", "--var", `UAA_URL:${OWN_UAA}`];
-    const output = await deploy(...example);
+  it.concurrent("is refused while a route is an example's", async () => {
+    const output = await deploy(...EXAMPLE, ...VARIABLE);
     expect(output).toContain("Not deployed: in the routes of docs/examples/cache-only.toml,");
     expect(output).toContain(
       '"api.sys.example.com/v3/resource_matches*" is only an example: set api.<system domain>',
     );
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
-    const other = await deploy(...example, "--route", "api.cf.acme.io/v3/resource_matches*");
-    expect(other).not.toContain("Not deployed");
   });
 
-  it.concurrent("goes on to the account with a UAA of a foundation's own", async () => {
-    // Only what follows --var is a variable.
-    const output = await deploy("--message", "MODE:shadows", "--var", `UAA_URL:${OWN_UAA}`, "MODE:answer");
+  it.concurrent("goes on to the account with a UAA and a route of a foundation's own", async () => {
+    // The example's own path to the source starts from its folder. Only what follows --var is a variable.
+    const output = await deploy(
+      ...["src/index.ts", "--message", "MODE:shadows", ...EXAMPLE],
+      ...[...VARIABLE, "MODE:answer", "--route", "api.cf.acme.io/v3/resource_matches*"],
+    );
     expect(output).not.toContain("Not deployed");
     expect(output).toContain("CLOUDFLARE_API_TOKEN");
   });

@@ -75,7 +75,8 @@ export async function startWorker(
 }
 
 /** Puts a snapshot into a Worker's KV. */
-export async function putSnapshot({ kv }: WorkerProcess, { pointer, parts }: StoredSnapshot): Promise<void> {
+export async function putSnapshot(worker: WorkerProcess, { pointer, parts }: StoredSnapshot): Promise<void> {
+  const kv = await worker.kv();
   for (const [number, part] of parts.entries()) {
     await kv.put(partName(pointer.snapshot?.id ?? "", number), part);
   }

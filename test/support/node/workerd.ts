@@ -1,4 +1,4 @@
-import { Miniflare } from "miniflare";
+import type { Miniflare } from "miniflare";
 import type { Modules } from "./bundle.ts";
 import { childrenNamed, type Usage, usageOf } from "./processes.ts";
 import { PROJECT_ROOT } from "./project-root.ts";
@@ -7,7 +7,8 @@ import { PROJECT_ROOT } from "./project-root.ts";
 export interface Workerd {
   /** `http://127.0.0.1:<port>` */
   url: string;
-  kv: Awaited<ReturnType<Miniflare["getKVNamespace"]>>;
+  /** Its RESOURCE_CACHE. To ask for it starts a thread. */
+  kv(): ReturnType<Miniflare["getKVNamespace"]>;
   /** What the Worker has logged, a line an object. */
   lines: Record<string, unknown>[];
   /** Of workerd. */
@@ -63,6 +64,8 @@ export async function startWorkerd({
     if (line.startsWith("{")) lines.push(JSON.parse(line));
   };
   const text = (value: string) => ({ type: "text", value }) as const;
+  // Loaded only here: it takes a second, for which no wrong option of a command should wait.
+  const { Miniflare } = await import("miniflare");
   const miniflare = new Miniflare({
     cf: false,
     handleStructuredLogs: ({ message }) => (onLine ?? keep)(message),
@@ -90,7 +93,7 @@ export async function startWorkerd({
   const pid = childrenNamed("workerd").find((each) => !before.has(each));
   return {
     url: (await miniflare.unsafeGetDirectURL()).origin,
-    kv: await miniflare.getKVNamespace("RESOURCE_CACHE"),
+    kv: () => miniflare.getKVNamespace("RESOURCE_CACHE"),
     lines,
     usage: () => usageOf(pid),
     stop: () => miniflare.dispose(),
