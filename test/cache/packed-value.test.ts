@@ -5,10 +5,13 @@ import { markHeld } from "../../src/bytes/marks.ts";
 import { PoolMemory } from "../../src/bytes/pool-memory.ts";
 import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
 import { pack, unpack } from "../../src/cache/packed-value.ts";
-import { fromHex, toHex } from "../../src/hex.ts";
+import { toHex } from "../../src/hex.ts";
 import { sha1Bytes } from "../../src/sha1.ts";
 
 const SECRET = "000102030405060708090a0b0c0d0e0f";
+
+const fromHex = (hex: string) =>
+  Uint8Array.from(hex.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16));
 
 /** The hash of one resource, as the bytes that are stored. */
 function hashOf(sha1: string, size: number, secret = SECRET): string {
