@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -12,18 +14,16 @@ const VARIABLE = ["--var", `UAA_URL:${OWN_UAA}`];
 
 /** What `wrangler deploy` prints, which without an account ends with an error in any case. */
 async function deploy(...args: string[]): Promise<string> {
-  const env = {
-    ...process.env,
-    WRANGLER_SEND_METRICS: "false",
-    CLOUDFLARE_API_TOKEN: "",
-    HOME: import.meta.dirname,
-  };
+  // Where wrangler has its logs.
+  const home = await mkdtemp(join(tmpdir(), "resource-matches-"));
+  const env = { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_API_TOKEN: "", HOME: home };
   const wrangler = join(PROJECT, "node_modules/.bin/wrangler");
   const deployment = promisify(execFile)(wrangler, ["deploy", ...args], { cwd: PROJECT, env });
   const { stdout, stderr } = await deployment.then(
     () => expect.fail("deployed"),
     (error: { stdout: string; stderr: string }) => error,
   );
+  await rm(home, { recursive: true });
   return stdout + stderr;
 }
 
