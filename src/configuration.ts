@@ -71,7 +71,7 @@ const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
 const VARIABLES = {
   RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put", "delete"),
   CATALOG: binding<DurableObjectNamespace>("a Durable Object namespace", "getByName"),
-  PUSH_MEMORY: binding<DurableObjectNamespace>("a Durable Object namespace", "getByName"),
+  PUSH_SESSIONS: binding<DurableObjectNamespace>("a Durable Object namespace", "getByName"),
   UAA_URL: serverUrl,
   UAA_ISSUER: v.optional(nonEmpty),
   UAA_AUDIENCE: v.optional(nonEmpty, "cloud_controller"),
@@ -113,7 +113,7 @@ const SCHEMA = v.pipe(
   v.transform((variables) => ({
     cache: variables.RESOURCE_CACHE,
     catalog: variables.CATALOG,
-    pushMemory: variables.PUSH_MEMORY,
+    pushSessions: variables.PUSH_SESSIONS,
     keyPrefix: variables.KEY_PREFIX,
     /** Seconds. */
     kvCacheTtl: variables.KV_CACHE_TTL,

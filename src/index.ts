@@ -6,25 +6,31 @@ import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
 import { vcapRequestId } from "./request-id.ts";
 import { isOperators, route } from "./router.ts";
+import { traceHeadersOf, traceIdOf } from "./trace.ts";
 
 /** Nothing is lost while an operator puts the configuration right. */
 const MISCONFIGURED_RETRY_SECONDS = 300;
 
 export { Catalog } from "./catalog/catalog.ts";
-export { PushMemory } from "./push-memory/push-memory.ts";
+export { PushSessions } from "./push-sessions/push-sessions.ts";
 
 export default {
   async fetch(request, env, ctx): Promise<Response> {
     const requestId = vcapRequestId(request.headers);
-    const log = createLog({ requestId });
+    const traceId = traceIdOf(request.headers);
+    const log = createLog({ requestId, traceId });
+    const traceHeaders = traceHeadersOf(request.headers);
     const waitUntil = (promise: Promise<unknown>) => ctx.waitUntil(promise);
 
-    const outcome = await answer(request, env, { requestId, log, waitUntil }).catch(Failure.unexpected);
+    const outcome = await answer(request, env, { requestId, traceHeaders, log, waitUntil }).catch(
+      Failure.unexpected,
+    );
     if (outcome instanceof Failure) outcome.logRefusal(log);
     const response = outcome instanceof Failure ? outcome.toResponse() : outcome;
-    // What was passed through bears the Cloud Controller's id; an upgrade to a WebSocket can bear none.
-    if (!response.webSocket && !response.headers.has("X-Vcap-Request-Id")) {
-      response.headers.set("X-Vcap-Request-Id", requestId);
+    // An upgrade to a WebSocket takes no headers; a response that was passed through has those of the Cloud Controller.
+    if (response.webSocket) return response;
+    for (const [name, value] of Object.entries({ "X-Vcap-Request-Id": requestId, ...traceHeaders })) {
+      if (!response.headers.has(name)) response.headers.set(name, value);
     }
     return response;
   },

@@ -12,10 +12,10 @@ export const COLUMNS = {
   resource_matches: {
     blobs: ["foundation", "outcome"],
     doubles: [
-      ...["total_ms", "body_ms", "token_ms", "memory_ms", "keys_ms", "origin_ms", "push_memory_ms"],
+      ...["total_ms", "body_ms", "token_ms", "memory_ms", "keys_ms", "origin_ms", "push_sessions_ms"],
       ...["status", "resources", "eligible", "matched", "bytes_matched"],
       ...["keys_asked", "origin_asked", "memory_held", "keys_held", "origin_held"],
-      ...["told", "denied", "warnings"],
+      ...["decided", "rejected", "warnings"],
     ],
   },
   /** A request of the endpoint in shadow mode. */

@@ -8,8 +8,8 @@ import { Deadline } from "./deadline.ts";
 export const PATIENCE_MS = {
   /** Every request waits for it, and goes on without it. */
   rateLimiter: 500,
-  /** The isolate's own memory takes its place. */
-  pushMemory: 500,
+  /** The decisions of a push: without them a file may be lost, which is worse than two seconds. */
+  pushSessions: 2_000,
   /** A connection, 1 MB at most. */
   uaaKeys: 5_000,
   /** Behind an answer, which may go on for 30 s in all. */

@@ -1,12 +1,15 @@
 import type { Configuration } from "./configuration.ts";
 import type { Log } from "./log.ts";
+import type { TraceHeaders } from "./trace.ts";
 
 /** What one request is answered with. */
 export interface RequestContext {
   configuration: Configuration;
   /** The value of X-Vcap-Request-Id. */
   requestId: string;
-  /** Names the request's id in every line. */
+  /** For the Cloud Controller. */
+  traceHeaders: TraceHeaders;
+  /** Has the ids of the request and its trace in every line. */
   log: Log;
   /** Keeps work going after the answer has been sent. */
   waitUntil(promise: Promise<unknown>): void;

@@ -25,7 +25,7 @@ describe("a variable that is set and wrong", () => {
   const wrong: Record<string, unknown[]> = {
     RESOURCE_CACHE: [undefined, null, "namespace", {}],
     CATALOG: [undefined, null, "object", {}],
-    PUSH_MEMORY: [undefined, null, "object", {}],
+    PUSH_SESSIONS: [undefined, null, "object", {}],
     UAA_URL: [undefined, ...notUrls],
     UAA_ISSUER: ["", 7, null],
     UAA_AUDIENCE: ["", 7, null],
@@ -109,9 +109,9 @@ describe("a variable at its bounds", () => {
 
 describe("a variable that is not set", () => {
   it("has the documented default", () => {
-    const { RESOURCE_CACHE, CATALOG, PUSH_MEMORY } = env;
+    const { RESOURCE_CACHE, CATALOG, PUSH_SESSIONS } = env;
     expect(
-      configurationOf({ RESOURCE_CACHE, CATALOG, PUSH_MEMORY, UAA_URL: "https://uaa.example.com/" }),
+      configurationOf({ RESOURCE_CACHE, CATALOG, PUSH_SESSIONS, UAA_URL: "https://uaa.example.com/" }),
     ).toMatchObject({
       keyPrefix: "",
       kvCacheTtl: 60,

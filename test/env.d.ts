@@ -4,7 +4,7 @@ declare namespace Cloudflare {
     UAA_URL: string;
     POOL_BUCKET: R2Bucket;
     CATALOG: DurableObjectNamespace<import("../src/catalog/catalog.ts").Catalog>;
-    PUSH_MEMORY: DurableObjectNamespace<import("../src/push-memory/push-memory.ts").PushMemory>;
+    PUSH_SESSIONS: DurableObjectNamespace<import("../src/push-sessions/push-sessions.ts").PushSessions>;
     TEST_UAA_KEY: import("jose").JWK;
     ONE_MEANING_CASES: string;
     FUZZ_SEED: string;

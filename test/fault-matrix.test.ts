@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import worker from "../src/index.ts";
 import { PATIENCE_MS } from "../src/patience.ts";
+import { NO_SESSION } from "../src/push-sessions/decisions.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL } from "./support/origin.ts";
 import { type Cell, markdownTable } from "./support/table.ts";
@@ -51,8 +52,6 @@ let trouble: { of: string; kind: Kind } | undefined;
 const afflicted = <T>(of: string, real: () => Promise<T>, lie: () => unknown): Promise<T> =>
   trouble?.of === of ? troubled(trouble.kind, real, lie) : real();
 
-const MARKS = { told: new Uint8Array(3), relied: new Uint8Array(3) };
-
 let told: unknown[] = [];
 const isPooled = ({ checksum }: SentResource) =>
   [CACHED, POOLED].some((one) => one.checksum.value === checksum.value);
@@ -65,7 +64,6 @@ function bindings(): Record<string, unknown> {
         get: (all, name: string) => () => afflicted(of, all[name] ?? (async () => undefined), () => lie),
       }),
   });
-  const memory = () => Promise.resolve({ ...MARKS, isDoubtful: false, forgottenAt: 0 });
   const get = (names: string | string[], options: never) =>
     afflicted(
       "KV",
@@ -81,10 +79,10 @@ function bindings(): Record<string, unknown> {
       observe: async () => void told.push("observed"),
       deny: async () => void told.push("denied"),
     }),
-    PUSH_MEMORY: object(
-      "push memory",
-      { ask: memory, unclaimed: async () => undefined },
-      { told: "rubbish" },
+    PUSH_SESSIONS: object(
+      "push sessions",
+      { inspect: async () => ({ retrySuspected: false, session: NO_SESSION }) },
+      { session: "rubbish" },
     ),
     RATE_LIMITER: {
       limit: () =>
@@ -184,38 +182,41 @@ async function push(isolate: object) {
 
 const BEFORE_THE_ANSWER = ["KV", "Cloud Controller"];
 
-describe.each(["KV", "Cloud Controller", "catalog", "push memory", "rate limiter", "metrics"])("%s", (of) => {
-  it.each(KINDS)("%s: no push fails, and nothing is claimed that is not held", async (kind) => {
-    const isolate = bindings();
-    trouble = { of, kind };
-    const answer = await push(isolate);
-    const log = complaints();
-    row(
-      of,
-      kind,
-      answer.status,
-      answer.matched.length,
-      answer.warnings.length,
-      log.join(", ") || "–",
-      answer.ms,
-    );
+describe.each(["KV", "Cloud Controller", "catalog", "push sessions", "rate limiter", "metrics"])(
+  "%s",
+  (of) => {
+    it.each(KINDS)("%s: no push fails, and nothing is claimed that is not held", async (kind) => {
+      const isolate = bindings();
+      trouble = { of, kind };
+      const answer = await push(isolate);
+      const log = complaints();
+      row(
+        of,
+        kind,
+        answer.status,
+        answer.matched.length,
+        answer.warnings.length,
+        log.join(", ") || "–",
+        answer.ms,
+      );
 
-    expect(answer.status).toBe(201);
-    expect(ALL).toEqual(expect.arrayContaining(answer.matched));
-    expect(answer.ms).toBeLessThan(HUNG_MS);
-    // Only what may hold something back is a reason to warn the one who pushes; and then both know of it.
-    if (answer.matched.length < ALL.length) {
-      expect(BEFORE_THE_ANSWER).toContain(of);
-      expect(answer.warnings).not.toEqual([]);
-      expect(log).not.toEqual([]);
-    }
-    if (kind === "throws" || kind === "hangs") expect(log.length > 0 || of === "metrics").toBe(true);
+      expect(answer.status).toBe(201);
+      expect(ALL).toEqual(expect.arrayContaining(answer.matched));
+      expect(answer.ms).toBeLessThan(HUNG_MS);
+      // Only what may hold something back is a reason to warn the one who pushes; and then both know of it.
+      if (answer.matched.length < ALL.length) {
+        expect(BEFORE_THE_ANSWER).toContain(of);
+        expect(answer.warnings).not.toEqual([]);
+        expect(log).not.toEqual([]);
+      }
+      if (kind === "throws" || kind === "hangs") expect(log.length > 0 || of === "metrics").toBe(true);
 
-    trouble = undefined;
-    expect(await push(isolate)).toMatchObject({ status: 201, matched: ALL, warnings: [] });
-    expect(complaints()).toEqual([]);
-  });
-});
+      trouble = undefined;
+      expect(await push(isolate)).toMatchObject({ status: 201, matched: ALL, warnings: [] });
+      expect(complaints()).toEqual([]);
+    });
+  },
+);
 
 describe("UAA", () => {
   it.each(KINDS)("%s: an isolate that has its keys goes on; one that begins says 503", async (kind) => {

@@ -116,11 +116,26 @@ export function write(body: Uint8Array, places: Uint8Array, marks: Uint8Array): 
   return answer.subarray(0, length + BEHIND_RESOURCES.length);
 }
 
-/** Where in the body the mode of a candidate stands, its quotes included; undefined where there is none. */
-export function modePlace(places: Uint8Array, index: number): { start: number; end: number } | undefined {
+/** Where a text is in the body, its quotes included. */
+interface Place {
+  start: number;
+  end: number;
+}
+
+/** Where in the body the path of a candidate is; undefined if it has none. */
+export function pathPlace(places: Uint8Array, index: number): Place | undefined {
+  return placeOf(places, index, PATH, PATH_END);
+}
+
+/** Where in the body the mode of a candidate is; undefined if it has none. */
+export function modePlace(places: Uint8Array, index: number): Place | undefined {
+  return placeOf(places, index, MODE, MODE_END);
+}
+
+function placeOf(places: Uint8Array, index: number, from: number, to: number): Place | undefined {
   const rows = new DataView(places.buffer, places.byteOffset, places.length);
-  const start = rows.getUint32(PLACE_BYTES * index + MODE, true);
-  return start === 0 ? undefined : { start, end: rows.getUint32(PLACE_BYTES * index + MODE_END, true) };
+  const start = rows.getUint32(PLACE_BYTES * index + from, true);
+  return start === 0 ? undefined : { start, end: rows.getUint32(PLACE_BYTES * index + to, true) };
 }
 
 /** Where what is written of a candidate begins in the body. */

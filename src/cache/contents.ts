@@ -28,7 +28,7 @@ export class Contents {
     return this.#entries;
   }
 
-  /** Each by 8 bytes of its SHA-1, as the push memory knows it. */
+  /** Each by 8 bytes of its SHA-1, as push sessions know it. */
   folded(): Uint8Array<ArrayBuffer> {
     return foldKeys(this.#keys);
   }

@@ -17,6 +17,8 @@ type CacheTier = "memory" | "keys";
 export interface CacheAnswer {
   /** Of each resource 1 where the pool holds it, as far as may be said at this moment: what was read ages. */
   held(): Uint8Array;
+  /** Of each resource 1 where the delta says that it was removed; undefined where it says so of none. */
+  isRemoved?: Uint8Array | undefined;
   /** Snapshot and changes, which an isolate has in memory, and the keys in KV. */
   tiers: Record<CacheTier, Tally>;
   faults: Fault[];
@@ -87,11 +89,13 @@ export class EdgeCache {
     const inMemory = countOf(marks, HELD);
     const heldKeys = keysCount ? [...unknown].filter(([key]) => keys.held.has(key)) : [];
     for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
-    const held = marks.includes(REMOVED) ? marks.map((mark) => (mark === HELD ? 1 : 0)) : marks;
+    const isRemoved = marks.includes(REMOVED) ? marks.map((mark) => (mark === REMOVED ? 1 : 0)) : undefined;
+    const held = isRemoved ? marks.map((mark) => (mark === HELD ? 1 : 0)) : marks;
     // Keys may have been read in vain of what snapshot and changes then told.
     const unread = keys.unreadOf(unknown.keys());
     return {
       held: () => (counts(copy, Date.now()) ? held : new Uint8Array(count)),
+      isRemoved,
       tiers: {
         memory: { asked: count, held: inMemory, ms: watch.ms.memory },
         keys: { asked: keys.asked, held: heldKeys.length, ms: watch.ms.keys },

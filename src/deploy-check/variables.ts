@@ -16,7 +16,7 @@ interface Misconfiguration {
 
 /** What wrangler.toml binds, so that the variables are all that can be wrong. */
 const BINDING = new Proxy({}, { get: () => () => {} });
-const BINDINGS = { RESOURCE_CACHE: BINDING, CATALOG: BINDING, PUSH_MEMORY: BINDING };
+const BINDINGS = { RESOURCE_CACHE: BINDING, CATALOG: BINDING, PUSH_SESSIONS: BINDING };
 /** What is absent may be anything: what is said of others beside it is right then. */
 const ABSENT = { CLOUD_CONTROLLER_URL: "https://absent.invalid", MAXIMUM_SIZE: Number.MAX_SAFE_INTEGER };
 

@@ -1,13 +1,13 @@
 import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Deadline } from "../deadline.ts";
 import { jsonResponse } from "../failure.ts";
-import { OneAnswer } from "../push-memory/one-answer.ts";
+import { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
-import { type Claims, settleClaims } from "./claims.ts";
+import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
 import { followUp } from "./follow-up.ts";
 import { type Matches, matchResources, noMatches } from "./match.ts";
 import type { Question } from "./question.ts";
-import { originTier, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
+import { type Origins, originTier, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
 import type { Tier } from "./tiers/tier.ts";
 
 const MODE_WARNING =
@@ -17,6 +17,8 @@ const MODE_WARNING =
 export interface Asker {
   /** GUID of the user or id of the client. */
   id: string;
+  /** Of the push; undefined if the client does not identify it. */
+  pushId: string | undefined;
   /** The Authorization header, for the Cloud Controller. */
   authorization: string;
 }
@@ -27,12 +29,12 @@ export interface Answered {
   /** For the person who pushes. */
   warnings: string[];
   matches: Matches;
-  claims: Claims;
+  decided: DecidedMatches;
 }
 
 /**
- * Answers with those of the resources that the pool holds: what the tiers say of each content, and over that what earlier
- * requests of the same push were told.
+ * Answers with those of the resources that the pool holds: as earlier requests of the same push decided, else what the
+ * tiers say.
  *
  * @returns a Response where the Cloud Controller refuses the whole request
  */
@@ -41,30 +43,30 @@ export async function answerQuestion(
   asker: Asker,
   context: RequestContext,
 ): Promise<Answered | Response> {
-  const { origin, quickOrigin } = originsFor(asker, context);
-  const push = new OneAnswer(question.candidates, asker.id, question.count, context);
+  const origins = originsFor(asker, context);
+  const session = new PushSession(question.sessionRequest(), asker.id, asker.pushId ?? "", context);
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
-  const matches = await lookUp(question, origin, context);
+  const matches = await lookUp(question, origins?.origin, context);
   if (matches instanceof Response) return matches;
   for (const { details } of matches.faults) context.log.warn("look-up-incomplete", { ...details });
-  const claims = await settleClaims(question, matches, { push, quickOrigin }, context);
-  const { bytes, hasOtherModes } = question.answer(claims.isHeld);
-  followUp({ question, matches, claims, push, origin, askedAt }, context);
+  const decided = await decideMatches(question, matches, { session, origins }, context);
+  const { bytes, hasOtherModes } = question.answer(decided.isMatch);
+  followUp({ question, matches, decided, origins, askedAt }, context);
 
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
-  return { response: answer(bytes, warnings), warnings, matches, claims };
+  return { response: answer(bytes, warnings), warnings, matches, decided };
 }
 
-/** The Cloud Controller, where it may be asked; and as it answers soon, in part at least. */
+/** The Cloud Controller, where it may be asked. */
 function originsFor(
   { authorization }: Asker,
-  { configuration, requestId }: RequestContext,
-): { origin?: Tier; quickOrigin?: Tier } {
+  { configuration, requestId, traceHeaders }: RequestContext,
+): Origins | undefined {
   const { cloudControllerUrl: url, features } = configuration;
-  if (url === undefined || !features.resourceMatching) return {};
-  const cloudController = { url, authorization, requestId };
+  if (url === undefined || !features.resourceMatching) return undefined;
+  const cloudController = { url, authorization, requestId, traceHeaders };
   return {
     origin: originTier(cloudController),
     quickOrigin: originTier({ ...cloudController, resourcesPerQuestion: RESOURCES_PER_QUICK_QUESTION }),

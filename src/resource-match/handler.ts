@@ -1,5 +1,6 @@
 import { authenticate } from "../auth/authentication.ts";
 import { Failure } from "../failure.ts";
+import { pushIdOf } from "../push-sessions/push-id.ts";
 import { receiveBody } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
@@ -37,7 +38,8 @@ async function answer(
   const question = readQuestion(body, context.configuration.eligibility);
   if (question instanceof Failure) return question;
   const authorization = request.headers.get("Authorization") ?? "";
-  const answered = await answerQuestion(question, { id: caller.id, authorization }, context);
+  const asker = { id: caller.id, pushId: pushIdOf(request.headers), authorization };
+  const answered = await answerQuestion(question, asker, context);
   if (answered instanceof Response) return answered;
   account.answered(question, answered);
   return answered.response;

@@ -20,6 +20,8 @@ export interface Sources {
 export interface Matches {
   /** Of each content `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
   heldBy(): Uint8Array;
+  /** Of each content 1 where the delta says that it was removed; undefined where it says so of none. */
+  isRemoved: Uint8Array | undefined;
   tiers: Record<"memory" | "keys" | "origin", Tally>;
   /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
   isSuspended: boolean;
@@ -35,6 +37,7 @@ const NOTHING_ASKED: Tally = { asked: 0, held: 0, ms: 0 };
 export function noMatches({ count }: Contents): Matches {
   return {
     heldBy: () => new Uint8Array(count),
+    isRemoved: undefined,
     tiers: { memory: NOTHING_ASKED, keys: NOTHING_ASKED, origin: NOTHING_ASKED },
     isSuspended: false,
     matchedByOrigin: [],
@@ -55,7 +58,7 @@ export async function matchResources(
   deadline: Deadline,
   context: RequestContext,
 ): Promise<Matches | Response> {
-  const { held, faults, tiers, isSuspended } = await cache.lookUp(contents, deadline, context);
+  const { held, isRemoved, faults, tiers, isSuspended } = await cache.lookUp(contents, deadline, context);
 
   const unresolved = origin ? contents.unknown(held()) : new Map<ResourceKey, number[]>();
   const originAskedAt = Date.now();
@@ -72,6 +75,7 @@ export async function matchResources(
         for (const index of unresolved.get(key) ?? []) heldBy[index] = ORIGIN;
       return heldBy;
     },
+    isRemoved,
     tiers: { ...tiers, origin: { asked: unresolved.size, held: matchedByOrigin.length, ms: originMs } },
     isSuspended,
     matchedByOrigin,

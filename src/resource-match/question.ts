@@ -1,9 +1,10 @@
 import { markHeld } from "../bytes/marks.ts";
-import { joined, modePlace, type Scanned, scan, write } from "../bytes/requests.ts";
+import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { toHex } from "../hex.ts";
+import { fingerprintOf, type SessionRequest } from "../push-sessions/session-request.ts";
 import { decodeBody } from "../received-body.ts";
 import { sha1Bytes } from "../sha1.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
@@ -99,6 +100,17 @@ export class Question {
     return { bytes: write(body, rescanned.places, marks), hasOtherModes: true };
   }
 
+  /** What the session of the push knows of the request. */
+  sessionRequest(): SessionRequest {
+    const { count, candidates } = this;
+    const contents = candidates.folded();
+    const paths = [0, candidates.count - 1].map((index) => {
+      const place = candidates.count > 0 ? pathPlace(this.#scanned.places, index) : undefined;
+      return this.#body.subarray(place?.start ?? 0, place?.end ?? 0);
+    });
+    return { count, contents, fingerprint: fingerprintOf(contents, ...paths) };
+  }
+
   #textAt(start: number, end: number): string {
     return new TextDecoder().decode(this.#body.subarray(start, end));
   }
@@ -135,7 +147,7 @@ function rehearse(): void {
   const marks = new Uint8Array(candidates.count);
   markHeld(new BigUint64Array(1), candidates.entries("0".repeat(32)), marks, HELD);
   candidates.unknown(marks);
-  candidates.folded();
+  question.sessionRequest();
   candidates.bytesOf(marks);
   question.answer(isEligible);
 }

@@ -14,7 +14,7 @@ import { observeMatches } from "./observe-matches.ts";
 import { type Question, readQuestion } from "./question.ts";
 import { telling } from "./telemetry.ts";
 import { listedIn, originTier } from "./tiers/origin.ts";
-import { verifyRest } from "./verification.ts";
+import { AFTER_RESPONSE_MAX_MS, reportRejections } from "./verification.ts";
 
 /**
  * Of a request, and of the answer to it, that are compared: 5,000 resources have less than one. Of more, copies, text and
@@ -150,6 +150,8 @@ async function learn(
 ): Promise<void> {
   if (matchedBesides.length > 0) await observeMatches(matchedBesides, askedAt, context);
   if (contradicted.length === 0) return;
-  const origin = originTier({ url, authorization, requestId: context.requestId });
-  await verifyRest({ held: confirmed, denied: [] }, contradicted, askedAt, origin, context);
+  const { requestId, traceHeaders } = context;
+  const origin = originTier({ url, authorization, requestId, traceHeaders });
+  const { held, denied } = await origin.lookUp(contradicted, new Deadline(AFTER_RESPONSE_MAX_MS));
+  await reportRejections({ held: [...confirmed, ...held], denied }, askedAt, context);
 }

@@ -5,13 +5,13 @@ import { type Point, writePoint } from "../metrics.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Stopwatch } from "../stopwatch.ts";
 import type { Answered } from "./answer-question.ts";
-import type { Overruled } from "./claims.ts";
+import type { DecisionCounts } from "./decide-matches.ts";
 import { lastHourOf } from "./last-hour.ts";
 import type { Matches } from "./match.ts";
 import type { Question } from "./question.ts";
 
 /** What is told of an answer. What a request did not come to is 0. */
-interface Figures extends Overruled {
+interface Figures extends DecisionCounts {
   resources: number;
   eligible: number;
   matched: number;
@@ -23,11 +23,11 @@ interface Figures extends Overruled {
 }
 
 /** How long a request took in all, and what else than the tiers it waited for, in ms. */
-type Times = Record<"total" | "body" | "token" | "pushMemory", number>;
+type Times = Record<"total" | "body" | "token" | "pushSessions", number>;
 
 const NO_TALLY = { asked: 0, held: 0, ms: 0 };
 const NO_FIGURES: Figures = {
-  ...{ resources: 0, eligible: 0, matched: 0, bytes: 0, told: 0, verified: 0, denied: 0, warnings: 0 },
+  ...{ resources: 0, eligible: 0, matched: 0, bytes: 0, decided: 0, verified: 0, rejected: 0, warnings: 0 },
   tiers: { memory: NO_TALLY, keys: NO_TALLY, origin: NO_TALLY },
 };
 
@@ -64,8 +64,8 @@ export class Account {
     const { configuration, log } = this.#context;
     const { question, answered } = this.#answered ?? {};
     const figures = question && answered ? figuresOf(question, answered) : NO_FIGURES;
-    const pushMemory = answered?.claims.ms.pushMemory ?? 0;
-    const ms = { total: this.watch.total, ...this.watch.ms, pushMemory };
+    const pushSessions = answered?.decided.ms.pushSessions ?? 0;
+    const ms = { total: this.watch.total, ...this.watch.ms, pushSessions };
     if (answered) {
       log.info("matched", { ...figures, ms });
       lastHourOf(configuration).count(figures.eligible, figures.matched, Date.now());
@@ -83,30 +83,39 @@ export class Account {
   }
 }
 
-function figuresOf(question: Question, { warnings, matches, claims }: Answered): Figures {
+function figuresOf(question: Question, { warnings, matches, decided }: Answered): Figures {
   const { memory, keys, origin } = matches.tiers;
   return {
     resources: question.count,
     eligible: countOf(question.isEligible, 1),
-    matched: countOf(claims.isHeld, 1),
-    bytes: question.candidates.bytesOf(claims.isHeld),
-    tiers: { memory, keys, origin: { ...origin, ms: origin.ms + claims.ms.verification } },
-    ...claims.overruled,
+    matched: countOf(decided.isMatch, 1),
+    bytes: question.candidates.bytesOf(decided.isMatch),
+    tiers: { memory, keys, origin: { ...origin, ms: origin.ms + decided.ms.verification } },
+    ...decided.counts,
     warnings: warnings.length,
   };
 }
 
 function columnsOf(
-  { bytes, tiers: { memory, keys, origin }, resources, eligible, matched, told, denied, warnings }: Figures,
+  {
+    bytes,
+    tiers: { memory, keys, origin },
+    resources,
+    eligible,
+    matched,
+    decided,
+    rejected,
+    warnings,
+  }: Figures,
   ms: Times,
 ): Omit<Point<"resource_matches">, "outcome" | "status"> {
   return {
-    ...{ total_ms: ms.total, body_ms: ms.body, token_ms: ms.token, push_memory_ms: ms.pushMemory },
+    ...{ total_ms: ms.total, body_ms: ms.body, token_ms: ms.token, push_sessions_ms: ms.pushSessions },
     ...{ memory_ms: memory.ms, keys_ms: keys.ms, origin_ms: origin.ms },
     ...{ resources, eligible, matched, bytes_matched: bytes },
     ...{ keys_asked: keys.asked, origin_asked: origin.asked },
     ...{ memory_held: memory.held, keys_held: keys.held, origin_held: origin.held },
-    ...{ told, denied, warnings },
+    ...{ decided, rejected, warnings },
   };
 }
 
@@ -114,7 +123,7 @@ function columnsOf(
 function serverTiming({ tiers: { memory, keys, origin } }: Figures, ms: Times): string {
   const waits = {
     ...{ body: ms.body, token: ms.token, memory: memory.ms, keys: keys.ms, origin: origin.ms },
-    ...{ "push-memory": ms.pushMemory, total: ms.total },
+    ...{ "push-sessions": ms.pushSessions, total: ms.total },
   };
   return Object.entries(waits)
     .map(([name, dur]) => `${name};dur=${dur}`)

@@ -5,82 +5,115 @@ import { writePoint } from "../metrics.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
+import { type Origins, RESOURCES_PER_QUESTION, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
 import type { Tier, TierAnswer } from "./tiers/tier.ts";
 
-/** Claims of each answer that the Cloud Controller is asked about behind it. */
+/** Matches of each response that the Cloud Controller is asked about after it. */
 const SAMPLE = 5;
-/** Of the time that a look-up may take, what a verification before the answer gets. */
-const PATIENCE_PART = 1 / 4;
-/** What goes on behind an answer has 30 s in all. */
-const BEHIND_MAX_MS = 20_000;
+/** The share of a look-up's time that a verification before the response gets. */
+const DEADLINE_SHARE = 1 / 4;
+/** Requests to the Cloud Controller for one verification, before the response and after it each. */
+const REQUESTS_MAX = 20;
+/** `waitUntil` lasts 30 s in all. */
+export const AFTER_RESPONSE_MAX_MS = 20_000;
 
-/** What the Cloud Controller says of claims; of the rest it has said nothing. */
+/** Answers to fewer matches are reported together. */
+const REPORTED_MIN = 10;
+
+/** What the Cloud Controller says of matches; of the rest it has said nothing. */
 export type Verified = Pick<TierAnswer, "held" | "denied">;
 
 /**
- * Asks the Cloud Controller, before the answer, about everything that the cache would claim; about what it has not answered
- * by then, behind the answer.
+ * Has the Cloud Controller verify matches of the cache before the response: as many as it can answer by then, drawn at random. The rest
+ * follows after the response.
  */
-export async function verifyClaims(
-  claims: readonly ResourceKey[],
-  origin: Tier,
+export async function verifyMatches(
+  matches: readonly ResourceKey[],
+  { origin, quickOrigin }: Origins,
   context: RequestContext,
 ): Promise<Verified> {
-  const askedAt = Date.now();
-  const { lookupDeadlineMs } = context.configuration;
-  // In any order: where much is gone, the first questions tell.
-  const { held, denied } = await origin.lookUp(
-    drawn(claims, claims.length),
-    new Deadline(lookupDeadlineMs * PATIENCE_PART),
-  );
+  const all = drawn(matches, matches.length);
+  const first = all.slice(0, REQUESTS_MAX * RESOURCES_PER_QUICK_QUESTION);
+  const deadline = new Deadline(context.configuration.lookupDeadlineMs * DEADLINE_SHARE);
+  const report = new RejectionReport(context);
+  const { held, denied } = await quickOrigin.lookUp(first, deadline, report.add);
   const answered = new Set([...held, ...denied]);
-  const rest = claims.filter((key) => !answered.has(key));
-  context.waitUntil(verifyRest({ held, denied }, rest, askedAt, origin, context));
+  const rest = all.filter((key) => !answered.has(key));
+  context.waitUntil(verifyAfterResponse(rest, origin, report));
   return { held, denied };
 }
 
-/**
- * Asks the Cloud Controller, behind the answer, about a few of the claims, and where it denies one, about all. Never
- * throws.
- */
+/** Has the Cloud Controller verify a few matches after the response, and if it rejects one, all. Never throws. */
 export async function verifySample(
-  claims: readonly ResourceKey[],
-  origin: Tier,
+  matches: readonly ResourceKey[],
+  { origin }: Origins,
   context: RequestContext,
 ): Promise<void> {
-  const askedAt = Date.now();
-  const sample = drawn(claims, SAMPLE);
-  const first = await origin.lookUp(sample, new Deadline(context.configuration.lookupDeadlineMs));
-  if (first.denied.length === 0) return;
-  const asked = new Set(sample);
-  const others = claims.filter((key) => !asked.has(key));
-  await verifyRest(first, others, askedAt, origin, context);
+  const all = drawn(matches, matches.length);
+  const deadline = new Deadline(context.configuration.lookupDeadlineMs);
+  const report = new RejectionReport(context);
+  const { denied } = await origin.lookUp(all.slice(0, SAMPLE), deadline, report.add);
+  if (denied.length > 0) await verifyAfterResponse(all.slice(SAMPLE), origin, report);
+}
+
+/** @param matches in random order */
+async function verifyAfterResponse(
+  matches: readonly ResourceKey[],
+  origin: Tier,
+  report: RejectionReport,
+): Promise<void> {
+  const some = matches.slice(0, REQUESTS_MAX * RESOURCES_PER_QUESTION);
+  await origin.lookUp(some, new Deadline(AFTER_RESPONSE_MAX_MS), report.add);
+  await report.send();
+}
+
+/** Reports to the catalog which matches of the cache the Cloud Controller rejects, as its answers come. */
+class RejectionReport {
+  readonly #context: RequestContext;
+  /** Before the Cloud Controller is asked, in ms since the epoch. */
+  readonly #askedAt = Date.now();
+  #held: ResourceKey[] = [];
+  #denied: ResourceKey[] = [];
+
+  constructor(context: RequestContext) {
+    this.#context = context;
+  }
+
+  readonly add = ({ held, denied }: Verified): void => {
+    this.#held.push(...held);
+    this.#denied.push(...denied);
+    // Of fewer, the catalog can't tell whether the Cloud Controller matches anything at all.
+    if (this.#held.length + this.#denied.length >= REPORTED_MIN) this.#context.waitUntil(this.send());
+  };
+
+  /** Never throws: what is not reported now is reported by the next verification. */
+  async send(): Promise<void> {
+    const [held, denied] = [this.#held, this.#denied];
+    if (denied.length === 0) return;
+    this.#held = [];
+    this.#denied = [];
+    await reportRejections({ held, denied }, this.#askedAt, this.#context);
+  }
 }
 
 /**
- * Asks the Cloud Controller, behind the answer, about the other claims, and tells what it has denied. Never throws.
+ * Reports to the catalog which matches of the cache the Cloud Controller rejected, if any. Never throws.
  *
- * @param first what it has said already
- * @param askedAt when it was asked first, in ms since the epoch
+ * @param askedAt the moment before the Cloud Controller was asked, in ms since the epoch
  */
-export async function verifyRest(
-  first: Verified,
-  others: readonly ResourceKey[],
+export async function reportRejections(
+  { held, denied }: Verified,
   askedAt: number,
-  origin: Tier,
   context: RequestContext,
 ): Promise<void> {
-  const rest =
-    others.length > 0 ? await origin.lookUp(others, new Deadline(BEHIND_MAX_MS)) : { held: [], denied: [] };
-  const denied = [...first.denied, ...rest.denied];
   if (denied.length === 0) return;
-  const asked = first.held.length + rest.held.length + denied.length;
+  const asked = held.length + denied.length;
   context.log.warn("cache-contradicted", { asked, denied: denied.length });
   writePoint("cache-contradicted", { asked, denied: denied.length }, context.configuration, context.log);
-  await tellDenials({ held: [...first.held, ...rest.held], denied }, askedAt, context);
+  await tellDenials({ held, denied }, askedAt, context);
 }
 
-/** Tells the catalog what the Cloud Controller has denied. Never throws: the next verification tells it again. */
+/** Tells the catalog what the Cloud Controller lacks. Never throws. */
 export async function tellDenials(
   { held, denied }: Verified,
   asOf: number,

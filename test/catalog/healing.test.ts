@@ -103,33 +103,6 @@ describe("the same question again, which is most likely a push that has failed",
     expect(await held()).toBe(36);
   });
 
-  it("is not where the Cloud Controller itself had answered it", async () => {
-    const fresh = Array.from({ length: 20 }, (_, index) => resource(100 + index));
-    expect(await push(fresh, "a")).toBe(20);
-    await publish();
-    questions.length = 0;
-    expect(await push(fresh, "a")).toBe(20);
-    expect(await askedInAll()).toBe(5);
-    expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({
-      tiers: { origin: { held: 0 } },
-    });
-  });
-
-  it("is not where the cache has only said what an earlier request of the push was told", async () => {
-    const first = Array.from({ length: 5_000 }, (_, index) => resource(100 + index));
-    const last = [resource(100, { path: "copy" }), resource(6_000)];
-    expect(await push(first, "a")).toBe(5_000);
-    await publish();
-    // Now the cache knows the one, and the Cloud Controller alone the other.
-    expect(await push(last, "a")).toBe(2);
-    await publish();
-    later(2 * 60_000);
-    questions.length = 0;
-    expect(await push(last, "a")).toBe(2);
-    expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ verified: 0, told: 0 });
-    expect(await askedInAll()).toBe(2);
-  });
-
   it("claims nothing that was not confirmed, once anything was denied", async () => {
     const many = Array.from({ length: 500 }, (_, index) => resource(index));
     await observe({ held: keys(500) });

@@ -61,7 +61,7 @@ interface Misfortune {
 
 const replaceIsolate = async (_: unknown, user: string) => {
   await stage.command("DELETE", "isolate");
-  await stage.command("DELETE", `memory/${user}`);
+  await stage.command("DELETE", `session/${user}`);
 };
 /** The cache learns what it did not know. */
 const publish = async (shared: readonly Resource[]) => {

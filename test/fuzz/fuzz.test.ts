@@ -1,5 +1,7 @@
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
+import { MATCH, NO_MATCH, NO_SESSION } from "../../src/push-sessions/decisions.ts";
+import type { PushSessions } from "../../src/push-sessions/push-sessions.ts";
 import type { ResourceKey } from "../../src/resource-key.ts";
 import { isUsual } from "../bytes/one-meaning.ts";
 import { observe, runAlarm } from "../support/catalog.ts";
@@ -24,21 +26,19 @@ const MS_A_CASE = 100;
 const STARTED_MAX_MS = 30_000;
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
 
-/** One request at a time has nothing to remember: what a push's memory does has tests of its own. */
-const memory = {
-  async ask(contents: Uint8Array) {
-    const nothing = new Uint8Array(contents.length / 8);
-    return { told: nothing, relied: nothing, isDoubtful: false, forgottenAt: 0 };
-  },
-  tell: async (_: Uint8Array, found: Uint8Array) => found,
-  deny: async () => {},
-  unclaimed: async () => {},
+/** Nothing was decided before: push sessions have tests of their own. */
+const object = {
+  inspect: async () => ({ retrySuspected: false, session: NO_SESSION }),
+  decide: async (...[, , , , found]: Parameters<PushSessions["decide"]>) => ({
+    decisions: found.map((mark) => (mark === MATCH ? MATCH : NO_MATCH)),
+    decidedEarlier: 0,
+  }),
 };
-const PUSH_MEMORY = { getByName: () => memory };
+const PUSH_SESSIONS = { getByName: () => object };
 
 /** Each configuration is an isolate's. */
 const deployments = Object.fromEntries(
-  Object.entries(CONFIGURATIONS).map(([name, variables]) => [name, { ...env, PUSH_MEMORY, ...variables }]),
+  Object.entries(CONFIGURATIONS).map(([name, variables]) => [name, { ...env, PUSH_SESSIONS, ...variables }]),
 ) as Record<ConfigurationName, object>;
 
 async function tokenOf(caller: Caller): Promise<string> {

@@ -52,7 +52,7 @@ it("an answer is held against it to the last member and header", () => {
   const timed = (timing: string) => differs({ headers: { ...exchange.headers, "server-timing": timing } });
   // On its way Cloudflare may add to the header.
   expect(
-    timed('token;dur=2, push-memory;dur=0, total;dur=19,cfL4;desc="?proto=TCP&rtt=1,2", cfExtPri'),
+    timed('token;dur=2, push-sessions;dur=0, total;dur=19,cfL4;desc="?proto=TCP&rtt=1,2", cfExtPri'),
   ).toEqual([]);
   for (const wrong of ["token;dur=2, total", "token;dur=", 'token;desc="2"', "token;dur=2, "]) {
     expect(timed(wrong)).toEqual([expect.stringContaining("it must match pattern")]);

@@ -225,10 +225,10 @@ describe("in shadow mode the cache is compared", () => {
     expect(shadowed()).toEqual([expect.objectContaining(outcome)]);
   });
 
-  it("and push memory is not asked", async () => {
+  it("does not call the push session", async () => {
     const getByName = vi.fn();
     standInOrigin(answering(() => true));
-    await askWith({ ...SHADOW, PUSH_MEMORY: { getByName } }, { resources: row(1) });
+    await askWith({ ...SHADOW, PUSH_SESSIONS: { getByName } }, { resources: row(1) });
     expect(getByName).not.toHaveBeenCalled();
   });
 });

@@ -50,10 +50,10 @@ describe("an answer is told of", () => {
           keys: { asked: 4, held: 2, ms: expect.any(Number) },
           origin: { asked: 2, held: 1, ms: expect.any(Number) },
         },
-        ...{ told: 0, verified: 0, denied: 0, warnings: 0 },
+        ...{ decided: 0, verified: 0, rejected: 0, warnings: 0 },
         ms: {
           ...{ total: expect.any(Number), body: expect.any(Number) },
-          ...{ token: expect.any(Number), pushMemory: expect.any(Number) },
+          ...{ token: expect.any(Number), pushSessions: expect.any(Number) },
         },
       }),
     ]);
@@ -74,7 +74,7 @@ describe("an answer is told of", () => {
       header.split(", ").map((each) => each.split(";dur=")),
     );
     expect(Object.keys(timing)).toEqual([
-      ...["body", "token", "memory", "keys", "origin", "push-memory", "total"],
+      ...["body", "token", "memory", "keys", "origin", "push-sessions", "total"],
     ]);
     const { total, ...waits } = timing;
     for (const tier of ["memory", "keys", "origin"]) {

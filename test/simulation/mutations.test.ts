@@ -10,7 +10,7 @@ const CHECKED = [
   "values before the pointer",
   "an old pointer is distrusted",
   "no key before the pointer was read",
-  "a no that a push was told stands",
+  "the mode bits that a claim lacks are added",
 ];
 const path = (name: string) => fileURLToPath(import.meta.resolve(`./${name}`));
 

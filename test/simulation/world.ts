@@ -5,7 +5,7 @@ import {
   Catalog,
   consumePoolEvents,
   type Env,
-  PushMemory,
+  PushSessions,
   type Resource,
 } from "./platform/code-under-test.ts";
 import { type Crash, ObjectHost } from "./platform/durable-object.ts";
@@ -246,7 +246,7 @@ export class World {
   #memoryOf(caller: string): ObjectHost {
     let host = this.#memories.get(caller);
     if (!host) {
-      const create = (context: unknown) => new PushMemory(context as DurableObjectState, {}) as never;
+      const create = (context: unknown) => new PushSessions(context as DurableObjectState, {}) as never;
       host = new ObjectHost(this.kernel, `memory of ${caller}`, 1, create, { landed() {}, returned() {} });
       this.#memories.set(caller, host);
     }
@@ -287,7 +287,7 @@ export class World {
     return {
       RESOURCE_CACHE: this.kv.binding(place),
       CATALOG: { getByName: () => this.catalog.stub() },
-      PUSH_MEMORY: { getByName: (caller: string) => this.#memoryOf(caller).stub() },
+      PUSH_SESSIONS: { getByName: (caller: string) => this.#memoryOf(caller).stub() },
       UAA_URL: "https://uaa.example.com",
       ...variables,
       KEY_PREFIX: this.prefix,

@@ -70,7 +70,7 @@ function refusalFinding(answer: Answer): Finding {
   }
   if (isOutage(answer)) return fail("route", `${complaint} ${outageAdvice(answer, "Worker")}`);
   // What the Worker relays tells what it waited for. Cloudflare adds times of its own to any answer.
-  if (answer.headers.get("Server-Timing")?.includes("push-memory;dur=")) {
+  if (answer.headers.get("Server-Timing")?.includes("push-sessions;dur=")) {
     return fail(
       "route",
       isRefusal(answer)

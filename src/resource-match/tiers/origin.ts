@@ -5,6 +5,7 @@ import type { Deadline } from "../../deadline.ts";
 import { causeOf } from "../../log.ts";
 import { ORIGIN_ANSWER_MAX_BYTES } from "../../platform-limits.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../../resource-key.ts";
+import type { TraceHeaders } from "../../trace.ts";
 import type { Tier, TierAnswer } from "./tier.ts";
 
 interface OriginTierOptions {
@@ -13,8 +14,17 @@ interface OriginTierOptions {
   /** The caller's own header. */
   authorization: string;
   requestId: string;
+  /** The ids by which its log can be searched for the push. */
+  traceHeaders: TraceHeaders;
   /** Default: 250. */
   resourcesPerQuestion?: number;
+}
+
+/** The Cloud Controller, in requests for matches of two sizes. */
+export interface Origins {
+  origin: Tier;
+  /** Answers in a second, in part at least. */
+  quickOrigin: Tier;
 }
 
 const ORIGIN = "origin";
@@ -26,7 +36,7 @@ const ANY_MODE = "0744";
  * The Cloud Controller takes about 12 ms a file, one after the other: with small questions, several at once, what it
  * has answered by the deadline counts, and is learned, however much more was asked.
  */
-const RESOURCES_PER_QUESTION = 250;
+export const RESOURCES_PER_QUESTION = 250;
 /** Within a second or two a question of 250 is not answered, at 12 ms a file; one of so many is. */
 export const RESOURCES_PER_QUICK_QUESTION = 40;
 const QUESTIONS_AT_ONCE = 4;
@@ -51,6 +61,7 @@ export function originTier({
   url,
   authorization,
   requestId,
+  traceHeaders,
   resourcesPerQuestion = RESOURCES_PER_QUESTION,
 }: OriginTierOptions): Tier {
   async function ask(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierAnswer> {
@@ -60,6 +71,7 @@ export function originTier({
         Authorization: authorization,
         "Content-Type": "application/json",
         "X-Vcap-Request-Id": requestId,
+        ...traceHeaders,
       },
       body: JSON.stringify({ resources: keys.map(toResource) }),
       redirect: "manual",
@@ -80,7 +92,7 @@ export function originTier({
 
   return {
     name: ORIGIN,
-    async lookUp(keys, deadline) {
+    async lookUp(keys, deadline, onAnswer) {
       const answers: TierAnswer[] = [];
       const waiting = chunks(keys, resourcesPerQuestion);
       const askInTurn = async () => {
@@ -88,6 +100,7 @@ export function originTier({
           const keys = some;
           const answer = await deadline.race(ask(keys, deadline)).catch((error) => unanswered(keys, error));
           answers.push(answer);
+          onAnswer?.(answer);
           if (answer.refusal) waiting.length = 0;
         }
       };

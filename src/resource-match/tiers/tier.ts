@@ -8,8 +8,13 @@ export interface Tier {
    * Which of `keys` the pool holds. Never throws: what can't be found out in time is not held, and a fault.
    *
    * @param keys distinct
+   * @param onAnswer is called with each part of the answer, as it comes
    */
-  lookUp(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierAnswer>;
+  lookUp(
+    keys: readonly ResourceKey[],
+    deadline: Deadline,
+    onAnswer?: (answer: TierAnswer) => void,
+  ): Promise<TierAnswer>;
 }
 
 export interface TierAnswer {

@@ -13,7 +13,7 @@ const START_UP_MAX_MS = 9;
 const EMPTY = `
   import { DurableObject } from "cloudflare:workers";
   export class Catalog extends DurableObject {}
-  export class PushMemory extends DurableObject {}
+  export class PushSessions extends DurableObject {}
   export default { fetch: () => new Response() };
 `;
 

@@ -33,7 +33,7 @@ interface Figures {
   cpu: Ranges;
 }
 
-/** The Worker over HTTP, token and push memory included, against one that only echoes the JSON that it has parsed. */
+/** The Worker over HTTP, token and push sessions included, against one that only echoes the JSON that it has parsed. */
 export const http: Section = {
   name: "http",
   async run(): Promise<Findings> {
@@ -73,7 +73,7 @@ export const http: Section = {
         tables: [
           {
             title: "Through workerd over HTTP, all held by a warm snapshot of 10^6",
-            columns: ["resources", "", "Worker", "without push memory", "echo", "ratio", "ratio without"],
+            columns: ["resources", "", "Worker", "without push sessions", "echo", "ratio", "ratio without"],
             rows: [...all, stock].flatMap((each): Cell[][] => {
               const what = each === stock ? `${each.files}, as a stock foundation has them` : each.files;
               return [
@@ -83,7 +83,7 @@ export const http: Section = {
             }),
             note:
               `Medians of ${RUNS} runs and their range, in turn on one connection each. The Worker verifies the token, asks ` +
-              "the push memory, and for 5,000 has it remember; the echo answers JSON.stringify of JSON.parse. In the last rows nine " +
+              "the push session, and for 5,000 has it remember; the echo answers JSON.stringify of JSON.parse. In the last rows nine " +
               "of ten files are smaller than MINIMUM_SIZE, and are not in the Worker's answer; the echo answers them all.",
           },
         ],
@@ -152,8 +152,8 @@ function targetsOf({ files, time, cpu }: Figures): Target[] {
   };
   add("time", time.ratio, max?.time);
   add("CPU", cpu.ratio, max?.cpu);
-  add("time, without the push memory", time.forgetfulRatio, without?.time);
-  add("CPU, without the push memory", cpu.forgetfulRatio, without?.cpu);
+  add("time, without the push session", time.forgetfulRatio, without?.time);
+  add("CPU, without the push session", cpu.forgetfulRatio, without?.cpu);
   return targets;
 }
 

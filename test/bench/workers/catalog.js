@@ -1,6 +1,6 @@
 import { Catalog as BuiltCatalog } from "./index.js";
 
-export { PushMemory } from "./index.js";
+export { PushSessions } from "./index.js";
 
 /**
  * The built catalog, whose alarm runs when it is told to and never else, over a KV that takes no time and no memory: what

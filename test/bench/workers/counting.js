@@ -1,6 +1,6 @@
 import worker from "./index.js";
 
-export { Catalog, PushMemory } from "./index.js";
+export { Catalog, PushSessions } from "./index.js";
 
 /** The built Worker over a KV that counts. Its clock can be set on, for minutes to pass at once. */
 const realNow = Date.now;

@@ -1,8 +1,8 @@
 import worker from "./index.js";
 
-export { Catalog, PushMemory } from "./index.js";
+export { Catalog, PushSessions } from "./index.js";
 
-/** The built Worker with a push memory that is asked at once and remembers nothing: what all else takes. */
+/** The built Worker with a push sessions that is asked at once and remembers nothing: what all else takes. */
 const memory = {
   ask: async (contents) => ({
     told: new Uint8Array(contents.length / 8),
@@ -20,7 +20,7 @@ let forgetful;
 
 export default {
   fetch(request, env, ctx) {
-    forgetful ??= { ...env, PUSH_MEMORY: { getByName: () => memory } };
+    forgetful ??= { ...env, PUSH_SESSIONS: { getByName: () => memory } };
     return worker.fetch(request, forgetful, ctx);
   },
 };

@@ -3,7 +3,7 @@
  * faults, the clock, the catalog's status, blobs and events of the bucket, an isolate that begins afresh. Below
  * `/__test/`.
  */
-import worker, { Catalog as RealCatalog, PushMemory as RealPushMemory } from "../../../src/index.ts";
+import worker, { Catalog as RealCatalog, PushSessions as RealPushSessions } from "../../../src/index.ts";
 import { PATIENCE_MS } from "../../../src/patience.ts";
 import { isResourceKey } from "../../../src/resource-key.ts";
 import type { Fault } from "../fault.ts";
@@ -13,7 +13,7 @@ import { counts, faultyCache, faultyObjects } from "./faulty-bindings.ts";
 interface TestEnv {
   RESOURCE_CACHE: KVNamespace;
   CATALOG: DurableObjectNamespace<Catalog>;
-  PUSH_MEMORY: DurableObjectNamespace<PushMemory>;
+  PUSH_SESSIONS: DurableObjectNamespace<PushSessions>;
   POOL_BUCKET?: R2Bucket;
   /** The hand that tells of the bucket's changes, as R2 does. */
   EVENTS?: Queue;
@@ -22,7 +22,7 @@ interface TestEnv {
 const CONTROL = "/__test";
 
 // A busy machine takes its time over what an answer would not wait for.
-PATIENCE_MS.pushMemory = 10_000;
+PATIENCE_MS.pushSessions = 10_000;
 
 let fault: Fault | undefined;
 const currentFault = () => fault;
@@ -35,7 +35,7 @@ function withFaults(env: TestEnv): object {
     ...env,
     RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, currentFault),
     CATALOG: faultyObjects(env.CATALOG, "observe", currentFault),
-    PUSH_MEMORY: faultyObjects(env.PUSH_MEMORY, "remember", currentFault),
+    PUSH_SESSIONS: faultyObjects(env.PUSH_SESSIONS, "remember", currentFault),
   };
   return environment;
 }
@@ -58,7 +58,7 @@ export class Catalog extends RealCatalog {
   }
 }
 
-export class PushMemory extends RealPushMemory {
+export class PushSessions extends RealPushSessions {
   constructor(ctx: DurableObjectState, env: TestEnv) {
     setOnAlarms(ctx.storage);
     super(ctx, env);
@@ -110,8 +110,8 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
     case "DELETE catalog":
       await catalog.end().catch(() => {});
       return new Response();
-    case "DELETE memory":
-      await env.PUSH_MEMORY.getByName(rest)
+    case "DELETE session":
+      await env.PUSH_SESSIONS.getByName(rest)
         .end()
         .catch(() => {});
       return new Response();

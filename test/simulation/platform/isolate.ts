@@ -48,10 +48,11 @@ export class Isolate extends Process {
       const answer = async () => {
         const answered = await answerQuestion(
           question,
-          { id: caller, authorization: "bearer token" },
+          { id: caller, pushId: requestId.split(",")[0], authorization: "bearer token" },
           {
             configuration,
             requestId,
+            traceHeaders: {},
             log,
             waitUntil,
           },

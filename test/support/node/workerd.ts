@@ -31,10 +31,10 @@ export interface WorkerdOptions {
 const COMPATIBILITY_DATE = "2026-10-01";
 const NAME = "resource-matches";
 const object = (exportName: string) => ({ type: "durable-object", worker: NAME, exportName }) as const;
-const OBJECTS = { CATALOG: object("Catalog"), PUSH_MEMORY: object("PushMemory") };
+const OBJECTS = { CATALOG: object("Catalog"), PUSH_SESSIONS: object("PushSessions") };
 const CLASSES = {
   Catalog: { type: "durable-object", storage: "sqlite" },
-  PushMemory: { type: "durable-object", storage: "sqlite" },
+  PushSessions: { type: "durable-object", storage: "sqlite" },
 } as const;
 // The local bucket tells nobody of its changes: the producer is the test's own, in R2's place.
 const QUEUE = "resource-pool-changes";

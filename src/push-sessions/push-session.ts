@@ -1,0 +1,154 @@
+import type { Configuration } from "../configuration.ts";
+import { causeOf } from "../log.ts";
+import { inTime, PATIENCE_MS } from "../patience.ts";
+import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
+import type { RequestContext } from "../request-context.ts";
+import { Decisions, NO_MATCH, NO_SESSION, type SessionState } from "./decisions.ts";
+import { isExpired, type SessionTimes } from "./expiry.ts";
+import type { Decided, Inspection, PushSessions } from "./push-sessions.ts";
+import type { SessionRequest } from "./session-request.ts";
+
+/** For when the object can't be reached, an isolate keeps what it has decided itself: of so many sessions … */
+const KEPT_SESSIONS_MAX = 8;
+/** … the last requests, 45 KB each. */
+const KEPT_BATCHES_MAX = 20;
+const RETRY_DELAY_MS = 200;
+const OTHER_VERSION = "the object runs another version of the Worker";
+
+type KeptSession = SessionTimes & SessionState;
+
+/** Kept as long as the configuration: as the isolate. */
+const keptBy = new WeakMap<Configuration, Map<string, KeptSession>>();
+
+/**
+ * The session of the push that a request belongs to: one call of its object for the whole request, or none if the request has no
+ * candidate. Nothing here throws.
+ */
+export class PushSession {
+  readonly contents: Uint8Array<ArrayBuffer>;
+  readonly #fingerprint: string;
+  /** Whether other requests of the app follow, which must agree with this one. */
+  readonly #hasSuccessors: boolean;
+  readonly #caller: string;
+  readonly #pushId: string;
+  readonly #requestId = crypto.randomUUID();
+  readonly #context: RequestContext;
+  readonly #inspection: Promise<Inspection | undefined> | undefined;
+
+  /**
+   * Starts to inspect the session, unless the request is one of 5,000.
+   *
+   * @param caller GUID of the user, or id of the client
+   * @param pushId empty if the client does not identify its push
+   */
+  constructor(request: SessionRequest, caller: string, pushId: string, context: RequestContext) {
+    this.contents = request.contents;
+    this.#fingerprint = request.fingerprint;
+    this.#hasSuccessors = request.count === RESOURCES_PER_REQUEST_MAX;
+    this.#caller = caller;
+    this.#pushId = pushId;
+    this.#context = context;
+    if (this.#hasSuccessors || this.contents.length === 0) return;
+    this.#inspection = this.#call("inspect", async (object) =>
+      understood(await object.inspect(...this.#names()), 0),
+    );
+  }
+
+  /**
+   * The decisions for the request. Those for 5,000 resources are stored before this returns.
+   *
+   * @param found a mark for each content
+   * @param verify is called if a retry is suspected, and corrects `found`
+   */
+  async decide(found: Uint8Array, verify?: (earlier: Decisions) => Promise<void>): Promise<Decided> {
+    if (this.contents.length === 0) return { decisions: new Uint8Array(), decidedEarlier: 0 };
+    const reply = await (this.#hasSuccessors ? this.#decide(found, verify === undefined) : this.#inspection);
+    if (reply && "decisions" in reply) return reply;
+    const earlier = this.#earlier(reply);
+    if (reply?.retrySuspected) await verify?.(earlier);
+    const decided = this.#hasSuccessors && reply ? await this.#decide(found, true) : undefined;
+    if (decided && "decisions" in decided) return decided;
+    const decisions = earlier.resolve(this.contents, found, Date.now());
+    if (this.#hasSuccessors) this.#keep(decisions);
+    return { decisions, decidedEarlier: earlier.countOf(this.contents) };
+  }
+
+  async #decide(found: Uint8Array, verified: boolean): Promise<Decided | Inspection | undefined> {
+    // What the isolate had to decide without the object.
+    const kept = new Decisions(this.#kept() ?? NO_SESSION).of(this.contents);
+    const marks = found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark);
+    const reply = await this.#call("decide", async (object) =>
+      understood(await object.decide(...this.#names(), this.contents, marks, verified), found.length),
+    );
+    if (reply && "decisions" in reply) this.#keep(reply.decisions);
+    return reply;
+  }
+
+  #names(): [pushId: string, fingerprint: string, requestId: string] {
+    return [this.#pushId, this.#fingerprint, this.#requestId];
+  }
+
+  /** What was decided before: as the object says, and as this isolate decided itself. */
+  #earlier(inspection: Inspection | undefined): Decisions {
+    const kept = this.#kept();
+    if (!inspection || !kept) return new Decisions(inspection?.session ?? kept ?? NO_SESSION);
+    const { session } = inspection;
+    return new Decisions({ ...session, batches: [...session.batches, ...kept.batches] });
+  }
+
+  async #call<T>(
+    method: string,
+    call: (object: DurableObjectStub<PushSessions>) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { configuration, log } = this.#context;
+    const attempt = async (): Promise<T> => {
+      // A deployment resets the object: only a new stub reaches the next instance.
+      const object = configuration.pushSessions.getByName(this.#caller);
+      return call(object as unknown as DurableObjectStub<PushSessions>);
+    };
+    const retryLater = () => scheduler.wait(RETRY_DELAY_MS).then(attempt);
+    try {
+      return await inTime(PATIENCE_MS.pushSessions, attempt().catch(attempt).catch(retryLater));
+    } catch (error) {
+      const mayLoseFile = this.#hasSuccessors;
+      log.warn("push-sessions-unreachable", { method, cause: causeOf(error), mayLoseFile });
+      return undefined;
+    }
+  }
+
+  get #keptName(): string {
+    return `${this.#pushId} ${this.#caller}`;
+  }
+
+  /** What this isolate has decided in the session's other requests. */
+  #kept(): KeptSession | undefined {
+    const kept = keptBy.get(this.#context.configuration)?.get(this.#keptName);
+    if (!kept || isExpired(kept, Date.now())) return undefined;
+    return { ...kept, batches: kept.batches.filter(({ contents }) => contents !== this.contents) };
+  }
+
+  #keep(decisions: Uint8Array<ArrayBuffer>): void {
+    const { configuration } = this.#context;
+    const sessions = keptBy.get(configuration) ?? new Map<string, KeptSession>();
+    keptBy.set(configuration, sessions);
+    const now = Date.now();
+    const batch = { decidedAt: now, contents: this.contents, marks: decisions };
+    const kept = this.#kept() ?? { ...NO_SESSION, isIdentified: this.#pushId !== "", firstAt: now };
+    const batches = [...kept.batches, batch].slice(-KEPT_BATCHES_MAX);
+    // The session that was used last comes last.
+    sessions.delete(this.#keptName);
+    sessions.set(this.#keptName, { ...kept, batches, lastAt: now });
+    for (const oldest of [...sessions.keys()].slice(0, -KEPT_SESSIONS_MAX)) sessions.delete(oldest);
+  }
+}
+
+/**
+ * @param count contents that were to be decided
+ * @throws for a reply of another form: during a deployment the object may run another version of the Worker
+ */
+function understood<T extends Decided | Inspection>(reply: T, count: number): T {
+  const isUnderstood =
+    "decisions" in reply ? reply.decisions.length === count : Array.isArray(reply.session.batches);
+  if (!isUnderstood) throw new Error(OTHER_VERSION);
+  return reply;
+}

@@ -1,0 +1,35 @@
+/** A request as the session of its push knows it. */
+export interface SessionRequest {
+  /** 8 bytes for each candidate, in the order of the request. */
+  contents: Uint8Array<ArrayBuffer>;
+  fingerprint: string;
+  /** Resources of the request, candidates or not. */
+  count: number;
+}
+
+/**
+ * A hash of 64 bits, in hex, by which a request is known when it is sent again: of its contents in order, and of the first and
+ * the last path, since two requests of one push may have the same contents. It is no cryptographic hash: a caller who finds two
+ * requests with the same one gets some of their own matches verified.
+ *
+ * @param contents 8 bytes each
+ * @param paths as JSON text
+ */
+export function fingerprintOf(contents: Uint8Array, ...paths: Uint8Array[]): string {
+  let [low, high] = [0x9e3779b9, 0x85ebca6b];
+  const add = (word: number) => {
+    low = Math.imul(low ^ word, 0xcc9e2d51);
+    low = (low << 13) | (low >>> 19);
+    high = Math.imul(high ^ word, 0x1b873593);
+    high = (high << 17) | (high >>> 15);
+  };
+  const words = new Uint32Array(contents.slice().buffer);
+  for (let index = 0; index < words.length; index++) add(words[index] as number);
+  for (const path of paths) {
+    add(path.length);
+    for (let index = 0; index < path.length; index++) add(path[index] as number);
+  }
+  low = Math.imul(low ^ (low >>> 16), 0x85ebca6b) ^ Math.imul(high ^ (high >>> 13), 0xc2b2ae35);
+  high = Math.imul(high ^ (high >>> 16), 0x85ebca6b) ^ Math.imul(low ^ (low >>> 13), 0xc2b2ae35);
+  return [low, high].map((half) => (half >>> 0).toString(16).padStart(8, "0")).join("");
+}
