@@ -160,7 +160,10 @@ it("tells where everything is, and the request's id", async () => {
     uaa: { href: uaa.url },
   });
   expect(headers.get("X-Vcap-Request-Id")).toMatch(/^mine::[0-9a-f-]{36}$/);
-  expect(await send("GET", "/v3/apps")).toMatchObject({ status: 404, json: { errors: [{ code: 10000 }] } });
+  expect(await send("GET", "/v3/buildpacks")).toMatchObject({
+    status: 404,
+    json: { errors: [{ code: 10000 }] },
+  });
 });
 
 describe("a package", () => {

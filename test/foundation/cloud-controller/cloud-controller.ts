@@ -8,11 +8,13 @@ import { listenOnLoopback } from "../loopback.ts";
 import type { Uaa } from "../uaa/uaa.ts";
 import { controlRoutes, guardedRoutes, openRoutes } from "./api.ts";
 import { ApiError } from "./api-error.ts";
+import { Apps } from "./apps.ts";
 import { bearerCheck } from "./bearer.ts";
 import { Faults, inflict } from "./faults.ts";
 import { Packages } from "./packages.ts";
 import { type PoolLimits, ResourcePool } from "./resource-pool.ts";
 import { findRoute } from "./routes.ts";
+import { spaceRoutes } from "./space-api.ts";
 import { Stats } from "./stats.ts";
 
 export interface CloudControllerLimits extends PoolLimits {
@@ -44,6 +46,8 @@ export interface CloudController {
   pool: ResourcePool;
   faults: Faults;
   stats: Stats;
+  /** Names another URL in links and headers from now on, for instance that of a Worker before it. */
+  setExternalUrl(url: string): void;
   close(): Promise<void>;
 }
 
@@ -55,14 +59,15 @@ export async function startCloudController(options: CloudControllerOptions): Pro
   await mkdir(poolDirectory, { recursive: true });
   const pool = new ResourcePool(poolDirectory, limits);
   const packages = new Packages(directory, { pool, maximumPackageSize: limits.maximumPackageSize });
+  const apps = new Apps();
   const faults = new Faults();
   const stats = new Stats();
 
-  let url = "";
-  const api = { baseUrl: () => url, uaaUrl: uaa.url, pool, packages, faults, stats, directory };
+  let externalUrl = "";
+  const api = { baseUrl: () => externalUrl, uaaUrl: uaa.url, pool, apps, packages, faults, stats, directory };
   const control = controlRoutes(api);
   const open = openRoutes(api);
-  const guarded = guardedRoutes(api);
+  const guarded = { ...guardedRoutes(api), ...spaceRoutes(api) };
   const authenticate = bearerCheck(uaa);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -92,8 +97,16 @@ export async function startCloudController(options: CloudControllerOptions): Pro
   };
   try {
     const server = await listenOnLoopback(listener, port);
-    url = server.url;
-    return { url, port: server.port, pool, faults, stats, close: () => server.close().then(close) };
+    externalUrl = server.url;
+    return {
+      url: server.url,
+      port: server.port,
+      ...{ pool, faults, stats },
+      setExternalUrl(url) {
+        externalUrl = url;
+      },
+      close: () => server.close().then(close),
+    };
   } catch (error) {
     await close();
     throw error;

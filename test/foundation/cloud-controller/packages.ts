@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { ApiError } from "./api-error.ts";
 import type { Fingerprint } from "./fingerprints.ts";
 import { assemblePackage, type PackagerOptions } from "./packager.ts";
+import { timestamp } from "./timestamp.ts";
 
 /** A package of an app, as the Cloud Controller keeps it. */
 export interface Package {
@@ -137,9 +138,4 @@ export function presentPackage(item: Package, baseUrl: string) {
       app: { href: `${baseUrl}/v3/apps/${appGuid}` },
     },
   };
-}
-
-/** Without fractions of a second. */
-function timestamp(): string {
-  return new Date().toISOString().replace(/\.\d+Z$/, "Z");
 }

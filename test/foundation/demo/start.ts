@@ -109,6 +109,8 @@ async function run({ ports, config }: StartOptions): Promise<void> {
       config,
       onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.read(line)),
     });
+    // A cf that talks to the Worker goes on talking to it.
+    foundation.cloudController.setExternalUrl(worker.url);
     const died = worker.ended.then(() => Promise.reject(new CannotStart(deathOf(worker))));
     // It also ends when it is told to.
     died.catch(() => {});
