@@ -340,17 +340,19 @@ describe("faults", () => {
   });
 });
 
-it("counts requests by method and path, and what was matched, until it is reset", async () => {
+it("counts requests by method and path, by trace id, and what was matched, until it is reset", async () => {
   await match(resource(), resource({ checksum: { value: "d".repeat(40) } }));
-  await send("GET", `/v3/packages/${randomUUID()}`);
+  await send("GET", `/v3/packages/${randomUUID()}`, undefined, { "X-B3-TraceId": "7".repeat(32) });
   expect((await send("GET", "/__stats")).json).toEqual({
     requests: { "POST /v3/resource_matches": 1, "GET /v3/packages/:guid": 1 },
+    traces: { "": ["POST /v3/resource_matches"], ["7".repeat(32)]: ["GET /v3/packages/:guid"] },
     resources: { asked: 2, matched: 1 },
     questions: [2],
   });
   await send("DELETE", "/__stats");
   expect((await send("GET", "/__stats")).json).toEqual({
     requests: {},
+    traces: {},
     resources: { asked: 0, matched: 0 },
     questions: [],
   });

@@ -46,6 +46,8 @@ export interface CloudController {
   pool: ResourcePool;
   faults: Faults;
   stats: Stats;
+  apps: Apps;
+  packages: Packages;
   /** Names another URL in links and headers from now on, for instance that of a Worker before it. */
   setExternalUrl(url: string): void;
   close(): Promise<void>;
@@ -78,7 +80,7 @@ export async function startCloudController(options: CloudControllerOptions): Pro
 
     const guardedRoute = findRoute(guarded, method, pathname);
     const route = guardedRoute ?? findRoute(open, method, pathname);
-    stats.countRequest(route?.name ?? `${method} ${pathname}`);
+    stats.countRequest(route?.name ?? `${method} ${pathname}`, String(request.headers["x-b3-traceid"] ?? ""));
     response.setHeader("X-Vcap-Request-Id", vcapRequestId(headersOf(request)));
 
     const fault = faults.take(method, pathname);
@@ -101,7 +103,7 @@ export async function startCloudController(options: CloudControllerOptions): Pro
     return {
       url: server.url,
       port: server.port,
-      ...{ pool, faults, stats },
+      ...{ pool, apps, packages, faults, stats },
       setExternalUrl(url) {
         externalUrl = url;
       },

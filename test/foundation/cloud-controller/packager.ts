@@ -34,6 +34,7 @@ const FILES_AT_A_TIME = 8;
  *
  * @param bits path of the uploaded archive; undefined where none came
  * @param packagePath where the package is written
+ * @returns paths of the archive's files and links
  * @throws Error whose message becomes the error of the package
  */
 export async function assemblePackage(
@@ -41,7 +42,7 @@ export async function assemblePackage(
   fingerprints: readonly Fingerprint[],
   packagePath: string,
   { pool, maximumPackageSize }: PackagerOptions,
-): Promise<void> {
+): Promise<string[]> {
   const draft: Draft = { contents: new Map(), size: 0 };
   const checkSize = () => {
     if (draft.size <= maximumPackageSize) return;
@@ -59,6 +60,7 @@ export async function assemblePackage(
     const kept = [...draft.contents.values()].filter((entry) => !isDirectoryToRubyzip(entry));
     // How it is packed is nobody's concern.
     await writeArchive(packagePath, kept, { compress: false });
+    return archive?.entries.filter(({ kind }) => kind !== "directory").map(({ name }) => name) ?? [];
   } finally {
     archive?.close();
   }

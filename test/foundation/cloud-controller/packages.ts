@@ -17,6 +17,8 @@ export interface Package {
   updatedAt: string;
   error: string | null;
   sha256: string | null;
+  /** Paths of the files and links of the uploaded archive; the API does not present them. */
+  uploaded: string[];
 }
 
 /** The packages of a foundation; their archives lie in a directory of their own. */
@@ -51,6 +53,7 @@ export class Packages {
       updatedAt: now,
       error: null,
       sha256: null,
+      uploaded: [],
     };
     this.#packages.set(created.guid, created);
     return created;
@@ -61,6 +64,11 @@ export class Packages {
     const found = this.#packages.get(guid);
     if (!found) throw new ApiError("resource-not-found", "Package not found");
     return found;
+  }
+
+  /** The packages of an app, the newest last. */
+  ofApp(appGuid: string): Package[] {
+    return [...this.#packages.values()].filter((item) => item.appGuid === appGuid);
   }
 
   /**
@@ -98,7 +106,7 @@ export class Packages {
   ): Promise<void> {
     try {
       const archive = this.archiveOf(item);
-      await assemblePackage(bits, fingerprints, archive, this.#packager);
+      item.uploaded = await assemblePackage(bits, fingerprints, archive, this.#packager);
       const hash = createHash("sha256");
       await pipeline(createReadStream(archive), hash);
       this.#update(item, { state: "READY", sha256: hash.digest("hex") });

@@ -2,13 +2,18 @@
 export class Stats {
   /** How often, by method and path: `POST /v3/packages/:guid/upload`. */
   requests: Record<string, number> = {};
+  /** The same requests in their order, by the `X-B3-TraceId` that they carried; "" where they had none. */
+  traces: Record<string, string[]> = {};
   /** Resources in requests for matches that were answered. */
   resources = { asked: 0, matched: 0 };
   /** How many resources each of these requests asked for. */
   questions: number[] = [];
 
-  countRequest(name: string): void {
+  countRequest(name: string, traceId: string): void {
     this.requests[name] = (this.requests[name] ?? 0) + 1;
+    const trace = this.traces[traceId] ?? [];
+    trace.push(name);
+    this.traces[traceId] = trace;
   }
 
   countResources(asked: number, matched: number): void {
@@ -19,6 +24,7 @@ export class Stats {
 
   reset(): void {
     this.requests = {};
+    this.traces = {};
     this.resources = { asked: 0, matched: 0 };
     this.questions = [];
   }
