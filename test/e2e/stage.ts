@@ -30,6 +30,10 @@ interface StageOptions {
   title: string;
   /** Of the Worker, besides UAA_URL and CLOUD_CONTROLLER_URL. */
   variables?: Record<string, string>;
+  /** Of the Cloud Controller's pool, in bytes; default: 0, since small files are made sooner. */
+  minimumSize?: number;
+  /** Gets each line that the Worker logs. */
+  onLine?: (line: string) => void;
 }
 
 /** How a push is made. */
@@ -124,10 +128,15 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export async function openStage({ title, variables = {}, bucket }: StageOptions): Promise<Stage> {
+export async function openStage({
+  title,
+  variables = {},
+  bucket,
+  minimumSize = 0,
+  onLine,
+}: StageOptions): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), "e2e-"));
-  // Small files are as good as any for the tests, and sooner made.
-  const limits = { minimumSize: 0 };
+  const limits = { minimumSize };
   const foundation = await startFoundation({ poolDirectory: join(directory, "pool"), limits });
   const { uaa, cloudController } = foundation;
   const token = await uaa.issueToken();
@@ -137,7 +146,10 @@ export async function openStage({ title, variables = {}, bucket }: StageOptions)
     modules: inject("workerInHand"),
     variables: { UAA_URL: uaa.url, CLOUD_CONTROLLER_URL: cloudController.url, ...variables },
     hasBucket: bucket,
-    onLine: log.read,
+    onLine(line) {
+      log.read(line);
+      onLine?.(line);
+    },
   });
   const command: Stage["command"] = async (method, path, body) => {
     const text = typeof body === "object" ? JSON.stringify(body) : body;
