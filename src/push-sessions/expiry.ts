@@ -9,7 +9,7 @@ const IDENTIFIED_IDLE_MS = IDLE_MAX_MS;
 const UNIDENTIFIED_IDLE_MS = 5 * MINUTE_MS;
 /** A session that is older than this ends in the next pause: at a fixed time it would end in the middle of an app. */
 const OLD_MS = 30 * MINUTE_MS;
-const PAUSE_MS = 2 * MINUTE_MS;
+const PAUSE_MS = 3 * MINUTE_MS;
 
 /** When a session's requests came, in ms since the epoch. */
 export interface SessionTimes {
