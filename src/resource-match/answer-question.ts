@@ -7,7 +7,7 @@ import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
 import { followUp } from "./follow-up.ts";
 import { type Matches, matchResources, noMatches } from "./match.ts";
 import type { Question } from "./question.ts";
-import { type Origins, originTier, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
+import { type Origin, originTier } from "./tiers/origin.ts";
 import type { Tier } from "./tiers/tier.ts";
 
 const MODE_WARNING =
@@ -43,16 +43,16 @@ export async function answerQuestion(
   asker: Asker,
   context: RequestContext,
 ): Promise<Answered | Response> {
-  const origins = originsFor(asker, context);
+  const origin = originFor(asker, context);
   const session = new PushSession(question.sessionRequest(), asker.id, asker.pushId ?? "", context);
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
-  const matches = await lookUp(question, origins?.origin, context);
+  const matches = await lookUp(question, origin?.(), context);
   if (matches instanceof Response) return matches;
   for (const { details } of matches.faults) context.log.warn("look-up-incomplete", { ...details });
-  const decided = await decideMatches(question, matches, { session, origins }, context);
+  const decided = await decideMatches(question, matches, { session, origin }, context);
   const { bytes, hasOtherModes } = question.answer(decided.isMatch);
-  followUp({ question, matches, decided, origins, askedAt }, context);
+  followUp({ question, matches, decided, origin, askedAt }, context);
 
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
@@ -60,17 +60,14 @@ export async function answerQuestion(
 }
 
 /** The Cloud Controller, where it may be asked. */
-function originsFor(
+function originFor(
   { authorization }: Asker,
   { configuration, requestId, traceHeaders }: RequestContext,
-): Origins | undefined {
+): Origin | undefined {
   const { cloudControllerUrl: url, features } = configuration;
   if (url === undefined || !features.resourceMatching) return undefined;
-  const cloudController = { url, authorization, requestId, traceHeaders };
-  return {
-    origin: originTier(cloudController),
-    quickOrigin: originTier({ ...cloudController, resourcesPerQuestion: RESOURCES_PER_QUICK_QUESTION }),
-  };
+  return (resourcesPerRequest) =>
+    originTier({ url, authorization, requestId, traceHeaders }, resourcesPerRequest);
 }
 
 /** What the tiers say; nothing where matching is switched off, from one request of a push to the next. */

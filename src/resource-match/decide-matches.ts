@@ -4,7 +4,7 @@ import type { RequestContext } from "../request-context.ts";
 import { Stopwatch } from "../stopwatch.ts";
 import { CACHE, type Matches, NOBODY, ORIGIN } from "./match.ts";
 import type { Question } from "./question.ts";
-import type { Origins } from "./tiers/origin.ts";
+import type { Origin } from "./tiers/origin.ts";
 import { type Verified, verifyMatches } from "./verification.ts";
 
 /** How many resources others than the look-up had a say in. */
@@ -34,12 +34,12 @@ export interface DecidedMatches {
  * Decides which resources match: as earlier requests of the push decided, else as the look-up found. If the push seems to be tried
  * again after a failure, the Cloud Controller verifies the matches of the cache first.
  *
- * @param origins the Cloud Controller; undefined if there is none
+ * @param origin the Cloud Controller; undefined if there is none
  */
 export async function decideMatches(
   question: Question,
   matches: Matches,
-  { session, origins }: { session: PushSession; origins: Origins | undefined },
+  { session, origin }: { session: PushSession; origin: Origin | undefined },
   context: RequestContext,
 ): Promise<DecidedMatches> {
   const watch = new Stopwatch("pushSessions", "verification");
@@ -47,10 +47,10 @@ export async function decideMatches(
   const found = marksOf(foundBy, question, matches);
   let verified: Verified | undefined;
   const verify =
-    origins &&
+    origin &&
     (async (earlier: Decisions) => {
       watch.lap("pushSessions");
-      verified = await verifyFound(question, found, foundBy, { session, earlier, origins }, context);
+      verified = await verifyFound(question, found, foundBy, { session, earlier, origin }, context);
       watch.lap("verification");
     });
   let decided = await session.decide(found, verify);
@@ -97,7 +97,7 @@ async function verifyFound(
   { candidates }: Question,
   found: Uint8Array,
   foundBy: Uint8Array,
-  { session, earlier, origins }: { session: PushSession; earlier: Decisions; origins: Origins },
+  { session, earlier, origin }: { session: PushSession; earlier: Decisions; origin: Origin },
   context: RequestContext,
 ): Promise<Verified | undefined> {
   const decided = earlier.of(session.contents);
@@ -109,7 +109,7 @@ async function verifyFound(
     return isMatch && foundBy[index] !== ORIGIN;
   });
   if (keys.size === 0) return undefined;
-  const verified = await verifyMatches([...keys.keys()], origins, context);
+  const verified = await verifyMatches([...keys.keys()], origin, context);
   if (verified.denied.length === 0) return verified;
   const [confirmed, rejected] = [new Set(verified.held), new Set(verified.denied)];
   for (const [key, places] of keys) {

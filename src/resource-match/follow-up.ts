@@ -3,14 +3,14 @@ import type { DecidedMatches } from "./decide-matches.ts";
 import { type Matches, ORIGIN } from "./match.ts";
 import { observeMatches } from "./observe-matches.ts";
 import type { Question } from "./question.ts";
-import type { Origins } from "./tiers/origin.ts";
+import type { Origin } from "./tiers/origin.ts";
 import { tellDenials, verifySample } from "./verification.ts";
 
 interface Answered {
   question: Question;
   matches: Matches;
   decided: DecidedMatches;
-  origins: Origins | undefined;
+  origin: Origin | undefined;
   /** When the look-up began, in ms since the epoch. */
   askedAt: number;
 }
@@ -21,12 +21,12 @@ export function followUp(answered: Answered, context: RequestContext): void {
   observe(answered, context);
 }
 
-function verify({ question, decided, origins }: Answered, context: RequestContext): void {
+function verify({ question, decided, origin }: Answered, context: RequestContext): void {
   const { isMatch, foundBy, isVerified } = decided;
-  if (!origins || isVerified) return;
+  if (!origin || isVerified) return;
   const isUnverified = (index: number) => isMatch[index] === 1 && foundBy[index] !== ORIGIN;
   const unverified = [...question.candidates.keysWhere(isUnverified).keys()];
-  if (unverified.length > 0) context.waitUntil(verifySample(unverified, origins, context));
+  if (unverified.length > 0) context.waitUntil(verifySample(unverified, origin, context));
 }
 
 function observe({ matches, askedAt }: Answered, context: RequestContext): void {

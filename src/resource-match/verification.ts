@@ -5,8 +5,8 @@ import { writePoint } from "../metrics.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
-import { type Origins, RESOURCES_PER_QUESTION, RESOURCES_PER_QUICK_QUESTION } from "./tiers/origin.ts";
-import type { Tier, TierAnswer } from "./tiers/tier.ts";
+import { type Origin, quickRequestSize, RESOURCES_PER_QUESTION } from "./tiers/origin.ts";
+import type { TierAnswer } from "./tiers/tier.ts";
 
 /** Matches of each response that the Cloud Controller is asked about after it. */
 const SAMPLE = 5;
@@ -29,14 +29,15 @@ export type Verified = Pick<TierAnswer, "held" | "denied">;
  */
 export async function verifyMatches(
   matches: readonly ResourceKey[],
-  { origin, quickOrigin }: Origins,
+  origin: Origin,
   context: RequestContext,
 ): Promise<Verified> {
   const all = drawn(matches, matches.length);
-  const first = all.slice(0, REQUESTS_MAX * RESOURCES_PER_QUICK_QUESTION);
-  const deadline = new Deadline(context.configuration.lookupDeadlineMs * DEADLINE_SHARE);
+  const ms = context.configuration.lookupDeadlineMs * DEADLINE_SHARE;
+  const size = quickRequestSize(ms, REQUESTS_MAX);
+  const first = all.slice(0, REQUESTS_MAX * size);
   const report = new RejectionReport(context);
-  const { held, denied } = await quickOrigin.lookUp(first, deadline, report.add);
+  const { held, denied } = await origin(size).lookUp(first, new Deadline(ms), report.add);
   const answered = new Set([...held, ...denied]);
   const rest = all.filter((key) => !answered.has(key));
   context.waitUntil(verifyAfterResponse(rest, origin, report));
@@ -46,24 +47,24 @@ export async function verifyMatches(
 /** Has the Cloud Controller verify a few matches after the response, and if it rejects one, all. Never throws. */
 export async function verifySample(
   matches: readonly ResourceKey[],
-  { origin }: Origins,
+  origin: Origin,
   context: RequestContext,
 ): Promise<void> {
   const all = drawn(matches, matches.length);
   const deadline = new Deadline(context.configuration.lookupDeadlineMs);
   const report = new RejectionReport(context);
-  const { denied } = await origin.lookUp(all.slice(0, SAMPLE), deadline, report.add);
+  const { denied } = await origin().lookUp(all.slice(0, SAMPLE), deadline, report.add);
   if (denied.length > 0) await verifyAfterResponse(all.slice(SAMPLE), origin, report);
 }
 
 /** @param matches in random order */
 async function verifyAfterResponse(
   matches: readonly ResourceKey[],
-  origin: Tier,
+  origin: Origin,
   report: RejectionReport,
 ): Promise<void> {
   const some = matches.slice(0, REQUESTS_MAX * RESOURCES_PER_QUESTION);
-  await origin.lookUp(some, new Deadline(AFTER_RESPONSE_MAX_MS), report.add);
+  await origin().lookUp(some, new Deadline(AFTER_RESPONSE_MAX_MS), report.add);
   await report.send();
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
 
@@ -35,15 +35,17 @@ async function untilHandled(): Promise<void> {
   await vi.waitFor(async () => expect((await stage.counts()).handledEvents).toBe(sent), patience);
 }
 
-/** Contents that the Worker claims. */
+/** Contents that the Worker matches, each time for another user: none of the requests is a retry. */
 async function heldOf(contents: readonly string[]): Promise<string[]> {
+  const id = randomUUID();
+  const token = await stage.foundation.uaa.issueToken({ user: { id, name: id } });
   const resources = contents.map((content) => {
     const checksum = { value: blobOf(content).sha1 };
     return { checksum, size_in_bytes: content.length, path: content, mode: "644" };
   });
   const response = await fetch(`${stage.worker.url}/v3/resource_matches`, {
     method: "POST",
-    headers: { Authorization: `bearer ${stage.token}` },
+    headers: { Authorization: `bearer ${token}` },
     body: JSON.stringify({ resources }),
   });
   expect(response.status).toBe(201);

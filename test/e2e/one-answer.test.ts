@@ -151,7 +151,7 @@ describe.each([
     }
   });
 
-  /** Each push is another user's: what one was told binds no other. */
+  /** Each push is of another user: what is decided for one binds no other. */
   async function push(label: string, misfortunes: readonly Misfortune[]) {
     const user = `user-${round}`;
     const befallen = (request: number) =>
@@ -192,7 +192,7 @@ describe.each([
       await stage.tell({ held });
       await stage.untilSettled();
     });
-    expect(pushed.told).toBeGreaterThanOrEqual(SHARED * (requests - 1));
+    expect(pushed.decided).toBeGreaterThanOrEqual(SHARED * (requests - 1));
     // The deadline has come in the first request.
     expect(pushed.uploadedFiles).toBeGreaterThan(UNKNOWN / 10);
   });
@@ -211,7 +211,7 @@ describe.each([
         await stage.untilSettled();
       }
       const pushed = await push(label, misfortunes);
-      expect(pushed.told).toBeGreaterThanOrEqual(SHARED * (requests - 1));
+      expect(pushed.decided).toBeGreaterThanOrEqual(SHARED * (requests - 1));
       if (claimed > 0) expect(pushed.warnings).toContainEqual(MODE_WARNING);
       expect(pushed.uploadedFiles).toBeGreaterThanOrEqual((SHARED - claimed) * requests);
     },

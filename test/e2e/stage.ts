@@ -38,7 +38,7 @@ interface StageOptions {
 
 /** How a push is made. */
 interface PushedBy {
-  /** Who pushes; default: the user of `token`. What one is told within a push binds no other. */
+  /** Who pushes; default: the user of `token`. What is decided for one binds no other. */
   user?: string;
   /** Called between two requests for matches, with how many have been answered, and after the last. */
   onAnswer?: (answered: number) => Promise<unknown>;

@@ -5,11 +5,11 @@ import { type Cell, textTable } from "../support/table.ts";
 
 const STDOUT = 1;
 const HEAD = [
-  ...["asked", "snapshot", "keys", "origin", "told", "verified", "denied"],
+  ...["asked", "snapshot", "keys", "origin", "decided", "verified", "rejected"],
   ...["uploaded", "MB", "match ms", "warnings"],
 ];
 
-/** What each tier, the memory and the verification did, for each push of a test file. */
+/** What each tier, the push session and the verification did, for each push of a test file. */
 export class TierTable {
   readonly #title: string;
   readonly #rows: Cell[][] = [];
@@ -23,8 +23,8 @@ export class TierTable {
     { asked, uploadedFiles, uploadedBytes, durations, warnings }: Push,
     figures: TierFigures,
   ): void {
-    const { snapshot, keys, origin, told, verified, denied } = figures;
-    const tiers = [snapshot, keys, origin, told, verified, denied];
+    const { snapshot, keys, origin, decided, verified, rejected } = figures;
+    const tiers = [snapshot, keys, origin, decided, verified, rejected];
     const megabytes = (uploadedBytes / 1e6).toFixed(1);
     const match = Math.round(durations.match);
     const row = [asked, ...tiers, uploadedFiles, megabytes, match, warnings.length];
@@ -33,8 +33,8 @@ export class TierTable {
 
   /** A push that ended with a message. */
   addFailed(label: string, message: string, figures: TierFigures): void {
-    const { snapshot, keys, origin, told, verified, denied } = figures;
-    const tiers = [snapshot, keys, origin, told, verified, denied];
+    const { snapshot, keys, origin, decided, verified, rejected } = figures;
+    const tiers = [snapshot, keys, origin, decided, verified, rejected];
     this.#rows.push([label, "", ...tiers, message]);
   }
 

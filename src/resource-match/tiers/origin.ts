@@ -16,30 +16,30 @@ interface OriginTierOptions {
   requestId: string;
   /** The ids by which its log can be searched for the push. */
   traceHeaders: TraceHeaders;
-  /** Default: 250. */
-  resourcesPerQuestion?: number;
 }
 
-/** The Cloud Controller, in requests for matches of two sizes. */
-export interface Origins {
-  origin: Tier;
-  /** Answers in a second, in part at least. */
-  quickOrigin: Tier;
-}
+/** The Cloud Controller, in requests of 250 resources or of another number. */
+export type Origin = (resourcesPerRequest?: number) => Tier;
 
 const ORIGIN = "origin";
 
 /** The Cloud Controller matches nothing without a mode; this one lets it look at the content alone. */
 const ANY_MODE = "0744";
 
+/** What the Cloud Controller takes for a file, which it looks up one after the other. */
+const MS_PER_FILE = 12;
 /**
- * The Cloud Controller takes about 12 ms a file, one after the other: with small questions, several at once, what it
- * has answered by the deadline counts, and is learned, however much more was asked.
+ * With small requests, several at once, what it has answered by the deadline counts, and is learned, however much more was asked.
  */
 export const RESOURCES_PER_QUESTION = 250;
-/** Within a second or two a question of 250 is not answered, at 12 ms a file; one of so many is. */
-export const RESOURCES_PER_QUICK_QUESTION = 40;
+const QUICK_RESOURCES_MIN = 40;
 const QUESTIONS_AT_ONCE = 4;
+
+/** How many resources a request may have for `requests` of them to be answered within `ms`. */
+export function quickRequestSize(ms: number, requests: number): number {
+  const size = Math.floor((ms * QUESTIONS_AT_ONCE) / (requests * MS_PER_FILE));
+  return Math.min(Math.max(size, QUICK_RESOURCES_MIN), RESOURCES_PER_QUESTION);
+}
 
 /**
  * Statuses by which the Cloud Controller refuses the caller, not just this look-up. A 422 is none: it judges the question,
@@ -57,13 +57,10 @@ const Matched = v.object({
 const ErrorEnvelope = v.object({ errors: v.pipe(v.array(v.unknown()), v.nonEmpty()) });
 
 /** The pool as the Cloud Controller knows it: slow, but it has the last word. */
-export function originTier({
-  url,
-  authorization,
-  requestId,
-  traceHeaders,
-  resourcesPerQuestion = RESOURCES_PER_QUESTION,
-}: OriginTierOptions): Tier {
+export function originTier(
+  { url, authorization, requestId, traceHeaders }: OriginTierOptions,
+  resourcesPerRequest = RESOURCES_PER_QUESTION,
+): Tier {
   async function ask(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierAnswer> {
     const response = await fetch(`${url}/v3/resource_matches`, {
       method: "POST",
@@ -94,7 +91,7 @@ export function originTier({
     name: ORIGIN,
     async lookUp(keys, deadline, onAnswer) {
       const answers: TierAnswer[] = [];
-      const waiting = chunks(keys, resourcesPerQuestion);
+      const waiting = chunks(keys, resourcesPerRequest);
       const askInTurn = async () => {
         for (let some = waiting.shift(); some; some = waiting.shift()) {
           const keys = some;

@@ -39,6 +39,8 @@ export interface Push {
   /** Bytes of these files. */
   uploadedBytes: number;
   warnings: string[];
+  /** Of all requests of the push. */
+  traceId: string;
   /** Of the requests for matches, as their answers name them. */
   matchRequestIds: string[];
   /** Milliseconds that each step took. */
@@ -101,6 +103,7 @@ export async function push(
     uploadedFiles: files.length,
     uploadedBytes: files.reduce((sum, { size }) => sum + size, 0),
     warnings: connection.warnings,
+    traceId: connection.traceId,
     matchRequestIds,
     durations,
   };

@@ -5,15 +5,15 @@ export interface TierFigures {
   snapshot: number;
   keys: number;
   origin: number;
-  /** Files of which an earlier request of the push was told. */
-  told: number;
-  /** Claims of which the Cloud Controller was asked before the answer, as far as it answered, and those that it denied. */
+  /** Resources that an earlier request of the push had decided. */
+  decided: number;
+  /** Matches that the Cloud Controller verified before the response, and those that it rejected. */
   verified: number;
-  denied: number;
+  rejected: number;
 }
 
 /** What the Worker logs of a request for matches. */
-interface Matched extends Pick<TierFigures, "told" | "verified" | "denied"> {
+interface Matched extends Pick<TierFigures, "decided" | "verified" | "rejected"> {
   requestId: string;
   tiers: Record<"memory" | "keys" | "origin", { held: number }>;
 }
@@ -41,12 +41,12 @@ export class MatchedLog {
    */
   async figuresOf(requestIds: readonly string[]): Promise<TierFigures> {
     const deadline = Date.now() + LOGGED_MAX_MS;
-    const figures = { snapshot: 0, keys: 0, origin: 0, told: 0, verified: 0, denied: 0 };
+    const figures = { snapshot: 0, keys: 0, origin: 0, decided: 0, verified: 0, rejected: 0 };
     for (const id of requestIds) {
       while (!this.#entries.has(id) && Date.now() < deadline) await pause(POLL_MS);
       const entry = this.#entries.get(id);
       if (!entry) throw new Error(`the Worker has not logged the request ${id}`);
-      for (const name of ["told", "verified", "denied"] as const) figures[name] += entry[name];
+      for (const name of ["decided", "verified", "rejected"] as const) figures[name] += entry[name];
       figures.snapshot += entry.tiers.memory.held;
       figures.keys += entry.tiers.keys.held;
       figures.origin += entry.tiers.origin.held;
