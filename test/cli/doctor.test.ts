@@ -100,6 +100,7 @@ test("of a Worker that is well, before a foundation that is, every line is ok", 
     expect.stringMatching(/^ok: clock: /),
     "ok: uaa keys: They verify this token, and refuse it with a made-up signature.",
     `ok: route: ${worker.url}/v3/resource_matches is answered by the Worker.`,
+    "ok: trace id: The Worker receives the X-B3-TraceId of a request, by which it knows a push of cf CLI.",
     "ok: read-through: The Worker asks the Cloud Controller for what it does not know.",
     "ok: edge: Of 3 files that the catalog holds, the endpoint matches 3.",
     `ok: other requests: ${worker.url}/ is answered by a Cloud Controller.`,
@@ -405,4 +406,26 @@ test.concurrent("the Worker's own judgement, mode and clock are passed on", asyn
     trouble("warn", "size limits", /./),
     trouble("FAIL", "pointer", /It is old\. ok {4}all {2}is well$/),
   ]);
+});
+
+test.each([
+  [
+    "warns of a proxy that removes the trace id",
+    "warn",
+    undefined,
+    /The Worker does not receive X-B3-TraceId/,
+  ],
+  [
+    "fails for a proxy that replaces the trace id",
+    "FAIL",
+    "f".repeat(32),
+    /The Worker receives another X-B3-TraceId/,
+  ],
+] as const)("%s", async (_, level, traceId, text) => {
+  const url = await before(({ headers }) => {
+    if (traceId === undefined) delete headers["x-b3-traceid"];
+    else headers["x-b3-traceid"] = traceId;
+  });
+  const { troubles } = await doctor({ url });
+  expect(troubles).toContainEqual(trouble(level, "trace id", text));
 });

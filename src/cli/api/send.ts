@@ -12,6 +12,8 @@ export interface Question {
   path: string;
   /** JSON. */
   body?: Uint8Array<ArrayBuffer>;
+  /** Besides those of any request. */
+  headers?: Record<string, string>;
 }
 
 /** An answer, whatever its status. */
@@ -49,14 +51,18 @@ const answering = new WeakSet<Endpoint>();
  *
  * @throws NoAnswer
  */
-export async function send(endpoint: Endpoint, { method, path, body }: Question): Promise<Answer> {
+export async function send(endpoint: Endpoint, { method, path, body, headers }: Question): Promise<Answer> {
   const { url, token } = endpoint;
   const target = `${url}${path}`;
   let answer: Answer;
   try {
     const response = await fetch(target, {
       method,
-      headers: { Authorization: `bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
+      headers: {
+        Authorization: `bearer ${token}`,
+        ...(body ? { "Content-Type": "application/json" } : {}),
+        ...headers,
+      },
       body: body ?? null,
       // The token is for this host only.
       redirect: "manual",

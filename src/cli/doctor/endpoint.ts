@@ -41,7 +41,10 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
   const nobodys = `{"checksum":{"value":"${unknown}"},"size_in_bytes":${size}.0,"mode":"${ANY_MODE}"}`;
   const some = known.sample.map((resource) => JSON.stringify({ ...resource, mode: ANY_MODE }));
   const body = new TextEncoder().encode(`{"resources":[${[...some, nobodys].join()}]}`);
-  const answer = await send(endpoint, { method: "POST", path: "/v3/resource_matches", body });
+  // As cf CLI sends them with every request.
+  const traceId = randomBytes(16).toString("hex");
+  const headers = { "X-B3-TraceId": traceId, "X-B3-SpanId": randomBytes(8).toString("hex") };
+  const answer = await send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers });
   if (answer.status !== 201) {
     yield refusalFinding(answer);
     return;
@@ -52,6 +55,7 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
     return;
   }
   yield ok("route", `${answer.target} is answered by the Worker.`);
+  yield traceFinding(traceId, answer);
   yield* readThroughFindings(answer, known.status);
   yield* edgeFindings(matched, known);
 }
@@ -83,6 +87,29 @@ function refusalFinding(answer: Answer): Finding {
     isRefusal(answer)
       ? `${complaint} For the status it was taken: has it expired meanwhile, or does somebody else answer there?`
       : `${complaint} The Worker does not answer so: who answers there?`,
+  );
+}
+
+/** Whether the Worker received the trace id that was sent: it echoes what it received. */
+function traceFinding(sent: string, { headers }: Answer): Finding {
+  const received = headers.get("X-B3-TraceId");
+  if (received === sent) {
+    return ok(
+      "trace id",
+      "The Worker receives the X-B3-TraceId of a request, by which it knows a push of cf CLI.",
+    );
+  }
+  if (received === null) {
+    return warn(
+      "trace id",
+      "The Worker does not receive X-B3-TraceId and X-B3-SpanId: a proxy in front of it removes them. Pushes of one user that " +
+        "run at once then share decisions. Have the proxy pass both headers.",
+    );
+  }
+  return fail(
+    "trace id",
+    "The Worker receives another X-B3-TraceId than was sent: a proxy in front of it replaces the header. If it does so for each " +
+      "request, the requests of one push may disagree, and a file may be missing from the app. Have the proxy keep the header.",
   );
 }
 

@@ -10,6 +10,7 @@ export const CHECKS = [
   "clock",
   "uaa keys",
   "route",
+  "trace id",
   "read-through",
   "edge",
   "other requests",
