@@ -1,4 +1,5 @@
 import { resourceAt, type SentResource } from "../bench/support/resources.ts";
+import { cfHeaders, newTraceId } from "../foundation/cf-push/cf-headers.ts";
 import type { Uaa } from "../foundation/uaa/uaa.ts";
 import { type Model, SPREAD_MS } from "./model.ts";
 
@@ -59,15 +60,16 @@ export class Pushes {
         await this.ask(this.#draw(files), token, connections);
         continue;
       }
-      // A push of its own, in two requests: what the first was told of a content, the second is told too.
+      // One push in two requests: the second gets the decisions of the first.
       const token = await this.#token();
-      const first = this.#draw(FULL);
-      const told = await this.ask(first, token, connections);
-      const again = first.slice(0, AGAIN);
-      const second = await this.ask([...again, ...this.#draw(AGAIN)], token, connections);
-      if (!told || !second) continue;
+      const traceId = newTraceId();
+      const resources = this.#draw(FULL);
+      const first = await this.ask(resources, token, connections, traceId);
+      const again = resources.slice(0, AGAIN);
+      const second = await this.ask([...again, ...this.#draw(AGAIN)], token, connections, traceId);
+      if (!first || !second) continue;
       for (const index of again) {
-        if (told.has(index) !== second.has(index)) this.#fail(`${index} is answered both ways in one push`);
+        if (first.has(index) !== second.has(index)) this.#fail(`${index} is answered both ways in one push`);
       }
     }
   }
@@ -77,20 +79,23 @@ export class Pushes {
     indexes: readonly number[],
     token: string,
     connections: number,
+    traceId?: string,
   ): Promise<Set<number> | undefined> {
     const body = JSON.stringify({ resources: indexes.map(resourceAt) });
     const from = Date.now();
     const begun = performance.now();
-    const matched = await this.#post(body, token).catch((error) => void this.errors.push(String(error)));
+    const matched = await this.#post(body, token, traceId).catch(
+      (error) => void this.errors.push(String(error)),
+    );
     if (!matched) return undefined;
     this.timed.push({ connections, files: indexes.length, ms: performance.now() - begun });
     return this.#judge(indexes, matched, from, Date.now());
   }
 
-  async #post(body: string, token: string): Promise<SentResource[]> {
+  async #post(body: string, token: string, traceId?: string): Promise<SentResource[]> {
     const response = await fetch(this.#url, {
       method: "POST",
-      headers: { Authorization: `bearer ${token}` },
+      headers: { Authorization: `bearer ${token}`, ...cfHeaders(traceId) },
       body,
     });
     const answer = (await response.json()) as { resources: SentResource[] };

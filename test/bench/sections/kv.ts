@@ -97,7 +97,7 @@ async function counted(hasSnapshot: boolean): Promise<{ first: Counts; next: Cou
   const uaa = await startUaa();
   const worker = await startWorker("counting", uaa.url);
   const client = new Client(new URL("/v3/resource_matches", worker.url), {
-    Authorization: `Bearer ${uaa.token}`,
+    Authorization: `Bearer ${await uaa.tokenOf("developer")}`,
   });
   const body = Buffer.from(JSON.stringify({ resources: APP }));
   const push = () => client.post(body);

@@ -118,7 +118,8 @@ interface Side {
 }
 
 /** The Worker, whose snapshot is loaded, and the echo. */
-async function bothSides({ url, token }: Uaa): Promise<Record<Way, Side>> {
+async function bothSides({ url, tokenOf }: Uaa): Promise<Record<Way, Side>> {
+  const token = await tokenOf("developer");
   const worker = await startWorker("index", url);
   const echo = await startWorker("echo");
   await putSnapshot(worker, millionFiles());

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { Agent, request } from "node:http";
+import { cfHeaders } from "../../foundation/cf-push/cf-headers.ts";
 
-/** One connection, kept open, that does no more with an answer than to count its bytes. */
+/** One connection, kept open. Each request is a push of cf CLI of its own, and of its response only the bytes are counted. */
 export class Client {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   readonly #url: URL;
@@ -16,8 +17,8 @@ export class Client {
    * @returns the bytes of the answer
    * @throws for any status but 201
    */
-  async post(body: Buffer): Promise<number> {
-    const headers = { ...this.#headers, "Content-Length": body.byteLength };
+  async post(body: Buffer, more: Record<string, string> = {}): Promise<number> {
+    const headers = { ...this.#headers, ...cfHeaders(), ...more, "Content-Length": body.byteLength };
     const sent = request(this.#url, { method: "POST", agent: this.#agent, headers });
     sent.end(body);
     const [answer] = await once(sent, "response");

@@ -3,11 +3,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 
-/** A UAA that has one key, and one user who may push. */
+/** A UAA that has one key. */
 export interface Uaa {
   url: string;
-  /** For an hour. */
-  token: string;
+  /** A token for an hour. */
+  tokenOf(user: string): Promise<string>;
   stop(): void;
 }
 
@@ -17,16 +17,17 @@ export async function startUaa(): Promise<Uaa> {
   const server = createServer((_, response) => response.end(JSON.stringify({ keys })));
   await once(server.listen(0, "127.0.0.1"), "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const token = await new SignJWT({
-    jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5",
-    user_id: "1d6d3c4e-61a8-4c2b-9a3f-5a4f6ad1f1a3",
-    client_id: "cf",
-    scope: ["openid", "cloud_controller.read", "cloud_controller.write"],
-  })
-    .setProtectedHeader({ alg: "RS256", kid: "key-1", typ: "JWT" })
-    .setIssuer(`${url}/oauth/token`)
-    .setAudience(["cloud_controller", "cf"])
-    .setExpirationTime("1h")
-    .sign(privateKey);
-  return { url, token, stop: () => server.close() };
+  const tokenOf = (user: string) =>
+    new SignJWT({
+      jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5",
+      user_id: user,
+      client_id: "cf",
+      scope: ["openid", "cloud_controller.read", "cloud_controller.write"],
+    })
+      .setProtectedHeader({ alg: "RS256", kid: "key-1", typ: "JWT" })
+      .setIssuer(`${url}/oauth/token`)
+      .setAudience(["cloud_controller", "cf"])
+      .setExpirationTime("1h")
+      .sign(privateKey);
+  return { url, tokenOf, stop: () => server.close() };
 }

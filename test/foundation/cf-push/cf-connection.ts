@@ -1,9 +1,9 @@
-import { randomBytes, randomUUID } from "node:crypto";
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
+import { cfHeaders, newTraceId } from "./cf-headers.ts";
 
 /** A body that is sent as it is read. */
 export interface StreamedBody {
@@ -32,12 +32,9 @@ export class PushFailed extends Error {
 const RETRIES_MAX = 2;
 const RETRIED_STATUSES = [500, 502, 503, 504];
 
-/** As cf CLI names itself. */
-const USER_AGENT = "cf/8.18.4+2a5b5cf.2026-07-30 (go1.26.1; amd64 linux)";
-
 /** The Cloud Controller as one run of cf CLI talks to it: with one token and one trace id, collecting its warnings. */
 export class CfConnection {
-  readonly traceId = randomUUID().replaceAll("-", "");
+  readonly traceId = newTraceId();
   readonly warnings: string[] = [];
   /** `X-Vcap-Request-Id` of each answer, by which logs name it. */
   readonly requestIds: string[] = [];
@@ -75,9 +72,7 @@ export class CfConnection {
     const response = await exchange(new URL(this.#url + path), method, body, {
       Accept: "application/json",
       Authorization: `bearer ${this.#token}`,
-      "User-Agent": USER_AGENT,
-      "X-B3-TraceId": this.traceId,
-      "X-B3-SpanId": randomBytes(8).toString("hex"),
+      ...cfHeaders(this.traceId),
       ...(contentType ? { "Content-Type": contentType } : {}),
     });
     const answer = await buffer(response);
