@@ -2,22 +2,14 @@ import { DurableObject } from "cloudflare:workers";
 import { countOf } from "../bytes/marks.ts";
 import type { Env } from "../configuration.ts";
 import { causeOf, createLog } from "../log.ts";
-import {
-  CONTENT_BYTES,
-  Decisions,
-  NO_MATCH,
-  NO_SESSION,
-  only,
-  type SessionState,
-  UNDECIDED,
-} from "./decisions.ts";
+import { Decisions, NO_MATCH, NO_SESSION, only, type SessionState, UNDECIDED } from "./decisions.ts";
 import { IDLE_MAX_MS, isExpired } from "./expiry.ts";
 
 /** The same request within this time most likely comes from a push that failed and is tried again. */
 const RETRY_MS = 10 * 60 * 1000;
-/** Of decisions: 90 requests of 5,000. An inspection may return all of a session. */
-const SESSION_MAX_BYTES = 4 * 1024 * 1024;
-const OBJECT_MAX_BYTES = 16 * 1024 * 1024;
+/** Contents that are stored, 9 bytes each: 4 MB, since an inspection may return all of a session; and 16 MB in an object. */
+const SESSION_MAX = 450_000;
+const OBJECT_MAX = 1_800_000;
 /** A write delays the responses that leave the object meanwhile: what no response depends on is written once a second. */
 const WRITE_DELAY_MS = 1_000;
 
@@ -39,11 +31,11 @@ const TABLES = `
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS requests (
     fingerprint TEXT NOT NULL,
-    request_id TEXT NOT NULL,
     push_id TEXT NOT NULL,
+    request_id TEXT NOT NULL,
     at INTEGER NOT NULL,
     is_retry INTEGER NOT NULL,       -- 1 if a retry was suspected
-    PRIMARY KEY (fingerprint, request_id)
+    PRIMARY KEY (fingerprint, push_id, request_id)
   ) WITHOUT ROWID;
 `;
 
@@ -76,6 +68,9 @@ export class PushSessions extends DurableObject<Env> {
   #hasAlarm = false;
   /** Requests that are not on disk yet. */
   #unwritten: RequestRow[] = [];
+  #isWriteDue = false;
+  /** Contents of all decisions; undefined if they have to be counted. */
+  #stored: number | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -117,7 +112,7 @@ export class PushSessions extends DurableObject<Env> {
   ): Promise<Decided | Inspection> {
     const now = Date.now();
     const { isRetry, isRepeated } = this.#record(pushId, fingerprint, requestId, now);
-    const { own, firstAt, ...session } = this.#session(pushId, requestId, isRepeated, now);
+    const { own, firstAt, hasExpired, ...session } = this.#session(pushId, requestId, isRepeated, now);
     if (isRetry && !verified) {
       this.#writeLater();
       return { retrySuspected: true, session };
@@ -136,20 +131,16 @@ export class PushSessions extends DurableObject<Env> {
       isNew[index] = 1;
       marks[count++] = decisions[index] as number;
     }
-    const isFull = session.isFull || !this.#hasRoom(pushId, count);
+    const stored = [...session.batches, ...own].reduce((sum, batch) => sum + batch.marks.length, 0);
+    const isFull = session.isFull || !this.#hasRoom(count, stored);
     for (let index = 0; isFull && index < decisions.length; index++) {
       if (before[index] === UNDECIDED) decisions[index] = NO_MATCH;
     }
     await this.#write((sql) => {
-      if (firstAt === undefined) sql.exec("DELETE FROM decisions WHERE push_id = ?", pushId);
+      if (hasExpired) sql.exec("DELETE FROM decisions WHERE push_id = ?", pushId);
       const flags = [session.isIdentified ? 1 : 0, isFull ? 1 : 0];
-      sql.exec(
-        "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)",
-        pushId,
-        ...flags,
-        firstAt ?? now,
-        now,
-      );
+      const times = [firstAt ?? now, now];
+      sql.exec("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", pushId, ...flags, ...times);
       if (isFull || count === 0) return;
       const blobs = [only(contents, isNew, 1).buffer, marks.slice(0, count).buffer];
       sql.exec("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", pushId, requestId, now, ...blobs);
@@ -166,6 +157,7 @@ export class PushSessions extends DurableObject<Env> {
       sql.exec("DELETE FROM sessions WHERE last_at < ?", now - IDLE_MAX_MS);
       sql.exec("DELETE FROM decisions WHERE push_id NOT IN (SELECT push_id FROM sessions)");
     });
+    this.#stored = undefined;
     const rows = this.#read("SELECT 1 FROM sessions UNION ALL SELECT 1 FROM requests LIMIT 1");
     if (rows.length > 0 || this.#unwritten.length > 0) return;
     this.#hasTables = false;
@@ -176,16 +168,26 @@ export class PushSessions extends DurableObject<Env> {
 
   /** Notes a request, unless this is a repeated call. */
   #record(pushId: string, fingerprint: string, requestId: string, now: number) {
-    const same = [
-      ...this.#read<RequestRow>("SELECT * FROM requests WHERE fingerprint = ?", fingerprint),
-      ...this.#unwritten.filter((row) => row.fingerprint === fingerprint),
-    ];
-    const others = same.filter((row) => row.request_id !== requestId && row.at > now - RETRY_MS);
-    const noted = same.find((row) => row.request_id === requestId);
-    const is_retry = noted?.is_retry ?? (others.length > 0 ? 1 : 0);
-    if (!noted)
-      this.#unwritten.push({ fingerprint, request_id: requestId, push_id: pushId, at: now, is_retry });
-    return { isRetry: is_retry === 1, isRepeated: others.some((row) => row.push_id === pushId) };
+    const since = now - RETRY_MS;
+    const of = "FROM requests WHERE fingerprint = ?1";
+    const query = `SELECT
+      (SELECT is_retry ${of} AND push_id = ?2 AND request_id = ?3) AS noted,
+      EXISTS (SELECT 1 ${of} AND push_id = ?2 AND request_id <> ?3 AND at > ?4) AS is_repeated,
+      EXISTS (SELECT 1 ${of} AND request_id <> ?3 AND at > ?4) AS is_retry`;
+    const values = [fingerprint, pushId, requestId, since];
+    const [stored] = this.#read<{ noted: number | null; is_repeated: number; is_retry: number }>(
+      query,
+      ...values,
+    );
+    const same = this.#unwritten.filter((row) => row.fingerprint === fingerprint);
+    const others = same.filter((row) => row.request_id !== requestId && row.at > since);
+    const noted = stored?.noted ?? same.find((row) => row.request_id === requestId)?.is_retry;
+    const is_retry = noted ?? (stored?.is_retry || others.length > 0 ? 1 : 0);
+    if (noted === undefined) {
+      this.#unwritten.push({ fingerprint, push_id: pushId, request_id: requestId, at: now, is_retry });
+    }
+    const isRepeated = stored?.is_repeated === 1 || others.some((row) => row.push_id === pushId);
+    return { isRetry: is_retry === 1, isRepeated };
   }
 
   /**
@@ -202,7 +204,8 @@ export class PushSessions extends DurableObject<Env> {
       firstAt: row.first_at,
       lastAt: row.last_at,
     };
-    if (!times || isExpired(times, now)) return { isIdentified, isFull: false, batches: [], own: [] };
+    const hasExpired = times !== undefined && isExpired(times, now);
+    if (!times || hasExpired) return { isIdentified, isFull: false, batches: [], own: [], hasExpired };
     if (times.isIdentified) {
       const change = "UPDATE sessions SET last_at = ?, is_identified = ? WHERE push_id = ?";
       this.#storage.sql.exec(change, now, isIdentified ? 1 : 0, pushId);
@@ -220,18 +223,17 @@ export class PushSessions extends DurableObject<Env> {
       isFull: row.is_full === 1,
       batches: batches.filter((batch) => batch.requestId !== requestId),
       own: batches.filter((batch) => batch.requestId === requestId),
+      hasExpired,
     };
   }
 
-  /** @param count contents that are to be stored */
-  #hasRoom(pushId: string, count: number): boolean {
-    const query =
-      "SELECT TOTAL(LENGTH(marks)) AS of_all, TOTAL(IIF(push_id = ?, LENGTH(marks), 0)) AS of_session FROM decisions";
-    const [stored] = this.#read<{ of_all: number; of_session: number }>(query, pushId);
-    const bytes = (contents: number) => (CONTENT_BYTES + 1) * (contents + count);
-    return (
-      bytes(stored?.of_all ?? 0) <= OBJECT_MAX_BYTES && bytes(stored?.of_session ?? 0) <= SESSION_MAX_BYTES
-    );
+  /** Whether so many more contents may be stored. */
+  #hasRoom(count: number, storedOfSession: number): boolean {
+    const query = "SELECT TOTAL(LENGTH(marks)) AS contents FROM decisions";
+    this.#stored ??= this.#read<{ contents: number }>(query)[0]?.contents ?? 0;
+    const hasRoom = this.#stored + count <= OBJECT_MAX && storedOfSession + count <= SESSION_MAX;
+    if (hasRoom) this.#stored += count;
+    return hasRoom;
   }
 
   #read<Row extends Record<string, SqlStorageValue>>(query: string, ...values: SqlStorageValue[]): Row[] {
@@ -247,8 +249,8 @@ export class PushSessions extends DurableObject<Env> {
       const { sql } = this.#storage;
       if (!this.#hasTables) sql.exec(TABLES);
       change(sql);
-      for (const { fingerprint, request_id, push_id, at, is_retry } of this.#unwritten) {
-        const row = [fingerprint, request_id, push_id, at, is_retry];
+      for (const { fingerprint, push_id, request_id, at, is_retry } of this.#unwritten) {
+        const row = [fingerprint, push_id, request_id, at, is_retry];
         sql.exec("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)", ...row);
       }
     });
@@ -258,9 +260,10 @@ export class PushSessions extends DurableObject<Env> {
   }
 
   #writeLater(): void {
-    // A timer for each request: the first one writes all, and the others find nothing to write.
+    if (this.#isWriteDue) return;
+    this.#isWriteDue = true;
     setTimeout(() => {
-      if (this.#unwritten.length === 0) return;
+      this.#isWriteDue = false;
       this.#write().catch((error) => {
         this.#unwritten = [];
         this.#log.error("push-sessions-unwritten", { cause: causeOf(error) });
