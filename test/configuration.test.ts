@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { configurationOf } from "../src/configuration.ts";
 import { Failure } from "../src/failure.ts";
 import { collectLogs } from "./support/logs.ts";
+import { putManifestIfMissing } from "./support/manifest.ts";
 import { signedToken } from "./support/tokens.ts";
 import { askWith, askWithEnv, hold, matchedPaths, resource } from "./support/worker.ts";
 
@@ -146,6 +147,7 @@ describe("the configuration at work", () => {
 
   it("KEY_PREFIX parts the foundations of one namespace", async () => {
     await hold(resource(1));
+    await putManifestIfMissing(env.RESOURCE_CACHE, "other/");
     await env.RESOURCE_CACHE.put(`other/${resource(2).checksum.value}:3`, "1");
     const body = { resources: [resource(1), resource(2)] };
     expect(await matchedPaths(await askWith({}, body))).toEqual(["src/1.js"]);

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, i
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
 import { listenOnLoopback } from "../foundation/loopback.ts";
 import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
+import { putManifestIfMissing } from "../support/manifest.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { type SendOptions, sendBytes } from "./raw-client.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
@@ -158,6 +159,7 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
   const weighed = async (body: string, { isHeld = true, isChunked = false }) => {
     const headers = [CLOSE, LENGTH];
     const kv = isHeld ? await worker.kv() : undefined;
+    if (kv) await putManifestIfMissing(kv);
     for (const size of [1, 1e8]) await kv?.put(`${SHA1}:${size}`, "1");
     await send(await message({ headers, body: BODY }));
     // Something may still be done behind an answer.

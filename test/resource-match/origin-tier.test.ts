@@ -89,6 +89,7 @@ describe("what the cache does not know", () => {
   });
 
   it("makes up for a cache that fails", async () => {
+    await hold();
     const { cache } = observedCache({ read: () => "fail" });
     standInOrigin(matching(() => true));
     const response = await askWith({ ...WITH_ORIGIN, RESOURCE_CACHE: cache }, { resources: row(150) });
@@ -258,6 +259,7 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
   });
 
   it("one deadline spans the tiers: what the cache has used up, the Cloud Controller does not get", async () => {
+    await hold();
     const { cache } = observedCache({ read: () => "hang" });
     standInOrigin(() => new Promise(() => {}));
     const started = Date.now();

@@ -5,6 +5,7 @@ import { COLUMNS } from "../../src/metrics.ts";
 import { LastHour } from "../../src/resource-match/last-hour.ts";
 import { observedCache } from "../support/cache.ts";
 import { collectLogs } from "../support/logs.ts";
+import { minimalManifest } from "../support/manifest.ts";
 import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
 import { collectPoints } from "../support/points.ts";
 import { signedToken } from "../support/tokens.ts";
@@ -63,7 +64,8 @@ describe("an answer is told of", () => {
     const slowly = <T>(work: T | Promise<T>) => scheduler.wait(WAIT_MS).then(() => work);
     const RESOURCE_CACHE = {
       ...{ put: () => {}, delete: () => {} },
-      get: async (names: string | string[]) => slowly(Array.isArray(names) ? new Map() : null),
+      get: async (names: string | string[]) =>
+        slowly(Array.isArray(names) ? new Map() : JSON.stringify(minimalManifest())),
     };
     standInOrigin((request) => slowly(matching(() => true)(request)));
     const response = await askWith({ RESOURCE_CACHE, CLOUD_CONTROLLER_URL }, { resources: row(1500) });
@@ -85,6 +87,7 @@ describe("an answer is told of", () => {
   });
 
   it("with the keys that KV bills for, those that were read in vain as well, and how many warnings it bears", async () => {
+    await hold();
     const { cache } = observedCache({ read: () => "fail" });
     await askWith({ RESOURCE_CACHE: cache, METRICS }, { resources: row(150) });
     expect(matched()).toEqual([expect.objectContaining({ warnings: 1 })]);

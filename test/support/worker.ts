@@ -2,6 +2,7 @@ import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test"
 import { env } from "cloudflare:workers";
 import worker from "../../src/index.ts";
 import type { ResourceKey } from "../../src/resource-key.ts";
+import { putManifestIfMissing } from "./manifest.ts";
 import { signedToken } from "./tokens.ts";
 
 export const ENDPOINT = "https://api.example.com/v3/resource_matches";
@@ -20,11 +21,13 @@ export function resource(index: number, changes: Partial<SentResource> = {}): Se
   return { checksum: { value }, size_in_bytes: index + 1, path: `src/${index}.js`, mode: "644", ...changes };
 }
 
-/** Puts resources into the real local cache. */
+/** Puts keys into the real local cache, and a manifest if there is none. Without resources: the manifest alone. */
 export async function hold(...resources: SentResource[]): Promise<void> {
   const key = ({ checksum, size_in_bytes }: SentResource) =>
     `${checksum.value.toLowerCase()}:${size_in_bytes}`;
   await Promise.all(resources.map((held) => env.RESOURCE_CACHE.put(key(held), "1")));
+  // An isolate that has read that there is no manifest does not read it again for a while.
+  if (await putManifestIfMissing(env.RESOURCE_CACHE)) replaceIsolate();
 }
 
 interface Sent {

@@ -1,4 +1,5 @@
 import { resourceKey } from "../../../src/resource-key.ts";
+import { putManifestIfMissing } from "../../support/manifest.ts";
 import { Client } from "../support/client.ts";
 import { packFiles } from "../support/pool.ts";
 import { app } from "../support/resources.ts";
@@ -130,7 +131,8 @@ async function pass({ url }: WorkerProcess, ms: number): Promise<void> {
 }
 
 /** Puts into the cache what the pool holds of the app. */
-async function holdApp({ url }: WorkerProcess): Promise<void> {
+async function holdApp({ url, kv }: WorkerProcess): Promise<void> {
+  await putManifestIfMissing(await kv());
   const held = APP.filter(({ checksum }) => HELD.has(checksum.value));
   const keys = held.map(({ checksum, size_in_bytes }) => resourceKey(checksum.value, size_in_bytes));
   await fetch(new URL("/hold", url), { method: "POST", body: JSON.stringify(keys) });

@@ -4,9 +4,9 @@ import { pack } from "../../../src/cache/packed-value.ts";
 import { type CurrentPointer, POINTER_NAME, partName } from "../../../src/cache/pointer.ts";
 import { EntryList } from "../../../src/catalog/entry-list.ts";
 import { sha1Bytes } from "../../../src/sha1.ts";
+import { minimalManifest } from "../../support/manifest.ts";
 import { sha1At, sizeAt } from "./resources.ts";
 
-const SECRET = "000102030405060708090a0b0c0d0e0f";
 const ENTRIES_PER_PART = 1_000_000;
 const ID = "bench";
 const CACHE_TTL_SECONDS = 60;
@@ -19,7 +19,8 @@ export interface StoredSnapshot {
 
 /** Packs the pool's first files as the catalog does. */
 export function packFiles(entries: number): StoredSnapshot {
-  const list = new EntryList(SECRET, entries);
+  const manifest = minimalManifest();
+  const list = new EntryList(manifest.secret, entries);
   for (let index = 0; index < entries; index++) list.add([sha1Bytes(sha1At(index)).buffer, sizeAt(index)]);
   const sorted = list.sorted();
   const removed = new BigUint64Array();
@@ -27,19 +28,8 @@ export function packFiles(entries: number): StoredSnapshot {
     const held = sorted.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
     return pack(partName(ID, part), { held, removed }).buffer;
   });
-  const now = new Date().toISOString();
-  const pointer: CurrentPointer = {
-    version: 2,
-    state: "current",
-    revision: 1,
-    publishedAt: now,
-    secret: SECRET,
-    snapshot: { id: ID, entries, parts: parts.length, builtAt: now },
-    changes: null,
-    keysCount: true,
-    suspendedUntil: null,
-  };
-  return { pointer, parts };
+  const snapshot = { id: ID, entries, parts: parts.length, builtAt: manifest.publishedAt };
+  return { pointer: { ...manifest, snapshot }, parts };
 }
 
 /** KV in memory, with a snapshot and no keys: it takes no time, so that what is measured is the project's own. */

@@ -1,0 +1,29 @@
+import { type CurrentPointer, POINTER_NAME } from "../../src/cache/pointer.ts";
+
+/** A valid manifest without a snapshot and a delta: keys alone decide. */
+export function minimalManifest(): CurrentPointer {
+  return {
+    version: 2,
+    state: "current",
+    revision: 0,
+    publishedAt: new Date(Date.now()).toISOString(),
+    secret: "000102030405060708090a0b0c0d0e0f",
+    snapshot: null,
+    changes: null,
+    keysCount: true,
+    suspendedUntil: null,
+  };
+}
+
+interface Namespace {
+  get(name: string): Promise<string | null>;
+  put(name: string, value: string): Promise<void>;
+}
+
+/** Without a manifest no key counts. Returns whether there was none. */
+export async function putManifestIfMissing(namespace: Namespace, keyPrefix = ""): Promise<boolean> {
+  const name = keyPrefix + POINTER_NAME;
+  if ((await namespace.get(name)) !== null) return false;
+  await namespace.put(name, JSON.stringify(minimalManifest()));
+  return true;
+}
