@@ -20,11 +20,19 @@ const RENEWED_BEHIND_AGE_MS = 30_000;
 const RENEWAL_MAX_MS = 5_000;
 
 /** What the pointer and the changes said when they were read; it never changes. */
-export type Copy = { readonly readAt: number } & (
-  | /** Nobody publishes: keys count as they stand. */ { readonly kind: "absent" }
-  | /** Nobody publishes any more: nothing counts. */ { readonly kind: "distrusted" }
-  | ({ readonly kind: "current"; readonly pointer: CurrentPointer } & Changes)
-);
+export type Copy = CurrentCopy | DistrustedCopy;
+
+export interface CurrentCopy extends Changes {
+  readonly kind: "current";
+  readonly readAt: number;
+  readonly pointer: CurrentPointer;
+}
+
+/** KV returned no manifest, or one that is retired or a day old: nothing of the cache counts. */
+interface DistrustedCopy {
+  readonly kind: "distrusted";
+  readonly readAt: number;
+}
 
 /** Entry hashes under the pointer's secret, ascending. */
 interface Changes {
@@ -39,7 +47,7 @@ export function counts({ readAt }: Copy, now: number): boolean {
 
 /** Marks what the changes hold, and over all else what they say was removed. */
 export function markChanges(
-  { pointer, held, removed }: Extract<Copy, { kind: "current" }>,
+  { pointer, held, removed }: CurrentCopy,
   contents: Contents,
   marks: Uint8Array,
 ): void {
@@ -98,7 +106,10 @@ export class Copies {
     // No longer, whatever KV_CACHE_TTL is for keys: a cached pointer hides removals.
     const json = await this.#store.getText(POINTER_NAME, KV_CACHE_TTL_MIN_SECONDS);
     const known = this.#latest && counts(this.#latest, Date.now()) ? this.#latest : undefined;
-    if (json === null) return known?.kind === "current" ? known : { kind: "absent", readAt };
+    if (json === null) {
+      // KV caches misses, so the manifest may exist. Without its removals a key could be a stale match.
+      return known?.kind === "current" ? known : { kind: "distrusted", readAt };
+    }
 
     const pointer = parsePointer(json);
     if (!isTrusted(pointer, Date.now())) return { kind: "distrusted", readAt };

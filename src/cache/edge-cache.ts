@@ -5,7 +5,7 @@ import type { RequestContext } from "../request-context.ts";
 import type { Fault, Tally } from "../resource-match/tiers/tier.ts";
 import { Stopwatch } from "../stopwatch.ts";
 import { type Contents, HELD, REMOVED } from "./contents.ts";
-import { Copies, type Copy, counts, markChanges } from "./copies.ts";
+import { Copies, type Copy, type CurrentCopy, counts, markChanges } from "./copies.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import { isSuspended } from "./pointer.ts";
@@ -59,9 +59,7 @@ export class EdgeCache {
     if (!copy)
       return { ...nothingHeld, faults: [unreadFault(count, ["the pointer can't be read"], "pointer")] };
     if (copy.kind === "distrusted") return nothingHeld;
-    if (copy.kind === "current" && isSuspended(copy.pointer, Date.now())) {
-      return { ...nothingHeld, isSuspended: true };
-    }
+    if (isSuspended(copy.pointer, Date.now())) return { ...nothingHeld, isSuspended: true };
 
     let marks = this.#marks(copy, contents);
     const loading = this.#missingSnapshot(copy);
@@ -74,7 +72,7 @@ export class EdgeCache {
         marks = this.#marks(copy, contents);
       }
     }
-    const keysCount = copy.kind !== "current" || copy.pointer.keysCount;
+    const { keysCount } = copy.pointer;
     let unknown = contents.unknown(marks);
     if (keysCount) await keys.read([...unknown.keys()]);
     watch.lap("keys");
@@ -136,9 +134,8 @@ export class EdgeCache {
     return marks;
   }
 
-  #missingSnapshot(copy: Copy) {
-    const named = copy.kind === "current" ? copy.pointer.snapshot : null;
-    return named && !this.#snapshots.isLoaded(named.id) ? named : undefined;
+  #missingSnapshot({ pointer: { snapshot } }: CurrentCopy) {
+    return snapshot && !this.#snapshots.isLoaded(snapshot.id) ? snapshot : undefined;
   }
 }
 

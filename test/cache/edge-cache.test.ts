@@ -49,6 +49,11 @@ const isPart = (names: string[]) => names[0]?.startsWith("snapshot/") ?? false;
 const isKeys = (names: string[]) => names[0]?.includes(":") ?? false;
 
 let logs: Record<string, unknown>[];
+/** How many resources of each request the Cloud Controller matched. */
+const answeredByOrigin = () =>
+  logs.flatMap(({ event, tiers }) =>
+    event === "matched" ? (tiers as { origin: { held: number } }).origin.held : [],
+  );
 beforeEach(async () => {
   logs = collectLogs();
   await observe({ held: [0, 1, 2, 3].map(keyOf) });
@@ -140,10 +145,6 @@ describe("a removal", () => {
 describe("a pointer that can't be read", () => {
   it("means that nothing of the cache counts once the copy is a minute old; the Cloud Controller is asked", async () => {
     standInOrigin(matching(() => true));
-    const answeredByOrigin = () =>
-      logs.flatMap(({ event, tiers }) =>
-        event === "matched" ? (tiers as { origin: { held: number } }).origin.held : [],
-      );
     let fails = false;
     const { bindings } = freshIsolate({ CLOUD_CONTROLLER_URL }, (names) =>
       fails && isPointer(names) ? "fail" : undefined,
@@ -182,26 +183,66 @@ describe("a pointer that nobody touches", () => {
     expect(await heldOf(freshIsolate().bindings)).toEqual([]);
     expect(await heldOf(freshIsolate().bindings, row(1000))).toEqual([]);
   });
+});
 
-  it("being absent, keys count as they stand: a namespace filled by hand works", async () => {
-    await env.RESOURCE_CACHE.delete("pointer");
-    await env.RESOURCE_CACHE.put(keyOf(7), "1");
-    expect(await heldOf(freshIsolate().bindings)).toEqual([0, 1, 2, 3, 7]);
-  });
-
-  it("is not taken for absent where an older state of KV shows again", async () => {
-    let hidden = false;
-    const { bindings } = freshIsolate();
-    const cache = bindings.RESOURCE_CACHE;
-    const get = async (names: string | string[], options: never) =>
-      hidden && names === "pointer" ? null : cache.get(names, options);
-    const isolate = { ...bindings, RESOURCE_CACHE: { ...cache, get } };
+describe("a null read of the manifest", () => {
+  /** As `freshIsolate`; while `isHidden` is true, KV returns null for the manifest. */
+  function isolateWithoutManifest(variables: object = {}) {
+    const { bindings, reads } = freshIsolate(variables);
+    const kv = { isHidden: true };
+    const get = async (names: string | string[], options: never) => {
+      const value = await bindings.RESOURCE_CACHE.get(names, options);
+      return kv.isHidden && names === "pointer" ? null : value;
+    };
+    return { kv, reads, bindings: { ...bindings, RESOURCE_CACHE: { ...bindings.RESOURCE_CACHE, get } } };
+  }
+  const publishRemoval = async () => {
     await observe({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
     await publish();
-    expect(await heldOf(isolate)).toEqual([0, 2, 3]);
-    hidden = true;
-    later(46_000);
-    expect(await heldOf(isolate)).toEqual([0, 2, 3]);
+    expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
+  };
+
+  it.each([10, 5000])(
+    "matches no key in an isolate that has no current copy, for %i resources",
+    async (count) => {
+      await publishRemoval();
+      const { bindings, kv } = isolateWithoutManifest();
+      expect(await heldOf(bindings, row(count))).toEqual([]);
+      kv.isHidden = false;
+      later(46_000);
+      expect(await heldOf(bindings, row(count))).toEqual([0, 2, 3]);
+    },
+  );
+
+  it("reads no more keys until the manifest is read again", async () => {
+    const { bindings, reads } = isolateWithoutManifest();
+    expect(await heldOf(bindings)).toEqual([]);
+    reads.length = 0;
+    expect(await heldOf(bindings)).toEqual([]);
+    expect(await heldOf(bindings, row(5000))).toEqual([]);
+    expect(reads).toEqual([]);
+  });
+
+  it("keeps a current copy until it is a minute old", async () => {
+    await publishRemoval();
+    const { bindings, kv } = isolateWithoutManifest();
+    kv.isHidden = false;
+    expect(await heldOf(bindings)).toEqual([0, 2, 3]);
+    kv.isHidden = true;
+    for (const ms of [31_000, 15_000, 10_000]) {
+      later(ms);
+      expect(await heldOf(bindings)).toEqual([0, 2, 3]);
+    }
+    later(5_000);
+    expect(await heldOf(bindings)).toEqual([]);
+  });
+
+  it("asks the Cloud Controller for everything, and logs no warning", async () => {
+    standInOrigin(matching(() => true));
+    const { bindings } = isolateWithoutManifest({ CLOUD_CONTROLLER_URL });
+    for (let push = 0; push < 2; push++) expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
+    expect(answeredByOrigin()).toEqual([4, 4]);
+    expect(logs.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
   });
 });
 

@@ -15,6 +15,12 @@ export interface Mutation {
   named?: string;
 }
 
+/** What an isolate would have read of a manifest without a snapshot and a delta. */
+const COPY_WHERE_KEYS_COUNT = `({
+  kind: "current", readAt: Date.now(), held: new BigUint64Array(), removed: new BigUint64Array(),
+  pointer: { secret: "0".repeat(32), snapshot: null, keysCount: true, suspendedUntil: null },
+} as unknown as CurrentCopy)`;
+
 /** Each by what it leaves out. */
 export const MUTATIONS: Record<string, Mutation> = {
   "held by its time": {
@@ -59,7 +65,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "if (packed) await this.#values.write(store, state.prefix, packed.name, pack(packed.name, packed.value));",
     to: "if (packed) scheduler.wait(2_000).then(() => this.#values.write(store, state.prefix, packed.name, pack(packed.name, packed.value))).catch(() => {});",
     profile: "restarts",
-    seed: 9,
+    seed: 18,
   },
   "removals are told until no key can outlive them": {
     file: "src/catalog/changes.ts",
@@ -115,7 +121,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "kvWrite: 5_000,",
     to: "kvWrite: 3_600_000,",
     profile: "unwell-kv",
-    seed: 74,
+    seed: 148,
   },
   "an old pointer is distrusted": {
     file: "src/cache/pointer.ts",
@@ -127,7 +133,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   "no key before the pointer was read": {
     file: "src/cache/edge-cache.ts",
     from: "await this.#renewed(contents, keys, deadline, watch, { log, waitUntil }));",
-    to: '(await this.#renewed(contents, keys, deadline, watch, { log, waitUntil })) ?? ({ kind: "absent", readAt: Date.now() } as const));',
+    to: `(await this.#renewed(contents, keys, deadline, watch, { log, waitUntil })) ?? ${COPY_WHERE_KEYS_COUNT});`,
     profile: "isolates",
     seed: 18,
   },
@@ -178,7 +184,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "observeMatches(matchedByOrigin, askedAt, context)",
     to: "observeMatches(matchedByOrigin, Date.now(), context)",
     profile: "isolates",
-    seed: 38,
+    seed: 257,
   },
   "keys are deleted": {
     file: "src/catalog/key-writer.ts",
