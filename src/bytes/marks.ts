@@ -33,3 +33,17 @@ export function markHeld(set: BigUint64Array, asked: Uint8Array, marks: Uint8Arr
     }
   }
 }
+
+/** The words that have a mark, in ascending order. */
+export function wordsWith(mark: number, words: Uint8Array, marks: Uint8Array): BigUint64Array<ArrayBuffer> {
+  // As halves: JavaScript makes an object of each 64-bit word.
+  const halves = new Uint32Array(words.slice().buffer);
+  const chosen = new Uint32Array(halves.length);
+  let length = 0;
+  for (let index = 0; index < marks.length; index++) {
+    if (marks[index] !== mark) continue;
+    chosen[length++] = halves[2 * index] as number;
+    chosen[length++] = halves[2 * index + 1] as number;
+  }
+  return new BigUint64Array(chosen.buffer.slice(0, 4 * length)).sort();
+}

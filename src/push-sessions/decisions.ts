@@ -1,4 +1,4 @@
-import { countOf, markHeld } from "../bytes/marks.ts";
+import { countOf, markHeld, wordsWith } from "../bytes/marks.ts";
 
 /** Marks of contents, one byte each. What was decided for a content: */
 export const UNDECIDED = 0;
@@ -16,12 +16,20 @@ const MATCH_FINAL_MS = 3 * 60 * 1000;
 
 type ByteArray = Uint8Array<ArrayBuffer>;
 
-/** What one request decided. */
+/** A request as the session of its push knows it. */
+export interface SessionRequest {
+  /** One for each candidate, in the order of the request. */
+  contents: ByteArray;
+  fingerprint: string;
+  /** Resources of the request, candidates or not. */
+  count: number;
+}
+
+/** What one request decided: MATCH or NO_MATCH for each content. */
 export interface Batch {
   /** Milliseconds since the epoch. */
   decidedAt: number;
   contents: ByteArray;
-  /** MATCH or NO_MATCH for each. */
   marks: ByteArray;
 }
 
@@ -37,15 +45,13 @@ export const NO_SESSION: SessionState = { isIdentified: true, isFull: false, bat
 
 /** The decisions of a session. They are sorted when they are first needed: usually there are none. */
 export class Decisions {
+  readonly isIdentified: boolean;
   readonly #state: SessionState;
-  #sorted: { matches: BigUint64Array; others: BigUint64Array } | undefined;
+  #sorted: { mark: number; contents: BigUint64Array }[] | undefined;
 
   constructor(state: SessionState) {
+    this.isIdentified = state.isIdentified;
     this.#state = state;
-  }
-
-  get isIdentified(): boolean {
-    return this.#state.isIdentified;
   }
 
   /** How each of the contents was decided. Of two decisions, no match wins. */
@@ -53,10 +59,10 @@ export class Decisions {
     const { batches, isFull } = this.#state;
     const marks = new Uint8Array(contents.length / CONTENT_BYTES);
     if (isFull) marks.fill(NO_MATCH);
-    if (batches.length === 0) return marks;
-    this.#sorted ??= { matches: sorted(batches, MATCH), others: sorted(batches, NO_MATCH) };
-    markHeld(this.#sorted.matches, contents, marks, MATCH);
-    markHeld(this.#sorted.others, contents, marks, NO_MATCH);
+    this.#sorted ??= [MATCH, NO_MATCH].flatMap((mark) =>
+      batches.map((batch) => ({ mark, contents: wordsWith(mark, batch.contents, batch.marks) })),
+    );
+    for (const { mark, contents: set } of this.#sorted) markHeld(set, contents, marks, mark);
     return marks;
   }
 
@@ -72,45 +78,18 @@ export class Decisions {
    * @returns MATCH or NO_MATCH for each
    */
   resolve(contents: Uint8Array, found: Uint8Array, now: number): ByteArray {
-    const { isIdentified, batches } = this.#state;
     const decided = this.of(contents);
     const isOld = ({ decidedAt }: Batch) => decidedAt < now - MATCH_FINAL_MS;
-    const mayYield = !isIdentified && found.includes(REMOVED);
-    const old = mayYield
-      ? new Decisions({ ...NO_SESSION, batches: batches.filter(isOld) }).of(contents)
-      : decided;
+    const old = new Decisions({ ...NO_SESSION, batches: this.#state.batches.filter(isOld) });
+    const mayYield = !this.isIdentified && found.includes(REMOVED);
+    const oldMarks = mayYield ? old.of(contents) : decided;
     for (let index = 0; index < decided.length; index++) {
       const mark = found[index];
       if (decided[index] === UNDECIDED) decided[index] = mark === MATCH ? MATCH : NO_MATCH;
-      else if (isIdentified) continue;
-      else if (mark === REJECTED || (mark === REMOVED && old[index] === MATCH)) decided[index] = NO_MATCH;
+      else if (this.isIdentified) continue;
+      else if (mark === REJECTED || (mark === REMOVED && oldMarks[index] === MATCH))
+        decided[index] = NO_MATCH;
     }
     return decided;
   }
-}
-
-/** The contents that have a mark, in ascending order. */
-function sorted(batches: readonly Batch[], mark: number): BigUint64Array {
-  const chosen = batches.map(({ contents, marks }) => only(contents, marks, mark));
-  const all = new Uint8Array(chosen.reduce((sum, { length }) => sum + length, 0));
-  let length = 0;
-  for (const some of chosen) {
-    all.set(some, length);
-    length += some.length;
-  }
-  return new BigUint64Array(all.buffer).sort();
-}
-
-/** The contents that have a mark, in an array of their own. */
-export function only(contents: Uint8Array, marks: Uint8Array, mark: number): ByteArray {
-  // As halves: JavaScript makes an object of each 64-bit word.
-  const halves = new Uint32Array(contents.slice().buffer);
-  const chosen = new Uint32Array(halves.length);
-  let length = 0;
-  for (let index = 0; index < marks.length; index++) {
-    if (marks[index] !== mark) continue;
-    chosen[length++] = halves[2 * index] as number;
-    chosen[length++] = halves[2 * index + 1] as number;
-  }
-  return new Uint8Array(chosen.buffer.slice(0, 4 * length));
 }

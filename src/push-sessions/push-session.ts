@@ -3,19 +3,28 @@ import { causeOf } from "../log.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
-import { Decisions, NO_MATCH, NO_SESSION, type SessionState } from "./decisions.ts";
+import {
+  type Batch,
+  CONTENT_BYTES,
+  Decisions,
+  NO_MATCH,
+  NO_SESSION,
+  type SessionRequest,
+} from "./decisions.ts";
 import { isExpired, type SessionTimes } from "./expiry.ts";
 import type { Decided, Inspection, PushSessions } from "./push-sessions.ts";
-import type { SessionRequest } from "./session-request.ts";
 
 /** For when the object can't be reached, an isolate keeps what it has decided itself: of so many sessions … */
 const KEPT_SESSIONS_MAX = 8;
 /** … the last requests, 45 KB each. */
 const KEPT_BATCHES_MAX = 20;
 const RETRY_DELAY_MS = 200;
-const OTHER_VERSION = "the object runs another version of the Worker";
 
-type KeptSession = SessionTimes & SessionState;
+type Reply = Decided | Inspection;
+
+interface KeptSession extends SessionTimes {
+  batches: (Batch & { isStored: boolean })[];
+}
 
 /** Kept as long as the configuration: as the isolate. */
 const keptBy = new WeakMap<Configuration, Map<string, KeptSession>>();
@@ -33,7 +42,7 @@ export class PushSession {
   readonly #pushId: string;
   readonly #requestId = crypto.randomUUID();
   readonly #context: RequestContext;
-  readonly #inspection: Promise<Inspection | undefined> | undefined;
+  readonly #inspection: Promise<Reply | undefined> | undefined;
 
   /**
    * Starts to inspect the session, unless the request is one of 5,000.
@@ -49,9 +58,7 @@ export class PushSession {
     this.#pushId = pushId;
     this.#context = context;
     if (this.#hasSuccessors || this.contents.length === 0) return;
-    this.#inspection = this.#call("inspect", async (object) =>
-      understood(await object.inspect(...this.#names()), 0),
-    );
+    this.#inspection = this.#call("inspect", async (object, ...names) => object.inspect(...names));
   }
 
   /**
@@ -69,42 +76,46 @@ export class PushSession {
     const decided = this.#hasSuccessors && reply ? await this.#decide(found, true) : undefined;
     if (decided && "decisions" in decided) return decided;
     const decisions = earlier.resolve(this.contents, found, Date.now());
-    if (this.#hasSuccessors) this.#keep(decisions);
+    if (this.#hasSuccessors) this.#keep(decisions, false);
     return { decisions, decidedEarlier: earlier.countOf(this.contents) };
   }
 
-  async #decide(found: Uint8Array, verified: boolean): Promise<Decided | Inspection | undefined> {
-    // What the isolate had to decide without the object.
-    const kept = new Decisions(this.#kept() ?? NO_SESSION).of(this.contents);
-    const marks = found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark);
-    const reply = await this.#call("decide", async (object) =>
-      understood(await object.decide(...this.#names(), this.contents, marks, verified), found.length),
+  async #decide(found: Uint8Array, verified: boolean): Promise<Reply | undefined> {
+    const { contents } = this;
+    const unstored = this.#kept({ isStored: false });
+    const kept = unstored && new Decisions(unstored).of(contents);
+    const marks = kept ? found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark) : found;
+    const reply = await this.#call("decide", async (object, ...names) =>
+      object.decide(...names, contents, marks, verified),
     );
-    if (reply && "decisions" in reply) this.#keep(reply.decisions);
+    if (reply && "decisions" in reply) this.#keep(reply.decisions, true);
     return reply;
   }
 
-  #names(): [pushId: string, fingerprint: string, requestId: string] {
-    return [this.#pushId, this.#fingerprint, this.#requestId];
-  }
-
-  /** What was decided before: as the object says, and as this isolate decided itself. */
+  /** What was decided before: as the object says, and as this isolate decided without it; or, without its reply, all that is kept. */
   #earlier(inspection: Inspection | undefined): Decisions {
-    const kept = this.#kept();
-    if (!inspection || !kept) return new Decisions(inspection?.session ?? kept ?? NO_SESSION);
+    if (!inspection) return new Decisions(this.#kept() ?? NO_SESSION);
     const { session } = inspection;
-    return new Decisions({ ...session, batches: [...session.batches, ...kept.batches] });
+    const unstored = this.#kept({ isStored: false })?.batches ?? [];
+    return new Decisions({ ...session, batches: [...session.batches, ...unstored] });
   }
 
-  async #call<T>(
-    method: string,
-    call: (object: DurableObjectStub<PushSessions>) => Promise<T>,
-  ): Promise<T | undefined> {
+  async #call(
+    method: "inspect" | "decide",
+    call: (object: DurableObjectStub<PushSessions>, ...names: [string, string, string]) => Promise<Reply>,
+  ): Promise<Reply | undefined> {
     const { configuration, log } = this.#context;
-    const attempt = async (): Promise<T> => {
+    const attempt = async (): Promise<Reply> => {
       // A deployment resets the object: only a new stub reaches the next instance.
-      const object = configuration.pushSessions.getByName(this.#caller);
-      return call(object as unknown as DurableObjectStub<PushSessions>);
+      const stub = configuration.pushSessions.getByName(this.#caller) as unknown;
+      const object = stub as DurableObjectStub<PushSessions>;
+      const reply = await call(object, this.#pushId, this.#fingerprint, this.#requestId);
+      const isUnderstood =
+        "decisions" in reply
+          ? reply.decisions.length === this.contents.length / CONTENT_BYTES
+          : Array.isArray(reply.session.batches);
+      if (!isUnderstood) throw new Error("the object runs another version of the Worker");
+      return reply;
     };
     const retryLater = () => scheduler.wait(RETRY_DELAY_MS).then(attempt);
     try {
@@ -120,35 +131,30 @@ export class PushSession {
     return `${this.#pushId} ${this.#caller}`;
   }
 
-  /** What this isolate has decided in the session's other requests. */
-  #kept(): KeptSession | undefined {
+  /** What this isolate has decided in the session's other requests; only what the object lacks, if asked for. */
+  #kept({ isStored }: { isStored?: false } = {}) {
     const kept = keptBy.get(this.#context.configuration)?.get(this.#keptName);
     if (!kept || isExpired(kept, Date.now())) return undefined;
-    return { ...kept, batches: kept.batches.filter(({ contents }) => contents !== this.contents) };
+    const isOther = (batch: KeptSession["batches"][number]) => batch.contents !== this.contents;
+    const batches = kept.batches.filter((batch) => isOther(batch) && isStored !== batch.isStored);
+    return { ...NO_SESSION, ...kept, batches };
   }
 
-  #keep(decisions: Uint8Array<ArrayBuffer>): void {
+  #keep(decisions: Uint8Array<ArrayBuffer>, isStored: boolean): void {
     const { configuration } = this.#context;
     const sessions = keptBy.get(configuration) ?? new Map<string, KeptSession>();
     keptBy.set(configuration, sessions);
     const now = Date.now();
-    const batch = { decidedAt: now, contents: this.contents, marks: decisions };
-    const kept = this.#kept() ?? { ...NO_SESSION, isIdentified: this.#pushId !== "", firstAt: now };
-    const batches = [...kept.batches, batch].slice(-KEPT_BATCHES_MAX);
+    const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
+    const { isIdentified, firstAt, batches } = this.#kept() ?? {
+      isIdentified: this.#pushId !== "",
+      firstAt: now,
+      batches: [],
+    };
     // The session that was used last comes last.
     sessions.delete(this.#keptName);
-    sessions.set(this.#keptName, { ...kept, batches, lastAt: now });
+    const kept = [...batches, batch].slice(-KEPT_BATCHES_MAX);
+    sessions.set(this.#keptName, { isIdentified, firstAt, lastAt: now, batches: kept });
     for (const oldest of [...sessions.keys()].slice(0, -KEPT_SESSIONS_MAX)) sessions.delete(oldest);
   }
-}
-
-/**
- * @param count contents that were to be decided
- * @throws for a reply of another form: during a deployment the object may run another version of the Worker
- */
-function understood<T extends Decided | Inspection>(reply: T, count: number): T {
-  const isUnderstood =
-    "decisions" in reply ? reply.decisions.length === count : Array.isArray(reply.session.batches);
-  if (!isUnderstood) throw new Error(OTHER_VERSION);
-  return reply;
 }

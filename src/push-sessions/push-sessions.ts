@@ -1,15 +1,13 @@
 import { DurableObject } from "cloudflare:workers";
-import { countOf } from "../bytes/marks.ts";
 import type { Env } from "../configuration.ts";
 import { causeOf, createLog } from "../log.ts";
-import { Decisions, NO_MATCH, NO_SESSION, only, type SessionState, UNDECIDED } from "./decisions.ts";
+import { Decisions, NO_MATCH, type SessionState } from "./decisions.ts";
 import { IDLE_MAX_MS, isExpired } from "./expiry.ts";
 
 /** The same request within this time most likely comes from a push that failed and is tried again. */
 const RETRY_MS = 10 * 60 * 1000;
-/** Contents that are stored, 9 bytes each: 4 MB, since an inspection may return all of a session; and 16 MB in an object. */
-const SESSION_MAX = 450_000;
-const OBJECT_MAX = 1_800_000;
+/** Requests of a session whose decisions are stored, 45 KB each: an inspection returns all of them. */
+const BATCHES_MAX = 90;
 /** A write delays the responses that leave the object meanwhile: what no response depends on is written once a second. */
 const WRITE_DELAY_MS = 1_000;
 
@@ -39,9 +37,10 @@ const TABLES = `
   ) WITHOUT ROWID;
 `;
 
-type RequestRow = { fingerprint: string; request_id: string; push_id: string; at: number; is_retry: number };
 type SessionRow = { is_identified: number; is_full: number; first_at: number; last_at: number };
 type DecisionsRow = { request_id: string; decided_at: number; contents: ArrayBuffer; marks: ArrayBuffer };
+type RequestRow = Record<"fingerprint" | "push_id" | "request_id", string> &
+  Record<"at" | "is_retry", number>;
 
 /** What a request has to know before it is answered. */
 export interface Inspection {
@@ -69,8 +68,6 @@ export class PushSessions extends DurableObject<Env> {
   /** Requests that are not on disk yet. */
   #unwritten: RequestRow[] = [];
   #isWriteDue = false;
-  /** Contents of all decisions; undefined if they have to be counted. */
-  #stored: number | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -91,7 +88,7 @@ export class PushSessions extends DurableObject<Env> {
     const now = Date.now();
     const { isRetry, isRepeated } = this.#record(pushId, fingerprint, requestId, now);
     this.#writeLater();
-    return { retrySuspected: isRetry, session: this.#session(pushId, requestId, isRepeated, now) };
+    return { retrySuspected: isRetry, session: this.#session(pushId, isRepeated, now) };
   }
 
   /**
@@ -112,40 +109,30 @@ export class PushSessions extends DurableObject<Env> {
   ): Promise<Decided | Inspection> {
     const now = Date.now();
     const { isRetry, isRepeated } = this.#record(pushId, fingerprint, requestId, now);
-    const { own, firstAt, hasExpired, ...session } = this.#session(pushId, requestId, isRepeated, now);
+    const { firstAt, ...session } = this.#session(pushId, isRepeated, now);
     if (isRetry && !verified) {
       this.#writeLater();
       return { retrySuspected: true, session };
     }
-    const earlier = new Decisions(session);
-    const before = earlier.of(contents);
+    const own = session.batches.find((batch) => batch.requestId === requestId);
+    const earlier = new Decisions({ ...session, batches: session.batches.filter((batch) => batch !== own) });
     const decisions = earlier.resolve(contents, found, now);
-    // A repeated call: "no match" of either call wins.
-    const ownBefore = new Decisions({ ...NO_SESSION, batches: own }).of(contents);
-    const isNew = new Uint8Array(decisions.length);
-    const marks = new Uint8Array(decisions.length);
-    let count = 0;
-    for (let index = 0; index < decisions.length; index++) {
-      if (ownBefore[index] === NO_MATCH) decisions[index] = NO_MATCH;
-      if (decisions[index] === before[index]) continue;
-      isNew[index] = 1;
-      marks[count++] = decisions[index] as number;
-    }
-    const stored = [...session.batches, ...own].reduce((sum, batch) => sum + batch.marks.length, 0);
-    const isFull = session.isFull || !this.#hasRoom(count, stored);
-    for (let index = 0; isFull && index < decisions.length; index++) {
-      if (before[index] === UNDECIDED) decisions[index] = NO_MATCH;
-    }
+    const isFull = session.isFull || (!own && session.batches.length === BATCHES_MAX);
+    // What is not stored is no match; and if the call is repeated, "no match" of either call wins.
+    const limits = isFull ? new Decisions({ ...session, isFull }).of(contents) : own?.marks;
+    limits?.forEach((mark, index) => {
+      if (mark === NO_MATCH) decisions[index] = NO_MATCH;
+    });
     await this.#write((sql) => {
-      if (hasExpired) sql.exec("DELETE FROM decisions WHERE push_id = ?", pushId);
+      if (firstAt === undefined) sql.exec("DELETE FROM decisions WHERE push_id = ?", pushId);
       const flags = [session.isIdentified ? 1 : 0, isFull ? 1 : 0];
       const times = [firstAt ?? now, now];
       sql.exec("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", pushId, ...flags, ...times);
-      if (isFull || count === 0) return;
-      const blobs = [only(contents, isNew, 1).buffer, marks.slice(0, count).buffer];
+      if (isFull) return;
+      const blobs = [contents.slice().buffer, decisions.buffer];
       sql.exec("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", pushId, requestId, now, ...blobs);
     });
-    return { decisions, decidedEarlier: before.length - countOf(before, UNDECIDED) };
+    return { decisions, decidedEarlier: earlier.countOf(contents) };
   }
 
   /** Deletes what has expired, and the tables once they are empty. */
@@ -157,7 +144,6 @@ export class PushSessions extends DurableObject<Env> {
       sql.exec("DELETE FROM sessions WHERE last_at < ?", now - IDLE_MAX_MS);
       sql.exec("DELETE FROM decisions WHERE push_id NOT IN (SELECT push_id FROM sessions)");
     });
-    this.#stored = undefined;
     const rows = this.#read("SELECT 1 FROM sessions UNION ALL SELECT 1 FROM requests LIMIT 1");
     if (rows.length > 0 || this.#unwritten.length > 0) return;
     this.#hasTables = false;
@@ -175,10 +161,8 @@ export class PushSessions extends DurableObject<Env> {
       EXISTS (SELECT 1 ${of} AND push_id = ?2 AND request_id <> ?3 AND at > ?4) AS is_repeated,
       EXISTS (SELECT 1 ${of} AND request_id <> ?3 AND at > ?4) AS is_retry`;
     const values = [fingerprint, pushId, requestId, since];
-    const [stored] = this.#read<{ noted: number | null; is_repeated: number; is_retry: number }>(
-      query,
-      ...values,
-    );
+    type Stored = { noted: number | null; is_repeated: number; is_retry: number };
+    const [stored] = this.#read<Stored>(query, ...values);
     const same = this.#unwritten.filter((row) => row.fingerprint === fingerprint);
     const others = same.filter((row) => row.request_id !== requestId && row.at > since);
     const noted = stored?.noted ?? same.find((row) => row.request_id === requestId)?.is_retry;
@@ -194,19 +178,14 @@ export class PushSessions extends DurableObject<Env> {
    * The session of a push, which this request keeps alive.
    *
    * @param isRepeated whether the push has sent this request before: then its id is that of several pushes, and identifies none
-   * @returns the batches of this request, if its call is repeated, apart from those of others
    */
-  #session(pushId: string, requestId: string, isRepeated: boolean, now: number) {
+  #session(pushId: string, isRepeated: boolean, now: number) {
     const isIdentified = pushId !== "" && !isRepeated;
     const [row] = this.#read<SessionRow>("SELECT * FROM sessions WHERE push_id = ?", pushId);
-    const times = row && {
-      isIdentified: row.is_identified === 1,
-      firstAt: row.first_at,
-      lastAt: row.last_at,
-    };
-    const hasExpired = times !== undefined && isExpired(times, now);
-    if (!times || hasExpired) return { isIdentified, isFull: false, batches: [], own: [], hasExpired };
-    if (times.isIdentified) {
+    const wasIdentified = row?.is_identified === 1;
+    const times = row && { isIdentified: wasIdentified, firstAt: row.first_at, lastAt: row.last_at };
+    if (!times || isExpired(times, now)) return { isIdentified, isFull: false, batches: [] };
+    if (wasIdentified) {
       const change = "UPDATE sessions SET last_at = ?, is_identified = ? WHERE push_id = ?";
       this.#storage.sql.exec(change, now, isIdentified ? 1 : 0, pushId);
     }
@@ -217,23 +196,8 @@ export class PushSessions extends DurableObject<Env> {
       contents: new Uint8Array(each.contents),
       marks: new Uint8Array(each.marks),
     }));
-    return {
-      firstAt: times.firstAt,
-      isIdentified: times.isIdentified && isIdentified,
-      isFull: row.is_full === 1,
-      batches: batches.filter((batch) => batch.requestId !== requestId),
-      own: batches.filter((batch) => batch.requestId === requestId),
-      hasExpired,
-    };
-  }
-
-  /** Whether so many more contents may be stored. */
-  #hasRoom(count: number, storedOfSession: number): boolean {
-    const query = "SELECT TOTAL(LENGTH(marks)) AS contents FROM decisions";
-    this.#stored ??= this.#read<{ contents: number }>(query)[0]?.contents ?? 0;
-    const hasRoom = this.#stored + count <= OBJECT_MAX && storedOfSession + count <= SESSION_MAX;
-    if (hasRoom) this.#stored += count;
-    return hasRoom;
+    const { firstAt } = times;
+    return { firstAt, isIdentified: wasIdentified && isIdentified, isFull: row.is_full === 1, batches };
   }
 
   #read<Row extends Record<string, SqlStorageValue>>(query: string, ...values: SqlStorageValue[]): Row[] {

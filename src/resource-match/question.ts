@@ -1,10 +1,11 @@
+import { fingerprintOf } from "../bytes/fingerprint.ts";
 import { markHeld } from "../bytes/marks.ts";
 import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { toHex } from "../hex.ts";
-import { fingerprintOf, type SessionRequest } from "../push-sessions/session-request.ts";
+import type { SessionRequest } from "../push-sessions/decisions.ts";
 import { decodeBody } from "../received-body.ts";
 import { sha1Bytes } from "../sha1.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";

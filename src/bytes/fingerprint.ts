@@ -1,12 +1,3 @@
-/** A request as the session of its push knows it. */
-export interface SessionRequest {
-  /** 8 bytes for each candidate, in the order of the request. */
-  contents: Uint8Array<ArrayBuffer>;
-  fingerprint: string;
-  /** Resources of the request, candidates or not. */
-  count: number;
-}
-
 /**
  * A hash of 64 bits, in hex, by which a request is known when it is sent again: of its contents in order, and of the first and
  * the last path, since two requests of one push may have the same contents. It is no cryptographic hash: a caller who finds two
