@@ -73,6 +73,15 @@ export function components(): object {
         required: true,
         schema: { type: "string", pattern: "^([A-Za-z0-9_-]{0,255}::)?[0-9a-f-]{36}$" },
       },
+      "X-B3-TraceId": {
+        description:
+          "As in the request, if that has both `X-B3-TraceId` and `X-B3-SpanId`. cf CLI sends the same trace id with every request of a run.",
+        schema: { type: "string" },
+      },
+      "X-B3-SpanId": {
+        description: "As in the request, if that has both `X-B3-TraceId` and `X-B3-SpanId`.",
+        schema: { type: "string" },
+      },
       "X-Cf-Warnings": {
         description: "Warnings for who pushes, each percent-encoded, joined with commas.",
         schema: { type: "string", pattern: "^[^ ]+$" },

@@ -4,13 +4,12 @@ import { parseObservations } from "../operator-api/observations.ts";
 import { parseResources } from "../resource-match/request.ts";
 import { components, ref } from "./components.ts";
 import * as examples from "./examples.ts";
-import { failureResponses, sharedResponses } from "./failures.ts";
+import { COMMON_HEADERS, failureResponses, sharedResponses } from "./failures.ts";
 import { orRelayed } from "./relayed.ts";
 
 const READ =
   "Needs `cloud_controller.admin`, `cloud_controller.admin_read_only` or `cloud_controller.global_auditor`.";
 const WRITE = "Needs `cloud_controller.admin`.";
-const REQUEST_ID = { "X-Vcap-Request-Id": { $ref: "#/components/headers/X-Vcap-Request-Id" } };
 
 /** The OpenAPI 3.1 document of the endpoint and of the operator's API, made of the schemas that the Worker goes by. */
 export async function openApiDocument(): Promise<object> {
@@ -81,7 +80,7 @@ export async function openApiDocument(): Promise<object> {
           summary: "Forget everything.",
           description: `Nothing is believed any more that was seen before. ${WRITE}`,
           responses: {
-            204: { description: "Everything is forgotten.", headers: REQUEST_ID },
+            204: { description: "Everything is forgotten.", headers: COMMON_HEADERS },
             ...failures,
           },
         },
@@ -159,7 +158,7 @@ function answer(schema: string, description: string, example?: object, headers: 
   const content = { schema: ref(schema), ...(example && { example }) };
   return {
     description,
-    headers: { ...REQUEST_ID, ...headers },
+    headers: { ...COMMON_HEADERS, ...headers },
     content: { "application/json": content },
   };
 }

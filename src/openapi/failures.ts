@@ -1,6 +1,15 @@
 import * as v from "valibot";
 import { Failure, type FailureKind } from "../failure.ts";
 
+const headerRef = (name: string) => ({ [name]: { $ref: `#/components/headers/${name}` } });
+
+/** The headers of every response that the Worker makes. */
+export const COMMON_HEADERS = {
+  ...headerRef("X-Vcap-Request-Id"),
+  ...headerRef("X-B3-TraceId"),
+  ...headerRef("X-B3-SpanId"),
+};
+
 /** Cloud Foundry's error envelope. */
 export const ErrorsSchema = v.object({
   errors: v.pipe(
@@ -81,7 +90,7 @@ async function responseOf(failures: readonly Failure[]): Promise<object> {
   return {
     description: failures.map(({ kind }) => whenOf(kind)).join(" Or: "),
     headers: {
-      "X-Vcap-Request-Id": { $ref: "#/components/headers/X-Vcap-Request-Id" },
+      ...COMMON_HEADERS,
       ...(retryAfter && { "Retry-After": { $ref: "#/components/headers/Retry-After" } }),
     },
     content: {

@@ -1,4 +1,4 @@
-import { sharedResponses } from "./failures.ts";
+import { COMMON_HEADERS, sharedResponses } from "./failures.ts";
 
 interface Response {
   $ref?: string;
@@ -24,7 +24,7 @@ export async function orRelayed(responses: Record<string, Response>): Promise<ob
     ...Object.fromEntries(either),
     default: {
       description: "In shadow mode: what the Cloud Controller has answered, as it came.",
-      headers: { "X-Vcap-Request-Id": { $ref: "#/components/headers/X-Vcap-Request-Id" } },
+      headers: COMMON_HEADERS,
       content: ANYTHING,
     },
   };

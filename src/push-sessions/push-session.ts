@@ -35,6 +35,7 @@ const keptBy = new WeakMap<Configuration, Map<string, KeptSession>>();
  */
 export class PushSession {
   readonly contents: Uint8Array<ArrayBuffer>;
+  readonly isIdentified: boolean;
   readonly #fingerprint: string;
   /** Whether other requests of the app follow, which must agree with this one. */
   readonly #hasSuccessors: boolean;
@@ -52,6 +53,7 @@ export class PushSession {
    */
   constructor(request: SessionRequest, caller: string, pushId: string, context: RequestContext) {
     this.contents = request.contents;
+    this.isIdentified = pushId !== "";
     this.#fingerprint = request.fingerprint;
     this.#hasSuccessors = request.count === RESOURCES_PER_REQUEST_MAX;
     this.#caller = caller;
@@ -147,7 +149,7 @@ export class PushSession {
     const now = Date.now();
     const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
     const { isIdentified, firstAt, batches } = this.#kept() ?? {
-      isIdentified: this.#pushId !== "",
+      isIdentified: this.isIdentified,
       firstAt: now,
       batches: [],
     };

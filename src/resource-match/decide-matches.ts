@@ -23,6 +23,8 @@ export interface DecidedMatches {
   isMatch: Uint8Array;
   /** Where it was found: `NOBODY`, `CACHE` or `ORIGIN`. */
   foundBy: Uint8Array;
+  /** Whether the client identified its push. */
+  isIdentified: boolean;
   /** Whether the Cloud Controller was asked about the matches of the cache before the response. */
   isVerified: boolean;
   counts: DecisionCounts;
@@ -66,6 +68,7 @@ export async function decideMatches(
   return {
     isMatch: decided.decisions.map((mark) => (mark === MATCH ? 1 : 0)),
     foundBy,
+    isIdentified: session.isIdentified,
     isVerified: verified !== undefined,
     counts: {
       decided: decided.decidedEarlier,

@@ -12,6 +12,8 @@ import type { Question } from "./question.ts";
 
 /** What is told of an answer. What a request did not come to is 0. */
 interface Figures extends DecisionCounts {
+  /** Whether the client identified its push. */
+  identified: boolean;
   resources: number;
   eligible: number;
   matched: number;
@@ -27,6 +29,7 @@ type Times = Record<"total" | "body" | "token" | "pushSessions", number>;
 
 const NO_TALLY = { asked: 0, held: 0, ms: 0 };
 const NO_FIGURES: Figures = {
+  identified: false,
   ...{ resources: 0, eligible: 0, matched: 0, bytes: 0, decided: 0, verified: 0, rejected: 0, warnings: 0 },
   tiers: { memory: NO_TALLY, keys: NO_TALLY, origin: NO_TALLY },
 };
@@ -86,6 +89,7 @@ export class Account {
 function figuresOf(question: Question, { warnings, matches, decided }: Answered): Figures {
   const { memory, keys, origin } = matches.tiers;
   return {
+    identified: decided.isIdentified,
     resources: question.count,
     eligible: countOf(question.isEligible, 1),
     matched: countOf(decided.isMatch, 1),

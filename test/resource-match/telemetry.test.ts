@@ -41,6 +41,7 @@ describe("an answer is told of", () => {
     expect(matched()).toEqual([
       expect.objectContaining({
         level: "log",
+        identified: false,
         resources: 6,
         eligible: 5,
         matched: 4,

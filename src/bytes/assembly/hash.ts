@@ -1,4 +1,4 @@
-/** The hashes by which the cache and the push memory know a resource. */
+/** The hashes by which the cache and push sessions know a resource. */
 import { ENTRIES, KEY_BYTES, KEY_SIZE, KEYS } from "./layout";
 
 /**

@@ -33,7 +33,7 @@ let round = 0;
 beforeAll(async () => {
   // Snapshot and changes are what a push meets here; a key takes a local KV longer than it does KV.
   const variables = { LOOKUP_DEADLINE_MS: String(DEADLINE_MS), KEYS_PER_DAY: "0" };
-  stage = await openStage({ title: "one answer", bucket: false, variables });
+  stage = await openStage({ title: "push sessions", bucket: false, variables });
   app = await createLargeApp(0);
 }, OPENED_MAX_MS);
 afterAll(async () => {
