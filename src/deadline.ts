@@ -1,20 +1,23 @@
-/** The moment after which a request waits no longer. */
+/** The moment after which a request waits no longer. Its timer starts when something first waits for it: most look-ups never do. */
 export class Deadline {
-  /** Aborts when the deadline has come. */
-  readonly signal: AbortSignal;
   /** When half of the time has been used up, in ms since the epoch. */
   readonly middle: number;
-  readonly #expired: Promise<never>;
+  readonly #ms: number;
+  readonly #at: number;
+  #signal: AbortSignal | undefined;
+  #expired: Promise<never> | undefined;
 
   /** @param ms from now */
   constructor(ms: number) {
-    this.middle = Date.now() + ms / 2;
-    this.signal = AbortSignal.timeout(ms);
-    this.#expired = new Promise((_, reject) => {
-      this.signal.addEventListener("abort", () => reject(new DeadlineExceeded(ms)), { once: true });
-    });
-    // Nobody may be waiting when it expires.
-    this.#expired.catch(() => {});
+    this.#ms = ms;
+    this.#at = Date.now() + ms;
+    this.middle = this.#at - ms / 2;
+  }
+
+  /** Aborts when the deadline has come. */
+  get signal(): AbortSignal {
+    this.#signal ??= AbortSignal.timeout(Math.max(0, this.#at - Date.now()));
+    return this.#signal;
   }
 
   /**
@@ -23,6 +26,11 @@ export class Deadline {
    * @throws DeadlineExceeded
    */
   race<T>(work: Promise<T>): Promise<T> {
+    this.#expired ??= new Promise((_, reject) => {
+      this.signal.addEventListener("abort", () => reject(new DeadlineExceeded(this.#ms)), { once: true });
+    });
+    // Nothing may be waiting when it expires.
+    this.#expired.catch(() => {});
     return Promise.race([work, this.#expired]);
   }
 }
