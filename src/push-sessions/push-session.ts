@@ -138,7 +138,8 @@ export class PushSession {
     const kept = keptBy.get(this.#context.configuration)?.get(this.#keptName);
     if (!kept || isExpired(kept, Date.now())) return undefined;
     const isOther = (batch: KeptSession["batches"][number]) => batch.contents !== this.contents;
-    const batches = kept.batches.filter((batch) => isOther(batch) && isStored !== batch.isStored);
+    const others = kept.batches.filter(isOther);
+    const batches = isStored === undefined ? others : others.filter((batch) => !batch.isStored);
     return { ...NO_SESSION, ...kept, batches };
   }
 

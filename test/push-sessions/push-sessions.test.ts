@@ -263,6 +263,18 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf(rows(5_000), pinned)).toEqual([]);
     expect(await pathsOf([resource(1)], pinned)).toEqual([]);
   });
+
+  it.each([1, 5_000])(
+    "ends the session of a pinned trace id for a request of %i in the isolate that knows its decisions",
+    async (count) => {
+      const run = { trace: traceId(), isolate: { ...env, RESOURCE_CACHE: cacheWithoutKeys } };
+      await send(rows(5_000), run);
+      await send(rows(5_000), run);
+      await publish({ held: [keyOf(1)] });
+      later(6 * MINUTE_MS);
+      expect(await pathsOf([resource(1), ...rows(count - 1, 6_000)], run)).toEqual(["src/1.js"]);
+    },
+  );
 });
 
 describe("a push that is tried again", () => {
@@ -420,6 +432,7 @@ describe("an object that can't be reached", () => {
     const run = { trace: traceId(), isolate };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ held: [keyOf(1)] });
+    later(MINUTE_MS);
     isReachable = true;
     expect(await pathsOf([resource(1), ...rows(4_999, 6_000)], run)).toEqual([]);
     // Another isolate.
