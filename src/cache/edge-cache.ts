@@ -59,9 +59,10 @@ export class EdgeCache {
     if (!copy)
       return { ...nothingHeld, faults: [unreadFault(count, ["the pointer can't be read"], "pointer")] };
     if (copy.kind === "distrusted") return nothingHeld;
-    if (isSuspended(copy.pointer, Date.now())) return { ...nothingHeld, isSuspended: true };
-
     let marks = this.#marks(copy, contents);
+    if (isSuspended(copy.pointer, Date.now())) {
+      return { ...nothingHeld, isRemoved: removedIn(marks), isSuspended: true };
+    }
     const loading = this.#missingSnapshot(copy);
     if (loading) {
       waitUntil(this.#snapshots.load(loading, log));
@@ -87,7 +88,7 @@ export class EdgeCache {
     const inMemory = countOf(marks, HELD);
     const heldKeys = keysCount ? [...unknown].filter(([key]) => keys.held.has(key)) : [];
     for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
-    const isRemoved = marks.includes(REMOVED) ? marks.map((mark) => (mark === REMOVED ? 1 : 0)) : undefined;
+    const isRemoved = removedIn(marks);
     const held = isRemoved ? marks.map((mark) => (mark === HELD ? 1 : 0)) : marks;
     // Keys may have been read in vain of what snapshot and changes then told.
     const unread = keys.unreadOf(unknown.keys());
@@ -137,6 +138,10 @@ export class EdgeCache {
   #missingSnapshot({ pointer: { snapshot } }: CurrentCopy) {
     return snapshot && !this.#snapshots.isLoaded(snapshot.id) ? snapshot : undefined;
   }
+}
+
+function removedIn(marks: Uint8Array): Uint8Array | undefined {
+  return marks.includes(REMOVED) ? marks.map((mark) => (mark === REMOVED ? 1 : 0)) : undefined;
 }
 
 function nothing(count: number, ms: Record<CacheTier, number>, keysAsked = 0): CacheAnswer {
