@@ -25,42 +25,42 @@ export class FinalCheck {
       const owner = ownerOf(name, prefixes);
       if (owner === prefix) mine.set(name.slice(prefix.length), value);
       else if (!this.#isRetired(name.slice(owner.length), value))
-        this.#wedged(`${name} is left over of an old KEY_PREFIX`);
+        this.#inconsistent(`${name} is left over of an old KEY_PREFIX`);
     }
     const held = told.held();
     const pointer = mine.get("pointer");
     mine.delete("pointer");
     if (pointer === undefined) {
-      if (held.length > 0) this.#wedged("there is no pointer");
+      if (held.length > 0) this.#inconsistent("there is no pointer");
     } else {
       this.#checkPacked(String(pointer), mine, held);
     }
     this.#checkKeys(mine, held);
-    for (const name of mine.keys()) this.#wedged(`${name} is left over`);
+    for (const name of mine.keys()) this.#inconsistent(`${name} is left over`);
     return this.#findings;
   }
 
   #checkPacked(json: string, values: Map<string, string | Uint8Array>, held: readonly string[]): void {
     const pointer = parsePointer(json);
     if (pointer.state !== "current") {
-      this.#wedged("the pointer says that the prefix is retired");
+      this.#inconsistent("the pointer says that the prefix is retired");
       return;
     }
     const age = this.#world.kernel.now - Date.parse(pointer.publishedAt);
-    if (age > 2 * 60 * 60 * 1000) this.#wedged("the pointer is hours old");
+    if (age > 2 * 60 * 60 * 1000) this.#inconsistent("the pointer is hours old");
     const named = this.#everNamed();
     const names = new Map([...entriesOf(named, pointer.secret)].map((entry, index) => [entry, named[index]]));
     const keysOf = (entries: BigUint64Array, where: string) =>
       [...entries].flatMap((entry) => {
         const key = names.get(entry);
-        if (!key) this.#wedged(`${where} has an entry that nobody ever told of`);
+        if (!key) this.#inconsistent(`${where} has an entry that nobody ever told of`);
         return key ?? [];
       });
     const read = (name: string) => {
       const value = values.get(name);
       values.delete(name);
       if (!(value instanceof Uint8Array)) {
-        this.#wedged(`${name} is missing`);
+        this.#inconsistent(`${name} is missing`);
         return undefined;
       }
       return unpack(value.slice().buffer, name);
@@ -73,7 +73,7 @@ export class FinalCheck {
       for (const key of keysOf(read(name)?.held ?? new BigUint64Array(), name)) published.add(key);
     }
     if (published.size !== (snapshot?.entries ?? 0)) {
-      this.#wedged(`the snapshot has ${published.size} entries, its pointer says ${snapshot?.entries}`);
+      this.#inconsistent(`the snapshot has ${published.size} entries, its pointer says ${snapshot?.entries}`);
     }
     if (changes) {
       const name = changesName(changes.id);
@@ -81,22 +81,23 @@ export class FinalCheck {
       for (const key of keysOf(packed?.held ?? new BigUint64Array(), name)) published.add(key);
       for (const key of keysOf(packed?.removed ?? new BigUint64Array(), name)) published.delete(key);
     }
-    for (const key of held) if (!published.delete(key)) this.#wedged(`${key} is held, and not published`);
-    for (const key of published) this.#wedged(`${key} is published, and not held`);
+    for (const key of held)
+      if (!published.delete(key)) this.#inconsistent(`${key} is held, and not published`);
+    for (const key of published) this.#inconsistent(`${key} is published, and not held`);
   }
 
   #checkKeys(values: Map<string, string | Uint8Array>, held: readonly string[]): void {
     for (const [name, value] of values) {
       if (!/^[0-9a-f]{40}:\d+$/.test(name)) continue;
       values.delete(name);
-      if (value !== "1") this.#wedged(`the key ${name} is ${value}`);
-      if (!held.includes(name)) this.#wedged(`the key ${name} is there, and its resource is not held`);
+      if (value !== "1") this.#inconsistent(`the key ${name} is ${value}`);
+      if (!held.includes(name)) this.#inconsistent(`the key ${name} is there, and its resource is not held`);
     }
     const { kv, prefix, settings } = this.#world;
     // Fewer a day than there may be files: keys follow in days.
     if (Number(settings.variables.KEYS_PER_DAY ?? Infinity) < 100) return;
     const contents = kv.contents();
-    for (const key of held) if (!contents.has(prefix + key)) this.#wedged(`the key ${key} is lacking`);
+    for (const key of held) if (!contents.has(prefix + key)) this.#inconsistent(`the key ${key} is lacking`);
   }
 
   #isRetired(name: string, value: string | Uint8Array): boolean {
@@ -108,8 +109,8 @@ export class FinalCheck {
     return this.#world.pool.files.flatMap(({ sha1, size }) => [`${sha1}:${size}`, `${sha1}:${size + 1}`]);
   }
 
-  #wedged(text: string): void {
-    this.#findings.push({ rule: "wedged", text });
+  #inconsistent(text: string): void {
+    this.#findings.push({ rule: "inconsistent cache", text });
   }
 }
 

@@ -1,10 +1,26 @@
 import type { Random } from "./random.ts";
-import type { App, Deed, Misfortune, Operation, Push, Settings } from "./schedule.ts";
+import {
+  type App,
+  type Client,
+  type Deed,
+  type Edit,
+  EVERYBODY,
+  type Misfortune,
+  type Operation,
+  type Push,
+  type Settings,
+} from "./schedule.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
-const CALLERS = ["ci", "ann", "bob"];
+export const CALLERS = ["ci", "ann", "bob"];
 const MODES = { "0644": 12, "0755": 2, "100644": 2, "0444": 3, "100444": 1 };
+const CLIENTS = { identified: 10, pinned: 1.5, stripped: 1, old: 1, "old-traced": 1.5 } satisfies Record<
+  Client,
+  number
+>;
+/** Apps of many requests are rare: each of them takes time to read. */
+const REQUESTS = { "1": 2, "2": 6, "3": 3, "5": 0.5, "9": 0.3 };
 const MISFORTUNES = {
   "cloud-controller-error": 3,
   "cloud-controller-hang": 2,
@@ -13,19 +29,26 @@ const MISFORTUNES = {
   "kv-fail": 2,
   "kv-hang": 1,
   "kv-slow": 1,
+  "manifest-missing": 1,
   isolate: 3,
   elsewhere: 3,
-  memory: 2,
+  "sessions-restart": 1,
+  "sessions-reset": 3,
+  "sessions-lost": 1,
+  "sessions-reply-lost": 2,
+  "sessions-hang": 1,
+  "sessions-slow": 2,
   learned: 3,
   publication: 2,
   wipe: 1,
+  deploy: 1,
 } satisfies Record<Misfortune, number>;
 
 /** Apps that share contents: within a request, from one request to the next, and among each other. */
 export function appsOf(files: number, random: Random): App[] {
   const count = random.integer(1, 3);
   return Array.from({ length: count }, () => {
-    const requests = Number(random.weighted({ "1": 2, "2": 6, "3": 3 }));
+    const requests = Number(random.weighted(REQUESTS));
     const app: App = Array.from({ length: requests }, () => []);
     const contents = random.some([...Array(files).keys()], random.pick([0.3, 0.7, 1]));
     for (const file of contents) {
@@ -39,16 +62,33 @@ export function appsOf(files: number, random: Random): App[] {
 }
 
 export function drawPush(settings: Settings, place: number, isolate: number, random: Random): Push {
-  return {
+  const app = random.integer(0, (settings.apps?.length ?? 1) - 1);
+  const push = {
     push: random.integer(1, 999_999),
-    app: random.integer(0, (settings.apps?.length ?? 1) - 1),
+    apps: random.chance(0.15) ? manifestOf(app, settings, random) : [app],
     caller: random.pick(CALLERS),
+    client: random.weighted(CLIENTS),
     place,
     isolate,
-    gap: random.integer(0, random.pick([20, 2_000, 20_000])),
+    gap: random.integer(0, random.pick([20, 2_000, 20_000, 90_000])),
     uploads: random.integer(100, random.pick([2, 20, 90]) * SECOND_MS),
     tries: random.integer(1, 3),
     pause: random.integer(0, random.pick([5, 40, 300]) * SECOND_MS),
+  };
+  if (push.tries === 1 || random.chance(0.8)) return push;
+  return { ...push, edit: drawEdit(settings.apps?.[app] ?? [], settings.files, random) };
+}
+
+/** Two or three apps, of which some may be one and the same. */
+function manifestOf(app: number, { apps = [] }: Settings, random: Random): number[] {
+  return [app, ...Array.from({ length: random.integer(1, 2) }, () => random.integer(0, apps.length - 1))];
+}
+
+function drawEdit(app: App, files: number, random: Random): Edit {
+  return {
+    how: random.pick(["add", "drop", "replace"] as const),
+    request: random.integer(0, app.length - 1),
+    file: random.integer(0, files - 1),
   };
 }
 
@@ -64,10 +104,10 @@ export function drawLoss(settings: Settings, random: Random): Deed {
   }
 }
 
-/** What befalls a push, and who pushes beside it. */
+/** What happens to a push, and who pushes at the same time. */
 export function aroundPush(at: number, push: Push, settings: Settings, random: Random): Operation[] {
-  const requests = settings.apps?.[push.app]?.length ?? 1;
-  const befalls = Array.from(
+  const requests = push.apps.flatMap((app) => settings.apps?.[app] ?? []).length;
+  const misfortunes = Array.from(
     { length: random.pick([0, 0, 0, 1, 1, 1, 2, 2, 3]) },
     (): Operation => ({
       at,
@@ -77,19 +117,19 @@ export function aroundPush(at: number, push: Push, settings: Settings, random: R
       what: random.weighted(MISFORTUNES),
     }),
   );
-  const beside: Operation[] = [];
+  const atOnce: Operation[] = [];
   if (random.chance(0.35)) {
     const other = drawPush(settings, push.place, random.integer(0, settings.isolates - 1), random);
     const isSame = random.chance(0.6);
-    beside.push({
+    atOnce.push({
       at: at + random.integer(0, random.pick([1, 10, 60]) * SECOND_MS),
       do: "push",
       ...other,
-      caller: random.chance(0.6) ? push.caller : other.caller,
-      app: isSame ? push.app : other.app,
+      ...(random.chance(0.6) ? { caller: push.caller, client: push.client } : {}),
+      ...(isSame ? { apps: push.apps } : {}),
     });
   }
-  return [...befalls, ...beside];
+  return [...misfortunes, ...atOnce];
 }
 
 /** Who pushes once the pool has lost something. */
@@ -102,4 +142,18 @@ export function afterLoss(at: number, settings: Settings, random: Random): Opera
       ...drawPush(settings, place, random.integer(0, settings.isolates - 1), random),
     };
   });
+}
+
+/** Who pushes while something is wrong with a caller's session object. */
+export function duringTrouble(at: number, caller: string, settings: Settings, random: Random): Operation[] {
+  const place = random.integer(0, settings.places - 1);
+  const push = drawPush(settings, place, random.integer(0, settings.isolates - 1), random);
+  return [
+    {
+      at: Math.max(0, at + random.integer(-100, 1) * random.pick([10, 500])),
+      do: "push",
+      ...push,
+      ...(caller === EVERYBODY ? {} : { caller }),
+    },
+  ];
 }

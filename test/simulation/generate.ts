@@ -1,7 +1,15 @@
-import { afterLoss, appsOf, aroundPush, drawLoss, drawPush } from "./generate-pushes.ts";
+import {
+  afterLoss,
+  appsOf,
+  aroundPush,
+  CALLERS,
+  drawLoss,
+  drawPush,
+  duringTrouble,
+} from "./generate-pushes.ts";
 import { PROFILES, type Profile, type ProfileName } from "./profiles.ts";
 import { Random } from "./random.ts";
-import type { Deed, Operation, Schedule, Settings } from "./schedule.ts";
+import { type Deed, EVERYBODY, type Operation, type Schedule, type Settings } from "./schedule.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
@@ -63,6 +71,9 @@ function companions(at: number, deed: Deed, settings: Settings, random: Random):
       return aroundPush(at, deed, settings, random);
     case "lose":
       return afterLoss(at, settings, random);
+    case "sessions":
+    case "reset-sessions":
+      return duringTrouble(at, deed.caller, settings, random);
     case "freeze":
     case "kill":
       return [
@@ -88,6 +99,8 @@ function companions(at: number, deed: Deed, settings: Settings, random: Random):
       ];
     case "kv-reads":
       return [tell(near(-60_000, 0)), ask(near(0, lasts)), ask(near(lasts, lasts + 200_000))];
+    case "kv-null":
+      return [tell(near(-300_000, -200_000)), ask(near(0, 100)), ask(near(0, 60_000))];
     case "alarms-stand":
       return [tell(near(0, lasts / 2)), ask(near(0.6 * lasts, lasts)), ask(near(0.6 * lasts, lasts))];
     case "deploy":
@@ -128,6 +141,7 @@ function settingsOf(name: ProfileName, profile: Profile, random: Random): Settin
   };
   if (!profile.weights.push) return settings;
   settings.variables.MINIMUM_SIZE = "65536";
+  settings.variables.MINIMUM_FILE_MODE = "0600";
   return { ...settings, apps: appsOf(settings.files, random.fork("apps")) };
 }
 
@@ -196,6 +210,24 @@ function draw(name: Deed["do"], settings: Settings, random: Random): Deed {
       return { do: name, ...drawPush(settings, place, isolate, random) };
     case "misfortune":
       throw new Error("a misfortune comes with its push");
+    case "sessions":
+      return {
+        do: name,
+        caller: random.pick([EVERYBODY, ...CALLERS]),
+        how: random.pick(["lost", "reply-lost", "hang", "slow"] as const),
+        share,
+        lasts,
+      };
+    case "reset-sessions":
+      return {
+        do: name,
+        caller: random.pick(CALLERS),
+        events: random.integer(0, 12),
+        written: random.pick([0, 0.5, 1]),
+        sent: random.chance(0.5),
+      };
+    case "kv-null":
+      return { do: name, place };
     case "lose":
       return drawLoss(settings, random);
     case "put":
@@ -210,7 +242,12 @@ function draw(name: Deed["do"], settings: Settings, random: Random): Deed {
     case "forget":
       return { do: name };
     case "deploy":
-      return { do: name, prefix: random.pick(PREFIXES), overlap: random.pick([0, 10, 300]) * SECOND_MS };
+      return {
+        do: name,
+        prefix:
+          settings.apps && random.chance(0.7) ? (settings.variables.KEY_PREFIX ?? "") : random.pick(PREFIXES),
+        overlap: random.pick([0, 10, 300]) * SECOND_MS,
+      };
     case "freeze": {
       const [least, most] = random.pick([
         [1, 60],
@@ -241,6 +278,6 @@ function draw(name: Deed["do"], settings: Settings, random: Random): Deed {
     case "alarms-stand":
       return { do: name, lasts: random.pick([MINUTE_MS, HOUR_MS, 60 * HOUR_MS]) };
     case "network":
-      return { do: name, how: random.pick(["lost", "answer-lost"] as const), share, lasts };
+      return { do: name, how: random.pick(["lost", "reply-lost"] as const), share, lasts };
   }
 }

@@ -1,24 +1,38 @@
 import { STATE } from "../../src/catalog/tables.ts";
+import { PATIENT_DEADLINE_MS } from "./limits.ts";
 import { OPERATOR } from "./operator.ts";
-import type { Isolate } from "./platform/isolate.ts";
+import type { Answer, Isolate, Question } from "./platform/isolate.ts";
 import { sha1OfBlobName } from "./platform/r2.ts";
 import { PushJudge } from "./push-judge.ts";
+import type { RequestBody } from "./request-body.ts";
+import { isPoolable, keyOfResource } from "./resources.ts";
 import { clock } from "./schedule.ts";
+import { type Asked, type Decision, Sessions } from "./sessions.ts";
 import { Spans } from "./spans.ts";
 import type { Effect, Observations } from "./told.ts";
 import type { World } from "./world.ts";
 
-/** A removed file may be claimed for so long after somebody told. */
-const CLAIMED_AFTER_REMOVAL_MS = 180_000;
-/** A file that is told to be held is claimed after so long. */
-const CLAIMED_AFTER_TELLING_MS = 180_000;
-/** An isolate that took longer was frozen, or waited for its deadline. */
-const ANSWERED_MAX_MS = 900;
-/** What a push was told is remembered for so long. */
-const TOLD_REMEMBERED_MS = 6 * 60_000;
+/** A removed file may be matched for so long after its removal was reported. */
+const MATCHED_AFTER_REMOVAL_MS = 180_000;
+/** A file that was reported is matched after so long. */
+const MATCHED_AFTER_REPORT_MS = 180_000;
+/** A decision of an unidentified session stands for so long against a removal. */
+const DECIDED_MS = 180_000;
+/** What the cache said counts no more in an answer that takes longer. */
+const CACHE_ANSWERS_WITHIN_MS = 10_000;
+/** Of the time for a look-up, what a verification before the answer may take beyond it. */
+const VERIFICATION_PART = 1 / 4;
+/** The session object is waited for twice at most. */
+const SESSIONS_WAITED_MS = 2 * 2_000;
+/** Calls and reads that are well. */
+const LITTLE_MS = 1_500;
+/** The event of the log that says that the session object could not be reached. */
+const SESSIONS_UNREACHABLE = "push-sessions-unreachable";
 const POINTER_TRUSTED_MS = 25 * 60 * 60 * 1000;
 /** What went wrong with the catalog delays it for so long after. */
 const RECOVERY_MS = 120_000;
+/** A removal that a manifest names may have been reported so long before a decision was made against it. */
+const REMOVED_BEFORE_MS = 10 * 60_000;
 
 /** The parameter of the catalog's `deny`. */
 interface Denials {
@@ -26,19 +40,25 @@ interface Denials {
   denied: readonly string[];
 }
 
-export interface Answered {
+export interface Answered extends Answer {
   isolate: Isolate;
-  requestId: string;
-  caller: string;
-  keys: readonly string[];
-  claimed: readonly string[];
-  status: number;
-  startedAt: number;
+  asked: Asked;
+  question: Question;
 }
 
 /** Something that must never be. */
 export interface Violation {
-  rule: "wrong yes" | "wrong no" | "wedged" | "lost" | "dishonest" | "lost file" | "unhealed";
+  rule:
+    | "stale match"
+    | "missed match"
+    | "changed decision"
+    | "lost file"
+    | "unhealed"
+    | "slow response"
+    | "needless verification"
+    | "lost observation"
+    | "postdated observation"
+    | "inconsistent cache";
   /** Ms after the beginning. */
   at: number;
   text: string;
@@ -48,6 +68,7 @@ export interface Violation {
 export class Judge {
   readonly violations: Violation[] = [];
   readonly pushes: PushJudge;
+  readonly #sessions = new Sessions();
   readonly #world: World;
   #prefix: string | undefined;
   /** What the catalog is to have made of each call. */
@@ -56,8 +77,8 @@ export class Judge {
   readonly #silent = new Spans();
   /** When the catalog was kept from its work. */
   readonly #disturbed = new Spans();
-  readonly answers: { at: number; claimed: readonly string[] }[] = [];
-  readonly counts = { answers: 0, claims: 0, mustClaim: 0, observations: 0 };
+  readonly answers: { at: number; matched: readonly string[] }[] = [];
+  readonly counts = { answers: 0, matches: 0, due: 0, observations: 0 };
 
   constructor(world: World) {
     this.#world = world;
@@ -78,7 +99,7 @@ export class Judge {
       const sha1 = key.slice(0, 40);
       if (!pool.wasEver(sha1, true, asOf, kernel.now)) {
         this.violated(
-          "dishonest",
+          "postdated observation",
           `${short(sha1)} was not held at ${this.#time(asOf)} or later, as was told`,
         );
       }
@@ -87,7 +108,7 @@ export class Judge {
     for (const sha1 of caller.startsWith(OPERATOR) ? [] : removed) {
       if (!pool.wasEver(sha1, false, asOf, kernel.now)) {
         this.violated(
-          "dishonest",
+          "postdated observation",
           `${short(sha1)} was held from ${this.#time(asOf)} on, against what was told`,
         );
       }
@@ -101,7 +122,10 @@ export class Judge {
     const { sql } = catalog.storage.api;
     for (const sha1 of denied) {
       if (!pool.wasEver(sha1, false, asOf, kernel.now)) {
-        this.violated("dishonest", `${short(sha1)} was held from ${this.#time(asOf)} on, and denied`);
+        this.violated(
+          "postdated observation",
+          `${short(sha1)} was held from ${this.#time(asOf)} on, and denied`,
+        );
       }
     }
     const isBelieved = (sha1: string) => {
@@ -115,9 +139,17 @@ export class Judge {
     );
     told.landed({ asOf, removed, sizes: "said" }, kernel.now);
     told.heard({ asOf, removed, sizes: "said" }, kernel.now);
-    const [row] = sql.exec("SELECT value FROM memory WHERE name = 'suspension'").toArray();
-    const suspension = row ? (JSON.parse(String(row.value)) as { until: number } | null) : null;
+    const suspension = this.#suspension();
     if (suspension) this.disturbed(kernel.now, suspension.until);
+  }
+
+  /** When the catalog has suspended the cache last, if it has not resumed it since. */
+  #suspension(): { from: number; until: number } | undefined {
+    const { sql } = this.#world.catalog.storage.api;
+    const tables = sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'memory'").toArray();
+    if (tables.length === 0) return undefined;
+    const [row] = sql.exec("SELECT value FROM memory WHERE name = 'suspension'").toArray();
+    return (row && JSON.parse(String(row.value))) ?? undefined;
   }
 
   /** The caller hears what became of it. */
@@ -135,7 +167,7 @@ export class Judge {
     const { refused, ...counts } = result as { changed: number; refused: Record<string, number> };
     if (counts.changed !== changed || refused["too-old"] !== tooOld || refused["made-up-size"] !== madeUp) {
       this.violated(
-        "lost",
+        "lost observation",
         `of what was told, ${changed} change, ${tooOld} are too old, ${madeUp} have a made-up size`,
       );
     }
@@ -167,58 +199,186 @@ export class Judge {
     const { object } = body as { object: { key: string } };
     const sha1 = sha1OfBlobName(object.key);
     if (sha1 && !this.#world.told.knowsAsOf(sha1, deliveredAt)) {
-      this.violated("lost", `the event of ${short(sha1)} was acknowledged before the catalog knew`);
+      this.violated(
+        "lost observation",
+        `the event of ${short(sha1)} was acknowledged before the catalog knew`,
+      );
     }
   }
 
-  answered({ isolate, requestId, caller, keys, claimed, status, startedAt }: Answered): void {
-    const { kernel, told, weather, controller, pool } = this.#world;
+  /** A request is sent to an isolate. */
+  asked(question: Question, isolate: Isolate): Asked {
+    const { kernel } = this.#world;
+    const { minimumSize, maximumSize } = isolate.configuration.eligibility;
+    const candidates = question.body.resources
+      .filter(({ size_in_bytes: size }) => size >= minimumSize && size <= maximumSize)
+      .map(keyOfResource);
+    const asked = this.#sessions.asked({ ...question, isolate: isolate.name }, candidates, kernel.now);
+    const limit = this.#answeredWithinMs(isolate);
+    kernel.after(limit, () => {
+      const isLate = asked.answeredAt === undefined && isolate.isAlive && this.#isAwaited(asked);
+      if (isLate && !isolate.wasFrozen(asked.startedAt, kernel.now)) {
+        this.violated("slow response", `${asked.requestId} has no answer after ${limit} ms`);
+      }
+    });
+    return asked;
+  }
+
+  /** Clients that no longer wait. */
+  readonly gone = new Set<string>();
+
+  #isAwaited({ requestId }: Asked): boolean {
+    return !this.gone.has(requestId);
+  }
+
+  #answeredWithinMs({ configuration: { lookupDeadlineMs } }: Isolate): number {
+    return lookupDeadlineMs * (1 + VERIFICATION_PART) + SESSIONS_WAITED_MS + LITTLE_MS;
+  }
+
+  answered({ isolate, asked, question, status, listed, events }: Answered): void {
+    const { kernel, controller, sessionTroubles, start } = this.#world;
+    const { now } = kernel;
+    const { requestId, session } = asked;
+    const matched = listed.map(keyOfResource);
     this.counts.answers += 1;
-    this.counts.claims += claimed.length;
-    this.answers.push({ at: startedAt - this.#world.start, claimed });
+    this.counts.matches += matched.length;
+    this.answers.push({ at: asked.startedAt - start, matched });
+    asked.answeredAt = now;
+    asked.wasFrozen = isolate.wasFrozen(asked.startedAt, now);
+    const hadTrouble = sessionTroubles.has(requestId) || asked.wasFrozen;
+    asked.isUnreachable = events.has(SESSIONS_UNREACHABLE) && hadTrouble;
     if (status !== 201) {
-      if (status !== 403) this.violated("wrong no", `${requestId} was answered ${status}`);
+      // The Cloud Controller refuses the whole request.
+      if (status !== 403) this.violated("missed match", `${requestId} was answered ${status}`);
       return;
     }
+    session.expireUncertain(asked, now);
+    const sha1s = new Set(matched.map((key) => key.slice(0, 40)));
+    this.#judgeMatches(isolate, asked, question, matched);
+    this.#judgeMisses(isolate, asked, question, sha1s);
+    this.#judgeDecisions(asked, sha1s);
+    session.answered(asked, sha1s, now);
+    controller.questions.delete(requestId);
+  }
+
+  /** What was decided before in a session stays so. */
+  #judgeDecisions(asked: Asked, matched: ReadonlySet<string>): void {
+    const { pool, kernel, settings } = this.#world;
+    const { session, requestId } = asked;
+    const isRepeated = this.#sessions.mayBeRepeated(asked);
+    for (const sha1 of asked.candidates) {
+      const { match, noMatch, isBinding, since } = asked.isUnreachable
+        ? session.decidedInIsolate(asked, sha1, kernel.now)
+        : session.before(asked, sha1);
+      if (!isBinding || (matched.has(sha1) ? match : noMatch)) continue;
+      const mayBeRejected = settings.hasCloudController && isRepeated;
+      const mayYield = mayBeRejected || kernel.now - since >= DECIDED_MS - LITTLE_MS;
+      const mayChange = match && session.isIdentified !== "yes" && mayYield;
+      // The Cloud Controller can only reject what the pool lacks, and only that is removed.
+      if (mayChange && pool.wasEver(sha1, false, since - REMOVED_BEFORE_MS, kernel.now)) continue;
+      const [was, is] = match ? ["a match", "none"] : ["no match", "one"];
+      this.violated(
+        "changed decision",
+        `${requestId}: ${short(sha1)} is ${is}, decided as ${was} ${clock(kernel.now - since)} ago`,
+      );
+    }
+  }
+
+  /** No file is matched for long that has left the pool. */
+  #judgeMatches(isolate: Isolate, asked: Asked, { body }: Question, matched: readonly string[]): void {
+    const { kernel, told, controller } = this.#world;
     const { now } = kernel;
-    const matched = controller.matched.get(requestId);
-    const asked = new Set(keys);
-    const isOfPush = caller !== "user";
-    for (const key of claimed) {
+    const { requestId, session } = asked;
+    const byController = controller.matched.get(requestId);
+    const keys = new Set(body.resources.map(keyOfResource));
+    const ruledOut = ruledOutIn(body);
+    const suspension = this.#suspension();
+    const isSuspended =
+      suspension !== undefined &&
+      now < suspension.until &&
+      now - suspension.from > MATCHED_AFTER_REMOVAL_MS + this.#lateness(isolate.place, suspension.from, now);
+    for (const key of matched) {
       const sha1 = key.slice(0, 40);
-      if (!asked.has(key))
-        this.violated("wrong yes", `${requestId} claims ${short(key)}, which was not asked for`);
-      if (matched?.has(sha1) || (isOfPush && this.pushes.wasMatched(caller, sha1))) continue;
-      for (const toldAt of told.objections(sha1)) {
-        // What a push was told stands until it ends.
-        const allowance =
-          CLAIMED_AFTER_REMOVAL_MS +
-          (isOfPush ? TOLD_REMEMBERED_MS : 0) +
-          this.#lateness(isolate.place, toldAt, now);
+      if (!keys.has(key))
+        this.violated("stale match", `${requestId} matches ${short(key)}, which was not asked for`);
+      if (byController?.has(sha1)) continue;
+      const decision = session.before(asked, sha1);
+      if (isSuspended && !decision.match) {
+        this.violated("stale match", `${requestId} matches ${short(sha1)}, although the cache is suspended`);
+        continue;
+      }
+      for (const { toldAt, isRemoval } of told.objections(sha1)) {
+        const allowance = MATCHED_AFTER_REMOVAL_MS + this.#lateness(isolate.place, toldAt, now);
         if (now - toldAt <= allowance) continue;
-        const age = toldAt === -Infinity ? "never told" : `told ${clock(now - toldAt)} ago that it left`;
-        this.violated("wrong yes", `${requestId} in ${isolate.name} claims ${short(sha1)}, ${age}`);
+        // The delta is not read for what a mode rules out: that is a documented limit.
+        const isStanding = ruledOut.has(sha1) || this.#isStanding(decision, asked, isolate.place);
+        if (decision.match && (!isRemoval || isStanding)) continue;
+        const age =
+          toldAt === -Infinity ? "never reported" : `reported ${clock(now - toldAt)} ago as removed`;
+        this.violated("stale match", `${requestId} in ${isolate.name} matches ${short(sha1)}, ${age}`);
         break;
       }
     }
-    // What a push was told before may forbid it.
-    if (isOfPush) return;
-    const held = new Set(claimed);
-    for (const key of asked) {
-      const toldAt = told.heldSince(key);
-      // What has gone without anybody telling may have been denied by the Cloud Controller.
-      if (toldAt === undefined || !pool.has(key.slice(0, 40))) continue;
-      const since = Math.max(toldAt, weather.wellSince(isolate.place, now), this.#disturbed.lastEnd(now));
-      if (since > startedAt - CLAIMED_AFTER_TELLING_MS || now - startedAt > ANSWERED_MAX_MS) continue;
-      if (isolate.configuration.keyPrefix !== this.#prefix || weather.isHiding(isolate.place, now)) continue;
-      this.counts.mustClaim += 1;
-      if (!held.has(key)) {
+  }
+
+  /** Whether a decision stands against a removal that is known everywhere. */
+  #isStanding({ latest }: Decision, { session }: Asked, place: number): boolean {
+    if (session.isIdentified !== "no") return true;
+    const { now } = this.#world.kernel;
+    const from = Math.min(latest, now);
+    return now - from <= DECIDED_MS + this.#lateness(place, from, now);
+  }
+
+  /** What is in the pool is matched, if the cache has been told, or the Cloud Controller can be asked. */
+  #judgeMisses(isolate: Isolate, asked: Asked, { body }: Question, matched: ReadonlySet<string>): void {
+    const { kernel, pool, controller } = this.#world;
+    const { now } = kernel;
+    const { requestId, session, startedAt } = asked;
+    if (asked.wasFrozen || now - startedAt > CACHE_ANSWERS_WITHIN_MS) return;
+    const ruledOut = ruledOutIn(body);
+    const isAnswered = this.#isControllerAnswering(isolate, asked);
+    const isRepeated = this.#sessions.mayBeRepeated(asked);
+    for (const key of new Set(body.resources.map(keyOfResource))) {
+      const sha1 = key.slice(0, 40);
+      if (!asked.candidates.has(sha1) || ruledOut.has(sha1)) continue;
+      if (pool.wasEver(sha1, false, startedAt, now) || session.before(asked, sha1).noMatch) continue;
+      const isDue = this.#isDue(isolate, asked, key);
+      if (!isDue && !isAnswered) continue;
+      this.counts.due += 1;
+      if (!matched.has(sha1)) {
+        const why = isDue ? "reported three minutes ago" : "which a well Cloud Controller has";
+        this.violated("missed match", `${requestId} in ${isolate.name} lacks ${short(key)}, ${why}`);
+      } else if (isDue && !isRepeated && controller.questions.get(requestId)?.has(sha1)) {
         this.violated(
-          "wrong no",
-          `${requestId} in ${isolate.name} lacks ${short(key)}, told ${clock(now - toldAt)} ago`,
+          "needless verification",
+          `${requestId} in ${isolate.name} asks the Cloud Controller about ${short(key)}, which the cache knows`,
         );
       }
     }
+  }
+
+  /** Whether the cache must know a resource by now. */
+  #isDue(isolate: Isolate, { startedAt }: Asked, key: string): boolean {
+    const { told, weather, kernel } = this.#world;
+    const { now } = kernel;
+    const toldAt = told.heldSince(key);
+    if (toldAt === undefined) return false;
+    const since = Math.max(toldAt, weather.wellSince(isolate.place, now), this.#disturbed.lastEnd(now));
+    if (since > startedAt - MATCHED_AFTER_REPORT_MS) return false;
+    return isolate.configuration.keyPrefix === this.#prefix && !weather.isHiding(isolate.place, now);
+  }
+
+  /** Whether the Cloud Controller has certainly answered what the cache did not know. */
+  #isControllerAnswering(isolate: Isolate, { requestId, startedAt }: Asked): boolean {
+    const { settings, controller, weather, kernel } = this.#world;
+    const { lookupDeadlineMs } = isolate.configuration;
+    return (
+      settings.hasCloudController &&
+      lookupDeadlineMs >= PATIENT_DEADLINE_MS &&
+      !controller.befallen.has(requestId) &&
+      controller.isWell(startedAt, kernel.now) &&
+      weather.readsWellSince(isolate.place, kernel.now) < startedAt
+    );
   }
 
   /** Pages of the catalog, to be the same as what was told. */
@@ -227,9 +387,9 @@ export class Judge {
     const lacking = told.filter((key) => !resources.includes(key));
     const more = resources.filter((key) => !told.includes(key));
     for (const key of lacking)
-      this.violated("lost", `the catalog lacks ${short(key)}, which was told to be held`);
+      this.violated("lost observation", `the catalog lacks ${short(key)}, which was told to be held`);
     for (const key of more)
-      this.violated("lost", `the catalog holds ${short(key)}, which was told to be gone`);
+      this.violated("lost observation", `the catalog holds ${short(key)}, which was told to be gone`);
   }
 
   #lateness(place: number, from: number, until: number): number {
@@ -246,6 +406,11 @@ export class Judge {
   #time(time: number): string {
     return clock(Math.max(0, time - this.#world.start));
   }
+}
+
+/** SHA-1s of which the request has a file that its mode rules out. */
+function ruledOutIn({ resources }: RequestBody): ReadonlySet<string> {
+  return new Set(resources.filter((each) => !isPoolable(each)).map(({ checksum }) => checksum.value));
 }
 
 function short(key: string): string {

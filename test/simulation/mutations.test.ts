@@ -6,25 +6,27 @@ import { MUTATIONS } from "./mutations.ts";
 
 /** One of each kind; `npm run simulate -- --mutations` checks all. */
 const CHECKED = [
-  "held by its time",
-  "values before the pointer",
-  "an old pointer is distrusted",
-  "no key before the pointer was read",
-  "the mode bits that a claim lacks are added",
+  "a later observation that a file is present wins",
+  "published objects are written before the manifest",
+  "an old manifest counts for nothing",
+  "keys count only with a manifest",
+  "the mode bits that a match lacks are added",
 ];
 const path = (name: string) => fileURLToPath(import.meta.resolve(`./${name}`));
 
 it.each(Object.entries(MUTATIONS))(
-  "what it changes stands in the code once: %s",
+  "the text that a mutation replaces occurs in the code once: %s",
   async (_, { file, from }) => {
     const code = await readFile(path(`../../${file}`), "utf8");
     expect(code.split(from)).toHaveLength(2);
   },
 );
 
-it("each is caught by a seed, or by a schedule that has a name", async () => {
+it("each mutation names a seed or a schedule that catches it", async () => {
   const schedules = await Promise.all(
-    ["named-schedules", "named-pushes"].map((name) => readFile(path(`${name}.test.ts`), "utf8")),
+    ["named-schedules", "named-pushes", "named-sessions"].map((name) =>
+      readFile(path(`${name}.test.ts`), "utf8"),
+    ),
   );
   for (const { seed, named } of Object.values(MUTATIONS)) {
     if (named === undefined) expect(seed).toBeGreaterThan(0);
@@ -32,7 +34,7 @@ it("each is caught by a seed, or by a schedule that has a name", async () => {
   }
 });
 
-it.each(CHECKED)("the simulation notices where the code does without: %s", (name) => {
+it.each(CHECKED)("the simulation fails without this: %s", (name) => {
   const { status, stdout } = spawnSync(
     process.execPath,
     [

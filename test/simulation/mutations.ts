@@ -23,21 +23,21 @@ const COPY_WHERE_KEYS_COUNT = `({
 
 /** Each by what it leaves out. */
 export const MUTATIONS: Record<string, Mutation> = {
-  "held by its time": {
+  "a later observation that a file is present wins": {
     file: "src/catalog/ledger.ts",
     from: "if (seenAt <= row.observed_at && !isCorrected) return false;",
     to: "",
     profile: "operator",
     seed: 17,
   },
-  "removed by its time": {
+  "a later observation that a file was removed wins": {
     file: "src/catalog/ledger.ts",
     from: "if (row && seenAt < row.observed_at) return false;",
     to: "",
     profile: "operator",
     seed: 31,
   },
-  "a size that was measured stands": {
+  "a verified size wins over a client-reported one": {
     file: "src/catalog/ledger.ts",
     from: 'if (row.measured && !isMeasured && size !== row.size) return "made-up-size";',
     to: "",
@@ -53,61 +53,61 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "operator",
     seed: 2,
   },
-  "nothing is believed of before a forget": {
+  "observations from before a forget are refused": {
     file: "src/catalog/ledger.ts",
     from: 'look.seenAt > this.#memory.get("forgottenAt")',
     to: "true",
     profile: "operator",
     seed: 11,
   },
-  "values before the pointer": {
+  "published objects are written before the manifest": {
     file: "src/catalog/pointer-writer.ts",
     from: "if (packed) await this.#values.write(store, state.prefix, packed.name, pack(packed.name, packed.value));",
     to: "if (packed) scheduler.wait(2_000).then(() => this.#values.write(store, state.prefix, packed.name, pack(packed.name, packed.value))).catch(() => {});",
     profile: "restarts",
     seed: 18,
   },
-  "removals are told until no key can outlive them": {
+  "the delta names a removal until no key can outlive it": {
     file: "src/catalog/changes.ts",
     from: "AND (revision > ? OR keyed = ?)",
     to: "AND (revision > ? OR keyed = -2 - ?)",
     profile: "operator",
     seed: 27,
   },
-  "a key outlives its deletion in caches": {
+  "KV serves a key from its caches after the deletion": {
     file: "src/catalog/changes.ts",
     from: "const outlived = now - KEY_OUTLIVES_DELETION_MS;",
     to: "const outlived = now;",
     profile: "well",
     seed: 68,
   },
-  "removals are told as long as the snapshot holds what has left": {
+  "the delta names a removal as long as the snapshot has the entry": {
     file: "src/catalog/changes.ts",
     from: "(prefix <> ? OR revision <= ?)",
     to: "(prefix <> ? OR ? > 0 OR 1)",
     profile: "restarts",
     seed: 22,
   },
-  "the pointer is touched": {
+  "the manifest is rewritten every hour": {
     file: "src/catalog/pointer-writer.ts",
     from: "published.at + TOUCH_MS",
     to: "Number.MAX_SAFE_INTEGER",
     profile: "well",
     seed: 1,
   },
-  "the pointer again after a doubt": {
+  "the manifest is rewritten after an uncertain write": {
     file: "src/catalog/pointer-writer.ts",
     from: 'const again = now < memory.get("doubtUntil") ?',
     to: "const again = now < 0 ?",
     profile: "unwell-kv",
-    named: "writes its pointer again while an earlier one may still arrive",
+    named: "rewrites the manifest while an earlier write may still arrive",
   },
   "a repeated call sets the alarm": {
     file: "src/catalog/catalog.ts",
     from: 'if (this.#memory.get("behindSince") !== null) {',
     to: "if (observed.changed > 0) {",
     profile: "restarts",
-    named: "publishes what it is told again, where the platform has given up the alarm",
+    named: "publishes an observation that is repeated after the platform has given up the alarm",
   },
   "a prefix that was left is retired": {
     file: "src/catalog/publisher.ts",
@@ -116,75 +116,75 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "operator",
     seed: 4,
   },
-  "no waiting for a write that hangs": {
+  "a write that hangs times out": {
     file: "src/patience.ts",
     from: "kvWrite: 5_000,",
     to: "kvWrite: 3_600_000,",
     profile: "unwell-kv",
-    seed: 148,
+    seed: 5,
   },
-  "an old pointer is distrusted": {
+  "an old manifest counts for nothing": {
     file: "src/cache/pointer.ts",
     from: "&& now - Date.parse(pointer.publishedAt) < TRUSTED_MS",
     to: "",
     profile: "restarts",
     seed: 90,
   },
-  "no key before the pointer was read": {
+  "keys count only with a manifest": {
     file: "src/cache/edge-cache.ts",
     from: "await this.#renewed(contents, keys, deadline, watch, { log, waitUntil }));",
     to: `(await this.#renewed(contents, keys, deadline, watch, { log, waitUntil })) ?? ${COPY_WHERE_KEYS_COUNT});`,
     profile: "isolates",
-    seed: 18,
+    seed: 43,
   },
-  "a snapshot's load outlives its request": {
+  "the loading of a snapshot outlives its request": {
     file: "src/cache/edge-cache.ts",
     from: "waitUntil(this.#snapshots.load(loading, log));",
     to: "this.#snapshots.load(loading, log);",
     profile: "everything",
     named: "loads its snapshot to the end for a client that has hung up, and for others",
   },
-  "the copy's age at the moment of the answer": {
+  "the age of the cached manifest is checked at the end of the look-up": {
     file: "src/cache/edge-cache.ts",
     from: "(counts(copy, Date.now()) ? held : new Uint8Array(count))",
     to: "held",
     profile: "isolates",
     seed: 22,
   },
-  "a copy counts for a minute": {
+  "a cached manifest counts for a minute": {
     file: "src/cache/copies.ts",
     from: "const BEGIN_MAX_AGE_MS = 45_000;",
     to: "const BEGIN_MAX_AGE_MS = 3_600_000;",
     profile: "isolates",
     seed: 8,
   },
-  "the pointer is not cached as keys are": {
+  "KV caches the manifest for a shorter time than keys": {
     file: "src/cache/copies.ts",
     from: "getText(POINTER_NAME, KV_CACHE_TTL_MIN_SECONDS)",
     to: "getText(POINTER_NAME, 86_400)",
     profile: "well",
     seed: 1,
   },
-  "acknowledged when the catalog has it": {
+  "events are acknowledged once the catalog has recorded them": {
     file: "src/catalog/consumer.ts",
     from: "    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
     to: "    for (const message of messages) message.ack();\n    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
     profile: "queue-chaos",
     seed: 1,
   },
-  "as of before the look": {
+  "blobs are observed as of before the bucket is read": {
     file: "src/catalog/consumer.ts",
     from: "const observations = { asOf, held",
     to: "const observations = { asOf: Date.now(), held",
     profile: "queue-chaos",
     seed: 11,
   },
-  "as of before the question": {
+  "matches are observed as of before the Cloud Controller is asked": {
     file: "src/resource-match/follow-up.ts",
     from: "observeMatches(matchedByOrigin, askedAt, context)",
     to: "observeMatches(matchedByOrigin, Date.now(), context)",
     profile: "isolates",
-    seed: 257,
+    named: "does not keep a file that was deleted",
   },
   "keys are deleted": {
     file: "src/catalog/key-writer.ts",
@@ -193,25 +193,266 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "well",
     seed: 1,
   },
-  "a key whose write was begun may be there": {
+  "a key whose write was started may exist": {
     file: "src/catalog/resource-table.ts",
     from: "state === STATE.unkeyed ? 0 : 1,",
     to: "state === STATE.keyed ? 1 : 0,",
     profile: "restarts",
     seed: 38,
   },
-  "the mode bits that a claim lacks are added": {
+  "the mode bits that a match lacks are added": {
     file: "src/resource-match/question.ts",
     from: "JSON.stringify(withBits(mode, bits))",
     to: "JSON.stringify(mode)",
     profile: "pushes",
     seed: 8,
   },
-  "what is superseded is deleted": {
+  "superseded objects are deleted": {
     file: "src/catalog/written-values.ts",
     from: "await storeOf(prefix).delete(name);",
     to: "",
     profile: "well",
     seed: 1,
+  },
+  "superseded objects are kept for an hour": {
+    file: "src/catalog/written-values.ts",
+    from: "const SUPERSEDED_GRACE_MS = 60 * 60 * 1000;",
+    to: "const SUPERSEDED_GRACE_MS = 1000;",
+    profile: "operator",
+    seed: 27,
+  },
+  "a snapshot of what was forgotten is dropped": {
+    file: "src/catalog/snapshot-builder.ts",
+    from: 'if (memory.get("epoch") !== epoch) return;',
+    to: "",
+    profile: "operator",
+    named: "does not publish what was forgotten",
+  },
+  "rejections are reported as of before the Cloud Controller is asked": {
+    file: "src/resource-match/verification.ts",
+    from: "const denials = { asOf, asked,",
+    to: "const denials = { asOf: Date.now(), asked,",
+    profile: "pushes",
+    named: "does not remove a file that was uploaded",
+  },
+  "the fingerprint of a request has its paths": {
+    file: "src/resource-match/question.ts",
+    from: "fingerprintOf(contents, ...paths)",
+    to: "fingerprintOf(contents)",
+    profile: "pushes",
+    seed: 6,
+  },
+  "candidates ruled out by their mode are recorded": {
+    file: "src/resource-match/question.ts",
+    from: "const contents = candidates.folded();",
+    to: "const contents = candidates.folded(); this.isEligible.forEach((is, at) => is || contents.fill(at, 8 * at, 8 * at + 8));",
+    profile: "pushes",
+    seed: 6,
+  },
+  "decisions are those of a session": {
+    file: "src/push-sessions/push-sessions.ts",
+    from: 'const query = "SELECT * FROM decisions WHERE push_id = ?";',
+    to: 'const query = "SELECT * FROM decisions WHERE push_id = ? OR 1";',
+    profile: "pushes",
+    seed: 7,
+  },
+  "a request of 5,000 is recorded": {
+    file: "src/push-sessions/push-sessions.ts",
+    from: "if (isFull) return;",
+    to: "return;",
+    profile: "pushes",
+    seed: 6,
+  },
+  "no match is recorded": {
+    file: "src/push-sessions/push-sessions.ts",
+    from: "const blobs = [contents.slice().buffer, decisions.buffer];",
+    to: "const blobs = [contents.slice().buffer, decisions.map((mark) => (mark === NO_MATCH ? 0 : mark)).buffer];",
+    profile: "pushes",
+    seed: 6,
+  },
+  "a suspected retry is verified before it is recorded": {
+    file: "src/push-sessions/push-sessions.ts",
+    from: "if (isRetry && !verified) {",
+    to: `const recorded = session.batches.find((batch) => batch.requestId === requestId);
+    if (recorded) return { decisions: recorded.marks, decidedEarlier: 0 };
+    if (isRetry && !verified) {
+      await this.decide(pushId, fingerprint, requestId, contents, found, true);`,
+    profile: "pushes",
+    seed: 64,
+  },
+  "a suspected retry is verified": {
+    file: "src/push-sessions/push-session.ts",
+    from: "if (reply?.retrySuspected) await verify?.(earlier);",
+    to: "",
+    profile: "pushes",
+    seed: 22,
+  },
+  "a repeated call is no retry": {
+    file: "src/push-sessions/push-sessions.ts",
+    from: "const is_retry = noted ?? (stored?.is_retry",
+    to: "const is_retry = (noted !== undefined || stored?.is_retry",
+    profile: "pushes",
+    named: "asks the Cloud Controller about no match when reply",
+  },
+  "requests are stored": {
+    file: "src/push-sessions/push-sessions.ts",
+    from: "if (this.#isWriteDue) return;",
+    to: "return;",
+    profile: "pushes",
+    seed: 64,
+  },
+  "ids of single requests are not trusted": {
+    file: "src/push-sessions/push-id.ts",
+    from: "if (major < 8 || (major === 8 && minor < 12)) return undefined;",
+    to: "",
+    profile: "pushes",
+    seed: 6,
+  },
+  "an id that repeats a request identifies no push": {
+    file: "src/push-sessions/push-sessions.ts",
+    from: 'const isIdentified = pushId !== "" && !isRepeated;',
+    to: 'const isIdentified = pushId !== "";',
+    profile: "pushes",
+    seed: 114,
+  },
+  "an unanswered request is no rejection": {
+    file: "src/resource-match/tiers/origin.ts",
+    from: `function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierAnswer {
+  return {
+    held: [],
+    denied: [],`,
+    to: `function unanswered(keys: readonly ResourceKey[], error: unknown): TierAnswer {
+  const unread = keys.length;
+  return {
+    held: [],
+    denied: keys,`,
+    profile: "pushes",
+    seed: 1,
+  },
+  "an earlier match wins": {
+    file: "src/push-sessions/decisions.ts",
+    from: "if (decided[index] === UNDECIDED) decided[index]",
+    to: "if (decided[index] !== NO_MATCH) decided[index]",
+    profile: "pushes",
+    seed: 8,
+  },
+  "an earlier no match wins": {
+    file: "src/push-sessions/decisions.ts",
+    from: "if (decided[index] === UNDECIDED) decided[index]",
+    to: "if (decided[index] !== MATCH) decided[index]",
+    profile: "pushes",
+    seed: 6,
+  },
+  "decisions of an identified session are final": {
+    file: "src/push-sessions/decisions.ts",
+    from: "else if (this.isIdentified) continue;",
+    to: "",
+    profile: "pushes",
+    seed: 79,
+  },
+  "in an unidentified session a match yields to a rejection": {
+    file: "src/push-sessions/decisions.ts",
+    from: "else if (mark === REJECTED || (mark",
+    to: "else if ((mark",
+    profile: "pushes",
+    seed: 92,
+  },
+  "in an unidentified session a match yields to a removal": {
+    file: "src/push-sessions/decisions.ts",
+    from: "(mark === REMOVED && oldMarks[index] === MATCH)",
+    to: "false",
+    profile: "pushes",
+    seed: 97,
+  },
+  "a match that yields to a removal is old": {
+    file: "src/push-sessions/decisions.ts",
+    from: "const MATCH_FINAL_MS = 3 * 60 * 1000;",
+    to: "const MATCH_FINAL_MS = 0;",
+    profile: "pushes",
+    named: "keeps a match of an old client for three minutes",
+  },
+  "the isolate's own decisions when the object is unreachable": {
+    file: "src/push-sessions/push-session.ts",
+    from: "new Decisions(this.#kept() ?? NO_SESSION)",
+    to: "new Decisions(NO_SESSION)",
+    profile: "pushes",
+    seed: 147,
+  },
+  "the object is given what was decided without it": {
+    file: "src/push-sessions/push-session.ts",
+    from: "const kept = unstored && new Decisions(unstored).of(contents);",
+    to: "const kept = undefined as Uint8Array | undefined;",
+    profile: "pushes",
+    named: "keeps the decision of an isolate that did not reach",
+  },
+  "the object alone ends the sessions that it has stored": {
+    file: "src/push-sessions/push-session.ts",
+    from: "isStored === undefined ? others",
+    to: "true ? others",
+    profile: "pushes",
+    seed: 432,
+  },
+  "the cached manifest still counts after waiting": {
+    file: "src/resource-match/decide-matches.ts",
+    from: "if (foundBy.includes(CACHE) && !matches.heldBy().includes(CACHE)) {",
+    to: "if (false) {",
+    profile: "isolates",
+    seed: 22,
+  },
+  "a session does not end in the middle of a push": {
+    file: "src/push-sessions/expiry.ts",
+    from: "export const IDLE_MAX_MS = 10 * MINUTE_MS;",
+    to: "export const IDLE_MAX_MS = MINUTE_MS;",
+    profile: "pushes",
+    seed: 20,
+  },
+  "an unidentified session does not end in the middle of a push": {
+    file: "src/push-sessions/expiry.ts",
+    from: "const UNIDENTIFIED_IDLE_MS = 5 * MINUTE_MS;",
+    to: "const UNIDENTIFIED_IDLE_MS = MINUTE_MS;",
+    profile: "pushes",
+    seed: 22,
+  },
+  "an old session ends in a pause": {
+    file: "src/push-sessions/expiry.ts",
+    from: "if (now - firstAt > OLD_MS && idleMs > PAUSE_MS) return true;",
+    to: "if (now - firstAt > OLD_MS) return true;",
+    profile: "pushes",
+    named: "keeps the first decision in a session that is older than 30 minutes",
+  },
+  "an unidentified session ends": {
+    file: "src/push-sessions/expiry.ts",
+    from: "return idleMs > (isIdentified ? IDENTIFIED_IDLE_MS : UNIDENTIFIED_IDLE_MS);",
+    to: "return idleMs > 2 * IDLE_MAX_MS;",
+    profile: "pushes",
+    named: "ends five minutes after its last request of 5,000",
+  },
+  "a manifest that is missing counts for nothing": {
+    file: "src/cache/copies.ts",
+    from: 'return known?.kind === "current" ? known : { kind: "distrusted", readAt };',
+    to: `return known?.kind === "current" ? known : ${COPY_WHERE_KEYS_COUNT};`,
+    profile: "everything",
+    seed: 49,
+  },
+  "a few matches are verified after the response": {
+    file: "src/resource-match/follow-up.ts",
+    from: "if (unverified.length > 0) context",
+    to: "if (false) context",
+    profile: "pushes",
+    named: "fails one push of an app of",
+  },
+  "all matches are verified once one is rejected": {
+    file: "src/resource-match/verification.ts",
+    from: "if (denied.length > 0) await",
+    to: "if (false) await",
+    profile: "pushes",
+    named: "fails one push of an app of",
+  },
+  "the delta counts while the cache is suspended": {
+    file: "src/cache/edge-cache.ts",
+    from: "isRemoved: removedIn(marks), isSuspended: true",
+    to: "isSuspended: true",
+    profile: "pushes",
+    named: "does not match a file that was removed while the cache is suspended",
   },
 };

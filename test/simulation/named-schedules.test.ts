@@ -50,7 +50,7 @@ async function answersOf(
   const { violations, answers } = await simulate(schedule, prepare ? { prepare } : {});
   expect(violations).toEqual([]);
   const end = Math.max(...operations.map(({ at }) => at));
-  return answers.filter(({ at }) => at <= end).map(({ claimed }) => claimed);
+  return answers.filter(({ at }) => at <= end).map(({ matched }) => matched);
 }
 
 /** Somebody's call to the catalog arrives at a time. */
@@ -69,7 +69,7 @@ describe("an isolate", () => {
   const known = [put(0), add(0), ask(4 * MINUTE), ask(4 * MINUTE + 100), remove(5 * MINUTE)];
 
   it.each([5, 43, 60])(
-    "idle for %i minutes does not answer from what it knew, however slow KV is, nor at once",
+    "idle for %i minutes matches nothing from its old manifest, however slow KV is, nor when asked twice at once",
     async (minutes) => {
       const again = 5 * MINUTE + minutes * MINUTE;
       const slow: Operation = {
@@ -90,13 +90,13 @@ describe("an isolate", () => {
     },
   );
 
-  it("idle while KV can't be read claims nothing", async () => {
+  it("idle while KV can't be read matches nothing", async () => {
     const hung: Operation = { at: 9 * MINUTE, do: "kv-reads", place: 1, how: "hang", share: 1, lasts: HOUR };
     expect(await answersOf([...known, hung, ask(50 * MINUTE), ask(50 * MINUTE)])).toEqual([[0], [0], [], []]);
   });
 
   it.each([1, 2, 3, 4, 5])(
-    "that freezes before its event %i claims nothing that has left meanwhile",
+    "that freezes before its event %i matches no file that was removed while it was frozen",
     async (events) => {
       const freeze: Operation = {
         at: 4 * MINUTE + 30 * SECOND,
@@ -131,7 +131,7 @@ describe("an isolate", () => {
 
 describe("the catalog", () => {
   it.each(Array.from({ length: 14 }, (_, events) => events))(
-    "whose instance ends in event %i of a build goes on with it, beside a second order to build",
+    "whose instance ends in event %i of a snapshot build resumes it, while a second build is requested",
     async (events) => {
       const restart: Operation = { at: 10 * MINUTE, do: "restart", events, written: 0.5, sent: true };
       const build: Operation = { at: 10 * MINUTE + 10, do: "publish" };
@@ -142,7 +142,7 @@ describe("the catalog", () => {
   );
 
   it.each(Array.from({ length: 10 }, (_, step) => 3 * SECOND + 100 * step))(
-    "tells a removal that arrives %i ms after an order to build, wherever the scan is",
+    "publishes a removal that arrives %i ms after a snapshot build was requested, wherever the scan is",
     async (ms) => {
       const build: Operation = { at: 10 * MINUTE, do: "publish" };
       const told = observed(10 * MINUTE + ms - 3 * SECOND, (world) => {
@@ -154,8 +154,45 @@ describe("the catalog", () => {
     },
   );
 
+  it.each(Array.from({ length: 12 }, (_, step) => 100 * step))(
+    "does not publish what was forgotten %i ms after a snapshot of it was requested",
+    async (ms) => {
+      const schedule: Operation[] = [
+        ...[put(0), put(0, 1), add(0, [0, 1])],
+        { at: 10 * MINUTE, do: "publish" },
+        { at: 10 * MINUTE + ms, do: "forget" },
+        ask(14 * MINUTE, [0, 1]),
+      ];
+      // Without keys nothing but the snapshot holds the files, and no delta says that they are gone.
+      const variables = { ...SETTINGS.variables, KEYS_PER_DAY: "0" };
+      expect(await answersOf(schedule, { variables })).toEqual([[]]);
+    },
+  );
+
+  it.each(Array.from({ length: 16 }, (_, step) => 50 * step))(
+    "does not remove a file that was uploaded %i ms after a push began for which the Cloud Controller rejects it",
+    async (ms) => {
+      const schedule: Operation[] = [
+        ...[put(0), add(0)],
+        { at: 9 * MINUTE, do: "lose", how: "wipe" },
+        ask(10 * MINUTE),
+        put(10 * MINUTE + ms),
+      ];
+      expect(await answersOf(schedule, { hasCloudController: true })).toEqual([[0]]);
+    },
+  );
+
+  it.each(Array.from({ length: 16 }, (_, step) => 50 * step))(
+    "does not keep a file that was deleted %i ms after a push began for which the Cloud Controller matches it",
+    async (ms) => {
+      const schedule: Operation[] = [put(0), ask(10 * MINUTE), remove(10 * MINUTE + ms), ask(14 * MINUTE)];
+      const answers = await answersOf(schedule, { hasCloudController: true });
+      expect(answers.at(-1)).toEqual([]);
+    },
+  );
+
   it.each([1, 2])(
-    "publishes what a call has told that was cut off in its event %i, when it is repeated",
+    "publishes the observation of a call that was cut off in its event %i, when the call is repeated",
     async (events) => {
       // With the first group of its writes alone, the alarm of the hour is the next.
       const cutOff: Operation = { at: 10 * MINUTE - 1, do: "restart", events, written: 0.5, sent: false };
@@ -172,7 +209,7 @@ describe("the catalog", () => {
     },
   );
 
-  it("publishes what it is told again, where the platform has given up the alarm", async () => {
+  it("publishes an observation that is repeated after the platform has given up the alarm", async () => {
     // Each of the seven times that the platform tries it, two minutes in all.
     const deaths = Array.from({ length: 7 }, (_, before): Operation => {
       return { at: 10 * MINUTE + 900, do: "restart", events: before + 1, written: 0, sent: false };
@@ -189,7 +226,7 @@ describe("the catalog", () => {
     expect(await answersOf(schedule, { prepare })).toEqual([[0], []]);
   });
 
-  it("holds again what is told again after everything was forgotten", async () => {
+  it("matches a file that is reported again after everything was forgotten", async () => {
     const forget: Operation = { at: 10 * MINUTE, do: "forget" };
     expect(
       await answersOf([
@@ -204,7 +241,7 @@ describe("the catalog", () => {
     ).toEqual([[0], [], [0]]);
   });
 
-  it("publishes on after a write that KV never answers", async () => {
+  it("continues publishing after a write that KV never answers", async () => {
     const hung: Operation = {
       at: 10 * MINUTE - 1,
       do: "kv-writes",
@@ -225,7 +262,7 @@ describe("the catalog", () => {
   });
 
   it.each(Array.from({ length: 8 }, (_, seed) => `late ${seed}`))(
-    "writes its pointer again while an earlier one may still arrive (%s)",
+    "rewrites the manifest while an earlier write may still arrive (%s)",
     async (seed) => {
       // The hour's pointer, with which no other value is written.
       const late: Operation = { at: HOUR, do: "kv-writes", how: "late", share: 1, lasts: 40 * SECOND };
@@ -235,13 +272,13 @@ describe("the catalog", () => {
     },
   );
 
-  it("that nobody woke for days tells a removal as long as its snapshot holds what has left", async () => {
+  it("that had no alarm for days names a removal as long as its snapshot has the entry", async () => {
     const asleep: Operation = { at: HOUR, do: "alarms-stand", lasts: 60 * HOUR };
     const schedule = [put(0), add(0), remove(15 * MINUTE), asleep, ask(61 * HOUR + 10 * MINUTE)];
     expect(await answersOf(schedule)).toEqual([[]]);
   });
 
-  it("that nobody woke for a week is not believed, with keys or without", async () => {
+  it("that had no alarm for a week is not trusted, with keys or without", async () => {
     const asleep: Operation = { at: 10 * MINUTE, do: "alarms-stand", lasts: 7 * DAY };
     for (const KEYS_PER_DAY of ["0", "500"]) {
       const variables = { ...SETTINGS.variables, KEYS_PER_DAY };
@@ -260,7 +297,7 @@ describe("the catalog", () => {
   });
 });
 
-describe("what was seen before a removal and is told after it", () => {
+describe("an observation from before a removal that is reported after it", () => {
   const late = (ms: number, sizes: string) =>
     observed(10 * MINUTE + ms, (world) => ({
       asOf: world.start + 10 * MINUTE - SECOND,
@@ -268,12 +305,15 @@ describe("what was seen before a removal and is told after it", () => {
       sizes,
     }));
 
-  it.each([6, 95, 300])("a match of the Cloud Controller's, %i s late, is no key", async (seconds) => {
-    const schedule = [put(0), remove(10 * MINUTE), ask(15 * MINUTE + seconds * SECOND)];
-    expect(await answersOf(schedule, { prepare: late(seconds * SECOND, "said") })).toEqual([[]]);
-  });
+  it.each([6, 95, 300])(
+    "makes no key of a match of the Cloud Controller that is %i s late",
+    async (seconds) => {
+      const schedule = [put(0), remove(10 * MINUTE), ask(15 * MINUTE + seconds * SECOND)];
+      expect(await answersOf(schedule, { prepare: late(seconds * SECOND, "said") })).toEqual([[]]);
+    },
+  );
 
-  it("a key that is 5 s old when its removal is told does not outlive it", async () => {
+  it("does not let a key outlive a removal that is reported 5 s after the key was written", async () => {
     const schedule = [put(0), add(0), remove(12 * SECOND), ask(4 * MINUTE), ask(HOUR), ask(26 * HOUR)];
     expect(
       await answersOf(schedule, { variables: { ...SETTINGS.variables, KV_CACHE_TTL: "86400" } }),
@@ -281,7 +321,7 @@ describe("what was seen before a removal and is told after it", () => {
   });
 
   it.each([20 * SECOND, 300 * SECOND, 6 * HOUR, 23 * HOUR])(
-    "a listing that is told %i ms later is overtaken",
+    "ignores a listing that is reported %i ms later",
     async (ms) => {
       const schedule = [
         put(0),
@@ -297,7 +337,7 @@ describe("what was seen before a removal and is told after it", () => {
     ["5 minutes slow", -5 * MINUTE],
     ["7 hours fast", 7 * HOUR],
     ["a month fast", 30 * DAY],
-  ])("a laptop's clock that is %s does not decide", async (_, clock) => {
+  ])("does not depend on the operator's clock, which is %s", async (_, clock) => {
     const schedule = [
       put(0),
       add(MINUTE, [0], 10 * MINUTE, clock),
@@ -311,7 +351,7 @@ describe("what was seen before a removal and is told after it", () => {
   });
 
   it.each([0, 300, 48 * 3600])(
-    "an event of the bucket, %i s late, tells how the blob is and not how it was",
+    "reads the current state of a blob for an event of the bucket that is %i s late",
     async (seconds) => {
       const prepare = ({ queue, kernel }: World) => {
         const send = queue.send.bind(queue);
@@ -337,7 +377,7 @@ describe("KEY_PREFIX", () => {
     overlap,
   });
 
-  it("taken back does not bring back what has left meanwhile", async () => {
+  it("changed and taken back does not bring back files that were removed", async () => {
     const schedule = [
       put(0),
       put(0, 1),
@@ -356,14 +396,14 @@ describe("KEY_PREFIX", () => {
     expect(answers.at(-1)).toEqual([1]);
   });
 
-  it("that begins as names of the cache do leaves another foundation's cache alone", async () => {
+  it("whose names begin like names of the cache leaves another foundation's cache alone", async () => {
     const prepare = ({ kv }: World) => {
       for (const prefix of ["snapshot/addition/", "changes/"])
         kv.fill(`${prefix}pointer`, "of somebody else");
     };
     const schedule = [put(0), add(0), ask(5 * MINUTE), remove(6 * MINUTE), ask(10 * MINUTE)];
     const { violations, answers } = await simulate({ settings: SETTINGS, operations: schedule }, { prepare });
-    expect(answers.slice(0, 2).map(({ claimed }) => claimed)).toEqual([[0], []]);
+    expect(answers.slice(0, 2).map(({ matched }) => matched)).toEqual([[0], []]);
     expect(violations.map(({ text }) => text)).toEqual([
       "snapshot/addition/pointer is left over",
       "changes/pointer is left over",
@@ -372,7 +412,7 @@ describe("KEY_PREFIX", () => {
 });
 
 describe("KV_CACHE_TTL of a day", () => {
-  it("hides no removal: neither pointer nor changes are cached as long as keys", async () => {
+  it("hides no removal: KV caches neither the manifest nor the delta as long as keys", async () => {
     const variables = { ...SETTINGS.variables, KV_CACHE_TTL: "86400" };
     const schedule = [
       put(0),
@@ -388,7 +428,7 @@ describe("KV_CACHE_TTL of a day", () => {
   });
 });
 
-it("a key whose value is 0 is a no, and does not come into a snapshot", async () => {
+it("a key whose value is 0 matches nothing and does not get into a snapshot", async () => {
   const prepare = (world: World) => world.kv.fill(keyOf(world), "0");
   const schedule = [
     put(0, 1),
@@ -398,5 +438,5 @@ it("a key whose value is 0 is a no, and does not come into a snapshot", async ()
     ask(10 * MINUTE, [0, 1]),
   ];
   const { answers } = await simulate({ settings: SETTINGS, operations: schedule }, { prepare });
-  expect(answers.slice(0, 2).map(({ claimed }) => claimed)).toEqual([[], [1]]);
+  expect(answers.slice(0, 2).map(({ matched }) => matched)).toEqual([[], [1]]);
 });

@@ -64,7 +64,7 @@ export const PROFILES = {
     queueBacklogMs: 10 * 60_000,
     queueDuplicates: 0.1,
   },
-  /** Whole pushes of several requests, with a fault in one of them; and a pool that loses files. */
+  /** Whole pushes of several requests, with a fault in some of them; and a pool that loses files. */
   pushes: {
     weights: {
       push: 12,
@@ -80,8 +80,12 @@ export const PROFILES = {
       network: 0.5,
       "cloud-controller": 1.5,
       "kv-reads": 1,
+      "kv-null": 0.3,
       "kv-writes": 0.7,
       "kv-lag": 0.7,
+      sessions: 1.5,
+      "reset-sessions": 1.5,
+      deploy: 0.5,
     },
     operations: [2, 6],
     hasCloudController: true,
@@ -92,6 +96,10 @@ export const PROFILES = {
     weights: {
       ...POOL,
       ask: 12,
+      push: 3,
+      lose: 1,
+      sessions: 0.7,
+      "reset-sessions": 0.7,
       sync: 2,
       publish: 0.3,
       forget: 0.2,
@@ -102,6 +110,7 @@ export const PROFILES = {
       network: 1,
       "alarms-stand": 0.4,
       "kv-reads": 1,
+      "kv-null": 0.5,
       "kv-writes": 1,
       "kv-lag": 1,
       "cloud-controller": 1,

@@ -1,143 +1,129 @@
-import type { Violation } from "./judge.ts";
+import { PATIENT_DEADLINE_MS } from "./limits.ts";
 import type { Resource } from "./platform/code-under-test.ts";
-import { isPoolable, type Try } from "./push-client.ts";
-import { clock } from "./schedule.ts";
+import type { AppPush, Ending } from "./push-client.ts";
+import type { RequestBody } from "./request-body.ts";
+import { isPoolable } from "./resources.ts";
+import type { Asked } from "./sessions.ts";
 import type { World } from "./world.ts";
 
-/** The memory knows a question for ten minutes, by its own clock. */
-const QUESTION_REMEMBERED_MS = 590_000;
-/** A push whose end nobody has seen counts as one that is running, for a minute after its last request was answered. */
-const RUNNING_MAX_MS = 150_000;
-const QUIET_MAX_MS = 300_000;
-/** The minute in which a push counts as running, and what its last answer may have taken. */
-const OTHER_RUNNING_MAX_MS = 75_000;
-/** Up to this deadline a well Cloud Controller may take longer than what a verification waits for. */
-const VERIFIED_DEADLINE_MIN_MS = 8_000;
-/** What the Cloud Controller has matched for a push, later requests of the caller may claim for so long. */
-const TOLD_MAX_MS = 7 * 60_000;
+/** A request is known for ten minutes, by the clock of the session object. */
+const REQUEST_REMEMBERED_MS = 590_000;
+/** The request of fewer than 5,000 is written a second after its answer: until then a reset may forget it. */
+const WRITTEN_WITHIN_MS = 2_000;
 
-/** What has become of a try of a push; of the files too small to match, nothing. */
+/** What has become of an app in one run of cf; of the files too small to match, nothing. */
 export interface Ended {
-  /** `<push>.<try>` */
+  /** `<push>.<run>`, and `/<app>` from the second app of a manifest on. */
   name: string;
-  ending: Try["ending"];
-  /** Paths with the modes that are claimed. */
-  claimed: Record<string, string>;
+  ending: Ending;
+  /** Paths with the modes that are matched. */
+  matched: Record<string, string>;
   uploaded: string[];
 }
 
 /** Judges whole pushes: what was assembled, and which pushes have failed. */
 export class PushJudge {
   readonly #world: World;
-  readonly #tries: Try[] = [];
+  readonly #pushes: AppPush[] = [];
   readonly endings: Ended[] = [];
-  readonly counts = { pushes: 0, well: 0, gone: 0, tries: 0, healed: 0 };
+  readonly counts = { pushes: 0, well: 0, gone: 0, healed: 0, unreachable: 0 };
 
   constructor(world: World) {
     this.#world = world;
   }
 
-  began(running: Try): void {
-    this.counts.tries += 1;
-    this.#tries.push(running);
+  began(pushed: AppPush): void {
+    this.counts.pushes += 1;
+    this.#pushes.push(pushed);
   }
 
-  ended(ended: Try, requests: readonly Resource[][]): void {
+  ended(pushed: AppPush, requests: readonly RequestBody[]): void {
     const { judge } = this.#world;
-    const { ending, push, number } = ended;
-    this.#list(ended, requests.flat());
-    if (number === 1) this.counts.pushes += 1;
+    const { ending = "error", name } = pushed;
+    const files = requests.flatMap(({ resources }) => resources);
+    this.endings.push({
+      name: name.slice("push ".length),
+      ending,
+      matched: Object.fromEntries([...pushed.listed].map(([path, { mode }]) => [path, mode ?? ""])),
+      uploaded: files
+        .filter(
+          ({ checksum }) => this.#world.pool.find(checksum.value) && !pushed.matched.has(checksum.value),
+        )
+        .map(({ path }) => path ?? ""),
+    });
     if (ending === "well") this.counts.well += 1;
     if (ending === "gone") this.counts.gone += 1;
+    if (pushed.asked.some(({ isUnreachable }) => isUnreachable)) this.counts.unreachable += 1;
     if (ending === "refused mode") {
-      judge.violated("wrong yes", `push ${push.push} claims a mode that the Cloud Controller refuses`);
+      judge.violated("stale match", `${name} takes a file of a mode that the Cloud Controller refuses`);
     }
-    if (ending === "well") this.#compare(ended, requests.flat());
-    const before = this.#brokenBefore(ended);
+    if (ending === "well") this.#compare(pushed, files);
+    const before = this.#failedBefore(pushed);
     if (before && ending === "well") this.counts.healed += 1;
     if (before && ending === "gone") {
-      judge.violated(
-        "unhealed",
-        `push ${push.push}.${number} fails as push ${before.push.push}.${before.number} did, over a file that was gone then`,
-      );
+      judge.violated("unhealed", `${name} fails as ${before.name} did, over a file that was gone before`);
     }
-  }
-
-  #list({ push, number, ending, claims, matched }: Try, files: readonly Resource[]): void {
-    const pooled = files.filter(({ mode }) => mode !== undefined);
-    this.endings.push({
-      name: `${push.push}.${number}`,
-      ending,
-      claimed: Object.fromEntries([...claims].map(([path, { mode }]) => [path, mode ?? ""])),
-      uploaded: pooled.filter(({ checksum }) => !matched.has(checksum.value)).map(({ path }) => path ?? ""),
-    });
   }
 
   /** What was assembled is what lies in the directory. */
-  #compare({ push, number, matched, claims }: Try, files: readonly Resource[]): void {
+  #compare(pushed: AppPush, files: readonly Resource[]): void {
     for (const { checksum, path } of files) {
-      const claim = claims.get(path ?? "");
-      if (claim ? claim.checksum.value === checksum.value : !matched.has(checksum.value)) continue;
+      const listed = pushed.listed.get(path ?? "");
+      const sha1 = checksum.value;
+      if (listed ? listed.checksum.value === sha1 : !pushed.matched.has(sha1)) continue;
+      if (this.#isDocumentedLoss(pushed, sha1)) continue;
       this.#world.judge.violated(
         "lost file",
-        `push ${push.push}.${number} of ${push.caller} ends well and lacks ${path}, ${checksum.value.slice(0, 6)}`,
+        `${pushed.name} of ${pushed.run.push.caller} ends well and lacks ${path}, ${sha1.slice(0, 6)}`,
       );
     }
   }
 
   /**
-   * The try before this one, where this one must not fail over what was gone then: it comes within ten minutes, of the same
-   * caller, the pool has lost nothing since that began, and the Cloud Controller is well. The memory must know that no
-   * push of the caller's is running, or two and a half minutes pass: it knows where none ran beside another within the
-   * last minutes, where the end of each was seen, and where it has not begun again since.
+   * The two documented limits. One isolate could not reach the session object for a request about the file, which the log
+   * says, and another isolate has answered another request. Or the decision may have changed, since the pool lacked the
+   * file: because the client sends no id that can be trusted, or because an isolate had made it without the object.
    */
-  #brokenBefore(again: Try): Try | undefined {
+  #isDocumentedLoss({ asked, startedAt, endedAt }: AppPush, sha1: string): boolean {
+    const about = asked.filter(({ candidates }) => candidates.has(sha1));
+    const unreachable = about.filter(({ isUnreachable }) => isUnreachable);
+    const isElsewhere = ({ isolate }: Asked) => about.some((other) => other.isolate !== isolate);
+    if (unreachable.some(isElsewhere)) return true;
+    const mayChange = unreachable.length > 0 || asked.some(({ session }) => session.isIdentified !== "yes");
+    return mayChange && this.#world.pool.wasEver(sha1, false, startedAt, endedAt);
+  }
+
+  /**
+   * The push before this one, where this one must not fail over what was gone when it began: it asks the same within ten
+   * minutes, and the Cloud Controller answers.
+   */
+  #failedBefore(again: AppPush): AppPush | undefined {
     const { pool, controller, settings } = this.#world;
-    const { caller, app } = again.push;
-    const others = this.#tries.filter((each) => each !== again && each.push.caller === caller);
-    const before = others.findLast(({ endedAt, push }) => endedAt <= again.startedAt && push.app === app);
-    if (before?.ending !== "gone" || pool.lostAt >= before.startedAt) return undefined;
-
-    const recent = others.filter(({ endedAt }) => endedAt > before.startedAt - QUIET_MAX_MS);
-    const isAlone = [...recent, again].every((one) => !recent.some((other) => areBeside(one, other)));
-    const isOver =
-      recent.every((each) => this.#isEndSeen(each)) && !this.#world.hasMemoryEnded(caller, before.startedAt);
-    const pause = again.startedAt - (before.askedAt.at(-1) ?? -Infinity);
-    const isRemembered = again.askedAt.every(
-      (time, request) => time - (before.askedAt[request] ?? -Infinity) < QUESTION_REMEMBERED_MS,
+    const { caller } = again.run.push;
+    const app = JSON.stringify(again.app);
+    const before = this.#pushes.findLast(
+      (each) =>
+        each.endedAt <= again.startedAt &&
+        each.run.push.caller === caller &&
+        JSON.stringify(each.app) === app,
     );
+    if (before?.ending !== "gone" || pool.lostAt >= again.run.startedAt) return undefined;
+
+    const isKnown = again.asked.every(({ startedAt }, request) => {
+      const earlier = before.asked[request];
+      if (!earlier) return false;
+      const { answeredAt = Infinity, isFull, isUnreachable } = earlier;
+      const isWritten =
+        isFull || !this.#world.hasSessionCrashed(caller, earlier.startedAt, answeredAt + WRITTEN_WITHIN_MS);
+      return startedAt - earlier.startedAt < REQUEST_REMEMBERED_MS && isWritten && !isUnreachable;
+    });
+    const isReached = again.asked.every(({ isUnreachable, wasFrozen }) => !isUnreachable && !wasFrozen);
     const isWell =
+      settings.hasCloudController &&
+      Number(settings.variables.LOOKUP_DEADLINE_MS ?? PATIENT_DEADLINE_MS) >= PATIENT_DEADLINE_MS &&
       controller.isWell(again.startedAt, again.endedAt) &&
-      !again.requestIds.some((id) => controller.befallen.has(id));
-    const isPatient = Number(settings.variables.LOOKUP_DEADLINE_MS ?? 8_000) >= VERIFIED_DEADLINE_MIN_MS;
-    // What another app's push was told within the last minute stands, for that may still be running.
-    const isQuiet = others.every(
-      ({ push, askedAt }) =>
-        push.app === app || again.startedAt - (askedAt.at(-1) ?? -Infinity) > OTHER_RUNNING_MAX_MS,
-    );
-    const isPromised =
-      isAlone && isQuiet && (isOver || pause > RUNNING_MAX_MS) && isRemembered && isWell && isPatient;
-    return isPromised ? before : undefined;
-  }
-
-  /** A push whose last request is one of 5,000, that was cut off, or that asks one question twice, seems to be running. */
-  #isEndSeen({ push, ending }: Try): boolean {
-    const app = this.#world.settings.apps?.[push.app] ?? [];
-    const requests = app.map((files) => JSON.stringify(files.map(([file]) => file)));
-    const isWhole = requests.at(-1) === "[]";
-    const isCutOff = ending === "error" || ending === "no answer";
-    return !isWhole && !isCutOff && new Set(requests).size === requests.length;
-  }
-
-  /** Whether the Cloud Controller has matched a file for a request of the caller's that may bind this one. */
-  wasMatched(caller: string, sha1: string): boolean {
-    const { controller, kernel } = this.#world;
-    return this.#tries.some(
-      ({ push, requestIds, endedAt }) =>
-        push.caller === caller &&
-        kernel.now - Math.min(endedAt, kernel.now) < TOLD_MAX_MS &&
-        requestIds.some((id) => controller.matched.get(id)?.has(sha1)),
-    );
+      !again.asked.some(({ requestId }) => controller.befallen.has(requestId));
+    return isKnown && isReached && isWell ? before : undefined;
   }
 
   /** Everything has been pushed again since the pool has lost files: what is cached of it, the pool has. */
@@ -147,7 +133,7 @@ export class PushJudge {
       .flat(2)
       .filter(([, mode]) => isPoolable({ mode } as Resource))
       .map(([number]) => number);
-    const pushed = new Set([...numbers].map((number) => pool.files[number]?.sha1));
+    const pushed = new Set(numbers.map((number) => pool.files[number]?.sha1));
     for (const key of resources) {
       const sha1 = key.slice(0, 40);
       if (!pushed.has(sha1) || pool.has(sha1)) continue;
@@ -159,14 +145,8 @@ export class PushJudge {
   }
 
   /** Somebody has pushed in a well world, and failed in the end. */
-  stuck({ push, ending }: Try): void {
+  stuck(push: number, ending: Ending): void {
     if (ending === "well") return;
-    const at = clock(this.#world.kernel.now - this.#world.start);
-    const rule: Violation["rule"] = "unhealed";
-    this.#world.judge.violated(rule, `at ${at} push ${push.push} has failed in all tries: ${ending}`);
+    this.#world.judge.violated("unhealed", `push ${push} has failed in all runs: ${ending}`);
   }
-}
-
-function areBeside(one: Try, other: Try): boolean {
-  return one !== other && one.startedAt < other.endedAt && other.startedAt < one.endedAt;
 }

@@ -82,13 +82,13 @@ for (const profile of profiles) {
   failed += failing.length;
   const { user, system } = process.cpuUsage(begun);
   const ms = ((user + system) / 1000 / schedules).toFixed(1);
-  const { answers, claims, mustClaim, observations, pushes, tries, well, gone, healed } = total;
+  const { answers, matches, due, observations, pushes, well, gone, healed, unreachable } = total;
   const ofPushes = pushes
-    ? `${pushes} pushes in ${tries} tries, of which ${well} end well and ${gone} lack what is gone, ${healed} healed, `
+    ? `${pushes} pushes, of which ${well} end well, ${gone} lack what is gone, ${healed} heal and ${unreachable} do not reach their session, `
     : "";
   console.log(
-    `${profile}: ${failing.length} of ${schedules} schedules fail; ${answers} answers, ${claims} claims ` +
-      `(${mustClaim} of them due), ${observations} observations, ${ofPushes}${ms} ms of CPU a schedule`,
+    `${profile}: ${failing.length} of ${schedules} schedules fail; ${answers} answers, ${matches} matches, ` +
+      `${due} due, ${observations} observations, ${ofPushes}${ms} ms of CPU a schedule`,
   );
   for (const { seed, rules } of failing.slice(0, 10)) console.log(`  seed ${seed}: ${rules}`);
   if (values.trace && schedules === 1) await print(profile, first);

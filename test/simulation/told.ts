@@ -21,6 +21,13 @@ interface Removal {
   toldAt: number;
 }
 
+/** Why a file is not to be matched for long. */
+export interface Objection {
+  /** Ms since the epoch; -Infinity where the file was never reported. */
+  toldAt: number;
+  isRemoval: boolean;
+}
+
 interface Holding {
   size: number;
   asOf: number;
@@ -139,18 +146,17 @@ export class Told {
   }
 
   /**
-   * The removals that forbid a claim at the moment: nobody has told since, of a later time, that the file is held.
-   *
-   * @returns when each was told; -Infinity where nobody ever told that it is held
+   * What forbids a match at the moment: removals, of which nobody has reported since, of a later time, that the file is
+   * there; that everything was forgotten; or that nobody ever reported the file.
    */
-  objections(sha1: string): number[] {
+  objections(sha1: string): Objection[] {
     const holdings = this.#holdings.get(sha1) ?? [];
-    if (holdings.length === 0) return [-Infinity];
+    if (holdings.length === 0) return [{ toldAt: -Infinity, isRemoval: false }];
     const objections = (this.#removals.get(sha1) ?? [])
       .filter(({ asOf }) => !holdings.some((holding) => holding.asOf > asOf))
-      .map(({ toldAt }) => toldAt);
+      .map(({ toldAt }) => ({ toldAt, isRemoval: true }));
     const isForgotten = !holdings.some(({ landedAt }) => landedAt >= this.emptiedAt);
-    return isForgotten ? [...objections, this.emptiedAt] : objections;
+    return isForgotten ? [...objections, { toldAt: this.emptiedAt, isRemoval: false }] : objections;
   }
 }
 

@@ -1,16 +1,10 @@
 import { Judge } from "./judge.ts";
 import { OPERATOR, Operator } from "./operator.ts";
 import { CloudController } from "./platform/cloud-controller.ts";
-import {
-  Catalog,
-  consumePoolEvents,
-  type Env,
-  PushSessions,
-  type Resource,
-} from "./platform/code-under-test.ts";
-import { type Crash, ObjectHost } from "./platform/durable-object.ts";
+import { Catalog, consumePoolEvents, type Env, PushSessions } from "./platform/code-under-test.ts";
+import { type CallTrouble, type Crash, ObjectHost } from "./platform/durable-object.ts";
 import { internet } from "./platform/globals.ts";
-import { type Answer, Isolate, type Question } from "./platform/isolate.ts";
+import { type Answer, Isolate, logOf, type Question } from "./platform/isolate.ts";
 import { Kernel, type Trace } from "./platform/kernel.ts";
 import { KvNamespace } from "./platform/kv.ts";
 import { KvWeather } from "./platform/kv-weather.ts";
@@ -19,12 +13,21 @@ import { type Delivery, Queue } from "./platform/queue.ts";
 import { Bucket, blobName } from "./platform/r2.ts";
 import { type PoolFile, TruePool } from "./pool.ts";
 import { PushClient } from "./push-client.ts";
-import type { Settings } from "./schedule.ts";
+import type { Random } from "./random.ts";
+import { RequestBody } from "./request-body.ts";
+import { resourceOfKey } from "./resources.ts";
+import { EVERYBODY, type SessionTrouble, type Settings } from "./schedule.ts";
+import type { Asked } from "./sessions.ts";
 import { Told } from "./told.ts";
 
 /** A day in 2026, and a second of it by the seed, so that midnight comes at any time. */
 const BEGINNING = Date.UTC(2026, 10, 24);
 const DAY_MS = 86_400_000;
+/** An object without work leaves memory: one that can hibernate soon, the catalog's timers keep it longer. */
+const SESSIONS_IDLE_MAX_MS = 10_000;
+const CATALOG_IDLE_MAX_MS = 70_000;
+/** What a slow call takes beyond the usual. */
+const SLOW_MS = [600, 5_000] as const;
 
 /** A foundation, a Worker and the platform that it runs on. */
 export class World {
@@ -46,10 +49,24 @@ export class World {
   prefix: string;
   readonly prefixes: Set<string>;
   /** Calls to the catalog that are lost, by when. */
-  network: { from: number; until: number; how: "lost" | "answer-lost"; share: number }[] = [];
-  readonly #memories = new Map<string, ObjectHost>();
-  readonly #memoryEndedAt = new Map<string, number>();
-  readonly #isolates: Isolate[][];
+  network: { from: number; until: number; how: "lost" | "reply-lost"; share: number }[] = [];
+  /** What is wrong with calls to session objects, by when. */
+  readonly sessionSpells: {
+    from: number;
+    until: number;
+    caller: string;
+    how: SessionTrouble;
+    share: number;
+    slowMs?: number | undefined;
+  }[] = [];
+  /** What happens to calls to the session object by one request alone, by its id. */
+  readonly sessionMisfortunes = new Map<string, { how: SessionTrouble; calls: number }>();
+  /** Requests of which a call to the session object did not return as it should. */
+  readonly sessionTroubles = new Set<string>();
+  readonly #sessions = new Map<string, ObjectHost>();
+  readonly #sessionCrashes = new Map<string, number[]>();
+  #isolates: Isolate[][];
+  #previousVersion: { isolates: Isolate[][]; until: number } = { isolates: [], until: 0 };
   #requests = 0;
   #made = 0;
 
@@ -90,8 +107,11 @@ export class World {
     this.pushes = new PushClient(this);
   }
 
-  /** A running isolate of a place; a new one where there is none. */
+  /** A running isolate of a place; a new one where there is none. While a new version is deployed, either may be met. */
   isolate(place: number, slot: number): Isolate {
+    const previous = this.#previousVersion.isolates[place]?.[slot];
+    const isMet = previous?.isAlive && this.kernel.now < this.#previousVersion.until;
+    if (isMet && this.kernel.random.fork(`version ${this.kernel.now}`).chance(0.5)) return previous;
     const isolates = this.#isolates[place] as Isolate[];
     let isolate = isolates[slot];
     if (!isolate?.isAlive) {
@@ -115,29 +135,40 @@ export class World {
   ask(isolate: Isolate, keys: readonly string[], { hangsUpAfter = Infinity } = {}): void {
     this.#requests += 1;
     const requestId = `request ${this.#requests}`;
-    const invocation = this.askFor(isolate, { requestId, caller: "user", resources: keys.map(resourceOf) });
+    const body = new RequestBody(keys.map(resourceOfKey));
+    const { invocation } = this.askFor(isolate, {
+      requestId,
+      caller: "user",
+      headers: {},
+      pushId: undefined,
+      body,
+    });
     this.kernel.note(`${requestId} to ${isolate.name}: ${keys.length} files`);
     if (hangsUpAfter < Infinity) {
       this.kernel.after(hangsUpAfter, () => {
+        this.judge.gone.add(requestId);
         if (invocation.isOpen) invocation.finish();
       });
     }
   }
 
-  /** Asks an isolate, as a request of a push does; `done` is not told where the isolate dies. */
-  askFor(isolate: Isolate, question: Question, done: (answer: Answer) => void = () => {}): Invocation {
-    const { requestId, caller, resources } = question;
-    const startedAt = this.kernel.now;
-    return isolate.ask(this.kernel, question, (answer) => {
+  /** Asks an isolate, as a request of a push does; `done` is not called where the isolate dies. */
+  askFor(
+    isolate: Isolate,
+    question: Question,
+    done: (answer: Answer) => void = () => {},
+  ): { invocation: Invocation; asked: Asked } {
+    const { requestId, body } = question;
+    const asked = this.judge.asked(question, isolate);
+    const invocation = isolate.ask(this.kernel, question, (answer) => {
       const { status, listed } = answer;
-      const claimed = listed.map(keyOfResource);
       this.kernel.note(
-        `${requestId} in ${isolate.name}: ${status}, claims ${claimed.length} of ${resources.length}`,
+        `${requestId} in ${isolate.name}: ${status}, matches ${listed.length} of ${body.count}`,
       );
-      const keys = resources.map(keyOfResource);
-      this.judge.answered({ isolate, requestId, caller, keys, claimed, status, startedAt });
+      this.judge.answered({ ...answer, isolate, asked, question });
       done(answer);
     });
+    return { invocation, asked };
   }
 
   /** The next request gets an isolate of its own; what the one before is busy with goes on. */
@@ -145,13 +176,18 @@ export class World {
     delete this.#isolates[place]?.[slot];
   }
 
-  hasMemoryEnded(caller: string, since: number): boolean {
-    return (this.#memoryEndedAt.get(caller) ?? -Infinity) >= since;
+  /** Whether a caller's session object has ended in the middle of its work, within a time. */
+  hasSessionCrashed(caller: string, from: number, until: number): boolean {
+    return (this.#sessionCrashes.get(caller) ?? []).some((time) => from <= time && time <= until);
   }
 
-  endMemory(caller: string): void {
-    this.#memoryEndedAt.set(caller, this.kernel.now);
-    this.#memories.get(caller)?.crash(0, { written: 1, sent: true });
+  resetSessions(caller: string, events: number, crash: Crash): void {
+    this.#sessionsOf(caller).crash(events, crash);
+  }
+
+  /** No trouble with session objects is to come any more. */
+  spareSessions(): void {
+    for (const host of this.#sessions.values()) host.spare();
   }
 
   publish(): void {
@@ -186,7 +222,7 @@ export class World {
     });
   }
 
-  /** Deploys the Worker anew: all isolates are replaced in time, and the catalog begins again. */
+  /** Deploys the Worker anew: all isolates are replaced in time, and all objects begin again. */
   deploy(prefix: string, overlap: number): void {
     this.kernel.note(`deployed with KEY_PREFIX "${prefix}"`);
     this.prefix = prefix;
@@ -194,8 +230,14 @@ export class World {
     for (const isolate of this.running()) {
       this.kernel.after(overlap, () => isolate.kill());
     }
-    for (const isolates of this.#isolates) isolates.length = 0;
-    this.catalog.crash(0, { written: 1, sent: true });
+    this.#previousVersion = { isolates: this.#isolates, until: this.kernel.now + overlap };
+    this.#isolates = this.#isolates.map(() => []);
+    for (const host of [this.catalog, ...this.#sessions.values()]) host.crash(0, { written: 1, sent: true });
+  }
+
+  /** The platform runs no alarm until then. */
+  standAlarms(until: number): void {
+    for (const host of [this.catalog, ...this.#sessions.values()]) host.alarmsStandUntil = until;
   }
 
   /** Runs a method of the catalog, as the operator's request does; `done` is not told where the isolate dies. */
@@ -229,32 +271,60 @@ export class World {
       prefixes.set(catalog, this.prefix);
       return catalog as never;
     };
-    const host = new ObjectHost(kernel, "catalog", 0, create, {
+    const host = new ObjectHost(kernel, "catalog", { place: 0, idleMaxMs: CATALOG_IDLE_MAX_MS }, create, {
       landed: (catalog, ...call) => {
         this.judge.begun(prefixes.get(catalog) ?? "");
         this.judge.landed(...call);
       },
       returned: (...call) => this.judge.returned(...call),
     });
-    host.networkTrouble = (random) =>
-      this.network.find(
+    host.troubleOf = (_, random) => {
+      const spell = this.network.find(
         ({ from, until, share }) => from <= kernel.now && kernel.now < until && random.chance(share),
-      )?.how;
+      );
+      return spell && troubleOf(spell.how, random);
+    };
     return host;
   }
 
-  #memoryOf(caller: string): ObjectHost {
-    let host = this.#memories.get(caller);
+  #sessionsOf(caller: string): ObjectHost {
+    let host = this.#sessions.get(caller);
     if (!host) {
-      const create = (context: unknown) => new PushSessions(context as DurableObjectState, {}) as never;
-      host = new ObjectHost(this.kernel, `memory of ${caller}`, 1, create, { landed() {}, returned() {} });
-      this.#memories.set(caller, host);
+      const { kernel } = this;
+      const create = (context: unknown) =>
+        new PushSessions(context as DurableObjectState, this.#env(1)) as never;
+      const options = { place: 1, idleMaxMs: SESSIONS_IDLE_MAX_MS };
+      host = new ObjectHost(kernel, `sessions of ${caller}`, options, create, { landed() {}, returned() {} });
+      host.troubleOf = (request, random) => this.#sessionTroubleOf(caller, request, random);
+      host.onTrouble = (request) => this.sessionTroubles.add(request);
+      host.onCrash = () => {
+        const crashes = this.#sessionCrashes.get(caller) ?? [];
+        this.#sessionCrashes.set(caller, [...crashes, kernel.now]);
+      };
+      this.#sessions.set(caller, host);
     }
     return host;
   }
 
+  #sessionTroubleOf(caller: string, request: string, random: Random): CallTrouble | undefined {
+    const { now } = this.kernel;
+    const misfortune = this.sessionMisfortunes.get(request);
+    if (misfortune && misfortune.calls > 0) {
+      misfortune.calls -= 1;
+      return troubleOf(misfortune.how, random);
+    }
+    const spell = this.sessionSpells.find(
+      (each) =>
+        each.from <= now &&
+        now < each.until &&
+        (each.caller === EVERYBODY || each.caller === caller) &&
+        random.chance(each.share),
+    );
+    return spell && troubleOf(spell.how, random, spell.slowMs);
+  }
+
   close(): void {
-    for (const { storage } of [this.catalog, ...this.#memories.values()]) storage.close();
+    for (const { storage } of [this.catalog, ...this.#sessions.values()]) storage.close();
   }
 
   #consume({ batch, end }: Delivery): void {
@@ -263,7 +333,7 @@ export class World {
     const { configuration } = isolate;
     const invocation = this.kernel.start(isolate, "consumer", () => {
       const consume = async () =>
-        consumePoolEvents(batch as MessageBatch, { configuration, log: isolate.log });
+        consumePoolEvents(batch as MessageBatch, { configuration, log: logOf(new Set()) });
       consume().then(
         () => end("resolved"),
         (error) => {
@@ -287,23 +357,22 @@ export class World {
     return {
       RESOURCE_CACHE: this.kv.binding(place),
       CATALOG: { getByName: () => this.catalog.stub() },
-      PUSH_SESSIONS: { getByName: (caller: string) => this.#memoryOf(caller).stub() },
+      PUSH_SESSIONS: { getByName: (caller: string) => this.#sessionsOf(caller).stub() },
       UAA_URL: "https://uaa.example.com",
       ...variables,
       KEY_PREFIX: this.prefix,
       ...(hasBucket ? { POOL_BUCKET: this.bucket.binding() } : {}),
       ...(hasCloudController ? { CLOUD_CONTROLLER_URL: "https://cc.example.com" } : {}),
-    } as Env;
+    } as unknown as Env;
   }
 }
 
-function resourceOf(key: string): Resource {
-  const [value = "", size] = key.split(":");
-  return { checksum: { value }, size_in_bytes: Number(size), mode: "0644" };
-}
-
-function keyOfResource({ checksum, size_in_bytes }: Resource): string {
-  return `${checksum.value}:${size_in_bytes}`;
+function troubleOf(how: SessionTrouble, random: Random, slowMs?: number): CallTrouble {
+  if (how === "hang") return { how, arrives: random.chance(0.5) };
+  if (how !== "slow") return { how };
+  const ms = slowMs ?? random.integer(...SLOW_MS);
+  const callMs = random.pick([0, ms, Math.floor(ms / 2)]);
+  return { how, callMs, replyMs: ms - callMs };
 }
 
 function filesOf(

@@ -17,6 +17,9 @@ interface Asked {
   mode?: string;
 }
 
+/** The soonest that a question arrives. */
+const ARRIVES_MS = 1;
+
 /** The Cloud Controller, as far as the Worker asks it: which of some files the pool holds, at one moment. */
 export class CloudController {
   readonly #kernel: Kernel;
@@ -27,6 +30,8 @@ export class CloudController {
   readonly befallen = new Map<string, Failing>();
   /** What it has matched in each request, by the request's id. */
   readonly matched = new Map<string, Set<string>>();
+  /** What it was asked for each request, by the request's id. */
+  readonly questions = new Map<string, Set<string>>();
 
   constructor(kernel: Kernel, pool: TruePool) {
     this.#kernel = kernel;
@@ -46,6 +51,7 @@ export class CloudController {
       this.#kernel,
       (answer) => {
         const { now } = this.#kernel;
+        this.#kernel.after(ARRIVES_MS, () => this.#noteQuestion(requestId, body));
         const how =
           this.befallen.get(requestId) ??
           this.troubles.find(({ from, until }) => from <= now && now < until)?.how;
@@ -69,6 +75,13 @@ export class CloudController {
       headers: { "Content-Type": "application/json" },
     });
   };
+
+  #noteQuestion(requestId: string, body: string): void {
+    const { resources } = JSON.parse(body) as { resources: Asked[] };
+    const asked = this.questions.get(requestId) ?? new Set();
+    this.questions.set(requestId, asked);
+    for (const { checksum } of resources) asked.add(checksum.value);
+  }
 
   /** It looks for the checksum alone: whatever size was said, it is echoed. */
   #match(requestId: string, body: string): string {

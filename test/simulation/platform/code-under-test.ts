@@ -2,6 +2,7 @@
 export { Catalog } from "../../../src/catalog/catalog.ts";
 export { consumePoolEvents } from "../../../src/catalog/consumer.ts";
 export { type Configuration, configurationOf, type Env } from "../../../src/configuration.ts";
+export { pushIdOf } from "../../../src/push-sessions/push-id.ts";
 export { PushSessions } from "../../../src/push-sessions/push-sessions.ts";
 export { answerQuestion } from "../../../src/resource-match/answer-question.ts";
 export { readQuestion } from "../../../src/resource-match/question.ts";

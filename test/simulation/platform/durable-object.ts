@@ -28,8 +28,24 @@ const ALARM_RETRIES_MAX = 6;
 const ALARM_RETRY_FIRST_MS = 2_000;
 const ALARM_LATE_MAX_MS = 2_000;
 const ALARM_WALL_MAX_MS = 15 * 60_000;
-/** An instance without work leaves memory after some time. */
-const IDLE_MAX_MS = 70_000;
+
+/** What goes wrong with one call, apart from what happens to the instance. */
+export type CallTrouble =
+  /** It never arrives, and the caller gets an error. */
+  | { how: "lost" }
+  /** The method runs to its end, and the caller gets an error. */
+  | { how: "reply-lost" }
+  /** The caller gets nothing, whether the call arrives or not. */
+  | { how: "hang"; arrives: boolean }
+  /** Ms that the call and its reply take longer. */
+  | { how: "slow"; callMs: number; replyMs: number };
+
+export interface ObjectOptions {
+  /** KV's place that it reads from. */
+  place: number;
+  /** An instance without work leaves memory after so many ms, with all that it held there. */
+  idleMaxMs: number;
+}
 
 /** What waits until the groups of writes before it are durable. */
 interface Waiting {
@@ -91,7 +107,7 @@ export class ObjectHost {
   readonly #kernel: Kernel;
   readonly #name: string;
   readonly #random: Random;
-  readonly #place: number;
+  readonly #options: ObjectOptions;
   readonly #create: (context: unknown) => Instance;
   readonly #observer: CallObserver;
   #process: ObjectProcess | undefined;
@@ -108,8 +124,12 @@ export class ObjectHost {
   /** The alarm that runs, or that is to be tried again. */
   #attempt: { retries: number } | undefined;
   #isAlarmRunning = false;
-  /** A delivery is lost, or its answer is. */
-  networkTrouble: (random: Random) => "lost" | "answer-lost" | undefined = () => undefined;
+  /** Draws what goes wrong with a call of a request, which is given by its name. */
+  troubleOf: (caller: string, random: Random) => CallTrouble | undefined = () => undefined;
+  /** The instance has ended while it was busy, or before what it had planned. */
+  onCrash: () => void = () => {};
+  /** A call did not return as it should: the name of the request, and what happened. */
+  onTrouble: (caller: string) => void = () => {};
   lostAlarms = 0;
   /** Until then the platform runs no alarm; ms since the epoch. */
   alarmsStandUntil = 0;
@@ -117,14 +137,14 @@ export class ObjectHost {
   constructor(
     kernel: Kernel,
     name: string,
-    place: number,
+    options: ObjectOptions,
     create: (context: unknown) => Instance,
     observer: CallObserver,
   ) {
     this.#kernel = kernel;
     this.#name = name;
     this.#random = kernel.random.fork(`object ${name}`);
-    this.#place = place;
+    this.#options = options;
     this.#create = create;
     this.#observer = observer;
   }
@@ -145,7 +165,7 @@ export class ObjectHost {
 
   /** Ends the instance, at the moment or in the middle of the n-th event from now. */
   crash(events: number, crash: Crash): void {
-    if (events <= 0) this.#end();
+    if (events <= 0) this.#crash();
     else this.#crashes.push({ events, crash });
   }
 
@@ -156,17 +176,24 @@ export class ObjectHost {
 
   #call(method: string, parameters: unknown[]): Promise<unknown> {
     return askRemotely(this.#kernel, (answer, caller) => {
-      const trouble = this.networkTrouble(this.#random);
+      const trouble = this.troubleOf(caller.name, this.#random);
+      if (trouble) this.onTrouble(caller.name);
       const lost = { error: new Error("Network connection lost.") };
+      const { callMs, replyMs } = trouble?.how === "slow" ? trouble : { callMs: 0, replyMs: 0 };
       const reply = (outcome: Outcome<unknown>) =>
-        this.#kernel.after(this.#random.integer(1, 40), () => {
-          if (trouble === "answer-lost") return answer(lost);
+        this.#kernel.after(replyMs + this.#random.integer(1, 40), () => {
+          if (trouble?.how === "hang") return;
+          if (trouble?.how === "reply-lost") return answer(lost);
           if ("value" in outcome) this.#observer.returned(method, parameters, outcome.value);
           answer(outcome);
         });
-      this.#kernel.after(this.#random.integer(1, 40), () => {
-        if (trouble === "lost") return answer(lost);
-        const fail = () => reply(lost);
+      this.#kernel.after(callMs + this.#random.integer(1, 40), () => {
+        if (trouble?.how === "lost") return answer(lost);
+        if (trouble?.how === "hang" && !trouble.arrives) return;
+        const fail = () => {
+          this.onTrouble(caller.name);
+          reply(lost);
+        };
         this.#deliver(`${this.#name} ${method} of ${caller.name}`, fail, (instance, process) => {
           const finish = (outcome: Outcome<unknown>) => {
             // The answer leaves when what was written is durable.
@@ -193,7 +220,7 @@ export class ObjectHost {
    */
   #deliver(name: string, fail: () => void, work: (instance: Instance, process: ObjectProcess) => void): void {
     const { now } = this.#kernel;
-    if (this.#working.size === 0 && now - this.#lastEventAt > IDLE_MAX_MS) this.#end();
+    if (this.#working.size === 0 && now - this.#lastEventAt > this.#options.idleMaxMs) this.#end();
     this.#lastEventAt = now;
     this.#process ??= this.#begin();
     const process = this.#process;
@@ -211,7 +238,7 @@ export class ObjectHost {
 
   #begin(): ObjectProcess {
     this.#instances += 1;
-    const process = new ObjectProcess(`${this.#name}#${this.#instances}`, this.#place, this.storage);
+    const process = new ObjectProcess(`${this.#name}#${this.#instances}`, this.#options.place, this.storage);
     process.onEvent = () => {
       for (const planned of this.#crashes) {
         planned.events -= 1;
@@ -220,7 +247,7 @@ export class ObjectHost {
       this.#crashes = this.#crashes.filter(({ events }) => events > 0);
     };
     process.onCommit = () => this.#scheduleAlarm();
-    process.onCrash = () => this.#end();
+    process.onCrash = () => this.#crash();
     this.#kernel.note(`${process.name} begins`);
     return process;
   }
@@ -246,6 +273,11 @@ export class ObjectHost {
         }
       },
     });
+  }
+
+  #crash(): void {
+    this.onCrash();
+    this.#end();
   }
 
   #end(): void {

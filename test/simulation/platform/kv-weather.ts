@@ -32,11 +32,14 @@ const WRITE_MAX_MS = 1_000;
 
 /** Values that are written once, under a new name. */
 const VALUE_OF_ITS_OWN = /(snapshot|changes)\//;
+const MANIFEST = /(^|\/)pointer$/;
 /** A request, and what goes on behind its answer, take no longer. */
 const BEFALLEN_MAX_MS = 120_000;
 
 /** A miss stays cached, and an isolate does not try again at once. */
 const HIDDEN_AGAIN_MS = 65_000;
+/** So long an isolate may go without the manifest that it did not get. */
+const MISSING_MAX_MS = 65_000;
 
 /** How KV is at each moment: well, but for its troubles. It keeps account of when it broke its promises. */
 export class KvWeather {
@@ -49,6 +52,8 @@ export class KvWeather {
   readonly #hidingUntil: number[] = [];
   /** What befalls the reads of one request alone, by its name. */
   readonly #requests = new Map<string, ReadTrouble>();
+  /** Reads of the manifest that are to find nothing: the next one of a place, or of one request. */
+  readonly #missing: { place: number; reader: string | undefined }[] = [];
 
   constructor(kernel: Kernel, places: number) {
     this.#kernel = kernel;
@@ -66,6 +71,28 @@ export class KvWeather {
   befall(request: string, place: number, how: ReadTrouble): void {
     this.#requests.set(request, how);
     this.#readsBroken[place]?.add(this.#kernel.now, this.#kernel.now + BEFALLEN_MAX_MS);
+  }
+
+  /** Has the next read of the manifest find nothing: in a place, or by one request. */
+  loseManifest(place: number, reader?: string): void {
+    this.#missing.push({ place, reader });
+  }
+
+  /** Reads find again what is stored. */
+  spare(): void {
+    this.#missing.length = 0;
+  }
+
+  /** Whether a read finds nothing, whatever is stored. */
+  isMissing(key: string, reader: string, place: number): boolean {
+    if (this.#missing.length === 0 || !MANIFEST.test(key)) return false;
+    const index = this.#missing.findIndex(
+      (each) => each.place === place && (each.reader ?? reader) === reader,
+    );
+    if (index < 0) return false;
+    this.#missing.splice(index, 1);
+    this.#readsBroken[place]?.add(this.#kernel.now, this.#kernel.now + MISSING_MAX_MS);
+    return true;
   }
 
   /** @param reader the name of the request that reads */
@@ -107,20 +134,7 @@ export class KvWeather {
   }
 
   /** How long a write that lands now is not seen in a place. */
-  lag(key: string, place: number, now: number, random: Random): number {
-    const lag = this.#lag(place, now, random);
-    if (VALUE_OF_ITS_OWN.test(key)) {
-      this.#hidingUntil[place] = Math.max(this.#hidingUntil[place] ?? 0, now + lag + HIDDEN_AGAIN_MS);
-    }
-    return lag;
-  }
-
-  /** Whether a place may show a pointer and not yet what that names. */
-  isHiding(place: number, now: number): boolean {
-    return now < (this.#hidingUntil[place] ?? 0);
-  }
-
-  #lag(place: number, now: number, random: Random): number {
+  lag(place: number, now: number, random: Random): number {
     const promised = random.chance(0.2) ? random.integer(0, 1_000) : random.integer(0, LAG_MAX_MS);
     const trouble = this.#now().find(
       (each) => each.kind === "lag" && each.place === place && random.chance(each.share),
@@ -129,6 +143,16 @@ export class KvWeather {
     const lag = LAG_MAX_MS + random.integer(0, trouble.ms);
     this.#lateIn[place]?.add(now + LAG_MAX_MS, now + lag);
     return lag;
+  }
+
+  /** A place has not shown a value that is stored: it may show the manifest that names it before. */
+  hid(key: string, place: number): void {
+    if (VALUE_OF_ITS_OWN.test(key)) this.#hidingUntil[place] = this.#kernel.now + HIDDEN_AGAIN_MS;
+  }
+
+  /** Whether a place has shown a manifest a short while ago, and not yet what that names. */
+  isHiding(place: number, now: number): boolean {
+    return now < (this.#hidingUntil[place] ?? 0);
   }
 
   landed(_key: string, { ms }: Fate): void {
@@ -156,6 +180,11 @@ export class KvWeather {
       this.#lateIn[place]?.lastEnd(now) ?? 0,
       this.#readsBroken[place]?.lastEnd(now) ?? 0,
     );
+  }
+
+  /** Since when reads in a place have not failed, hung or crawled. */
+  readsWellSince(place: number, now: number): number {
+    return this.#readsBroken[place]?.lastEnd(now) ?? -Infinity;
   }
 
   #now(): KvTrouble[] {

@@ -118,7 +118,9 @@ export class KvNamespace {
         if (fate.kind === "fail")
           return answer({ error: new Error("KV GET failed: 503 Service Unavailable") });
         const view = this.#view(place);
-        const values = names.map((name) => this.#read(view, name, cacheTtl));
+        const values = names.map((name) =>
+          this.weather.isMissing(name, invocation.name, place) ? null : this.#read(view, name, cacheTtl),
+        );
         this.#tell(
           invocation,
           `get ${names.length === 1 ? names[0] : `${names.length} keys`} → ${summary(values)}`,
@@ -140,12 +142,17 @@ export class KvNamespace {
     const { now } = this.#kernel;
     const cache = this.#caches[view] as Map<string, CachedRead>;
     const cached = cache.get(key);
-    if (cached && now - cached.fetchedAt < cacheTtl * 1000) return alive(cached.version, now);
-    const version = this.#versions
-      .get(key)
-      ?.findLast(({ shownAt, landedAt }) => landedAt <= now && (shownAt[view] as number) <= now);
-    cache.set(key, { fetchedAt: now, version });
-    return alive(version, now);
+    const isFresh = cached && now - cached.fetchedAt < cacheTtl * 1000;
+    const version = isFresh
+      ? cached.version
+      : this.#versions
+          .get(key)
+          ?.findLast(({ shownAt, landedAt }) => landedAt <= now && (shownAt[view] as number) <= now);
+    if (!isFresh) cache.set(key, { fetchedAt: now, version });
+    const value = alive(version, now);
+    const isStored = value === null && alive(this.#versions.get(key)?.at(-1), now) !== null;
+    if (isStored) this.weather.hid(key, Math.floor(view / VIEWS));
+    return value;
   }
 
   async #put(
@@ -228,7 +235,7 @@ export class KvNamespace {
     );
     const number = (versions.at(-1)?.number ?? 0) + 1;
     const shownAt = this.#caches.map((_, view) =>
-      isByHand ? now : now + this.weather.lag(key, Math.floor(view / VIEWS), now, this.#random),
+      isByHand ? now : now + this.weather.lag(Math.floor(view / VIEWS), now, this.#random),
     );
     versions.push({ number, value, landedAt: now, expiresAt, shownAt });
     this.#versions.set(key, versions);

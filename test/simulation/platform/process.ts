@@ -1,3 +1,4 @@
+import { Spans } from "../spans.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** A spot of bother that comes over a process when it is about to go on for the n-th time from now. */
@@ -14,6 +15,7 @@ export class Process {
   isAlive = true;
   /** Nothing goes on before; ms since the epoch. */
   frozenUntil = 0;
+  readonly #frozen = new Spans();
   #troubles: Trouble[] = [];
 
   constructor(name: string, place: number) {
@@ -24,6 +26,17 @@ export class Process {
   /** Strikes between two awaits: before the n-th event from now. */
   trouble(events: number, strike: () => void): void {
     this.#troubles.push({ events, strike });
+  }
+
+  /** Nothing of it goes on before `until`, in ms since the epoch. */
+  freeze(now: number, until: number): void {
+    this.frozenUntil = until;
+    this.#frozen.add(now, until);
+  }
+
+  /** Whether it was frozen for some part of a time. */
+  wasFrozen(since: number, until: number): boolean {
+    return this.#frozen.lengthWithin(since, until) > 0;
   }
 
   /** No trouble is to come any more. */
