@@ -1,4 +1,4 @@
-import { countOf, markHeld, wordsWith } from "../bytes/marks.ts";
+import { markHeld, wordsWith } from "../bytes/marks.ts";
 
 /** Marks of contents, one byte each. What was decided for a content: */
 export const UNDECIDED = 0;
@@ -8,7 +8,7 @@ export const NO_MATCH = 2;
 export const REJECTED = 3;
 export const REMOVED = 4;
 
-/** A content is 8 bytes of a SHA-1. Whoever makes two files that share them harms only pushes of these. */
+/** A content is a SHA-1, folded to 8 bytes. Two files of one content are possible, but only on purpose, and harm only their own pushes. */
 export const CONTENT_BYTES = 8;
 
 /** In an unidentified session a match that is older than this yields to a removal. */
@@ -43,6 +43,13 @@ export interface SessionState {
 
 export const NO_SESSION: SessionState = { isIdentified: true, isFull: false, batches: [] };
 
+export interface Decided {
+  /** MATCH or NO_MATCH for each content. */
+  decisions: ByteArray;
+  /** How many of the contents earlier requests had decided. */
+  decidedEarlier: number;
+}
+
 /** The decisions of a session. They are sorted when they are first needed: usually there are none. */
 export class Decisions {
   readonly isIdentified: boolean;
@@ -56,9 +63,8 @@ export class Decisions {
 
   /** How each of the contents was decided. Of two decisions, no match wins. */
   of(contents: Uint8Array): ByteArray {
-    const { batches, isFull } = this.#state;
+    const { batches } = this.#state;
     const marks = new Uint8Array(contents.length / CONTENT_BYTES);
-    if (isFull) marks.fill(NO_MATCH);
     this.#sorted ??= [MATCH, NO_MATCH].flatMap((mark) =>
       batches.map((batch) => ({ mark, contents: wordsWith(mark, batch.contents, batch.marks) })),
     );
@@ -66,30 +72,29 @@ export class Decisions {
     return marks;
   }
 
-  countOf(contents: Uint8Array): number {
-    return contents.length / CONTENT_BYTES - countOf(this.of(contents), UNDECIDED);
-  }
-
   /**
    * The decisions for a request. The first decision of a content is final. Only in an unidentified session may a match become
    * "no match": if the Cloud Controller rejects it, or if it is old and the file was removed.
    *
    * @param found a mark for each content
-   * @returns MATCH or NO_MATCH for each
    */
-  resolve(contents: Uint8Array, found: Uint8Array, now: number): ByteArray {
-    const decided = this.of(contents);
+  resolve(contents: Uint8Array, found: Uint8Array, now: number): Decided {
+    const decisions = this.of(contents);
     const isOld = ({ decidedAt }: Batch) => decidedAt < now - MATCH_FINAL_MS;
     const old = new Decisions({ ...NO_SESSION, batches: this.#state.batches.filter(isOld) });
     const mayYield = !this.isIdentified && found.includes(REMOVED);
-    const oldMarks = mayYield ? old.of(contents) : decided;
-    for (let index = 0; index < decided.length; index++) {
+    const oldMarks = mayYield ? old.of(contents) : decisions;
+    let decidedEarlier = 0;
+    for (let index = 0; index < decisions.length; index++) {
       const mark = found[index];
-      if (decided[index] === UNDECIDED) decided[index] = mark === MATCH ? MATCH : NO_MATCH;
-      else if (this.isIdentified) continue;
-      else if (mark === REJECTED || (mark === REMOVED && oldMarks[index] === MATCH))
-        decided[index] = NO_MATCH;
+      if (decisions[index] === UNDECIDED) {
+        decisions[index] = mark === MATCH && !this.#state.isFull ? MATCH : NO_MATCH;
+        continue;
+      }
+      decidedEarlier += 1;
+      const isLost = mark === REJECTED || (mark === REMOVED && oldMarks[index] === MATCH);
+      if (isLost && !this.isIdentified) decisions[index] = NO_MATCH;
     }
-    return decided;
+    return { decisions, decidedEarlier };
   }
 }

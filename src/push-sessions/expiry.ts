@@ -1,6 +1,6 @@
 const MINUTE_MS = 60 * 1000;
 
-/** No session outlasts a longer time without a request. */
+/** Every session has ended after this time without a request. */
 export const IDLE_MAX_MS = 10 * MINUTE_MS;
 
 /** After the last request of the session: cf CLI never pauses that long between two requests of an app. */

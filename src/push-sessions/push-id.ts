@@ -6,7 +6,7 @@ const TRACE_ID = /^[0-9a-f]{32}$/;
  * The id of the push that a request belongs to: cf CLI sends one trace id with all requests of a process since 8.12.0
  * (https://github.com/cloudfoundry/cli/pull/3310).
  *
- * @returns undefined for all other clients: proxies that trace add an id of its own to each request that has none
+ * @returns undefined for all other clients: tracing proxies add a new id to each request that has none
  */
 export function pushIdOf(headers: Headers): string | undefined {
   const [, major = 0, minor = 0] = CF_CLI.exec(headers.get("User-Agent") ?? "")?.map(Number) ?? [];

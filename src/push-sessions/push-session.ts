@@ -6,19 +6,20 @@ import type { RequestContext } from "../request-context.ts";
 import {
   type Batch,
   CONTENT_BYTES,
+  type Decided,
   Decisions,
   NO_MATCH,
   NO_SESSION,
   type SessionRequest,
 } from "./decisions.ts";
 import { isExpired, type SessionTimes } from "./expiry.ts";
-import type { Decided, Inspection, PushSessions } from "./push-sessions.ts";
+import type { Inspection, PushSessions } from "./push-sessions.ts";
 
-/** For when the object can't be reached, an isolate keeps what it has decided itself: of so many sessions … */
+/** An isolate keeps its own decisions, for when the object can't be reached: those of its last sessions. */
 const KEPT_SESSIONS_MAX = 8;
-/** … the last requests, 45 KB each. */
+/** Requests whose decisions are kept of each session, 45 KB a request. */
 const KEPT_BATCHES_MAX = 20;
-const RETRY_DELAY_MS = 200;
+const RETRY_DELAY_MS = 100;
 
 type Reply = Decided | Inspection;
 
@@ -35,7 +36,6 @@ const keptBy = new WeakMap<Configuration, Map<string, KeptSession>>();
  */
 export class PushSession {
   readonly contents: Uint8Array<ArrayBuffer>;
-  readonly isIdentified: boolean;
   readonly #fingerprint: string;
   /** Whether other requests of the app follow, which must agree with this one. */
   readonly #hasSuccessors: boolean;
@@ -53,7 +53,6 @@ export class PushSession {
    */
   constructor(request: SessionRequest, caller: string, pushId: string, context: RequestContext) {
     this.contents = request.contents;
-    this.isIdentified = pushId !== "";
     this.#fingerprint = request.fingerprint;
     this.#hasSuccessors = request.count === RESOURCES_PER_REQUEST_MAX;
     this.#caller = caller;
@@ -77,9 +76,9 @@ export class PushSession {
     if (reply?.retrySuspected) await verify?.(earlier);
     const decided = this.#hasSuccessors && reply ? await this.#decide(found, true) : undefined;
     if (decided && "decisions" in decided) return decided;
-    const decisions = earlier.resolve(this.contents, found, Date.now());
-    if (this.#hasSuccessors) this.#keep(decisions, false);
-    return { decisions, decidedEarlier: earlier.countOf(this.contents) };
+    const alone = earlier.resolve(this.contents, found, Date.now());
+    if (this.#hasSuccessors) this.#keep(alone.decisions, false);
+    return alone;
   }
 
   async #decide(found: Uint8Array, verified: boolean): Promise<Reply | undefined> {
@@ -111,17 +110,20 @@ export class PushSession {
       // A deployment resets the object: only a new stub reaches the next instance.
       const stub = configuration.pushSessions.getByName(this.#caller) as unknown;
       const object = stub as DurableObjectStub<PushSessions>;
-      const reply = await call(object, this.#pushId, this.#fingerprint, this.#requestId);
-      const isUnderstood =
-        "decisions" in reply
-          ? reply.decisions.length === this.contents.length / CONTENT_BYTES
-          : Array.isArray(reply.session.batches);
-      if (!isUnderstood) throw new Error("the object runs another version of the Worker");
-      return reply;
+      return understood(await call(object, this.#pushId, this.#fingerprint, this.#requestId), this.contents);
     };
-    const retryLater = () => scheduler.wait(RETRY_DELAY_MS).then(attempt);
+    const giveUpAt = Date.now() + PATIENCE_MS.pushSessions;
+    const attempts = async (): Promise<Reply> => {
+      for (;;) {
+        const reply = await attempt().catch((error) => {
+          if (Date.now() >= giveUpAt) throw error;
+        });
+        if (reply) return reply;
+        await scheduler.wait(RETRY_DELAY_MS);
+      }
+    };
     try {
-      return await inTime(PATIENCE_MS.pushSessions, attempt().catch(attempt).catch(retryLater));
+      return await inTime(PATIENCE_MS.pushSessions, attempts());
     } catch (error) {
       const mayLoseFile = this.#hasSuccessors;
       log.warn("push-sessions-unreachable", { method, cause: causeOf(error), mayLoseFile });
@@ -150,7 +152,7 @@ export class PushSession {
     const now = Date.now();
     const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
     const { isIdentified, firstAt, batches } = this.#kept() ?? {
-      isIdentified: this.isIdentified,
+      isIdentified: this.#pushId !== "",
       firstAt: now,
       batches: [],
     };
@@ -160,4 +162,14 @@ export class PushSession {
     sessions.set(this.#keptName, { isIdentified, firstAt, lastAt: now, batches: kept });
     for (const oldest of [...sessions.keys()].slice(0, -KEPT_SESSIONS_MAX)) sessions.delete(oldest);
   }
+}
+
+/** @throws for a reply of another form: during a deployment the object may run another version of the Worker */
+function understood(reply: Reply, contents: Uint8Array): Reply {
+  const batches = "decisions" in reply ? [{ contents, marks: reply.decisions }] : reply.session.batches;
+  const isUnderstood = batches.every(
+    ({ contents, marks }) => contents.length === CONTENT_BYTES * marks.length,
+  );
+  if (!isUnderstood) throw new Error("the object runs another version of the Worker");
+  return reply;
 }

@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
 import { causeOf, createLog } from "../log.ts";
-import { Decisions, NO_MATCH, type SessionState } from "./decisions.ts";
+import { type Decided, Decisions, MATCH, NO_MATCH, type SessionState } from "./decisions.ts";
 import { IDLE_MAX_MS, isExpired } from "./expiry.ts";
 
 /** The same request within this time most likely comes from a push that failed and is tried again. */
@@ -47,13 +47,6 @@ export interface Inspection {
   /** Whether the caller sent the same request a short while ago. */
   retrySuspected: boolean;
   session: SessionState;
-}
-
-export interface Decided {
-  /** MATCH or NO_MATCH for each content. */
-  decisions: Uint8Array<ArrayBuffer>;
-  /** How many of the contents earlier requests had decided. */
-  decidedEarlier: number;
 }
 
 /**
@@ -115,24 +108,28 @@ export class PushSessions extends DurableObject<Env> {
       return { retrySuspected: true, session };
     }
     const own = session.batches.find((batch) => batch.requestId === requestId);
-    const earlier = new Decisions({ ...session, batches: session.batches.filter((batch) => batch !== own) });
-    const decisions = earlier.resolve(contents, found, now);
-    const isFull = session.isFull || (!own && session.batches.length === BATCHES_MAX);
-    // What is not stored is no match; and if the call is repeated, "no match" of either call wins.
-    const limits = isFull ? new Decisions({ ...session, isFull }).of(contents) : own?.marks;
-    limits?.forEach((mark, index) => {
+    const others = session.batches.filter((batch) => batch !== own);
+    const isFull = session.isFull || others.length === BATCHES_MAX;
+    const earlier = new Decisions({ ...session, isFull, batches: others });
+    const decided = earlier.resolve(contents, found, now);
+    const { decisions } = decided;
+    // If the call is repeated, "no match" of either call wins.
+    own?.marks.forEach((mark, index) => {
       if (mark === NO_MATCH) decisions[index] = NO_MATCH;
     });
+    const before = isFull ? earlier.of(contents) : decisions;
+    // A full session still stores that a match has become "no match".
+    const isStored = !isFull || before.some((mark, index) => mark === MATCH && decisions[index] === NO_MATCH);
     await this.#write((sql) => {
       if (firstAt === undefined) sql.exec("DELETE FROM decisions WHERE push_id = ?", pushId);
       const flags = [session.isIdentified ? 1 : 0, isFull ? 1 : 0];
       const times = [firstAt ?? now, now];
       sql.exec("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", pushId, ...flags, ...times);
-      if (isFull) return;
+      if (!isStored) return;
       const blobs = [contents.slice().buffer, decisions.buffer];
       sql.exec("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", pushId, requestId, now, ...blobs);
     });
-    return { decisions, decidedEarlier: earlier.countOf(contents) };
+    return decided;
   }
 
   /** Deletes what has expired, and the tables once they are empty. */
@@ -148,8 +145,7 @@ export class PushSessions extends DurableObject<Env> {
     if (rows.length > 0 || this.#unwritten.length > 0) return;
     this.#hasTables = false;
     this.#hasAlarm = false;
-    this.#storage.deleteAlarm();
-    await this.#storage.deleteAll();
+    await Promise.all([this.#storage.deleteAlarm(), this.#storage.deleteAll()]);
   }
 
   /** Notes a request, unless this is a repeated call. */
@@ -228,6 +224,7 @@ export class PushSessions extends DurableObject<Env> {
     this.#isWriteDue = true;
     setTimeout(() => {
       this.#isWriteDue = false;
+      if (this.#unwritten.length === 0) return;
       this.#write().catch((error) => {
         this.#unwritten = [];
         this.#log.error("push-sessions-unwritten", { cause: causeOf(error) });

@@ -30,6 +30,8 @@ export interface Answered {
   warnings: string[];
   matches: Matches;
   decided: DecidedMatches;
+  /** Whether the client identified its push. */
+  isIdentified: boolean;
 }
 
 /**
@@ -56,7 +58,8 @@ export async function answerQuestion(
 
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
-  return { response: answer(bytes, warnings), warnings, matches, decided };
+  const isIdentified = asker.pushId !== undefined;
+  return { response: answer(bytes, warnings), warnings, matches, decided, isIdentified };
 }
 
 /** The Cloud Controller, where it may be asked. */

@@ -1,6 +1,7 @@
 import type { Contents } from "../cache/contents.ts";
 import type { EdgeCache } from "../cache/edge-cache.ts";
 import type { Deadline } from "../deadline.ts";
+import { REJECTED, REMOVED } from "../push-sessions/decisions.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resource-key.ts";
 import type { Fault, Tally, Tier } from "./tiers/tier.ts";
@@ -20,8 +21,8 @@ export interface Sources {
 export interface Matches {
   /** Of each content `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
   heldBy(): Uint8Array;
-  /** Of each content 1 where the delta says that it was removed; undefined where it says so of none. */
-  isRemoved: Uint8Array | undefined;
+  /** Of each content REMOVED if the delta says so, REJECTED if the Cloud Controller lacks it, else 0. */
+  lost: Uint8Array;
   tiers: Record<"memory" | "keys" | "origin", Tally>;
   /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
   isSuspended: boolean;
@@ -37,7 +38,7 @@ const NOTHING_ASKED: Tally = { asked: 0, held: 0, ms: 0 };
 export function noMatches({ count }: Contents): Matches {
   return {
     heldBy: () => new Uint8Array(count),
-    isRemoved: undefined,
+    lost: new Uint8Array(count),
     tiers: { memory: NOTHING_ASKED, keys: NOTHING_ASKED, origin: NOTHING_ASKED },
     isSuspended: false,
     matchedByOrigin: [],
@@ -67,6 +68,9 @@ export async function matchResources(
 
   const originMs = Date.now() - originAskedAt;
   const matchedByOrigin = [...new Set(answer?.held)];
+  const lost = isRemoved?.map((is) => (is ? REMOVED : 0)) ?? new Uint8Array(contents.count);
+  for (const key of answer?.denied ?? [])
+    for (const index of unresolved.get(key) ?? []) lost[index] = REJECTED;
   return {
     heldBy() {
       // The origin may have taken so long that what the cache said counts no more.
@@ -75,7 +79,7 @@ export async function matchResources(
         for (const index of unresolved.get(key) ?? []) heldBy[index] = ORIGIN;
       return heldBy;
     },
-    isRemoved,
+    lost,
     tiers: { ...tiers, origin: { asked: unresolved.size, held: matchedByOrigin.length, ms: originMs } },
     isSuspended,
     matchedByOrigin,

@@ -86,10 +86,10 @@ export class Account {
   }
 }
 
-function figuresOf(question: Question, { warnings, matches, decided }: Answered): Figures {
+function figuresOf(question: Question, { warnings, matches, decided, isIdentified }: Answered): Figures {
   const { memory, keys, origin } = matches.tiers;
   return {
-    identified: decided.isIdentified,
+    identified: isIdentified,
     resources: question.count,
     eligible: countOf(question.isEligible, 1),
     matched: countOf(decided.isMatch, 1),

@@ -1,10 +1,13 @@
+import type { Contents } from "../cache/contents.ts";
 import { catalogOf } from "../catalog/catalog-stub.ts";
 import { Deadline } from "../deadline.ts";
 import { causeOf } from "../log.ts";
 import { writePoint } from "../metrics.ts";
 import { inTime, PATIENCE_MS } from "../patience.ts";
+import { MATCH, NO_MATCH, REJECTED, UNDECIDED } from "../push-sessions/decisions.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
+import { ORIGIN } from "./match.ts";
 import { type Origin, quickRequestSize, RESOURCES_PER_QUESTION } from "./tiers/origin.ts";
 import type { TierAnswer } from "./tiers/tier.ts";
 
@@ -23,11 +26,51 @@ const REPORTED_MIN = 10;
 /** What the Cloud Controller says of matches; of the rest it has said nothing. */
 export type Verified = Pick<TierAnswer, "held" | "denied">;
 
+/** Marks of the candidates of a request: what the look-up found, and where, and what earlier requests decided. */
+interface Marks {
+  found: Uint8Array;
+  foundBy: Uint8Array;
+  decided: Uint8Array;
+}
+
+/**
+ * Has the Cloud Controller verify the matches of the cache before the response, unless an earlier decision is final. Corrects what was
+ * found: once anything is rejected, a match that is not confirmed does not count; an earlier decision changes only if it is rejected
+ * itself.
+ *
+ * @param isFinal whether earlier decisions are final
+ * @returns undefined if there is nothing to verify
+ */
+export async function verifyFound(
+  candidates: Contents,
+  { found, foundBy, decided }: Marks,
+  isFinal: boolean,
+  origin: Origin,
+  context: RequestContext,
+): Promise<Verified | undefined> {
+  const isOpen = (index: number) => decided[index] === UNDECIDED;
+  const keys = candidates.keysWhere((index) => {
+    const isMatch = isOpen(index) ? found[index] === MATCH : decided[index] === MATCH && !isFinal;
+    return isMatch && foundBy[index] !== ORIGIN;
+  });
+  if (keys.size === 0) return undefined;
+  const verified = await verifyMatches([...keys.keys()], origin, context);
+  const [confirmed, rejected] = [new Set(verified.held), new Set(verified.denied)];
+  for (const [key, places] of keys) {
+    for (const index of places) {
+      if (confirmed.has(key)) foundBy[index] = ORIGIN;
+      else if (rejected.has(key)) found[index] = REJECTED;
+      else if (rejected.size > 0 && isOpen(index)) found[index] = NO_MATCH;
+    }
+  }
+  return verified;
+}
+
 /**
  * Has the Cloud Controller verify matches of the cache before the response: as many as it can answer by then, drawn at random. The rest
  * follows after the response.
  */
-export async function verifyMatches(
+async function verifyMatches(
   matches: readonly ResourceKey[],
   origin: Origin,
   context: RequestContext,

@@ -103,6 +103,46 @@ describe("the same question again, which is most likely a push that has failed",
     expect(await held()).toBe(36);
   });
 
+  it("is verified with at most 20 requests of 40 before the response, and 20 of 250 after it", async () => {
+    const many = Array.from({ length: 4_999 }, (_, index) => resource(index));
+    await observe({ held: keys(4_999) });
+    await publish();
+    expect(await push(many, "a")).toBe(4_999);
+    questions.length = 0;
+    expect(await push(many, "a")).toBe(4_999);
+    const sizes = await Promise.all(
+      questions.map(async (each) => (await each.clone().json<{ resources: [] }>()).resources.length),
+    );
+    expect(sizes.slice(0, 20)).toEqual(Array(20).fill(40));
+    expect(sizes.slice(20)).toEqual([...Array(16).fill(250), 4_999 - 800 - 4_000]);
+    expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ verified: 800, rejected: 0 });
+  });
+
+  it("is verified with larger requests if LOOKUP_DEADLINE_MS leaves the time", async () => {
+    const many = Array.from({ length: 2_000 }, (_, index) => resource(index));
+    await observe({ held: keys(2_000) });
+    await publish();
+    const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "60000" };
+    const token = await signedToken({ user_id: "a" });
+    for (let round = 0; round < 2; round++) await askWith(bindings, { resources: many }, { token });
+    expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ verified: 2_000 });
+  });
+
+  it("reports rejections as they come: those before the Cloud Controller falls silent are known", async () => {
+    const many = Array.from({ length: 500 }, (_, index) => resource(index));
+    await observe({ held: keys(500) });
+    await publish();
+    expect(await push(many, "a")).toBe(500);
+    pool.answers = questions.length + 3;
+    pool.holds = ({ size_in_bytes }) => size_in_bytes % 10 !== 0;
+    const token = await signedToken({ user_id: "a" });
+    await askWith({ CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "2000" }, { resources: many }, { token });
+    const reports = logs.filter(({ event }) => event === "cache-contradicted");
+    expect(reports.length).toBeGreaterThanOrEqual(2);
+    const denied = reports.reduce((sum, report) => sum + (report.denied as number), 0);
+    expect(await held()).toBe(500 - denied);
+  });
+
   it("claims nothing that was not confirmed, once anything was denied", async () => {
     const many = Array.from({ length: 500 }, (_, index) => resource(index));
     await observe({ held: keys(500) });

@@ -230,7 +230,7 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
-  it("is not extended by requests of fewer than 5,000", async () => {
+  it("is not kept alive by requests of fewer than 5,000", async () => {
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ held: [keyOf(1)] });
@@ -251,6 +251,17 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf([...rows(4_999), resource(6_000)], run)).toEqual(["src/2.js"]);
     await publish({ held: [keyOf(1)] });
     expect(await pathsOf(rows(3), run)).toEqual(["src/2.js"]);
+  });
+
+  it("turns a match into no match when the Cloud Controller lacks the file in the look-up of a later request", async () => {
+    await publish({ held: [keyOf(1), keyOf(2)] });
+    const run = { userAgent: OLD_CF };
+    expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
+    standInOrigin(matching(({ checksum }) => checksum.value === resource(2).checksum.value));
+    // Without a manifest the isolate asks the Cloud Controller for everything.
+    const get = async (names: string | string[]) => (Array.isArray(names) ? new Map() : null);
+    const isolate = { ...env, CLOUD_CONTROLLER_URL, RESOURCE_CACHE: { get, put: get, delete: get } };
+    expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/2.js"]);
   });
 
   it("makes a pinned trace id one of them once it sends a request again, and keeps its decisions", async () => {
@@ -439,16 +450,30 @@ describe("an object that can't be reached", () => {
     expect(await pathsOf([resource(1)], { trace: run.trace })).toEqual([]);
   });
 
-  it("is called again after an error, and the request goes on", async () => {
-    let calls = 0;
+  it("is called again until it answers, for up to two seconds", async () => {
+    const start = Date.now();
     const getByName = (name: string) => {
-      calls += 1;
-      if (calls < 3) throw new Error("the object was reset");
+      if (Date.now() - start < 600) throw new Error("the object was reset");
       return env.PUSH_SESSIONS.getByName(name);
     };
-    expect(await pathsOf(rows(5_000), { isolate: { PUSH_SESSIONS: { getByName } } })).toEqual([]);
-    expect(calls).toBe(3);
+    const run = { trace: traceId(), isolate: { PUSH_SESSIONS: { getByName } } };
+    expect(await pathsOf(rows(5_000), run)).toEqual([]);
     expect(logs.map(({ event }) => event)).not.toContain("push-sessions-unreachable");
+    await publish({ held: [keyOf(1)] });
+    expect(await pathsOf([resource(1)], { trace: run.trace })).toEqual([]);
+  });
+
+  it.each([
+    ["a request of 3 gets batches of another form", 3, { session: { batches: [{}] } }],
+    ["a request of 3 gets no session", 3, {}],
+    ["a request of 5,000 gets batches of another form", 5_000, { session: { batches: [{}] } }],
+    ["a request of 5,000 gets decisions of other contents", 5_000, { decisions: marks(MATCH) }],
+  ])("and runs another version of the Worker does not fail a push: %s", async (_, count, reply) => {
+    const call = async () => ({ retrySuspected: false, ...reply });
+    expect((await send(rows(count), { isolate: unreachable(call) })).status).toBe(201);
+    expect(logs).toContainEqual(
+      expect.objectContaining({ event: "push-sessions-unreachable", cause: expect.any(String) }),
+    );
   });
 });
 
@@ -507,7 +532,23 @@ describe("what an object stores", () => {
     const { session } = await object().inspect("push", "last", "last");
     expect(session).toMatchObject({ isFull: true });
     expect(await decide("another push", "94", contents(1))).toEqual([MATCH]);
+    expect(await object().decide("push", "95", "95", more.slice(0, 8), marks(MATCH), true)).toMatchObject({
+      decidedEarlier: 0,
+    });
     const bytes = await runInDurableObject(object(), (_, { storage }) => storage.sql.databaseSize);
     expect(bytes).toBeLessThan(5_000_000);
+  });
+
+  it("are rejections of the Cloud Controller even if the unidentified session is full", async () => {
+    const all = new Uint8Array(5_000).fill(MATCH);
+    const random = () => crypto.getRandomValues(new Uint8Array(8 * 5_000));
+    const decide = (name: string, asked: Uint8Array<ArrayBuffer>, found: Uint8Array) =>
+      decisionsOf(object().decide("", name, name, asked, found, true));
+    const first = random();
+    await decide("0", first, all);
+    for (let index = 1; index < 90; index++) await decide(`${index}`, random(), all);
+    const content = first.slice(0, 8);
+    expect(await decide("90", content, marks(REJECTED))).toEqual([NO_MATCH]);
+    expect(await decide("91", content, marks(MATCH))).toEqual([NO_MATCH]);
   });
 });
