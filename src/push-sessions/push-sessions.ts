@@ -8,7 +8,7 @@ import { IDLE_MAX_MS, isExpired } from "./expiry.ts";
 const RETRY_MS = 10 * 60 * 1000;
 /** Requests of a session whose decisions are stored, 45 KB each: an inspection returns all of them. */
 const BATCHES_MAX = 90;
-/** A write delays the responses that leave the object meanwhile: what no response depends on is written once a second. */
+/** A write delays the responses that leave the object until it is on disk: what no response depends on is written once a second. */
 const WRITE_DELAY_MS = 1_000;
 
 const TABLES = `
