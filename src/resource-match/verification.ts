@@ -49,18 +49,21 @@ export async function verifyFound(
   context: RequestContext,
 ): Promise<Verified | undefined> {
   const isOpen = (index: number) => decided[index] === UNDECIDED;
+  const isChangeable = (index: number) => decided[index] === MATCH && !isFinal;
   const keys = candidates.keysWhere((index) => {
-    const isMatch = isOpen(index) ? found[index] === MATCH : decided[index] === MATCH && !isFinal;
+    const isMatch = isOpen(index) ? found[index] === MATCH : isChangeable(index) && found[index] !== REJECTED;
     return isMatch && foundBy[index] !== ORIGIN;
   });
   if (keys.size === 0) return undefined;
+  // The look-up may have rejected an earlier match.
+  const hasLost = found.some((mark, index) => mark === REJECTED && isChangeable(index));
   const verified = await verifyMatches([...keys.keys()], origin, context);
   const [confirmed, rejected] = [new Set(verified.held), new Set(verified.denied)];
   for (const [key, places] of keys) {
     for (const index of places) {
       if (confirmed.has(key)) foundBy[index] = ORIGIN;
       else if (rejected.has(key)) found[index] = REJECTED;
-      else if (rejected.size > 0 && isOpen(index)) found[index] = NO_MATCH;
+      else if ((hasLost || rejected.size > 0) && isOpen(index)) found[index] = NO_MATCH;
     }
   }
   return verified;

@@ -311,6 +311,18 @@ describe("a push that is tried again", () => {
     expect(await decisionsOf(second)).toEqual([NO_MATCH, MATCH]);
   });
 
+  it("drops an old client's match that the Cloud Controller rejects in the look-up, and does not ask again", async () => {
+    await publish({ held: [keyOf(1)] });
+    const run = { userAgent: OLD_CF };
+    await pathsOf(rows(5_000), run);
+    expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
+    const get = () => Promise.reject(new Error("KV GET failed: 503"));
+    const isolate = { ...env, ...WITH_ORIGIN, RESOURCE_CACHE: { get, put: get, delete: get } };
+    const requests = standInOrigin(matching(() => false));
+    expect(await pathsOf([resource(1)], { ...run, isolate })).toEqual([]);
+    expect(requests).toHaveLength(1);
+  });
+
   it("verifies nothing that an earlier request of an identified push decided", async () => {
     await publish({ held: [keyOf(1)] });
     const requests = standInOrigin(matching(() => false));
