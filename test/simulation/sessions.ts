@@ -68,6 +68,8 @@ export class Session {
   /** Whether its decisions never change; "maybe": where it depends on whether the object has seen a repeated request. */
   isIdentified: Answer;
   readonly requests: Asked[] = [];
+  /** The request that has made it unidentified, if any: it keeps the session alive as one of 5,000 does. */
+  turnedBy: Asked | undefined;
   readonly #decisions = new Map<string, Decision>();
 
   constructor(pushId: string | undefined, startedAt: number) {
@@ -135,7 +137,8 @@ export class Session {
         ),
       );
     if (this.isIdentified === "maybe") return now - latest(this.requests) > IDENTIFIED_MS + MARGIN_MS;
-    const last = this.isIdentified === "yes" ? this.requests : this.requests.filter(({ isFull }) => isFull);
+    const isExtending = (each: Asked) => this.isIdentified === "yes" || each.isFull || each === this.turnedBy;
+    const last = this.requests.filter(isExtending);
     const quietMs = now - latest(last);
     return quietMs > (this.isIdentified === "yes" ? IDENTIFIED_MS : UNIDENTIFIED_MS) + MARGIN_MS;
   }
@@ -204,7 +207,8 @@ export class Sessions {
   }
 
   /** An id that repeats a request is no longer that of one push alone. */
-  #distrust({ session, fingerprint }: Asked): void {
+  #distrust(asked: Asked): void {
+    const { session, fingerprint } = asked;
     if (session.isIdentified === "no") return;
     const earlier = session.requests.filter((each) => each.fingerprint === fingerprint);
     if (earlier.length === 0) return;
@@ -212,6 +216,7 @@ export class Sessions {
       ({ answeredAt, isUnreachable }) => answeredAt !== undefined && !isUnreachable,
     );
     session.isIdentified = isSeen ? "no" : "maybe";
+    session.turnedBy = asked;
   }
 
   /** Whether the caller may have sent the same request shortly before this one arrived. */
