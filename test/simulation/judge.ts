@@ -28,6 +28,8 @@ const SESSIONS_WAITED_MS = 2 * 2_000;
 const LITTLE_MS = 1_500;
 /** The event of the log that says that the session object could not be reached. */
 const SESSIONS_UNREACHABLE = "push-sessions-unreachable";
+/** The isolate has no manifest, or not what it names: so it does not see what was removed. */
+const MANIFEST_UNREAD = "look-up-incomplete pointer";
 const POINTER_TRUSTED_MS = 25 * 60 * 60 * 1000;
 /** What went wrong with the catalog delays it for so long after. */
 const RECOVERY_MS = 120_000;
@@ -254,7 +256,8 @@ export class Judge {
     }
     session.expireUncertain(asked, now);
     const sha1s = new Set(matched.map((key) => key.slice(0, 40)));
-    this.#judgeMatches(isolate, asked, question, matched);
+    const isBlind = events.has(MANIFEST_UNREAD) && this.#isHidden(isolate.place, asked);
+    this.#judgeMatches(isolate, asked, question, matched, isBlind);
     this.#judgeMisses(isolate, asked, question, sha1s);
     this.#judgeDecisions(asked, sha1s);
     session.answered(asked, sha1s, now);
@@ -285,7 +288,13 @@ export class Judge {
   }
 
   /** No file is matched for long that has left the pool. */
-  #judgeMatches(isolate: Isolate, asked: Asked, { body }: Question, matched: readonly string[]): void {
+  #judgeMatches(
+    isolate: Isolate,
+    asked: Asked,
+    { body }: Question,
+    matched: readonly string[],
+    isBlind: boolean,
+  ): void {
     const { kernel, told, controller } = this.#world;
     const { now } = kernel;
     const { requestId, session } = asked;
@@ -310,8 +319,9 @@ export class Judge {
       for (const { toldAt, isRemoval } of told.objections(sha1)) {
         const allowance = MATCHED_AFTER_REMOVAL_MS + this.#lateness(isolate.place, toldAt, now);
         if (now - toldAt <= allowance) continue;
-        // The delta is not read for what a mode rules out: that is a documented limit.
-        const isStanding = ruledOut.has(sha1) || this.#isStanding(decision, asked, isolate.place);
+        // Documented limits: the delta is not read for what a mode rules out, or it can't be read.
+        const isUnread = isBlind || ruledOut.has(sha1);
+        const isStanding = isUnread || this.#isStanding(decision, asked, isolate.place);
         if (decision.match && (!isRemoval || isStanding)) continue;
         const age =
           toldAt === -Infinity ? "never reported" : `reported ${clock(now - toldAt)} ago as removed`;
@@ -319,6 +329,12 @@ export class Judge {
         break;
       }
     }
+  }
+
+  /** Whether a place of KV has not shown a request what is stored. */
+  #isHidden(place: number, { startedAt }: Asked): boolean {
+    const { weather, kernel } = this.#world;
+    return weather.isHiding(place, kernel.now) || weather.readsWellSince(place, kernel.now) >= startedAt;
   }
 
   /** Whether a decision stands against a removal that is known everywhere. */

@@ -80,10 +80,11 @@ function listedIn(text: string): Resource[] {
   return (JSON.parse(text) as { resources: Resource[] }).resources;
 }
 
-/** A log that keeps the names of its events. */
+/** A log that keeps the names of its events, and which tier they are about. */
 export function logOf(events: Set<string>) {
   const line = (level: string) => (event: string, fields?: Record<string, unknown>) => {
     events.add(event);
+    if (fields?.tier !== undefined) events.add(`${event} ${fields.tier}`);
     console.log(`${level} ${event} ${fields ? JSON.stringify(fields) : ""}`);
   };
   return { info: line("info"), warn: line("warn"), error: line("error") };
