@@ -399,6 +399,13 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "isolates",
     seed: 22,
   },
+  "a rejection in the look-up counts when a push is tried again": {
+    file: "src/resource-match/decide-matches.ts",
+    from: "matches.deniedByOrigin.filter((key) => keys.has(key))",
+    to: "matches.deniedByOrigin.slice(0, 0)",
+    profile: "everything",
+    seed: 3264,
+  },
   "a session does not end in the middle of a push": {
     file: "src/push-sessions/expiry.ts",
     from: "export const IDLE_MAX_MS = 10 * MINUTE_MS;",
