@@ -400,9 +400,9 @@ export const MUTATIONS: Record<string, Mutation> = {
     seed: 22,
   },
   "a rejection in the look-up counts when a push is tried again": {
-    file: "src/resource-match/decide-matches.ts",
-    from: "matches.deniedByOrigin.filter((key) => keys.has(key))",
-    to: "matches.deniedByOrigin.slice(0, 0)",
+    file: "src/resource-match/match.ts",
+    from: "for (const index of unresolved.get(key) ?? []) lost[index] = REJECTED;",
+    to: "unresolved.get(key);",
     profile: "everything",
     seed: 3264,
   },
