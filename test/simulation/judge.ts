@@ -266,15 +266,16 @@ export class Judge {
 
   /** What was decided before in a session stays so. */
   #judgeDecisions(asked: Asked, matched: ReadonlySet<string>): void {
-    const { pool, kernel, settings } = this.#world;
+    const { pool, kernel, settings, controller } = this.#world;
     const { session, requestId } = asked;
     const isRepeated = this.#sessions.mayBeRepeated(asked);
+    const isAsked = (sha1: string) => controller.questions.get(requestId)?.has(sha1) ?? false;
     for (const sha1 of asked.candidates) {
       const { match, noMatch, isBinding, since } = asked.isUnreachable
         ? session.decidedInIsolate(asked, sha1, kernel.now)
         : session.before(asked, sha1);
       if (!isBinding || (matched.has(sha1) ? match : noMatch)) continue;
-      const mayBeRejected = settings.hasCloudController && isRepeated;
+      const mayBeRejected = settings.hasCloudController && (isRepeated || isAsked(sha1));
       const mayYield = mayBeRejected || kernel.now - since >= DECIDED_MS - LITTLE_MS;
       const mayChange = match && session.isIdentified !== "yes" && mayYield;
       // The Cloud Controller can only reject what the pool lacks, and only that is removed.
