@@ -362,7 +362,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "(mark === REMOVED && oldMarks[index] === MATCH)",
     to: "false",
     profile: "pushes",
-    seed: 97,
+    named: "does not match a file three minutes after its removal was reported",
   },
   "a match that yields to a removal is old": {
     file: "src/push-sessions/decisions.ts",
