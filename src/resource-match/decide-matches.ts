@@ -1,4 +1,4 @@
-import { type Decisions, MATCH, NO_MATCH } from "../push-sessions/decisions.ts";
+import { type Decisions, MATCH, NO_MATCH, REJECTED, REMOVED } from "../push-sessions/decisions.ts";
 import type { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Stopwatch } from "../stopwatch.ts";
@@ -44,12 +44,23 @@ export async function decideMatches(
 ): Promise<DecidedMatches> {
   const watch = new Stopwatch("pushSessions", "verification");
   const foundBy = ofCandidates(matches.heldBy(), isEligible);
-  // A candidate whose mode rules it out is no match.
-  const lost = ofCandidates(matches.lost, isEligible);
-  const found = foundBy.map((by, index) => (by === NOBODY ? lost[index] || NO_MATCH : MATCH));
+  const isRemoved = ofCandidates(matches.isRemoved, isEligible);
+  const isDenied = ofCandidates(matches.isDenied, isEligible);
+  // A Cloud Controller that matches nothing may have its own matching off: its denials are believed only of a retry.
+  const marksOf = (isRetry: boolean) => {
+    const isBelieved = isRetry || matches.matchedByOrigin.length > 0;
+    return foundBy.map((by, index) => {
+      if (by !== NOBODY) return MATCH;
+      if (isDenied[index] && isBelieved) return REJECTED;
+      // A candidate whose mode rules it out is no match.
+      return isRemoved[index] ? REMOVED : NO_MATCH;
+    });
+  };
+  const found = marksOf(false);
   let verified: Verified | undefined;
   const verify = async (earlier: Decisions) => {
     watch.lap("pushSessions");
+    found.set(marksOf(true));
     const marks = { found, foundBy, decided: earlier.of(session.contents) };
     if (origin) verified = await verifyFound(candidates, marks, earlier.isIdentified, origin, context);
     watch.lap("verification");

@@ -1,7 +1,6 @@
 import type { Contents } from "../cache/contents.ts";
 import type { EdgeCache } from "../cache/edge-cache.ts";
 import type { Deadline } from "../deadline.ts";
-import { REJECTED, REMOVED } from "../push-sessions/decisions.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resource-key.ts";
 import type { Fault, Tally, Tier } from "./tiers/tier.ts";
@@ -21,8 +20,9 @@ export interface Sources {
 export interface Matches {
   /** Of each content `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
   heldBy(): Uint8Array;
-  /** Of each content REMOVED if the delta says so, REJECTED if the Cloud Controller lacks it, else 0. */
-  lost: Uint8Array;
+  /** Of each content 1 if the delta says that it was removed, and 1 if the Cloud Controller was asked and lacks it. */
+  isRemoved: Uint8Array;
+  isDenied: Uint8Array;
   tiers: Record<"memory" | "keys" | "origin", Tally>;
   /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
   isSuspended: boolean;
@@ -38,7 +38,8 @@ const NOTHING_ASKED: Tally = { asked: 0, held: 0, ms: 0 };
 export function noMatches({ count }: Contents): Matches {
   return {
     heldBy: () => new Uint8Array(count),
-    lost: new Uint8Array(count),
+    isRemoved: new Uint8Array(count),
+    isDenied: new Uint8Array(count),
     tiers: { memory: NOTHING_ASKED, keys: NOTHING_ASKED, origin: NOTHING_ASKED },
     isSuspended: false,
     matchedByOrigin: [],
@@ -68,9 +69,8 @@ export async function matchResources(
 
   const originMs = Date.now() - originAskedAt;
   const matchedByOrigin = [...new Set(answer?.held)];
-  const lost = isRemoved?.map((is) => (is ? REMOVED : 0)) ?? new Uint8Array(contents.count);
-  for (const key of answer?.denied ?? [])
-    for (const index of unresolved.get(key) ?? []) lost[index] = REJECTED;
+  const isDenied = new Uint8Array(contents.count);
+  for (const key of answer?.denied ?? []) for (const index of unresolved.get(key) ?? []) isDenied[index] = 1;
   return {
     heldBy() {
       // The origin may have taken so long that what the cache said counts no more.
@@ -79,7 +79,8 @@ export async function matchResources(
         for (const index of unresolved.get(key) ?? []) heldBy[index] = ORIGIN;
       return heldBy;
     },
-    lost,
+    isRemoved: isRemoved ?? new Uint8Array(contents.count),
+    isDenied,
     tiers: { ...tiers, origin: { asked: unresolved.size, held: matchedByOrigin.length, ms: originMs } },
     isSuspended,
     matchedByOrigin,

@@ -264,6 +264,16 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/2.js"]);
   });
 
+  it("keeps a match when a Cloud Controller whose matching is off denies everything", async () => {
+    await publish({ held: [keyOf(1), keyOf(2)] });
+    const run = { userAgent: OLD_CF };
+    expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
+    standInOrigin(matching(() => false));
+    const get = async (names: string | string[]) => (Array.isArray(names) ? new Map() : null);
+    const isolate = { ...env, CLOUD_CONTROLLER_URL, RESOURCE_CACHE: { get, put: get, delete: get } };
+    expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/1.js", "src/2.js"]);
+  });
+
   it("makes a pinned trace id one of them once it sends a request again, and keeps its decisions", async () => {
     await publish({ held: [keyOf(1)] });
     const pinned = { trace: "0".repeat(32) };

@@ -401,7 +401,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "a rejection in the look-up counts when a push is tried again": {
     file: "src/resource-match/match.ts",
-    from: "for (const index of unresolved.get(key) ?? []) lost[index] = REJECTED;",
+    from: "for (const index of unresolved.get(key) ?? []) isDenied[index] = 1;",
     to: "unresolved.get(key);",
     profile: "everything",
     seed: 3264,
