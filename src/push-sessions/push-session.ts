@@ -42,6 +42,8 @@ export class PushSession {
   readonly #caller: string;
   readonly #pushId: string;
   readonly #requestId = crypto.randomUUID();
+  /** Of the session, among those that the isolate keeps. */
+  readonly #keptName: string;
   readonly #context: RequestContext;
   readonly #inspection: Promise<Reply | undefined> | undefined;
 
@@ -57,6 +59,7 @@ export class PushSession {
     this.#hasSuccessors = request.count === RESOURCES_PER_REQUEST_MAX;
     this.#caller = caller;
     this.#pushId = pushId;
+    this.#keptName = `${pushId} ${caller}`;
     this.#context = context;
     if (this.#hasSuccessors || this.contents.length === 0) return;
     this.#inspection = this.#call("inspect", async (object, ...names) => object.inspect(...names));
@@ -83,9 +86,8 @@ export class PushSession {
 
   async #decide(found: Uint8Array, verified: boolean): Promise<Reply | undefined> {
     const { contents } = this;
-    const unstored = this.#kept({ isStored: false });
-    const kept = unstored && new Decisions(unstored).of(contents);
-    const marks = kept ? found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark) : found;
+    const kept = new Decisions({ ...NO_SESSION, batches: this.#unstored() }).of(contents);
+    const marks = found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark);
     const reply = await this.#call("decide", async (object, ...names) =>
       object.decide(...names, contents, marks, verified),
     );
@@ -97,8 +99,7 @@ export class PushSession {
   #earlier(inspection: Inspection | undefined): Decisions {
     if (!inspection) return new Decisions(this.#kept() ?? NO_SESSION);
     const { session } = inspection;
-    const unstored = this.#kept({ isStored: false })?.batches ?? [];
-    return new Decisions({ ...session, batches: [...session.batches, ...unstored] });
+    return new Decisions({ ...session, batches: [...session.batches, ...this.#unstored()] });
   }
 
   async #call(
@@ -131,18 +132,20 @@ export class PushSession {
     }
   }
 
-  get #keptName(): string {
-    return `${this.#pushId} ${this.#caller}`;
-  }
-
-  /** What this isolate has decided in the session's other requests; only what the object lacks, if asked for. */
-  #kept({ isStored }: { isStored?: false } = {}) {
+  /** What this isolate has decided in the session's other requests. */
+  #kept() {
     const kept = keptBy.get(this.#context.configuration)?.get(this.#keptName);
     if (!kept || isExpired(kept, Date.now())) return undefined;
-    const isOther = (batch: KeptSession["batches"][number]) => batch.contents !== this.contents;
-    const others = kept.batches.filter(isOther);
-    const batches = isStored === undefined ? others : others.filter((batch) => !batch.isStored);
-    return { ...NO_SESSION, ...kept, batches };
+    return {
+      ...NO_SESSION,
+      ...kept,
+      batches: kept.batches.filter((batch) => batch.contents !== this.contents),
+    };
+  }
+
+  /** What of that the object lacks. */
+  #unstored(): Batch[] {
+    return this.#kept()?.batches.filter(({ isStored }) => !isStored) ?? [];
   }
 
   #keep(decisions: Uint8Array<ArrayBuffer>, isStored: boolean): void {
@@ -151,14 +154,11 @@ export class PushSession {
     keptBy.set(configuration, sessions);
     const now = Date.now();
     const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
-    const { isIdentified, firstAt, batches } = this.#kept() ?? {
-      isIdentified: this.#pushId !== "",
-      firstAt: now,
-      batches: [],
-    };
+    const { firstAt = now, batches = [] } = this.#kept() ?? {};
     // The session that was used last comes last.
     sessions.delete(this.#keptName);
     const kept = [...batches, batch].slice(-KEPT_BATCHES_MAX);
+    const isIdentified = this.#pushId !== "";
     sessions.set(this.#keptName, { isIdentified, firstAt, lastAt: now, batches: kept });
     for (const oldest of [...sessions.keys()].slice(0, -KEPT_SESSIONS_MAX)) sessions.delete(oldest);
   }

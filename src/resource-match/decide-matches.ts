@@ -7,25 +7,16 @@ import type { Question } from "./question.ts";
 import type { Origin } from "./tiers/origin.ts";
 import { type Verified, verifyFound } from "./verification.ts";
 
-/** How many resources were not decided by the look-up alone. */
-export interface DecisionCounts {
-  /** Decided by an earlier request of the push. */
-  decided: number;
-  /** Matches that the Cloud Controller confirmed or rejected before the response … */
-  verified: number;
-  /** … and those of them that it rejected. */
-  rejected: number;
-}
-
 /** What is answered, by the candidates of the request. */
 export interface DecidedMatches {
   /** 1 where the response names the resource. */
   isMatch: Uint8Array;
   /** Where it was found: `NOBODY`, `CACHE` or `ORIGIN`. */
   foundBy: Uint8Array;
-  /** Whether the Cloud Controller was asked about the matches of the cache before the response. */
-  isVerified: boolean;
-  counts: DecisionCounts;
+  /** How many candidates earlier requests of the push had decided. */
+  decidedEarlier: number;
+  /** What the Cloud Controller said of the matches of the cache before the response; undefined if it was not asked. */
+  verified: Verified | undefined;
   /** How long the response waited after the look-up, in ms. */
   ms: Record<"pushSessions" | "verification", number>;
 }
@@ -74,18 +65,8 @@ export async function decideMatches(
     decided = await session.decide(found);
   }
   watch.lap("pushSessions");
-  const { held = [], denied = [] } = verified ?? {};
-  return {
-    isMatch: decided.decisions.map((mark) => (mark === MATCH ? 1 : 0)),
-    foundBy,
-    isVerified: verified !== undefined,
-    counts: {
-      decided: decided.decidedEarlier,
-      verified: held.length + denied.length,
-      rejected: denied.length,
-    },
-    ms: watch.ms,
-  };
+  const isMatch = decided.decisions.map((mark) => (mark === MATCH ? 1 : 0));
+  return { isMatch, foundBy, decidedEarlier: decided.decidedEarlier, verified, ms: watch.ms };
 }
 
 /** Marks of the eligible candidates, as marks of all; 0 for the others. */

@@ -22,8 +22,8 @@ export function followUp(answered: Answered, context: RequestContext): void {
 }
 
 function verify({ question, decided, origin }: Answered, context: RequestContext): void {
-  const { isMatch, foundBy, isVerified } = decided;
-  if (!origin || isVerified) return;
+  const { isMatch, foundBy, verified } = decided;
+  if (!origin || verified) return;
   const isUnverified = (index: number) => isMatch[index] === 1 && foundBy[index] !== ORIGIN;
   const unverified = [...question.candidates.keysWhere(isUnverified).keys()];
   if (unverified.length > 0) context.waitUntil(verifySample(unverified, origin, context));

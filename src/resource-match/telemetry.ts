@@ -5,13 +5,12 @@ import { type Point, writePoint } from "../metrics.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Stopwatch } from "../stopwatch.ts";
 import type { Answered } from "./answer-question.ts";
-import type { DecisionCounts } from "./decide-matches.ts";
 import { lastHourOf } from "./last-hour.ts";
 import type { Matches } from "./match.ts";
 import type { Question } from "./question.ts";
 
 /** What is told of an answer. What a request did not come to is 0. */
-interface Figures extends DecisionCounts {
+interface Figures {
   /** Whether the client identified its push. */
   identified: boolean;
   resources: number;
@@ -20,6 +19,11 @@ interface Figures extends DecisionCounts {
   /** Of the files that need not be uploaded, one for each entry of the answer. */
   bytes: number;
   tiers: Matches["tiers"];
+  /** Resources that earlier requests of the push had decided. */
+  decided: number;
+  /** Matches that the Cloud Controller confirmed or rejected before the response, and those of them that it rejected. */
+  verified: number;
+  rejected: number;
   /** For the person who pushes. */
   warnings: number;
 }
@@ -88,6 +92,7 @@ export class Account {
 
 function figuresOf(question: Question, { warnings, matches, decided, isIdentified }: Answered): Figures {
   const { memory, keys, origin } = matches.tiers;
+  const { held = [], denied = [] } = decided.verified ?? {};
   return {
     identified: isIdentified,
     resources: question.count,
@@ -95,7 +100,7 @@ function figuresOf(question: Question, { warnings, matches, decided, isIdentifie
     matched: countOf(decided.isMatch, 1),
     bytes: question.candidates.bytesOf(decided.isMatch),
     tiers: { memory, keys, origin: { ...origin, ms: origin.ms + decided.ms.verification } },
-    ...decided.counts,
+    ...{ decided: decided.decidedEarlier, verified: held.length + denied.length, rejected: denied.length },
     warnings: warnings.length,
   };
 }
