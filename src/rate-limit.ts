@@ -1,8 +1,8 @@
 import type { Caller } from "./auth/caller.ts";
 import { Failure } from "./failure.ts";
 import { causeOf } from "./log.ts";
-import { inTime, PATIENCE_MS } from "./patience.ts";
 import type { RequestContext } from "./request-context.ts";
+import { TIMEOUT_MS, withTimeout } from "./timeouts.ts";
 
 /** A failure where a caller asks too often. */
 export async function limitRate(
@@ -12,7 +12,7 @@ export async function limitRate(
   const { rateLimiter } = configuration;
   if (!rateLimiter) return undefined;
   try {
-    const outcome = await inTime(PATIENCE_MS.rateLimiter, rateLimiter.limit({ key: caller.id }));
+    const outcome = await withTimeout(TIMEOUT_MS.rateLimiter, rateLimiter.limit({ key: caller.id }));
     return outcome.success === false ? new Failure("rate-limited", `caller ${caller.id}`) : undefined;
   } catch (error) {
     // A limiter out of order, or one that hangs, must not keep anybody from pushing.

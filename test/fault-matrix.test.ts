@@ -2,8 +2,8 @@ import { createExecutionContext, createMessageBatch, getQueueResult } from "clou
 import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import worker from "../src/index.ts";
-import { PATIENCE_MS } from "../src/patience.ts";
 import { NO_SESSION } from "../src/push-sessions/decisions.ts";
+import { TIMEOUT_MS } from "../src/timeouts.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL } from "./support/origin.ts";
 import { type Cell, markdownTable } from "./support/table.ts";
@@ -144,14 +144,14 @@ function fetchInTrouble(input: RequestInfo | URL, init?: RequestInit): Promise<R
 const COLUMNS = ["what", "trouble", "answer", "matched", "warnings", "log", "ms"];
 const rows: Cell[][] = [];
 const row = (...cells: Cell[]) => void rows.push(cells);
-const patience = { ...PATIENCE_MS };
+const patience = { ...TIMEOUT_MS };
 
 beforeAll(async () => {
   await hold(CACHED);
-  for (const name of Object.keys(PATIENCE_MS) as (keyof typeof PATIENCE_MS)[]) PATIENCE_MS[name] = SHORT_MS;
+  for (const name of Object.keys(TIMEOUT_MS) as (keyof typeof TIMEOUT_MS)[]) TIMEOUT_MS[name] = SHORT_MS;
 });
 afterAll(() => {
-  Object.assign(PATIENCE_MS, patience);
+  Object.assign(TIMEOUT_MS, patience);
   console.log(markdownTable(COLUMNS, rows));
 });
 

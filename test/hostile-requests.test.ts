@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PATIENCE_MS } from "../src/patience.ts";
+import { TIMEOUT_MS } from "../src/timeouts.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "./support/origin.ts";
 import { ask, askWith, ENDPOINT, resource } from "./support/worker.ts";
@@ -43,11 +43,11 @@ describe("only the endpoint's own path is the endpoint", () => {
 
 describe("what lies outside and does not answer keeps no push waiting", () => {
   const never = () => new Promise<never>(() => {});
-  const patience = { ...PATIENCE_MS };
+  const patience = { ...TIMEOUT_MS };
   beforeEach(() => {
-    for (const name of Object.keys(PATIENCE_MS) as (keyof typeof PATIENCE_MS)[]) PATIENCE_MS[name] = 100;
+    for (const name of Object.keys(TIMEOUT_MS) as (keyof typeof TIMEOUT_MS)[]) TIMEOUT_MS[name] = 100;
   });
-  afterEach(() => Object.assign(PATIENCE_MS, patience));
+  afterEach(() => Object.assign(TIMEOUT_MS, patience));
 
   it("a rate limiter", async () => {
     const logs = collectLogs();

@@ -2,8 +2,8 @@ import { importJWK } from "jose";
 import * as v from "valibot";
 import { readBody, UnreadBody } from "../body.ts";
 import { causeOf, type Log } from "../log.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 
 /** UAA's own signing algorithms; nothing else is ever tried. */
 export const UAA_ALGORITHMS = ["RS256", "RS384", "RS512"];
@@ -100,14 +100,14 @@ export class UaaKeys {
 
   /** Not for longer than a fetch takes at most: what was dropped all the same is over. */
   #isFetching(): boolean {
-    return this.#fetching && Date.now() - this.#startedAt < PATIENCE_MS.uaaKeys;
+    return this.#fetching && Date.now() - this.#startedAt < TIMEOUT_MS.uaaKeys;
   }
 
   async #fetch(log: Log): Promise<void> {
     this.#startedAt = Date.now();
     this.#fetching = true;
     try {
-      this.#keys = await inTime(PATIENCE_MS.uaaKeys, fetchKeys(this.#url, log));
+      this.#keys = await withTimeout(TIMEOUT_MS.uaaKeys, fetchKeys(this.#url, log));
       this.#fetchedAt = Date.now();
     } catch (error) {
       log.error("uaa-keys-unavailable", { url: this.#url, cause: causeOf(error), held: this.#keys.size });
@@ -122,7 +122,7 @@ async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>>
     headers: { Accept: "application/json" },
     redirect: "manual",
     cache: "no-store",
-    signal: AbortSignal.timeout(PATIENCE_MS.uaaKeys),
+    signal: AbortSignal.timeout(TIMEOUT_MS.uaaKeys),
   });
   if (response.status !== 200) throw new Error(`status ${response.status}`);
   const body = await readBody(response.body, TOKEN_KEYS_MAX_BYTES);

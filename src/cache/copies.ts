@@ -1,7 +1,7 @@
 import { markHeld } from "../bytes/marks.ts";
 import { causeOf, type Log } from "../log.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 import { type Contents, HELD, REMOVED } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { unpack } from "./packed-value.ts";
@@ -90,7 +90,7 @@ export class Copies {
   async renew(log: Log): Promise<Copy | undefined> {
     this.#renewalBeganAt = Date.now();
     try {
-      const copy = await inTime(PATIENCE_MS.copy, this.#read(Date.now()));
+      const copy = await withTimeout(TIMEOUT_MS.manifest, this.#read(Date.now()));
       this.#complaint = "";
       if (!this.#latest || copy.readAt >= this.#latest.readAt) this.#latest = copy;
       return counts(copy, Date.now()) ? copy : undefined;

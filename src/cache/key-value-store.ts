@@ -1,4 +1,4 @@
-import { inTime, PATIENCE_MS } from "../patience.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 
 /** Where the cache lies. Names stand below the foundation's KEY_PREFIX, which is put before them here and nowhere else. */
 export interface KeyValueStore {
@@ -26,8 +26,8 @@ export function keyValueStore(namespace: KVNamespace, keyPrefix: string): KeyVal
       );
       return new Map(names.map((name) => [name, values.get(keyPrefix + name) ?? null]));
     },
-    put: (name, value) => inTime(writeMs(value), namespace.put(keyPrefix + name, value)),
-    delete: (name) => inTime(PATIENCE_MS.kvWrite, namespace.delete(keyPrefix + name)),
+    put: (name, value) => withTimeout(writeMs(value), namespace.put(keyPrefix + name, value)),
+    delete: (name) => withTimeout(TIMEOUT_MS.kvWrite, namespace.delete(keyPrefix + name)),
   };
 }
 
@@ -35,5 +35,5 @@ export function keyValueStore(namespace: KVNamespace, keyPrefix: string): KeyVal
 const BYTES_PER_MS = 1_000;
 
 function writeMs(value: string | Uint8Array): number {
-  return PATIENCE_MS.kvWrite + Math.round(value.length / BYTES_PER_MS);
+  return TIMEOUT_MS.kvWrite + Math.round(value.length / BYTES_PER_MS);
 }

@@ -1,8 +1,8 @@
 import { PoolMemory } from "../bytes/pool-memory.ts";
 import { DeadlineExceeded } from "../deadline.ts";
 import { causeOf, type Log } from "../log.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 import { type Contents, HELD } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { unpack } from "./packed-value.ts";
@@ -112,7 +112,7 @@ export class Snapshots {
 
   async #readPart(name: string): Promise<BigUint64Array> {
     const read = this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
-    const buffer = await inTime(PATIENCE_MS.snapshotPart, read);
+    const buffer = await withTimeout(TIMEOUT_MS.snapshotPart, read);
     if (buffer === null) throw new Error(`${name} is missing`);
     return unpack(buffer, name).held;
   }

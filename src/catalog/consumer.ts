@@ -1,7 +1,7 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../log.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import { resourceKey } from "../resource-key.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 import { catalogOf } from "./catalog-stub.ts";
 import { parsePoolEvent } from "./pool-event.ts";
 
@@ -51,7 +51,7 @@ export async function consumePoolEvents(batch: MessageBatch, context: Context): 
     );
     const removed = seen.flatMap(({ sha1, size }) => (size === undefined ? sha1 : []));
     const observations = { asOf, held, removed, sizes: "measured" } as const;
-    await inTime(PATIENCE_MS.catalogTold, catalogOf(context.configuration).observe(observations));
+    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(context.configuration).observe(observations));
     for (const message of messages) message.ack();
   } catch (error) {
     log.error("pool-events-failed", { blobs: seen.length, cause: causeOf(error) });
@@ -67,7 +67,7 @@ async function look(
 ): Promise<Look | undefined> {
   try {
     if (!configuration.poolBucket) throw new Error("POOL_BUCKET is not bound: the blob can't be looked at");
-    const object = await inTime(PATIENCE_MS.poolBucket, configuration.poolBucket.head(objectKey));
+    const object = await withTimeout(TIMEOUT_MS.bucketHead, configuration.poolBucket.head(objectKey));
     return { sha1, size: object?.size, messages };
   } catch (error) {
     log.error("pool-events-failed", { blob: objectKey, cause: causeOf(error) });

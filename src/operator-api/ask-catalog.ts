@@ -2,8 +2,8 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { catalogOf } from "../catalog/catalog-stub.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../log.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 
 /** What the catalog answers, or the failure that it can't be had. What was told it may have arrived all the same. */
 export async function askCatalog<T>(
@@ -11,7 +11,7 @@ export async function askCatalog<T>(
   { configuration }: RequestContext,
 ): Promise<T | Failure> {
   try {
-    return await inTime(PATIENCE_MS.catalogAsked, question(catalogOf(configuration)));
+    return await withTimeout(TIMEOUT_MS.catalogQuery, question(catalogOf(configuration)));
   } catch (error) {
     return new Failure("catalog-unavailable", causeOf(error));
   }

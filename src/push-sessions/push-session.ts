@@ -1,8 +1,8 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf } from "../log.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 import {
   type Batch,
   CONTENT_BYTES,
@@ -113,7 +113,7 @@ export class PushSession {
       const object = stub as DurableObjectStub<PushSessions>;
       return understood(await call(object, this.#pushId, this.#fingerprint, this.#requestId), this.contents);
     };
-    const giveUpAt = Date.now() + PATIENCE_MS.pushSessions;
+    const giveUpAt = Date.now() + TIMEOUT_MS.pushSessions;
     const attempts = async (): Promise<Reply> => {
       for (;;) {
         const reply = await attempt().catch((error) => {
@@ -124,7 +124,7 @@ export class PushSession {
       }
     };
     try {
-      return await inTime(PATIENCE_MS.pushSessions, attempts());
+      return await withTimeout(TIMEOUT_MS.pushSessions, attempts());
     } catch (error) {
       const mayLoseFile = this.#hasSuccessors;
       log.warn("push-sessions-unreachable", { method, cause: causeOf(error), mayLoseFile });

@@ -1,8 +1,8 @@
 import { catalogOf } from "../catalog/catalog-stub.ts";
 import { causeOf } from "../log.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 
 /**
  * Tells the catalog what the Cloud Controller has matched, in one call. Never throws: what is not told now is told by
@@ -17,7 +17,7 @@ export async function observeMatches(
 ): Promise<void> {
   try {
     const observations = { asOf, held: credible(keys), sizes: "said" } as const;
-    await inTime(PATIENCE_MS.catalogTold, catalogOf(configuration).observe(observations));
+    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(configuration).observe(observations));
   } catch (error) {
     log.warn("not-observed", { keys: keys.length, cause: causeOf(error) });
   }

@@ -3,10 +3,10 @@ import { catalogOf } from "../catalog/catalog-stub.ts";
 import { Deadline } from "../deadline.ts";
 import { causeOf } from "../log.ts";
 import { writePoint } from "../metrics.ts";
-import { inTime, PATIENCE_MS } from "../patience.ts";
 import { MATCH, NO_MATCH, REJECTED, UNDECIDED } from "../push-sessions/decisions.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resource-key.ts";
+import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 import { ORIGIN } from "./match.ts";
 import { type Origin, quickRequestSize, RESOURCES_PER_QUESTION } from "./tiers/origin.ts";
 import type { TierAnswer } from "./tiers/tier.ts";
@@ -169,7 +169,7 @@ export async function tellDenials(
   try {
     const asked = held.length + denied.length;
     const denials = { asOf, asked, denied: denied.map(sha1Of) };
-    await inTime(PATIENCE_MS.catalogTold, catalogOf(configuration).deny(denials));
+    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(configuration).deny(denials));
   } catch (error) {
     log.warn("not-observed", { keys: denied.length, cause: causeOf(error) });
   }

@@ -15,7 +15,7 @@ const all = () => true;
 /** A million take three minutes: `ONE_MEANING_CASES=1000000 npm test -- test/bytes`. */
 const CASES = Number(env.ONE_MEANING_CASES);
 /** They are no limit: a busy machine takes a tenth of that. */
-const PATIENCE_MS = Math.max(30_000, 2 * CASES);
+const TIMEOUT_MS = Math.max(30_000, 2 * CASES);
 
 /** Compared as text first: an assertion takes longer than all that it asserts. @returns what is meant */
 function meansOneThing(body: Uint8Array, rules: EligibilityRules = RULES, isHeld: IsHeld = all): Outcome {
@@ -47,7 +47,7 @@ describe("a request means one thing, whether it is read from its bytes or by JSO
       expect(usual / CASES).toBeGreaterThan(0.15);
       expect(usual / CASES).toBeLessThan(0.85);
     },
-    PATIENCE_MS,
+    TIMEOUT_MS,
   );
 
   it.each(contract.cases.flatMap(({ name, body }) => (body === null ? [] : [[name, body] as const])))(

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PATIENCE_MS } from "../../src/patience.ts";
+import { TIMEOUT_MS } from "../../src/timeouts.ts";
 import { observe, readPointer, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -263,14 +263,14 @@ describe("a snapshot", () => {
 
   it("is loaded anew at once where it came too late, for the isolate was frozen meanwhile", async () => {
     await removeKeys(0, 1, 2, 3);
-    const patience = PATIENCE_MS.snapshotPart;
-    PATIENCE_MS.snapshotPart = 50;
+    const patience = TIMEOUT_MS.snapshotPart;
+    TIMEOUT_MS.snapshotPart = 50;
     let isFrozen = true;
     const { bindings } = freshIsolate({}, (names) => (isPart(names) && isFrozen ? "hang" : undefined));
     expect(await heldOf(bindings)).toEqual([]);
     isFrozen = false;
     expect(await heldOf(bindings)).toEqual([0, 1, 2, 3]);
-    PATIENCE_MS.snapshotPart = patience;
+    TIMEOUT_MS.snapshotPart = patience;
   });
 
   it("is loaded once for requests that come together", async () => {

@@ -6,7 +6,7 @@ export interface SendOptions {
   gone?: { afterMs: number; by: "end" | "reset" };
 }
 
-const PATIENCE_MS = 5_000;
+const TIMEOUT_MS = 5_000;
 
 /**
  * Sends bytes as they are, and returns what comes back until the other side ends, or `patienceMs` have passed.
@@ -16,7 +16,7 @@ const PATIENCE_MS = 5_000;
 export async function sendBytes(
   url: string,
   bytes: string | Uint8Array,
-  { patienceMs = PATIENCE_MS, gone }: SendOptions = {},
+  { patienceMs = TIMEOUT_MS, gone }: SendOptions = {},
 ): Promise<string> {
   const { hostname: host, port } = new URL(url);
   const socket = connect({ host, port: Number(port), allowHalfOpen: true });

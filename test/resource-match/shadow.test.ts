@@ -1,6 +1,6 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PATIENCE_MS } from "../../src/patience.ts";
+import { TIMEOUT_MS } from "../../src/timeouts.ts";
 import { catalog, observe, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
@@ -17,16 +17,16 @@ let { points, METRICS } = collectPoints();
 const shadowed = () => logs.filter(({ event }) => event === "shadowed");
 const heldByCatalog = async () => (await catalog().page()).resources;
 
-const patience = { ...PATIENCE_MS };
+const patience = { ...TIMEOUT_MS };
 
 beforeEach(() => {
   // What hangs behind an answer is given up in no time.
-  PATIENCE_MS.copy = 100;
+  TIMEOUT_MS.manifest = 100;
   logs = collectLogs();
   ({ points, METRICS } = collectPoints());
 });
 afterEach(async () => {
-  Object.assign(PATIENCE_MS, patience);
+  Object.assign(TIMEOUT_MS, patience);
   vi.restoreAllMocks();
   await reset();
 });

@@ -117,7 +117,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     seed: 4,
   },
   "a write that hangs times out": {
-    file: "src/patience.ts",
+    file: "src/timeouts.ts",
     from: "kvWrite: 5_000,",
     to: "kvWrite: 3_600_000,",
     profile: "unwell-kv",
@@ -167,8 +167,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "events are acknowledged once the catalog has recorded them": {
     file: "src/catalog/consumer.ts",
-    from: "    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
-    to: "    for (const message of messages) message.ack();\n    await inTime(PATIENCE_MS.catalogTold, catalogOf(",
+    from: "    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(",
+    to: "    for (const message of messages) message.ack();\n    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(",
     profile: "queue-chaos",
     seed: 1,
   },

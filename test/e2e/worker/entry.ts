@@ -4,8 +4,8 @@
  * `/__test/`.
  */
 import worker, { Catalog as RealCatalog, PushSessions as RealPushSessions } from "../../../src/index.ts";
-import { PATIENCE_MS } from "../../../src/patience.ts";
 import { isResourceKey } from "../../../src/resource-key.ts";
+import { TIMEOUT_MS } from "../../../src/timeouts.ts";
 import type { Fault } from "../fault.ts";
 import { pass, setOnAlarms } from "./clock.ts";
 import { counts, faultyCache, faultyObjects } from "./faulty-bindings.ts";
@@ -22,7 +22,7 @@ interface TestEnv {
 const CONTROL = "/__test";
 
 // A busy machine takes its time over what an answer would not wait for.
-PATIENCE_MS.pushSessions = 10_000;
+TIMEOUT_MS.pushSessions = 10_000;
 
 let fault: Fault | undefined;
 const currentFault = () => fault;
