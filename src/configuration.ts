@@ -5,6 +5,7 @@ import {
   KEYS_PER_DAY_MAX,
   KV_CACHE_TTL_MAX_SECONDS,
   KV_CACHE_TTL_MIN_SECONDS,
+  LOOKUP_DEADLINE_DEFAULT_MS,
   LOOKUP_DEADLINE_MAX_MS,
 } from "./platform-limits.ts";
 
@@ -89,7 +90,10 @@ const VARIABLES = {
   ),
   CLOUD_CONTROLLER_URL: v.optional(serverUrl),
   MODE: v.optional(v.message(v.picklist(["answer", "shadow"]), "answer or shadow"), "answer"),
-  LOOKUP_DEADLINE_MS: v.optional(wholeNumber(1, LOOKUP_DEADLINE_MAX_MS, "milliseconds"), "8000"),
+  LOOKUP_DEADLINE_MS: v.optional(
+    wholeNumber(1, LOOKUP_DEADLINE_MAX_MS, "milliseconds"),
+    `${LOOKUP_DEADLINE_DEFAULT_MS}`,
+  ),
   KV_CACHE_TTL: v.optional(wholeNumber(KV_CACHE_TTL_MIN_SECONDS, KV_CACHE_TTL_MAX_SECONDS, "seconds"), "60"),
   KEYS_PER_DAY: v.optional(wholeNumber(0, KEYS_PER_DAY_MAX, "keys"), "500"),
   POOL_BUCKET: v.optional(binding<R2Bucket>("an R2 bucket", "head")),

@@ -1,23 +1,17 @@
 import { markHeld } from "../bytes/marks.ts";
 import { causeOf, type Log } from "../log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
+import {
+  MANIFEST_MAX_AGE_MS,
+  MANIFEST_RENEWAL_AGE_MS,
+  MANIFEST_RENEWAL_MAX_MS,
+  MANIFEST_START_MAX_AGE_MS,
+} from "../time-guarantees.ts";
 import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
 import { type Contents, HELD, REMOVED } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { unpack } from "./packed-value.ts";
 import { type CurrentPointer, changesName, isTrusted, POINTER_NAME, parsePointer } from "./pointer.ts";
-
-/**
- * The age at which a copy of pointer and changes counts no more. A removed file is claimed for less than three
- * minutes: it is published within 10 s, KV shows that everywhere within 60 s and keeps what it has read for 30 s.
- */
-const MAX_AGE_MS = 60_000;
-/** A request begins with a copy that is still good when it ends. */
-const BEGIN_MAX_AGE_MS = 45_000;
-/** Renewed behind an answer from this age on, so that an isolate in use never lets a request wait. */
-const RENEWED_BEHIND_AGE_MS = 30_000;
-/** A renewal behind an answer may have been cancelled with its request: another begins after this time. */
-const RENEWAL_MAX_MS = 5_000;
 
 /** What the pointer and the changes said when they were read; it never changes. */
 export type Copy = CurrentCopy | DistrustedCopy;
@@ -42,7 +36,7 @@ interface Changes {
 
 /** Whether answers may still be given from a copy: asked at the moment of the answer. */
 export function counts({ readAt }: Copy, now: number): boolean {
-  return now - readAt <= MAX_AGE_MS;
+  return now - readAt <= MANIFEST_MAX_AGE_MS;
 }
 
 /** Marks what the changes hold, and over all else what they say was removed. */
@@ -77,13 +71,13 @@ export class Copies {
 
   /** The copy that a request may begin with. */
   current(now: number): Copy | undefined {
-    return this.#latest && now - this.#latest.readAt <= BEGIN_MAX_AGE_MS ? this.#latest : undefined;
+    return this.#latest && now - this.#latest.readAt <= MANIFEST_START_MAX_AGE_MS ? this.#latest : undefined;
   }
 
   /** Whether this request is to renew the copy behind its answer. */
   isDue(now: number): boolean {
     const age = now - (this.#latest?.readAt ?? Number.NEGATIVE_INFINITY);
-    return age > RENEWED_BEHIND_AGE_MS && now - this.#renewalBeganAt > RENEWAL_MAX_MS;
+    return age > MANIFEST_RENEWAL_AGE_MS && now - this.#renewalBeganAt > MANIFEST_RENEWAL_MAX_MS;
   }
 
   /** Reads a new copy; undefined where that fails, which is logged once. */

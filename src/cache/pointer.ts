@@ -1,10 +1,8 @@
 import * as v from "valibot";
+import { MANIFEST_TRUSTED_MS } from "../time-guarantees.ts";
 
 /** The name of the value that tells what else of the cache counts. The catalog writes it last. */
 export const POINTER_NAME = "pointer";
-
-/** The catalog touches the pointer every hour: one that is a day old means that nobody writes any more. */
-const TRUSTED_MS = 24 * 60 * 60 * 1000;
 
 /** A pool beyond this is answered by keys alone: 48 MB of an isolate's 128. */
 export const SNAPSHOT_ENTRIES_MAX = 6_000_000;
@@ -54,7 +52,7 @@ export function parsePointer(json: string): Pointer {
 
 /** Whether anything that the pointer names may be answered from, and whether keys may. */
 export function isTrusted(pointer: Pointer, now: number): pointer is CurrentPointer {
-  return pointer.state === "current" && now - Date.parse(pointer.publishedAt) < TRUSTED_MS;
+  return pointer.state === "current" && now - Date.parse(pointer.publishedAt) < MANIFEST_TRUSTED_MS;
 }
 
 /** Whether the catalog has suspended the cache: only the Cloud Controller answers. */

@@ -3,6 +3,7 @@ import { type Configuration, configurationOf, type Env } from "../configuration.
 import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../log.ts";
 import { writePoint } from "../metrics.ts";
+import { PUBLISHED_AFTER_MS } from "../time-guarantees.ts";
 import { type CatalogPage, pageOf } from "./catalog-page.ts";
 import { type CatalogStatus, statusOf } from "./catalog-status.ts";
 import { newSecret } from "./ids.ts";
@@ -13,8 +14,6 @@ import { Publisher } from "./publisher.ts";
 import { type Denials, Suspension } from "./suspension.ts";
 import { STATE, TABLES } from "./tables.ts";
 
-/** Observations that come close together are published together. */
-const PUBLISHED_AFTER_MS = 1_000;
 /** An alarm that dies is followed by another after this time, even when the platform has given up repeating it. */
 const SAFETY_MS = 60_000;
 const MISCONFIGURED_PAUSE_MS = 5 * 60 * 1000;

@@ -1,14 +1,9 @@
 import type { PackedValue } from "../cache/packed-value.ts";
-import { KV_CACHE_TTL_MAX_SECONDS } from "../platform-limits.ts";
+import { TOMBSTONE_KEPT_MS } from "../time-guarantees.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
 import type { MemoryTable } from "./memory.ts";
 import { HELD_STATES } from "./tables.ts";
 
-/**
- * A place of Workers KV may answer from its cache for a day after the key's deletion has shown there, and that takes a
- * minute and sometimes more: for an hour more nobody believes the key.
- */
-const KEY_OUTLIVES_DELETION_MS = KV_CACHE_TTL_MAX_SECONDS * 1000 + 60 * 60 * 1000;
 /** More keys of departed resources than these, 4 MB, are not overruled one by one: then no key counts. */
 const OVERRULED_KEYS_MAX = 500_000;
 
@@ -53,7 +48,7 @@ export class Changes {
     const { revision } = this.#memory.get("snapshot") ?? { revision: Number.MAX_SAFE_INTEGER };
     const query =
       "DELETE FROM departed WHERE deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size";
-    const outlived = now - KEY_OUTLIVES_DELETION_MS;
+    const outlived = now - TOMBSTONE_KEPT_MS;
     return this.#sql.exec(query, outlived, this.#memory.get("prefix"), revision).toArray().length;
   }
 }

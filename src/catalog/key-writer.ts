@@ -2,16 +2,12 @@ import { HELD_VALUE } from "../cache/key-reads.ts";
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { chunks } from "../chunks.ts";
 import { sha1Hex } from "../sha1.ts";
+import { KEY_DELETED_AFTER_MS } from "../time-guarantees.ts";
 import type { MemoryTable } from "./memory.ts";
 import { STATE } from "./tables.ts";
 
 /** A batch that is recorded before it is written, and once it has been. */
 const KEYS_AT_A_TIME = 50;
-/**
- * A key is deleted when no write of it, by an alarm that began while its resource was held, can still arrive: an alarm
- * runs for at most 15 minutes. Until the key is gone everywhere the changes overrule it.
- */
-const DELETED_AFTER_MS = 20 * 60 * 1000;
 const REFUSED_PAUSE_MS = 10 * 60 * 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -38,7 +34,7 @@ export class KeyWriter {
   dueAt(now: number): number {
     const query = "SELECT MIN(departed_at) AS first FROM departed WHERE keyed = 1 AND deleted_at IS NULL";
     const { first } = this.#sql.exec<{ first: number | null }>(query).one();
-    const deletions = first === null ? Number.POSITIVE_INFINITY : first + DELETED_AFTER_MS;
+    const deletions = first === null ? Number.POSITIVE_INFINITY : first + KEY_DELETED_AFTER_MS;
     return Math.max(this.#memory.get("keysNotBefore"), Math.min(deletions, this.#writesAt(now)));
   }
 
@@ -73,7 +69,7 @@ export class KeyWriter {
       .exec<Key & { prefix: string }>(
         `SELECT prefix, sha1, size, revision FROM departed
          WHERE keyed = 1 AND deleted_at IS NULL AND departed_at <= ? LIMIT ?`,
-        now - DELETED_AFTER_MS,
+        now - KEY_DELETED_AFTER_MS,
         limit,
       )
       .toArray();

@@ -1,9 +1,10 @@
 import { chunks } from "../chunks.ts";
 import { parseResourceKey, type ResourceKey, sizeOf } from "../resource-key.ts";
 import { sha1Bytes } from "../sha1.ts";
+import { OBSERVATION_MAX_AGE_MS, REMOVAL_REMEMBERED_MS } from "../time-guarantees.ts";
 import { newSecret } from "./ids.ts";
 import type { MemoryTable } from "./memory.ts";
-import { BELIEVED_MS, noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
+import { noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { STATE } from "./tables.ts";
 
@@ -23,8 +24,6 @@ interface Look {
 }
 
 const ROWS_PER_INSERT = 1000;
-/** Longer than a "held" is believed, so that a late one can't undo a removal. */
-const REMOVALS_REMEMBERED_MS = 2 * BELIEVED_MS;
 
 /** Takes observations into the catalog's tables. Every method is to run within a transaction. */
 export class Ledger {
@@ -48,7 +47,8 @@ export class Ledger {
     };
 
     for (const sha1 of removed) count(this.#removed(sha1Bytes(sha1), look));
-    const isBelieved = look.seenAt > now - BELIEVED_MS && look.seenAt > this.#memory.get("forgottenAt");
+    const isBelieved =
+      look.seenAt > now - OBSERVATION_MAX_AGE_MS && look.seenAt > this.#memory.get("forgottenAt");
     const taken: ResourceKey[] = [];
     for (const key of held) {
       const size = sizeOf(key);
@@ -97,7 +97,7 @@ export class Ledger {
   }
 
   forgetOldRemovals(now: number): void {
-    this.#table.forgetRemovalsBefore(now - REMOVALS_REMEMBERED_MS);
+    this.#table.forgetRemovalsBefore(now - REMOVAL_REMEMBERED_MS);
   }
 
   /** Nothing is held any more, and what was published of it is of no use. */

@@ -38,7 +38,4 @@ export interface Observed {
 /** The most that one call takes. */
 export const OBSERVATIONS_MAX = 50_000;
 
-/** A "held" that is older is not believed; removals are remembered for longer. */
-export const BELIEVED_MS = 24 * 60 * 60 * 1000;
-
 export const noRefusals = (): Refusals => ({ "outside-limits": 0, "too-old": 0, "made-up-size": 0 });

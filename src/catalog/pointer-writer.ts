@@ -1,18 +1,12 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { pack } from "../cache/packed-value.ts";
 import { type CurrentPointer, changesName, POINTER_NAME, type Pointer, partName } from "../cache/pointer.ts";
+import { LATE_WRITE_MS, MANIFEST_PACE_MS, MANIFEST_TOUCH_MS } from "../time-guarantees.ts";
 import { Changes } from "./changes.ts";
 import { newId } from "./ids.ts";
 import type { Memory, MemoryTable } from "./memory.ts";
 import type { Suspension } from "./suspension.ts";
 import type { WrittenValues } from "./written-values.ts";
-
-/** Between two pointers: KV takes one write a second to a key, and each costs. */
-const PACE_MS = 10_000;
-/** A pointer that nothing has changed is written as often, so that readers see that somebody still writes. */
-const TOUCH_MS = 60 * 60 * 1000;
-/** A write of the pointer that failed or was cut off may still arrive, over a later one, for about so long. */
-export const LATE_WRITE_MS = 120_000;
 
 /** What a pointer is to tell: the catalog's state of one moment. */
 type State = Pick<Memory, "prefix" | "epoch" | "revision" | "snapshot" | "secret"> &
@@ -41,12 +35,12 @@ export class PointerWriter {
     const notBefore = this.#memory.get("notBefore");
     if (published?.revision !== this.#memory.get("revision") || this.#memory.get("pointerInDoubt"))
       return notBefore;
-    return Math.max(notBefore, Math.min(published.at + TOUCH_MS, this.#memory.get("againAt")));
+    return Math.max(notBefore, Math.min(published.at + MANIFEST_TOUCH_MS, this.#memory.get("againAt")));
   }
 
   /** @throws where KV refuses a write; all is done anew at the next turn */
   async write(storeOf: (prefix: string) => KeyValueStore, now: number): Promise<void> {
-    this.#memory.set({ notBefore: now + PACE_MS, againAt: Number.MAX_SAFE_INTEGER });
+    this.#memory.set({ notBefore: now + MANIFEST_PACE_MS, againAt: Number.MAX_SAFE_INTEGER });
     const { state, packed } = this.#compose(now);
     const store = storeOf(state.prefix);
     if (packed) await this.#values.write(store, state.prefix, packed.name, pack(packed.name, packed.value));
@@ -108,7 +102,7 @@ export class PointerWriter {
     };
     await store.put(POINTER_NAME, JSON.stringify(pointer));
     // Until a late write has had its time, whatever it replaces is written again at once.
-    const again = now < memory.get("doubtUntil") ? now + PACE_MS : Number.MAX_SAFE_INTEGER;
+    const again = now < memory.get("doubtUntil") ? now + MANIFEST_PACE_MS : Number.MAX_SAFE_INTEGER;
     // It may have been asked for while this one was under way.
     memory.set({ pointerInDoubt: false, againAt: Math.min(again, memory.get("againAt")) });
   }

@@ -1,7 +1,7 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { POINTER_NAME, type Pointer } from "../cache/pointer.ts";
+import { LATE_WRITE_MS } from "../time-guarantees.ts";
 import type { MemoryTable } from "./memory.ts";
-import { LATE_WRITE_MS } from "./pointer-writer.ts";
 import type { WrittenValues } from "./written-values.ts";
 
 /**

@@ -1,7 +1,5 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
-
-/** An isolate that has just read an older pointer still reads what it names. */
-const SUPERSEDED_GRACE_MS = 60 * 60 * 1000;
+import { SUPERSEDED_KEPT_MS } from "../time-guarantees.ts";
 
 /** The packed values of the cache, each recorded before it is written, so that none is ever left behind. */
 export class WrittenValues {
@@ -33,7 +31,7 @@ export class WrittenValues {
     const due = this.#sql
       .exec<{ prefix: string; name: string }>(
         "SELECT prefix, name FROM written_values WHERE superseded_at <= ? LIMIT ?",
-        now - SUPERSEDED_GRACE_MS,
+        now - SUPERSEDED_KEPT_MS,
         limit,
       )
       .toArray();
@@ -47,6 +45,6 @@ export class WrittenValues {
   clearAt(): number {
     const query = "SELECT MIN(superseded_at) AS first FROM written_values";
     const { first } = this.#sql.exec<{ first: number | null }>(query).one();
-    return first === null ? Number.POSITIVE_INFINITY : first + SUPERSEDED_GRACE_MS;
+    return first === null ? Number.POSITIVE_INFINITY : first + SUPERSEDED_KEPT_MS;
   }
 }

@@ -1,13 +1,12 @@
 import { SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
 import type { Configuration } from "../configuration.ts";
+import { MANIFEST_TOUCH_MS, MANIFEST_TRUSTED_MS } from "../time-guarantees.ts";
 import type { CacheCheck, CacheStatus } from "./answers.ts";
 
 const MINUTE_MS = 60 * 1000;
 const HOUR_MS = 60 * MINUTE_MS;
 /** The catalog touches the pointer every hour: one that is older has missed a touch. */
-const POINTER_MS = 2 * HOUR_MS;
-/** The edge believes no pointer that is a day old. */
-const POINTER_BELIEVED_MS = 24 * HOUR_MS;
+const POINTER_MS = 2 * MANIFEST_TOUCH_MS;
 /**
  * Changes are published 10 s after those before at the soonest. While a pool of millions is packed, and where KV takes no
  * write for a moment, it is a minute more.
@@ -72,7 +71,7 @@ function pointerCheck({ published, behind_since: since, time }: Judged): CacheCh
   const [now, publishedAt] = [Date.parse(time), published && Date.parse(published.at)];
   const age = publishedAt === null ? 0 : now - publishedAt;
   const told = publishedAt === null ? "Nothing is published yet" : `The pointer was written ${ago(age)}`;
-  if (age >= POINTER_BELIEVED_MS) {
+  if (age >= MANIFEST_TRUSTED_MS) {
     return fail(
       "pointer",
       `${told}: the edge believes none that is a day old, and nothing of the cache is claimed. ${LOG} ` +

@@ -1,4 +1,5 @@
 import { markHeld, wordsWith } from "../bytes/marks.ts";
+import { MATCH_FINAL_MS } from "../time-guarantees.ts";
 
 /** Marks of contents, one byte each. What was decided for a content: */
 export const UNDECIDED = 0;
@@ -10,9 +11,6 @@ export const REMOVED = 4;
 
 /** A content is a SHA-1, folded to 8 bytes. Two files of one content are possible, but only on purpose, and harm only their own pushes. */
 export const CONTENT_BYTES = 8;
-
-/** In an unidentified session a match that is older than this yields to a removal. */
-const MATCH_FINAL_MS = 3 * 60 * 1000;
 
 type ByteArray = Uint8Array<ArrayBuffer>;
 

@@ -1,11 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
 import { causeOf, createLog } from "../log.ts";
+import { RETRY_MS, SESSION_IDLE_MAX_MS } from "../time-guarantees.ts";
 import { type Decided, Decisions, MATCH, NO_MATCH, type SessionState } from "./decisions.ts";
-import { IDLE_MAX_MS, isExpired } from "./expiry.ts";
+import { isExpired } from "./expiry.ts";
 
-/** The same request within this time most likely comes from a push that failed and is tried again. */
-const RETRY_MS = 10 * 60 * 1000;
 /** Requests of a session whose decisions are stored, 45 KB each: an inspection returns all of them. */
 const BATCHES_MAX = 90;
 /** A write delays the responses that leave the object until it is on disk: what no response depends on is written once a second. */
@@ -138,7 +137,7 @@ export class PushSessions extends DurableObject<Env> {
     this.#hasAlarm = false;
     await this.#write((sql) => {
       sql.exec("DELETE FROM requests WHERE at <= ?", now - RETRY_MS);
-      sql.exec("DELETE FROM sessions WHERE last_at < ?", now - IDLE_MAX_MS);
+      sql.exec("DELETE FROM sessions WHERE last_at < ?", now - SESSION_IDLE_MAX_MS);
       sql.exec("DELETE FROM decisions WHERE push_id NOT IN (SELECT push_id FROM sessions)");
     });
     const rows = this.#read("SELECT 1 FROM sessions UNION ALL SELECT 1 FROM requests LIMIT 1");
@@ -203,7 +202,7 @@ export class PushSessions extends DurableObject<Env> {
   /** Stores the requests that are not on disk yet, and what `change` does, all or nothing. */
   async #write(change: (sql: SqlStorage) => void = () => {}): Promise<void> {
     // Without an `await` in between, the alarm is stored with the rest.
-    const alarmSet = this.#hasAlarm ? undefined : this.#storage.setAlarm(Date.now() + IDLE_MAX_MS);
+    const alarmSet = this.#hasAlarm ? undefined : this.#storage.setAlarm(Date.now() + SESSION_IDLE_MAX_MS);
     this.#hasAlarm = true;
     this.#storage.transactionSync(() => {
       const { sql } = this.#storage;
