@@ -216,8 +216,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "superseded objects are kept for an hour": {
     file: "src/catalog/written-values.ts",
-    from: "        now - SUPERSEDED_KEPT_MS,",
-    to: "        now - 1000,",
+    from: 'import { SUPERSEDED_KEPT_MS } from "../time-guarantees.ts";',
+    to: "const SUPERSEDED_KEPT_MS = 1000;",
     profile: "operator",
     seed: 27,
   },
