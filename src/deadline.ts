@@ -27,7 +27,10 @@ export class Deadline {
    */
   race<T>(work: Promise<T>): Promise<T> {
     this.#expired ??= new Promise((_, reject) => {
-      this.signal.addEventListener("abort", () => reject(new DeadlineExceeded(this.#ms)), { once: true });
+      const expire = () => reject(new DeadlineExceeded(this.#ms));
+      // The signal may have been used, and have aborted, before anything raced.
+      if (this.signal.aborted) expire();
+      this.signal.addEventListener("abort", expire, { once: true });
     });
     // Nothing may be waiting when it expires.
     this.#expired.catch(() => {});
