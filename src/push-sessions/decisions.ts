@@ -79,9 +79,9 @@ export class Decisions {
   resolve(contents: Uint8Array, found: Uint8Array, now: number): Decided {
     const decisions = this.of(contents);
     const isOld = ({ decidedAt }: Batch) => decidedAt < now - MATCH_FINAL_MS;
-    const old = new Decisions({ ...NO_SESSION, batches: this.#state.batches.filter(isOld) });
     const mayYield = !this.isIdentified && found.includes(REMOVED);
-    const oldMarks = mayYield ? old.of(contents) : decisions;
+    const old = mayYield ? this.#state.batches.filter(isOld) : [];
+    const oldMarks = new Decisions({ ...NO_SESSION, batches: old }).of(contents);
     let decidedEarlier = 0;
     for (let index = 0; index < decisions.length; index++) {
       const mark = found[index];

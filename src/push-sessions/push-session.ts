@@ -86,8 +86,9 @@ export class PushSession {
 
   async #decide(found: Uint8Array, verified: boolean): Promise<Reply | undefined> {
     const { contents } = this;
-    const kept = new Decisions({ ...NO_SESSION, batches: this.#unstored() }).of(contents);
-    const marks = found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark);
+    const batches = this.#unstored();
+    const kept = batches.length > 0 ? new Decisions({ ...NO_SESSION, batches }).of(contents) : undefined;
+    const marks = kept ? found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark) : found;
     const reply = await this.#call("decide", async (object, ...names) =>
       object.decide(...names, contents, marks, verified),
     );

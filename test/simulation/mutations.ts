@@ -380,8 +380,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "the object is given what was decided without it": {
     file: "src/push-sessions/push-session.ts",
-    from: "const kept = new Decisions({ ...NO_SESSION, batches: this.#unstored() }).of(contents);",
-    to: "const kept = new Uint8Array(found.length);",
+    from: "const kept = batches.length > 0 ?",
+    to: "const kept = batches.length > 1_000 ?",
     profile: "pushes",
     named: "keeps the decision of an isolate that did not reach",
   },
