@@ -5,9 +5,9 @@ import {
   KEYS_PER_DAY_MAX,
   KV_CACHE_TTL_MAX_SECONDS,
   KV_CACHE_TTL_MIN_SECONDS,
-  LOOKUP_DEADLINE_DEFAULT_MS,
   LOOKUP_DEADLINE_MAX_MS,
 } from "./platform-limits.ts";
+import { LOOKUP_DEADLINE_DEFAULT_MS } from "./time-guarantees.ts";
 
 /** Bindings and variables as the runtime hands them over; nothing of it has been checked. */
 export type Env = Partial<Record<keyof typeof VARIABLES, unknown>>;

@@ -23,7 +23,6 @@ export const BODY_MAX_BYTES = 15 * 1024 * 1024;
 
 /** Cloudflare gives up on an idle connection after 100 s; an answer must be on its way well before. */
 export const LOOKUP_DEADLINE_MAX_MS = 60_000;
-export const LOOKUP_DEADLINE_DEFAULT_MS = 8_000;
 
 /** The longest period that a rate limit binding can have. */
 export const RATE_LIMIT_PERIOD_SECONDS = 60;

@@ -1,7 +1,6 @@
 import {
   KV_CACHE_TTL_MAX_SECONDS,
   KV_CACHE_TTL_MIN_SECONDS,
-  LOOKUP_DEADLINE_DEFAULT_MS,
   LOOKUP_DEADLINE_MAX_MS,
 } from "./platform-limits.ts";
 import { TIMEOUT_MS } from "./timeouts.ts";
@@ -35,6 +34,9 @@ export const MANIFEST_TOUCH_MS = HOUR_MS;
 export const MANIFEST_TRUSTED_MS = DAY_MS;
 /** A write of the manifest that failed or was cut off may still land, over a later one, within this time. */
 export const LATE_WRITE_MS = 2 * MINUTE_MS;
+
+/** The default of LOOKUP_DEADLINE_MS. */
+export const LOOKUP_DEADLINE_DEFAULT_MS = 8 * SECOND_MS;
 
 /** The age at which an isolate's cached manifest and delta count no more. */
 export const MANIFEST_MAX_AGE_MS = MINUTE_MS;

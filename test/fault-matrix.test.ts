@@ -144,14 +144,14 @@ function fetchInTrouble(input: RequestInfo | URL, init?: RequestInit): Promise<R
 const COLUMNS = ["what", "trouble", "answer", "matched", "warnings", "log", "ms"];
 const rows: Cell[][] = [];
 const row = (...cells: Cell[]) => void rows.push(cells);
-const patience = { ...TIMEOUT_MS };
+const timeouts = { ...TIMEOUT_MS };
 
 beforeAll(async () => {
   await hold(CACHED);
   for (const name of Object.keys(TIMEOUT_MS) as (keyof typeof TIMEOUT_MS)[]) TIMEOUT_MS[name] = SHORT_MS;
 });
 afterAll(() => {
-  Object.assign(TIMEOUT_MS, patience);
+  Object.assign(TIMEOUT_MS, timeouts);
   console.log(markdownTable(COLUMNS, rows));
 });
 

@@ -129,7 +129,7 @@ class RejectionReport {
   readonly add = ({ held, denied }: Verified): void => {
     this.#held.push(...held);
     this.#denied.push(...denied);
-    // Of fewer, the catalog can't tell whether the Cloud Controller matches anything at all.
+    // From fewer, the catalog can't conclude whether the Cloud Controller matches anything at all.
     if (this.#held.length + this.#denied.length >= REPORTED_MIN) this.#context.waitUntil(this.send());
   };
 
@@ -160,7 +160,7 @@ export async function reportRejections(
   await tellDenials({ held, denied }, askedAt, context);
 }
 
-/** Tells the catalog what the Cloud Controller lacks. Never throws. */
+/** Reports to the catalog what the Cloud Controller lacks. Never throws. */
 export async function tellDenials(
   { held, denied }: Verified,
   asOf: number,

@@ -263,14 +263,14 @@ describe("a snapshot", () => {
 
   it("is loaded anew at once where it came too late, for the isolate was frozen meanwhile", async () => {
     await removeKeys(0, 1, 2, 3);
-    const patience = TIMEOUT_MS.snapshotPart;
+    const timeouts = TIMEOUT_MS.snapshotPart;
     TIMEOUT_MS.snapshotPart = 50;
     let isFrozen = true;
     const { bindings } = freshIsolate({}, (names) => (isPart(names) && isFrozen ? "hang" : undefined));
     expect(await heldOf(bindings)).toEqual([]);
     isFrozen = false;
     expect(await heldOf(bindings)).toEqual([0, 1, 2, 3]);
-    TIMEOUT_MS.snapshotPart = patience;
+    TIMEOUT_MS.snapshotPart = timeouts;
   });
 
   it("is loaded once for requests that come together", async () => {

@@ -338,7 +338,7 @@ export class Judge {
     return weather.isHiding(place, kernel.now) || weather.readsWellSince(place, kernel.now) >= startedAt;
   }
 
-  /** Whether a decision stands against a removal that is known everywhere. */
+  /** Whether a decision is final despite a removal that is known everywhere. */
   #isStanding({ latest }: Decision, { session }: Asked, place: number): boolean {
     if (session.isIdentified !== "no") return true;
     const { now } = this.#world.kernel;
