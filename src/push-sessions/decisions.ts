@@ -79,8 +79,7 @@ export class Decisions {
   resolve(contents: Uint8Array, found: Uint8Array, now: number): Decided {
     const decisions = this.of(contents);
     const isOld = ({ decidedAt }: Batch) => decidedAt < now - MATCH_FINAL_MS;
-    const mayYield = !this.isIdentified && found.includes(REMOVED);
-    const old = mayYield ? this.#state.batches.filter(isOld) : [];
+    const old = found.includes(REMOVED) ? this.#state.batches.filter(isOld) : [];
     const oldMarks = new Decisions({ ...NO_SESSION, batches: old }).of(contents);
     let decidedEarlier = 0;
     for (let index = 0; index < decisions.length; index++) {

@@ -348,7 +348,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "if (isLost && !this.isIdentified)",
     to: "if (isLost)",
     profile: "pushes",
-    seed: 79,
+    seed: 342,
   },
   "in an unidentified session a match yields to a rejection": {
     file: "src/push-sessions/decisions.ts",
