@@ -262,6 +262,24 @@ describe("the session that old clients share", () => {
       expect(pushes.map(({ uploaded }) => uploaded)).toEqual([["0/0", "0/1", "1/0", "1/1"], ["0/0"], []]);
     },
   );
+
+  it("keeps a match in the last request of a push while the same file is rejected for another push", async () => {
+    const hang = misfortunes(2, "cloud-controller-hang");
+    const removed: Operation = {
+      at: MINUTE + 4 * SECOND,
+      do: "remove",
+      files: [0],
+      tellsAfter: MINUTE,
+      clock: 0,
+    };
+    const first = push(MINUTE, 1, { client: "old", gap: SECOND });
+    const other = push(MINUTE + 6 * SECOND, 2, { client: "old", isolate: 1 });
+    const pushes = await pushesOf([...POOL, ...hang, first, removed, other], { apps: [THREE] });
+    expect(pushes.map(({ name, uploaded }) => [name, ...uploaded])).toEqual([
+      ["2.1", "0/0", "1/0", "2/0"],
+      ["1.1", "2/1"],
+    ]);
+  });
 });
 
 describe("a manifest that KV does not show once", () => {

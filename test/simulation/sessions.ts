@@ -85,7 +85,9 @@ export class Session {
     const open = this.requests.filter(
       (each) => each !== asked && each.isFull && each.answeredAt === undefined && each.candidates.has(sha1),
     );
-    if (open.length === 0) return decision;
+    // A request of fewer than 5,000 goes by what had been decided when it came.
+    const isOverlapping = !asked.isFull && decision.isBinding && decision.latest > asked.startedAt;
+    if (open.length === 0 && !isOverlapping) return decision;
     const since = Math.min(decision.since, ...open.map(({ startedAt }) => startedAt));
     return { match: true, noMatch: true, isBinding: false, since, latest: Infinity };
   }
@@ -119,8 +121,9 @@ export class Session {
     for (const sha1 of asked.candidates) {
       const before = this.before(asked, sha1);
       const isMatch = matched.has(sha1);
-      const since = (isMatch ? before.match : before.noMatch) ? before.since : asked.startedAt;
-      const latest = before.isBinding ? before.latest : now;
+      const isKept = isMatch ? before.match : before.noMatch;
+      const since = isKept ? before.since : asked.startedAt;
+      const latest = isKept && before.isBinding ? before.latest : now;
       // The object may or may not have recorded what was decided without it.
       const isBinding = !asked.isUnreachable;
       const decided = isBinding ? { match: isMatch, noMatch: !isMatch } : { match: true, noMatch: true };
