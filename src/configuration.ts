@@ -7,7 +7,7 @@ import {
   KV_CACHE_TTL_MIN_SECONDS,
   LOOKUP_DEADLINE_MAX_MS,
 } from "./platform-limits.ts";
-import { LOOKUP_DEADLINE_DEFAULT_MS } from "./time-guarantees.ts";
+import { LOOKUP_DEADLINE_DEFAULT_MS } from "./time/time-guarantees.ts";
 
 /** Bindings and variables as the runtime hands them over; nothing of it has been checked. */
 export type Env = Partial<Record<keyof typeof VARIABLES, unknown>>;

@@ -1,4 +1,4 @@
-import { causeOf, type Log } from "./log.ts";
+import { causeOf, type Log } from "./observability/log.ts";
 import { BODY_MAX_BYTES, RATE_LIMIT_PERIOD_SECONDS } from "./platform-limits.ts";
 
 interface Wire {

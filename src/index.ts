@@ -1,12 +1,12 @@
 import { consumePoolEvents } from "./catalog/consumer.ts";
 import { configurationOf, type Env, shadowedCloudController } from "./configuration.ts";
 import { Failure } from "./failure.ts";
-import { createLog } from "./log.ts";
+import { vcapRequestId } from "./http/request-id.ts";
+import { traceHeadersOf, traceIdOf } from "./http/trace-headers.ts";
+import { createLog } from "./observability/log.ts";
 import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
-import { vcapRequestId } from "./request-id.ts";
 import { isOperators, route } from "./router.ts";
-import { traceHeadersOf, traceIdOf } from "./trace.ts";
 
 /** Nothing is lost while an operator puts the configuration right. */
 const MISCONFIGURED_RETRY_SECONDS = 300;

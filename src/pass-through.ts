@@ -1,7 +1,7 @@
-import { readRequestBody, UnreadBody } from "./body.ts";
 import { Failure } from "./failure.ts";
-import { causeOf } from "./log.ts";
-import { unread } from "./received-body.ts";
+import { readRequestBody, UnreadBody } from "./http/body.ts";
+import { unread } from "./http/received-body.ts";
+import { causeOf } from "./observability/log.ts";
 
 /** What HTTP means for one connection alone; an Upgrade is the Cloud Controller's to take. */
 const OF_CONNECTION = [

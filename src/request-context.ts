@@ -1,6 +1,6 @@
 import type { Configuration } from "./configuration.ts";
-import type { Log } from "./log.ts";
-import type { TraceHeaders } from "./trace.ts";
+import type { TraceHeaders } from "./http/trace-headers.ts";
+import type { Log } from "./observability/log.ts";
 
 /** What one request is answered with. */
 export interface RequestContext {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Deadline, DeadlineExceeded } from "../src/deadline.ts";
+import { Deadline, DeadlineExceeded } from "../src/time/deadline.ts";
 
 it("a deadline that passed while only its signal was in use holds for what begins to wait later", async () => {
   const deadline = new Deadline(1);

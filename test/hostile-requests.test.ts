@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { TIMEOUT_MS } from "../src/timeouts.ts";
+import { TIMEOUT_MS } from "../src/time/timeouts.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "./support/origin.ts";
 import { ask, askWith, ENDPOINT, resource } from "./support/worker.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import dashboard from "../docs/grafana-dashboard.json?raw";
 import document from "../docs/metrics.md?raw";
-import { COLUMNS, type PointEvent } from "../src/metrics.ts";
+import { COLUMNS, type PointEvent } from "../src/observability/metrics.ts";
 
 /** What may stand in a query and is no column of ours. */
 const WORDS = new Set([

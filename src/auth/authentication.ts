@@ -1,7 +1,7 @@
 import { errors, type JWTPayload, jwtVerify } from "jose";
 import type { Configuration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
-import { causeOf } from "../log.ts";
+import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Caller } from "./caller.ts";
 import { KeysUnavailable, UAA_ALGORITHMS, UaaKeys } from "./uaa-keys.ts";

@@ -1,9 +1,9 @@
 import { importJWK } from "jose";
 import * as v from "valibot";
-import { readBody, UnreadBody } from "../body.ts";
-import { causeOf, type Log } from "../log.ts";
+import { readBody, UnreadBody } from "../http/body.ts";
+import { causeOf, type Log } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 
 /** UAA's own signing algorithms; nothing else is ever tried. */
 export const UAA_ALGORITHMS = ["RS256", "RS384", "RS512"];

@@ -1,6 +1,6 @@
 import { foldKeys, hashKeys, namesOf, sizesOf } from "../bytes/keys.ts";
 import { KEY_BYTES } from "../bytes/workspace.ts";
-import type { ResourceKey } from "../resource-key.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
 
 /** What is known of each content. */
 export const UNKNOWN = 0;

@@ -1,15 +1,15 @@
 import { countOf } from "../bytes/marks.ts";
 import type { Configuration } from "../configuration.ts";
-import type { Deadline } from "../deadline.ts";
+import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Fault, Tally } from "../resource-match/tiers/tier.ts";
-import { Stopwatch } from "../stopwatch.ts";
+import type { Fault, Tally } from "../resource-match/tier.ts";
+import type { Deadline } from "../time/deadline.ts";
 import { type Contents, HELD, REMOVED } from "./contents.ts";
-import { Copies, type Copy, type CurrentCopy, counts, markChanges } from "./copies.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
-import { isSuspended } from "./pointer.ts";
-import { loadMs, Snapshots } from "./snapshots.ts";
+import { isSuspended } from "./manifest.ts";
+import { Copies, type Copy, type CurrentCopy, counts, markChanges } from "./manifest-cache.ts";
+import { loadMs, Snapshots } from "./snapshot-cache.ts";
 
 type CacheTier = "memory" | "keys";
 

@@ -1,8 +1,8 @@
 import { chunks } from "../chunks.ts";
-import type { Deadline } from "../deadline.ts";
-import { causeOf } from "../log.ts";
+import { causeOf } from "../observability/log.ts";
 import { KV_KEYS_PER_READ } from "../platform-limits.ts";
-import type { ResourceKey } from "../resource-key.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
+import type { Deadline } from "../time/deadline.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 
 /** The value of a key of the cache. Anything else is not understood, and counts as not held. */

@@ -1,4 +1,4 @@
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 
 /** Where the cache lies. Names stand below the foundation's KEY_PREFIX, which is put before them here and nowhere else. */
 export interface KeyValueStore {

@@ -1,5 +1,5 @@
-import type { ResourceKey } from "../resource-key.ts";
-import { sha1Bytes, sha1Hex } from "../sha1.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
+import { sha1Bytes, sha1Hex } from "../resources/sha1.ts";
 import { STATE } from "./tables.ts";
 
 const PAGE_RESOURCES = 10_000;

@@ -1,4 +1,4 @@
-import type { MemoryTable } from "./memory.ts";
+import type { MemoryTable } from "./catalog-state.ts";
 import type { Refusals } from "./observations.ts";
 import type { Suspension } from "./suspension.ts";
 import { HELD_STATES, STATE } from "./tables.ts";

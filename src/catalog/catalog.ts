@@ -1,14 +1,14 @@
 import { DurableObject } from "cloudflare:workers";
 import { type Configuration, configurationOf, type Env } from "../configuration.ts";
 import { Failure } from "../failure.ts";
-import { causeOf, createLog } from "../log.ts";
-import { writePoint } from "../metrics.ts";
-import { PUBLISHED_AFTER_MS } from "../time-guarantees.ts";
+import { causeOf, createLog } from "../observability/log.ts";
+import { writePoint } from "../observability/metrics.ts";
+import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
 import { type CatalogPage, pageOf } from "./catalog-page.ts";
+import { MemoryTable } from "./catalog-state.ts";
 import { type CatalogStatus, statusOf } from "./catalog-status.ts";
 import { newSecret } from "./ids.ts";
 import { Ledger } from "./ledger.ts";
-import { MemoryTable } from "./memory.ts";
 import { OBSERVATIONS_MAX, type Observations, type Observed } from "./observations.ts";
 import { Publisher } from "./publisher.ts";
 import { type Denials, Suspension } from "./suspension.ts";

@@ -1,7 +1,7 @@
 import type { Configuration } from "../configuration.ts";
-import { causeOf, type Log } from "../log.ts";
-import { resourceKey } from "../resource-key.ts";
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
+import { causeOf, type Log } from "../observability/log.ts";
+import { resourceKey } from "../resources/resource-key.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 import { catalogOf } from "./catalog-stub.ts";
 import { parsePoolEvent } from "./pool-event.ts";
 

@@ -1,4 +1,4 @@
-import { toHex } from "../hex.ts";
+import { toHex } from "../resources/hex.ts";
 
 /** An id that tells when it was made. */
 export function newId(now: number): string {

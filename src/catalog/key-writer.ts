@@ -1,9 +1,9 @@
 import { HELD_VALUE } from "../cache/key-reads.ts";
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { chunks } from "../chunks.ts";
-import { sha1Hex } from "../sha1.ts";
-import { KEY_DELETED_AFTER_MS } from "../time-guarantees.ts";
-import type { MemoryTable } from "./memory.ts";
+import { sha1Hex } from "../resources/sha1.ts";
+import { KEY_DELETED_AFTER_MS } from "../time/time-guarantees.ts";
+import type { MemoryTable } from "./catalog-state.ts";
 import { STATE } from "./tables.ts";
 
 /** A batch that is recorded before it is written, and once it has been. */

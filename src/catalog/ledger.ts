@@ -1,9 +1,9 @@
 import { chunks } from "../chunks.ts";
-import { parseResourceKey, type ResourceKey, sizeOf } from "../resource-key.ts";
-import { sha1Bytes } from "../sha1.ts";
-import { OBSERVATION_MAX_AGE_MS, REMOVAL_REMEMBERED_MS } from "../time-guarantees.ts";
+import { parseResourceKey, type ResourceKey, sizeOf } from "../resources/resource-key.ts";
+import { sha1Bytes } from "../resources/sha1.ts";
+import { OBSERVATION_MAX_AGE_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
+import type { MemoryTable } from "./catalog-state.ts";
 import { newSecret } from "./ids.ts";
-import type { MemoryTable } from "./memory.ts";
 import { noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { STATE } from "./tables.ts";

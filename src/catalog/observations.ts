@@ -1,4 +1,4 @@
-import type { ResourceKey } from "../resource-key.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
 
 /** What somebody has seen of the pool. */
 export interface Observations {

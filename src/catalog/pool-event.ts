@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { parseBlobName } from "../blob-name.ts";
+import { parseBlobName } from "../resources/blob-name.ts";
 
 /** An event notification of R2; a hint that something has happened to an object, whatever it says of it. */
 const BucketEvent = v.object({

@@ -1,13 +1,13 @@
 import { type KeyValueStore, keyValueStore } from "../cache/key-value-store.ts";
 import type { Configuration } from "../configuration.ts";
-import { causeOf, type Log } from "../log.ts";
+import { causeOf, type Log } from "../observability/log.ts";
+import type { MemoryTable } from "./catalog-state.ts";
 import { KeyWriter } from "./key-writer.ts";
-import type { MemoryTable } from "./memory.ts";
-import { PointerWriter } from "./pointer-writer.ts";
+import { PointerWriter } from "./manifest-writer.ts";
+import { WrittenValues } from "./published-objects.ts";
 import { retire, retireAt } from "./retirement.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
 import type { Suspension } from "./suspension.ts";
-import { WrittenValues } from "./written-values.ts";
 
 /** The free plan allows an alarm 1,000 operations on KV; a snapshot, a pointer and what they supersede take some. */
 const KEY_OPERATIONS_PER_ALARM = 900;

@@ -1,5 +1,5 @@
-import type { ResourceKey } from "../resource-key.ts";
-import type { MemoryTable } from "./memory.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
+import type { MemoryTable } from "./catalog-state.ts";
 import { STATE } from "./tables.ts";
 
 /** A row of the table `resources`. */

@@ -1,8 +1,8 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
-import { POINTER_NAME, type Pointer } from "../cache/pointer.ts";
-import { LATE_WRITE_MS } from "../time-guarantees.ts";
-import type { MemoryTable } from "./memory.ts";
-import type { WrittenValues } from "./written-values.ts";
+import { POINTER_NAME, type Pointer } from "../cache/manifest.ts";
+import { LATE_WRITE_MS } from "../time/time-guarantees.ts";
+import type { MemoryTable } from "./catalog-state.ts";
+import type { WrittenValues } from "./published-objects.ts";
 
 /**
  * Says at the pointer of each KEY_PREFIX that was given up that nothing under it counts, so that it may be taken up

@@ -1,11 +1,11 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
+import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import { pack } from "../cache/packed-value.ts";
-import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
+import { type MemoryTable, UNPUBLISHED } from "./catalog-state.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
 import { newId, newSecret } from "./ids.ts";
-import { type MemoryTable, UNPUBLISHED } from "./memory.ts";
+import type { WrittenValues } from "./published-objects.ts";
 import { STATE } from "./tables.ts";
-import type { WrittenValues } from "./written-values.ts";
 
 /** A new snapshot is due when the changes have grown to this part of it … */
 const CHANGES_PART = 1 / 20;

@@ -1,4 +1,4 @@
-import type { MemoryTable } from "./memory.ts";
+import type { MemoryTable } from "./catalog-state.ts";
 
 /** What the Cloud Controller said when it was asked whether what the cache claimed is true. */
 export interface Denials {

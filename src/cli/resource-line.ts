@@ -1,6 +1,6 @@
-import { parseBlobName } from "../blob-name.ts";
-import { type ResourceKey, resourceKey } from "../resource-key.ts";
-import { isSha1Hex } from "../sha1.ts";
+import { parseBlobName } from "../resources/blob-name.ts";
+import { type ResourceKey, resourceKey } from "../resources/resource-key.ts";
+import { isSha1Hex } from "../resources/sha1.ts";
 
 /** Why a line names no resource. */
 class BadLine extends Error {

@@ -2,7 +2,7 @@ import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type * as v from "valibot";
 import { fitsOneCall, isTime, saysOneTime } from "../operator-api/observations.ts";
 import { isObject, isSha1Length } from "../resource-match/request.ts";
-import { isSha1Hex } from "../sha1.ts";
+import { isSha1Hex } from "../resources/sha1.ts";
 
 export type { JsonSchema };
 

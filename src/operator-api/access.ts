@@ -1,7 +1,7 @@
 import { authenticate } from "../auth/authentication.ts";
 import type { Caller } from "../auth/caller.ts";
+import { limitRate } from "../auth/rate-limit.ts";
 import { Failure } from "../failure.ts";
-import { limitRate } from "../rate-limit.ts";
 import type { RequestContext } from "../request-context.ts";
 
 const WRITERS = ["cloud_controller.admin"];

@@ -1,9 +1,9 @@
 import type { Catalog } from "../catalog/catalog.ts";
 import { catalogOf } from "../catalog/catalog-stub.ts";
 import { Failure } from "../failure.ts";
-import { causeOf } from "../log.ts";
+import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 
 /** What the catalog answers, or the failure that it can't be had. What was told it may have arrived all the same. */
 export async function askCatalog<T>(

@@ -1,6 +1,6 @@
-import { SNAPSHOT_ENTRIES_MAX } from "../cache/pointer.ts";
+import { SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import type { Configuration } from "../configuration.ts";
-import { MANIFEST_TOUCH_MS, MANIFEST_TRUSTED_MS } from "../time-guarantees.ts";
+import { MANIFEST_TOUCH_MS, MANIFEST_TRUSTED_MS } from "../time/time-guarantees.ts";
 import type { CacheCheck, CacheStatus } from "./answers.ts";
 
 const MINUTE_MS = 60 * 1000;

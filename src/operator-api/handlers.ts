@@ -1,8 +1,8 @@
 import { Failure, jsonResponse } from "../failure.ts";
-import { decodeBody, receiveBody } from "../received-body.ts";
+import { decodeBody, receiveBody } from "../http/received-body.ts";
 import type { RequestContext } from "../request-context.ts";
-import { parseResourceKey, type ResourceKey } from "../resource-key.ts";
-import { isSha1Hex } from "../sha1.ts";
+import { parseResourceKey, type ResourceKey } from "../resources/resource-key.ts";
+import { isSha1Hex } from "../resources/sha1.ts";
 import { admit } from "./access.ts";
 import type { CachedResource, ObservationsAnswer, ResourcePage } from "./answers.ts";
 import { askCatalog } from "./ask-catalog.ts";

@@ -1,9 +1,9 @@
 import * as v from "valibot";
 import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
 import { Failure } from "../failure.ts";
-import { type ResourceKey, resourceKey } from "../resource-key.ts";
 import { present, withA } from "../resource-match/request.ts";
-import { isSha1Hex } from "../sha1.ts";
+import { type ResourceKey, resourceKey } from "../resources/resource-key.ts";
+import { isSha1Hex } from "../resources/sha1.ts";
 
 /** What an operator has seen of the pool. */
 export interface SentObservations {

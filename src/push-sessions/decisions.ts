@@ -1,5 +1,5 @@
 import { markHeld, wordsWith } from "../bytes/marks.ts";
-import { MATCH_FINAL_MS } from "../time-guarantees.ts";
+import { MATCH_FINAL_MS } from "../time/time-guarantees.ts";
 
 /** Marks of contents, one byte each. What was decided for a content: */
 export const UNDECIDED = 0;

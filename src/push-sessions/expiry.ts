@@ -3,7 +3,7 @@ import {
   SESSION_OLD_MS,
   SESSION_PAUSE_MS,
   UNIDENTIFIED_SESSION_IDLE_MS,
-} from "../time-guarantees.ts";
+} from "../time/time-guarantees.ts";
 
 /** When a session's requests came, in ms since the epoch. */
 export interface SessionTimes {

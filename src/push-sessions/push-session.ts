@@ -1,8 +1,8 @@
 import type { Configuration } from "../configuration.ts";
-import { causeOf } from "../log.ts";
+import { causeOf } from "../observability/log.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 import {
   type Batch,
   CONTENT_BYTES,

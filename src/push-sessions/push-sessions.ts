@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
-import { causeOf, createLog } from "../log.ts";
-import { RETRY_MS, SESSION_IDLE_MAX_MS } from "../time-guarantees.ts";
+import { causeOf, createLog } from "../observability/log.ts";
+import { RETRY_MS, SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
 import { type Decided, Decisions, MATCH, NO_MATCH, type SessionState } from "./decisions.ts";
 import { isExpired } from "./expiry.ts";
 

@@ -1,6 +1,6 @@
 import type { Caller } from "../auth/caller.ts";
+import { limitRate } from "../auth/rate-limit.ts";
 import { Failure } from "../failure.ts";
-import { limitRate } from "../rate-limit.ts";
 import type { RequestContext } from "../request-context.ts";
 
 /** Why a caller may not ask, if so: too often, without the scope, or while app_bits_upload is off. */

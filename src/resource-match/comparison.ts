@@ -1,5 +1,5 @@
 import type { Contents } from "../cache/contents.ts";
-import type { ResourceKey } from "../resource-key.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
 
 /** How what the cache would have claimed compares with what the Cloud Controller has matched. */
 export interface Comparison {

@@ -1,10 +1,10 @@
+import { Stopwatch } from "../observability/stopwatch.ts";
 import { type Decisions, MATCH, NO_MATCH, REJECTED, REMOVED } from "../push-sessions/decisions.ts";
 import type { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
-import { Stopwatch } from "../stopwatch.ts";
-import { CACHE, type Matches, NOBODY } from "./match.ts";
-import type { Question } from "./question.ts";
-import type { Origin } from "./tiers/origin.ts";
+import { CACHE, type Matches, NOBODY } from "./lookup.ts";
+import type { Question } from "./match-request.ts";
+import type { Origin } from "./origin.ts";
 import { type Verified, verifyFound } from "./verification.ts";
 
 /** What is answered, by the candidates of the request. */

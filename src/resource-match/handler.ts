@@ -1,13 +1,13 @@
 import { authenticate } from "../auth/authentication.ts";
 import { Failure } from "../failure.ts";
+import { receiveBody } from "../http/received-body.ts";
 import { pushIdOf } from "../push-sessions/push-id.ts";
-import { receiveBody } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
-import { answerQuestion } from "./answer-question.ts";
-import { readQuestion } from "./question.ts";
+import { readQuestion } from "./match-request.ts";
+import { Account } from "./request-metrics.ts";
+import { answerQuestion } from "./resolve-request.ts";
 import { answerInShadow } from "./shadow.ts";
-import { Account } from "./telemetry.ts";
 
 /** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
 export async function handleResourceMatches(

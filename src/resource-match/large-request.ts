@@ -1,13 +1,13 @@
 import { TEXT_MAX_BYTES } from "../bytes/workspace.ts";
 import { Failure } from "../failure.ts";
-import { ARRAY, JsonScanner, OBJECT } from "../json-scanner.ts";
-import { COMMA, QUOTE } from "../json-tokens.ts";
+import { isUtf8 } from "../http/received-body.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
-import { isUtf8 } from "../received-body.ts";
-import { isSha1Hex } from "../sha1.ts";
+import { isSha1Hex } from "../resources/sha1.ts";
+import { type UsualRequest, UsualText } from "./canonical-text.ts";
+import { ARRAY, JsonScanner, OBJECT } from "./json-scanner.ts";
+import { COMMA, QUOTE } from "./json-tokens.ts";
 import { Violations } from "./request.ts";
 import { CHARACTER_MAX_BYTES, isTooLong } from "./text-limit.ts";
-import { type UsualRequest, UsualText } from "./usual-text.ts";
 
 /** More bytes than 5,000 resources usually have: read as JSON, it would be held five times at once. */
 const LARGE_BYTES = 1024 * 1024;

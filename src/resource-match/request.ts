@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { Failure } from "../failure.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
-import { isSha1Hex } from "../sha1.ts";
+import { isSha1Hex } from "../resources/sha1.ts";
 
 /** One file of an app as cf CLI describes it: its SHA-1 in hex, its size, where it lies and its octal mode. */
 export type Resource = v.InferOutput<typeof ResourceSchema>;

@@ -1,19 +1,19 @@
 import { authenticate } from "../auth/authentication.ts";
-import { readBody, readRequestBody, UnreadBody } from "../body.ts";
 import type { Contents } from "../cache/contents.ts";
 import { edgeCacheOf } from "../cache/edge-cache.ts";
-import { Deadline } from "../deadline.ts";
 import { Failure } from "../failure.ts";
-import { causeOf } from "../log.ts";
-import { writePoint } from "../metrics.ts";
+import { readBody, readRequestBody, UnreadBody } from "../http/body.ts";
+import { unread } from "../http/received-body.ts";
+import { causeOf } from "../observability/log.ts";
+import { writePoint } from "../observability/metrics.ts";
 import { passThrough } from "../pass-through.ts";
-import { unread } from "../received-body.ts";
 import type { RequestContext } from "../request-context.ts";
+import { Deadline } from "../time/deadline.ts";
 import { type Comparison, compare } from "./comparison.ts";
+import { type Question, readQuestion } from "./match-request.ts";
 import { observeMatches } from "./observe-matches.ts";
-import { type Question, readQuestion } from "./question.ts";
-import { telling } from "./telemetry.ts";
-import { listedIn, originTier } from "./tiers/origin.ts";
+import { listedIn, originTier } from "./origin.ts";
+import { telling } from "./request-metrics.ts";
 import { AFTER_RESPONSE_MAX_MS, reportRejections } from "./verification.ts";
 
 /**

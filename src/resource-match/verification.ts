@@ -1,15 +1,15 @@
 import type { Contents } from "../cache/contents.ts";
 import { catalogOf } from "../catalog/catalog-stub.ts";
-import { Deadline } from "../deadline.ts";
-import { causeOf } from "../log.ts";
-import { writePoint } from "../metrics.ts";
+import { causeOf } from "../observability/log.ts";
+import { writePoint } from "../observability/metrics.ts";
 import { MATCH, NO_MATCH, REJECTED, UNDECIDED } from "../push-sessions/decisions.ts";
 import type { RequestContext } from "../request-context.ts";
-import { type ResourceKey, sha1Of } from "../resource-key.ts";
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
-import { ORIGIN } from "./match.ts";
-import { type Origin, quickRequestSize, RESOURCES_PER_QUESTION } from "./tiers/origin.ts";
-import type { TierAnswer } from "./tiers/tier.ts";
+import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
+import { Deadline } from "../time/deadline.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { ORIGIN } from "./lookup.ts";
+import { type Origin, quickRequestSize, RESOURCES_PER_QUESTION } from "./origin.ts";
+import type { TierAnswer } from "./tier.ts";
 
 /** Matches of each response that the Cloud Controller is asked about after it. */
 const SAMPLE = 5;

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { toHex } from "../../src/hex.ts";
+import { toHex } from "../../src/resources/hex.ts";
 
 /** Bodies of requests: of the usual form, nearly so, and anything else. */
 

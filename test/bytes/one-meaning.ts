@@ -1,8 +1,8 @@
 import { scan } from "../../src/bytes/requests.ts";
 import { Failure } from "../../src/failure.ts";
-import { decodeBody } from "../../src/received-body.ts";
+import { decodeBody } from "../../src/http/received-body.ts";
 import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
-import { type Question, readQuestion } from "../../src/resource-match/question.ts";
+import { type Question, readQuestion } from "../../src/resource-match/match-request.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";
 
 /** What a request comes to, in whichever way it is read. */

@@ -2,11 +2,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hashKeys } from "../../src/bytes/keys.ts";
 import { markHeld } from "../../src/bytes/marks.ts";
-import { PoolMemory } from "../../src/bytes/pool-memory.ts";
+import { PoolMemory } from "../../src/bytes/snapshot-memory.ts";
 import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
 import { pack, unpack } from "../../src/cache/packed-value.ts";
-import { toHex } from "../../src/hex.ts";
-import { sha1Bytes } from "../../src/sha1.ts";
+import { toHex } from "../../src/resources/hex.ts";
+import { sha1Bytes } from "../../src/resources/sha1.ts";
 
 const SECRET = "000102030405060708090a0b0c0d0e0f";
 

@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { MATCH, NO_MATCH, NO_SESSION } from "../../src/push-sessions/decisions.ts";
 import type { PushSessions } from "../../src/push-sessions/push-sessions.ts";
-import type { ResourceKey } from "../../src/resource-key.ts";
+import type { ResourceKey } from "../../src/resources/resource-key.ts";
 import { isUsual } from "../bytes/one-meaning.ts";
 import { observe, runAlarm } from "../support/catalog.ts";
 import { rsaKeys, signedToken } from "../support/tokens.ts";

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Contents } from "../../src/cache/contents.ts";
-import { COLUMNS } from "../../src/metrics.ts";
+import { COLUMNS } from "../../src/observability/metrics.ts";
 import { LastHour } from "../../src/resource-match/last-hour.ts";
 import { observedCache } from "../support/cache.ts";
 import { collectLogs } from "../support/logs.ts";

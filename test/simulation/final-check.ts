@@ -1,8 +1,8 @@
 import { hashKeys } from "../../src/bytes/keys.ts";
 import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
+import { changesName, parsePointer, partName } from "../../src/cache/manifest.ts";
 import { unpack } from "../../src/cache/packed-value.ts";
-import { changesName, parsePointer, partName } from "../../src/cache/pointer.ts";
-import { sha1Bytes } from "../../src/sha1.ts";
+import { sha1Bytes } from "../../src/resources/sha1.ts";
 import type { Violation } from "./judge.ts";
 import type { World } from "./world.ts";
 

@@ -1,6 +1,6 @@
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { Pointer } from "../../src/cache/pointer.ts";
+import type { Pointer } from "../../src/cache/manifest.ts";
 import type { Observations } from "../../src/catalog/observations.ts";
 
 /** The catalog that the Worker under test tells and asks. */

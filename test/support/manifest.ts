@@ -1,4 +1,4 @@
-import { type CurrentPointer, POINTER_NAME } from "../../src/cache/pointer.ts";
+import { type CurrentPointer, POINTER_NAME } from "../../src/cache/manifest.ts";
 
 /** A valid manifest without a snapshot and a delta: keys alone decide. */
 export function minimalManifest(): CurrentPointer {

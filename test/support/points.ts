@@ -1,4 +1,4 @@
-import { COLUMNS, type PointEvent } from "../../src/metrics.ts";
+import { COLUMNS, type PointEvent } from "../../src/observability/metrics.ts";
 
 /** A data point by the names of its columns. */
 export interface NamedPoint {

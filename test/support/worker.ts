@@ -1,7 +1,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import worker from "../../src/index.ts";
-import type { ResourceKey } from "../../src/resource-key.ts";
+import type { ResourceKey } from "../../src/resources/resource-key.ts";
 import { putManifestIfMissing } from "./manifest.ts";
 import { signedToken } from "./tokens.ts";
 

@@ -1,5 +1,5 @@
 import type { CacheStatus, ObservationsAnswer, ResourcePage } from "../../operator-api/answers.ts";
-import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
+import { parseResourceKey, type ResourceKey } from "../../resources/resource-key.ts";
 import { Exit } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type ResourceKey, resourceKey } from "../../resource-key.ts";
+import { type ResourceKey, resourceKey } from "../../resources/resource-key.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { counted } from "../terminal/output.ts";
 import { redacted } from "../terminal/redacted.ts";

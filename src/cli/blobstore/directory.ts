@@ -1,7 +1,7 @@
 import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
-import { parseBlobName } from "../../blob-name.ts";
+import { parseBlobName } from "../../resources/blob-name.ts";
 import { mapOrdered } from "../map-ordered.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";

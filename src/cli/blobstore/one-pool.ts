@@ -1,4 +1,4 @@
-import { parseBlobName } from "../../blob-name.ts";
+import { parseBlobName } from "../../resources/blob-name.ts";
 import { Exit } from "../terminal/exit.ts";
 
 /** Two pools lie in one place. */

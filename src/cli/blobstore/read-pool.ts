@@ -1,4 +1,4 @@
-import { parseResourceKey, type ResourceKey } from "../../resource-key.ts";
+import { parseResourceKey, type ResourceKey } from "../../resources/resource-key.ts";
 import { Exit } from "../terminal/exit.ts";
 import { untilAborted } from "../terminal/interrupt.ts";
 import { counted } from "../terminal/output.ts";

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { type ResourceKey, resourceKey } from "../../resource-key.ts";
+import { type ResourceKey, resourceKey } from "../../resources/resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { appFiles, type LeftOut, noFileIn, type ReadFile } from "../app-files/app-files.ts";
-import { type AddOptions, addAndReport } from "./add-and-report.ts";
+import { type AddOptions, addAndReport } from "./add-resources.ts";
 
 export function registerAdd(program: Command): void {
   const command = program

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { ResourceKey } from "../../resource-key.ts";
+import type { ResourceKey } from "../../resources/resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { OnePool } from "../blobstore/one-pool.ts";
 import type { Passed } from "../blobstore/stored-object.ts";
@@ -7,7 +7,7 @@ import { inputLines, type Line } from "../input-lines.ts";
 import { parseResourceLine } from "../resource-line.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { counted, note } from "../terminal/output.ts";
-import { type AddOptions, addAndReport } from "./add-and-report.ts";
+import { type AddOptions, addAndReport } from "./add-resources.ts";
 
 export function registerImport(program: Command): void {
   const command = program

@@ -1,14 +1,14 @@
 import type { Command } from "commander";
-import { isSha1Hex } from "../../sha1.ts";
+import { isSha1Hex } from "../../resources/sha1.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { inputLines } from "../input-lines.ts";
+import { nothingObserved, tellAll } from "../report-observations.ts";
 import { parseSha1Line } from "../resource-line.ts";
-import { nothingObserved, tellAll } from "../tell-all.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { counted, note, number, print, printJson } from "../terminal/output.ts";
-import { interruptedWithin, stoppedBy } from "./add-and-report.ts";
+import { interruptedWithin, stoppedBy } from "./add-resources.ts";
 
 interface RemoveOptions extends EndpointOptions {
   from?: string;

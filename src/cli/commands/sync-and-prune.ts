@@ -1,15 +1,15 @@
-import type { ResourceKey } from "../../resource-key.ts";
+import type { ResourceKey } from "../../resources/resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { endpointOf } from "../api/endpoint.ts";
 import { WorkerClock } from "../api/worker-clock.ts";
 import { keysOf, type Pool, readPool } from "../blobstore/read-pool.ts";
 import type { Passed } from "../blobstore/stored-object.ts";
-import { landed, nothingObserved, tellAll } from "../tell-all.ts";
+import { landed, nothingObserved, tellAll } from "../report-observations.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { counted, note, number, print, printJson } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
-import { type AddOptions, interruptedWithin, noteRefusals, stoppedBy } from "./add-and-report.ts";
+import { type AddOptions, interruptedWithin, noteRefusals, stoppedBy } from "./add-resources.ts";
 
 /** More of the cache than this goes only where that is confirmed: a wrong bucket is likelier. */
 const GONE_PART_MAX = 0.1;

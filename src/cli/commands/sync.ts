@@ -5,7 +5,7 @@ import { keysOf, readPool } from "../blobstore/read-pool.ts";
 import type { Passed } from "../blobstore/stored-object.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { type AddOptions, addAndReport } from "./add-and-report.ts";
+import { type AddOptions, addAndReport } from "./add-resources.ts";
 import { syncAndPrune } from "./sync-and-prune.ts";
 
 interface SyncOptions extends AddOptions {

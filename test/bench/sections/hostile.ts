@@ -1,6 +1,6 @@
 import { Failure } from "../../../src/failure.ts";
 import { BODY_MAX_BYTES } from "../../../src/platform-limits.ts";
-import { readQuestion } from "../../../src/resource-match/question.ts";
+import { readQuestion } from "../../../src/resource-match/match-request.ts";
 import { type Range, rangeOf, rangeText, rounded, timed } from "../support/measure.ts";
 import type { Findings, Section } from "../support/section.ts";
 

@@ -1,4 +1,4 @@
-import { resourceKey } from "../../../src/resource-key.ts";
+import { resourceKey } from "../../../src/resources/resource-key.ts";
 import { putManifestIfMissing } from "../../support/manifest.ts";
 import { Client } from "../support/client.ts";
 import { packFiles } from "../support/pool.ts";

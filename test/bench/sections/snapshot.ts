@@ -1,8 +1,8 @@
-import { PoolMemory } from "../../../src/bytes/pool-memory.ts";
 import { scan } from "../../../src/bytes/requests.ts";
+import { PoolMemory } from "../../../src/bytes/snapshot-memory.ts";
 import { Contents, HELD } from "../../../src/cache/contents.ts";
+import { partName } from "../../../src/cache/manifest.ts";
 import { unpack } from "../../../src/cache/packed-value.ts";
-import { partName } from "../../../src/cache/pointer.ts";
 import { interleaved, median, type Range, rangeOf, rangeText, rounded, timed } from "../support/measure.ts";
 import { MILLION, packFiles, type StoredSnapshot } from "../support/pool.ts";
 import { app } from "../support/resources.ts";

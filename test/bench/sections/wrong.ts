@@ -1,5 +1,5 @@
 import { Failure } from "../../../src/failure.ts";
-import { readQuestion } from "../../../src/resource-match/question.ts";
+import { readQuestion } from "../../../src/resource-match/match-request.ts";
 import { interleaved, median, rangeOf, rangeText } from "../support/measure.ts";
 import { answerTo, jsonAlone } from "../support/pipeline.ts";
 import { MILLION, millionFiles, openCache } from "../support/pool.ts";

@@ -1,11 +1,11 @@
 import { KEY_BYTES } from "../../../src/bytes/workspace.ts";
 import { Contents } from "../../../src/cache/contents.ts";
 import type { EdgeCache } from "../../../src/cache/edge-cache.ts";
-import { Deadline } from "../../../src/deadline.ts";
 import { Failure } from "../../../src/failure.ts";
 import type { RequestContext } from "../../../src/request-context.ts";
-import { matchResources } from "../../../src/resource-match/match.ts";
-import { readQuestion } from "../../../src/resource-match/question.ts";
+import { matchResources } from "../../../src/resource-match/lookup.ts";
+import { readQuestion } from "../../../src/resource-match/match-request.ts";
+import { Deadline } from "../../../src/time/deadline.ts";
 
 /** As the Worker's defaults have it; the benchmark's files are of all sizes. */
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };

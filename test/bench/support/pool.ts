@@ -1,9 +1,9 @@
 import { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import type { KeyValueStore } from "../../../src/cache/key-value-store.ts";
+import { type CurrentPointer, POINTER_NAME, partName } from "../../../src/cache/manifest.ts";
 import { pack } from "../../../src/cache/packed-value.ts";
-import { type CurrentPointer, POINTER_NAME, partName } from "../../../src/cache/pointer.ts";
 import { EntryList } from "../../../src/catalog/entry-list.ts";
-import { sha1Bytes } from "../../../src/sha1.ts";
+import { sha1Bytes } from "../../../src/resources/sha1.ts";
 import { minimalManifest } from "../../support/manifest.ts";
 import { sha1At, sizeAt } from "./resources.ts";
 

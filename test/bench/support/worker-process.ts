@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { POINTER_NAME, partName } from "../../../src/cache/pointer.ts";
+import { POINTER_NAME, partName } from "../../../src/cache/manifest.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { startWorkerd, type Workerd } from "../../support/node/workerd.ts";
 import type { StoredSnapshot } from "./pool.ts";

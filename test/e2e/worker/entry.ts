@@ -4,8 +4,8 @@
  * `/__test/`.
  */
 import worker, { Catalog as RealCatalog, PushSessions as RealPushSessions } from "../../../src/index.ts";
-import { isResourceKey } from "../../../src/resource-key.ts";
-import { TIMEOUT_MS } from "../../../src/timeouts.ts";
+import { isResourceKey } from "../../../src/resources/resource-key.ts";
+import { TIMEOUT_MS } from "../../../src/time/timeouts.ts";
 import type { Fault } from "../fault.ts";
 import { pass, setOnAlarms } from "./clock.ts";
 import { counts, faultyCache, faultyObjects } from "./faulty-bindings.ts";

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { vcapRequestId } from "../../../src/request-id.ts";
+import { vcapRequestId } from "../../../src/http/request-id.ts";
 import { locationOf } from "../http.ts";
 import { listenOnLoopback } from "../loopback.ts";
 import type { Uaa } from "../uaa/uaa.ts";

@@ -1,12 +1,12 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
+import { type CurrentPointer, changesName, POINTER_NAME, type Pointer, partName } from "../cache/manifest.ts";
 import { pack } from "../cache/packed-value.ts";
-import { type CurrentPointer, changesName, POINTER_NAME, type Pointer, partName } from "../cache/pointer.ts";
-import { LATE_WRITE_MS, MANIFEST_PACE_MS, MANIFEST_TOUCH_MS } from "../time-guarantees.ts";
-import { Changes } from "./changes.ts";
+import { LATE_WRITE_MS, MANIFEST_PACE_MS, MANIFEST_TOUCH_MS } from "../time/time-guarantees.ts";
+import type { Memory, MemoryTable } from "./catalog-state.ts";
+import { Changes } from "./delta.ts";
 import { newId } from "./ids.ts";
-import type { Memory, MemoryTable } from "./memory.ts";
+import type { WrittenValues } from "./published-objects.ts";
 import type { Suspension } from "./suspension.ts";
-import type { WrittenValues } from "./written-values.ts";
 
 /** What a pointer is to tell: the catalog's state of one moment. */
 type State = Pick<Memory, "prefix" | "epoch" | "revision" | "snapshot" | "secret"> &

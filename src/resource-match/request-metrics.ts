@@ -1,13 +1,13 @@
 import { countOf } from "../bytes/marks.ts";
 import { Failure } from "../failure.ts";
-import { causeOf, type Log } from "../log.ts";
-import { type Point, writePoint } from "../metrics.ts";
+import { causeOf, type Log } from "../observability/log.ts";
+import { type Point, writePoint } from "../observability/metrics.ts";
+import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
-import { Stopwatch } from "../stopwatch.ts";
-import type { Answered } from "./answer-question.ts";
 import { lastHourOf } from "./last-hour.ts";
-import type { Matches } from "./match.ts";
-import type { Question } from "./question.ts";
+import type { Matches } from "./lookup.ts";
+import type { Question } from "./match-request.ts";
+import type { Answered } from "./resolve-request.ts";
 
 /** What is told of an answer. What a request did not come to is 0. */
 interface Figures {

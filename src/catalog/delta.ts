@@ -1,7 +1,7 @@
 import type { PackedValue } from "../cache/packed-value.ts";
-import { TOMBSTONE_KEPT_MS } from "../time-guarantees.ts";
+import { TOMBSTONE_KEPT_MS } from "../time/time-guarantees.ts";
+import type { MemoryTable } from "./catalog-state.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
-import type { MemoryTable } from "./memory.ts";
 import { HELD_STATES } from "./tables.ts";
 
 /** More keys of departed resources than these, 4 MB, are not overruled one by one: then no key counts. */

@@ -1,9 +1,9 @@
 import type { Contents } from "../cache/contents.ts";
 import type { EdgeCache } from "../cache/edge-cache.ts";
-import type { Deadline } from "../deadline.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { ResourceKey } from "../resource-key.ts";
-import type { Fault, Tally, Tier } from "./tiers/tier.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
+import type { Deadline } from "../time/deadline.ts";
+import type { Fault, Tally, Tier } from "./tier.ts";
 
 /** Who says that the pool holds a resource. */
 export const NOBODY = 0;

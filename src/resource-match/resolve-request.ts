@@ -1,14 +1,14 @@
 import { edgeCacheOf } from "../cache/edge-cache.ts";
-import { Deadline } from "../deadline.ts";
 import { jsonResponse } from "../failure.ts";
 import { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
+import { Deadline } from "../time/deadline.ts";
+import { followUp } from "./after-response.ts";
 import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
-import { followUp } from "./follow-up.ts";
-import { type Matches, matchResources, noMatches } from "./match.ts";
-import type { Question } from "./question.ts";
-import { type Origin, originTier } from "./tiers/origin.ts";
-import type { Tier } from "./tiers/tier.ts";
+import { type Matches, matchResources, noMatches } from "./lookup.ts";
+import type { Question } from "./match-request.ts";
+import { type Origin, originTier } from "./origin.ts";
+import type { Tier } from "./tier.ts";
 
 const MODE_WARNING =
   "Files were matched with a mode that the platform takes, since their content had been matched before.";

@@ -4,15 +4,15 @@ import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../byte
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, HELD } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
-import { toHex } from "../hex.ts";
+import { decodeBody } from "../http/received-body.ts";
 import type { SessionRequest } from "../push-sessions/decisions.ts";
-import { decodeBody } from "../received-body.ts";
-import { sha1Bytes } from "../sha1.ts";
+import { toHex } from "../resources/hex.ts";
+import { sha1Bytes } from "../resources/sha1.ts";
+import type { UsualRequest } from "./canonical-text.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
 import { isLarge, readLarge } from "./large-request.ts";
 import { parseResources, usualForm } from "./request.ts";
 import { isTooLong } from "./text-limit.ts";
-import type { UsualRequest } from "./usual-text.ts";
 
 /**
  * What a request asks about. The usual request never becomes objects, but is read from its bytes; any other is written in

@@ -1,9 +1,9 @@
 import type { Observed } from "../../catalog/observations.ts";
-import type { ResourceKey } from "../../resource-key.ts";
+import type { ResourceKey } from "../../resources/resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { TwoPools } from "../blobstore/one-pool.ts";
-import { landed, nothingObserved, tellAll } from "../tell-all.ts";
+import { landed, nothingObserved, tellAll } from "../report-observations.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt, untilAborted } from "../terminal/interrupt.ts";
 import { counted, note, number, print, printJson } from "../terminal/output.ts";

@@ -1,8 +1,8 @@
-import type { Caller } from "./auth/caller.ts";
-import { Failure } from "./failure.ts";
-import { causeOf } from "./log.ts";
-import type { RequestContext } from "./request-context.ts";
-import { TIMEOUT_MS, withTimeout } from "./timeouts.ts";
+import { Failure } from "../failure.ts";
+import { causeOf } from "../observability/log.ts";
+import type { RequestContext } from "../request-context.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import type { Caller } from "./caller.ts";
 
 /** A failure where a caller asks too often. */
 export async function limitRate(

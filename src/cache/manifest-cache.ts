@@ -1,17 +1,17 @@
 import { markHeld } from "../bytes/marks.ts";
-import { causeOf, type Log } from "../log.ts";
+import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import {
   MANIFEST_MAX_AGE_MS,
   MANIFEST_RENEWAL_AGE_MS,
   MANIFEST_RENEWAL_MAX_MS,
   MANIFEST_START_MAX_AGE_MS,
-} from "../time-guarantees.ts";
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
+} from "../time/time-guarantees.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 import { type Contents, HELD, REMOVED } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
+import { type CurrentPointer, changesName, isTrusted, POINTER_NAME, parsePointer } from "./manifest.ts";
 import { unpack } from "./packed-value.ts";
-import { type CurrentPointer, changesName, isTrusted, POINTER_NAME, parsePointer } from "./pointer.ts";
 
 /** What the pointer and the changes said when they were read; it never changes. */
 export type Copy = CurrentCopy | DistrustedCopy;

@@ -1,6 +1,6 @@
+import { Failure } from "../failure.ts";
+import { BODY_MAX_BYTES } from "../platform-limits.ts";
 import { readRequestBody, UnreadBody } from "./body.ts";
-import { Failure } from "./failure.ts";
-import { BODY_MAX_BYTES } from "./platform-limits.ts";
 
 /**
  * The bytes of a request's body. A failure where it is larger than 15 MiB, or does not arrive whole, which is its client's

@@ -1,11 +1,11 @@
 import * as v from "valibot";
-import { readBody, UnreadBody } from "../../body.ts";
-import { chunks } from "../../chunks.ts";
-import type { Deadline } from "../../deadline.ts";
-import { causeOf } from "../../log.ts";
-import { ORIGIN_ANSWER_MAX_BYTES } from "../../platform-limits.ts";
-import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../../resource-key.ts";
-import type { TraceHeaders } from "../../trace.ts";
+import { chunks } from "../chunks.ts";
+import { readBody, UnreadBody } from "../http/body.ts";
+import type { TraceHeaders } from "../http/trace-headers.ts";
+import { causeOf } from "../observability/log.ts";
+import { ORIGIN_ANSWER_MAX_BYTES } from "../platform-limits.ts";
+import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../resources/resource-key.ts";
+import type { Deadline } from "../time/deadline.ts";
 import type { Tier, TierAnswer } from "./tier.ts";
 
 interface OriginTierOptions {

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { MANIFEST_TRUSTED_MS } from "../time-guarantees.ts";
+import { MANIFEST_TRUSTED_MS } from "../time/time-guarantees.ts";
 
 /** The name of the value that tells what else of the cache counts. The catalog writes it last. */
 export const POINTER_NAME = "pointer";

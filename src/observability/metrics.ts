@@ -1,4 +1,4 @@
-import type { Configuration } from "./configuration.ts";
+import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "./log.ts";
 
 const HEALING = { blobs: ["foundation"], doubles: ["asked", "denied"] } as const;

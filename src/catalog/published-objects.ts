@@ -1,5 +1,5 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
-import { SUPERSEDED_KEPT_MS } from "../time-guarantees.ts";
+import { SUPERSEDED_KEPT_MS } from "../time/time-guarantees.ts";
 
 /** The packed values of the cache, each recorded before it is written, so that none is ever left behind. */
 export class WrittenValues {

@@ -1,5 +1,5 @@
-import type { Deadline } from "../../deadline.ts";
-import type { ResourceKey } from "../../resource-key.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
+import type { Deadline } from "../time/deadline.ts";
 
 /** One place that knows what the pool holds. */
 export interface Tier {

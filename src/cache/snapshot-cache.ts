@@ -1,12 +1,12 @@
-import { PoolMemory } from "../bytes/pool-memory.ts";
-import { DeadlineExceeded } from "../deadline.ts";
-import { causeOf, type Log } from "../log.ts";
+import { PoolMemory } from "../bytes/snapshot-memory.ts";
+import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
-import { TIMEOUT_MS, withTimeout } from "../timeouts.ts";
+import { DeadlineExceeded } from "../time/deadline.ts";
+import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 import { type Contents, HELD } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
+import { type CurrentPointer, partName } from "./manifest.ts";
 import { unpack } from "./packed-value.ts";
-import { type CurrentPointer, partName } from "./pointer.ts";
 
 export type NamedSnapshot = NonNullable<CurrentPointer["snapshot"]>;
 

@@ -1,9 +1,9 @@
 import type { RequestContext } from "../request-context.ts";
 import type { DecidedMatches } from "./decide-matches.ts";
-import { type Matches, ORIGIN } from "./match.ts";
+import { type Matches, ORIGIN } from "./lookup.ts";
+import type { Question } from "./match-request.ts";
 import { observeMatches } from "./observe-matches.ts";
-import type { Question } from "./question.ts";
-import type { Origin } from "./tiers/origin.ts";
+import type { Origin } from "./origin.ts";
 import { tellDenials, verifySample } from "./verification.ts";
 
 interface Answered {

@@ -1,4 +1,4 @@
-import { causeOf } from "./log.ts";
+import { causeOf } from "../observability/log.ts";
 
 /** Why a body can't be had whole: it is larger than it may be, or did not arrive to its end. */
 export class UnreadBody {

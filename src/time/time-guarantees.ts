@@ -2,7 +2,7 @@ import {
   KV_CACHE_TTL_MAX_SECONDS,
   KV_CACHE_TTL_MIN_SECONDS,
   LOOKUP_DEADLINE_MAX_MS,
-} from "./platform-limits.ts";
+} from "../platform-limits.ts";
 import { TIMEOUT_MS } from "./timeouts.ts";
 
 /**
