@@ -6,7 +6,7 @@ import { traceHeadersOf, traceIdOf } from "./http/trace-headers.ts";
 import { createLog } from "./observability/log.ts";
 import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
-import { isOperators, route } from "./router.ts";
+import { isOperatorRequest, route } from "./router.ts";
 
 /** Nothing is lost while an operator puts the configuration right. */
 const MISCONFIGURED_RETRY_SECONDS = 300;
@@ -22,7 +22,7 @@ export default {
     const traceHeaders = traceHeadersOf(request.headers);
     const waitUntil = (promise: Promise<unknown>) => ctx.waitUntil(promise);
 
-    const outcome = await answer(request, env, { requestId, traceHeaders, log, waitUntil }).catch(
+    const outcome = await respond(request, env, { requestId, traceHeaders, log, waitUntil }).catch(
       Failure.unexpected,
     );
     if (outcome instanceof Failure) outcome.logRefusal(log);
@@ -46,7 +46,7 @@ export default {
   },
 } satisfies ExportedHandler<Env>;
 
-async function answer(
+async function respond(
   request: Request,
   env: Env,
   context: Omit<RequestContext, "configuration">,
@@ -54,7 +54,7 @@ async function answer(
   const configuration = configurationOf(env);
   if (!(configuration instanceof Failure)) return route(request, { configuration, ...context });
   const cloudController = shadowedCloudController(env);
-  if (!cloudController || isOperators(request)) return configuration;
+  if (!cloudController || isOperatorRequest(request)) return configuration;
   // In shadow mode nothing that is wrong here keeps anybody from the Cloud Controller.
   configuration.logDetails(context.log);
   return passThrough(request, cloudController);

@@ -43,12 +43,12 @@ export async function route(request: Request, context: RequestContext): Promise<
   const answer = url.pathname.endsWith("/") ? undefined : await router.fetch(routed, request, context);
   if (answer) return answer;
   const { cloudControllerUrl } = context.configuration;
-  if (cloudControllerUrl && !isOperators(request)) return passThrough(request, cloudControllerUrl);
+  if (cloudControllerUrl && !isOperatorRequest(request)) return passThrough(request, cloudControllerUrl);
   return new Failure("unknown-request", `${request.method} ${url.pathname}`);
 }
 
 /** Whether a request takes the operator's way in, which is this Worker's alone: no Cloud Controller hears of it. */
-export function isOperators({ url }: Request): boolean {
+export function isOperatorRequest({ url }: Request): boolean {
   const { pathname = "" } = URL.parse(url) ?? {};
   return `${pathname}/`.startsWith(`${CACHE}/`);
 }

@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { TIMEOUT_MS } from "../src/time/timeouts.ts";
 import { collectLogs } from "./support/logs.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "./support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "./support/origin.ts";
 import { ask, askWith, ENDPOINT, resource } from "./support/worker.ts";
 
 const BODY = { resources: [resource(1)] };
@@ -32,7 +32,7 @@ describe("only the endpoint's own path is the endpoint", () => {
   );
 
   it("the operator's way in stays the Worker's alone, where all else is the Cloud Controller's", async () => {
-    const requests = standInOrigin(() => new Response("ok"));
+    const requests = fakeCloudController(() => new Response("ok"));
     for (const end of ["/cache/", "/cache/resources/", "/cache/x", "/cache//observations"]) {
       const response = await askWith({ CLOUD_CONTROLLER_URL }, undefined, { url: ENDPOINT + end });
       expect(response.status).toBe(404);
@@ -58,12 +58,12 @@ describe("what lies outside and does not answer keeps no push waiting", () => {
 
   it("the catalog, when it is told of what the Cloud Controller has matched", async () => {
     const logs = collectLogs();
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     const hanging = { getByName: () => ({ observe: never, deny: never }) };
     const response = await askWith({ CLOUD_CONTROLLER_URL, CATALOG: hanging }, BODY);
     expect(response.status).toBe(201);
     // The work behind the answer has come to its end as well.
-    expect(logs).toContainEqual(expect.objectContaining({ event: "not-observed" }));
+    expect(logs).toContainEqual(expect.objectContaining({ event: "report-failed" }));
   });
 
   it("METRICS", async () => {
@@ -81,7 +81,7 @@ describe("what lies outside and does not answer keeps no push waiting", () => {
 
 describe("nothing on its way to the Cloud Controller is kept on the way", () => {
   it("neither what is passed through, nor questions", async () => {
-    const requests = standInOrigin(() => Response.json({ resources: [] }, { status: 201 }));
+    const requests = fakeCloudController(() => Response.json({ resources: [] }, { status: 201 }));
     await askWith({ CLOUD_CONTROLLER_URL }, undefined, {
       method: "GET",
       url: "https://api.example.com/v3/apps",

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { collectLogs } from "./support/logs.ts";
-import { CLOUD_CONTROLLER_URL, standInOrigin } from "./support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController } from "./support/origin.ts";
 import { askWith } from "./support/worker.ts";
 
 const API = "https://api.example.com";
@@ -21,7 +21,7 @@ describe("every other request goes to the Cloud Controller", () => {
     ["GET", "/@evil.example.com/%2e%2e/a%20b"],
     ["GET", "/http://evil.example.com"],
   ])("%s %s, path and query unchanged, and no other host", async (method, path) => {
-    const requests = standInOrigin(() => new Response("ok"));
+    const requests = fakeCloudController(() => new Response("ok"));
     const response = await askWith(ON, undefined, { method, url: API + path });
     expect(response.status).toBe(200);
     expect(requests).toHaveLength(1);
@@ -31,7 +31,7 @@ describe("every other request goes to the Cloud Controller", () => {
   });
 
   it("headers and body as they came, Authorization untouched, even one that is no good", async () => {
-    const requests = standInOrigin(() => new Response("ok"));
+    const requests = fakeCloudController(() => new Response("ok"));
     const headers = {
       Authorization: "bearer garbage",
       "X-Custom": "ü",
@@ -45,7 +45,7 @@ describe("every other request goes to the Cloud Controller", () => {
   });
 
   it("tells who asked, for which host and by which protocol", async () => {
-    const requests = standInOrigin(() => new Response("ok"));
+    const requests = fakeCloudController(() => new Response("ok"));
     const forwarded = async (headers: Record<string, string>) => {
       await askWith(ON, undefined, { method: "GET", url: `${API}/v3`, headers });
       return requests.at(-1)?.headers;
@@ -68,7 +68,7 @@ describe("every answer comes back as it is", () => {
   it.each([200, 202, 204, 302, 304, 401, 404, 422, 500, 503])("%i", async (status) => {
     const body = [204, 304].includes(status) ? null : "<html>";
     const headers = { Location: "https://elsewhere.example.com/", "X-Vcap-Request-Id": "cc-id", ETag: '"1"' };
-    const requests = standInOrigin(() => new Response(body, { status, headers }));
+    const requests = fakeCloudController(() => new Response(body, { status, headers }));
     const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
     expect(response.status).toBe(status);
     expect(requests[0]?.redirect).toBe("manual");
@@ -81,7 +81,7 @@ describe("every answer comes back as it is", () => {
     const { 0: client, 1: server } = new WebSocketPair();
     server.accept();
     server.addEventListener("message", ({ data }) => server.send(`echo ${data}`));
-    standInOrigin(() => new Response(null, { status: 101, webSocket: client }));
+    fakeCloudController(() => new Response(null, { status: 101, webSocket: client }));
     const headers = { Upgrade: "websocket" };
     const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x`, headers });
     expect(response.status).toBe(101);
@@ -96,7 +96,7 @@ describe("every answer comes back as it is", () => {
 
   it("503 where the Cloud Controller can't be reached, and the cause stays in the log", async () => {
     const logs = collectLogs();
-    standInOrigin(() => Promise.reject(new TypeError("connection refused")));
+    fakeCloudController(() => Promise.reject(new TypeError("connection refused")));
     const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
     expect(response.status).toBe(503);
     expect(await response.text()).toBe(
@@ -110,7 +110,7 @@ describe("nothing is kept in memory", () => {
   it("an upload flows on while it is still being sent, and an answer while it still comes", async () => {
     const upload = new TransformStream<Uint8Array, Uint8Array>();
     const writer = upload.writable.getWriter();
-    standInOrigin((request) => new Response(request.body));
+    fakeCloudController((request) => new Response(request.body));
     const pending = askWith(ON, upload.readable, { url: `${API}/v3/packages/1/upload` });
     void writer.write(new TextEncoder().encode("first"));
     const reader = (await pending).body?.getReader();

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { pushIdOf } from "../src/push-sessions/push-id.ts";
 import { collectLogs } from "./support/logs.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "./support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "./support/origin.ts";
 import { askWith, resource } from "./support/worker.ts";
 
 const TRACE_ID = "463ac35c9f6413ad48485a3953bb6124";
@@ -35,7 +35,7 @@ describe("trace ids", () => {
 
   it("are sent to the Cloud Controller with each request for matches", async () => {
     collectLogs();
-    const requests = standInOrigin(matching(() => true));
+    const requests = fakeCloudController(matching(() => true));
     await askWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
     expect(requests.length).toBeGreaterThan(0);
     for (const { headers } of requests) {
@@ -45,7 +45,7 @@ describe("trace ids", () => {
 
   it("are those of the Cloud Controller in a response that was passed through", async () => {
     collectLogs();
-    standInOrigin(
+    fakeCloudController(
       () => new Response(null, { headers: { ...BOTH, "X-B3-SpanId": "of the Cloud Controller" } }),
     );
     const url = "https://api.example.com/v3/apps";
@@ -60,11 +60,11 @@ describe("trace ids", () => {
 
   it("are in each line of the log", async () => {
     const logs = collectLogs();
-    standInOrigin(() => new Response("down", { status: 500 }));
+    fakeCloudController(() => new Response("down", { status: 500 }));
     await askWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
     await askWith({}, { resources: [] }, { headers: BOTH });
     expect(logs.map(({ event }) => event)).toEqual(
-      expect.arrayContaining(["look-up-incomplete", "matched", "refused"]),
+      expect.arrayContaining(["lookup-incomplete", "matched", "refused"]),
     );
     expect(new Set(logs.map(({ traceId }) => traceId))).toEqual(new Set([TRACE_ID]));
   });

@@ -29,24 +29,27 @@ export async function authenticate(request: Request, context: RequestContext): P
     if (error instanceof errors.JOSEError)
       return new Failure("invalid-token", `${error.code}: ${error.message}`);
     // A token can be anything: no caller gets a 5xx for what the library did not think of.
-    context.log.error("token-not-understood", { cause: causeOf(error) });
+    context.log.error("token-unreadable", { cause: causeOf(error) });
     return new Failure("invalid-token", causeOf(error));
   }
 }
 
 async function verify(token: string, context: RequestContext): Promise<Caller | Failure> {
   const { issuer, audience, url } = context.configuration.uaa;
-  const held = heldBy.get(context.configuration) ?? { keys: new UaaKeys(url), tokens: new VerifiedTokens() };
-  heldBy.set(context.configuration, held);
+  const present = heldBy.get(context.configuration) ?? {
+    keys: new UaaKeys(url),
+    tokens: new VerifiedTokens(),
+  };
+  heldBy.set(context.configuration, present);
 
-  const known = held.tokens.recall(token, Date.now());
+  const known = present.tokens.recall(token, Date.now());
   // A key that UAA has withdrawn, or put another in the place of, verifies nothing any more.
-  if (known && (await held.keys.find(known, context)) === known.key) return known.caller;
+  if (known && (await present.keys.find(known, context)) === known.key) return known.caller;
 
   const { payload, protectedHeader, key } = await jwtVerify(
     token,
     async (header) => {
-      const found = await held.keys.find(header, context);
+      const found = await present.keys.find(header, context);
       if (!found) throw new errors.JWKSNoMatchingKey();
       return found;
     },
@@ -56,7 +59,7 @@ async function verify(token: string, context: RequestContext): Promise<Caller | 
   if (caller instanceof Failure) return caller;
   const { alg, kid } = protectedHeader;
   const expiresAt = (payload.exp as number) * 1000;
-  held.tokens.remember(token, { caller, key: key as CryptoKey, alg, kid, expiresAt });
+  present.tokens.remember(token, { caller, key: key as CryptoKey, alg, kid, expiresAt });
   return caller;
 }
 

@@ -17,7 +17,7 @@ export function countOf(marks: Uint8Array, mark: number): number {
  * @param asked 8 bytes a word
  * @param marks one a word
  */
-export function markHeld(set: BigUint64Array, asked: Uint8Array, marks: Uint8Array, value: number): void {
+export function markMembers(set: BigUint64Array, asked: Uint8Array, marks: Uint8Array, value: number): void {
   const { COUNTS, ENTRIES, MARKS, GUESSES, BODY } = AT;
   for (let first = 0; first < set.length; first += SET_PART) {
     const part = set.subarray(first, first + SET_PART);

@@ -14,7 +14,7 @@ const SECTOR_WORDS = 128;
  * A snapshot in a memory of its own, whose size it has. Another takes its place in it, so that two are never held at
  * once.
  */
-export class PoolMemory {
+export class SnapshotMemory {
   readonly #bytes: Bytes = instantiate();
   #count = 0;
   #bits = 0;

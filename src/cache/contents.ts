@@ -4,7 +4,7 @@ import type { ResourceKey } from "../resources/resource-key.ts";
 
 /** What is known of each content. */
 export const UNKNOWN = 0;
-export const HELD = 1;
+export const PRESENT = 1;
 export const REMOVED = 2;
 
 /** The contents of one request, in its order, as the tiers ask for them. */
@@ -57,7 +57,7 @@ export class Contents {
   /** The key of each content that is meant, with the places at which it stands. */
   keysWhere(isMeant: (index: number) => boolean): Map<ResourceKey, number[]> {
     return this.unknown(
-      Uint8Array.from({ length: this.count }, (_, index) => (isMeant(index) ? UNKNOWN : HELD)),
+      Uint8Array.from({ length: this.count }, (_, index) => (isMeant(index) ? UNKNOWN : PRESENT)),
     );
   }
 

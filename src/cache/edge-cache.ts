@@ -4,19 +4,25 @@ import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Fault, Tally } from "../resource-match/tier.ts";
 import type { Deadline } from "../time/deadline.ts";
-import { type Contents, HELD, REMOVED } from "./contents.ts";
+import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import { isSuspended } from "./manifest.ts";
-import { Copies, type Copy, type CurrentCopy, counts, markChanges } from "./manifest-cache.ts";
-import { loadMs, Snapshots } from "./snapshot-cache.ts";
+import {
+  type CachedManifest,
+  isFresh,
+  ManifestCache,
+  markDelta,
+  type TrustedManifest,
+} from "./manifest-cache.ts";
+import { loadMs, SnapshotCache } from "./snapshot-cache.ts";
 
 type CacheTier = "memory" | "keys";
 
 /** What the cache says of a request's resources. */
-export interface CacheAnswer {
+export interface CacheLookup {
   /** Of each resource 1 where the pool holds it, as far as may be said at this moment: what was read ages. */
-  held(): Uint8Array;
+  isPresent(): Uint8Array;
   /** Of each resource 1 where the delta says that it was removed; undefined where it says so of none. */
   isRemoved?: Uint8Array | undefined;
   /** Snapshot and changes, which an isolate has in memory, and the keys in KV. */
@@ -30,15 +36,15 @@ export interface CacheAnswer {
 export class EdgeCache {
   readonly #store: KeyValueStore;
   readonly #cacheTtl: number;
-  readonly #copies: Copies;
-  readonly #snapshots: Snapshots;
+  readonly #manifests: ManifestCache;
+  readonly #snapshots: SnapshotCache;
 
   /** @param cacheTtl seconds that KV may answer from its cache for a key, misses too */
   constructor(store: KeyValueStore, cacheTtl: number) {
     this.#store = store;
     this.#cacheTtl = cacheTtl;
-    this.#copies = new Copies(store);
-    this.#snapshots = new Snapshots(store);
+    this.#manifests = new ManifestCache(store);
+    this.#snapshots = new SnapshotCache(store);
   }
 
   /** Which of `contents` the pool holds. Never throws: what can't be found out in time is not held, and a fault. */
@@ -46,22 +52,22 @@ export class EdgeCache {
     contents: Contents,
     deadline: Deadline,
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
-  ): Promise<CacheAnswer> {
+  ): Promise<CacheLookup> {
     const watch = new Stopwatch("memory", "keys");
     const { count } = contents;
     if (count === 0) return nothing(count, watch.ms);
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
 
-    const known = this.#copies.current(Date.now());
-    if (known && this.#copies.isDue(Date.now())) waitUntil(this.#copies.renew(log));
+    const known = this.#manifests.current(Date.now());
+    if (known && this.#manifests.isDue(Date.now())) waitUntil(this.#manifests.renew(log));
     const copy = known ?? (await this.#renewed(contents, keys, deadline, watch, { log, waitUntil }));
-    const nothingHeld = nothing(count, watch.ms, keys.asked);
+    const noMatches = nothing(count, watch.ms, keys.asked);
     if (!copy)
-      return { ...nothingHeld, faults: [unreadFault(count, ["the pointer can't be read"], "pointer")] };
-    if (copy.kind === "distrusted") return nothingHeld;
+      return { ...noMatches, faults: [unreadFault(count, ["the manifest can't be read"], "manifest")] };
+    if (copy.kind === "distrusted") return noMatches;
     let marks = this.#marks(copy, contents);
-    if (isSuspended(copy.pointer, Date.now())) {
-      return { ...nothingHeld, isRemoved: removedIn(marks), isSuspended: true };
+    if (isSuspended(copy.manifest, Date.now())) {
+      return { ...noMatches, isRemoved: removedIn(marks), isSuspended: true };
     }
     const loading = this.#missingSnapshot(copy);
     if (loading) {
@@ -73,11 +79,11 @@ export class EdgeCache {
         marks = this.#marks(copy, contents);
       }
     }
-    const { keysCount } = copy.pointer;
+    const { areKeysTrusted } = copy.manifest;
     let unknown = contents.unknown(marks);
-    if (keysCount) await keys.read([...unknown.keys()]);
+    if (areKeysTrusted) await keys.read([...unknown.keys()]);
     watch.lap("keys");
-    if (loading && [...unknown.keys()].some((key) => !keys.held.has(key))) {
+    if (loading && [...unknown.keys()].some((key) => !keys.present.has(key))) {
       // A key may not be written yet of what the snapshot holds.
       await this.#snapshots.settled(loading.id, deadline.middle);
       watch.lap("memory");
@@ -85,19 +91,19 @@ export class EdgeCache {
       unknown = contents.unknown(marks);
     }
 
-    const inMemory = countOf(marks, HELD);
-    const heldKeys = keysCount ? [...unknown].filter(([key]) => keys.held.has(key)) : [];
-    for (const [, places] of heldKeys) for (const place of places) marks[place] = HELD;
+    const inMemory = countOf(marks, PRESENT);
+    const presentKeys = areKeysTrusted ? [...unknown].filter(([key]) => keys.present.has(key)) : [];
+    for (const [, places] of presentKeys) for (const place of places) marks[place] = PRESENT;
     const isRemoved = removedIn(marks);
-    const held = isRemoved ? marks.map((mark) => (mark === HELD ? 1 : 0)) : marks;
+    const present = isRemoved ? marks.map((mark) => (mark === PRESENT ? 1 : 0)) : marks;
     // Keys may have been read in vain of what snapshot and changes then told.
     const unread = keys.unreadOf(unknown.keys());
     return {
-      held: () => (counts(copy, Date.now()) ? held : new Uint8Array(count)),
+      isPresent: () => (isFresh(copy, Date.now()) ? present : new Uint8Array(count)),
       isRemoved,
       tiers: {
-        memory: { asked: count, held: inMemory, ms: watch.ms.memory },
-        keys: { asked: keys.asked, held: heldKeys.length, ms: watch.ms.keys },
+        memory: { asked: count, matched: inMemory, ms: watch.ms.memory },
+        keys: { asked: keys.asked, matched: presentKeys.length, ms: watch.ms.keys },
       },
       isSuspended: false,
       faults: unread > 0 ? [unreadFault(unread, keys.causes, "keys")] : [],
@@ -114,9 +120,9 @@ export class EdgeCache {
     deadline: Deadline,
     watch: Stopwatch<CacheTier>,
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
-  ): Promise<Copy | undefined> {
-    const likely = [...contents.unknown(this.#marks(this.#copies.latest, contents)).keys()];
-    const renewal = this.#copies.renew(log);
+  ): Promise<CachedManifest | undefined> {
+    const likely = [...contents.unknown(this.#marks(this.#manifests.latest, contents)).keys()];
+    const renewal = this.#manifests.renew(log);
     waitUntil(renewal);
     const early = keysReadMs(likely.length) <= ONE_ROUND_MS ? keys.read(likely) : undefined;
     const copy = await deadline.race(renewal).catch(() => undefined);
@@ -126,16 +132,16 @@ export class EdgeCache {
     return copy;
   }
 
-  #marks(copy: Copy | undefined, contents: Contents): Uint8Array {
+  #marks(copy: CachedManifest | undefined, contents: Contents): Uint8Array {
     const marks = new Uint8Array(contents.count);
     if (copy?.kind !== "current") return marks;
-    const { snapshot, secret } = copy.pointer;
+    const { snapshot, secret } = copy.manifest;
     if (snapshot) this.#snapshots.mark(snapshot.id, secret, contents, marks);
-    markChanges(copy, contents, marks);
+    markDelta(copy, contents, marks);
     return marks;
   }
 
-  #missingSnapshot({ pointer: { snapshot } }: CurrentCopy) {
+  #missingSnapshot({ manifest: { snapshot } }: TrustedManifest) {
     return snapshot && !this.#snapshots.isLoaded(snapshot.id) ? snapshot : undefined;
   }
 }
@@ -144,12 +150,12 @@ function removedIn(marks: Uint8Array): Uint8Array | undefined {
   return marks.includes(REMOVED) ? marks.map((mark) => (mark === REMOVED ? 1 : 0)) : undefined;
 }
 
-function nothing(count: number, ms: Record<CacheTier, number>, keysAsked = 0): CacheAnswer {
+function nothing(count: number, ms: Record<CacheTier, number>, keysAsked = 0): CacheLookup {
   return {
-    held: () => new Uint8Array(count),
+    isPresent: () => new Uint8Array(count),
     tiers: {
-      memory: { asked: count, held: 0, ms: ms.memory },
-      keys: { asked: keysAsked, held: 0, ms: ms.keys },
+      memory: { asked: count, matched: 0, ms: ms.memory },
+      keys: { asked: keysAsked, matched: 0, ms: ms.keys },
     },
     isSuspended: false,
     faults: [],

@@ -6,7 +6,7 @@ import type { Deadline } from "../time/deadline.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 
 /** The value of a key of the cache. Anything else is not understood, and counts as not held. */
-export const HELD_VALUE = "1";
+export const KEY_VALUE = "1";
 
 /** The runtime lets six reads wait for KV at a time, and a read takes about this long. */
 const READS_AT_A_TIME = 6;
@@ -19,7 +19,7 @@ export function keysReadMs(keys: number): number {
 
 /** What one request reads of the keys in Workers KV, each at most once. */
 export class KeyReads {
-  readonly held = new Set<ResourceKey>();
+  readonly present = new Set<ResourceKey>();
   readonly #asked = new Set<ResourceKey>();
   readonly #store: KeyValueStore;
   readonly #cacheTtl: number;
@@ -63,7 +63,7 @@ export class KeyReads {
   async #readBatch(keys: readonly ResourceKey[]): Promise<void> {
     try {
       const values = await this.#deadline.race(this.#store.getTexts(keys, this.#cacheTtl));
-      for (const key of keys) if (values.get(key) === HELD_VALUE) this.held.add(key);
+      for (const key of keys) if (values.get(key) === KEY_VALUE) this.present.add(key);
     } catch (error) {
       for (const key of keys) this.#unread.add(key);
       this.#causes.add(causeOf(error));

@@ -1,4 +1,4 @@
-import { markHeld } from "../bytes/marks.ts";
+import { markMembers } from "../bytes/marks.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import {
@@ -8,69 +8,69 @@ import {
   MANIFEST_START_MAX_AGE_MS,
 } from "../time/time-guarantees.ts";
 import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
-import { type Contents, HELD, REMOVED } from "./contents.ts";
+import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
-import { type CurrentPointer, changesName, isTrusted, POINTER_NAME, parsePointer } from "./manifest.ts";
+import { type CurrentManifest, deltaName, isTrusted, MANIFEST_NAME, parseManifest } from "./manifest.ts";
 import { unpack } from "./packed-value.ts";
 
-/** What the pointer and the changes said when they were read; it never changes. */
-export type Copy = CurrentCopy | DistrustedCopy;
+/** What the manifest and the delta said when they were read; it never delta. */
+export type CachedManifest = TrustedManifest | DistrustedManifest;
 
-export interface CurrentCopy extends Changes {
+export interface TrustedManifest extends Delta {
   readonly kind: "current";
   readonly readAt: number;
-  readonly pointer: CurrentPointer;
+  readonly manifest: CurrentManifest;
 }
 
 /** KV returned no manifest, or one that is retired or a day old: nothing of the cache counts. */
-interface DistrustedCopy {
+interface DistrustedManifest {
   readonly kind: "distrusted";
   readonly readAt: number;
 }
 
-/** Entry hashes under the pointer's secret, ascending. */
-interface Changes {
-  readonly held: BigUint64Array;
+/** Entry hashes under the manifest's secret, ascending. */
+interface Delta {
+  readonly added: BigUint64Array;
   readonly removed: BigUint64Array;
 }
 
 /** Whether answers may still be given from a copy: asked at the moment of the answer. */
-export function counts({ readAt }: Copy, now: number): boolean {
+export function isFresh({ readAt }: CachedManifest, now: number): boolean {
   return now - readAt <= MANIFEST_MAX_AGE_MS;
 }
 
-/** Marks what the changes hold, and over all else what they say was removed. */
-export function markChanges(
-  { pointer, held, removed }: CurrentCopy,
+/** Marks what the delta hold, and over all else what they say was removed. */
+export function markDelta(
+  { manifest, added, removed }: TrustedManifest,
   contents: Contents,
   marks: Uint8Array,
 ): void {
-  const entries = contents.entries(pointer.secret);
-  markHeld(held, entries, marks, HELD);
-  markHeld(removed, entries, marks, REMOVED);
+  const entries = contents.entries(manifest.secret);
+  markMembers(added, entries, marks, PRESENT);
+  markMembers(removed, entries, marks, REMOVED);
 }
 
 /**
- * An isolate's copy of pointer and changes. Requests share the copy but never a promise: the runtime may drop a
+ * An isolate's copy of manifest and delta. Requests share the copy but never a promise: the runtime may drop a
  * request's I/O with the request.
  */
-export class Copies {
+export class ManifestCache {
   readonly #store: KeyValueStore;
-  #latest: Copy | undefined;
+  #latest: CachedManifest | undefined;
   #renewalBeganAt = Number.NEGATIVE_INFINITY;
-  #complaint = "";
+  #loggedCause = "";
 
   constructor(store: KeyValueStore) {
     this.#store = store;
   }
 
   /** The copy that was read last, however old; good for guesses alone. */
-  get latest(): Copy | undefined {
+  get latest(): CachedManifest | undefined {
     return this.#latest;
   }
 
   /** The copy that a request may begin with. */
-  current(now: number): Copy | undefined {
+  current(now: number): CachedManifest | undefined {
     return this.#latest && now - this.#latest.readAt <= MANIFEST_START_MAX_AGE_MS ? this.#latest : undefined;
   }
 
@@ -81,46 +81,46 @@ export class Copies {
   }
 
   /** Reads a new copy; undefined where that fails, which is logged once. */
-  async renew(log: Log): Promise<Copy | undefined> {
+  async renew(log: Log): Promise<CachedManifest | undefined> {
     this.#renewalBeganAt = Date.now();
     try {
       const copy = await withTimeout(TIMEOUT_MS.manifest, this.#read(Date.now()));
-      this.#complaint = "";
+      this.#loggedCause = "";
       if (!this.#latest || copy.readAt >= this.#latest.readAt) this.#latest = copy;
-      return counts(copy, Date.now()) ? copy : undefined;
+      return isFresh(copy, Date.now()) ? copy : undefined;
     } catch (error) {
       const cause = causeOf(error);
-      if (cause !== this.#complaint) log.warn("pointer-unreadable", { cause });
-      this.#complaint = cause;
+      if (cause !== this.#loggedCause) log.warn("manifest-unreadable", { cause });
+      this.#loggedCause = cause;
       return undefined;
     }
   }
 
-  async #read(readAt: number): Promise<Copy> {
-    // No longer, whatever KV_CACHE_TTL is for keys: a cached pointer hides removals.
-    const json = await this.#store.getText(POINTER_NAME, KV_CACHE_TTL_MIN_SECONDS);
-    const known = this.#latest && counts(this.#latest, Date.now()) ? this.#latest : undefined;
+  async #read(readAt: number): Promise<CachedManifest> {
+    // No longer, whatever KV_CACHE_TTL is for keys: a cached manifest hides removals.
+    const json = await this.#store.getText(MANIFEST_NAME, KV_CACHE_TTL_MIN_SECONDS);
+    const known = this.#latest && isFresh(this.#latest, Date.now()) ? this.#latest : undefined;
     if (json === null) {
       // KV caches misses, so the manifest may exist. Without its removals a key could be a stale match.
       return known?.kind === "current" ? known : { kind: "distrusted", readAt };
     }
 
-    const pointer = parsePointer(json);
-    if (!isTrusted(pointer, Date.now())) return { kind: "distrusted", readAt };
+    const manifest = parseManifest(json);
+    if (!isTrusted(manifest, Date.now())) return { kind: "distrusted", readAt };
     if (known?.kind === "current") {
-      // KV may show an older pointer than before, which is no news: the copy stays as old as it is.
-      if (known.pointer.revision > pointer.revision) return known;
+      // KV may show an older manifest than before, which is no news: the copy stays as old as it is.
+      if (known.manifest.revision > manifest.revision) return known;
       const isSame =
-        known.pointer.secret === pointer.secret && known.pointer.changes?.id === pointer.changes?.id;
-      if (isSame) return { ...known, pointer, readAt };
+        known.manifest.secret === manifest.secret && known.manifest.delta?.id === manifest.delta?.id;
+      if (isSame) return { ...known, manifest: manifest, readAt };
     }
-    return { kind: "current", pointer, readAt, ...(await this.#readChanges(pointer)) };
+    return { kind: "current", manifest: manifest, readAt, ...(await this.#readDelta(manifest)) };
   }
 
-  async #readChanges({ changes }: CurrentPointer): Promise<Changes> {
+  async #readDelta({ delta }: CurrentManifest): Promise<Delta> {
     const none = new BigUint64Array();
-    if (!changes) return { held: none, removed: none };
-    const name = changesName(changes.id);
+    if (!delta) return { added: none, removed: none };
+    const name = deltaName(delta.id);
     const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
     if (buffer === null) throw new Error(`${name} is missing`);
     return unpack(buffer, name);

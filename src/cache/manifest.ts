@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { MANIFEST_TRUSTED_MS } from "../time/time-guarantees.ts";
 
 /** The name of the value that tells what else of the cache counts. The catalog writes it last. */
-export const POINTER_NAME = "pointer";
+export const MANIFEST_NAME = "manifest";
 
 /** A pool beyond this is answered by keys alone: 48 MB of an isolate's 128. */
 export const SNAPSHOT_ENTRIES_MAX = 6_000_000;
@@ -11,11 +11,11 @@ const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Id = v.pipe(v.string(), v.regex(/^[0-9a-z-]{1,30}$/));
 const Time = v.pipe(v.string(), v.isoTimestamp());
 
-const PointerSchema = v.variant("state", [
+const ManifestSchema = v.variant("state", [
   v.object({
     version: v.literal(2),
     state: v.literal("current"),
-    /** Counts the pointers that the catalog has written. */
+    /** Counts the manifests that the catalog has written. */
     revision: Count,
     /** ISO 8601. */
     publishedAt: Time,
@@ -30,33 +30,33 @@ const PointerSchema = v.variant("state", [
       }),
     ),
     /** Whether keys count, beside the snapshot and the changes. */
-    keysCount: v.boolean(),
+    areKeysTrusted: v.boolean(),
     /** ISO 8601: until then nothing of the cache counts; null where it does. */
     suspendedUntil: v.nullable(Time),
     /** Null where nothing has changed since the snapshot. */
-    changes: v.nullable(v.object({ id: Id, held: Count, removed: Count })),
+    delta: v.nullable(v.object({ id: Id, added: Count, removed: Count })),
   }),
   /** The foundation has taken another KEY_PREFIX. */
   v.object({ version: v.literal(2), state: v.literal("retired"), publishedAt: Time }),
 ]);
 
-export type Pointer = v.InferOutput<typeof PointerSchema>;
-export type CurrentPointer = Extract<Pointer, { state: "current" }>;
+export type Manifest = v.InferOutput<typeof ManifestSchema>;
+export type CurrentManifest = Extract<Manifest, { state: "current" }>;
 
 /** @throws where it is not understood */
-export function parsePointer(json: string): Pointer {
-  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), PointerSchema), json);
-  if (!result.success) throw new Error(`the pointer is not understood: ${result.issues[0].message}`);
+export function parseManifest(json: string): Manifest {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), ManifestSchema), json);
+  if (!result.success) throw new Error(`the manifest is not understood: ${result.issues[0].message}`);
   return result.output;
 }
 
-/** Whether anything that the pointer names may be answered from, and whether keys may. */
-export function isTrusted(pointer: Pointer, now: number): pointer is CurrentPointer {
-  return pointer.state === "current" && now - Date.parse(pointer.publishedAt) < MANIFEST_TRUSTED_MS;
+/** Whether anything that the manifest names may be answered from, and whether keys may. */
+export function isTrusted(manifest: Manifest, now: number): manifest is CurrentManifest {
+  return manifest.state === "current" && now - Date.parse(manifest.publishedAt) < MANIFEST_TRUSTED_MS;
 }
 
 /** Whether the catalog has suspended the cache: only the Cloud Controller answers. */
-export function isSuspended({ suspendedUntil }: CurrentPointer, now: number): boolean {
+export function isSuspended({ suspendedUntil }: CurrentManifest, now: number): boolean {
   return suspendedUntil !== null && now < Date.parse(suspendedUntil);
 }
 
@@ -65,6 +65,6 @@ export function partName(snapshotId: string, part: number): string {
   return `snapshot/${snapshotId}/${part}`;
 }
 
-export function changesName(id: string): string {
-  return `changes/${id}`;
+export function deltaName(id: string): string {
+  return `delta/${id}`;
 }

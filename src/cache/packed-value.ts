@@ -1,13 +1,13 @@
 /**
- * A packed value of the cache: resources that are held and resources that were removed, 8 bytes each. Version 2,
+ * A packed value of the cache: resources that are added and resources that were removed, 8 bytes each. Version 2,
  * little-endian, so that it opens as typed arrays without parsing.
  *
  *     0   uint32      magic, "RMPV"
  *     4   uint32      version, 2
- *     8   uint32      count of held resources
+ *     8   uint32      count of added resources
  *     12  uint32      count of removed resources
  *     16  48 bytes    its own name, below the prefix, ASCII, padded with zeros
- *     64  uint64[]    the entry hash of each held resource, ascending
+ *     64  uint64[]    the entry hash of each added resource, ascending
  *         uint64[]    the entry hash of each removed resource, ascending
  *
  * A part of a snapshot is one in which nothing is removed.
@@ -20,19 +20,19 @@ const ENTRY_BYTES = 8;
 
 /** Sorted entry hashes, each an unsigned word of 64 bits. */
 export interface PackedValue {
-  held: BigUint64Array<ArrayBuffer>;
+  added: BigUint64Array<ArrayBuffer>;
   removed: BigUint64Array<ArrayBuffer>;
 }
 
-/** The bytes of a packed value; `held` and `removed` are sorted. */
-export function pack(name: string, { held, removed }: PackedValue): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(HEADER_BYTES + ENTRY_BYTES * (held.length + removed.length));
-  new Uint32Array(bytes.buffer, 0, 4).set([MAGIC, VERSION, held.length, removed.length]);
+/** The bytes of a packed value; `added` and `removed` are sorted. */
+export function pack(name: string, { added, removed }: PackedValue): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(HEADER_BYTES + ENTRY_BYTES * (added.length + removed.length));
+  new Uint32Array(bytes.buffer, 0, 4).set([MAGIC, VERSION, added.length, removed.length]);
   const { read } = new TextEncoder().encodeInto(name, bytes.subarray(NAME_OFFSET, HEADER_BYTES));
   if (read < name.length) throw new Error(`the name ${name} is longer than 48 bytes`);
   const entries = new BigUint64Array(bytes.buffer, HEADER_BYTES);
-  entries.set(held);
-  entries.set(removed, held.length);
+  entries.set(added);
+  entries.set(removed, added.length);
   return bytes;
 }
 
@@ -43,18 +43,18 @@ export function pack(name: string, { held, removed }: PackedValue): Uint8Array<A
  */
 export function unpack(buffer: ArrayBuffer, name: string): PackedValue {
   if (buffer.byteLength < HEADER_BYTES) throw new Error(`${name} is cut off within the header`);
-  const [magic, version, held = 0, removed = 0] = new Uint32Array(buffer, 0, 4);
+  const [magic, version, added = 0, removed = 0] = new Uint32Array(buffer, 0, 4);
   if (magic !== MAGIC) throw new Error(`${name} is no packed value`);
   if (version !== VERSION) throw new Error(`${name} has version ${version}, where ${VERSION} is understood`);
   const nameBytes = new Uint8Array(buffer, NAME_OFFSET, HEADER_BYTES - NAME_OFFSET);
   const storedName = new TextDecoder().decode(nameBytes).replace(/\0+$/, "");
   if (storedName !== name) throw new Error(`${name} is ${storedName}`);
-  const expected = HEADER_BYTES + ENTRY_BYTES * (held + removed);
+  const expected = HEADER_BYTES + ENTRY_BYTES * (added + removed);
   if (buffer.byteLength !== expected) {
     throw new Error(`${name} has ${buffer.byteLength} bytes, where ${expected} belong`);
   }
   return {
-    held: new BigUint64Array(buffer, HEADER_BYTES, held),
-    removed: new BigUint64Array(buffer, HEADER_BYTES + ENTRY_BYTES * held, removed),
+    added: new BigUint64Array(buffer, HEADER_BYTES, added),
+    removed: new BigUint64Array(buffer, HEADER_BYTES + ENTRY_BYTES * added, removed),
   };
 }

@@ -1,20 +1,20 @@
-import { PoolMemory } from "../bytes/snapshot-memory.ts";
+import { SnapshotMemory } from "../bytes/snapshot-memory.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { DeadlineExceeded } from "../time/deadline.ts";
 import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
-import { type Contents, HELD } from "./contents.ts";
+import { type Contents, PRESENT } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
-import { type CurrentPointer, partName } from "./manifest.ts";
+import { type CurrentManifest, partName } from "./manifest.ts";
 import { unpack } from "./packed-value.ts";
 
-export type NamedSnapshot = NonNullable<CurrentPointer["snapshot"]>;
+export type NamedSnapshot = NonNullable<CurrentManifest["snapshot"]>;
 
 /** A load that takes longer has been dropped with the request that began it. */
 const LOAD_MAX_MS = 30_000;
 /** KV keeps a miss for as long: to look for a missing part sooner is of no use. */
 const RETRY_MS = 30_000;
-/** Parts that are held beside the memory that they go to: 16 MB. */
+/** Parts that are added beside the memory that they go to: 16 MB. */
 const PARTS_AT_ONCE = 2;
 const POLL_MS = 10;
 const FIRST_BYTE_MS = 50;
@@ -26,14 +26,14 @@ export function loadMs({ entries }: NamedSnapshot): number {
 }
 
 /** The snapshot of one isolate: the pool in memory. It holds one at a time: the next is written over it. */
-export class Snapshots {
+export class SnapshotCache {
   readonly #store: KeyValueStore;
-  #memory: PoolMemory | undefined;
+  #memory: SnapshotMemory | undefined;
   #id = "";
   #isLoaded = false;
   #loadBeganAt = Number.NEGATIVE_INFINITY;
   #failedAt = Number.NEGATIVE_INFINITY;
-  #complaint = "";
+  #loggedCause = "";
   /** Counts loads: one that another has followed writes nothing more. */
   #loads = 0;
 
@@ -47,7 +47,7 @@ export class Snapshots {
 
   /** Marks what the snapshot holds, if it is there. */
   mark(id: string, secret: string, contents: Contents, marks: Uint8Array): void {
-    if (this.isLoaded(id)) this.#memory?.mark(contents.entries(secret), marks, HELD);
+    if (this.isLoaded(id)) this.#memory?.mark(contents.entries(secret), marks, PRESENT);
   }
 
   /** Loads a snapshot, unless another request is at it. Never throws: one that can't be read is logged once. */
@@ -65,11 +65,11 @@ export class Snapshots {
     const load = this.#loads;
     try {
       await this.#read(snapshot, load);
-      this.#complaint = "";
+      this.#loggedCause = "";
     } catch (error) {
       const cause = causeOf(error);
-      if (cause !== this.#complaint) log.warn("snapshot-unreadable", { cause });
-      this.#complaint = cause;
+      if (cause !== this.#loggedCause) log.warn("snapshot-unreadable", { cause });
+      this.#loggedCause = cause;
       // What came too late, since the isolate was frozen, can be had at once.
       const isLate = error instanceof DeadlineExceeded;
       if (load === this.#loads && !isLate) this.#failedAt = Date.now();
@@ -86,7 +86,7 @@ export class Snapshots {
   }
 
   async #read({ id, entries, parts }: NamedSnapshot, load: number): Promise<void> {
-    this.#memory ??= new PoolMemory();
+    this.#memory ??= new SnapshotMemory();
     this.#memory.begin(entries);
     const coming: Promise<BigUint64Array>[] = [];
     let place = 0;
@@ -114,6 +114,6 @@ export class Snapshots {
     const read = this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
     const buffer = await withTimeout(TIMEOUT_MS.snapshotPart, read);
     if (buffer === null) throw new Error(`${name} is missing`);
-    return unpack(buffer, name).held;
+    return unpack(buffer, name).added;
   }
 }

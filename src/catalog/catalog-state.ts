@@ -1,7 +1,7 @@
 import { noRefusals, type Refusals } from "./observations.ts";
 
 /** What the catalog remembers beside its tables. */
-export interface Memory {
+export interface State {
   /** KEY_PREFIX of the foundation that the catalog describes. */
   prefix: string;
   /** The number of the last change. */
@@ -15,22 +15,22 @@ export interface Memory {
   /** 16 bytes in hex, drawn for each snapshot. */
   secret: string;
   snapshot: { id: string; entries: number; parts: number; revision: number; builtAt: number } | null;
-  /** The pointer that was written last. */
+  /** The manifest that was written last. */
   published: {
     revision: number;
-    changes: { id: string; held: number; removed: number } | null;
+    delta: { id: string; added: number; removed: number } | null;
     at: number;
   } | null;
-  /** Since when, nearly, something has changed that no pointer tells yet, in ms since the epoch; null where all is told. */
-  behindSince: number | null;
-  /** The number of the pointer that was written last. */
-  pointerRevision: number;
-  /** A pointer is being written, or was and nobody knows whether that is over. */
-  pointerInDoubt: boolean;
-  /** Until then such a pointer may still arrive; ms since the epoch. */
-  doubtUntil: number;
-  /** To write the pointer again, since a late write may have replaced it; ms since the epoch. */
-  againAt: number;
+  /** Since when, nearly, something has changed that no manifest tells yet, in ms since the epoch; null where all is told. */
+  dirtySince: number | null;
+  /** The number of the manifest that was written last. */
+  manifestRevision: number;
+  /** A manifest is being written, or was and nobody knows whether that is over. */
+  isManifestUncertain: boolean;
+  /** Until then such a manifest may still arrive; ms since the epoch. */
+  uncertainUntil: number;
+  /** To write the manifest again, since a late write may have replaced it; ms since the epoch. */
+  rewriteManifestAt: number;
   /** Not to publish before; ms since the epoch. */
   notBefore: number;
   /** A snapshot that was begun later is wanted, whatever has changed; ms since the epoch. */
@@ -40,8 +40,8 @@ export interface Memory {
   /** The cache does not count from one moment until another, in ms since the epoch. */
   suspension: { from: number; until: number; hasMatched: boolean } | null;
   /** Claims that the Cloud Controller was asked about, and denied, since a moment. */
-  denials: { since: number; asked: number; denied: number };
-  /** Prefixes whose pointer is to say that they are no longer in use, and when it was written first. */
+  rejections: { since: number; verified: number; rejected: number };
+  /** Prefixes whose manifest is to say that they are no longer in use, and when it was written first. */
   retired: { prefix: string; writtenAt: number | null }[];
   /** Keys written on this day since the epoch, UTC. */
   keysOfDay: { day: number; written: number };
@@ -51,7 +51,7 @@ export interface Memory {
   refused: Refusals;
 }
 
-const DEFAULTS: Memory = {
+const DEFAULTS: State = {
   prefix: "",
   revision: 0,
   emptyRevision: 0,
@@ -60,41 +60,41 @@ const DEFAULTS: Memory = {
   secret: "",
   snapshot: null,
   published: null,
-  behindSince: null,
-  pointerRevision: 0,
-  pointerInDoubt: false,
-  doubtUntil: 0,
-  againAt: Number.MAX_SAFE_INTEGER,
+  dirtySince: null,
+  manifestRevision: 0,
+  isManifestUncertain: false,
+  uncertainUntil: 0,
+  rewriteManifestAt: Number.MAX_SAFE_INTEGER,
   notBefore: 0,
   snapshotWantedAt: -1,
   snapshotNotBefore: 0,
   suspension: null,
-  denials: { since: 0, asked: 0, denied: 0 },
+  rejections: { since: 0, verified: 0, rejected: 0 },
   retired: [],
   keysOfDay: { day: 0, written: 0 },
   keysNotBefore: 0,
   refused: noRefusals(),
 };
 
-/** The revision of a pointer that does not tell what the catalog holds, whatever it is. */
+/** The revision of a manifest that does not tell what the catalog holds, whatever it is. */
 export const UNPUBLISHED = -1;
 
 /** `Memory` by name, in a table. */
-export class MemoryTable {
+export class CatalogState {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
   }
 
-  get<Name extends keyof Memory>(name: Name): Memory[Name] {
+  get<Name extends keyof State>(name: Name): State[Name] {
     const [row] = this.#sql
       .exec<{ value: string }>("SELECT value FROM memory WHERE name = ?", name)
       .toArray();
     return row ? JSON.parse(row.value) : DEFAULTS[name];
   }
 
-  set(values: Partial<Memory>): void {
+  set(values: Partial<State>): void {
     for (const [name, value] of Object.entries(values)) {
       this.#sql.exec(
         "INSERT OR REPLACE INTO memory (name, value) VALUES (?, ?)",
@@ -104,8 +104,8 @@ export class MemoryTable {
     }
   }
 
-  /** Something has changed that no pointer tells yet. @param now ms since the epoch */
-  fallBehind(now: number): void {
-    if (this.get("behindSince") === null) this.set({ behindSince: now });
+  /** Something has changed that no manifest tells yet. @param now ms since the epoch */
+  markDirty(now: number): void {
+    if (this.get("dirtySince") === null) this.set({ dirtySince: now });
   }
 }

@@ -1,7 +1,7 @@
-import type { MemoryTable } from "./catalog-state.ts";
+import type { CatalogState } from "./catalog-state.ts";
 import type { Refusals } from "./observations.ts";
 import type { Suspension } from "./suspension.ts";
-import { HELD_STATES, STATE } from "./tables.ts";
+import { PRESENT_STATES, STATE } from "./tables.ts";
 
 /** What the catalog says of itself. */
 export interface CatalogStatus {
@@ -11,24 +11,24 @@ export interface CatalogStatus {
   keysWaiting: number;
   /** Removed resources that it remembers. */
   removalsRemembered: number;
-  /** The pointer that was written last; times in ISO 8601. */
-  published: { at: string; changes: { held: number; removed: number } } | null;
+  /** The manifest that was written last; times in ISO 8601. */
+  published: { at: string; delta: { added: number; removed: number } } | null;
   snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;
   /** ISO 8601: until then only the Cloud Controller answers; null where the cache counts. */
   suspendedUntil: string | null;
   /** ISO 8601: since when something has changed that is not published yet; null where all is. */
-  behindSince: string | null;
+  dirtySince: string | null;
   refused: Refusals;
 }
 
-export function statusOf(sql: SqlStorage, memory: MemoryTable, suspension: Suspension): CatalogStatus {
+export function statusOf(sql: SqlStorage, memory: CatalogState, suspension: Suspension): CatalogStatus {
   const query = "SELECT state, COUNT(*) AS count FROM resources GROUP BY state";
   const rows = sql.exec<{ state: number; count: number }>(query).toArray();
   const counts = new Map(rows.map(({ state, count }) => [state, count]));
-  const entries = HELD_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+  const entries = PRESENT_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
   const published = memory.get("published");
   const snapshot = memory.get("snapshot");
-  const behindSince = memory.get("behindSince");
+  const dirtySince = memory.get("dirtySince");
   const suspendedUntil = suspension.until(Date.now());
   return {
     entries,
@@ -36,7 +36,7 @@ export function statusOf(sql: SqlStorage, memory: MemoryTable, suspension: Suspe
     removalsRemembered: counts.get(STATE.removed) ?? 0,
     published: published && {
       at: new Date(published.at).toISOString(),
-      changes: { held: published.changes?.held ?? 0, removed: published.changes?.removed ?? 0 },
+      delta: { added: published.delta?.added ?? 0, removed: published.delta?.removed ?? 0 },
     },
     snapshot: snapshot && {
       id: snapshot.id,
@@ -45,7 +45,7 @@ export function statusOf(sql: SqlStorage, memory: MemoryTable, suspension: Suspe
       builtAt: new Date(snapshot.builtAt).toISOString(),
     },
     suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
-    behindSince: behindSince === null ? null : new Date(behindSince).toISOString(),
+    dirtySince: dirtySince === null ? null : new Date(dirtySince).toISOString(),
     refused: memory.get("refused"),
   };
 }

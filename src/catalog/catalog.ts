@@ -5,13 +5,13 @@ import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
 import { type CatalogPage, pageOf } from "./catalog-page.ts";
-import { MemoryTable } from "./catalog-state.ts";
+import { CatalogState } from "./catalog-state.ts";
 import { type CatalogStatus, statusOf } from "./catalog-status.ts";
 import { newSecret } from "./ids.ts";
 import { Ledger } from "./ledger.ts";
 import { OBSERVATIONS_MAX, type Observations, type Observed } from "./observations.ts";
 import { Publisher } from "./publisher.ts";
-import { type Denials, Suspension } from "./suspension.ts";
+import { type Rejections, Suspension } from "./suspension.ts";
 import { STATE, TABLES } from "./tables.ts";
 
 /** An alarm that dies is followed by another after this time, even when the platform has given up repeating it. */
@@ -24,7 +24,7 @@ const MISCONFIGURED_PAUSE_MS = 5 * 60 * 1000;
  */
 export class Catalog extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #memory: MemoryTable;
+  readonly #memory: CatalogState;
   readonly #ledger: Ledger;
   readonly #suspension: Suspension;
   readonly #publisher: Publisher;
@@ -36,7 +36,7 @@ export class Catalog extends DurableObject<Env> {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     this.#sql.exec(TABLES);
-    this.#memory = new MemoryTable(this.#sql);
+    this.#memory = new CatalogState(this.#sql);
     this.#ledger = new Ledger(this.#sql, this.#memory);
     this.#suspension = new Suspension(this.#memory);
     this.#publisher = new Publisher(this.#sql, this.#memory, this.#suspension, this.#log);
@@ -48,7 +48,7 @@ export class Catalog extends DurableObject<Env> {
    * @throws RangeError for more than 50,000
    */
   async observe(observations: Observations): Promise<Observed> {
-    const count = (observations.held?.length ?? 0) + (observations.removed?.length ?? 0);
+    const count = (observations.present?.length ?? 0) + (observations.removed?.length ?? 0);
     if (count > OBSERVATIONS_MAX)
       throw new RangeError(`${count} observations, where ${OBSERVATIONS_MAX} fit`);
     const now = Date.now();
@@ -57,11 +57,11 @@ export class Catalog extends DurableObject<Env> {
       this.#ledger.record(observations, eligibility, now),
     );
     // A size that is only said is the Cloud Controller's match.
-    if (observations.sizes === "said" && observations.held?.length)
+    if (observations.sizes === "client-reported" && observations.present?.length)
       this.#suspension.matched(observations.asOf);
     // Whatever has changed now: a call that was cut off before it set the alarm is repeated, and changes nothing more.
-    if (this.#memory.get("behindSince") !== null) {
-      await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.pointerDueAt()));
+    if (this.#memory.get("dirtySince") !== null) {
+      await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.manifestDueAt()));
     }
     return observed;
   }
@@ -70,27 +70,27 @@ export class Catalog extends DurableObject<Env> {
    * Takes down what the Cloud Controller denied of the cache's claims. Where that is much, only the Cloud Controller
    * answers for a while.
    */
-  async deny(denials: Denials): Promise<void> {
+  async reportRejections(rejections: Rejections): Promise<void> {
     const now = Date.now();
     const configuration = this.#settle(now);
-    const { isSuspending, isBelieved } = this.#suspension.judge(denials, now);
-    const denied = { asked: denials.asked, denied: denials.denied.length };
+    const { isSuspending, isBelieved } = this.#suspension.judge(rejections, now);
+    const counts = { verified: rejections.verified, rejected: rejections.rejected.length };
     if (isSuspending) {
       this.#log.error("cache-suspended", {
-        ...denied,
+        ...counts,
         until: new Date(this.#suspension.endsAt()).toISOString(),
       });
-      writePoint("cache-suspended", denied, configuration, this.#log);
-      this.#memory.set({ againAt: now });
+      writePoint("cache-suspended", counts, configuration, this.#log);
+      this.#memory.set({ rewriteManifestAt: now });
     }
     if (isBelieved) {
-      const removed = denials.denied.filter((sha1) => this.#ledger.isHeld(sha1));
-      const observations: Observations = { asOf: denials.asOf, removed, sizes: "said" };
+      const removed = rejections.rejected.filter((sha1) => this.#ledger.isPresent(sha1));
+      const observations: Observations = { asOf: rejections.asOf, removed, sizes: "client-reported" };
       this.ctx.storage.transactionSync(() =>
         this.#ledger.record(observations, configuration.eligibility, now),
       );
     }
-    await this.#wake(Math.max(now, this.#publisher.pointerDueAt()));
+    await this.#wake(Math.max(now, this.#publisher.manifestDueAt()));
   }
 
   async status(): Promise<CatalogStatus> {
@@ -118,7 +118,7 @@ export class Catalog extends DurableObject<Env> {
     const now = Date.now();
     this.#settle(now);
     this.ctx.storage.transactionSync(() => this.#ledger.forget(now));
-    await this.#wake(Math.max(now, this.#publisher.pointerDueAt()));
+    await this.#wake(Math.max(now, this.#publisher.manifestDueAt()));
   }
 
   /** Publishes, a step after the other; what fails is logged, and tried again by a later alarm. */
@@ -135,8 +135,8 @@ export class Catalog extends DurableObject<Env> {
     }
     if (this.#suspension.hasEnded(now)) {
       this.#log.info("cache-resumed");
-      writePoint("cache-resumed", { asked: 0, denied: 0 }, configuration, this.#log);
-      this.#memory.set({ againAt: now });
+      writePoint("cache-resumed", { verified: 0, rejected: 0 }, configuration, this.#log);
+      this.#memory.set({ rewriteManifestAt: now });
     }
     const isDone = await this.#publisher.work(configuration, now);
     this.#ledger.forgetOldRemovals(now);

@@ -36,7 +36,7 @@ export async function consumePoolEvents(batch: MessageBatch, context: Context): 
       blob.messages.push(message);
       blobs.set(event.objectKey, blob);
     } else {
-      if (!event) log.warn("message-not-understood", { queue: batch.queue, id: message.id });
+      if (!event) log.warn("message-invalid", { queue: batch.queue, id: message.id });
       message.ack();
     }
   }
@@ -46,11 +46,11 @@ export async function consumePoolEvents(batch: MessageBatch, context: Context): 
   if (seen.length === 0) return;
   const messages = seen.flatMap((one) => one.messages);
   try {
-    const held = seen.flatMap(({ sha1, size }) =>
+    const present = seen.flatMap(({ sha1, size }) =>
       size === undefined ? [] : (resourceKey(sha1, size) ?? []),
     );
     const removed = seen.flatMap(({ sha1, size }) => (size === undefined ? sha1 : []));
-    const observations = { asOf, held, removed, sizes: "measured" } as const;
+    const observations = { asOf, present, removed, sizes: "verified" } as const;
     await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(context.configuration).observe(observations));
     for (const message of messages) message.ack();
   } catch (error) {

@@ -1,24 +1,24 @@
 import type { PackedValue } from "../cache/packed-value.ts";
 import { TOMBSTONE_KEPT_MS } from "../time/time-guarantees.ts";
-import type { MemoryTable } from "./catalog-state.ts";
+import type { CatalogState } from "./catalog-state.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
-import { HELD_STATES } from "./tables.ts";
+import { PRESENT_STATES } from "./tables.ts";
 
 /** More keys of departed resources than these, 4 MB, are not overruled one by one: then no key counts. */
 const OVERRULED_KEYS_MAX = 500_000;
 
 /** What has changed since the snapshot, out of the catalog's tables. */
-export class Changes {
+export class DeltaReader {
   readonly #sql: SqlStorage;
-  readonly #memory: MemoryTable;
+  readonly #memory: CatalogState;
 
-  constructor(sql: SqlStorage, memory: MemoryTable) {
+  constructor(sql: SqlStorage, memory: CatalogState) {
     this.#sql = sql;
     this.#memory = memory;
   }
 
   /** Whether readers may believe keys: what has departed from under them is overruled one by one. */
-  doKeysCount(prefix: string): boolean {
+  areKeysTrusted(prefix: string): boolean {
     const query = "SELECT COUNT(*) AS count FROM departed WHERE prefix = ? AND keyed = 1";
     return this.#sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
   }
@@ -27,20 +27,20 @@ export class Changes {
    * @param revision of the snapshot
    * @param secret 16 bytes in hex
    */
-  since(revision: number, secret: string, prefix: string, keysCount: boolean): PackedValue {
-    const held = new EntryList(secret);
+  since(revision: number, secret: string, prefix: string, areKeysTrusted: boolean): PackedValue {
+    const added = new EntryList(secret);
     const removed = new EntryList(secret);
-    for (const state of HELD_STATES) {
+    for (const state of PRESENT_STATES) {
       const query = "SELECT sha1, size FROM resources WHERE state = ? AND revision > ?";
-      for (const row of this.#sql.exec(query, state, revision).raw<ResourceRow>()) held.add(row);
+      for (const row of this.#sql.exec(query, state, revision).raw<ResourceRow>()) added.add(row);
     }
     // A key that is not gone everywhere is to be overruled, however long ago its resource departed.
     const query = "SELECT sha1, size FROM departed WHERE prefix = ? AND (revision > ? OR keyed = ?)";
     // Where there is no snapshot and no key counts, nothing is left to overrule.
-    const since = keysCount || this.#memory.get("snapshot") ? revision : Number.MAX_SAFE_INTEGER;
-    const keyed = keysCount ? 1 : -1;
+    const since = areKeysTrusted || this.#memory.get("snapshot") ? revision : Number.MAX_SAFE_INTEGER;
+    const keyed = areKeysTrusted ? 1 : -1;
     for (const row of this.#sql.exec(query, prefix, since, keyed).raw<ResourceRow>()) removed.add(row);
-    return { held: held.sorted(), removed: removed.sorted() };
+    return { added: added.sorted(), removed: removed.sorted() };
   }
 
   /** @returns how many removals need not be told any more: no cached key can outlive them, and the snapshot lacks them */

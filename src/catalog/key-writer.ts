@@ -1,9 +1,9 @@
-import { HELD_VALUE } from "../cache/key-reads.ts";
+import { KEY_VALUE } from "../cache/key-reads.ts";
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { chunks } from "../chunks.ts";
 import { sha1Hex } from "../resources/sha1.ts";
 import { KEY_DELETED_AFTER_MS } from "../time/time-guarantees.ts";
-import type { MemoryTable } from "./catalog-state.ts";
+import type { CatalogState } from "./catalog-state.ts";
 import { STATE } from "./tables.ts";
 
 /** A batch that is recorded before it is written, and once it has been. */
@@ -21,10 +21,10 @@ const nameOf = ({ sha1, size }: Key) => `${sha1Hex(sha1)}:${size}`;
  */
 export class KeyWriter {
   readonly #sql: SqlStorage;
-  readonly #memory: MemoryTable;
+  readonly #memory: CatalogState;
   readonly #keysPerDay: number;
 
-  constructor(sql: SqlStorage, memory: MemoryTable, keysPerDay: number) {
+  constructor(sql: SqlStorage, memory: CatalogState, keysPerDay: number) {
     this.#sql = sql;
     this.#memory = memory;
     this.#keysPerDay = keysPerDay;
@@ -104,7 +104,7 @@ export class KeyWriter {
       const still = batch.filter((key) => this.#move(key, STATE.keyBegun));
       this.#countWritten(now, still.length);
       await allLanded(still, async (key) => {
-        await store.put(nameOf(key), HELD_VALUE);
+        await store.put(nameOf(key), KEY_VALUE);
         this.#move(key, STATE.keyed);
       });
       await between();

@@ -2,7 +2,7 @@ import { chunks } from "../chunks.ts";
 import { parseResourceKey, type ResourceKey, sizeOf } from "../resources/resource-key.ts";
 import { sha1Bytes } from "../resources/sha1.ts";
 import { OBSERVATION_MAX_AGE_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
-import type { MemoryTable } from "./catalog-state.ts";
+import type { CatalogState } from "./catalog-state.ts";
 import { newSecret } from "./ids.ts";
 import { noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
 import { ResourceTable } from "./resource-table.ts";
@@ -15,10 +15,10 @@ export interface SizeLimits {
 }
 
 /** What holds for all that is taken down together. */
-interface Look {
+interface Batch {
   /** ms since the epoch. */
-  seenAt: number;
-  isMeasured: boolean;
+  observedAt: number;
+  isSizeVerified: boolean;
   revision: number;
   now: number;
 }
@@ -28,17 +28,26 @@ const ROWS_PER_INSERT = 1000;
 /** Takes observations into the catalog's tables. Every method is to run within a transaction. */
 export class Ledger {
   readonly #table: ResourceTable;
-  readonly #memory: MemoryTable;
+  readonly #memory: CatalogState;
 
-  constructor(sql: SqlStorage, memory: MemoryTable) {
+  constructor(sql: SqlStorage, memory: CatalogState) {
     this.#table = new ResourceTable(sql, memory);
     this.#memory = memory;
   }
 
-  /** Of each SHA-1 the later observation wins, and at the same time "not held" does. */
-  record({ asOf, held = [], removed = [], sizes }: Observations, limits: SizeLimits, now: number): Observed {
+  /** Of each SHA-1 the later observation wins, and at the same time "not present" does. */
+  record(
+    { asOf, present = [], removed = [], sizes }: Observations,
+    limits: SizeLimits,
+    now: number,
+  ): Observed {
     const revision = this.#memory.get("revision") + 1;
-    const look: Look = { seenAt: Math.min(asOf, now), isMeasured: sizes === "measured", revision, now };
+    const look: Batch = {
+      observedAt: Math.min(asOf, now),
+      isSizeVerified: sizes === "verified",
+      revision,
+      now,
+    };
     const observed = { changed: 0, unchanged: 0, refused: noRefusals() };
     const count = (outcome: boolean | Refusal) => {
       if (typeof outcome === "string") observed.refused[outcome] += 1;
@@ -46,11 +55,11 @@ export class Ledger {
       else observed.unchanged += 1;
     };
 
-    for (const sha1 of removed) count(this.#removed(sha1Bytes(sha1), look));
+    for (const sha1 of removed) count(this.#recordRemoved(sha1Bytes(sha1), look));
     const isBelieved =
-      look.seenAt > now - OBSERVATION_MAX_AGE_MS && look.seenAt > this.#memory.get("forgottenAt");
+      look.observedAt > now - OBSERVATION_MAX_AGE_MS && look.observedAt > this.#memory.get("forgottenAt");
     const taken: ResourceKey[] = [];
-    for (const key of held) {
+    for (const key of present) {
       const size = sizeOf(key);
       if (!isBelieved) count("too-old");
       else if (size < limits.minimumSize || size > limits.maximumSize) count("outside-limits");
@@ -59,29 +68,29 @@ export class Ledger {
     // In the order of the table: each of its pages is then visited once, however large it is.
     taken.sort();
     for (const some of chunks(taken, ROWS_PER_INSERT)) {
-      const known = this.#table.insertUnknown(some, { ...look, observedAt: look.seenAt });
+      const known = this.#table.insertUnknown(some, { ...look, observedAt: look.observedAt });
       observed.changed += some.length - known.length;
-      for (const key of known) count(this.#held(key, look));
+      for (const key of known) count(this.#recordPresent(key, look));
     }
 
     // So that the difference of two revisions tells how much has changed between them.
     if (observed.changed > 0) {
       this.#memory.set({ revision: revision - 1 + observed.changed });
-      this.#memory.fallBehind(now);
+      this.#memory.markDirty(now);
     }
     this.#countRefusals(observed);
     return observed;
   }
 
   /** @param sha1 lower-case hex */
-  isHeld(sha1: string): boolean {
+  isPresent(sha1: string): boolean {
     const row = this.#table.row(sha1Bytes(sha1));
     return row !== undefined && row.state !== STATE.removed;
   }
 
   /** Forgets everything; nothing that was seen until `now` is believed any more. */
   forget(now: number): void {
-    this.#departAll(now);
+    this.#removeAll(now);
     this.#table.forgetAll();
     this.#memory.set({ forgottenAt: now });
   }
@@ -89,7 +98,7 @@ export class Ledger {
   /** The catalog describes the cache under another prefix from now on: of the one before it keeps what must be deleted. */
   moveTo(prefix: string, now: number): void {
     const before = this.#memory.get("prefix");
-    this.#departAll(now);
+    this.#removeAll(now);
     const others = this.#memory
       .get("retired")
       .filter((one) => one.prefix !== prefix && one.prefix !== before);
@@ -100,55 +109,55 @@ export class Ledger {
     this.#table.forgetRemovalsBefore(now - REMOVAL_REMEMBERED_MS);
   }
 
-  /** Nothing is held any more, and what was published of it is of no use. */
-  #departAll(now: number): void {
+  /** Nothing is present any more, and what was published of it is of no use. */
+  #removeAll(now: number): void {
     const revision = this.#memory.get("revision") + 1;
-    this.#table.departAll(revision, now);
+    this.#table.entombAll(revision, now);
     const epoch = this.#memory.get("epoch") + 1;
     this.#memory.set({
       ...{ revision, emptyRevision: revision, epoch },
       ...{ secret: newSecret(), snapshot: null, published: null },
     });
-    this.#memory.fallBehind(now);
+    this.#memory.markDirty(now);
   }
 
   /** @returns whether the catalog holds something else than before */
-  #held(key: ResourceKey, { seenAt, isMeasured, revision, now }: Look): boolean | Refusal {
+  #recordPresent(key: ResourceKey, { observedAt, isSizeVerified, revision, now }: Batch): boolean | Refusal {
     const { sha1: hex, size } = parseResourceKey(key);
     const sha1 = sha1Bytes(hex);
     const row = this.#table.row(sha1);
     if (!row) {
-      this.#table.hold(sha1, size, { isMeasured, observedAt: seenAt, revision });
+      this.#table.add(sha1, size, { isSizeVerified, observedAt, revision });
       return true;
     }
-    const isHeld = row.state !== STATE.removed;
+    const isPresent = row.state !== STATE.removed;
     // A content has one size: one that was measured stands, whenever that was, against one that was said.
-    if (row.measured && !isMeasured && size !== row.size) return "made-up-size";
-    const isCorrected = isHeld && isMeasured && !row.measured;
-    if (seenAt <= row.observed_at && !isCorrected) return false;
+    if (row.measured && !isSizeVerified && size !== row.size) return "conflicting-size";
+    const isCorrected = isPresent && isSizeVerified && !row.measured;
+    if (observedAt <= row.observed_at && !isCorrected) return false;
 
     const seen = {
-      isMeasured: isMeasured || row.measured === 1,
-      observedAt: Math.max(seenAt, row.observed_at),
+      isSizeVerified: isSizeVerified || row.measured === 1,
+      observedAt: Math.max(observedAt, row.observed_at),
       revision,
     };
-    if (isHeld && size === row.size) {
-      this.#table.confirm(sha1, seen.isMeasured, seen.observedAt);
+    if (isPresent && size === row.size) {
+      this.#table.confirm(sha1, seen.isSizeVerified, seen.observedAt);
       return false;
     }
-    if (isHeld) this.#table.depart(sha1, row, revision, now);
-    this.#table.hold(sha1, size, seen);
+    if (isPresent) this.#table.entomb(sha1, row, revision, now);
+    this.#table.add(sha1, size, seen);
     return true;
   }
 
-  /** @returns whether it was held before */
-  #removed(sha1: Uint8Array, { seenAt, revision, now }: Look): boolean {
+  /** @returns whether it was present before */
+  #recordRemoved(sha1: Uint8Array, { observedAt, revision, now }: Batch): boolean {
     const row = this.#table.row(sha1);
-    if (row && seenAt < row.observed_at) return false;
-    const isHeld = row !== undefined && row.state !== STATE.removed;
-    if (isHeld) this.#table.depart(sha1, row, revision, now);
-    this.#table.remove(sha1, seenAt, revision);
-    return isHeld;
+    if (row && observedAt < row.observed_at) return false;
+    const isPresent = row !== undefined && row.state !== STATE.removed;
+    if (isPresent) this.#table.entomb(sha1, row, revision, now);
+    this.#table.remove(sha1, observedAt, revision);
+    return isPresent;
   }
 
   #countRefusals({ refused }: Observed): void {

@@ -1,56 +1,65 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
-import { type CurrentPointer, changesName, POINTER_NAME, type Pointer, partName } from "../cache/manifest.ts";
+import {
+  type CurrentManifest,
+  deltaName,
+  MANIFEST_NAME,
+  type Manifest,
+  partName,
+} from "../cache/manifest.ts";
 import { pack } from "../cache/packed-value.ts";
 import { LATE_WRITE_MS, MANIFEST_PACE_MS, MANIFEST_TOUCH_MS } from "../time/time-guarantees.ts";
-import type { Memory, MemoryTable } from "./catalog-state.ts";
-import { Changes } from "./delta.ts";
+import type { CatalogState, State } from "./catalog-state.ts";
+import { DeltaReader } from "./delta.ts";
 import { newId } from "./ids.ts";
-import type { WrittenValues } from "./published-objects.ts";
+import type { PublishedObjects } from "./published-objects.ts";
 import type { Suspension } from "./suspension.ts";
 
-/** What a pointer is to tell: the catalog's state of one moment. */
-type State = Pick<Memory, "prefix" | "epoch" | "revision" | "snapshot" | "secret"> &
-  Pick<CurrentPointer, "changes" | "keysCount">;
+/** What a manifest is to tell: the catalog's state of one moment. */
+type ManifestState = Pick<State, "prefix" | "epoch" | "revision" | "snapshot" | "secret"> &
+  Pick<CurrentManifest, "delta" | "areKeysTrusted">;
 
 /**
- * Writes the pointer and the changes since the snapshot. What is published is a function of the catalog's state: the
- * changes under a new name first, the pointer last; whatever is cut off in between is done anew.
+ * Writes the manifest and the delta since the snapshot. What is published is a function of the catalog's state: the
+ * delta under a new name first, the manifest last; whatever is cut off in between is done anew.
  */
-export class PointerWriter {
-  readonly #memory: MemoryTable;
-  readonly #values: WrittenValues;
+export class ManifestWriter {
+  readonly #memory: CatalogState;
+  readonly #values: PublishedObjects;
   readonly #suspension: Suspension;
-  readonly #changes: Changes;
+  readonly #delta: DeltaReader;
 
-  constructor(sql: SqlStorage, memory: MemoryTable, values: WrittenValues, suspension: Suspension) {
+  constructor(sql: SqlStorage, memory: CatalogState, values: PublishedObjects, suspension: Suspension) {
     this.#memory = memory;
     this.#values = values;
     this.#suspension = suspension;
-    this.#changes = new Changes(sql, memory);
+    this.#delta = new DeltaReader(sql, memory);
   }
 
-  /** When the next pointer is due, in ms since the epoch. */
+  /** When the next manifest is due, in ms since the epoch. */
   dueAt(): number {
     const published = this.#memory.get("published");
     const notBefore = this.#memory.get("notBefore");
-    if (published?.revision !== this.#memory.get("revision") || this.#memory.get("pointerInDoubt"))
+    if (published?.revision !== this.#memory.get("revision") || this.#memory.get("isManifestUncertain"))
       return notBefore;
-    return Math.max(notBefore, Math.min(published.at + MANIFEST_TOUCH_MS, this.#memory.get("againAt")));
+    return Math.max(
+      notBefore,
+      Math.min(published.at + MANIFEST_TOUCH_MS, this.#memory.get("rewriteManifestAt")),
+    );
   }
 
   /** @throws where KV refuses a write; all is done anew at the next turn */
   async write(storeOf: (prefix: string) => KeyValueStore, now: number): Promise<void> {
-    this.#memory.set({ notBefore: now + MANIFEST_PACE_MS, againAt: Number.MAX_SAFE_INTEGER });
+    this.#memory.set({ notBefore: now + MANIFEST_PACE_MS, rewriteManifestAt: Number.MAX_SAFE_INTEGER });
     const { state, packed } = this.#compose(now);
     const store = storeOf(state.prefix);
     if (packed) await this.#values.write(store, state.prefix, packed.name, pack(packed.name, packed.value));
     if (this.#isForgotten(state)) return;
-    await this.#writePointer(store, state, now);
+    await this.#writeManifest(store, state, now);
     if (this.#isForgotten(state)) return;
     this.#noteWritten(state, now);
   }
 
-  /** The state of one moment; `packed` is what has to be written of it, if the changes are not the published ones. */
+  /** The state of one moment; `packed` is what has to be written of it, if the delta are not the published ones. */
   #compose(now: number) {
     const memory = this.#memory;
     const [prefix, epoch, revision] = [memory.get("prefix"), memory.get("epoch"), memory.get("revision")];
@@ -59,64 +68,67 @@ export class PointerWriter {
       memory.get("secret"),
       memory.get("published"),
     ];
-    const dropped = this.#changes.dropOutlived(now);
-    const keysCount = this.#changes.doKeysCount(prefix);
-    const state = { prefix, epoch, revision, snapshot, secret, keysCount };
+    const dropped = this.#delta.dropOutlived(now);
+    const areKeysTrusted = this.#delta.areKeysTrusted(prefix);
+    const state = { prefix, epoch, revision, snapshot, secret, areKeysTrusted };
     if (dropped === 0 && published?.revision === revision) {
-      return { state: { ...state, changes: published.changes }, packed: undefined };
+      return { state: { ...state, delta: published.delta }, packed: undefined };
     }
-    const value = this.#changes.since(snapshot?.revision ?? 0, secret, prefix, keysCount);
-    const [held, removed] = [value.held.length, value.removed.length];
-    if (held + removed === 0) return { state: { ...state, changes: null }, packed: undefined };
-    const changes = { id: newId(now), held, removed };
-    return { state: { ...state, changes }, packed: { name: changesName(changes.id), value } };
+    const value = this.#delta.since(snapshot?.revision ?? 0, secret, prefix, areKeysTrusted);
+    const [added, removed] = [value.added.length, value.removed.length];
+    if (added + removed === 0) return { state: { ...state, delta: null }, packed: undefined };
+    const delta = { id: newId(now), added, removed };
+    return { state: { ...state, delta }, packed: { name: deltaName(delta.id), value } };
   }
 
   /** Whether everything was forgotten since a state was composed. */
-  #isForgotten({ epoch }: State): boolean {
+  #isForgotten({ epoch }: ManifestState): boolean {
     return this.#memory.get("epoch") !== epoch;
   }
 
-  async #writePointer(
+  async #writeManifest(
     store: KeyValueStore,
-    { snapshot, secret, changes, keysCount }: State,
+    { snapshot, secret, delta, areKeysTrusted }: ManifestState,
     now: number,
   ): Promise<void> {
     const memory = this.#memory;
-    const wasInDoubt = memory.get("pointerInDoubt");
-    const revision = memory.get("pointerRevision") + 1;
-    if (wasInDoubt) memory.set({ doubtUntil: now + LATE_WRITE_MS });
-    memory.set({ pointerRevision: revision, pointerInDoubt: true });
+    const wasInDoubt = memory.get("isManifestUncertain");
+    const revision = memory.get("manifestRevision") + 1;
+    if (wasInDoubt) memory.set({ uncertainUntil: now + LATE_WRITE_MS });
+    memory.set({ manifestRevision: revision, isManifestUncertain: true });
     const suspendedUntil = this.#suspension.until(now);
     const builtAt = new Date(snapshot?.builtAt ?? 0).toISOString();
-    const pointer: Pointer = {
+    const manifest: Manifest = {
       version: 2,
       state: "current",
       revision,
       publishedAt: new Date(now).toISOString(),
       secret,
       snapshot: snapshot && { id: snapshot.id, entries: snapshot.entries, parts: snapshot.parts, builtAt },
-      changes,
-      keysCount,
+      delta: delta,
+      areKeysTrusted: areKeysTrusted,
       suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
     };
-    await store.put(POINTER_NAME, JSON.stringify(pointer));
+    await store.put(MANIFEST_NAME, JSON.stringify(manifest));
     // Until a late write has had its time, whatever it replaces is written again at once.
-    const again = now < memory.get("doubtUntil") ? now + MANIFEST_PACE_MS : Number.MAX_SAFE_INTEGER;
+    const again = now < memory.get("uncertainUntil") ? now + MANIFEST_PACE_MS : Number.MAX_SAFE_INTEGER;
     // It may have been asked for while this one was under way.
-    memory.set({ pointerInDoubt: false, againAt: Math.min(again, memory.get("againAt")) });
+    memory.set({
+      isManifestUncertain: false,
+      rewriteManifestAt: Math.min(again, memory.get("rewriteManifestAt")),
+    });
   }
 
-  /** The pointer is written: what it does not name is superseded. */
-  #noteWritten({ prefix, revision, snapshot, changes }: State, now: number): void {
-    // What the pointer does not tell has come after its state was composed, at `now`, and before KV had taken the writes:
+  /** The manifest is written: what it does not name is superseded. */
+  #noteWritten({ prefix, revision, snapshot, delta }: ManifestState, now: number): void {
+    // What the manifest does not tell has come after its state was composed, at `now`, and before KV had taken the writes:
     // that is nearly since when, by some seconds, where a check of it counts minutes.
-    const behindSince = revision === this.#memory.get("revision") ? null : now;
-    this.#memory.set({ published: { revision, changes, at: now }, behindSince });
+    const dirtySince = revision === this.#memory.get("revision") ? null : now;
+    this.#memory.set({ published: { revision, delta, at: now }, dirtySince: dirtySince });
     const names = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
       partName(snapshot?.id ?? "", part),
     );
-    if (changes) names.push(changesName(changes.id));
+    if (delta) names.push(deltaName(delta.id));
     this.#values.supersede(prefix, names, now);
   }
 }

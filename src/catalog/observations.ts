@@ -8,11 +8,11 @@ export interface Observations {
    */
   asOf: number;
   /** Resources that the pool held. */
-  held?: readonly ResourceKey[];
+  present?: readonly ResourceKey[];
   /** SHA-1s in lower-case hex of what it did not hold. */
   removed?: readonly string[];
   /** Whether the sizes were measured, by `head`, a listing or the operator, or only said by a client that pushes. */
-  sizes: "measured" | "said";
+  sizes: "verified" | "client-reported";
 }
 
 /** Why a resource was not taken into the catalog. */
@@ -22,7 +22,7 @@ export type Refusal =
   /** It was seen more than a day ago, or before everything was forgotten. */
   | "too-old"
   /** A client said a size where another was measured. */
-  | "made-up-size";
+  | "conflicting-size";
 
 export type Refusals = Record<Refusal, number>;
 
@@ -38,4 +38,4 @@ export interface Observed {
 /** The most that one call takes. */
 export const OBSERVATIONS_MAX = 50_000;
 
-export const noRefusals = (): Refusals => ({ "outside-limits": 0, "too-old": 0, "made-up-size": 0 });
+export const noRefusals = (): Refusals => ({ "outside-limits": 0, "too-old": 0, "conflicting-size": 0 });

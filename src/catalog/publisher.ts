@@ -1,15 +1,15 @@
 import { type KeyValueStore, keyValueStore } from "../cache/key-value-store.ts";
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../observability/log.ts";
-import type { MemoryTable } from "./catalog-state.ts";
+import type { CatalogState } from "./catalog-state.ts";
 import { KeyWriter } from "./key-writer.ts";
-import { PointerWriter } from "./manifest-writer.ts";
-import { WrittenValues } from "./published-objects.ts";
+import { ManifestWriter } from "./manifest-writer.ts";
+import { PublishedObjects } from "./published-objects.ts";
 import { retire, retireAt } from "./retirement.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
 import type { Suspension } from "./suspension.ts";
 
-/** The free plan allows an alarm 1,000 operations on KV; a snapshot, a pointer and what they supersede take some. */
+/** The free plan allows an alarm 1,000 operations on KV; a snapshot, a manifest and what they supersede take some. */
 const KEY_OPERATIONS_PER_ALARM = 900;
 const CLEARED_PER_ALARM = 50;
 /** Between two alarms, at least; and where something has failed. */
@@ -19,26 +19,26 @@ const FAILED_PAUSE_MS = 10_000;
 /** Brings Workers KV up to the catalog, a step after the other: what the catalog's alarm does. */
 export class Publisher {
   readonly #sql: SqlStorage;
-  readonly #memory: MemoryTable;
+  readonly #memory: CatalogState;
   readonly #suspension: Suspension;
   readonly #log: Log;
-  readonly #values: WrittenValues;
-  readonly #pointer: PointerWriter;
+  readonly #values: PublishedObjects;
+  readonly #manifest: ManifestWriter;
   readonly #snapshots: SnapshotBuilder;
 
-  constructor(sql: SqlStorage, memory: MemoryTable, suspension: Suspension, log: Log) {
+  constructor(sql: SqlStorage, memory: CatalogState, suspension: Suspension, log: Log) {
     this.#sql = sql;
     this.#memory = memory;
     this.#suspension = suspension;
     this.#log = log;
-    this.#values = new WrittenValues(sql);
-    this.#pointer = new PointerWriter(sql, memory, this.#values, suspension);
+    this.#values = new PublishedObjects(sql);
+    this.#manifest = new ManifestWriter(sql, memory, this.#values, suspension);
     this.#snapshots = new SnapshotBuilder(sql, memory, this.#values);
   }
 
-  /** When the next pointer is due, in ms since the epoch. */
-  pointerDueAt(): number {
-    return this.#pointer.dueAt();
+  /** When the next manifest is due, in ms since the epoch. */
+  manifestDueAt(): number {
+    return this.#manifest.dueAt();
   }
 
   /**
@@ -77,7 +77,7 @@ export class Publisher {
     const now = Date.now();
     const due = [
       retireAt(this.#memory),
-      this.#pointer.dueAt(),
+      this.#manifest.dueAt(),
       this.#snapshots.dueAt(),
       this.#suspension.endsAt(),
       this.#values.clearAt(),
@@ -88,7 +88,7 @@ export class Publisher {
 
   async #pointIfDue(storeOf: (prefix: string) => KeyValueStore): Promise<void> {
     const now = Date.now();
-    if (this.#pointer.dueAt() <= now) await this.#pointer.write(storeOf, now);
+    if (this.#manifest.dueAt() <= now) await this.#manifest.write(storeOf, now);
   }
 
   async #buildIfDue(storeOf: (prefix: string) => KeyValueStore, between: () => Promise<void>): Promise<void> {

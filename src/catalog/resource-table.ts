@@ -1,13 +1,13 @@
 import type { ResourceKey } from "../resources/resource-key.ts";
-import type { MemoryTable } from "./catalog-state.ts";
+import type { CatalogState } from "./catalog-state.ts";
 import { STATE } from "./tables.ts";
 
 /** A row of the table `resources`. */
 export type Row = { size: number | null; measured: number; state: number; observed_at: number };
 
 /** What is to stand in a row. */
-export interface Held {
-  isMeasured: boolean;
+export interface Presence {
+  isSizeVerified: boolean;
   /** ms since the epoch. */
   observedAt: number;
   revision: number;
@@ -16,9 +16,9 @@ export interface Held {
 /** The tables of what is held and of what has departed: statements, which judge nothing. */
 export class ResourceTable {
   readonly #sql: SqlStorage;
-  readonly #memory: MemoryTable;
+  readonly #memory: CatalogState;
 
-  constructor(sql: SqlStorage, memory: MemoryTable) {
+  constructor(sql: SqlStorage, memory: CatalogState) {
     this.#sql = sql;
     this.#memory = memory;
   }
@@ -35,7 +35,7 @@ export class ResourceTable {
    */
   insertUnknown(
     keys: readonly ResourceKey[],
-    { isMeasured, observedAt, revision }: Held,
+    { isSizeVerified, observedAt, revision }: Presence,
   ): readonly ResourceKey[] {
     const inserted = this.#sql
       .exec<{ key: ResourceKey }>(
@@ -45,7 +45,7 @@ export class ResourceTable {
           WHERE NOT EXISTS
             (SELECT 1 FROM departed WHERE prefix = ? AND departed.sha1 = told.sha1 AND departed.size = told.size)
           ON CONFLICT DO NOTHING RETURNING lower(hex(sha1)) || ':' || size AS key`,
-        isMeasured ? 1 : 0,
+        isSizeVerified ? 1 : 0,
         STATE.unkeyed,
         observedAt,
         revision,
@@ -60,14 +60,14 @@ export class ResourceTable {
   }
 
   /** It is held from now on, with this size; what was held in its place has departed by `depart`. */
-  hold(sha1: Uint8Array, size: number, { isMeasured, observedAt, revision }: Held): void {
+  add(sha1: Uint8Array, size: number, { isSizeVerified, observedAt, revision }: Presence): void {
     this.#sql.exec(
       `INSERT INTO resources (sha1, size, measured, state, observed_at, revision) VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT (sha1) DO UPDATE SET size = excluded.size, measured = excluded.measured, state = excluded.state,
           observed_at = excluded.observed_at, revision = excluded.revision`,
       sha1,
       size,
-      isMeasured ? 1 : 0,
+      isSizeVerified ? 1 : 0,
       this.#comeBack(sha1, size),
       observedAt,
       revision,
@@ -75,9 +75,9 @@ export class ResourceTable {
   }
 
   /** It is still held, as was seen again. */
-  confirm(sha1: Uint8Array, isMeasured: boolean, observedAt: number): void {
+  confirm(sha1: Uint8Array, isSizeVerified: boolean, observedAt: number): void {
     const query = "UPDATE resources SET observed_at = ?, measured = ? WHERE sha1 = ?";
-    this.#sql.exec(query, observedAt, isMeasured ? 1 : 0, sha1);
+    this.#sql.exec(query, observedAt, isSizeVerified ? 1 : 0, sha1);
   }
 
   /** It is not held, and that is remembered. */
@@ -94,7 +94,7 @@ export class ResourceTable {
   }
 
   /** What a row holds is held no longer: the cache may still say so. */
-  depart(sha1: Uint8Array, { size, state }: Row, revision: number, now: number): void {
+  entomb(sha1: Uint8Array, { size, state }: Row, revision: number, now: number): void {
     this.#sql.exec(
       "INSERT OR REPLACE INTO departed VALUES (?, ?, ?, ?, ?, ?, NULL)",
       this.#memory.get("prefix"),
@@ -107,7 +107,7 @@ export class ResourceTable {
   }
 
   /** Nothing is held any more; removals are remembered, for a "held" of before them may still arrive. */
-  departAll(revision: number, now: number): void {
+  entombAll(revision: number, now: number): void {
     this.#sql.exec(
       `INSERT OR REPLACE INTO departed SELECT ?, sha1, size, ?, ?, 1, NULL FROM resources WHERE state IN (?, ?)`,
       this.#memory.get("prefix"),

@@ -1,13 +1,13 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import { pack } from "../cache/packed-value.ts";
-import { type MemoryTable, UNPUBLISHED } from "./catalog-state.ts";
+import { type CatalogState, UNPUBLISHED } from "./catalog-state.ts";
 import { EntryList, type ResourceRow } from "./entry-list.ts";
 import { newId, newSecret } from "./ids.ts";
-import type { WrittenValues } from "./published-objects.ts";
+import type { PublishedObjects } from "./published-objects.ts";
 import { STATE } from "./tables.ts";
 
-/** A new snapshot is due when the changes have grown to this part of it … */
+/** A new snapshot is due when the delta have grown to this part of it … */
 const CHANGES_PART = 1 / 20;
 /** … but are so many at least, 32 KB … */
 const CHANGES_MIN = 4_096;
@@ -17,7 +17,7 @@ const PACE_MS = 60_000;
 const MAX_AGE_MS = 24 * 60 * 60 * 1000;
 const FAILED_PAUSE_MS = 5 * 60 * 1000;
 /**
- * More changes than a twentieth of any snapshot: packing them takes longer than packing the snapshot, and KV takes no
+ * More delta than a twentieth of any snapshot: packing them takes longer than packing the snapshot, and KV takes no
  * value of 3,200,000.
  */
 const IMPORT_MIN = 500_000;
@@ -30,10 +30,10 @@ const ROWS_AT_A_TIME = 20_000;
 /** Packs what the catalog holds into a snapshot. */
 export class SnapshotBuilder {
   readonly #sql: SqlStorage;
-  readonly #memory: MemoryTable;
-  readonly #values: WrittenValues;
+  readonly #memory: CatalogState;
+  readonly #values: PublishedObjects;
 
-  constructor(sql: SqlStorage, memory: MemoryTable, values: WrittenValues) {
+  constructor(sql: SqlStorage, memory: CatalogState, values: PublishedObjects) {
     this.#sql = sql;
     this.#memory = memory;
     this.#values = values;
@@ -44,17 +44,17 @@ export class SnapshotBuilder {
     const notBefore = this.#memory.get("snapshotNotBefore");
     const { entries, builtAt } = this.#memory.get("snapshot") ?? { entries: 0, builtAt: 0 };
     if (builtAt <= this.#memory.get("snapshotWantedAt")) return notBefore;
-    if (this.#changes() >= Math.max(CHANGES_MIN, entries * CHANGES_PART)) return notBefore;
-    return this.#holdsAny() ? Math.max(notBefore, builtAt + MAX_AGE_MS) : Number.POSITIVE_INFINITY;
+    if (this.#changesSinceSnapshot() >= Math.max(CHANGES_MIN, entries * CHANGES_PART)) return notBefore;
+    return this.#hasEntries() ? Math.max(notBefore, builtAt + MAX_AGE_MS) : Number.POSITIVE_INFINITY;
   }
 
-  /** Whether a snapshot is due that is to tell of an import, in place of changes. */
+  /** Whether a snapshot is due that is to tell of an import, in place of delta. */
   isImportDue(now: number): boolean {
-    return this.dueAt() <= now && this.#changes() > IMPORT_MIN;
+    return this.dueAt() <= now && this.#changesSinceSnapshot() > IMPORT_MIN;
   }
 
   /**
-   * Writes the parts of a new snapshot, which the next pointer names.
+   * Writes the parts of a new snapshot, which the next manifest names.
    *
    * @param between what must not wait for all of it
    */
@@ -73,9 +73,9 @@ export class SnapshotBuilder {
     const parts = Math.ceil(entries.length / ENTRIES_PER_PART);
     const removed = new BigUint64Array();
     for (let part = 0; part < parts; part++) {
-      const held = entries.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
+      const added = entries.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
       const name = partName(id, part);
-      await this.#values.write(store, prefix, name, pack(name, { held, removed }));
+      await this.#values.write(store, prefix, name, pack(name, { added, removed }));
       if (part < parts - 1) await between();
     }
     // What was scanned is forgotten by now.
@@ -83,15 +83,15 @@ export class SnapshotBuilder {
     const snapshot = { id, entries: entries.length, parts, revision, builtAt: now };
     const published = memory.get("published");
     memory.set({ published: published && { ...published, revision: UNPUBLISHED } });
-    memory.fallBehind(Date.now());
+    memory.markDirty(Date.now());
     memory.set({ snapshot, secret, snapshotNotBefore: now + PACE_MS });
-    // It lacks what had departed before, and so need the changes.
+    // It lacks what had departed before, and so need the delta.
     this.#sql.exec("DELETE FROM departed WHERE prefix = ? AND keyed = 0 AND revision <= ?", prefix, revision);
   }
 
   /**
    * The catalog as of a revision, while observations go on: what has changed since bears a later revision, and is told
-   * by the changes, whether the scan has met it or not.
+   * by the delta, whether the scan has met it or not.
    */
   async #entriesUntil(
     revision: number,
@@ -121,13 +121,13 @@ export class SnapshotBuilder {
     return list.sorted();
   }
 
-  #holdsAny(): boolean {
+  #hasEntries(): boolean {
     const query = "SELECT 1 FROM resources WHERE state < ? LIMIT 1";
     return this.#sql.exec(query, STATE.removed).toArray().length > 0;
   }
 
   /** Changes since the snapshot, a file that came and went twice; to count entries each time would be billed row by row. */
-  #changes(): number {
+  #changesSinceSnapshot(): number {
     const since = this.#memory.get("snapshot")?.revision ?? this.#memory.get("emptyRevision");
     return this.#memory.get("revision") - since;
   }

@@ -1,26 +1,26 @@
-import type { MemoryTable } from "./catalog-state.ts";
+import type { CatalogState } from "./catalog-state.ts";
 
 /** What the Cloud Controller said when it was asked whether what the cache claimed is true. */
-export interface Denials {
+export interface Rejections {
   /** ms since the epoch, Cloudflare's clock: the moment before it was asked. */
   asOf: number;
   /** Claims that it has answered. */
-  asked: number;
+  verified: number;
   /** SHA-1s in lower-case hex of those that it does not match. */
-  denied: readonly string[];
+  rejected: readonly string[];
 }
 
 /** So many of the claims being denied, the pool is another than the catalog knows … */
-const DENIED_PART = 0.3;
+const REJECTED_SHARE = 0.3;
 /** … where so many have been asked, within the time of a suspension. */
-const ASKED_MIN = 10;
+const VERIFIED_MIN = 10;
 const SUSPENDED_MS = 10 * 60 * 1000;
 
 /** Keeps a pool that was wiped, pruned or restored from breaking pushes: only the Cloud Controller answers for a while. */
 export class Suspension {
-  readonly #memory: MemoryTable;
+  readonly #memory: CatalogState;
 
-  constructor(memory: MemoryTable) {
+  constructor(memory: CatalogState) {
     this.#memory = memory;
   }
 
@@ -36,18 +36,22 @@ export class Suspension {
    * @returns whether the cache is suspended by it, and whether the denials are to be believed: a Cloud Controller whose
    * own matching is off denies everything, and must not erase the catalog, until it has matched something
    */
-  judge({ asked, denied }: Denials, now: number): { isSuspending: boolean; isBelieved: boolean } {
-    const hasMatched = asked > denied.length;
+  judge({ verified, rejected }: Rejections, now: number): { isSuspending: boolean; isBelieved: boolean } {
+    const hasMatched = verified > rejected.length;
     const suspension = this.#memory.get("suspension");
     if (suspension && now < suspension.until) {
       if (hasMatched) this.matched(now);
       return { isSuspending: false, isBelieved: hasMatched || suspension.hasMatched };
     }
-    const before = this.#memory.get("denials");
-    const window = now - before.since < SUSPENDED_MS ? before : { since: now, asked: 0, denied: 0 };
-    const sum = { since: window.since, asked: window.asked + asked, denied: window.denied + denied.length };
-    const isSuspending = sum.asked >= ASKED_MIN && sum.denied >= DENIED_PART * sum.asked;
-    this.#memory.set({ denials: isSuspending ? { since: now, asked: 0, denied: 0 } : sum });
+    const before = this.#memory.get("rejections");
+    const window = now - before.since < SUSPENDED_MS ? before : { since: now, verified: 0, rejected: 0 };
+    const sum = {
+      since: window.since,
+      verified: window.verified + verified,
+      rejected: window.rejected + rejected.length,
+    };
+    const isSuspending = sum.verified >= VERIFIED_MIN && sum.rejected >= REJECTED_SHARE * sum.verified;
+    this.#memory.set({ rejections: isSuspending ? { since: now, verified: 0, rejected: 0 } : sum });
     if (isSuspending) this.#memory.set({ suspension: { from: now, until: now + SUSPENDED_MS, hasMatched } });
     return { isSuspending, isBelieved: hasMatched || !isSuspending };
   }

@@ -11,11 +11,11 @@ export const TABLES = `
     measured INTEGER NOT NULL,    -- 1 where the size was measured
     state INTEGER NOT NULL,       -- one of STATE
     observed_at INTEGER NOT NULL, -- ms since the epoch: the later observation wins
-    revision INTEGER NOT NULL     -- when it was held last anew, or removed
+    revision INTEGER NOT NULL     -- when it was present last anew, or removed
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS by_state ON resources (state, revision);
 
-  -- What was held with this size and is no longer: the cache may still say so.
+  -- What was present with this size and is no longer: the cache may still say so.
   CREATE TABLE IF NOT EXISTS departed (
     prefix TEXT NOT NULL,
     sha1 BLOB NOT NULL,
@@ -27,8 +27,8 @@ export const TABLES = `
     PRIMARY KEY (prefix, sha1, size)
   ) WITHOUT ROWID;
 
-  -- Values of the cache, recorded before they are written; superseded_at once no pointer names them any more.
-  CREATE TABLE IF NOT EXISTS written_values (
+  -- Values of the cache, recorded before they are written; superseded_at once no manifest names them any more.
+  CREATE TABLE IF NOT EXISTS published_objects (
     prefix TEXT NOT NULL,
     name TEXT NOT NULL,
     superseded_at INTEGER,
@@ -40,4 +40,4 @@ export const TABLES = `
 
 /** The states of a resource; the first three are held. */
 export const STATE = { unkeyed: 0, keyBegun: 1, keyed: 2, removed: 3 } as const;
-export const HELD_STATES: readonly number[] = [STATE.unkeyed, STATE.keyBegun, STATE.keyed];
+export const PRESENT_STATES: readonly number[] = [STATE.unkeyed, STATE.keyBegun, STATE.keyed];

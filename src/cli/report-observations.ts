@@ -14,7 +14,7 @@ export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refu
  * @param signal when aborted, the running batch is finished and no other begun
  * @param totalOf how many there are, where that is known or can be guessed when so many have been read
  */
-export async function tellAll<T>(
+export async function reportAll<T>(
   client: CacheClient,
   items: AsyncIterable<T>,
   observationsOf: (batch: readonly T[]) => PoolObservations,
@@ -32,7 +32,7 @@ export async function tellAll<T>(
     for await (const item of untilAborted(items, signal)) {
       read += 1;
       batch.push(item);
-      const text = () => `${counted(read, "resource")} read, ${number(landed(outcome))} told`;
+      const text = () => `${counted(read, "resource")} read, ${number(reportedCount(outcome))} told`;
       progress.update(text, read, totalOf(read));
       if (batch.length < OBSERVATIONS_MAX) continue;
       await landing;
@@ -53,7 +53,7 @@ export async function tellAll<T>(
 }
 
 /** Resources that the cache has been told of. */
-export function landed({ changed, unchanged, refused }: Observed): number {
+export function reportedCount({ changed, unchanged, refused }: Observed): number {
   return changed + unchanged + Object.values(refused).reduce((sum, count) => sum + count, 0);
 }
 

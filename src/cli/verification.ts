@@ -9,20 +9,20 @@ import { counted, number } from "./terminal/output.ts";
 import { Progress } from "./terminal/progress.ts";
 
 /** The Cloud Controller looks them up one after the other, for about 12 ms each. */
-const RESOURCES_PER_QUESTION = 250;
+const RESOURCES_PER_REQUEST = 250;
 /** So many of what was matched are asked again together with what was denied. */
-const WITNESSES = 10;
+const CONTROL_SAMPLE = 10;
 
 /** Asks the Cloud Controller question after question whether it holds what the cache does, and counts. */
 export class Verification {
   readonly #cloudController: Endpoint;
   readonly #signal: AbortSignal;
-  readonly #witnesses: CachedResource[] = [];
-  #denied: CachedResource[] = [];
+  readonly #controlSample: CachedResource[] = [];
+  #rejected: CachedResource[] = [];
   matched = 0;
   removed = 0;
   /** Of a size that the Cloud Controller does not match whether it holds the file or not. */
-  passedOver = 0;
+  skipped = 0;
 
   /** @param signal aborted when no question may be begun any more */
   constructor(cloudController: Endpoint, signal: AbortSignal) {
@@ -30,8 +30,8 @@ export class Verification {
     this.#signal = signal;
   }
 
-  get denied(): number {
-    return this.#denied.length;
+  get rejected(): number {
+    return this.#rejected.length;
   }
 
   /**
@@ -48,15 +48,15 @@ export class Verification {
     try {
       for await (const page of pages) {
         const asked = page.filter(({ size_in_bytes: size }) => !limits.includes(size));
-        this.passedOver += page.length - asked.length;
-        for (const question of chunks(asked, RESOURCES_PER_QUESTION)) {
+        this.skipped += page.length - asked.length;
+        for (const question of chunks(asked, RESOURCES_PER_REQUEST)) {
           if (this.#signal.aborted) return;
           const { matched, denied } = await this.#ask(question);
           this.matched += matched.length;
-          this.#denied.push(...denied);
-          this.#witnesses.push(...matched.slice(0, WITNESSES - this.#witnesses.length));
-          const done = this.matched + this.denied + this.passedOver;
-          const text = `${counted(done, "resource")} verified, ${number(this.denied)} denied`;
+          this.#rejected.push(...denied);
+          this.#controlSample.push(...matched.slice(0, CONTROL_SAMPLE - this.#controlSample.length));
+          const done = this.matched + this.rejected + this.skipped;
+          const text = `${counted(done, "resource")} verified, ${number(this.rejected)} denied`;
           progress.update(() => text, done, total);
         }
       }
@@ -71,28 +71,28 @@ export class Verification {
    *
    * @throws Exit where it matches nothing any more
    */
-  async removeDenied(client: CacheClient, clock: WorkerClock): Promise<void> {
-    const suspects = this.#denied;
+  async removeRejected(client: CacheClient, clock: WorkerClock): Promise<void> {
+    const suspects = this.#rejected;
     const progress = new Progress();
     try {
       let done = 0;
-      for (const some of chunks(suspects, RESOURCES_PER_QUESTION - WITNESSES)) {
+      for (const some of chunks(suspects, RESOURCES_PER_REQUEST - CONTROL_SAMPLE)) {
         if (this.#signal.aborted) return;
         // Before the question: what somebody observes meanwhile stands against the answer.
         const seen = clock.now();
-        const { matched } = await this.#ask([...this.#witnesses, ...some]);
-        if (!matched.some((resource) => this.#witnesses.includes(resource))) {
+        const { matched } = await this.#ask([...this.#controlSample, ...some]);
+        if (!matched.some((resource) => this.#controlSample.includes(resource))) {
           throw new Exit(
             "failed",
             "The Cloud Controller denies now what it has matched before: its matching has been switched off, or its " +
               "pool is another. Nothing is removed any more.",
           );
         }
-        const back = new Set(matched.filter((resource) => !this.#witnesses.includes(resource)));
+        const back = new Set(matched.filter((resource) => !this.#controlSample.includes(resource)));
         this.matched += back.size;
-        this.#denied = this.#denied.filter((resource) => !back.has(resource));
+        this.#rejected = this.#rejected.filter((resource) => !back.has(resource));
         const removed = some.filter((resource) => !back.has(resource)).map(({ checksum }) => checksum.value);
-        if (removed.length > 0) this.removed += (await client.observe({ seen, removed })).changed;
+        if (removed.length > 0) this.removed += (await client.observe({ observedAt: seen, removed })).changed;
         done += some.length;
         progress.update(() => `${counted(done, "resource")} denied again`, done, suspects.length);
       }

@@ -7,7 +7,7 @@ import { wranglerArguments } from "./wrangler-arguments.ts";
  * Ends the process with an error where the Worker that wrangler is about to deploy would answer 500 or 503 to every
  * request, or to none: a variable is wrong, or it or a route still has a name that is only an example.
  */
-export async function refuseStandIns(): Promise<void> {
+export async function refusePlaceholders(): Promise<void> {
   const { isDryRun, config, env, variables, hasRoutes } = wranglerArguments();
   if (isDryRun) return;
   // Loaded only here: it takes a second.

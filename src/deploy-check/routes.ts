@@ -1,4 +1,4 @@
-import { isStandIn } from "./variables.ts";
+import { isPlaceholder } from "./variables.ts";
 
 /** A route as wrangler's configuration has it. */
 type Route = string | { pattern: string };
@@ -18,5 +18,5 @@ export function wrongRoutes(routes: readonly Route[]): string[] {
 function isExample(pattern: string): boolean {
   if (/[<>\s]/.test(pattern)) return true;
   const [host = ""] = pattern.replace(/^\w*\*?:\/\//, "").split("/");
-  return isStandIn(`https://${host.replace(/^\*\.?/, "").replace(/\*$/, "")}`);
+  return isPlaceholder(`https://${host.replace(/^\*\.?/, "").replace(/\*$/, "")}`);
 }

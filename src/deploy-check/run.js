@@ -6,8 +6,8 @@ const DEPLOYS = ["deploy", "versions upload"];
 
 if (DEPLOYS.includes(process.env.WRANGLER_COMMAND ?? "")) {
   if (process.features.typescript) {
-    const { refuseStandIns } = await import("./deploy-check.ts");
-    await refuseStandIns();
+    const { refusePlaceholders } = await import("./deploy-check.ts");
+    await refusePlaceholders();
   } else {
     console.error(
       `Deploying needs Node.js 22.18 or later; this is ${process.version}. \`npx wrangler deploy\` brings one.`,

@@ -28,7 +28,7 @@ export function wrongVariables(vars: Record<string, unknown>): string[] {
   const configuration = configurationOf({ ...BINDINGS, ...ABSENT, ...vars });
   const misconfigured = configuration instanceof Failure ? configuration.details : [];
   const invalid = (misconfigured as Misconfiguration[]).filter(({ variable }) => variable in vars);
-  const standIns = Object.entries(OWN).filter(([name]) => isStandIn(vars[name]));
+  const standIns = Object.entries(OWN).filter(([name]) => isPlaceholder(vars[name]));
   return [
     ...invalid.map(
       ({ variable, value, expected }) => `${variable} is ${JSON.stringify(value)}: set ${expected}`,
@@ -37,8 +37,8 @@ export function wrongVariables(vars: Record<string, unknown>): string[] {
   ];
 }
 
-/** Whether an address is none of a foundation: the stand-in of `npm start`, or a name that is kept for examples. */
-export function isStandIn(address: unknown): boolean {
+/** Whether an address is none of a foundation: the local foundation of `npm start`, or a name that is kept for examples. */
+export function isPlaceholder(address: unknown): boolean {
   if (typeof address !== "string" || !URL.canParse(address)) return false;
   const { hostname } = new URL(address);
   return isLoopback(hostname) || /(^|\.)(localhost|example|example\.(com|net|org))\.?$/.test(hostname);

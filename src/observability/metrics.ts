@@ -1,7 +1,7 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "./log.ts";
 
-const HEALING = { blobs: ["foundation"], doubles: ["asked", "denied"] } as const;
+const HEALING = { blobs: ["foundation"], doubles: ["verified", "rejected"] } as const;
 
 /**
  * The columns of METRICS, by the event that `index1` names: `blob1`, `double1` and so on, in this order. What has been
@@ -14,7 +14,7 @@ export const COLUMNS = {
     doubles: [
       ...["total_ms", "body_ms", "token_ms", "memory_ms", "keys_ms", "origin_ms", "push_sessions_ms"],
       ...["status", "resources", "eligible", "matched", "bytes_matched"],
-      ...["keys_asked", "origin_asked", "memory_held", "keys_held", "origin_held"],
+      ...["keys_read", "origin_requested", "memory_matched", "keys_matched", "origin_matched"],
       ...["decided", "rejected", "warnings"],
     ],
   },
@@ -23,10 +23,10 @@ export const COLUMNS = {
     blobs: ["foundation", "outcome"],
     doubles: [
       ...["cloud_controller_ms", "cache_ms", "status", "resources", "eligible"],
-      ...["would_match", "bytes_saved", "wrong_yes", "missing", "keys_asked"],
+      ...["would_match", "bytes_saved", "stale_matches", "missing", "keys_read"],
     ],
   },
-  "cache-contradicted": HEALING,
+  "matches-rejected": HEALING,
   "cache-suspended": HEALING,
   "cache-resumed": HEALING,
 } as const;

@@ -6,7 +6,7 @@ import {
   ObservationsAnswerSchema,
   ResourcePageSchema,
 } from "../operator-api/answers.ts";
-import { HeldSchema, ObservationsSchema, RemovedSchema } from "../operator-api/observations.ts";
+import { ObservationsSchema, PresentSchema, RemovedSchema } from "../operator-api/observations.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { ResourceSchema } from "../resource-match/request.ts";
 import { ErrorsSchema } from "./failures.ts";
@@ -32,15 +32,15 @@ const MatchSchema = v.object({
 
 function observationsRequest(): JsonSchema {
   const schema = jsonSchemaOf(ObservationsSchema);
-  const { held, removed, ...times } = schema.properties ?? {};
-  const list = (property: typeof held, name: string, description: string) => ({
+  const { present, removed, ...times } = schema.properties ?? {};
+  const list = (property: typeof present, name: string, description: string) => ({
     ...(property as JsonSchema),
     ...arrayOf(name, description),
     maxItems: OBSERVATIONS_MAX,
   });
   return {
     ...schema,
-    description: `At most ${OBSERVATIONS_MAX} resources, held and removed together, and at most one of the times.`,
+    description: `At most ${OBSERVATIONS_MAX} resources, present and removed together, and at most one of the times.`,
     properties: {
       seconds_ago: {
         ...(times.seconds_ago as JsonSchema),
@@ -50,7 +50,7 @@ function observationsRequest(): JsonSchema {
         ...(times.observed_at as JsonSchema),
         description: "When it was looked at: a `time` that `GET /v3/resource_matches/cache` told before.",
       },
-      held: list(held, "Held", "What the pool held."),
+      present: list(present, "Present", "What the pool held."),
       removed: list(removed, "Removed", "What it did not hold, whatever the size."),
     },
   };
@@ -128,7 +128,7 @@ export function components(): object {
       ResourcePage: jsonSchemaOf(ResourcePageSchema),
       CachedResource: jsonSchemaOf(CachedResourceSchema),
       ObservationsRequest: observationsRequest(),
-      Held: jsonSchemaOf(HeldSchema),
+      Present: jsonSchemaOf(PresentSchema),
       Removed: jsonSchemaOf(RemovedSchema),
       ObservationsAnswer: jsonSchemaOf(ObservationsAnswerSchema),
       Errors: { ...jsonSchemaOf(ErrorsSchema), description: "Cloud Foundry's error envelope." },

@@ -1,12 +1,12 @@
 import manifest from "../../package.json" with { type: "json" };
 import type { CacheStatus, ObservationsAnswer, ResourcePage } from "../operator-api/answers.ts";
 
-const HELD = { checksum: { value: "79854389a18751ee065ee93124f14cf614956a87" }, size_in_bytes: 70_000 };
+const PRESENT = { checksum: { value: "79854389a18751ee065ee93124f14cf614956a87" }, size_in_bytes: 70_000 };
 const OTHER = { checksum: { value: "a9993e364706816aba3e25717850c26c9cd0d89d" }, size_in_bytes: 70_000 };
 
 export const QUESTION = {
   resources: [
-    { ...HELD, path: "a.js", mode: "644" },
+    { ...PRESENT, path: "a.js", mode: "644" },
     { ...OTHER, path: "b.js", mode: "644" },
   ],
 };
@@ -15,17 +15,17 @@ export const MATCHES = { resources: QUESTION.resources.slice(0, 1) };
 
 export const OBSERVATIONS = {
   observed_at: "2026-11-24T03:17:00.000Z",
-  held: [HELD],
+  present: [PRESENT],
   removed: [{ checksum: OTHER.checksum }],
 };
 
 export const OBSERVED: ObservationsAnswer = {
   changed: 1,
   unchanged: 1,
-  refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
+  refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
 };
 
-export const PAGE: ResourcePage = { resources: [HELD, OTHER], after: OTHER.checksum.value };
+export const PAGE: ResourcePage = { resources: [PRESENT, OTHER], after: OTHER.checksum.value };
 
 export const STATUS: CacheStatus = {
   version: manifest.version,
@@ -33,13 +33,13 @@ export const STATUS: CacheStatus = {
   entries: 105_000,
   keys_waiting: 104_500,
   removals_remembered: 12,
-  behind_since: null,
-  published: { at: "2026-11-24T03:17:02.000Z", changes: { held: 240, removed: 12 } },
+  dirty_since: null,
+  published: { at: "2026-11-24T03:17:02.000Z", delta: { added: 240, removed: 12 } },
   snapshot: { id: "x1", entries: 104_772, parts: 1, built_at: "2026-11-23T21:00:00.000Z" },
   suspended_until: null,
   last_hour: { requests: 40, eligible: 8_000, matched: 7_600 },
   checks: [{ name: "matching", level: "ok", text: "Matching is on." }],
-  refused: { "outside-limits": 3, "too-old": 0, "made-up-size": 0 },
+  refused: { "outside-limits": 3, "too-old": 0, "conflicting-size": 0 },
   configuration: {
     UAA_URL: "https://uaa.example.com",
     MINIMUM_SIZE: 65_536,

@@ -10,7 +10,7 @@ const RefusalsSchema = describe(
   v.object({
     "outside-limits": describe(count, "Their size lies outside MINIMUM_SIZE and MAXIMUM_SIZE."),
     "too-old": describe(count, "They were seen more than a day ago, or before everything was forgotten."),
-    "made-up-size": describe(count, "A client said a size where another was measured."),
+    "conflicting-size": describe(count, "A client said a size where another was measured."),
   }),
   "Resources that were not taken, by reason.",
 );
@@ -18,7 +18,7 @@ const RefusalsSchema = describe(
 export const CACHE_CHECKS = [
   "matching",
   "catalog",
-  "pointer",
+  "manifest",
   "snapshot",
   "keys",
   "suspension",
@@ -46,7 +46,7 @@ export const CacheStatusSchema = v.object({
   entries: describe(count, "Resources that the cache holds."),
   keys_waiting: describe(count, "Those of them whose key is not written to Workers KV yet."),
   removals_remembered: describe(count, "Removed resources that the catalog remembers."),
-  behind_since: describe(
+  dirty_since: describe(
     v.nullable(time),
     "Since when something has changed that is not published yet; null where all is published.",
   ),
@@ -54,8 +54,8 @@ export const CacheStatusSchema = v.object({
     v.nullable(
       v.object({
         at: time,
-        changes: describe(
-          v.object({ held: count, removed: count }),
+        delta: describe(
+          v.object({ added: count, removed: count }),
           "The resources in which it differs from the snapshot.",
         ),
       }),

@@ -5,15 +5,15 @@ import type { CacheCheck, CacheStatus } from "./answers.ts";
 
 const MINUTE_MS = 60 * 1000;
 const HOUR_MS = 60 * MINUTE_MS;
-/** The catalog touches the pointer every hour: one that is older has missed a touch. */
-const POINTER_MS = 2 * MANIFEST_TOUCH_MS;
+/** The catalog touches the manifest every hour: one that is older has missed a touch. */
+const MANIFEST_OVERDUE_MS = 2 * MANIFEST_TOUCH_MS;
 /**
  * Changes are published 10 s after those before at the soonest. While a pool of millions is packed, and where KV takes no
  * write for a moment, it is a minute more.
  */
-const BEHIND_MS = 2 * MINUTE_MS;
+const DIRTY_WARN_MS = 2 * MINUTE_MS;
 /** By then the three minutes are missed for which a removed file may still be claimed. */
-const BEHIND_FOR_LONG_MS = 10 * MINUTE_MS;
+const DIRTY_FAIL_MS = 10 * MINUTE_MS;
 /** The catalog packs a new snapshot once a day, and tries again after some minutes where that fails. */
 const SNAPSHOT_MS = 26 * HOUR_MS;
 
@@ -32,7 +32,7 @@ export function checksOf(
   return [
     matchingCheck(features.resourceMatching, mode),
     catalogCheck(status, cloudControllerUrl !== undefined),
-    pointerCheck(status),
+    manifestCheck(status),
     snapshotCheck(status),
     keysCheck(status, keysPerDay),
     suspensionCheck(status),
@@ -66,39 +66,39 @@ function catalogCheck({ entries }: Judged, hasCloudController: boolean): CacheCh
   );
 }
 
-function pointerCheck({ published, behind_since: since, time }: Judged): CacheCheck {
-  if (!published && since === null) return ok("pointer", "There is nothing to publish.");
+function manifestCheck({ published, dirty_since: since, time }: Judged): CacheCheck {
+  if (!published && since === null) return ok("manifest", "There is nothing to publish.");
   const [now, publishedAt] = [Date.parse(time), published && Date.parse(published.at)];
   const age = publishedAt === null ? 0 : now - publishedAt;
-  const told = publishedAt === null ? "Nothing is published yet" : `The pointer was written ${ago(age)}`;
+  const told = publishedAt === null ? "Nothing is published yet" : `The manifest was written ${ago(age)}`;
   if (age >= MANIFEST_TRUSTED_MS) {
     return fail(
-      "pointer",
+      "manifest",
       `${told}: the edge believes none that is a day old, and nothing of the cache is claimed. ${LOG} ` +
         "Then `resource-pool publish` has everything published anew.",
     );
   }
-  if (age > POINTER_MS) {
+  if (age > MANIFEST_OVERDUE_MS) {
     return fail(
-      "pointer",
+      "manifest",
       `${told}, though it is due every hour: removed files may still be claimed. ${LOG}`,
     );
   }
   const behind = since === null ? 0 : now - Date.parse(since);
   const waiting = `${told}, and the oldest change that is not published came ${ago(behind)}`;
-  if (behind >= BEHIND_FOR_LONG_MS) {
+  if (behind >= DIRTY_FAIL_MS) {
     return fail(
-      "pointer",
+      "manifest",
       `${waiting}: removed files may still be claimed, and new ones are uploaded. ${LOG} Mostly KV refuses a write, as it ` +
         "does once the day's writes of the Workers Free plan are spent. If nothing failed, `resource-pool publish` wakes " +
         "the catalog.",
     );
   }
-  if (behind >= BEHIND_MS) {
-    return warn("pointer", `${waiting}, where seconds are usual. If it stays so: ${LOG}`);
+  if (behind >= DIRTY_WARN_MS) {
+    return warn("manifest", `${waiting}, where seconds are usual. If it stays so: ${LOG}`);
   }
-  if (!published) return warn("pointer", `${told}. That takes seconds; if it stays so: ${LOG}`);
-  return ok("pointer", since === null ? `${told}.` : `${told}. Newer changes follow within seconds.`);
+  if (!published) return warn("manifest", `${told}. That takes seconds; if it stays so: ${LOG}`);
+  return ok("manifest", since === null ? `${told}.` : `${told}. Newer changes follow within seconds.`);
 }
 
 function snapshotCheck({ snapshot, entries, time }: Judged): CacheCheck {

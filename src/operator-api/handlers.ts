@@ -9,13 +9,13 @@ import { askCatalog } from "./ask-catalog.ts";
 import { parseObservations } from "./observations.ts";
 import { prefersHtml } from "./page/accept.ts";
 import { statusPage } from "./page/page.ts";
-import { statusAnswer } from "./status.ts";
+import { toCacheStatus } from "./status.ts";
 
 /** Answers `GET …/cache`: the status for who has a token, and for a browser the page that asks for one. */
 export async function showStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
   if (prefersHtml(request.headers.get("Accept"))) return statusPage();
   const caller = await admit(request, "read", context);
-  return caller instanceof Failure ? caller : answerStatus(200, context);
+  return caller instanceof Failure ? caller : statusResponse(200, context);
 }
 
 /** Answers `GET …/cache/resources?after=<sha1>`. */
@@ -49,12 +49,12 @@ export async function takeObservations(
   if (observations instanceof Failure) return observations;
 
   const observed = await askCatalog(
-    (catalog) => catalog.observe({ ...observations, sizes: "measured" }),
+    (catalog) => catalog.observe({ ...observations, sizes: "verified" }),
     context,
   );
   if (observed instanceof Failure) return observed;
   const { changed, unchanged, refused } = observed;
-  context.log.info("cache-observed", { caller: caller.id, changed, unchanged, refused });
+  context.log.info("observations-recorded", { caller: caller.id, changed, unchanged, refused });
   return json<ObservationsAnswer>({ changed, unchanged, refused });
 }
 
@@ -65,7 +65,7 @@ export async function publishAnew(request: Request, context: RequestContext): Pr
   const failure = await askCatalog((catalog) => catalog.publish(), context);
   if (failure instanceof Failure) return failure;
   context.log.info("cache-publication", { caller: caller.id });
-  return answerStatus(202, context);
+  return statusResponse(202, context);
 }
 
 /** Answers `DELETE …/cache`. */
@@ -81,11 +81,11 @@ export async function forgetEverything(
   return new Response(null, { status: 204 });
 }
 
-async function answerStatus(httpStatus: number, context: RequestContext): Promise<Response | Failure> {
+async function statusResponse(httpStatus: number, context: RequestContext): Promise<Response | Failure> {
   const time = new Date().toISOString();
   const status = await askCatalog((catalog) => catalog.status(), context);
   if (status instanceof Failure) return status;
-  return json(statusAnswer(status, context.configuration, time), httpStatus);
+  return json(toCacheStatus(status, context.configuration, time), httpStatus);
 }
 
 function toResource(key: ResourceKey): CachedResource {

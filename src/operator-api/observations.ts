@@ -9,7 +9,7 @@ import { isSha1Hex } from "../resources/sha1.ts";
 export interface SentObservations {
   /** Before it was looked at, in ms since the epoch by the Worker's clock. */
   asOf: number;
-  held: ResourceKey[];
+  present: ResourceKey[];
   /** SHA-1s in lower-case hex. */
   removed: string[];
 }
@@ -36,7 +36,7 @@ const size_in_bytes = present(
 );
 
 const NO_OBJECT = "array contains at least one non-object resource";
-export const HeldSchema = v.object({ checksum, size_in_bytes }, NO_OBJECT);
+export const PresentSchema = v.object({ checksum, size_in_bytes }, NO_OBJECT);
 export const RemovedSchema = v.object({ checksum }, NO_OBJECT);
 
 const SECONDS_AGO = "Seconds ago must be a number, at least 0";
@@ -45,17 +45,18 @@ const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 export const isTime = (text: string) => ISO_TIME.test(text) && !Number.isNaN(Date.parse(text));
 const list = (name: string) => v.optional(v.custom<unknown[]>(Array.isArray, `${name} must be an array`), []);
 
-interface ToldBody {
+interface ObservationsBody {
   seconds_ago?: number | undefined;
   observed_at?: string | undefined;
-  held: unknown[];
+  present: unknown[];
   removed: unknown[];
 }
 
-export const saysOneTime = ({ seconds_ago, observed_at }: ToldBody) =>
+export const hasOneTime = ({ seconds_ago, observed_at }: ObservationsBody) =>
   seconds_ago === undefined || observed_at === undefined;
 
-export const fitsOneCall = ({ held, removed }: ToldBody) => held.length + removed.length <= OBSERVATIONS_MAX;
+export const fitsOneCall = ({ present, removed }: ObservationsBody) =>
+  present.length + removed.length <= OBSERVATIONS_MAX;
 
 /** Strict, so that a misspelt member does not lose what it tells. */
 export const ObservationsSchema = v.pipe(
@@ -66,14 +67,14 @@ export const ObservationsSchema = v.pipe(
         v.pipe(v.number(SECONDS_AGO), v.finite(SECONDS_AGO), v.minValue(0, SECONDS_AGO)),
       ),
       observed_at: v.optional(v.pipe(v.string(OBSERVED_AT), v.check(isTime, OBSERVED_AT))),
-      held: list("Held"),
+      present: list("Present"),
       removed: list("Removed"),
     },
     ({ expected, received }) =>
       expected === "never" ? `Unknown member ${received}` : "The body must be an object",
   ),
-  v.check(saysOneTime, "Seconds ago and observed at exclude each other"),
-  v.check(fitsOneCall, `Held and removed can have at most ${OBSERVATIONS_MAX} resources together`),
+  v.check(hasOneTime, "Seconds ago and observed at exclude each other"),
+  v.check(fitsOneCall, `Present and removed can have at most ${OBSERVATIONS_MAX} resources together`),
 );
 
 /**
@@ -95,7 +96,7 @@ export function parseObservations(text: string, arrivedAt: number): SentObservat
   const body = v.safeParse(ObservationsSchema, json);
   if (!body.success) return unprocessable(new Set(body.issues.map(({ message }) => message)));
 
-  const { seconds_ago: secondsAgo = 0, observed_at: observedAt, held, removed } = body.output;
+  const { seconds_ago: secondsAgo = 0, observed_at: observedAt, present, removed } = body.output;
   const asOf =
     observedAt === undefined
       ? Math.floor(arrivedAt - secondsAgo * 1000)
@@ -106,9 +107,9 @@ export function parseObservations(text: string, arrivedAt: number): SentObservat
       violations.add(`${name} ${message}`);
   };
   const keys: ResourceKey[] = [];
-  for (const resource of held) {
+  for (const resource of present) {
     const key = keyOf(resource);
-    if (key === undefined) examine("Held", HeldSchema, resource);
+    if (key === undefined) examine("Present", PresentSchema, resource);
     else keys.push(key);
   }
   const sha1s: string[] = [];
@@ -118,7 +119,7 @@ export function parseObservations(text: string, arrivedAt: number): SentObservat
     else sha1s.push(sha1);
   }
   if (violations.size > 0) return unprocessable(violations);
-  return { asOf: Math.max(0, asOf), held: keys, removed: sha1s };
+  return { asOf: Math.max(0, asOf), present: keys, removed: sha1s };
 }
 
 /** The key of what satisfies `HeldSchema`, found in a tenth of the schema's time, of which 50,000 take a second. */

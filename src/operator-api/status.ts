@@ -6,12 +6,12 @@ import type { CacheStatus } from "./answers.ts";
 import { checksOf } from "./checks.ts";
 
 /** How the cache is, and how the Worker is set up, without anything secret. @param time now, in ISO 8601 */
-export function statusAnswer(
+export function toCacheStatus(
   {
     entries,
     keysWaiting,
     removalsRemembered,
-    behindSince,
+    dirtySince,
     published,
     snapshot,
     suspendedUntil,
@@ -26,7 +26,7 @@ export function statusAnswer(
     entries,
     keys_waiting: keysWaiting,
     removals_remembered: removalsRemembered,
-    behind_since: behindSince,
+    dirty_since: dirtySince,
     published,
     snapshot: snapshot && {
       id: snapshot.id,

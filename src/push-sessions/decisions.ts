@@ -1,4 +1,4 @@
-import { markHeld, wordsWith } from "../bytes/marks.ts";
+import { markMembers, wordsWith } from "../bytes/marks.ts";
 import { MATCH_FINAL_MS } from "../time/time-guarantees.ts";
 
 /** Marks of contents, one byte each. What was decided for a content: */
@@ -66,7 +66,7 @@ export class Decisions {
     this.#sorted ??= [MATCH, NO_MATCH].flatMap((mark) =>
       batches.map((batch) => ({ mark, contents: wordsWith(mark, batch.contents, batch.marks) })),
     );
-    for (const { mark, contents: set } of this.#sorted) markHeld(set, contents, marks, mark);
+    for (const { mark, contents: set } of this.#sorted) markMembers(set, contents, marks, mark);
     return marks;
   }
 

@@ -1,13 +1,13 @@
 import type { RequestContext } from "../request-context.ts";
 import type { DecidedMatches } from "./decide-matches.ts";
 import { type Matches, ORIGIN } from "./lookup.ts";
-import type { Question } from "./match-request.ts";
-import { observeMatches } from "./observe-matches.ts";
+import type { MatchRequest } from "./match-request.ts";
+import { reportMatches } from "./observe-matches.ts";
 import type { Origin } from "./origin.ts";
-import { tellDenials, verifySample } from "./verification.ts";
+import { reportToCatalog, verifySample } from "./verification.ts";
 
 interface Answered {
-  question: Question;
+  question: MatchRequest;
   matches: Matches;
   decided: DecidedMatches;
   origin: Origin | undefined;
@@ -16,7 +16,7 @@ interface Answered {
 }
 
 /** What follows after the response: a sample of the matches is verified, and the catalog learns what the Cloud Controller said. */
-export function followUp(answered: Answered, context: RequestContext): void {
+export function startAfterResponse(answered: Answered, context: RequestContext): void {
   verify(answered, context);
   observe(answered, context);
 }
@@ -30,11 +30,11 @@ function verify({ question, decided, origin }: Answered, context: RequestContext
 }
 
 function observe({ matches, askedAt }: Answered, context: RequestContext): void {
-  const { matchedByOrigin, deniedByOrigin, isSuspended } = matches;
-  if (matchedByOrigin.length > 0) context.waitUntil(observeMatches(matchedByOrigin, askedAt, context));
+  const { matchedByOrigin, rejectedByOrigin, isSuspended } = matches;
+  if (matchedByOrigin.length > 0) context.waitUntil(reportMatches(matchedByOrigin, askedAt, context));
   // What it lacks is news only where the cache would have matched it, if it were not suspended.
-  if (isSuspended && deniedByOrigin.length > 0) {
-    const said = { held: matchedByOrigin, denied: deniedByOrigin };
-    context.waitUntil(tellDenials(said, askedAt, context));
+  if (isSuspended && rejectedByOrigin.length > 0) {
+    const said = { matched: matchedByOrigin, rejected: rejectedByOrigin };
+    context.waitUntil(reportToCatalog(said, askedAt, context));
   }
 }

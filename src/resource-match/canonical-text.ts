@@ -6,7 +6,7 @@ const GROWTH_MAX_BYTES = 16;
 const BEFORE_RESOURCES = '{"resources":[';
 
 /** A request in the usual form. */
-export interface UsualRequest {
+export interface CanonicalRequest {
   /** Resources whose checksum is hex. */
   count: number;
   /** JSON text of those that are not too long. */
@@ -19,7 +19,7 @@ export interface UsualRequest {
  * Resources in the usual form, written over the body in which they are read, behind where reading has come to: a second
  * body of 15 MiB is held only where they grow beyond that.
  */
-export class UsualText {
+export class CanonicalText {
   readonly #body: Uint8Array;
   #text: Uint8Array;
   #length = 0;

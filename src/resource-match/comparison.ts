@@ -8,9 +8,9 @@ export interface Comparison {
   /** Of those that the Cloud Controller has matched as well. */
   bytesSaved: number;
   /** Entries that the cache would have claimed, and the Cloud Controller has not matched: pushes that would have failed. */
-  wrongYes: number;
+  staleMatches: number;
   /** Entries that the Cloud Controller has matched, and the cache would not have claimed: files uploaded in vain. */
-  missing: number;
+  missedMatches: number;
   /** Keys of what the cache would have claimed, as the Cloud Controller has it … */
   confirmed: ResourceKey[];
   contradicted: ResourceKey[];
@@ -47,8 +47,8 @@ export function compare(
   return {
     wouldMatch,
     bytesSaved: eligible.bytesOf(right),
-    wrongYes,
-    missing: listed.filter((key) => key === undefined || !claims.has(key)).length,
+    staleMatches: wrongYes,
+    missedMatches: listed.filter((key) => key === undefined || !claims.has(key)).length,
     confirmed,
     contradicted,
     matchedBesides: [...others.keys()].filter((key) => matched.has(key)),

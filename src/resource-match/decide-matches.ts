@@ -2,8 +2,8 @@ import { Stopwatch } from "../observability/stopwatch.ts";
 import { type Decisions, MATCH, NO_MATCH, REJECTED, REMOVED } from "../push-sessions/decisions.ts";
 import type { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
-import { CACHE, type Matches, NOBODY } from "./lookup.ts";
-import type { Question } from "./match-request.ts";
+import { CACHE, type Matches, NOT_FOUND } from "./lookup.ts";
+import type { MatchRequest } from "./match-request.ts";
 import type { Origin } from "./origin.ts";
 import { type Verified, verifyFound } from "./verification.ts";
 
@@ -28,21 +28,21 @@ export interface DecidedMatches {
  * @param origin the Cloud Controller; undefined if there is none
  */
 export async function decideMatches(
-  { candidates, isEligible }: Question,
+  { candidates, isEligible }: MatchRequest,
   matches: Matches,
   { session, origin }: { session: PushSession; origin: Origin | undefined },
   context: RequestContext,
 ): Promise<DecidedMatches> {
   const watch = new Stopwatch("pushSessions", "verification");
-  const foundBy = ofCandidates(matches.heldBy(), isEligible);
+  const foundBy = ofCandidates(matches.foundBy(), isEligible);
   const isRemoved = ofCandidates(matches.isRemoved, isEligible);
-  const isDenied = ofCandidates(matches.isDenied, isEligible);
+  const isRejected = ofCandidates(matches.isRejected, isEligible);
   // A Cloud Controller that matches nothing may have its own matching off: its denials are believed only of a retry.
   const marksOf = (isRetry: boolean) => {
     const isBelieved = isRetry || matches.matchedByOrigin.length > 0;
     return foundBy.map((by, index) => {
-      if (by !== NOBODY) return MATCH;
-      if (isDenied[index] && isBelieved) return REJECTED;
+      if (by !== NOT_FOUND) return MATCH;
+      if (isRejected[index] && isBelieved) return REJECTED;
       // A candidate whose mode rules it out is no match.
       return isRemoved[index] ? REMOVED : NO_MATCH;
     });
@@ -58,7 +58,7 @@ export async function decideMatches(
   };
   let decided = await session.decide(found, origin && verify);
   // Waiting may have outlasted the cached manifest: then nothing that it matched counts.
-  if (foundBy.includes(CACHE) && !matches.heldBy().includes(CACHE)) {
+  if (foundBy.includes(CACHE) && !matches.foundBy().includes(CACHE)) {
     for (let index = 0; index < found.length; index++) {
       if (found[index] === MATCH && foundBy[index] === CACHE) found[index] = NO_MATCH;
     }

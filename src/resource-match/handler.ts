@@ -4,10 +4,10 @@ import { receiveBody } from "../http/received-body.ts";
 import { pushIdOf } from "../push-sessions/push-id.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
-import { readQuestion } from "./match-request.ts";
-import { Account } from "./request-metrics.ts";
-import { answerQuestion } from "./resolve-request.ts";
-import { answerInShadow } from "./shadow.ts";
+import { parseMatchRequest } from "./match-request.ts";
+import { RequestMetrics } from "./request-metrics.ts";
+import { resolveRequest } from "./resolve-request.ts";
+import { handleInShadow } from "./shadow.ts";
 
 /** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
 export async function handleResourceMatches(
@@ -15,16 +15,16 @@ export async function handleResourceMatches(
   context: RequestContext,
 ): Promise<Response | Failure> {
   const { mode, cloudControllerUrl } = context.configuration;
-  if (mode === "shadow" && cloudControllerUrl) return answerInShadow(request, cloudControllerUrl, context);
-  const account = new Account(context);
-  const outcome = await answer(request, account, context).catch(Failure.unexpected);
+  if (mode === "shadow" && cloudControllerUrl) return handleInShadow(request, cloudControllerUrl, context);
+  const account = new RequestMetrics(context);
+  const outcome = await handle(request, account, context).catch(Failure.unexpected);
   account.close(outcome);
   return outcome;
 }
 
-async function answer(
+async function handle(
   request: Request,
-  account: Account,
+  account: RequestMetrics,
   context: RequestContext,
 ): Promise<Response | Failure> {
   const body = await receiveBody(request);
@@ -35,11 +35,11 @@ async function answer(
   if (caller instanceof Failure) return caller;
   const refusal = await refusalOf(caller, context);
   if (refusal) return refusal;
-  const question = readQuestion(body, context.configuration.eligibility);
+  const question = parseMatchRequest(body, context.configuration.eligibility);
   if (question instanceof Failure) return question;
   const authorization = request.headers.get("Authorization") ?? "";
   const asker = { id: caller.id, pushId: pushIdOf(request.headers), authorization };
-  const answered = await answerQuestion(question, asker, context);
+  const answered = await resolveRequest(question, asker, context);
   if (answered instanceof Response) return answered;
   account.answered(question, answered);
   return answered.response;

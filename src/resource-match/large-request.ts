@@ -3,7 +3,7 @@ import { Failure } from "../failure.ts";
 import { isUtf8 } from "../http/received-body.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
-import { type UsualRequest, UsualText } from "./canonical-text.ts";
+import { type CanonicalRequest, CanonicalText } from "./canonical-text.ts";
 import { ARRAY, JsonScanner, OBJECT } from "./json-scanner.ts";
 import { COMMA, QUOTE } from "./json-tokens.ts";
 import { Violations } from "./request.ts";
@@ -54,7 +54,7 @@ export function isLarge(body: Uint8Array): boolean {
  * @param body which is used up
  * @returns a failure for what is no JSON, or not as the schema has it
  */
-export function readLarge(body: Uint8Array): UsualRequest | Failure {
+export function readLarge(body: Uint8Array): CanonicalRequest | Failure {
   if (!isUtf8(body)) return new Failure("parse-error", "the body is not UTF-8");
   try {
     return new LargeRequest(body).read();
@@ -69,17 +69,17 @@ class LargeRequest {
   readonly #body: Uint8Array;
   readonly #scanner: JsonScanner;
   #violations = new Violations();
-  readonly #usual: UsualText;
+  readonly #usual: CanonicalText;
   #count = 0;
   #tooLong: string[] = [];
 
   constructor(body: Uint8Array) {
     this.#body = body;
-    this.#usual = new UsualText(body);
+    this.#usual = new CanonicalText(body);
     this.#scanner = new JsonScanner(body);
   }
 
-  read(): UsualRequest | Failure {
+  read(): CanonicalRequest | Failure {
     const scanner = this.#scanner;
     this.#violations.checkList(undefined);
     if (scanner.peek() !== OBJECT) scanner.value();

@@ -6,7 +6,7 @@ import type { Deadline } from "../time/deadline.ts";
 import type { Fault, Tally, Tier } from "./tier.ts";
 
 /** Who says that the pool holds a resource. */
-export const NOBODY = 0;
+export const NOT_FOUND = 0;
 export const CACHE = 1;
 export const ORIGIN = 2;
 
@@ -19,31 +19,31 @@ export interface Sources {
 
 export interface Matches {
   /** Of each content `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
-  heldBy(): Uint8Array;
+  foundBy(): Uint8Array;
   /** Of each content 1 if the delta says that it was removed, and 1 if the Cloud Controller was asked and lacks it. */
   isRemoved: Uint8Array;
-  isDenied: Uint8Array;
+  isRejected: Uint8Array;
   tiers: Record<"memory" | "keys" | "origin", Tally>;
-  /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
+  /** Whether only the Cloud Controller may answer, which has rejected what the cache claimed. */
   isSuspended: boolean;
   /** The distinct keys that the origin matched, and those that it does not. */
   matchedByOrigin: readonly ResourceKey[];
-  deniedByOrigin: readonly ResourceKey[];
+  rejectedByOrigin: readonly ResourceKey[];
   faults: Fault[];
 }
 
-const NOTHING_ASKED: Tally = { asked: 0, held: 0, ms: 0 };
+const NOTHING_ASKED: Tally = { asked: 0, matched: 0, ms: 0 };
 
 /** What is said where no tier is asked. */
 export function noMatches({ count }: Contents): Matches {
   return {
-    heldBy: () => new Uint8Array(count),
+    foundBy: () => new Uint8Array(count),
     isRemoved: new Uint8Array(count),
-    isDenied: new Uint8Array(count),
+    isRejected: new Uint8Array(count),
     tiers: { memory: NOTHING_ASKED, keys: NOTHING_ASKED, origin: NOTHING_ASKED },
     isSuspended: false,
     matchedByOrigin: [],
-    deniedByOrigin: [],
+    rejectedByOrigin: [],
     faults: [],
   };
 }
@@ -60,31 +60,36 @@ export async function matchResources(
   deadline: Deadline,
   context: RequestContext,
 ): Promise<Matches | Response> {
-  const { held, isRemoved, faults, tiers, isSuspended } = await cache.lookUp(contents, deadline, context);
+  const { isPresent, isRemoved, faults, tiers, isSuspended } = await cache.lookUp(
+    contents,
+    deadline,
+    context,
+  );
 
-  const unresolved = origin ? contents.unknown(held()) : new Map<ResourceKey, number[]>();
+  const unresolved = origin ? contents.unknown(isPresent()) : new Map<ResourceKey, number[]>();
   const originAskedAt = Date.now();
   const answer = unresolved.size > 0 ? await origin?.lookUp([...unresolved.keys()], deadline) : undefined;
   if (answer?.refusal) return answer.refusal;
 
   const originMs = Date.now() - originAskedAt;
-  const matchedByOrigin = [...new Set(answer?.held)];
-  const isDenied = new Uint8Array(contents.count);
-  for (const key of answer?.denied ?? []) for (const index of unresolved.get(key) ?? []) isDenied[index] = 1;
+  const matchedByOrigin = [...new Set(answer?.matched)];
+  const isRejected = new Uint8Array(contents.count);
+  for (const key of answer?.rejected ?? [])
+    for (const index of unresolved.get(key) ?? []) isRejected[index] = 1;
   return {
-    heldBy() {
+    foundBy() {
       // The origin may have taken so long that what the cache said counts no more.
-      const heldBy = held().slice();
+      const foundBy = isPresent().slice();
       for (const key of matchedByOrigin)
-        for (const index of unresolved.get(key) ?? []) heldBy[index] = ORIGIN;
-      return heldBy;
+        for (const index of unresolved.get(key) ?? []) foundBy[index] = ORIGIN;
+      return foundBy;
     },
     isRemoved: isRemoved ?? new Uint8Array(contents.count),
-    isDenied,
-    tiers: { ...tiers, origin: { asked: unresolved.size, held: matchedByOrigin.length, ms: originMs } },
+    isRejected,
+    tiers: { ...tiers, origin: { asked: unresolved.size, matched: matchedByOrigin.length, ms: originMs } },
     isSuspended,
     matchedByOrigin,
-    deniedByOrigin: answer?.denied ?? [],
+    rejectedByOrigin: answer?.rejected ?? [],
     faults: [...faults, ...(answer?.faults ?? [])],
   };
 }

@@ -1,17 +1,17 @@
 import { fingerprintOf } from "../bytes/fingerprint.ts";
-import { markHeld } from "../bytes/marks.ts";
+import { markMembers } from "../bytes/marks.ts";
 import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
-import { Contents, HELD } from "../cache/contents.ts";
+import { Contents, PRESENT } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
 import { decodeBody } from "../http/received-body.ts";
 import type { SessionRequest } from "../push-sessions/decisions.ts";
 import { toHex } from "../resources/hex.ts";
 import { sha1Bytes } from "../resources/sha1.ts";
-import type { UsualRequest } from "./canonical-text.ts";
+import type { CanonicalRequest } from "./canonical-text.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
 import { isLarge, readLarge } from "./large-request.ts";
-import { parseResources, usualForm } from "./request.ts";
+import { canonicalText, parseResources } from "./request.ts";
 import { isTooLong } from "./text-limit.ts";
 
 /**
@@ -21,9 +21,9 @@ import { isTooLong } from "./text-limit.ts";
  * @param body which may be used up
  * @returns a failure for what is no JSON, or not as the schema has it
  */
-export function readQuestion(body: Uint8Array, rules: EligibilityRules): Question | Failure {
+export function parseMatchRequest(body: Uint8Array, rules: EligibilityRules): MatchRequest | Failure {
   const scanned = scan(body, rules);
-  if (scanned) return new Question(body, scanned, rules);
+  if (scanned) return new MatchRequest(body, scanned, rules);
   const usual = isLarge(body) ? readLarge(body) : readAsJson(body);
   if (usual instanceof Failure) return usual;
   const rescanned = usual.count === usual.tooLong.length ? NOTHING : scan(usual.text, rules);
@@ -31,26 +31,26 @@ export function readQuestion(body: Uint8Array, rules: EligibilityRules): Questio
   // A body has room for sixty that are too long.
   const ruledOut = usual.tooLong.map(sha1Bytes);
   const lacking = ruledOut.reduce(joined, rescanned.lacking);
-  return new Question(usual.text, { ...rescanned, count: usual.count, lacking }, rules);
+  return new MatchRequest(usual.text, { ...rescanned, count: usual.count, lacking }, rules);
 }
 
 const NOTHING = { keys: new Uint8Array(), places: new Uint8Array(), lacking: new Uint8Array() };
 
 /** By JSON.parse and the schema. */
-function readAsJson(body: Uint8Array): UsualRequest | Failure {
+function readAsJson(body: Uint8Array): CanonicalRequest | Failure {
   const text = decodeBody(body);
   const resources = text instanceof Failure ? text : parseResources(text);
   if (resources instanceof Failure) return resources;
   const { short = [], long = [] } = Object.groupBy(resources, (each) => (isTooLong(each) ? "long" : "short"));
   return {
     count: resources.length,
-    text: new TextEncoder().encode(usualForm(short)),
+    text: new TextEncoder().encode(canonicalText(short)),
     tooLong: long.map(({ checksum }) => checksum.value),
   };
 }
 
 /** What a request asks about. */
-export class Question {
+export class MatchRequest {
   /** Resources that were asked about, whether they can match or not. */
   readonly count: number;
   /** Those whose size the pool may hold, the candidates, in the request's order: no other ever matches. */
@@ -76,7 +76,7 @@ export class Question {
    *
    * @param marks of each candidate 1 or 0
    */
-  answer(marks: Uint8Array): { bytes: Uint8Array<ArrayBuffer>; hasOtherModes: boolean } {
+  responseBody(marks: Uint8Array): { bytes: Uint8Array<ArrayBuffer>; hasOtherModes: boolean } {
     const { keys, places, lacking } = this.#scanned;
     if (lacking.length === 0) return { bytes: write(this.#body, places, marks), hasOtherModes: false };
 
@@ -136,9 +136,9 @@ function eligible({ keys, lacking }: Scanned): Uint8Array {
  * A function is compiled when it is first called. An isolate starts while TLS is agreed on: what it has gone through once by
  * then, no request waits for.
  */
-function rehearse(): void {
+function warmUp(): void {
   const text = `{"resources":[{"checksum":{"value":"${"0".repeat(40)}"},"size_in_bytes":0,"path":"","mode":"644"}]}`;
-  const question = readQuestion(new TextEncoder().encode(text), {
+  const question = parseMatchRequest(new TextEncoder().encode(text), {
     minimumSize: 0,
     maximumSize: 0,
     minimumFileMode: 0,
@@ -146,11 +146,11 @@ function rehearse(): void {
   if (question instanceof Failure) throw new Error(question.reason);
   const { candidates, isEligible } = question;
   const marks = new Uint8Array(candidates.count);
-  markHeld(new BigUint64Array(1), candidates.entries("0".repeat(32)), marks, HELD);
+  markMembers(new BigUint64Array(1), candidates.entries("0".repeat(32)), marks, PRESENT);
   candidates.unknown(marks);
   question.sessionRequest();
   candidates.bytesOf(marks);
-  question.answer(isEligible);
+  question.responseBody(isEligible);
 }
 
-rehearse();
+warmUp();

@@ -10,16 +10,16 @@ import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
  *
  * @param asOf ms since the epoch: the moment before the Cloud Controller was asked
  */
-export async function observeMatches(
+export async function reportMatches(
   keys: readonly ResourceKey[],
   asOf: number,
   { configuration, log }: RequestContext,
 ): Promise<void> {
   try {
-    const observations = { asOf, held: credible(keys), sizes: "said" } as const;
+    const observations = { asOf, present: credible(keys), sizes: "client-reported" } as const;
     await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(configuration).observe(observations));
   } catch (error) {
-    log.warn("not-observed", { keys: keys.length, cause: causeOf(error) });
+    log.warn("report-failed", { keys: keys.length, cause: causeOf(error) });
   }
 }
 

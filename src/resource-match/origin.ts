@@ -6,7 +6,7 @@ import { causeOf } from "../observability/log.ts";
 import { ORIGIN_ANSWER_MAX_BYTES } from "../platform-limits.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
-import type { Tier, TierAnswer } from "./tier.ts";
+import type { Tier, TierResult } from "./tier.ts";
 
 interface OriginTierOptions {
   /** CLOUD_CONTROLLER_URL, without a slash at its end. */
@@ -31,14 +31,14 @@ const MS_PER_FILE = 12;
 /**
  * With small requests, several at once, what it has answered by the deadline counts, and is learned, however much more was asked.
  */
-export const RESOURCES_PER_QUESTION = 250;
+export const ORIGIN_RESOURCES_PER_REQUEST = 250;
 const QUICK_RESOURCES_MIN = 40;
-const QUESTIONS_AT_ONCE = 4;
+const CONCURRENT_REQUESTS = 4;
 
 /** How many resources a request may have for `requests` of them to be answered within `ms`. */
 export function quickRequestSize(ms: number, requests: number): number {
-  const size = Math.floor((ms * QUESTIONS_AT_ONCE) / (requests * MS_PER_FILE));
-  return Math.min(Math.max(size, QUICK_RESOURCES_MIN), RESOURCES_PER_QUESTION);
+  const size = Math.floor((ms * CONCURRENT_REQUESTS) / (requests * MS_PER_FILE));
+  return Math.min(Math.max(size, QUICK_RESOURCES_MIN), ORIGIN_RESOURCES_PER_REQUEST);
 }
 
 /**
@@ -59,9 +59,9 @@ const ErrorEnvelope = v.object({ errors: v.pipe(v.array(v.unknown()), v.nonEmpty
 /** The pool as the Cloud Controller knows it: slow, but it has the last word. */
 export function originTier(
   { url, authorization, requestId, traceHeaders }: OriginTierOptions,
-  resourcesPerRequest = RESOURCES_PER_QUESTION,
+  resourcesPerRequest = ORIGIN_RESOURCES_PER_REQUEST,
 ): Tier {
-  async function ask(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierAnswer> {
+  async function ask(keys: readonly ResourceKey[], deadline: Deadline): Promise<TierResult> {
     const response = await fetch(`${url}/v3/resource_matches`, {
       method: "POST",
       headers: {
@@ -80,17 +80,17 @@ export function originTier(
 
     // Any other body with such a status is not the Cloud Controller's: something between it and here failed.
     if (REFUSALS.includes(response.status) && v.is(ErrorEnvelope, jsonOf(body))) {
-      return { held: [], denied: [], faults: [], refusal: relay(response, body) };
+      return { matched: [], rejected: [], faults: [], refusal: relay(response, body) };
     }
     if (response.status !== 201) throw new Error(`status ${response.status}`);
-    const held = matched(listedIn(body), new Set(keys));
-    return { held: [...held], denied: keys.filter((key) => !held.has(key)), faults: [] };
+    const matched = matchedKeys(listedIn(body), new Set(keys));
+    return { matched: [...matched], rejected: keys.filter((key) => !matched.has(key)), faults: [] };
   }
 
   return {
     name: ORIGIN,
     async lookUp(keys, deadline, onAnswer) {
-      const answers: TierAnswer[] = [];
+      const answers: TierResult[] = [];
       const waiting = chunks(keys, resourcesPerRequest);
       const askInTurn = async () => {
         for (let some = waiting.shift(); some; some = waiting.shift()) {
@@ -101,30 +101,30 @@ export function originTier(
           if (answer.refusal) waiting.length = 0;
         }
       };
-      await Promise.all(Array.from({ length: QUESTIONS_AT_ONCE }, askInTurn));
+      await Promise.all(Array.from({ length: CONCURRENT_REQUESTS }, askInTurn));
       return joined(answers);
     },
   };
 }
 
-/** Nothing held, for a reason. */
-function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierAnswer {
+/** Nothing matched, for a reason. */
+function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierResult {
   return {
-    held: [],
-    denied: [],
+    matched: [],
+    rejected: [],
     faults: [{ warning: WARNING, details: { tier: ORIGIN, unread, causes: [causeOf(error)] } }],
   };
 }
 
 /** All answers as one, which warns once. */
-function joined(answers: readonly TierAnswer[]): TierAnswer {
+function joined(answers: readonly TierResult[]): TierResult {
   const refusal = answers.find((answer) => answer.refusal)?.refusal;
   const details = answers.flatMap(({ faults }) => faults.map((fault) => fault.details));
   const unread = details.reduce((sum, each) => sum + each.unread, 0);
   const causes = [...new Set(details.flatMap((each) => each.causes))];
   return {
-    held: answers.flatMap(({ held }) => held),
-    denied: answers.flatMap(({ denied }) => denied),
+    matched: answers.flatMap(({ matched }) => matched),
+    rejected: answers.flatMap(({ rejected }) => rejected),
     faults: details.length === 0 ? [] : [{ warning: WARNING, details: { tier: ORIGIN, unread, causes } }],
     ...(refusal ? { refusal } : {}),
   };
@@ -146,7 +146,7 @@ export function listedIn(body: Uint8Array): (ResourceKey | undefined)[] {
 }
 
 /** @throws where the answer names what was not asked: then nothing it says can be relied on */
-function matched(
+function matchedKeys(
   listed: readonly (ResourceKey | undefined)[],
   asked: ReadonlySet<ResourceKey>,
 ): Set<ResourceKey> {

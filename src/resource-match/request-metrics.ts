@@ -6,11 +6,11 @@ import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
 import { lastHourOf } from "./last-hour.ts";
 import type { Matches } from "./lookup.ts";
-import type { Question } from "./match-request.ts";
-import type { Answered } from "./resolve-request.ts";
+import type { MatchRequest } from "./match-request.ts";
+import type { Resolved } from "./resolve-request.ts";
 
 /** What is told of an answer. What a request did not come to is 0. */
-interface Figures {
+interface Measurements {
   /** Whether the client identified its push. */
   identified: boolean;
   resources: number;
@@ -31,15 +31,15 @@ interface Figures {
 /** How long a request took in all, and what else than the tiers it waited for, in ms. */
 type Times = Record<"total" | "body" | "token" | "pushSessions", number>;
 
-const NO_TALLY = { asked: 0, held: 0, ms: 0 };
-const NO_FIGURES: Figures = {
+const NO_TALLY = { asked: 0, matched: 0, ms: 0 };
+const NO_FIGURES: Measurements = {
   identified: false,
   ...{ resources: 0, eligible: 0, matched: 0, bytes: 0, decided: 0, verified: 0, rejected: 0, warnings: 0 },
   tiers: { memory: NO_TALLY, keys: NO_TALLY, origin: NO_TALLY },
 };
 
 /** Tells of a request. Whatever goes wrong with that is logged, and fails no push. */
-export function telling(log: Log, tell: () => void): void {
+export function guardTelemetry(log: Log, tell: () => void): void {
   try {
     tell();
   } catch (error) {
@@ -48,23 +48,23 @@ export function telling(log: Log, tell: () => void): void {
 }
 
 /** What log, METRICS and Server-Timing tell of a request of the endpoint. */
-export class Account {
+export class RequestMetrics {
   readonly watch = new Stopwatch("body", "token");
   readonly #context: RequestContext;
-  #answered: { question: Question; answered: Answered } | undefined;
+  #answered: { question: MatchRequest; answered: Resolved } | undefined;
 
   constructor(context: RequestContext) {
     this.#context = context;
   }
 
   /** Takes down what was answered to a question. */
-  answered(question: Question, answered: Answered): void {
+  answered(question: MatchRequest, answered: Resolved): void {
     this.#answered = { question, answered };
   }
 
   /** Tells of the request, and whoever has asked how long it took. The log hears of a refusal elsewhere. */
   close(outcome: Response | Failure): void {
-    telling(this.#context.log, () => this.#tell(outcome));
+    guardTelemetry(this.#context.log, () => this.#tell(outcome));
   }
 
   #tell(outcome: Response | Failure): void {
@@ -90,9 +90,12 @@ export class Account {
   }
 }
 
-function figuresOf(question: Question, { warnings, matches, decided, isIdentified }: Answered): Figures {
+function figuresOf(
+  question: MatchRequest,
+  { warnings, matches, decided, isIdentified }: Resolved,
+): Measurements {
   const { memory, keys, origin } = matches.tiers;
-  const { held = [], denied = [] } = decided.verified ?? {};
+  const { matched = [], rejected = [] } = decided.verified ?? {};
   return {
     identified: isIdentified,
     resources: question.count,
@@ -100,7 +103,11 @@ function figuresOf(question: Question, { warnings, matches, decided, isIdentifie
     matched: countOf(decided.isMatch, 1),
     bytes: question.candidates.bytesOf(decided.isMatch),
     tiers: { memory, keys, origin: { ...origin, ms: origin.ms + decided.ms.verification } },
-    ...{ decided: decided.decidedEarlier, verified: held.length + denied.length, rejected: denied.length },
+    ...{
+      decided: decided.decidedEarlier,
+      verified: matched.length + rejected.length,
+      rejected: rejected.length,
+    },
     warnings: warnings.length,
   };
 }
@@ -115,21 +122,21 @@ function columnsOf(
     decided,
     rejected,
     warnings,
-  }: Figures,
+  }: Measurements,
   ms: Times,
 ): Omit<Point<"resource_matches">, "outcome" | "status"> {
   return {
     ...{ total_ms: ms.total, body_ms: ms.body, token_ms: ms.token, push_sessions_ms: ms.pushSessions },
     ...{ memory_ms: memory.ms, keys_ms: keys.ms, origin_ms: origin.ms },
     ...{ resources, eligible, matched, bytes_matched: bytes },
-    ...{ keys_asked: keys.asked, origin_asked: origin.asked },
-    ...{ memory_held: memory.held, keys_held: keys.held, origin_held: origin.held },
+    ...{ keys_read: keys.asked, origin_requested: origin.asked },
+    ...{ memory_matched: memory.matched, keys_matched: keys.matched, origin_matched: origin.matched },
     ...{ decided, rejected, warnings },
   };
 }
 
 /** A Server-Timing header, which browsers and curl show: how long a request waited for what, in ms. */
-function serverTiming({ tiers: { memory, keys, origin } }: Figures, ms: Times): string {
+function serverTiming({ tiers: { memory, keys, origin } }: Measurements, ms: Times): string {
   const waits = {
     ...{ body: ms.body, token: ms.token, memory: memory.ms, keys: keys.ms, origin: origin.ms },
     ...{ "push-sessions": ms.pushSessions, total: ms.total },

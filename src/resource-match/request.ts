@@ -91,7 +91,7 @@ export class Violations {
 
   /** One by one, so that thousands of wrong resources leave no more behind than their distinct violations. */
   checkResource(resource: unknown): resource is Resource {
-    return isUsual(resource) || keepsTo(ResourceSchema, resource, this.#ofResources);
+    return isTypical(resource) || keepsTo(ResourceSchema, resource, this.#ofResources);
   }
 
   failure(): Failure | undefined {
@@ -111,7 +111,7 @@ function keepsTo(schema: v.GenericSchema, value: unknown, violations: Set<string
  * Whether a resource is of the kind that cf CLI sends, which satisfies the schema; others may as well. It takes a
  * tenth of the schema's time, for nearly all that is ever sent.
  */
-function isUsual(resource: unknown): boolean {
+function isTypical(resource: unknown): boolean {
   if (typeof resource !== "object" || resource === null) return false;
   const { checksum, size_in_bytes: size, mode, path } = resource as Partial<Resource>;
   return (
@@ -138,7 +138,7 @@ function isOctal(text: string): boolean {
 const ROUNDED = 2 ** 53;
 
 /** The resources as JSON text of the usual form; null and absent are one. */
-export function usualForm(resources: readonly Resource[]): string {
+export function canonicalText(resources: readonly Resource[]): string {
   const texts = resources.map((resource) => {
     const path = typeof resource.path === "string" ? `"path":${JSON.stringify(resource.path)},` : "";
     return `{${path}${membersBesidePath(resource)}}`;

@@ -3,10 +3,10 @@ import { jsonResponse } from "../failure.ts";
 import { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
-import { followUp } from "./after-response.ts";
+import { startAfterResponse } from "./after-response.ts";
 import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
 import { type Matches, matchResources, noMatches } from "./lookup.ts";
-import type { Question } from "./match-request.ts";
+import type { MatchRequest } from "./match-request.ts";
 import { type Origin, originTier } from "./origin.ts";
 import type { Tier } from "./tier.ts";
 
@@ -14,7 +14,7 @@ const MODE_WARNING =
   "Files were matched with a mode that the platform takes, since their content had been matched before.";
 
 /** Who asks. */
-export interface Asker {
+export interface RequestOrigin {
   /** GUID of the user or id of the client. */
   id: string;
   /** Of the push; undefined if the client does not identify it. */
@@ -24,7 +24,7 @@ export interface Asker {
 }
 
 /** What is answered, and how it has come to that. */
-export interface Answered {
+export interface Resolved {
   response: Response;
   /** For the person who pushes. */
   warnings: string[];
@@ -40,31 +40,31 @@ export interface Answered {
  *
  * @returns a Response where the Cloud Controller refuses the whole request
  */
-export async function answerQuestion(
-  question: Question,
-  asker: Asker,
+export async function resolveRequest(
+  question: MatchRequest,
+  asker: RequestOrigin,
   context: RequestContext,
-): Promise<Answered | Response> {
+): Promise<Resolved | Response> {
   const origin = originFor(asker, context);
   const session = new PushSession(question.sessionRequest(), asker.id, asker.pushId ?? "", context);
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
   const matches = await lookUp(question, origin?.(), context);
   if (matches instanceof Response) return matches;
-  for (const { details } of matches.faults) context.log.warn("look-up-incomplete", { ...details });
+  for (const { details } of matches.faults) context.log.warn("lookup-incomplete", { ...details });
   const decided = await decideMatches(question, matches, { session, origin }, context);
-  const { bytes, hasOtherModes } = question.answer(decided.isMatch);
-  followUp({ question, matches, decided, origin, askedAt }, context);
+  const { bytes, hasOtherModes } = question.responseBody(decided.isMatch);
+  startAfterResponse({ question, matches, decided, origin, askedAt }, context);
 
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
   const isIdentified = asker.pushId !== undefined;
-  return { response: answer(bytes, warnings), warnings, matches, decided, isIdentified };
+  return { response: matchesResponse(bytes, warnings), warnings, matches, decided, isIdentified };
 }
 
 /** The Cloud Controller, where it may be asked. */
 function originFor(
-  { authorization }: Asker,
+  { authorization }: RequestOrigin,
   { configuration, requestId, traceHeaders }: RequestContext,
 ): Origin | undefined {
   const { cloudControllerUrl: url, features } = configuration;
@@ -75,7 +75,7 @@ function originFor(
 
 /** What the tiers say; nothing where matching is switched off, from one request of a push to the next. */
 async function lookUp(
-  { candidates, isEligible }: Question,
+  { candidates, isEligible }: MatchRequest,
   origin: Tier | undefined,
   context: RequestContext,
 ): Promise<Matches | Response> {
@@ -87,7 +87,7 @@ async function lookUp(
 }
 
 /** The answer with this body. */
-function answer(body: Uint8Array<ArrayBuffer>, warnings: readonly string[]): Response {
+function matchesResponse(body: Uint8Array<ArrayBuffer>, warnings: readonly string[]): Response {
   // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
   const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
   return jsonResponse(body, 201, headers);

@@ -10,10 +10,10 @@ import { passThrough } from "../pass-through.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
 import { type Comparison, compare } from "./comparison.ts";
-import { type Question, readQuestion } from "./match-request.ts";
-import { observeMatches } from "./observe-matches.ts";
+import { type MatchRequest, parseMatchRequest } from "./match-request.ts";
+import { reportMatches } from "./observe-matches.ts";
 import { listedIn, originTier } from "./origin.ts";
-import { telling } from "./request-metrics.ts";
+import { guardTelemetry } from "./request-metrics.ts";
 import { AFTER_RESPONSE_MAX_MS, reportRejections } from "./verification.ts";
 
 /**
@@ -24,10 +24,10 @@ const COMPARED_MAX_BYTES = 4 * 1024 * 1024;
 
 /** What the cache says of a question. */
 interface Shadow {
-  question: Question;
+  question: MatchRequest;
   eligible: Contents;
   /** Of each that is eligible 1 where the cache would claim it. */
-  claimed: Uint8Array;
+  wouldMatch: Uint8Array;
   keysAsked: number;
   cacheMs: number;
   /** When the request had arrived whole, in ms since the epoch. */
@@ -56,14 +56,14 @@ const NOTHING_COMPARED = {
  * Has the Cloud Controller answer, and returns that as it came. Behind the answer it is compared with what the cache would
  * have said, of which only log and METRICS hear; the catalog hears what the Cloud Controller has said.
  */
-export async function answerInShadow(
+export async function handleInShadow(
   request: Request,
   url: string,
   context: RequestContext,
 ): Promise<Response | Failure> {
   const askedAt = Date.now();
   const authorization = request.headers.get("Authorization") ?? "";
-  // What nobody reads of a copy is held in memory: of a body that is too large, and of its answer, none is begun.
+  // What nobody reads of a copy is matched in memory: of a body that is too large, and of its answer, none is begun.
   const isComparable = Number(request.headers.get("Content-Length")) <= COMPARED_MAX_BYTES;
   const shadow = isComparable ? ask(request.clone(), context).catch(Failure.unexpected) : undefined;
   const answer = await passThrough(request, url);
@@ -81,17 +81,21 @@ async function ask(request: Request, context: RequestContext): Promise<Shadow | 
   if (body instanceof UnreadBody) return unread({ ...body, reason: `the request: ${body.reason}` });
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;
-  const question = readQuestion(body, eligibility);
+  const question = parseMatchRequest(body, eligibility);
   if (question instanceof Failure) return question;
   if (!features.resourceMatching) throw new Error("FEATURE_RESOURCE_MATCHING is false");
 
   const eligible = question.candidates.only(question.isEligible);
   const cache = edgeCacheOf(context.configuration);
-  const { held, tiers, faults } = await cache.lookUp(eligible, new Deadline(lookupDeadlineMs), context);
-  for (const { details } of faults) context.log.warn("look-up-incomplete", { ...details });
+  const {
+    isPresent: matched,
+    tiers,
+    faults,
+  } = await cache.lookUp(eligible, new Deadline(lookupDeadlineMs), context);
+  for (const { details } of faults) context.log.warn("lookup-incomplete", { ...details });
   const { memory, keys } = tiers;
   return {
-    ...{ question, eligible, claimed: held(), receivedAt },
+    ...{ question, eligible, wouldMatch: matched(), receivedAt },
     ...{ keysAsked: keys.asked, cacheMs: memory.ms + keys.ms },
   };
 }
@@ -113,20 +117,20 @@ async function report(
     if (shadow instanceof Failure) throw new Error(shadow.reason);
     if (listing instanceof UnreadBody) throw new Error(`the answer: ${listing.reason}`);
     // Only to a good question is the answer sure to be a list of what a question may have.
-    const comparison = compare(shadow.eligible, shadow.claimed, listedIn(listing));
-    const { wouldMatch, bytesSaved, wrongYes, missing } = comparison;
+    const comparison = compare(shadow.eligible, shadow.wouldMatch, listedIn(listing));
+    const { wouldMatch, bytesSaved, staleMatches: wrongYes, missedMatches: missing } = comparison;
     const figures = {
       ...{ resources: shadow.question.count, eligible: shadow.eligible.count, keysAsked: shadow.keysAsked },
       ...{ wouldMatch, bytesSaved, wrongYes, missing },
       ms: { cloudController: cloudControllerReadAt - shadow.receivedAt, cache: shadow.cacheMs },
     };
-    telling(log, () => {
+    guardTelemetry(log, () => {
       log[wrongYes > 0 ? "warn" : "info"]("shadowed", { outcome: "compared", ...figures });
       writePoint("shadowed", { outcome: "compared", status, ...columnsOf(figures) }, configuration, log);
     });
     await learn(comparison, answer, context);
   } catch (error) {
-    telling(log, () => {
+    guardTelemetry(log, () => {
       log.info("shadowed", { outcome: "not-compared", status, reason: causeOf(error) });
       const point = { outcome: "not-compared", status, ...columnsOf(NOTHING_COMPARED) };
       writePoint("shadowed", point, configuration, log);
@@ -136,8 +140,8 @@ async function report(
 
 function columnsOf({ ms, keysAsked, wouldMatch, bytesSaved, wrongYes, ...rest }: typeof NOTHING_COMPARED) {
   return {
-    ...{ cloud_controller_ms: ms.cloudController, cache_ms: ms.cache, keys_asked: keysAsked },
-    ...{ would_match: wouldMatch, bytes_saved: bytesSaved, wrong_yes: wrongYes },
+    ...{ cloud_controller_ms: ms.cloudController, cache_ms: ms.cache, keys_read: keysAsked },
+    ...{ would_match: wouldMatch, bytes_saved: bytesSaved, stale_matches: wrongYes },
     ...rest,
   };
 }
@@ -148,10 +152,10 @@ async function learn(
   { url, authorization, askedAt }: Answer,
   context: RequestContext,
 ): Promise<void> {
-  if (matchedBesides.length > 0) await observeMatches(matchedBesides, askedAt, context);
+  if (matchedBesides.length > 0) await reportMatches(matchedBesides, askedAt, context);
   if (contradicted.length === 0) return;
   const { requestId, traceHeaders } = context;
   const origin = originTier({ url, authorization, requestId, traceHeaders });
-  const { held, denied } = await origin.lookUp(contradicted, new Deadline(AFTER_RESPONSE_MAX_MS));
-  await reportRejections({ held: [...confirmed, ...held], denied }, askedAt, context);
+  const { matched, rejected } = await origin.lookUp(contradicted, new Deadline(AFTER_RESPONSE_MAX_MS));
+  await reportRejections({ matched: [...confirmed, ...matched], rejected }, askedAt, context);
 }

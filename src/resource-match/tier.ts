@@ -5,7 +5,7 @@ import type { Deadline } from "../time/deadline.ts";
 export interface Tier {
   readonly name: string;
   /**
-   * Which of `keys` the pool holds. Never throws: what can't be found out in time is not held, and a fault.
+   * Which of `keys` the pool holds. Never throws: what can't be found out in time is not matched, and a fault.
    *
    * @param keys distinct
    * @param onAnswer is called with each part of the answer, as it comes
@@ -13,15 +13,15 @@ export interface Tier {
   lookUp(
     keys: readonly ResourceKey[],
     deadline: Deadline,
-    onAnswer?: (answer: TierAnswer) => void,
-  ): Promise<TierAnswer>;
+    onAnswer?: (answer: TierResult) => void,
+  ): Promise<TierResult>;
 }
 
-export interface TierAnswer {
-  /** What of that which was asked is held … */
-  held: readonly ResourceKey[];
+export interface TierResult {
+  /** What of that which was asked is matched … */
+  matched: readonly ResourceKey[];
   /** … and what is not; of the rest the tier has not answered. */
-  denied: readonly ResourceKey[];
+  rejected: readonly ResourceKey[];
   faults: Fault[];
   /** The answer to the whole request, where the tier has the say and refuses it. */
   refusal?: Response;
@@ -29,9 +29,9 @@ export interface TierAnswer {
 
 /** What a tier had to do with a request. */
 export interface Tally {
-  /** How much it was asked for, and held of that: of snapshot and changes resources, else distinct keys. */
+  /** How much it was asked for, and matched of that: of snapshot and changes resources, else distinct keys. */
   asked: number;
-  held: number;
+  matched: number;
   /** How long it was waited for. */
   ms: number;
 }

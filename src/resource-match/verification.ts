@@ -8,8 +8,8 @@ import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
 import { Deadline } from "../time/deadline.ts";
 import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 import { ORIGIN } from "./lookup.ts";
-import { type Origin, quickRequestSize, RESOURCES_PER_QUESTION } from "./origin.ts";
-import type { TierAnswer } from "./tier.ts";
+import { ORIGIN_RESOURCES_PER_REQUEST, type Origin, quickRequestSize } from "./origin.ts";
+import type { TierResult } from "./tier.ts";
 
 /** Matches of each response that the Cloud Controller is asked about after it. */
 const SAMPLE = 5;
@@ -24,7 +24,7 @@ export const AFTER_RESPONSE_MAX_MS = 20_000;
 const REPORTED_MIN = 10;
 
 /** What the Cloud Controller says of matches; of the rest it has said nothing. */
-export type Verified = Pick<TierAnswer, "held" | "denied">;
+export type Verified = Pick<TierResult, "matched" | "rejected">;
 
 /** Marks of the candidates of a request: what the look-up found, and where, and what earlier requests decided. */
 interface Marks {
@@ -58,7 +58,7 @@ export async function verifyFound(
   // The look-up may have rejected an earlier match.
   const hasLost = found.some((mark, index) => mark === REJECTED && isChangeable(index));
   const verified = await verifyMatches([...keys.keys()], origin, context);
-  const [confirmed, rejected] = [new Set(verified.held), new Set(verified.denied)];
+  const [confirmed, rejected] = [new Set(verified.matched), new Set(verified.rejected)];
   for (const [key, places] of keys) {
     for (const index of places) {
       if (confirmed.has(key)) foundBy[index] = ORIGIN;
@@ -83,11 +83,11 @@ async function verifyMatches(
   const size = quickRequestSize(ms, REQUESTS_MAX);
   const first = all.slice(0, REQUESTS_MAX * size);
   const report = new RejectionReport(context);
-  const { held, denied } = await origin(size).lookUp(first, new Deadline(ms), report.add);
-  const answered = new Set([...held, ...denied]);
+  const { matched, rejected } = await origin(size).lookUp(first, new Deadline(ms), report.add);
+  const answered = new Set([...matched, ...rejected]);
   const rest = all.filter((key) => !answered.has(key));
   context.waitUntil(verifyAfterResponse(rest, origin, report));
-  return { held, denied };
+  return { matched, rejected };
 }
 
 /** Has the Cloud Controller verify a few matches after the response, and if it rejects one, all. Never throws. */
@@ -99,8 +99,8 @@ export async function verifySample(
   const all = drawn(matches, matches.length);
   const deadline = new Deadline(context.configuration.lookupDeadlineMs);
   const report = new RejectionReport(context);
-  const { denied } = await origin().lookUp(all.slice(0, SAMPLE), deadline, report.add);
-  if (denied.length > 0) await verifyAfterResponse(all.slice(SAMPLE), origin, report);
+  const { rejected } = await origin().lookUp(all.slice(0, SAMPLE), deadline, report.add);
+  if (rejected.length > 0) await verifyAfterResponse(all.slice(SAMPLE), origin, report);
 }
 
 /** @param matches in random order */
@@ -109,7 +109,7 @@ async function verifyAfterResponse(
   origin: Origin,
   report: RejectionReport,
 ): Promise<void> {
-  const some = matches.slice(0, REQUESTS_MAX * RESOURCES_PER_QUESTION);
+  const some = matches.slice(0, REQUESTS_MAX * ORIGIN_RESOURCES_PER_REQUEST);
   await origin().lookUp(some, new Deadline(AFTER_RESPONSE_MAX_MS), report.add);
   await report.send();
 }
@@ -119,27 +119,27 @@ class RejectionReport {
   readonly #context: RequestContext;
   /** Before the Cloud Controller is asked, in ms since the epoch. */
   readonly #askedAt = Date.now();
-  #held: ResourceKey[] = [];
-  #denied: ResourceKey[] = [];
+  #matched: ResourceKey[] = [];
+  #rejected: ResourceKey[] = [];
 
   constructor(context: RequestContext) {
     this.#context = context;
   }
 
-  readonly add = ({ held, denied }: Verified): void => {
-    this.#held.push(...held);
-    this.#denied.push(...denied);
+  readonly add = ({ matched, rejected }: Verified): void => {
+    this.#matched.push(...matched);
+    this.#rejected.push(...rejected);
     // From fewer, the catalog can't conclude whether the Cloud Controller matches anything at all.
-    if (this.#held.length + this.#denied.length >= REPORTED_MIN) this.#context.waitUntil(this.send());
+    if (this.#matched.length + this.#rejected.length >= REPORTED_MIN) this.#context.waitUntil(this.send());
   };
 
   /** Never throws: what is not reported now is reported by the next verification. */
   async send(): Promise<void> {
-    const [held, denied] = [this.#held, this.#denied];
-    if (denied.length === 0) return;
-    this.#held = [];
-    this.#denied = [];
-    await reportRejections({ held, denied }, this.#askedAt, this.#context);
+    const [matched, rejected] = [this.#matched, this.#rejected];
+    if (rejected.length === 0) return;
+    this.#matched = [];
+    this.#rejected = [];
+    await reportRejections({ matched, rejected }, this.#askedAt, this.#context);
   }
 }
 
@@ -149,29 +149,29 @@ class RejectionReport {
  * @param askedAt the moment before the Cloud Controller was asked, in ms since the epoch
  */
 export async function reportRejections(
-  { held, denied }: Verified,
+  { matched, rejected }: Verified,
   askedAt: number,
   context: RequestContext,
 ): Promise<void> {
-  if (denied.length === 0) return;
-  const asked = held.length + denied.length;
-  context.log.warn("cache-contradicted", { asked, denied: denied.length });
-  writePoint("cache-contradicted", { asked, denied: denied.length }, context.configuration, context.log);
-  await tellDenials({ held, denied }, askedAt, context);
+  if (rejected.length === 0) return;
+  const verified = matched.length + rejected.length;
+  context.log.warn("matches-rejected", { verified, rejected: rejected.length });
+  writePoint("matches-rejected", { verified, rejected: rejected.length }, context.configuration, context.log);
+  await reportToCatalog({ matched, rejected }, askedAt, context);
 }
 
 /** Reports to the catalog what the Cloud Controller lacks. Never throws. */
-export async function tellDenials(
-  { held, denied }: Verified,
+export async function reportToCatalog(
+  { matched, rejected }: Verified,
   asOf: number,
   { configuration, log }: RequestContext,
 ): Promise<void> {
   try {
-    const asked = held.length + denied.length;
-    const denials = { asOf, asked, denied: denied.map(sha1Of) };
-    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(configuration).deny(denials));
+    const verified = matched.length + rejected.length;
+    const rejections = { asOf, verified, rejected: rejected.map(sha1Of) };
+    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(configuration).reportRejections(rejections));
   } catch (error) {
-    log.warn("not-observed", { keys: denied.length, cause: causeOf(error) });
+    log.warn("report-failed", { keys: rejected.length, cause: causeOf(error) });
   }
 }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
 import contract from "../contract/cloud-controller-cases.json" with { type: "json" };
 import { body } from "./bodies.ts";
-import { type IsHeld, isUsual, meant, type Outcome, read, readInSteps } from "./one-meaning.ts";
+import { type IsPresent, isUsual, meant, type Outcome, read, readInSteps } from "./one-meaning.ts";
 
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
 const SHA1 = "002d760bea1be268e27077412e11a320d0f164d3";
@@ -18,9 +18,13 @@ const CASES = Number(env.ONE_MEANING_CASES);
 const TIMEOUT_MS = Math.max(30_000, 2 * CASES);
 
 /** Compared as text first: an assertion takes longer than all that it asserts. @returns what is meant */
-function meansOneThing(body: Uint8Array, rules: EligibilityRules = RULES, isHeld: IsHeld = all): Outcome {
+function meansOneThing(
+  body: Uint8Array,
+  rules: EligibilityRules = RULES,
+  isPresent: IsPresent = all,
+): Outcome {
   // Reading may use a body up.
-  const [asRead, asMeant] = [read(body.slice(), rules, isHeld), meant(body, rules, isHeld)];
+  const [asRead, asMeant] = [read(body.slice(), rules, isPresent), meant(body, rules, isPresent)];
   if (JSON.stringify(asRead) !== JSON.stringify(asMeant)) expect(asRead).toEqual(asMeant);
   return asMeant;
 }
@@ -36,10 +40,10 @@ describe("a request means one thing, whether it is read from its bytes or by JSO
       });
       let usual = 0;
       fc.assert(
-        fc.property(body, rules, fc.nat(63), (bytes, limits, held) => {
-          const isHeld = (index: number) => ((held >> (index % 6)) & 1) === 1;
+        fc.property(body, rules, fc.nat(63), (bytes, limits, present) => {
+          const isPresent = (index: number) => ((present >> (index % 6)) & 1) === 1;
           usual += isUsual(bytes, limits) ? 1 : 0;
-          meansOneThing(bytes, limits, isHeld);
+          meansOneThing(bytes, limits, isPresent);
         }),
         { numRuns: CASES },
       );
@@ -107,15 +111,15 @@ describe("a request means one thing, whether it is read from its bytes or by JSO
         blanks,
         ends,
         fc.nat(7),
-        (all, wrong, at, blank, end, held) => {
+        (all, wrong, at, blank, end, present) => {
           const texts = all.map(([length, more], index) => {
             const isChosen = index === at % all.length;
             return (isChosen ? blank : "") + resource(length, isChosen ? wrong + more : more);
           });
           const body = encode(`{"resources":[${texts.join(",")}${end}`);
-          const isHeld = (index: number) => index % 8 <= held;
+          const isPresent = (index: number) => index % 8 <= present;
           for (const minimumFileMode of [undefined, 0o600])
-            meansOneThing(body, { ...RULES, minimumFileMode }, isHeld);
+            meansOneThing(body, { ...RULES, minimumFileMode }, isPresent);
         },
       ),
       { numRuns: 25 },

@@ -2,7 +2,7 @@ import { scan } from "../../src/bytes/requests.ts";
 import { Failure } from "../../src/failure.ts";
 import { decodeBody } from "../../src/http/received-body.ts";
 import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
-import { type Question, readQuestion } from "../../src/resource-match/match-request.ts";
+import { type MatchRequest, parseMatchRequest } from "../../src/resource-match/match-request.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";
 
 /** What a request comes to, in whichever way it is read. */
@@ -15,12 +15,12 @@ export interface Outcome {
 }
 
 /** Which of the candidates are said to be held. */
-export type IsHeld = (index: number) => boolean;
+export type IsPresent = (index: number) => boolean;
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
 /** By JSON.parse, the schema and plain objects: slow, and what is meant. */
-export function meant(body: Uint8Array, rules: EligibilityRules, isHeld: IsHeld): Outcome {
+export function meant(body: Uint8Array, rules: EligibilityRules, isPresent: IsPresent): Outcome {
   const text = decodeBody(body);
   const resources = text instanceof Failure ? text : parseResources(text);
   if (resources instanceof Failure) return failed(resources);
@@ -36,7 +36,7 @@ export function meant(body: Uint8Array, rules: EligibilityRules, isHeld: IsHeld)
     return size >= minimumSize && size <= maximumSize && !tooLong.has(resource);
   });
   const answered = candidates
-    .filter((_, index) => isHeld(index))
+    .filter((_, index) => isPresent(index))
     .map((resource) => {
       const { checksum, size_in_bytes, path, mode } = resource;
       return {
@@ -65,31 +65,31 @@ function completed(mode: string, bits: number): string {
 }
 
 /** As the Worker reads it. */
-export function read(body: Uint8Array, rules: EligibilityRules, isHeld: IsHeld): Outcome {
-  const question = readQuestion(body, rules);
-  return question instanceof Failure ? failed(question) : outcomeOf(question, keysOf(question), isHeld);
+export function read(body: Uint8Array, rules: EligibilityRules, isPresent: IsPresent): Outcome {
+  const question = parseMatchRequest(body, rules);
+  return question instanceof Failure ? failed(question) : outcomeOf(question, keysOf(question), isPresent);
 }
 
 /** The same, where every step waits, and anything may come between. */
 export async function readInSteps(
   body: Uint8Array,
   rules: EligibilityRules,
-  isHeld: IsHeld,
+  isPresent: IsPresent,
   wait: () => Promise<unknown>,
 ): Promise<Outcome> {
-  const question = readQuestion(body, rules);
+  const question = parseMatchRequest(body, rules);
   await wait();
   if (question instanceof Failure) return failed(question);
   const keys = keysOf(question);
   await wait();
-  return outcomeOf(question, keys, isHeld);
+  return outcomeOf(question, keys, isPresent);
 }
 
 function failed({ kind, reason }: Failure): Outcome {
   return { failure: `${kind} ${reason}` };
 }
 
-function keysOf({ candidates, isEligible }: Question): [string, boolean][] {
+function keysOf({ candidates, isEligible }: MatchRequest): [string, boolean][] {
   const keys: [string, boolean][] = [];
   for (const [key, places] of candidates.keysWhere(() => true)) {
     for (const index of places) keys[index] = [key, isEligible[index] === 1];
@@ -97,9 +97,9 @@ function keysOf({ candidates, isEligible }: Question): [string, boolean][] {
   return keys;
 }
 
-function outcomeOf(question: Question, keys: [string, boolean][], isHeld: IsHeld): Outcome {
-  const marks = Uint8Array.from(keys, (_, index) => (isHeld(index) ? 1 : 0));
-  const answer = new TextDecoder().decode(question.answer(marks).bytes);
+function outcomeOf(question: MatchRequest, keys: [string, boolean][], isPresent: IsPresent): Outcome {
+  const marks = Uint8Array.from(keys, (_, index) => (isPresent(index) ? 1 : 0));
+  const answer = new TextDecoder().decode(question.responseBody(marks).bytes);
   return { count: question.count, candidates: keys, answer };
 }
 

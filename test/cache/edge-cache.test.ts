@@ -2,10 +2,10 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { TIMEOUT_MS } from "../../src/time/timeouts.ts";
-import { observe, readPointer, runAlarm } from "../support/catalog.ts";
+import { observe, readManifest, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
 import { askWithEnv, keyOf, matchedPaths, resource } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
@@ -44,7 +44,7 @@ async function publish(): Promise<void> {
 
 const removeKeys = (...indices: number[]) =>
   Promise.all(indices.map((index) => env.RESOURCE_CACHE.delete(keyOf(index))));
-const isPointer = (names: string[]) => names[0] === "pointer";
+const isManifest = (names: string[]) => names[0] === "manifest";
 const isPart = (names: string[]) => names[0]?.startsWith("snapshot/") ?? false;
 const isKeys = (names: string[]) => names[0]?.includes(":") ?? false;
 
@@ -52,11 +52,11 @@ let logs: Record<string, unknown>[];
 /** How many resources of each request the Cloud Controller matched. */
 const answeredByOrigin = () =>
   logs.flatMap(({ event, tiers }) =>
-    event === "matched" ? (tiers as { origin: { held: number } }).origin.held : [],
+    event === "matched" ? (tiers as { origin: { matched: number } }).origin.matched : [],
   );
 beforeEach(async () => {
   logs = collectLogs();
-  await observe({ held: [0, 1, 2, 3].map(keyOf) });
+  await observe({ present: [0, 1, 2, 3].map(keyOf) });
   await publish();
 });
 afterEach(async () => {
@@ -76,28 +76,28 @@ describe("what a push costs", () => {
     reads.length = 0;
     later(61_000);
     for (let push = 0; push < 5; push++) await heldOf(bindings, row(4));
-    expect(reads).toEqual([["pointer"]]);
+    expect(reads).toEqual([["manifest"]]);
   });
 
   it("an isolate in use renews its copy behind an answer, so that no request waits for it", async () => {
-    const { bindings, reads } = freshIsolate({}, (names) => (isPointer(names) ? 30 : undefined));
+    const { bindings, reads } = freshIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
     await heldOf(bindings, row(4));
     reads.length = 0;
     for (let push = 0; push < 4; push++) {
       later(15_000);
       await heldOf(bindings, row(4));
     }
-    expect(reads).toEqual([["pointer"], ["pointer"]]);
+    expect(reads).toEqual([["manifest"], ["manifest"]]);
   });
 
-  it("a few keys are read together with the pointer, not behind it", async () => {
-    const { bindings, reads } = freshIsolate({}, (names) => (isPointer(names) ? 30 : undefined));
+  it("a few keys are read together with the manifest, not behind it", async () => {
+    const { bindings, reads } = freshIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
     expect(await heldOf(bindings)).toEqual([0, 1, 2, 3]);
-    expect(reads.slice(0, 2)).toEqual([["pointer"], Array.from({ length: 10 }, (_, index) => keyOf(index))]);
+    expect(reads.slice(0, 2)).toEqual([["manifest"], Array.from({ length: 10 }, (_, index) => keyOf(index))]);
     expect(reads.filter(isKeys)).toHaveLength(1);
   });
 
-  it("many keys wait for the pointer and the snapshot, which may save them", async () => {
+  it("many keys wait for the manifest and the snapshot, which may save them", async () => {
     const { bindings, reads } = freshIsolate();
     expect(await heldOf(bindings, row(5000))).toEqual([0, 1, 2, 3]);
     expect(reads.filter(isKeys).flat()).toHaveLength(4996);
@@ -120,7 +120,7 @@ describe("a removal", () => {
   ])(
     "is known to an isolate that %s before it claims anything, and to requests that come at once",
     async (_, ms) => {
-      const { bindings } = freshIsolate({}, (names) => (isPointer(names) ? 100 : undefined));
+      const { bindings } = freshIsolate({}, (names) => (isManifest(names) ? 100 : undefined));
       expect(await heldOf(bindings, row(1000))).toEqual([0, 1, 2, 3]);
       await observe({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
       await publish();
@@ -132,7 +132,7 @@ describe("a removal", () => {
 
   it("is not missed by a request that is frozen between its look-up and its answer", async () => {
     // The Cloud Controller is asked after the cache has answered; meanwhile the isolate is frozen.
-    const requests = standInOrigin((request) => {
+    const requests = fakeCloudController((request) => {
       later(65_000);
       return matching(() => false)(request);
     });
@@ -142,12 +142,12 @@ describe("a removal", () => {
   });
 });
 
-describe("a pointer that can't be read", () => {
+describe("a manifest that can't be read", () => {
   it("means that nothing of the cache counts once the copy is a minute old; the Cloud Controller is asked", async () => {
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     let fails = false;
     const { bindings } = freshIsolate({ CLOUD_CONTROLLER_URL }, (names) =>
-      fails && isPointer(names) ? "fail" : undefined,
+      fails && isManifest(names) ? "fail" : undefined,
     );
     await heldOf(bindings, row(4));
     fails = true;
@@ -156,26 +156,26 @@ describe("a pointer that can't be read", () => {
     later(2_000);
     expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
     expect(answeredByOrigin()).toEqual([0, 0, 4]);
-    expect(logs.filter(({ event }) => event === "pointer-unreadable")).toHaveLength(1);
-    expect(logs).toContainEqual(expect.objectContaining({ event: "look-up-incomplete", unread: 4 }));
+    expect(logs.filter(({ event }) => event === "manifest-unreadable")).toHaveLength(1);
+    expect(logs).toContainEqual(expect.objectContaining({ event: "lookup-incomplete", unread: 4 }));
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ["no JSON", () => env.RESOURCE_CACHE.put("pointer", "oops")],
-    ["of a version that is not understood", async () => put({ ...(await readPointer()), version: 3 })],
+    ["no JSON", () => env.RESOURCE_CACHE.put("manifest", "oops")],
+    ["of a version that is not understood", async () => put({ ...(await readManifest()), version: 3 })],
     ["of another shape", () => put({ version: 2, state: "current" })],
-    ["naming changes that are missing", async () => put({ ...(await readPointer()), changes: absent })],
+    ["naming changes that are missing", async () => put({ ...(await readManifest()), delta: absent })],
   ])("being %s, neither snapshot nor keys count", async (_, spoil) => {
     await spoil();
     expect(await heldOf(freshIsolate().bindings)).toEqual([]);
-    expect(logs).toContainEqual(expect.objectContaining({ event: "pointer-unreadable" }));
+    expect(logs).toContainEqual(expect.objectContaining({ event: "manifest-unreadable" }));
   });
 
-  const absent = { id: "none", held: 1, removed: 0 };
-  const put = (pointer: object) => env.RESOURCE_CACHE.put("pointer", JSON.stringify(pointer));
+  const absent = { id: "none", present: 1, removed: 0 };
+  const put = (manifest: object) => env.RESOURCE_CACHE.put("manifest", JSON.stringify(manifest));
 });
 
-describe("a pointer that nobody touches", () => {
+describe("a manifest that nobody touches", () => {
   it("counts for a day, and then neither snapshot nor keys do", async () => {
     later(23.9 * 3_600_000);
     expect(await heldOf(freshIsolate().bindings)).toEqual([0, 1, 2, 3]);
@@ -192,7 +192,7 @@ describe("a null read of the manifest", () => {
     const kv = { isHidden: true };
     const get = async (names: string | string[], options: never) => {
       const value = await bindings.RESOURCE_CACHE.get(names, options);
-      return kv.isHidden && names === "pointer" ? null : value;
+      return kv.isHidden && names === "manifest" ? null : value;
     };
     return { kv, reads, bindings: { ...bindings, RESOURCE_CACHE: { ...bindings.RESOURCE_CACHE, get } } };
   }
@@ -238,7 +238,7 @@ describe("a null read of the manifest", () => {
   });
 
   it("asks the Cloud Controller for everything, and logs no warning", async () => {
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     const { bindings } = isolateWithoutManifest({ CLOUD_CONTROLLER_URL });
     for (let push = 0; push < 2; push++) expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
     expect(answeredByOrigin()).toEqual([4, 4]);
@@ -285,16 +285,16 @@ describe("a snapshot", () => {
     const { bindings } = freshIsolate();
     await heldOf(bindings, row(1000));
     await observe({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
-    await observe({ held: [keyOf(8)], asOf: Date.now() + 2 });
+    await observe({ present: [keyOf(8)], asOf: Date.now() + 2 });
     later(24 * 3_600_000);
     await publish();
-    expect(await readPointer()).toMatchObject({ snapshot: { entries: 4 } });
+    expect(await readManifest()).toMatchObject({ snapshot: { entries: 4 } });
     expect(await heldOf(bindings)).toEqual([0, 2, 3, 8]);
   });
 
   const partOf = async () => {
-    const pointer = await readPointer();
-    return `snapshot/${pointer?.state === "current" ? pointer.snapshot?.id : ""}/0`;
+    const manifest = await readManifest();
+    return `snapshot/${manifest?.state === "current" ? manifest.snapshot?.id : ""}/0`;
   };
   const truncate = async () => {
     const bytes = (await env.RESOURCE_CACHE.get(await partOf(), "arrayBuffer")) as ArrayBuffer;
@@ -319,7 +319,7 @@ describe("a snapshot", () => {
 
 describe("what was just observed", () => {
   it("is told by the changes, without a key and before any snapshot", async () => {
-    await observe({ held: [keyOf(8)], asOf: Date.now() + 1 });
+    await observe({ present: [keyOf(8)], asOf: Date.now() + 1 });
     later(20_000);
     await runAlarm();
     await removeKeys(8);

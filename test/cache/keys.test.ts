@@ -95,7 +95,7 @@ describe("an unwell cache never fails a push", () => {
     expect(logs).toContainEqual(
       expect.objectContaining({
         level: "warn",
-        event: "look-up-incomplete",
+        event: "lookup-incomplete",
         unread: 100,
         causes: ["Error: KV GET failed: 503 Service Unavailable"],
       }),

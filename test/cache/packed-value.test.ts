@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hashKeys } from "../../src/bytes/keys.ts";
-import { markHeld } from "../../src/bytes/marks.ts";
-import { PoolMemory } from "../../src/bytes/snapshot-memory.ts";
+import { markMembers } from "../../src/bytes/marks.ts";
+import { SnapshotMemory } from "../../src/bytes/snapshot-memory.ts";
 import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
 import { pack, unpack } from "../../src/cache/packed-value.ts";
 import { toHex } from "../../src/resources/hex.ts";
@@ -93,11 +93,11 @@ describe("the entry hash", () => {
 
 describe("a set of entries and a plain Set say the same", () => {
   /** Which of `asked` are marked as held: among the changes, or by a snapshot that comes in two parts. */
-  function marked(held: readonly bigint[], asked: readonly bigint[]): bigint[] {
-    const set = BigUint64Array.from(held).sort();
+  function marked(present: readonly bigint[], asked: readonly bigint[]): bigint[] {
+    const set = BigUint64Array.from(present).sort();
     const entries = new Uint8Array(BigUint64Array.from(asked).buffer);
     const marks = new Uint8Array(asked.length);
-    markHeld(set, entries, marks, 7);
+    markMembers(set, entries, marks, 7);
 
     const half = Math.floor(set.length / 2);
     pool.begin(set.length);
@@ -110,17 +110,17 @@ describe("a set of entries and a plain Set say the same", () => {
     return asked.filter((_, index) => marks[index] === 7);
   }
   // One for all, as one snapshot takes the place of another.
-  const pool = new PoolMemory();
+  const pool = new SnapshotMemory();
 
   it("however their entries are spread", () => {
     // Few different high halves make long equal runs.
     const half = fc.oneof(fc.nat(0xffff_ffff), fc.constantFrom(0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff));
     const entry = fc.tuple(half, half).map(([high, low]) => (BigInt(high) << 32n) | BigInt(low));
     fc.assert(
-      fc.property(fc.array(entry, { maxLength: 400 }), fc.array(entry), (held, others) => {
-        const plain = new Set(held);
-        const asked = [...held, ...others];
-        expect(marked(held, asked)).toEqual(asked.filter((each) => plain.has(each)));
+      fc.property(fc.array(entry, { maxLength: 400 }), fc.array(entry), (present, others) => {
+        const plain = new Set(present);
+        const asked = [...present, ...others];
+        expect(marked(present, asked)).toEqual(asked.filter((each) => plain.has(each)));
       }),
       { numRuns: 300 },
     );
@@ -129,28 +129,28 @@ describe("a set of entries and a plain Set say the same", () => {
   it("of 200,000 entries that are spread as hashes are, and as many that are not held", () => {
     const entries = new BigUint64Array(400_000);
     for (let at = 0; at < entries.length; at += 8192) crypto.getRandomValues(entries.subarray(at, at + 8192));
-    const held = [...entries.subarray(0, 200_000)];
-    const plain = new Set(held);
+    const present = [...entries.subarray(0, 200_000)];
+    const plain = new Set(present);
     const asked = [...entries];
-    expect(marked(held, asked)).toHaveLength(asked.filter((each) => plain.has(each)).length);
+    expect(marked(present, asked)).toHaveLength(asked.filter((each) => plain.has(each)).length);
   });
 
   it("of entries that stand close together at one end", () => {
-    const held = Array.from({ length: 5_000 }, (_, index) => BigInt(index) << 33n);
-    expect(marked(held, [...held, 1n, 1n << 32n])).toEqual(held);
+    const present = Array.from({ length: 5_000 }, (_, index) => BigInt(index) << 33n);
+    expect(marked(present, [...present, 1n, 1n << 32n])).toEqual(present);
   });
 });
 
 describe("a packed value", () => {
-  // Two held resources and one removed of the value "changes/v1": written down once, so that a change is seen.
-  const NAME = "changes/v1";
+  // Two held resources and one removed of the value "delta/v1": written down once, so that a change is seen.
+  const NAME = "delta/v1";
   const VECTOR =
     `524d5056${"02000000"}${"02000000"}${"01000000"}` +
-    `6368616e6765732f7631${"00".repeat(38)}` +
+    `64656c74612f7631${"00".repeat(40)}` +
     `${"0100000000000000"}${"efcdab8967452301"}` +
     "ffffffffffffffff";
   const VALUE = {
-    held: BigUint64Array.of(1n, 0x0123456789abcdefn),
+    added: BigUint64Array.of(1n, 0x0123456789abcdefn),
     removed: BigUint64Array.of(0xffffffffffffffffn),
   };
 
@@ -161,7 +161,7 @@ describe("a packed value", () => {
 
   it("takes 8 bytes a resource and 64 more: 10^6 are less than 8.1 MB", () => {
     const none = new BigUint64Array();
-    expect(pack("snapshot/v1/0", { held: new BigUint64Array(1_000_000), removed: none })).toHaveLength(
+    expect(pack("snapshot/v1/0", { added: new BigUint64Array(1_000_000), removed: none })).toHaveLength(
       8_000_064,
     );
   });
@@ -170,8 +170,8 @@ describe("a packed value", () => {
     const entries = fc.array(fc.bigInt(0n, 2n ** 64n - 1n)).map((list) => BigUint64Array.from(list).sort());
     const name = fc.stringMatching(/^[ -~]{1,48}$/);
     fc.assert(
-      fc.property(name, entries, entries, (each, held, removed) => {
-        expect(unpack(pack(each, { held, removed }).buffer, each)).toEqual({ held, removed });
+      fc.property(name, entries, entries, (each, added, removed) => {
+        expect(unpack(pack(each, { added, removed }).buffer, each)).toEqual({ added, removed });
       }),
     );
   });
@@ -184,7 +184,7 @@ describe("a packed value", () => {
     ["something else", "3c68746d6c3e".repeat(20), NAME],
     ["of an older version", VECTOR.replace("02000000", "01000000"), NAME],
     ["of a newer version", VECTOR.replace("02000000", "03000000"), NAME],
-    ["of another name", VECTOR, "changes/v2"],
+    ["of another name", VECTOR, "delta/v2"],
   ])("that is %s is not opened", (_, hex, name) => {
     expect(() => unpack(fromHex(hex).buffer, name)).toThrow(name);
   });

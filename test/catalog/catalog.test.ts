@@ -2,7 +2,7 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Catalog } from "../../src/catalog/catalog.ts";
-import { catalog, observe, readPointer, runAlarm } from "../support/catalog.ts";
+import { catalog, observe, readManifest, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
 import { ask, keyOf, matchedPaths, resource } from "../support/worker.ts";
@@ -10,9 +10,9 @@ import { ask, keyOf, matchedPaths, resource } from "../support/worker.ts";
 const HOUR_MS = 3_600_000;
 const sha1Of = (index: number) => resource(index).checksum.value;
 const row = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
-const held = async () => (await catalog().page()).resources;
+const present = async () => (await catalog().page()).resources;
 const names = async (prefix = "") => (await env.RESOURCE_CACHE.list({ prefix })).keys.map(({ name }) => name);
-const NONE_REFUSED = { "outside-limits": 0, "too-old": 0, "made-up-size": 0 };
+const NONE_REFUSED = { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 };
 
 /** Does something to the catalog's object as another deployment would have it: with other variables. */
 async function deployed(variables: object, use: (instance: Catalog) => Promise<unknown>): Promise<void> {
@@ -32,50 +32,53 @@ describe("of each SHA-1 the later observation wins, in whatever order they arriv
   const [early, late] = [-20_000, -10_000];
   const at = (ms: number) => ({ asOf: Date.now() + ms });
 
-  it.each<[string, ("held" | "removed")[], number[], boolean]>([
-    ["held, then removed", ["held", "removed"], [early, late], false],
-    ["removed, then held", ["removed", "held"], [early, late], true],
-    ["removed, and a late delivery of held", ["removed", "held"], [late, early], false],
-    ["held, and a late delivery of removed", ["held", "removed"], [late, early], true],
-    ["both at the same time", ["held", "removed"], [late, late], false],
-    ["both at the same time, the other way round", ["removed", "held"], [late, late], false],
-    ["repeated", ["held", "removed", "held", "removed"], [early, late, early, late], false],
+  it.each<[string, ("present" | "removed")[], number[], boolean]>([
+    ["held, then removed", ["present", "removed"], [early, late], false],
+    ["removed, then held", ["removed", "present"], [early, late], true],
+    ["removed, and a late delivery of held", ["removed", "present"], [late, early], false],
+    ["held, and a late delivery of removed", ["present", "removed"], [late, early], true],
+    ["both at the same time", ["present", "removed"], [late, late], false],
+    ["both at the same time, the other way round", ["removed", "present"], [late, late], false],
+    ["repeated", ["present", "removed", "present", "removed"], [early, late, early, late], false],
   ])("%s", async (_, kinds, times, expected) => {
     const now = Date.now();
     for (const [index, kind] of kinds.entries()) {
-      const what = kind === "held" ? { held: [keyOf(1)] } : { removed: [sha1Of(1)] };
+      const what = kind === "present" ? { present: [keyOf(1)] } : { removed: [sha1Of(1)] };
       await observe({ asOf: now + (times[index] ?? 0), ...what });
     }
-    expect(await held()).toEqual(expected ? [keyOf(1)] : []);
+    expect(await present()).toEqual(expected ? [keyOf(1)] : []);
   });
 
   it("an observation from the future counts as one of now", async () => {
-    await observe({ held: [keyOf(1)], ...at(HOUR_MS) });
+    await observe({ present: [keyOf(1)], ...at(HOUR_MS) });
     await observe({ removed: [sha1Of(1)], ...at(1_000) });
-    expect(await held()).toEqual([]);
+    expect(await present()).toEqual([]);
   });
 
   it("one that is known already renews its time, so that a removal of before comes too late", async () => {
     const now = Date.now();
-    await observe({ held: [keyOf(1)], asOf: now - 3_000 });
-    expect(await observe({ held: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
+    await observe({ present: [keyOf(1)], asOf: now - 3_000 });
+    expect(await observe({ present: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
       changed: 0,
       unchanged: 1,
     });
     expect(await observe({ removed: [sha1Of(1)], asOf: now - 2_000 })).toMatchObject({ changed: 0 });
-    expect(await held()).toEqual([keyOf(1)]);
+    expect(await present()).toEqual([keyOf(1)]);
   });
 
   it("a held of more than a day ago is not believed, and a removal is remembered for longer", async () => {
     const now = Date.now();
-    expect(await observe({ held: [keyOf(1)], asOf: now - 24 * HOUR_MS })).toMatchObject({
+    expect(await observe({ present: [keyOf(1)], asOf: now - 24 * HOUR_MS })).toMatchObject({
       refused: { "too-old": 1 },
     });
     await observe({ removed: [sha1Of(2)], asOf: now });
     later(24 * HOUR_MS - 1_000);
     await runAlarm();
-    expect(await observe({ held: [keyOf(2)], asOf: now - 500 })).toMatchObject({ changed: 0, unchanged: 1 });
-    expect(await held()).toEqual([]);
+    expect(await observe({ present: [keyOf(2)], asOf: now - 500 })).toMatchObject({
+      changed: 0,
+      unchanged: 1,
+    });
+    expect(await present()).toEqual([]);
   });
 });
 
@@ -83,38 +86,38 @@ describe("a SHA-1 has one size", () => {
   const [right, wrong] = [keyOf(1), `${sha1Of(1)}:999`] as const;
 
   it("one that was measured stands against one that was said, and that is counted", async () => {
-    await observe({ held: [right], sizes: "measured" });
+    await observe({ present: [right], sizes: "verified" });
     later(1_000);
-    expect(await observe({ held: [wrong], sizes: "said" })).toEqual({
+    expect(await observe({ present: [wrong], sizes: "client-reported" })).toEqual({
       changed: 0,
       unchanged: 0,
-      refused: { ...NONE_REFUSED, "made-up-size": 1 },
+      refused: { ...NONE_REFUSED, "conflicting-size": 1 },
     });
-    expect(await held()).toEqual([right]);
-    expect((await catalog().status()).refused["made-up-size"]).toBe(1);
+    expect(await present()).toEqual([right]);
+    expect((await catalog().status()).refused["conflicting-size"]).toBe(1);
   });
 
   it("one that is measured replaces one that was said, even if that was later", async () => {
-    await observe({ held: [wrong], sizes: "said" });
-    await observe({ held: [right], sizes: "measured", asOf: Date.now() - 5_000 });
-    expect(await held()).toEqual([right]);
+    await observe({ present: [wrong], sizes: "client-reported" });
+    await observe({ present: [right], sizes: "verified", asOf: Date.now() - 5_000 });
+    expect(await present()).toEqual([right]);
   });
 
   it("of two that were said, the later counts", async () => {
-    await observe({ held: [right], sizes: "said", asOf: Date.now() - 2_000 });
-    await observe({ held: [wrong], sizes: "said", asOf: Date.now() - 1_000 });
-    await observe({ held: [right], sizes: "said", asOf: Date.now() - 3_000 });
-    expect(await held()).toEqual([wrong]);
+    await observe({ present: [right], sizes: "client-reported", asOf: Date.now() - 2_000 });
+    await observe({ present: [wrong], sizes: "client-reported", asOf: Date.now() - 1_000 });
+    await observe({ present: [right], sizes: "client-reported", asOf: Date.now() - 3_000 });
+    expect(await present()).toEqual([wrong]);
   });
 
   it("the size that was corrected is overruled wherever it is published", async () => {
-    await observe({ held: [wrong], sizes: "said" });
+    await observe({ present: [wrong], sizes: "client-reported" });
     await runAlarm();
     later(20_000);
-    await observe({ held: [right], sizes: "measured" });
+    await observe({ present: [right], sizes: "verified" });
     await runAlarm();
-    expect((await readPointer())?.state === "current" && (await readPointer())).toMatchObject({
-      changes: { held: 1, removed: 1 },
+    expect((await readManifest())?.state === "current" && (await readManifest())).toMatchObject({
+      delta: { added: 1, removed: 1 },
     });
   });
 });
@@ -123,18 +126,18 @@ describe("what is refused is counted by its reason", () => {
   it("sizes outside the limits, both of which are included", async () => {
     await deployed({ MINIMUM_SIZE: "10", MAXIMUM_SIZE: "20" }, async (instance) => {
       const keys = [8, 9, 19, 20].map(keyOf);
-      const observed = await instance.observe({ asOf: Date.now(), held: keys, sizes: "measured" });
+      const observed = await instance.observe({ asOf: Date.now(), present: keys, sizes: "verified" });
       expect(observed).toEqual({
         changed: 2,
         unchanged: 0,
         refused: { ...NONE_REFUSED, "outside-limits": 2 },
       });
     });
-    expect(await held()).toEqual([keyOf(9), keyOf(19)]);
+    expect(await present()).toEqual([keyOf(9), keyOf(19)]);
   });
 
   it("more than 50,000 in one call are refused as a whole", async () => {
-    const many = { asOf: Date.now(), removed: Array(50_001).fill(sha1Of(1)), sizes: "measured" as const };
+    const many = { asOf: Date.now(), removed: Array(50_001).fill(sha1Of(1)), sizes: "verified" as const };
     await deployed({}, (instance) => expect(instance.observe(many)).rejects.toThrow(/50000 fit/));
   });
 });
@@ -145,74 +148,74 @@ describe("publishing", () => {
     await observe({ removed: [sha1Of(1)] });
     expect(await alarm()).toBe(null);
     const now = Date.now();
-    await observe({ held: [keyOf(1)] });
+    await observe({ present: [keyOf(1)] });
     expect(((await alarm()) ?? 0) - now).toBeLessThanOrEqual(2_000);
   });
 
   it("an alarm comes again where the platform has given it up, once what was told is told again", async () => {
     const asOf = Date.now();
     const alarmAt = () => runInDurableObject(catalog(), (_, state) => state.storage.getAlarm());
-    await observe({ held: [keyOf(1)], asOf });
+    await observe({ present: [keyOf(1)], asOf });
     await runInDurableObject(catalog(), (_, state) => state.storage.deleteAlarm());
     later(10 * 60_000);
-    expect(await observe({ held: [keyOf(1)], asOf })).toMatchObject({ changed: 0 });
+    expect(await observe({ present: [keyOf(1)], asOf })).toMatchObject({ changed: 0 });
     expect(await alarmAt()).not.toBe(null);
     await runAlarm();
-    expect(await readPointer()).toMatchObject({ state: "current" });
+    expect(await readManifest()).toMatchObject({ state: "current" });
   });
 
-  it("values first, the pointer last, and keys behind all", async () => {
+  it("values first, the manifest last, and keys behind all", async () => {
     const written: string[] = [];
     const RESOURCE_CACHE = {
       get: () => null,
       delete: async () => {},
       put: async (name: string) => void written.push(name.replace(/\/.*/, "")),
     };
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
     later(20_000);
     await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
-    expect(written).toEqual(["changes", "pointer", "snapshot", keyOf(2), keyOf(1), keyOf(0), "pointer"]);
+    expect(written).toEqual(["delta", "manifest", "snapshot", keyOf(2), keyOf(1), keyOf(0), "manifest"]);
   });
 
   it("is touched every hour, and not before where nothing has changed", async () => {
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await runAlarm();
     later(20_000);
     await runAlarm();
-    const first = await readPointer();
+    const first = await readManifest();
     later(HOUR_MS - 1_000);
     await runAlarm();
-    expect(await readPointer()).toEqual(first);
+    expect(await readManifest()).toEqual(first);
     later(2_000);
     await runAlarm();
-    expect(Date.parse((await readPointer())?.publishedAt ?? "")).toBeGreaterThan(
+    expect(Date.parse((await readManifest())?.publishedAt ?? "")).toBeGreaterThan(
       Date.parse(first?.publishedAt ?? "") + HOUR_MS - 1_000,
     );
   });
 
   it("deletes what is superseded after an hour, and not before", async () => {
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await runAlarm();
-    const [first] = await names("changes/");
+    const [first] = await names("delta/");
     later(20_000);
-    await observe({ held: [keyOf(7)] });
+    await observe({ present: [keyOf(7)] });
     await runAlarm();
-    expect(await names("changes/")).toContain(first);
+    expect(await names("delta/")).toContain(first);
     later(HOUR_MS);
     await runAlarm();
-    expect(await names("changes/")).not.toContain(first);
+    expect(await names("delta/")).not.toContain(first);
     expect(await names("snapshot/")).toHaveLength(1);
   });
 
-  it.each(["changes/", "pointer", "snapshot/"])(
+  it.each(["delta/", "manifest", "snapshot/"])(
     "a write of %s that KV refuses leaves what is published whole, and the next alarm goes on",
     async (refused) => {
-      await observe({ held: row(3) });
+      await observe({ present: row(3) });
       await runAlarm();
       later(20_000);
       await runAlarm();
-      const before = await readPointer();
+      const before = await readManifest();
       const put = (name: string, value: string) =>
         name.startsWith(refused)
           ? Promise.reject(new Error("KV PUT failed: 429 Too Many Requests"))
@@ -226,68 +229,68 @@ describe("publishing", () => {
       await observe({ removed: [sha1Of(1)] });
       await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
       expect(logs).toContainEqual(expect.objectContaining({ event: "catalog-step-failed" }));
-      if (refused !== "snapshot/") expect(await readPointer()).toEqual(before);
+      if (refused !== "snapshot/") expect(await readManifest()).toEqual(before);
       later(HOUR_MS);
       await runAlarm();
       later(20_000);
       await runAlarm();
       expect(await catalog().status()).toMatchObject({
-        behindSince: null,
+        dirtySince: null,
         entries: 2,
         snapshot: { entries: 2 },
       });
     },
   );
 
-  it("the status tells since when changes wait, until a pointer tells all of them", async () => {
-    const behindSince = async () => (await catalog().status()).behindSince;
-    expect(await behindSince()).toBe(null);
+  it("the status tells since when changes wait, until a manifest tells all of them", async () => {
+    const dirtySince = async () => (await catalog().status()).dirtySince;
+    expect(await dirtySince()).toBe(null);
     const first = Date.now();
-    await observe({ held: [keyOf(1)] });
-    const since = await behindSince();
+    await observe({ present: [keyOf(1)] });
+    const since = await dirtySince();
     expect(Date.parse(since ?? "") - first).toBeLessThan(1_000);
     later(60_000);
-    await observe({ held: [keyOf(2)] });
+    await observe({ present: [keyOf(2)] });
     const refuse = () => Promise.reject(new Error("KV PUT failed: 429 Too Many Requests"));
     const RESOURCE_CACHE = { get: () => null, put: refuse, delete: refuse };
     await deployed({ RESOURCE_CACHE }, async (instance) => {
       await instance.alarm();
-      expect((await instance.status()).behindSince).toBe(since);
+      expect((await instance.status()).dirtySince).toBe(since);
     });
     // The second is of the snapshot that the first has built.
-    for (const _ of ["changes", "snapshot"]) {
+    for (const _ of ["delta", "snapshot"]) {
       later(20_000);
       await runAlarm();
     }
-    expect(await behindSince()).toBe(null);
+    expect(await dirtySince()).toBe(null);
     later(20_000);
     await catalog().forget();
-    expect(await behindSince()).not.toBe(null);
+    expect(await dirtySince()).not.toBe(null);
   });
 
-  it("a change that comes while a pointer is written waits since then, whatever waited before", async () => {
-    await observe({ held: [keyOf(1)] });
+  it("a change that comes while a manifest is written waits since then, whatever waited before", async () => {
+    await observe({ present: [keyOf(1)] });
     later(60_000);
     const writtenAt = Date.now();
     const put = async (name: string) => {
-      if (name === "pointer") await observe({ held: [keyOf(2)] });
+      if (name === "manifest") await observe({ present: [keyOf(2)] });
     };
     const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
     await deployed({ RESOURCE_CACHE, KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    const { behindSince } = await catalog().status();
-    expect(Math.abs(Date.parse(behindSince ?? "") - writtenAt)).toBeLessThan(1_000);
+    const { dirtySince } = await catalog().status();
+    expect(Math.abs(Date.parse(dirtySince ?? "") - writtenAt)).toBeLessThan(1_000);
   });
 
-  it("of 50,000 resources at once makes a snapshot, which the pointer names next", async () => {
-    await observe({ held: row(50_000) });
+  it("of 50,000 resources at once makes a snapshot, which the manifest names next", async () => {
+    await observe({ present: row(50_000) });
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     later(20_000);
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    expect(await readPointer()).toMatchObject({ snapshot: { entries: 50_000, parts: 1 }, changes: null });
+    expect(await readManifest()).toMatchObject({ snapshot: { entries: 50_000, parts: 1 }, delta: null });
   });
 
   it("publish writes a new snapshot and all keys again: a namespace that was emptied is whole", async () => {
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await runAlarm();
     for (const name of await names()) await env.RESOURCE_CACHE.delete(name);
     later(20_000);
@@ -295,9 +298,9 @@ describe("publishing", () => {
     await runAlarm();
     later(20_000);
     await runAlarm();
-    expect(await names()).toEqual(expect.arrayContaining([...row(3), "pointer"]));
+    expect(await names()).toEqual(expect.arrayContaining([...row(3), "manifest"]));
     expect(await catalog().status()).toMatchObject({
-      behindSince: null,
+      dirtySince: null,
       keysWaiting: 0,
       snapshot: { entries: 3 },
     });
@@ -306,8 +309,8 @@ describe("publishing", () => {
 
 describe("keys", () => {
   it("are written up to KEYS_PER_DAY, at most 900 an alarm, the newest first", async () => {
-    await observe({ held: row(1_000), asOf: Date.now() - 2_000 });
-    await observe({ held: row(1_600).slice(1_000), asOf: Date.now() - 1_000 });
+    await observe({ present: row(1_000), asOf: Date.now() - 2_000 });
+    await observe({ present: row(1_600).slice(1_000), asOf: Date.now() - 1_000 });
     const put = vi.fn(async () => {});
     const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "1000" };
     const written = () =>
@@ -326,7 +329,7 @@ describe("keys", () => {
 
   it("let a removal go first that is told while they are being written", async () => {
     const names: string[] = [];
-    await observe({ held: row(900) });
+    await observe({ present: row(900) });
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     later(20_000);
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
@@ -334,17 +337,17 @@ describe("keys", () => {
     const put = async (name: string) => {
       names.push(name);
       if (names.length === 1)
-        await catalog().observe({ asOf: Date.now(), removed: [sha1Of(1)], sizes: "measured" });
+        await catalog().observe({ asOf: Date.now(), removed: [sha1Of(1)], sizes: "verified" });
     };
     const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "900" };
     await deployed(bindings, (instance) => instance.alarm());
-    expect(names.indexOf("pointer")).toBeGreaterThan(0);
-    expect(names.indexOf("pointer")).toBeLessThan(100);
+    expect(names.indexOf("manifest")).toBeGreaterThan(0);
+    expect(names.indexOf("manifest")).toBeLessThan(100);
     expect(names.length).toBeGreaterThan(800);
   });
 
   it("count no more where more of what departed would have to be overruled than fits", async () => {
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await runAlarm();
     await runInDurableObject(catalog(), (_, state) => {
       const insert = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500001)
@@ -355,7 +358,7 @@ describe("keys", () => {
     later(20_000);
     await catalog().forget();
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    expect(await readPointer()).toMatchObject({ keysCount: false, changes: null });
+    expect(await readManifest()).toMatchObject({ areKeysTrusted: false, delta: null });
     expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
     expect(await matchedPaths(await ask({ resources: [resource(1)] }))).toEqual([]);
   });
@@ -368,9 +371,9 @@ describe("keys", () => {
       put,
       delete: (name: string) => env.RESOURCE_CACHE.delete(name),
     };
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
-    expect(await readPointer()).toMatchObject({ changes: { held: 3 } });
+    expect(await readManifest()).toMatchObject({ delta: { added: 3 } });
     expect(await catalog().status()).toMatchObject({ keysWaiting: 3 });
     later(HOUR_MS);
     await runAlarm();
@@ -378,7 +381,7 @@ describe("keys", () => {
   });
 
   it("of what departed are deleted once no write can still arrive, and overruled for as long as a place may serve them", async () => {
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await runAlarm();
     later(20_000);
     await observe({ removed: [sha1Of(1)] });
@@ -388,8 +391,8 @@ describe("keys", () => {
     await runAlarm();
     expect(await names(keyOf(1))).toHaveLength(0);
     const removed = async () => {
-      const pointer = await readPointer();
-      return pointer?.state === "current" ? pointer.changes?.removed : undefined;
+      const manifest = await readManifest();
+      return manifest?.state === "current" ? manifest.delta?.removed : undefined;
     };
     for (let hour = 0; hour < 24; hour++) {
       later(HOUR_MS);
@@ -404,7 +407,7 @@ describe("keys", () => {
   });
 
   it("none are written where KEYS_PER_DAY is 0", async () => {
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await names("aaaa")).toEqual([]);
   });
@@ -413,45 +416,45 @@ describe("keys", () => {
 describe("forgetting", () => {
   it("forgets everything, and believes nothing of before", async () => {
     const before = Date.now();
-    await observe({ held: row(3) });
+    await observe({ present: row(3) });
     await runAlarm();
     later(20_000);
     await catalog().forget();
     await runAlarm();
-    expect(await held()).toEqual([]);
-    expect(await readPointer()).toMatchObject({ snapshot: null, changes: { held: 0, removed: 3 } });
-    expect(await observe({ held: [keyOf(1)], asOf: before })).toMatchObject({ refused: { "too-old": 1 } });
+    expect(await present()).toEqual([]);
+    expect(await readManifest()).toMatchObject({ snapshot: null, delta: { added: 0, removed: 3 } });
+    expect(await observe({ present: [keyOf(1)], asOf: before })).toMatchObject({ refused: { "too-old": 1 } });
     later(1_000);
-    await observe({ held: [keyOf(1)] });
-    expect(await held()).toEqual([keyOf(1)]);
+    await observe({ present: [keyOf(1)] });
+    expect(await present()).toEqual([keyOf(1)]);
   });
 
-  it("another KEY_PREFIX begins with nothing, and says at the old pointer that nothing counts there", async () => {
-    await observe({ held: row(3) });
+  it("another KEY_PREFIX begins with nothing, and says at the old manifest that nothing counts there", async () => {
+    await observe({ present: row(3) });
     await runAlarm();
     later(20_000);
     await deployed({ KEY_PREFIX: "b/" }, async (instance) => {
-      await instance.observe({ asOf: Date.now(), held: [keyOf(7)], sizes: "measured" });
+      await instance.observe({ asOf: Date.now(), present: [keyOf(7)], sizes: "verified" });
       await instance.alarm();
     });
-    expect(await readPointer()).toMatchObject({ state: "retired" });
-    expect(await env.RESOURCE_CACHE.get("b/pointer", "json")).toMatchObject({
-      changes: { held: 1, removed: 0 },
+    expect(await readManifest()).toMatchObject({ state: "retired" });
+    expect(await env.RESOURCE_CACHE.get("b/manifest", "json")).toMatchObject({
+      delta: { added: 1, removed: 0 },
     });
     later(20_000);
     await deployed({}, async (instance) => {
-      await instance.observe({ asOf: Date.now(), held: [keyOf(8)], sizes: "measured" });
+      await instance.observe({ asOf: Date.now(), present: [keyOf(8)], sizes: "verified" });
       await instance.alarm();
     });
     // The keys of the first time are still there, and overruled.
-    expect(await readPointer()).toMatchObject({ state: "current", changes: { held: 1, removed: 3 } });
-    expect(await env.RESOURCE_CACHE.get("b/pointer", "json")).toMatchObject({ state: "retired" });
+    expect(await readManifest()).toMatchObject({ state: "current", delta: { added: 1, removed: 3 } });
+    expect(await env.RESOURCE_CACHE.get("b/manifest", "json")).toMatchObject({ state: "retired" });
   });
 });
 
 describe("pages", () => {
   it("tell all that is held, in the order of the SHA-1s", async () => {
-    await observe({ held: row(10_001) });
+    await observe({ present: row(10_001) });
     await observe({ removed: [sha1Of(5)], asOf: Date.now() + 1 });
     const first = await catalog().page();
     expect(first.resources).toHaveLength(10_000);

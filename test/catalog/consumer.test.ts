@@ -62,7 +62,7 @@ async function deliver(bodies: unknown[], { bindings = env, attempts = 1 }: Deli
 }
 
 /** Whether the catalog holds the blob with its size. */
-async function isHeld({ sha1, size }: Blob): Promise<boolean> {
+async function isPresent({ sha1, size }: Blob): Promise<boolean> {
   const { resources } = await catalog().page();
   return resources.includes(`${sha1}:${size}`);
 }
@@ -87,7 +87,7 @@ describe("events of the bucket", () => {
   it.each(CREATES)("%s: the blob is held", async (action) => {
     await store(blob(1));
     expect(await deliver([event(action, blob(1))])).toMatchObject({ acked: [0], retries: [] });
-    expect(await isHeld(blob(1))).toBe(true);
+    expect(await isPresent(blob(1))).toBe(true);
   });
 
   it.each(DELETES)("%s: the blob is held no more", async (action) => {
@@ -95,20 +95,20 @@ describe("events of the bucket", () => {
     await deliver([event("PutObject", blob(1))]);
     await unstore(blob(1));
     expect(await deliver([event(action, blob(1))])).toMatchObject({ acked: [0], retries: [] });
-    expect(await isHeld(blob(1))).toBe(false);
+    expect(await isPresent(blob(1))).toBe(false);
   });
 
   it("an action that is not known yet is a hint as well", async () => {
     await store(blob(1));
     expect(await deliver([event("RestoreObject", blob(1))])).toMatchObject({ acked: [0] });
-    expect(await isHeld(blob(1))).toBe(true);
+    expect(await isPresent(blob(1))).toBe(true);
   });
 
   it("an empty blob is held with its size of 0", async () => {
     const empty = { ...blob(1), size: 0 };
     await store(empty);
     await deliver([event("PutObject", empty)]);
-    expect(await isHeld(empty)).toBe(true);
+    expect(await isPresent(empty)).toBe(true);
   });
 });
 
@@ -118,13 +118,13 @@ describe("what is true now counts, not what an event says", () => {
     await unstore(blob(1));
     await deliver([event("DeleteObject", blob(1))]);
     await deliver([event("PutObject", blob(1))]);
-    expect(await isHeld(blob(1))).toBe(false);
+    expect(await isPresent(blob(1))).toBe(false);
   });
 
   it("a delete that comes after the blob was created anew does not remove it", async () => {
     await store(blob(1));
     await deliver([event("DeleteObject", blob(1))]);
-    expect(await isHeld(blob(1))).toBe(true);
+    expect(await isPresent(blob(1))).toBe(true);
   });
 
   it("any order and any number of repeats come to the same", async () => {
@@ -134,17 +134,21 @@ describe("what is true now counts, not what an event says", () => {
     await Promise.all(blobs.filter((_, index) => index % 2 === 0).map(unstore));
     for (let round = 0; round < 3; round++) {
       await deliver(events.toSorted(() => Math.random() - 0.5));
-      expect(await Promise.all(blobs.map(isHeld))).toEqual(blobs.map((_, index) => index % 2 === 1));
+      expect(await Promise.all(blobs.map(isPresent))).toEqual(blobs.map((_, index) => index % 2 === 1));
     }
   });
 
   it("the size is the bucket's, not the event's, and stands against what a client says", async () => {
     await store(blob(1));
     await deliver([event("PutObject", { ...blob(1), size: 999 })]);
-    expect(await isHeld(blob(1))).toBe(true);
-    const said = await observe({ held: [`${blob(1).sha1}:999`], sizes: "said", asOf: Date.now() + 1000 });
-    expect(said).toMatchObject({ changed: 0, refused: { "made-up-size": 1 } });
-    expect(await isHeld(blob(1))).toBe(true);
+    expect(await isPresent(blob(1))).toBe(true);
+    const said = await observe({
+      present: [`${blob(1).sha1}:999`],
+      sizes: "client-reported",
+      asOf: Date.now() + 1000,
+    });
+    expect(said).toMatchObject({ changed: 0, refused: { "conflicting-size": 1 } });
+    expect(await isPresent(blob(1))).toBe(true);
   });
 
   it("a look is as old as its beginning: what was observed since stands", async () => {
@@ -157,7 +161,7 @@ describe("what is true now counts, not what an event says", () => {
       return object;
     });
     await deliver([event("PutObject", blob(1))], { bindings: { ...env, POOL_BUCKET: { head } } });
-    expect(await isHeld(blob(1))).toBe(false);
+    expect(await isPresent(blob(1))).toBe(false);
   });
 });
 
@@ -169,8 +173,8 @@ describe("messages that are something else", () => {
     const { acked, retries } = await deliver([...rubbish, event("PutObject", blob(1))]);
     expect(acked).toHaveLength(rubbish.length + 1);
     expect(retries).toEqual([]);
-    expect(logs.filter(({ event: name }) => name === "message-not-understood")).toHaveLength(rubbish.length);
-    expect(await isHeld(blob(1))).toBe(true);
+    expect(logs.filter(({ event: name }) => name === "message-invalid")).toHaveLength(rubbish.length);
+    expect(await isPresent(blob(1))).toBe(true);
   });
 
   it.each([
@@ -200,9 +204,9 @@ describe("nothing is acknowledged before the catalog has it", () => {
       const outcome = await deliver(events, { bindings, attempts });
       expect(outcome).toMatchObject({ acked: [1], retries: [{ index: 0, delaySeconds }] });
     }
-    expect(await isHeld(blob(1))).toBe(false);
+    expect(await isPresent(blob(1))).toBe(false);
     await deliver(events, { attempts: 3 });
-    expect(await isHeld(blob(1))).toBe(true);
+    expect(await isPresent(blob(1))).toBe(true);
   });
 
   it("a catalog that can't be reached has everything retried", async () => {

@@ -2,16 +2,16 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Catalog } from "../../src/catalog/catalog.ts";
-import { catalog, observe, readPointer, runAlarm } from "../support/catalog.ts";
+import { catalog, observe, readManifest, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
 import { askWith, keyOf, matchedPaths, resource, type SentResource } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const keys = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
-const held = async () => (await catalog().page()).resources.length;
+const present = async () => (await catalog().page()).resources.length;
 const points: { indexes: string[]; blobs: string[]; doubles: number[] }[] = [];
 const METRICS = { writeDataPoint: (point: (typeof points)[number]) => points.push(point) };
 
@@ -46,13 +46,13 @@ beforeEach(async () => {
   logs = collectLogs();
   points.length = 0;
   Object.assign(pool, { holds: () => true, answers: Number.POSITIVE_INFINITY, freezesMs: 0 });
-  questions = standInOrigin((request) => {
+  questions = fakeCloudController((request) => {
     if (pool.freezesMs > 0) later(pool.freezesMs);
     if (pool.freezesMs > 0) return Promise.reject(LOST);
     if (questions.length > pool.answers) return scheduler.wait(SILENT_MS).then(() => Promise.reject(LOST));
     return matching((each) => pool.holds(each))(request);
   });
-  await observe({ held: keys(40), asOf: Date.now() - 1_000 });
+  await observe({ present: keys(40), asOf: Date.now() - 1_000 });
   await publish();
 });
 afterEach(async () => {
@@ -64,19 +64,19 @@ describe("behind each answer", () => {
   it("five of the claims are looked at, and all is well where the Cloud Controller matches them", async () => {
     expect(await push(row(40))).toBe(40);
     expect(await askedInAll()).toBe(5);
-    expect(events()).not.toContain("cache-contradicted");
+    expect(events()).not.toContain("matches-rejected");
   });
 
   it("a denial leads to all claims being asked, and what is denied leaves the catalog", async () => {
     pool.holds = ({ size_in_bytes }) => size_in_bytes > 4;
     // The sample of five meets one of the four in most pushes.
-    for (let attempt = 0; attempt < 30 && (await held()) === 40; attempt++) await push(row(40));
-    expect(await held()).toBe(36);
+    for (let attempt = 0; attempt < 30 && (await present()) === 40; attempt++) await push(row(40));
+    expect(await present()).toBe(36);
     expect(logs).toContainEqual(
-      expect.objectContaining({ event: "cache-contradicted", asked: 40, denied: 4 }),
+      expect.objectContaining({ event: "matches-rejected", verified: 40, rejected: 4 }),
     );
     expect(points).toContainEqual({
-      indexes: ["cache-contradicted"],
+      indexes: ["matches-rejected"],
       blobs: ["uaa.example.com"],
       doubles: [40, 4],
     });
@@ -90,8 +90,8 @@ describe("behind each answer", () => {
     const token = await signedToken();
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "200" };
     await askWith(bindings, { resources: row(40) }, { token });
-    expect(events()).not.toContain("cache-contradicted");
-    expect(await held()).toBe(40);
+    expect(events()).not.toContain("matches-rejected");
+    expect(await present()).toBe(40);
   });
 });
 
@@ -100,12 +100,12 @@ describe("the same question again, which is most likely a push that has failed",
     expect(await push(row(40), "a")).toBe(40);
     pool.holds = ({ size_in_bytes }) => size_in_bytes > 4;
     expect(await push(row(40), "a")).toBe(36);
-    expect(await held()).toBe(36);
+    expect(await present()).toBe(36);
   });
 
   it("is verified with at most 20 requests of 40 before the response, and 20 of 250 after it", async () => {
     const many = Array.from({ length: 4_999 }, (_, index) => resource(index));
-    await observe({ held: keys(4_999) });
+    await observe({ present: keys(4_999) });
     await publish();
     expect(await push(many, "a")).toBe(4_999);
     questions.length = 0;
@@ -120,7 +120,7 @@ describe("the same question again, which is most likely a push that has failed",
 
   it("is verified with larger requests if LOOKUP_DEADLINE_MS leaves the time", async () => {
     const many = Array.from({ length: 2_000 }, (_, index) => resource(index));
-    await observe({ held: keys(2_000) });
+    await observe({ present: keys(2_000) });
     await publish();
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "60000" };
     const token = await signedToken({ user_id: "a" });
@@ -130,22 +130,22 @@ describe("the same question again, which is most likely a push that has failed",
 
   it("reports rejections as they come: those before the Cloud Controller falls silent are known", async () => {
     const many = Array.from({ length: 500 }, (_, index) => resource(index));
-    await observe({ held: keys(500) });
+    await observe({ present: keys(500) });
     await publish();
     expect(await push(many, "a")).toBe(500);
     pool.answers = questions.length + 3;
     pool.holds = ({ size_in_bytes }) => size_in_bytes % 10 !== 0;
     const token = await signedToken({ user_id: "a" });
     await askWith({ CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "2000" }, { resources: many }, { token });
-    const reports = logs.filter(({ event }) => event === "cache-contradicted");
+    const reports = logs.filter(({ event }) => event === "matches-rejected");
     expect(reports.length).toBeGreaterThanOrEqual(2);
-    const denied = reports.reduce((sum, report) => sum + (report.denied as number), 0);
-    expect(await held()).toBe(500 - denied);
+    const denied = reports.reduce((sum, report) => sum + (report.rejected as number), 0);
+    expect(await present()).toBe(500 - denied);
   });
 
   it("claims nothing that was not confirmed, once anything was denied", async () => {
     const many = Array.from({ length: 500 }, (_, index) => resource(index));
-    await observe({ held: keys(500) });
+    await observe({ present: keys(500) });
     await publish();
     expect(await push(many, "a")).toBe(500);
     // Of the questions of 40, drawn at random, four are answered within a quarter of the deadline.
@@ -186,26 +186,26 @@ describe("a pool that was wiped", () => {
     pool.holds = () => false;
     expect(await push(row(40))).toBe(40);
     expect(events()).toContain("cache-suspended");
-    expect(points.map(({ indexes }) => indexes[0])).toContain("cache-contradicted");
-    expect(await held()).toBe(40);
+    expect(points.map(({ indexes }) => indexes[0])).toContain("matches-rejected");
+    expect(await present()).toBe(40);
     await publish();
     expect((await catalog().status()).suspendedUntil).not.toBe(null);
-    expect(await readPointer()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
+    expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
     expect(await push(row(40))).toBe(0);
     // What is denied while nothing has been matched is not believed.
-    expect(await held()).toBe(40);
+    expect(await present()).toBe(40);
 
     pool.holds = ({ size_in_bytes }) => size_in_bytes > 20;
     expect(await push(row(40))).toBe(20);
     expect(await push(row(40))).toBe(20);
-    expect(await held()).toBe(20);
+    expect(await present()).toBe(20);
 
     later(10 * 60_000);
     await runAlarm();
     later(20_000);
     await runAlarm();
     expect(events()).toContain("cache-resumed");
-    expect(await readPointer()).toMatchObject({ suspendedUntil: null });
+    expect(await readManifest()).toMatchObject({ suspendedUntil: null });
     expect(await push(row(40))).toBe(20);
   });
 
@@ -218,7 +218,7 @@ describe("a pool that was wiped", () => {
       later(10 * 60_000);
       await runAlarm();
     }
-    expect(await held()).toBe(40);
+    expect(await present()).toBe(40);
     pool.holds = () => true;
     later(20_000);
     await runAlarm();
@@ -234,26 +234,38 @@ describe("a pool that was wiped", () => {
   });
 });
 
-it("a suspension that comes while the pointer is being written is published all the same", async () => {
-  await observe({ held: [keyOf(50)] });
+it("a suspension that comes while the manifest is being written is published all the same", async () => {
+  await observe({ present: [keyOf(50)] });
   later(20_000);
   const put = async (name: string, value: string) => {
-    if (name === "pointer")
-      await catalog().deny({ asOf: Date.now(), asked: 20, denied: keys(20).map((key) => key.slice(0, 40)) });
+    if (name === "manifest")
+      await catalog().reportRejections({
+        asOf: Date.now(),
+        verified: 20,
+        rejected: keys(20).map((key) => key.slice(0, 40)),
+      });
     return env.RESOURCE_CACHE.put(name, value);
   };
   const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
   await runInDurableObject(catalog(), (_, state) => new Catalog(state, { ...env, RESOURCE_CACHE }).alarm());
   await publish();
-  expect(await readPointer()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
+  expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
 });
 
 it("a denial is as old as its question: what was seen to be held since stays", async () => {
   const before = Date.now();
-  await observe({ held: [keyOf(1)], asOf: before });
-  await catalog().deny({ asOf: before - 1_000, asked: 9, denied: [resource(1).checksum.value] });
-  expect(await held()).toBe(40);
-  await catalog().deny({ asOf: before + 1, asked: 9, denied: [resource(1).checksum.value, "f".repeat(40)] });
-  expect(await held()).toBe(39);
+  await observe({ present: [keyOf(1)], asOf: before });
+  await catalog().reportRejections({
+    asOf: before - 1_000,
+    verified: 9,
+    rejected: [resource(1).checksum.value],
+  });
+  expect(await present()).toBe(40);
+  await catalog().reportRejections({
+    asOf: before + 1,
+    verified: 9,
+    rejected: [resource(1).checksum.value, "f".repeat(40)],
+  });
+  expect(await present()).toBe(39);
   expect((await catalog().status()).removalsRemembered).toBe(1);
 });

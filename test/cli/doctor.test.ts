@@ -39,9 +39,9 @@ beforeAll(async () => {
   });
   whenAllIsOver(() => worker.stop());
   admin = await uaa.issueToken({ scopes: ADMIN });
-  const held = FILES.map((text) => ({ checksum: { value: sha1Of(text) }, size_in_bytes: text.length }));
+  const present = FILES.map((text) => ({ checksum: { value: sha1Of(text) }, size_in_bytes: text.length }));
   const headers = { Authorization: `bearer ${admin}` };
-  const observed = { method: "POST", headers, body: JSON.stringify({ held }) };
+  const observed = { method: "POST", headers, body: JSON.stringify({ present }) };
   expect((await fetch(`${worker.url}${CACHE}/observations`, observed)).status).toBe(200);
   const isPublished = async () => {
     const { published, snapshot } = (await (
@@ -112,7 +112,7 @@ test("of a Worker that is well, before a foundation that is, every line is ok", 
     "ok: feature flags: app_bits_upload is on, and so is FEATURE_APP_BITS_UPLOAD.",
     "ok: matching: Matching is on.",
     "ok: catalog: The catalog holds 3 resources.",
-    expect.stringMatching(/^ok: pointer: The pointer was written \d+ s ago\./),
+    expect.stringMatching(/^ok: manifest: The manifest was written \d+ s ago\./),
     expect.stringMatching(/^ok: snapshot: The snapshot of 3 resources was built \d+ s ago\.$/),
     expect.stringMatching(/^ok: keys: /),
     "ok: suspension: The cache is not suspended.",
@@ -169,7 +169,7 @@ test("a Cloud Controller that is unwell, or set up otherwise, is told of", async
     "POST /v3/resource_matches": { status: 500 },
   });
   expect((await doctor({ cloudController: url })).troubles).toEqual([
-    trouble("FAIL", "read-through", /.*`look-up-incomplete` in the log tells why/),
+    trouble("FAIL", "read-through", /.*`lookup-incomplete` in the log tells why/),
     trouble("FAIL", "size limits", /.*answered 500/),
     trouble("FAIL", "feature flags", /resource_matching is off: set FEATURE_RESOURCE_MATCHING = "false"\./),
     trouble("warn", "feature flags", /.*does not tell of app_bits_upload/),
@@ -395,7 +395,7 @@ test.concurrent("the Worker's own judgement, mode and clock are passed on", asyn
       await fetch(`${worker.url}${CACHE}`, { headers: { Authorization: authorization } })
     ).json()) as CacheStatus;
     const time = new Date(Date.parse(status.time) - 200_000).toISOString();
-    const checks = [{ name: "pointer", level: "fail", text: "It is old.\nok    all  is well" }];
+    const checks = [{ name: "manifest", level: "fail", text: "It is old.\nok    all  is well" }];
     const configuration = { ...status.configuration, MODE: "shadow" };
     answer(response, 200, { ...status, time, checks, configuration });
     return true;
@@ -404,7 +404,7 @@ test.concurrent("the Worker's own judgement, mode and clock are passed on", asyn
     trouble("warn", "clock", /This machine's is 3 min ahead of the Worker's/),
     trouble("warn", "route", /MODE is shadow: /),
     trouble("warn", "size limits", /./),
-    trouble("FAIL", "pointer", /It is old\. ok {4}all {2}is well$/),
+    trouble("FAIL", "manifest", /It is old\. ok {4}all {2}is well$/),
   ]);
 });
 

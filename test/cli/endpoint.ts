@@ -26,7 +26,7 @@ export async function serve(
 }
 
 /** An endpoint that holds the files for which `isHeld` says so. */
-export async function endpointThatHolds(isHeld: (resource: AskedResource) => boolean) {
+export async function endpointThatHolds(isPresent: (resource: AskedResource) => boolean) {
   const requests: { authorization: string | undefined; path: string; resources: AskedResource[] }[] = [];
   const url = await serve(async (request, response) => {
     if (request.method !== "POST") return void response.writeHead(404).end();
@@ -37,7 +37,7 @@ export async function endpointThatHolds(isHeld: (resource: AskedResource) => boo
       resources,
     });
     response.writeHead(201, { "Content-Type": "application/json; charset=utf-8" });
-    response.end(JSON.stringify({ resources: resources.filter(isHeld) }));
+    response.end(JSON.stringify({ resources: resources.filter(isPresent) }));
   });
   return { url, requests };
 }

@@ -22,7 +22,7 @@ type Fault = (response: ServerResponse, request: IncomingMessage) => unknown;
 
 /** A Worker's operator API on loopback that reads observations as the real one does, with the test's hands on it. */
 export async function fakeCache() {
-  const held = new Set<string>();
+  const present = new Set<string>();
   const told: Told[] = [];
   /** When its status was asked for, by its own clock. */
   const askedAt: number[] = [];
@@ -39,35 +39,35 @@ export async function fakeCache() {
       askedAt.push(now());
       return answer(response, 200, {
         time: new Date(now()).toISOString(),
-        entries: held.size,
+        entries: present.size,
         configuration: {},
       });
     }
     if (method === "GET" && url === `${CACHE}/resources`) {
-      return answer(response, 200, { resources: [...held].map(toResource) });
+      return answer(response, 200, { resources: [...present].map(toResource) });
     }
     if (method !== "POST" || url !== `${CACHE}/observations`) return refuse(response, 404, "Unknown request");
     const fault = faults.shift();
     if (fault && (await fault(response, request)) !== false) return;
     const observations = parseObservations(await text(request), now());
-    if (!("held" in observations)) return refuse(response, observations.status, observations.reason);
+    if (!("present" in observations)) return refuse(response, observations.status, observations.reason);
 
     told.push({ ...observations, at: performance.now() });
-    const before = held.size;
-    for (const key of observations.held) held.add(key);
-    const changed = held.size - before;
-    const removed = [...held].filter((key) => observations.removed.includes(key.slice(0, 40)));
-    for (const key of removed) held.delete(key);
-    const all = observations.held.length + observations.removed.length;
+    const before = present.size;
+    for (const key of observations.present) present.add(key);
+    const changed = present.size - before;
+    const removed = [...present].filter((key) => observations.removed.includes(key.slice(0, 40)));
+    for (const key of removed) present.delete(key);
+    const all = observations.present.length + observations.removed.length;
     answer(response, 200, {
       changed: changed + removed.length,
       unchanged: all - changed - removed.length,
-      refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
+      refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
     } satisfies ObservationsAnswer);
   });
   /** What names it and its token to the command. */
   const env = { CF_TOKEN: TOKEN };
-  return { url, env, to: ["--url", url], held, told, askedAt, faults, now };
+  return { url, env, to: ["--url", url], present, told, askedAt, faults, now };
 }
 
 function toResource(key: string): object {

@@ -24,7 +24,7 @@ function block(language: string, after: string): string {
 async function foundation() {
   const cache = await fakeCache();
   const blobs = makeBlobs(12);
-  for (const { key } of blobs) cache.held.add(key);
+  for (const { key } of blobs) cache.present.add(key);
   const uaa = await serve(async (request, response) => {
     const isKnown =
       request.headers.authorization === `Basic ${btoa(`resource-pool:${SECRET}`)}` &&
@@ -80,7 +80,7 @@ test.concurrent("the crontab of the recipes prunes with a fresh token, though cr
   const env = { PATH: path.replace("/usr/local/bin", bin), HOME: directory, ...elsewhere(bucket) };
   const { stdout } = await sh(command, env);
   expect(stdout).toMatch(/^0 resources added, 11 already there, 1 removed, /);
-  expect(cache.held).not.toContain(gone);
+  expect(cache.present).not.toContain(gone);
 });
 
 test.concurrent("Concourse's task of the recipes needs nothing but its params, sh and node", async () => {
@@ -104,7 +104,7 @@ test.concurrent("Concourse's task of the recipes needs nothing but its params, s
   await symlink("/bin/sh", join(bin, "sh"));
   const { stdout } = await sh(`${path} ${args}`, { ...env, PATH: bin, ...elsewhere(bucket) }, directory);
   expect(stdout).toMatch(/^0 resources added, 11 already there, 1 removed, /);
-  expect(cache.held).not.toContain(gone);
+  expect(cache.present).not.toContain(gone);
 
   const refused = sh(
     `${path} ${args}`,

@@ -42,10 +42,10 @@ test("files are added, listed, checked and removed again", async () => {
 
   await untilPublished();
   const check = async () => JSON.parse((await ask(["check", "app", "--json"], { cwd })).stdout).summary;
-  expect(await check()).toMatchObject({ asked: { files: 3 }, held: { files: 2 }, toUpload: { files: 1 } });
+  expect(await check()).toMatchObject({ asked: { files: 3 }, matched: { files: 2 }, toUpload: { files: 1 } });
 
   const removed = await run(["remove", sha1Of("first").toUpperCase(), sha1Of("nowhere")]);
-  expect(removed).toMatchObject({ code: 0, stdout: "1 resource removed, 1 not held, 0 left out\n" });
+  expect(removed).toMatchObject({ code: 0, stdout: "1 resource removed, 1 not present, 0 left out\n" });
   expect(await listed("--json")).toEqual([
     JSON.stringify({ checksum: { value: sha1Of("second") }, size_in_bytes: 6 }),
   ]);

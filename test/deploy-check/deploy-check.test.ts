@@ -28,7 +28,7 @@ async function deploy(...args: string[]): Promise<string> {
 }
 
 describe("wrangler deploy", () => {
-  it.concurrent("is refused while UAA_URL is the stand-in's, before anything is asked of Cloudflare", async () => {
+  it.concurrent("is refused while UAA_URL is the local foundation's, before anything is asked of Cloudflare", async () => {
     const output = await deploy();
     expect(output).toContain("Not deployed: in the [vars] of wrangler.toml,");
     expect(output).toContain('UAA_URL is "http://localhost:8788", which is only an example: set ');

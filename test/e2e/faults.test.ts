@@ -97,10 +97,10 @@ describe("whatever KV does, the Cloud Controller is asked as long as there is ti
   it.each<[string, Fault]>([
     ["reads fail", { kind: "fail", operations: ["get"] }],
     ["all fails", { kind: "fail", operations: ["get", "put", "delete"] }],
-    ["the pointer can't be read", { kind: "fail", operations: ["get"], names: ["pointer"] }],
-    ["the pointer is rubbish", { kind: "rubbish", operations: ["get"], names: ["pointer"] }],
-    ["the changes can't be read", { kind: "fail", operations: ["get"], names: ["changes/"] }],
-    ["the changes are rubbish", { kind: "rubbish", operations: ["get"], names: ["changes/"] }],
+    ["the manifest can't be read", { kind: "fail", operations: ["get"], names: ["manifest"] }],
+    ["the manifest is rubbish", { kind: "rubbish", operations: ["get"], names: ["manifest"] }],
+    ["the changes can't be read", { kind: "fail", operations: ["get"], names: ["delta/"] }],
+    ["the changes are rubbish", { kind: "rubbish", operations: ["get"], names: ["delta/"] }],
   ])("%s: neither keys nor snapshot count", async (name, fault) => {
     await inflict(fault);
     const pushed = await stage.push(app.path, `KV: ${name}`);
@@ -186,9 +186,9 @@ describe("what the catalog can't write or be told is made up for", () => {
       await stage.untilSuffered(times);
       await beginAfresh();
     }
-    const { behindSince, ...behind } = await stage.catalog();
+    const { dirtySince, ...behind } = await stage.catalog();
     expect(behind).toMatchObject({ entries: entries + UNCACHED, published });
-    expect(behindSince).not.toBe(null);
+    expect(dirtySince).not.toBe(null);
     await well();
     await stage.untilPublished(entries + UNCACHED);
     expect(await stage.push(app.path, "  and when they work again")).toMatchObject(PUBLISHED);

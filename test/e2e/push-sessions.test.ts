@@ -65,7 +65,7 @@ const replaceIsolate = async (_: unknown, user: string) => {
 };
 /** The cache learns what it did not know. */
 const publish = async (shared: readonly Resource[]) => {
-  await stage.tell({ held: shared });
+  await stage.tell({ present: shared });
   await stage.publishSnapshot();
 };
 /** An isolate that knows nothing needs KV. */
@@ -119,7 +119,7 @@ describe.each([
   [5_600, 2],
   [10_600, 3],
 ])("an app of %i files, asked for in %i requests", (files, requests) => {
-  let held: Resource[];
+  let present: Resource[];
   let shared: Resource[];
   /** A folder in each request. */
   const folders = Array.from({ length: requests }, (_, request) => {
@@ -130,9 +130,9 @@ describe.each([
   beforeAll(async () => {
     const others = (await gatherDirectory(app.path)).filter(({ path }) => path.includes("/shared/")).length;
     await app.grow(files - SHARED * requests - others);
-    held = (await gatherDirectory(app.path)).filter(({ size }) => size > 0);
+    present = (await gatherDirectory(app.path)).filter(({ size }) => size > 0);
     await stage.fillPool(app.path);
-    await stage.tell({ held });
+    await stage.tell({ present });
     await stage.untilSettled();
   }, PUSHED_MAX_MS);
 
@@ -184,12 +184,12 @@ describe.each([
   // Of three requests one is neither the first nor the last.
   const slowly = it.runIf(requests === 3 || isEvery);
   slowly("a Cloud Controller that takes 12 ms a file", { timeout: PUSHED_MAX_MS }, async () => {
-    await stage.tell({ removed: held.slice(0, UNKNOWN).map(({ sha1 }) => sha1) });
+    await stage.tell({ removed: present.slice(0, UNKNOWN).map(({ sha1 }) => sha1) });
     await stage.untilSettled();
     const slow = { resource_ms: MS_PER_FILE };
     const always = Array.from({ length: requests }, (_, index) => ({ at: index + 1, cloudController: slow }));
     const pushed = await push("12 ms a file", always).finally(async () => {
-      await stage.tell({ held });
+      await stage.tell({ present });
       await stage.untilSettled();
     });
     expect(pushed.decided).toBeGreaterThanOrEqual(SHARED * (requests - 1));
@@ -207,7 +207,7 @@ describe.each([
       const isCombined = misfortunes.length > 1;
       const claimed = isCombined ? SHARED / 2 : isDenied ? 0 : SHARED;
       if (isCombined) {
-        await stage.tell({ held: shared.slice(0, claimed) });
+        await stage.tell({ present: shared.slice(0, claimed) });
         await stage.untilSettled();
       }
       const pushed = await push(label, misfortunes);

@@ -20,7 +20,7 @@ const POLL_MS = 50;
 const FILES_AT_A_TIME = 8;
 /** What the Worker says where it has added bits to a mode, so that a file arrives. */
 const MODE_WARNING = /^Files were matched with a mode that the platform takes/;
-/** Between two pointers, and after a failure, the catalog lets so much time pass. */
+/** Between two manifests, and after a failure, the catalog lets so much time pass. */
 const PACE_MS = 10_000;
 
 interface StageOptions {
@@ -58,10 +58,10 @@ export type Pushed = Push & TierFigures & { cached: number };
 interface Catalog {
   entries: number;
   keysWaiting: number;
-  published: { at: string; changes: { held: number; removed: number } } | null;
+  published: { at: string; delta: { added: number; removed: number } } | null;
   snapshot: { id: string; entries: number } | null;
   suspendedUntil: string | null;
-  behindSince: string | null;
+  dirtySince: string | null;
 }
 
 /** As the operator gets it. */
@@ -104,7 +104,7 @@ export interface Stage {
   /** Puts all files of a directory into the resource pool, as a push would. */
   fillPool(directory: string): Promise<void>;
   /** Tells the catalog, as the operator does, of files that the pool holds, and of SHA-1s that it does not. */
-  tell(told: { held?: readonly Resource[]; removed?: readonly string[] }): Promise<void>;
+  tell(told: { present?: readonly Resource[]; removed?: readonly string[] }): Promise<void>;
   /** What the catalog says of itself. */
   catalog(): Promise<Catalog>;
   /** SHA-1s of all that the catalog holds. */
@@ -113,7 +113,7 @@ export interface Stage {
   untilSettled(): Promise<void>;
   /**
    * Waits until the catalog holds so many resources and has published them, and replaces the isolate, which would else
-   * go on with its copy of the pointer for a while. Time passes at once.
+   * go on with its copy of the manifest for a while. Time passes at once.
    */
   untilPublished(entries: number): Promise<void>;
   /** Has a new snapshot published, waits until nothing has changed since, and replaces the isolate. */
@@ -200,7 +200,7 @@ export async function openStage({
   };
   const untilSettled = async () => {
     await pass(PACE_MS);
-    await until(({ behindSince }) => behindSince === null);
+    await until(({ dirtySince }) => dirtySince === null);
     await command("DELETE", "isolate");
   };
   const close = async () => {
@@ -231,9 +231,9 @@ export async function openStage({
         cloudController.pool.add(sha1, size, readFileSync(join(directory, path))),
       );
     },
-    async tell({ held = [], removed = [] }) {
+    async tell({ present = [], removed = [] }) {
       await operate("POST", "observations", {
-        held: held.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size })),
+        present: present.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size })),
         removed: removed.map((sha1) => ({ checksum: { value: sha1 } })),
       });
     },
@@ -259,9 +259,9 @@ export async function openStage({
       await pass(PACE_MS);
       await until(({ snapshot }) => snapshot?.id !== before?.id);
       await pass(PACE_MS);
-      await until(({ published, behindSince }) => {
-        const { held, removed } = published?.changes ?? { held: 1, removed: 0 };
-        return behindSince === null && held + removed === 0;
+      await until(({ published, dirtySince }) => {
+        const { added, removed } = published?.delta ?? { added: 1, removed: 0 };
+        return dirtySince === null && added + removed === 0;
       });
       await command("DELETE", "isolate");
     },

@@ -63,7 +63,7 @@ describe.skipIf(!chromium)(
           body: JSON.stringify(body),
         });
       const file = (letter: string) => ({ checksum: { value: letter.repeat(40) }, size_in_bytes: 5 });
-      expect((await ask(`${CACHE}/observations`, { held: [file("a"), file("b")] })).status).toBe(200);
+      expect((await ask(`${CACHE}/observations`, { present: [file("a"), file("b")] })).status).toBe(200);
       const isKnown = async () => {
         const answer = await ask("/v3/resource_matches", { resources: [file("a"), file("b"), file("c")] });
         expect(((await answer.json()) as { resources: unknown[] }).resources).toHaveLength(2);
@@ -107,7 +107,7 @@ describe.skipIf(!chromium)(
       await paste(`bearer ${token}`, /^As of .*, version \d/);
       const text = await shown();
       expect(text).toMatch(/^ok\s+catalog\s+The catalog holds 2 resources\.$/m);
-      expect(text).toMatch(/^ok\s+pointer\s+The pointer was written \d+ s ago\./m);
+      expect(text).toMatch(/^ok\s+manifest\s+The manifest was written \d+ s ago\./m);
       expect(text).toMatch(/^ok\s+suspension\s+The cache is not suspended\.$/m);
       expect(text).toMatch(
         /^ok\s+last hour\s+This isolate matched \d+\.\d % in its last hour: \d+ of \d+ files/m,
@@ -246,8 +246,8 @@ function figuresOfLargePool(status: CacheStatus): CacheStatus {
   const before = (minutes: number) => new Date(Date.parse(status.time) - minutes * 60_000).toISOString();
   return {
     ...status,
-    ...{ entries: 284_310, keys_waiting: 251_810, behind_since: null, suspended_until: null },
-    published: { at: before(12), changes: { held: 1_204, removed: 31 } },
+    ...{ entries: 284_310, keys_waiting: 251_810, dirty_since: null, suspended_until: null },
+    published: { at: before(12), delta: { added: 1_204, removed: 31 } },
     snapshot: { id: "abc", entries: 283_137, parts: 1, built_at: before(27 * 60) },
     last_hour: { requests: 96, eligible: 41_872, matched: 39_418 },
   };

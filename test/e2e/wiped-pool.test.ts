@@ -30,7 +30,7 @@ beforeAll(async () => {
   for (let number = 0; number < 40; number++) await small.write(`small/${number}`);
   for (const { path } of [app, small]) {
     await stage.fillPool(path);
-    await stage.tell({ held: await resourcesOf(path) });
+    await stage.tell({ present: await resourcesOf(path) });
   }
   await stage.untilSettled();
 }, PUSHED_MAX_MS);
@@ -90,7 +90,7 @@ it("an older copy is restored: the second try uploads what came since", {
   const copy = new Set(await pool().list());
   for (let number = 0; number < 300; number++) await app.write(`node_modules/package-150/since/${number}.js`);
   await stage.fillPool(app.path);
-  await stage.tell({ held: await resourcesOf(app.path) });
+  await stage.tell({ present: await resourcesOf(app.path) });
   await stage.untilSettled();
   for (const sha1 of await pool().list()) if (!copy.has(sha1)) await pool().delete(sha1);
 

@@ -4,7 +4,7 @@ import { type Members, NUMBERS, ODD_VALUES, oddText, raw, type Tree, text, write
 
 /** Bodies of requests, from such as cf CLI sends to bytes of any kind. */
 
-const HELD = [...POOL];
+const PRESENT = [...POOL];
 const MODES = [
   ...["644", "0644", "755", "100644", "444", "0", "00", "600", "0600", "4711", "7777", "177", "577"],
   ...["7".repeat(22), "1".repeat(40), "0".repeat(30), "120777", "00000644", "8", "0o644", "64a", "", " 644"],
@@ -58,8 +58,8 @@ function countOf(random: Random): number {
 /** One that is as it should be. */
 export function resource(random: Random): Members {
   const [sha1, size] = random.chance(0.75)
-    ? random.pick(HELD)
-    : ([unheld(random), random.pick(HELD)[1]] as const);
+    ? random.pick(PRESENT)
+    : ([unheld(random), random.pick(PRESENT)[1]] as const);
   const members: Members["members"] = [
     ["checksum", object([["value", text(inCase(random, sha1))]])],
     ["size_in_bytes", sizeOf(random, size)],
@@ -83,7 +83,7 @@ function inCase(random: Random, sha1: string): string {
 function sizeOf(random: Random, size: number): Tree {
   const kind = random.weighted({ own: 40, other: 2, beside: 2, form: 1 });
   if (kind === "own") return raw(String(size));
-  if (kind === "other") return raw(String(random.pick(HELD)[1]));
+  if (kind === "other") return raw(String(random.pick(PRESENT)[1]));
   if (kind === "beside") return raw(String(size + 1));
   return raw(random.pick([`${size}.0`, `${size}e0`, `${size}0e-1`, `${size}.00E+0`]));
 }
@@ -152,7 +152,7 @@ function otherValue(random: Random, name: string): Tree {
 }
 
 function nearlySha1(random: Random): string {
-  const [sha1] = random.pick(HELD);
+  const [sha1] = random.pick(PRESENT);
   return random.pick([
     sha1.slice(1),
     `${sha1}0`,

@@ -94,7 +94,7 @@ function silence(): void {
 
 beforeAll(async () => {
   silenceConsole();
-  await observe({ held: [...POOL].map(([sha1, size]): ResourceKey => `${sha1}:${size}`) });
+  await observe({ present: [...POOL].map(([sha1, size]): ResourceKey => `${sha1}:${size}`) });
   await runAlarm();
   const whole = {
     ...requestOf(SEED),

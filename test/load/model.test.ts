@@ -4,8 +4,8 @@ import { Model } from "./model.ts";
 /** Told held from 100 to 110, and removed from 500 to 510. */
 function told(): Model {
   const model = new Model(2);
-  model.tell(0, { from: 100, to: 110, isHeld: true });
-  model.tell(0, { from: 500, to: 510, isHeld: false });
+  model.tell(0, { from: 100, to: 110, isPresent: true });
+  model.tell(0, { from: 500, to: 510, isPresent: false });
   return model;
 }
 
@@ -25,7 +25,7 @@ describe("what the load's model lets an answer say", () => {
     ["in between", 110, 500, true],
     ["since it leaves", 110, 501, false],
   ])("a no that is missed %s", (_, from, to, must) => {
-    expect(told().wasHeld(0, from, to)).toBe(must);
+    expect(told().wasPresent(0, from, to)).toBe(must);
   });
 
   it("what was told long ago counts as if nothing had been before", () => {

@@ -7,7 +7,7 @@ interface Told {
   /** When the request was sent, and when it was answered: in between it took effect. */
   from: number;
   to: number;
-  isHeld: boolean;
+  isPresent: boolean;
 }
 
 export class Model {
@@ -27,34 +27,34 @@ export class Model {
   longAgo(index: number): void {
     const last = this.#told[index]?.at(-1);
     const always = Number.NEGATIVE_INFINITY;
-    if (last) this.#told[index] = [{ from: always, to: always, isHeld: last.isHeld }];
+    if (last) this.#told[index] = [{ from: always, to: always, isPresent: last.isPresent }];
   }
 
   isHeldNow(index: number): boolean {
-    return this.#told[index]?.at(-1)?.isHeld ?? false;
+    return this.#told[index]?.at(-1)?.isPresent ?? false;
   }
 
   /** Whether the resource may have been held at any moment between the two. */
   mayHaveBeenHeld(index: number, from: number, to: number): boolean {
     const told = this.#told[index] ?? [];
-    return told.some(({ isHeld, from: begun }, at) => {
+    return told.some(({ isPresent, from: begun }, at) => {
       const ended = told[at + 1]?.to ?? Number.POSITIVE_INFINITY;
-      return isHeld && begun <= to && ended >= from;
+      return isPresent && begun <= to && ended >= from;
     });
   }
 
   /** Whether the resource was held at every moment between the two. */
-  wasHeld(index: number, from: number, to: number): boolean {
+  wasPresent(index: number, from: number, to: number): boolean {
     const told = this.#told[index] ?? [];
-    return told.some(({ isHeld, to: begun }, at) => {
+    return told.some(({ isPresent, to: begun }, at) => {
       const ended = told[at + 1]?.from ?? Number.POSITIVE_INFINITY;
-      return isHeld && begun <= from && ended >= to;
+      return isPresent && begun <= from && ended >= to;
     });
   }
 
   /** How long ago it left, where it is not held. */
   goneFor(index: number, now: number): number | undefined {
     const last = this.#told[index]?.at(-1);
-    return last && !last.isHeld ? now - last.to : undefined;
+    return last && !last.isPresent ? now - last.to : undefined;
   }
 }

@@ -21,19 +21,22 @@ export class Operator {
     this.#model = model;
   }
 
-  async tell(held: readonly number[], removed: readonly number[] = []): Promise<void> {
-    for (let at = 0; at < Math.max(held.length, removed.length); at += OBSERVATIONS_MAX / 2) {
-      const [added, taken] = [held, removed].map((all) => all.slice(at, at + OBSERVATIONS_MAX / 2));
+  async tell(present: readonly number[], removed: readonly number[] = []): Promise<void> {
+    for (let at = 0; at < Math.max(present.length, removed.length); at += OBSERVATIONS_MAX / 2) {
+      const [added, taken] = [present, removed].map((all) => all.slice(at, at + OBSERVATIONS_MAX / 2));
       const from = Date.now();
       await this.#post("observations", {
-        held: added?.map((index) => ({ checksum: { value: sha1At(index) }, size_in_bytes: sizeAt(index) })),
+        present: added?.map((index) => ({
+          checksum: { value: sha1At(index) },
+          size_in_bytes: sizeAt(index),
+        })),
         removed: taken?.map((index) => ({ checksum: { value: sha1At(index) } })),
       });
       const to = Date.now();
-      for (const index of added ?? []) this.#model.tell(index, { from, to, isHeld: true });
-      for (const index of taken ?? []) this.#model.tell(index, { from, to, isHeld: false });
+      for (const index of added ?? []) this.#model.tell(index, { from, to, isPresent: true });
+      for (const index of taken ?? []) this.#model.tell(index, { from, to, isPresent: false });
     }
-    this.counts.told += held.length;
+    this.counts.told += present.length;
     this.counts.removed += removed.length;
   }
 
@@ -48,10 +51,10 @@ export class Operator {
       const indexes = new Set(
         Array.from({ length: CHANGED_AT_A_TIME }, () => first + Math.floor(Math.random() * count)),
       );
-      const isHeld = (index: number) => this.#model.isHeldNow(index);
+      const isPresent = (index: number) => this.#model.isHeldNow(index);
       await this.tell(
-        [...indexes].filter((index) => !isHeld(index)),
-        [...indexes].filter(isHeld),
+        [...indexes].filter((index) => !isPresent(index)),
+        [...indexes].filter(isPresent),
       );
       if (round % ROUNDS_A_PUBLICATION === 0) await this.publish();
       await pause(PACE_MS);

@@ -127,7 +127,7 @@ export class Pushes {
           this.counts.claimedGone += 1;
           this.longestClaim = Math.max(this.longestClaim, gone);
         }
-      } else if (this.#model.wasHeld(index, from - SPREAD_MS, to)) this.counts.missed += 1;
+      } else if (this.#model.wasPresent(index, from - SPREAD_MS, to)) this.counts.missed += 1;
     }
     if (next !== matched.length)
       this.#fail(`${matched.length - next} entries that nobody asked for, or in disorder`);

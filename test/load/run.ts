@@ -14,11 +14,11 @@ import { Operator } from "./operator.ts";
 import { Pushes } from "./pushes.ts";
 
 /** Resources by their numbers: held throughout, gone throughout, changing, and never told of. */
-const HELD = 80_000;
+const PRESENT = 80_000;
 const GONE = 5_000;
 const CHANGING = 15_000;
 const NEVER = 20_000;
-const TOTAL = HELD + GONE + CHANGING + NEVER;
+const TOTAL = PRESENT + GONE + CHANGING + NEVER;
 const CONNECTIONS = [8, 32];
 const SAMPLED_MS = 1_000;
 const SETTLED_MAX_MS = 60_000;
@@ -52,12 +52,12 @@ async function load(): Promise<number> {
   const model = new Model(TOTAL);
   const token = await uaa.issueToken({ scopes: ["cloud_controller.admin"], lifetime: TOKEN_SECONDS });
   const operator = new Operator(worker.url, token, model);
-  await operator.tell(range(0, HELD + GONE));
-  await operator.tell([], range(HELD, GONE));
+  await operator.tell(range(0, PRESENT + GONE));
+  await operator.tell([], range(PRESENT, GONE));
   await operator.publish();
   await settle(new Pushes(worker.url, uaa, model, TOTAL));
   // From here on, what has been told counts as told long ago.
-  for (const index of range(0, HELD + GONE)) model.longAgo(index);
+  for (const index of range(0, PRESENT + GONE)) model.longAgo(index);
   const pushes = new Pushes(worker.url, uaa, model, TOTAL);
   await pushes.prepare();
 
@@ -69,7 +69,7 @@ async function load(): Promise<number> {
     const end = Date.now() + (minutes * 60_000) / CONNECTIONS.length;
     const isOver = () => Date.now() >= end;
     const clients = Array.from({ length: connections }, () => pushes.work(connections, isOver));
-    await Promise.all([operator.work(HELD + GONE, CHANGING, isOver), ...clients]);
+    await Promise.all([operator.work(PRESENT + GONE, CHANGING, isOver), ...clients]);
   }
   clearInterval(sampling);
   return report({ pushes, operator, memory, cpuMs: worker.usage().cpuMs - cpuBefore, loadBefore });
@@ -78,11 +78,11 @@ async function load(): Promise<number> {
 /** Waits until a whole round of the pool is answered as it was told. */
 async function settle(pushes: Pushes): Promise<void> {
   const token = await uaa.issueToken({ scopes: ["cloud_controller.admin"], lifetime: TOKEN_SECONDS });
-  const asked = range(HELD - 4_000, 4_500);
+  const asked = range(PRESENT - 4_000, 4_500);
   const end = Date.now() + SETTLED_MAX_MS;
   for (;;) {
     const matched = await pushes.ask(asked, token, 1);
-    if (matched && asked.every((index) => matched.has(index) === index < HELD)) return;
+    if (matched && asked.every((index) => matched.has(index) === index < PRESENT)) return;
     if (Date.now() > end)
       throw new Error(`the pool is not answered: ${pushes.errors[0] ?? `${matched?.size} of it`}`);
     await pause(SAMPLED_MS);
@@ -105,7 +105,7 @@ function report({ pushes, operator, memory, cpuMs, loadBefore }: Outcome): numbe
     `${answers} answers to ${resources} resources, ${claims} claims; ${pushes.errors.length} errors`,
   );
   console.log(
-    `the operator told of ${told} held and ${removed} removed, and published anew ${publications} times`,
+    `the operator told of ${told} present and ${removed} removed, and published anew ${publications} times`,
   );
   console.log(
     `${pushes.wrong.length} wrong answers; ${missed} times what was told long ago was not claimed; ${claimedGone} claims ` +

@@ -8,7 +8,7 @@ import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
 import { later } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
 import {
   ask,
@@ -92,7 +92,7 @@ describe("who may use the operator's API", () => {
   });
 
   it.each(["admin_read_only", "global_auditor"])("%s reads, and changes nothing", async (scope) => {
-    await tell({ held: [resource(1)] });
+    await tell({ present: [resource(1)] });
     const token = await tokenOf(scope);
     for (const route of READS) expect((await call(route, { token })).status).toBe(200);
     for (const route of WRITES) expect((await call(route, { token })).status).toBe(403);
@@ -122,7 +122,7 @@ describe("what belongs to nobody", () => {
     ["POST", "/observations/1"],
     ["OPTIONS", "/a/b/c"],
   ])("%s %s is 404, also before a Cloud Controller, which hears nothing of it", async (...route) => {
-    const requests = standInOrigin(() => new Response("ok"));
+    const requests = fakeCloudController(() => new Response("ok"));
     for (const bindings of [{}, { CLOUD_CONTROLLER_URL }]) {
       const response = await call(route as Route, { bindings });
       expect(response.status).toBe(404);
@@ -132,7 +132,7 @@ describe("what belongs to nobody", () => {
   });
 
   it("a path that only begins like it is passed through", async () => {
-    const requests = standInOrigin(() => new Response("ok"));
+    const requests = fakeCloudController(() => new Response("ok"));
     await call(["GET", "s"], { bindings: { CLOUD_CONTROLLER_URL } });
     expect(requests).toHaveLength(1);
   });
@@ -142,15 +142,15 @@ describe("POST observations", () => {
   beforeEach(() => reset());
 
   it("takes what is held and what is removed, and says what came of it", async () => {
-    await tell({ held: [resource(1), resource(2)] });
+    await tell({ present: [resource(1), resource(2)] });
     const told = await tell({
-      held: [resource(2), resource(3), resource(4, { size_in_bytes: 2 ** 40 })],
+      present: [resource(2), resource(3), resource(4, { size_in_bytes: 2 ** 40 })],
       removed: [resource(1), { checksum: { value: resource(9).checksum.value } }],
     });
     expect(told).toEqual({
       changed: 2,
       unchanged: 2,
-      refused: { "outside-limits": 1, "too-old": 0, "made-up-size": 0 },
+      refused: { "outside-limits": 1, "too-old": 0, "conflicting-size": 0 },
     });
     expect(await listed()).toEqual([resource(2), resource(3)].map(keyOf));
   });
@@ -158,10 +158,10 @@ describe("POST observations", () => {
   it("goes by when something was seen, not by when it was told", async () => {
     const [first, second] = [resource(1), resource(2)];
     await tell({ seconds_ago: 0, removed: [first] });
-    await tell({ seconds_ago: 60, held: [first, second] });
+    await tell({ seconds_ago: 60, present: [first, second] });
     expect(await listed()).toEqual([keyOf(second)]);
     await scheduler.wait(2);
-    await tell({ held: [first, second] });
+    await tell({ present: [first, second] });
     await tell({ seconds_ago: 0.5, removed: [first] });
     expect(await listed()).toEqual([first, second].map(keyOf));
   });
@@ -170,10 +170,10 @@ describe("POST observations", () => {
     const { time } = await (await call(["GET", ""])).json<{ time: string }>();
     await scheduler.wait(2);
     await tell({ removed: [resource(1)] });
-    await tell({ observed_at: time, held: [resource(1), resource(2)] });
+    await tell({ observed_at: time, present: [resource(1), resource(2)] });
     expect(await listed()).toEqual([keyOf(resource(2))]);
     // Nothing is seen in the future: what is told next would not count.
-    await tell({ observed_at: "9999-01-01T00:00:00Z", held: [resource(1)] });
+    await tell({ observed_at: "9999-01-01T00:00:00Z", present: [resource(1)] });
     await scheduler.wait(2);
     await tell({ removed: [resource(1)] });
     expect(await listed()).toEqual([keyOf(resource(2))]);
@@ -184,7 +184,7 @@ describe("POST observations", () => {
     const slow = new ReadableStream(
       {
         async pull(controller) {
-          await tell({ held: [resource(1)] });
+          await tell({ present: [resource(1)] });
           await scheduler.wait(2);
           controller.enqueue(text);
           controller.close();
@@ -197,7 +197,7 @@ describe("POST observations", () => {
   });
 
   it("does not believe a day-old observation, and remembers an older removal than there is", async () => {
-    expect(await tell({ seconds_ago: 90_000, held: [resource(1)] })).toMatchObject({
+    expect(await tell({ seconds_ago: 90_000, present: [resource(1)] })).toMatchObject({
       changed: 0,
       refused: { "too-old": 1 },
     });
@@ -206,17 +206,19 @@ describe("POST observations", () => {
 
   it("takes 50,000 at once, and one more is refused", async () => {
     const bare = (index: number) => ({ checksum: resource(index).checksum, size_in_bytes: 1 });
-    const held = Array.from({ length: 49_999 }, (_, index) => bare(index));
+    const present = Array.from({ length: 49_999 }, (_, index) => bare(index));
     const removed = [{ checksum: resource(50_000).checksum }];
-    expect(await tell({ held, removed })).toMatchObject({ changed: 49_999, unchanged: 1 });
-    const more = await call(["POST", "/observations"], { body: { held: [...held, bare(60_000)], removed } });
+    expect(await tell({ present, removed })).toMatchObject({ changed: 49_999, unchanged: 1 });
+    const more = await call(["POST", "/observations"], {
+      body: { present: [...present, bare(60_000)], removed },
+    });
     expect(more.status).toBe(422);
-    expect(await detailOf(more)).toBe("Held and removed can have at most 50000 resources together");
+    expect(await detailOf(more)).toBe("Present and removed can have at most 50000 resources together");
   });
 
   const upper = "ABCDEF0123456789ABCDEF0123456789ABCDEF01";
   it("takes a checksum in either letter case, and nothing for nothing", async () => {
-    expect(await tell({ held: [{ checksum: { value: upper }, size_in_bytes: 5 }] })).toMatchObject({
+    expect(await tell({ present: [{ checksum: { value: upper }, size_in_bytes: 5 }] })).toMatchObject({
       changed: 1,
     });
     expect(await listed()).toEqual([`${upper.toLowerCase()}:5`]);
@@ -245,23 +247,26 @@ describe("POST observations", () => {
       { observed_at: "2026-11-24T03:00:00Z", seconds_ago: 1 },
       "Seconds ago and observed at exclude each other",
     ],
-    [{ held: {}, removed: 1 }, "Held must be an array, Removed must be an array"],
-    [{ held: [good, null] }, "Held array contains at least one non-object resource"],
-    [{ held: [{ size_in_bytes: 1 }] }, `Held ${one} a non-object checksum`],
-    [{ held: [{ ...good, checksum: { value: 1 } }] }, `Held ${one} a non-string checksum value`],
-    [{ held: [{ ...good, checksum: { value: "abc" } }] }, `Held ${one} a non-SHA1 checksum value`],
-    [{ held: [{ ...good, checksum: { value: "z".repeat(40) } }] }, `Held ${one} a non-SHA1 checksum value`],
-    [{ held: [{ ...good, size_in_bytes: 1.5 }] }, `Held ${one} a non-integer size_in_bytes`],
-    [{ held: [{ ...good, size_in_bytes: 2 ** 53 }] }, `Held ${one} a non-integer size_in_bytes`],
+    [{ present: {}, removed: 1 }, "Present must be an array, Removed must be an array"],
+    [{ present: [good, null] }, "Present array contains at least one non-object resource"],
+    [{ present: [{ size_in_bytes: 1 }] }, `Present ${one} a non-object checksum`],
+    [{ present: [{ ...good, checksum: { value: 1 } }] }, `Present ${one} a non-string checksum value`],
+    [{ present: [{ ...good, checksum: { value: "abc" } }] }, `Present ${one} a non-SHA1 checksum value`],
+    [
+      { present: [{ ...good, checksum: { value: "z".repeat(40) } }] },
+      `Present ${one} a non-SHA1 checksum value`,
+    ],
+    [{ present: [{ ...good, size_in_bytes: 1.5 }] }, `Present ${one} a non-integer size_in_bytes`],
+    [{ present: [{ ...good, size_in_bytes: 2 ** 53 }] }, `Present ${one} a non-integer size_in_bytes`],
     [
       {
-        held: [
+        present: [
           { ...good, size_in_bytes: -1 },
           { ...good, size_in_bytes: -2 },
         ],
         removed: ["x"],
       },
-      `Held ${one} a negative size_in_bytes, Removed array contains at least one non-object resource`,
+      `Present ${one} a negative size_in_bytes, Removed array contains at least one non-object resource`,
     ],
     [{ removed: [{ checksum: { value: "abc" } }] }, `Removed ${one} a non-SHA1 checksum value`],
   ])("422: %j", async (body, detail) => {
@@ -288,8 +293,8 @@ describe("GET resources", () => {
   beforeEach(() => reset());
 
   it("lists page by page, in the order of the SHA-1s", async () => {
-    const held = Array.from({ length: 20_001 }, (_, index) => resource(20_000 - index));
-    await tell({ held });
+    const present = Array.from({ length: 20_001 }, (_, index) => resource(20_000 - index));
+    await tell({ present });
     const resources: SentResource[] = [];
     const pages: number[] = [];
     let after: string | undefined;
@@ -301,7 +306,7 @@ describe("GET resources", () => {
       after = page.after;
     } while (after !== undefined);
     expect(pages).toEqual([10_000, 10_000, 1]);
-    expect(resources.map(keyOf)).toEqual(held.map(keyOf).reverse());
+    expect(resources.map(keyOf)).toEqual(present.map(keyOf).reverse());
   });
 
   it("422: after is no SHA-1", async () => {
@@ -315,7 +320,7 @@ describe("GET cache", () => {
   beforeEach(() => reset());
 
   it("tells the state, the version and the configuration", async () => {
-    await tell({ held: [resource(1), resource(2)], removed: [resource(3)] });
+    await tell({ present: [resource(1), resource(2)], removed: [resource(3)] });
     const response = await call(["GET", ""], {
       bindings: { MINIMUM_FILE_MODE: "600", MINIMUM_SIZE: "1", KEYS_PER_DAY: "500", CLOUD_CONTROLLER_URL },
     });
@@ -325,7 +330,7 @@ describe("GET cache", () => {
       entries: 2,
       keys_waiting: 2,
       removals_remembered: 1,
-      behind_since: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      dirty_since: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       published: null,
       snapshot: null,
       suspended_until: null,
@@ -333,7 +338,7 @@ describe("GET cache", () => {
       checks: [
         { name: "matching", level: "ok", text: "Matching is on." },
         { name: "catalog", level: "ok", text: "The catalog holds 2 resources." },
-        { name: "pointer", level: "warn", text: expect.stringMatching(/^Nothing is published yet\./) },
+        { name: "manifest", level: "warn", text: expect.stringMatching(/^Nothing is published yet\./) },
         { name: "snapshot", level: "warn", text: expect.stringMatching(/^There is no snapshot yet;/) },
         {
           name: "keys",
@@ -343,7 +348,7 @@ describe("GET cache", () => {
         { name: "suspension", level: "ok", text: "The cache is not suspended." },
         { name: "last hour", level: "ok", text: "This isolate was asked for nothing in its last hour." },
       ],
-      refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
+      refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
       configuration: {
         UAA_URL: "https://uaa.example.com",
         UAA_ISSUER: "https://uaa.example.com/oauth/token",
@@ -368,14 +373,14 @@ describe("GET cache", () => {
 
   it("tells what is published", async () => {
     const [at, builtAt] = ["2026-11-24T12:00:00.000Z", "2026-11-24T11:00:00.000Z"];
-    const published = { at, changes: { held: 2, removed: 1 } };
+    const published = { at, delta: { added: 2, removed: 1 } };
     const snapshot = { id: "abc", entries: 7, parts: 1, builtAt };
     const suspendedUntil = "2026-11-24T12:10:00.000Z";
     const figures = {
       entries: 9,
       keysWaiting: 0,
       removalsRemembered: 0,
-      behindSince: null,
+      dirtySince: null,
       refused: noRefusals(),
     };
     const status = async () => ({ ...figures, published, snapshot, suspendedUntil });
@@ -396,10 +401,10 @@ describe("the checks of GET cache", () => {
     keysWaiting: 0,
     removalsRemembered: 0,
     refused: noRefusals(),
-    published: { at: ago(2 * 60_000), changes: { held: 0, removed: 0 } },
+    published: { at: ago(2 * 60_000), delta: { added: 0, removed: 0 } },
     snapshot: { id: "abc", entries: 9, parts: 1, builtAt: ago(5 * HOUR_MS) },
     suspendedUntil: null,
-    behindSince: null,
+    dirtySince: null,
   };
   async function checksOf(changes: object, bindings: Record<string, unknown> = {}) {
     const status = async () => ({ ...WELL, ...changes });
@@ -415,7 +420,7 @@ describe("the checks of GET cache", () => {
     expect(checks.map(({ level, text }) => `${level}: ${text}`)).toEqual([
       "ok: Matching is on.",
       "ok: The catalog holds 9 resources.",
-      "ok: The pointer was written 2 min ago.",
+      "ok: The manifest was written 2 min ago.",
       "ok: The snapshot of 9 resources was built 5 h ago.",
       "ok: No key waits to be written.",
       "ok: The cache is not suspended.",
@@ -424,9 +429,9 @@ describe("the checks of GET cache", () => {
   });
 
   it("calls no pace a fault that is the catalog's own: a change is published seconds later, and a minute at times", async () => {
-    const checks = await checksOf({ behindSince: ago(110_000) });
+    const checks = await checksOf({ dirtySince: ago(110_000) });
     expect(checks.filter(({ level }) => level !== "ok")).toEqual([]);
-    expect(checks[2]?.text).toBe("The pointer was written 2 min ago. Newer changes follow within seconds.");
+    expect(checks[2]?.text).toBe("The manifest was written 2 min ago. Newer changes follow within seconds.");
   });
 
   it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
@@ -446,28 +451,28 @@ describe("the checks of GET cache", () => {
       /resource-pool sync.* or set CLOUD_CONTROLLER_URL and let pushes fill it/,
     ],
     ["catalog", "warn", { entries: 0 }, /`import`, or let pushes fill it\.$/, { CLOUD_CONTROLLER_URL }],
-    ["pointer", "warn", { published: null, behindSince: ago(0) }, /takes seconds.*catalog-step-failed/],
-    ["pointer", "warn", { behindSince: ago(2 * MINUTE_MS) }, /came 2 min ago, .*catalog-step-failed/],
+    ["manifest", "warn", { published: null, dirtySince: ago(0) }, /takes seconds.*catalog-step-failed/],
+    ["manifest", "warn", { dirtySince: ago(2 * MINUTE_MS) }, /came 2 min ago, .*catalog-step-failed/],
     [
-      "pointer",
+      "manifest",
       "fail",
-      { behindSince: ago(10 * MINUTE_MS) },
+      { dirtySince: ago(10 * MINUTE_MS) },
       /written 2 min ago, .*came 10 min ago: .*may still be claimed.*catalog-step-failed.*resource-pool publish/,
     ],
     [
-      "pointer",
+      "manifest",
       "fail",
-      { published: null, behindSince: ago(HOUR_MS) },
+      { published: null, dirtySince: ago(HOUR_MS) },
       /^Nothing is published yet, .*60 min ago: /,
     ],
     [
-      "pointer",
+      "manifest",
       "fail",
       { published: { ...WELL.published, at: ago(3 * HOUR_MS) } },
       /3 h ago, .*still be claimed/,
     ],
     [
-      "pointer",
+      "manifest",
       "fail",
       { published: { ...WELL.published, at: ago(50 * HOUR_MS) } },
       /2 days ago: .*nothing of the cache is claimed/,
@@ -518,7 +523,7 @@ describe("the last hour of GET cache", () => {
 });
 
 it("the last hour in shadow mode is of nobody: the cache answers no push, however many there are", async () => {
-  standInOrigin(matching(() => true));
+  fakeCloudController(matching(() => true));
   const isolate = { ...env, MODE: "shadow", CLOUD_CONTROLLER_URL };
   expect((await askWithEnv(isolate, { resources: [resource(1)] })).status).toBe(201);
   const asked = { method: "GET", url: CACHE, token: await tokenOf("admin") };
@@ -535,24 +540,26 @@ describe("POST publication and DELETE", () => {
   beforeEach(() => reset());
 
   it("has everything published anew", async () => {
-    await tell({ held: [resource(1)] });
+    await tell({ present: [resource(1)] });
     const response = await call(["POST", "/publication"]);
     expect(response.status).toBe(202);
     expect(await response.json()).toMatchObject({
       entries: 1,
       keys_waiting: 1,
-      behind_since: expect.any(String),
+      dirty_since: expect.any(String),
       published: null,
     });
   });
 
   it("forgets everything, and what was seen before is not believed afterwards", async () => {
-    await tell({ held: [resource(1), resource(2)] });
+    await tell({ present: [resource(1), resource(2)] });
     const response = await call(["DELETE", ""]);
     expect(response.status).toBe(204);
     expect(await response.text()).toBe("");
     expect(await listed()).toEqual([]);
-    expect(await tell({ seconds_ago: 5, held: [resource(1)] })).toMatchObject({ refused: { "too-old": 1 } });
+    expect(await tell({ seconds_ago: 5, present: [resource(1)] })).toMatchObject({
+      refused: { "too-old": 1 },
+    });
   });
 });
 

@@ -7,7 +7,7 @@ import { cacheWithoutKeys } from "../support/cache.ts";
 import { observe, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
 import { askWithEnv, keyOf, matchedPaths, resource, type SentResource } from "../support/worker.ts";
 
@@ -85,12 +85,12 @@ describe("the requests of one push agree on a content", () => {
   it("keeps no match in the last request after the pool has got the file", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    await publish({ held: [keyOf(1), keyOf(9_000)] });
+    await publish({ present: [keyOf(1), keyOf(9_000)] });
     expect(await pathsOf([resource(1), resource(9_000)], run)).toEqual(["src/9000.js"]);
   });
 
   it("keeps a match in the last request when KV fails by then", async () => {
-    await publish({ held: [keyOf(1), keyOf(2)] });
+    await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
     const get = () => Promise.reject(new Error("KV GET failed: 503"));
@@ -101,7 +101,7 @@ describe("the requests of one push agree on a content", () => {
   });
 
   it("keeps a match after the removal of the file was published: the push fails with a message, and loses no file", async () => {
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     const run = { trace: traceId() };
     await pathsOf(rows(5_000), run);
     await publish({ removed: [resource(1).checksum.value] });
@@ -112,7 +112,7 @@ describe("the requests of one push agree on a content", () => {
   it("keeps the first decision when a second request of 5,000 disagrees", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    await publish({ held: [keyOf(1), keyOf(6_000)] });
+    await publish({ present: [keyOf(1), keyOf(6_000)] });
     expect(await pathsOf([resource(1), ...rows(4_999, 6_000)], run)).toEqual(["src/6000.js"]);
     expect(await pathsOf([resource(1), resource(6_000)], run)).toEqual(["src/6000.js"]);
   });
@@ -120,7 +120,7 @@ describe("the requests of one push agree on a content", () => {
   it("keeps no match of a request that the Cloud Controller did not answer in time", async () => {
     const hasAll = matching(() => true);
     let isSilent = true;
-    standInOrigin((request) => (isSilent ? new Promise(() => {}) : hasAll(request)));
+    fakeCloudController((request) => (isSilent ? new Promise(() => {}) : hasAll(request)));
     const run = { trace: traceId() };
     const slow = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "100" };
     expect(await pathsOf(rows(5_000), { ...run, isolate: slow })).toEqual([]);
@@ -130,14 +130,14 @@ describe("the requests of one push agree on a content", () => {
   });
 
   it("records a candidate whose mode rules it out as no match", async () => {
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     const run = { trace: traceId(), isolate: { MINIMUM_FILE_MODE: "0600" } };
     expect(await pathsOf([resource(1, { mode: "0444" }), ...rows(4_999, 2)], run)).toEqual([]);
     expect(await pathsOf([resource(1)], run)).toEqual([]);
   });
 
   it("adds the bits that a mode lacks to a file that was matched before, with a warning", async () => {
-    await publish({ held: [keyOf(1), keyOf(2)] });
+    await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { trace: traceId(), isolate: { MINIMUM_FILE_MODE: "0600" } };
     await pathsOf(rows(5_000), run);
     const copies = ["0444", "100444", "44"].map((mode) => resource(1, { mode }));
@@ -153,7 +153,7 @@ describe("the requests of one push agree on a content", () => {
     ["keeps matches when matching is switched off during the push", "true", "false", ["copy"]],
     ["keeps no match when matching is switched on during the push", "false", "true", []],
   ])("%s", async (_, first, last, expected) => {
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     const run = { trace: traceId() };
     const withFeature = (value: string) => ({ ...run, isolate: { FEATURE_RESOURCE_MATCHING: value } });
     await pathsOf(rows(5_000), withFeature(first));
@@ -163,7 +163,7 @@ describe("the requests of one push agree on a content", () => {
   it.each([8, 29])("keeps decisions for a push that takes %i minutes", async (minutes) => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     for (let minute = 4; minute <= minutes; minute += 4) {
       later(4 * MINUTE_MS);
       expect(await pathsOf([resource(1), ...rows(4_999, 10_000 * minute)], run)).toEqual([]);
@@ -174,7 +174,7 @@ describe("the requests of one push agree on a content", () => {
   it("does not end a session that is older than 30 minutes between two requests of an app", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     for (let request = 1; request <= 12; request++) {
       later(2.9 * MINUTE_MS);
       expect(await pathsOf([resource(1), ...rows(4_999, 10_000 * request)], run)).toEqual([]);
@@ -189,12 +189,12 @@ describe("pushes do not influence each other", () => {
     const app = [rows(5_000), [resource(6_000)]];
     const first = { trace: traceId() };
     for (const request of app) expect(await pathsOf(request, first)).toEqual([]);
-    await publish({ held: Array.from({ length: 5_000 }, (_, index) => keyOf(index)) });
+    await publish({ present: Array.from({ length: 5_000 }, (_, index) => keyOf(index)) });
     expect(await pathsOf(rows(5_000), { trace: traceId() })).toHaveLength(5_000);
   });
 
   it("does not match in another push of the caller what was removed", async () => {
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     expect(await pathsOf(rows(5_000), {})).toEqual(["src/1.js"]);
     await publish({ removed: [resource(1).checksum.value] });
     expect(await pathsOf([resource(1)], {})).toEqual([]);
@@ -203,7 +203,7 @@ describe("pushes do not influence each other", () => {
   it("keeps the decisions of two pushes of one user that run at once apart", async () => {
     const [early, late] = [{ trace: traceId() }, { trace: traceId() }];
     expect(await pathsOf(rows(5_000), early)).toEqual([]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1), ...rows(4_999, 7_000)], late)).toEqual(["src/1.js"]);
     expect(await pathsOf([resource(1)], early)).toEqual([]);
     expect(await pathsOf([resource(1)], late)).toEqual(["src/1.js"]);
@@ -212,7 +212,7 @@ describe("pushes do not influence each other", () => {
   it("decides nothing in a request of fewer than 5,000", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(4_999), run)).toEqual([]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 });
@@ -224,7 +224,7 @@ describe("unidentified requests of a caller share a session", () => {
     ["of cf CLI whose trace id is no UUID", { trace: "my-trace" }],
   ])("%s", async (_, run) => {
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1)], run)).toEqual([]);
     later(5 * MINUTE_MS);
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
@@ -233,7 +233,7 @@ describe("unidentified requests of a caller share a session", () => {
   it("is not kept alive by requests of fewer than 5,000", async () => {
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     later(3 * MINUTE_MS);
     expect(await pathsOf([resource(1)], run)).toEqual([]);
     later(2 * MINUTE_MS);
@@ -241,7 +241,7 @@ describe("unidentified requests of a caller share a session", () => {
   });
 
   it("turns a match that is older than three minutes into no match when the file was removed", async () => {
-    await publish({ held: [keyOf(1), keyOf(2)] });
+    await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
     await publish({ removed: [resource(1).checksum.value] });
@@ -249,15 +249,15 @@ describe("unidentified requests of a caller share a session", () => {
     later(3 * MINUTE_MS);
     expect(await pathsOf(rows(3), run)).toEqual(["src/2.js"]);
     expect(await pathsOf([...rows(4_999), resource(6_000)], run)).toEqual(["src/2.js"]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     expect(await pathsOf(rows(3), run)).toEqual(["src/2.js"]);
   });
 
   it("turns a match into no match when the Cloud Controller lacks the file in the look-up of a later request", async () => {
-    await publish({ held: [keyOf(1), keyOf(2)] });
+    await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
-    standInOrigin(matching(({ checksum }) => checksum.value === resource(2).checksum.value));
+    fakeCloudController(matching(({ checksum }) => checksum.value === resource(2).checksum.value));
     // Without a manifest the isolate asks the Cloud Controller for everything.
     const get = async (names: string | string[]) => (Array.isArray(names) ? new Map() : null);
     const isolate = { ...env, CLOUD_CONTROLLER_URL, RESOURCE_CACHE: { get, put: get, delete: get } };
@@ -265,17 +265,17 @@ describe("unidentified requests of a caller share a session", () => {
   });
 
   it("keeps a match when a Cloud Controller whose matching is off denies everything", async () => {
-    await publish({ held: [keyOf(1), keyOf(2)] });
+    await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
-    standInOrigin(matching(() => false));
+    fakeCloudController(matching(() => false));
     const get = async (names: string | string[]) => (Array.isArray(names) ? new Map() : null);
     const isolate = { ...env, CLOUD_CONTROLLER_URL, RESOURCE_CACHE: { get, put: get, delete: get } };
     expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/1.js", "src/2.js"]);
   });
 
   it("makes a pinned trace id one of them once it sends a request again, and keeps its decisions", async () => {
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     const pinned = { trace: "0".repeat(32) };
     expect(await pathsOf(rows(5_000), pinned)).toEqual(["src/1.js"]);
     await publish({ removed: [resource(1).checksum.value] });
@@ -291,7 +291,7 @@ describe("unidentified requests of a caller share a session", () => {
       const run = { trace: traceId(), isolate: { ...env, RESOURCE_CACHE: cacheWithoutKeys } };
       await send(rows(5_000), run);
       await send(rows(5_000), run);
-      await publish({ held: [keyOf(1)] });
+      await publish({ present: [keyOf(1)] });
       later(6 * MINUTE_MS);
       expect(await pathsOf([resource(1), ...rows(count - 1, 6_000)], run)).toEqual(["src/1.js"]);
     },
@@ -305,8 +305,8 @@ describe("a push that is tried again", () => {
     ["a request of fewer than 5,000", 10],
     ["a request of 5,000", 5_000],
   ])("verifies what the cache matches before it answers %s", async (_, count) => {
-    await publish({ held: [keyOf(1), keyOf(2)] });
-    standInOrigin(matching(({ checksum }) => checksum.value !== resource(1).checksum.value));
+    await publish({ present: [keyOf(1), keyOf(2)] });
+    fakeCloudController(matching(({ checksum }) => checksum.value !== resource(1).checksum.value));
     const known = count === 10 ? rows(3, 1) : rows(count);
     const isolate = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "true" };
     expect(await pathsOf(known, { isolate })).toContain("src/1.js");
@@ -322,20 +322,20 @@ describe("a push that is tried again", () => {
   });
 
   it("drops an old client's match that the Cloud Controller rejects in the look-up, and does not ask again", async () => {
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     const run = { userAgent: OLD_CF };
     await pathsOf(rows(5_000), run);
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
     const get = () => Promise.reject(new Error("KV GET failed: 503"));
     const isolate = { ...env, ...WITH_ORIGIN, RESOURCE_CACHE: { get, put: get, delete: get } };
-    const requests = standInOrigin(matching(() => false));
+    const requests = fakeCloudController(matching(() => false));
     expect(await pathsOf([resource(1)], { ...run, isolate })).toEqual([]);
     expect(requests).toHaveLength(1);
   });
 
   it("verifies nothing that an earlier request of an identified push decided", async () => {
-    await publish({ held: [keyOf(1)] });
-    const requests = standInOrigin(matching(() => false));
+    await publish({ present: [keyOf(1)] });
+    const requests = fakeCloudController(matching(() => false));
     const isolate = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "true" };
     const last = [resource(1, { path: "copy" })];
     await pathsOf(last, { isolate });
@@ -348,8 +348,8 @@ describe("a push that is tried again", () => {
   });
 
   it("is known by its contents and paths: another app with the same contents is no retry", async () => {
-    await publish({ held: [keyOf(1)] });
-    const requests = standInOrigin(matching(() => true));
+    await publish({ present: [keyOf(1)] });
+    const requests = fakeCloudController(matching(() => true));
     const isolate = { ...WITH_ORIGIN };
     const verified = () =>
       logs.filter(({ event, verified: count }) => event === "matched" && count !== 0).length;
@@ -377,7 +377,7 @@ describe("a request calls its object once", () => {
   });
 
   it("decides a second time only if a retry is suspected and there is a Cloud Controller", async () => {
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     const calls: string[] = [];
     const isolate = { ...countedObject(calls), CLOUD_CONTROLLER_URL };
     await send(rows(5_000), { isolate });
@@ -450,7 +450,7 @@ describe("an object that can't be reached", () => {
     expect(logs).toContainEqual(
       expect.objectContaining({ event: "push-sessions-unreachable", method: "decide", mayLoseFile: true }),
     );
-    await publish({ held: [keyOf(1), keyOf(9_000)] });
+    await publish({ present: [keyOf(1), keyOf(9_000)] });
     later(MINUTE_MS);
     expect(await pathsOf([resource(1), resource(9_000)], run)).toEqual(["src/9000.js"]);
   });
@@ -464,7 +464,7 @@ describe("an object that can't be reached", () => {
     const isolate = { ...env, RESOURCE_CACHE: cacheWithoutKeys, PUSH_SESSIONS: { getByName } };
     const run = { trace: traceId(), isolate };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     later(MINUTE_MS);
     isReachable = true;
     expect(await pathsOf([resource(1), ...rows(4_999, 6_000)], run)).toEqual([]);
@@ -481,7 +481,7 @@ describe("an object that can't be reached", () => {
     const run = { trace: traceId(), isolate: { PUSH_SESSIONS: { getByName } } };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     expect(logs.map(({ event }) => event)).not.toContain("push-sessions-unreachable");
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1)], { trace: run.trace })).toEqual([]);
   });
 
@@ -531,7 +531,7 @@ describe("what an object stores", () => {
     later(2 * MINUTE_MS);
     await runDurableObjectAlarm(object());
     expect(await count("sessions")).toBe(1);
-    await publish({ held: [keyOf(1)] });
+    await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1)], run)).toEqual([]);
   });
 

@@ -104,7 +104,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
   it("fails with cf's message when the pool was wiped, and succeeds in the second try", async () => {
     const resources = (await gatherDirectory(largeApp.path)).filter(({ size }) => size > 0);
     await stage.fillPool(largeApp.path);
-    await stage.tell({ held: resources });
+    await stage.tell({ present: resources });
     await stage.untilSettled();
     // The requests of this app were made before: they are not to be taken for repeated ones.
     await stage.pass(TEN_MINUTES_MS);

@@ -84,14 +84,16 @@ describe("what is answered", () => {
       size_in_bytes: seed % 4,
     }));
     await hold(...pool);
-    const held = new Set(pool.map((known) => `${known.checksum.value.toLowerCase()}:${known.size_in_bytes}`));
+    const present = new Set(
+      pool.map((known) => `${known.checksum.value.toLowerCase()}:${known.size_in_bytes}`),
+    );
 
     await fc.assert(
       fc.asyncProperty(fc.array(sent, { minLength: 1, maxLength: 150 }), async (resources) => {
         const response = await ask({ resources });
         const expected = resources
           .filter(({ checksum, size_in_bytes }) =>
-            held.has(`${checksum.value.toLowerCase()}:${size_in_bytes}`),
+            present.has(`${checksum.value.toLowerCase()}:${size_in_bytes}`),
           )
           .map(echoed);
         expect(await response.text()).toBe(JSON.stringify({ resources: expected }));

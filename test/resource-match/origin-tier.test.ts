@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { observedCache } from "../support/cache.ts";
 import { catalog, runAlarm } from "../support/catalog.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
 import { signedToken } from "../support/tokens.ts";
 import { askWith, hold, matchedPaths, resource, type SentResource } from "../support/worker.ts";
 
@@ -19,8 +19,8 @@ let logs: Record<string, unknown>[];
 const heldByTiers = () =>
   logs.flatMap(({ event, tiers }) => {
     if (event !== "matched") return [];
-    const { memory, keys, origin } = tiers as Record<"memory" | "keys" | "origin", { held: number }>;
-    return { memory: memory.held, keys: keys.held, origin: origin.held };
+    const { memory, keys, origin } = tiers as Record<"memory" | "keys" | "origin", { matched: number }>;
+    return { memory: memory.matched, keys: keys.matched, origin: origin.matched };
   });
 
 beforeEach(() => {
@@ -33,7 +33,7 @@ afterEach(async () => {
 
 describe("what the cache does not know", () => {
   it("is asked of the Cloud Controller, in the caller's name and by the request's id", async () => {
-    const requests = standInOrigin(matching(() => false));
+    const requests = fakeCloudController(matching(() => false));
     const token = await signedToken();
     const headers = { "X-Request-Id": "push-1" };
     const response = await askWith(WITH_ORIGIN, { resources: row(3) }, { token, headers });
@@ -48,7 +48,7 @@ describe("what the cache does not know", () => {
 
   it("is all that is asked: once each, nothing that is held or can't match", async () => {
     await hold(resource(0));
-    const requests = standInOrigin(matching(() => true));
+    const requests = fakeCloudController(matching(() => true));
     const resources = [
       resource(0),
       resource(1, { path: "a" }),
@@ -67,13 +67,13 @@ describe("what the cache does not know", () => {
 
   it("is not asked before the answer where there is nothing left to ask", async () => {
     await hold(...row(3));
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(3) }))).toHaveLength(3);
     expect(heldByTiers()).toEqual([{ memory: 0, keys: 3, origin: 0 }]);
   });
 
   it("is not asked with resource_matching off", async () => {
-    const requests = standInOrigin(matching(() => true));
+    const requests = fakeCloudController(matching(() => true));
     const off = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "false" };
     expect(await matchedPaths(await askWith(off, { resources: row(3) }))).toEqual([]);
     expect(requests).toEqual([]);
@@ -82,7 +82,7 @@ describe("what the cache does not know", () => {
   it("joins the answer in the request's order", async () => {
     const resources = row(20);
     await hold(...resources.filter((_, index) => index % 3 === 0));
-    standInOrigin(matching(({ size_in_bytes }) => size_in_bytes % 2 === 0));
+    fakeCloudController(matching(({ size_in_bytes }) => size_in_bytes % 2 === 0));
     const expected = resources.filter((_, index) => index % 3 === 0 || index % 2 === 1);
     expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources }))).toEqual(pathsOf(expected));
     expect(heldByTiers()).toEqual([{ memory: 0, keys: 7, origin: 7 }]);
@@ -91,7 +91,7 @@ describe("what the cache does not know", () => {
   it("makes up for a cache that fails", async () => {
     await hold();
     const { cache } = observedCache({ read: () => "fail" });
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     const response = await askWith({ ...WITH_ORIGIN, RESOURCE_CACHE: cache }, { resources: row(150) });
     expect(await matchedPaths(response)).toHaveLength(150);
   });
@@ -99,7 +99,7 @@ describe("what the cache does not know", () => {
 
 describe("what the Cloud Controller matches is told to the catalog", () => {
   it("in one call behind the answer, however many; and the next isolate needs no Cloud Controller", async () => {
-    const requests = standInOrigin(matching(() => true));
+    const requests = fakeCloudController(matching(() => true));
     expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
     expect(await observedKeys()).toHaveLength(1200);
     await runAlarm();
@@ -113,7 +113,7 @@ describe("what the Cloud Controller matches is told to the catalog", () => {
     await hold(resource(0));
     const before = Date.now();
     let arrivedAt = 0;
-    standInOrigin(async (request) => {
+    fakeCloudController(async (request) => {
       arrivedAt ||= Date.now();
       await scheduler.wait(20);
       return matching(({ size_in_bytes }) => size_in_bytes === 2)(request);
@@ -121,7 +121,7 @@ describe("what the Cloud Controller matches is told to the catalog", () => {
     const observe = vi.fn(async () => ({}));
     await askWith({ ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } }, { resources: row(5) });
     expect(observe.mock.calls).toEqual([
-      [{ asOf: expect.any(Number), held: [`${resource(1).checksum.value}:2`], sizes: "said" }],
+      [{ asOf: expect.any(Number), present: [`${resource(1).checksum.value}:2`], sizes: "client-reported" }],
     ]);
     const [{ asOf }] = observe.mock.calls[0] as unknown as [{ asOf: number }];
     expect(asOf).toBeGreaterThanOrEqual(before);
@@ -129,19 +129,19 @@ describe("what the Cloud Controller matches is told to the catalog", () => {
   });
 
   it("no checksum of which a request asks several sizes, for a file has one and the Cloud Controller compares none", async () => {
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     const made = [1, 2, 3].map((size) => resource(7, { size_in_bytes: size }));
     await askWith(WITH_ORIGIN, { resources: [...made, resource(8)] });
     expect(await observedKeys()).toEqual([`${resource(8).checksum.value}:9`]);
   });
 
   it("a catalog that can't be reached does not matter", async () => {
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     const observe = () => Promise.reject(new Error("the object was reset"));
     const bindings = { ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } };
     expect(await matchedPaths(await askWith(bindings, { resources: row(3) }))).toHaveLength(3);
     expect(logs).toContainEqual(
-      expect.objectContaining({ event: "not-observed", cause: "Error: the object was reset" }),
+      expect.objectContaining({ event: "report-failed", cause: "Error: the object was reset" }),
     );
   });
 });
@@ -150,7 +150,7 @@ describe("more than a Cloud Controller can look up in time", () => {
   it("is asked in questions of 250, four at once; what is answered by the deadline counts and is told", async () => {
     const holdsAll = matching(() => true);
     let questions = 0;
-    const requests = standInOrigin((request) =>
+    const requests = fakeCloudController((request) =>
       ++questions <= 4 ? holdsAll(request) : new Promise(() => {}),
     );
     const late = { ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "500" };
@@ -163,14 +163,14 @@ describe("more than a Cloud Controller can look up in time", () => {
     expect(await matchedPaths(response)).toHaveLength(1000);
     expect(await observedKeys()).toHaveLength(1000);
     expect(logs).toContainEqual(
-      expect.objectContaining({ event: "look-up-incomplete", tier: "origin", unread: 600 }),
+      expect.objectContaining({ event: "lookup-incomplete", tier: "origin", unread: 600 }),
     );
     expect(response.headers.get("X-Cf-Warnings")?.split(",")).toHaveLength(1);
     expect(requests.at(-1)?.signal.aborted).toBe(true);
   });
 
   it("is asked no further once it has refused the caller", async () => {
-    const requests = standInOrigin(() => Response.json({ errors: [{ code: 10003 }] }, { status: 403 }));
+    const requests = fakeCloudController(() => Response.json({ errors: [{ code: 10003 }] }, { status: 403 }));
     expect((await askWith(WITH_ORIGIN, { resources: row(5000) })).status).toBe(403);
     expect(requests.length).toBeLessThanOrEqual(4);
   });
@@ -180,7 +180,7 @@ describe("what the Cloud Controller refuses is relayed", () => {
   const envelope = { errors: [{ detail: "You are not authorized", title: "CF-NotAuthorized", code: 10003 }] };
 
   it.each([401, 403, 409])("%i, body and headers as they came", async (status) => {
-    standInOrigin(() =>
+    fakeCloudController(() =>
       Response.json(envelope, {
         status,
         headers: { "X-Cf-Warnings": "a%2Cb", "Retry-After": "7", Location: "/x", "Set-Cookie": "a=b" },
@@ -232,7 +232,7 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
     ],
   ])("%s: no match from it, a warning and the cause in the log", async (_, answer, cause) => {
     await hold(resource(0));
-    standInOrigin(answer);
+    fakeCloudController(answer);
     const response = await askWith(WITH_ORIGIN, { resources: row(3) });
     expect(response.status).toBe(201);
     expect(await matchedPaths(response)).toEqual(["src/0.js"]);
@@ -250,7 +250,7 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
     ["an answer without end", async () => new Response(new ReadableStream({}), { status: 201 })],
   ])("%s: the deadline ends it", async (_, answer) => {
     await hold(resource(0));
-    standInOrigin(answer);
+    fakeCloudController(answer);
     const started = Date.now();
     const response = await askWith({ ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "300" }, { resources: row(3) });
     expect(Date.now() - started).toBeLessThan(3_000);
@@ -261,7 +261,7 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
   it("one deadline spans the tiers: what the cache has used up, the Cloud Controller does not get", async () => {
     await hold();
     const { cache } = observedCache({ read: () => "hang" });
-    standInOrigin(() => new Promise(() => {}));
+    fakeCloudController(() => new Promise(() => {}));
     const started = Date.now();
     const unwell = { ...WITH_ORIGIN, RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "400" };
     const response = await askWith(unwell, { resources: row(3) });
@@ -274,7 +274,7 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
 describe("modes before a Cloud Controller", () => {
   it("0600 is asked for by default, since a package that claims less fails; and can be set otherwise", async () => {
     await hold(resource(0));
-    standInOrigin(matching(() => true));
+    fakeCloudController(matching(() => true));
     const resources = [resource(0, { mode: "0444" }), resource(1)];
     expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources }))).toEqual(["src/1.js"]);
     const lenient = { ...WITH_ORIGIN, MINIMUM_FILE_MODE: "0" };

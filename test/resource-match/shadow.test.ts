@@ -5,7 +5,7 @@ import { catalog, observe, runAlarm } from "../support/catalog.ts";
 import { later } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController } from "../support/origin.ts";
 import { collectPoints } from "../support/points.ts";
 import { askWith, ENDPOINT, hold, keyOf, resource, type SentResource } from "../support/worker.ts";
 
@@ -44,7 +44,7 @@ const answering = (holds: (resource: SentResource) => boolean) => async (request
 describe("in shadow mode the Cloud Controller answers", () => {
   it("the request as it came, and its answer as it came, whatever the cache would say", async () => {
     await hold(...row(3));
-    const requests = standInOrigin(answering(({ size_in_bytes }) => size_in_bytes === 2));
+    const requests = fakeCloudController(answering(({ size_in_bytes }) => size_in_bytes === 2));
     const body = spaced(row(4));
     const response = await askWith(SHADOW, body, { headers: { "X-Custom": "yes" } });
     expect(await response.text()).toBe(spaced([resource(1)]));
@@ -59,7 +59,7 @@ describe("in shadow mode the Cloud Controller answers", () => {
   });
 
   it.each([401, 403, 422, 429, 500])("its %i too, and the cache is not compared", async (status) => {
-    standInOrigin(() => new Response("<its own>", { status, headers: { "Retry-After": "7" } }));
+    fakeCloudController(() => new Response("<its own>", { status, headers: { "Retry-After": "7" } }));
     const response = await askWith({ ...SHADOW, METRICS }, { resources: row(1) });
     expect([response.status, await response.text()]).toEqual([status, "<its own>"]);
     expect(response.headers.get("Retry-After")).toBe("7");
@@ -77,7 +77,7 @@ describe("in shadow mode the Cloud Controller answers", () => {
     [503, "text/html", "<h1>No server is available</h1>"],
     [504, "application/json", "{}"],
   ])("%i %s of its own, as docs/openapi.json says", async (status, type, body) => {
-    standInOrigin(
+    fakeCloudController(
       () => new Response(body, { status, headers: { "Content-Type": type, "X-Runtime": "0.01" } }),
     );
     const response = await askWith(SHADOW, { resources: row(1) });
@@ -86,7 +86,7 @@ describe("in shadow mode the Cloud Controller answers", () => {
   });
 
   it("503 where it can't be reached, as for any request that is passed through", async () => {
-    standInOrigin(() => Promise.reject(new Error("connection refused")));
+    fakeCloudController(() => Promise.reject(new Error("connection refused")));
     const response = await askWith(SHADOW, { resources: row(1) });
     expect(response.status).toBe(503);
     await expectDocumented({ method: "POST", url: ENDPOINT }, response);
@@ -107,13 +107,13 @@ describe("in shadow mode the Cloud Controller answers", () => {
     ["lacks its bindings", { RESOURCE_CACHE: undefined, CATALOG: undefined, UAA_URL: undefined }],
   ];
   it.each(troubles)("as ever, while the cache %s", async (_, trouble) => {
-    standInOrigin(answering(() => true));
+    fakeCloudController(answering(() => true));
     const response = await askWith({ ...SHADOW, ...trouble }, { resources: row(2) });
     expect([response.status, await response.text()]).toEqual([201, spaced(row(2))]);
   });
 
   it("and a wrong configuration is in the log, while the operator's way in stays this Worker's", async () => {
-    const requests = standInOrigin(answering(() => true));
+    const requests = fakeCloudController(answering(() => true));
     await askWith({ ...SHADOW, KV_CACHE_TTL: "soon" }, { resources: row(1) });
     expect(logs).toContainEqual(
       expect.objectContaining({ event: "misconfigured", variable: "KV_CACHE_TTL" }),
@@ -140,7 +140,7 @@ describe("in shadow mode the Cloud Controller answers", () => {
 describe("in shadow mode the cache is compared", () => {
   it("what it would have matched and saved, what would have been wrong, and what it lacks", async () => {
     await hold(resource(0), resource(1), resource(2));
-    standInOrigin(answering(({ size_in_bytes }) => size_in_bytes !== 3 && size_in_bytes !== 6));
+    fakeCloudController(answering(({ size_in_bytes }) => size_in_bytes !== 3 && size_in_bytes !== 6));
     const resources = [...row(6), resource(1, { path: "same" }), resource(2, { path: "same" })];
     await askWith({ ...SHADOW, METRICS }, { resources });
     const figures = { resources: 8, eligible: 8, keysAsked: 6 };
@@ -153,15 +153,15 @@ describe("in shadow mode the cache is compared", () => {
     ]);
     expect(points.filter(({ event }) => event === "shadowed")).toEqual([
       expect.objectContaining({
-        ...{ foundation: "uaa.example.com", outcome: "compared", status: 201, resources: 8, keys_asked: 6 },
-        ...{ would_match: 5, bytes_saved: 5, wrong_yes: 2, missing: 2 },
+        ...{ foundation: "uaa.example.com", outcome: "compared", status: 201, resources: 8, keys_read: 6 },
+        ...{ would_match: 5, bytes_saved: 5, stale_matches: 2, missing: 2 },
       }),
     ]);
     expect(logs.map(({ event }) => event)).not.toContain("matched");
   });
 
   it("by the sizes that the Worker knows: limits unlike the Cloud Controller's show", async () => {
-    standInOrigin(answering(() => true));
+    fakeCloudController(answering(() => true));
     await askWith({ ...SHADOW, MINIMUM_SIZE: "3" }, { resources: row(4) });
     expect(shadowed()).toEqual([expect.objectContaining({ eligible: 2, wouldMatch: 0, missing: 4 })]);
   });
@@ -170,7 +170,7 @@ describe("in shadow mode the cache is compared", () => {
     ["no JSON", "{"],
     ["no list of resources", "{}"],
   ])("but not over a body that is %s, which is passed through", async (_, body) => {
-    const requests = standInOrigin(() => Response.json({ resources: [] }, { status: 201 }));
+    const requests = fakeCloudController(() => Response.json({ resources: [] }, { status: 201 }));
     const response = await askWith(SHADOW, body);
     expect(await response.json()).toEqual({ resources: [] });
     expect((await requests[0]?.text())?.length).toBe(body.length);
@@ -178,7 +178,7 @@ describe("in shadow mode the cache is compared", () => {
   });
 
   it("nor over an answer that is no list of resources", async () => {
-    standInOrigin(() => new Response("<html>", { status: 201 }));
+    fakeCloudController(() => new Response("<html>", { status: 201 }));
     expect(await (await askWith(SHADOW, { resources: row(1) })).text()).toBe("<html>");
     expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared" })]);
   });
@@ -200,7 +200,7 @@ describe("in shadow mode the cache is compared", () => {
     [LARGE, "with a length", tooLarge],
     [LARGE, "in chunks", tooLarge],
   ])("of a request of %i bytes, %s, of 4 MiB at most; all is passed through", async (bytes, how, outcome) => {
-    const requests = standInOrigin(() => new Response(spaced(row(1)), { status: 201 }));
+    const requests = fakeCloudController(() => new Response(spaced(row(1)), { status: 201 }));
     const body = padded(bytes);
     const [sent, headers] =
       how === "in chunks"
@@ -218,7 +218,7 @@ describe("in shadow mode the cache is compared", () => {
     [MOST + 1, notCompared("answer")],
     [LARGE, notCompared("answer")],
   ])("with an answer of %i bytes, of 4 MiB at most; all comes back", async (bytes, outcome) => {
-    standInOrigin(() => new Response(padded(bytes), { status: 201 }));
+    fakeCloudController(() => new Response(padded(bytes), { status: 201 }));
     const response = await askWith(SHADOW, { resources: row(2) });
     expect(response.status).toBe(201);
     expect((await response.text()) === padded(bytes)).toBe(true);
@@ -227,7 +227,7 @@ describe("in shadow mode the cache is compared", () => {
 
   it("does not call the push session", async () => {
     const getByName = vi.fn();
-    standInOrigin(answering(() => true));
+    fakeCloudController(answering(() => true));
     await askWith({ ...SHADOW, PUSH_SESSIONS: { getByName } }, { resources: row(1) });
     expect(getByName).not.toHaveBeenCalled();
   });
@@ -235,7 +235,7 @@ describe("in shadow mode the cache is compared", () => {
 
 describe("in shadow mode the cache learns", () => {
   it("what the Cloud Controller has matched, as in any mode", async () => {
-    standInOrigin(answering(({ size_in_bytes }) => size_in_bytes < 3));
+    fakeCloudController(answering(({ size_in_bytes }) => size_in_bytes < 3));
     await askWith(SHADOW, { resources: row(4) });
     expect(await heldByCatalog()).toEqual([keyOf(0), keyOf(1)]);
   });
@@ -244,7 +244,7 @@ describe("in shadow mode the cache learns", () => {
     vi.spyOn(console, "log").mockImplementation(() => {
       throw new Error("out of order");
     });
-    standInOrigin(answering(() => true));
+    fakeCloudController(answering(() => true));
     expect((await askWith(SHADOW, { resources: row(2) })).status).toBe(201);
     expect(await heldByCatalog()).toEqual([keyOf(0), keyOf(1)]);
     expect(logs).toEqual([
@@ -253,10 +253,10 @@ describe("in shadow mode the cache learns", () => {
   });
 
   it("what it has too much, once the Cloud Controller has denied it whatever the mode", async () => {
-    await observe({ held: row(20).map((_, index) => keyOf(index)), asOf: Date.now() - 1_000 });
+    await observe({ present: row(20).map((_, index) => keyOf(index)), asOf: Date.now() - 1_000 });
     later(20_000);
     await runAlarm();
-    const requests = standInOrigin(
+    const requests = fakeCloudController(
       answering(({ size_in_bytes, mode }) => size_in_bytes > 2 && mode !== undefined && mode !== null),
     );
     const resources = row(20).map((each, index) => (index === 5 ? { ...each, mode: null } : each));
@@ -264,13 +264,13 @@ describe("in shadow mode the cache learns", () => {
     expect(shadowed()).toEqual([expect.objectContaining({ wrongYes: 3 })]);
     expect(requests).toHaveLength(2);
     expect(await heldByCatalog()).toHaveLength(18);
-    expect(logs).toContainEqual(expect.objectContaining({ event: "cache-contradicted", denied: 2 }));
+    expect(logs).toContainEqual(expect.objectContaining({ event: "matches-rejected", rejected: 2 }));
   });
 
   it("nothing from a caller whose token does not verify, nor is the cache asked for one", async () => {
     const get = vi.fn(async () => null);
     const RESOURCE_CACHE = { get, put: () => {}, delete: () => {} };
-    standInOrigin(answering(() => true));
+    fakeCloudController(answering(() => true));
     const response = await askWith(
       { ...SHADOW, RESOURCE_CACHE },
       { resources: row(2) },
@@ -284,7 +284,7 @@ describe("in shadow mode the cache learns", () => {
 });
 
 it("in shadow mode every other request is passed through too", async () => {
-  const requests = standInOrigin(() => new Response("others"));
+  const requests = fakeCloudController(() => new Response("others"));
   const url = "https://api.example.com/v3/apps";
   expect(await (await askWith(SHADOW, undefined, { method: "GET", url })).text()).toBe("others");
   expect(requests).toHaveLength(1);

@@ -6,7 +6,7 @@ import { LastHour } from "../../src/resource-match/last-hour.ts";
 import { observedCache } from "../support/cache.ts";
 import { collectLogs } from "../support/logs.ts";
 import { minimalManifest } from "../support/manifest.ts";
-import { CLOUD_CONTROLLER_URL, matching, standInOrigin } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
 import { collectPoints } from "../support/points.ts";
 import { signedToken } from "../support/tokens.ts";
 import { askWith, hold, resource } from "../support/worker.ts";
@@ -30,7 +30,7 @@ afterEach(async () => {
 describe("an answer is told of", () => {
   it("in the log, with what each tier was asked for and held, bytes, and times", async () => {
     await hold(resource(0), resource(1));
-    standInOrigin(matching(({ size_in_bytes }) => size_in_bytes === 3));
+    fakeCloudController(matching(({ size_in_bytes }) => size_in_bytes === 3));
     const resources = [
       resource(0),
       resource(0, { path: "same" }),
@@ -48,9 +48,9 @@ describe("an answer is told of", () => {
         // 1 byte twice, for two files need not be uploaded.
         bytes: 1 + 1 + 2 + 3,
         tiers: {
-          memory: { asked: 5, held: 0, ms: expect.any(Number) },
-          keys: { asked: 4, held: 2, ms: expect.any(Number) },
-          origin: { asked: 2, held: 1, ms: expect.any(Number) },
+          memory: { asked: 5, matched: 0, ms: expect.any(Number) },
+          keys: { asked: 4, matched: 2, ms: expect.any(Number) },
+          origin: { asked: 2, matched: 1, ms: expect.any(Number) },
         },
         ...{ decided: 0, verified: 0, rejected: 0, warnings: 0 },
         ms: {
@@ -68,7 +68,7 @@ describe("an answer is told of", () => {
       get: async (names: string | string[]) =>
         slowly(Array.isArray(names) ? new Map() : JSON.stringify(minimalManifest())),
     };
-    standInOrigin((request) => slowly(matching(() => true)(request)));
+    fakeCloudController((request) => slowly(matching(() => true)(request)));
     const response = await askWith({ RESOURCE_CACHE, CLOUD_CONTROLLER_URL }, { resources: row(1500) });
     expect(matched()).toEqual([expect.objectContaining({ matched: 1500, bytes: (1500 * 1501) / 2 })]);
     const header = response.headers.get("Server-Timing") ?? "";
@@ -92,7 +92,7 @@ describe("an answer is told of", () => {
     const { cache } = observedCache({ read: () => "fail" });
     await askWith({ RESOURCE_CACHE: cache, METRICS }, { resources: row(150) });
     expect(matched()).toEqual([expect.objectContaining({ warnings: 1 })]);
-    expect(points).toEqual([expect.objectContaining({ keys_asked: 150, warnings: 1, matched: 0 })]);
+    expect(points).toEqual([expect.objectContaining({ keys_read: 150, warnings: 1, matched: 0 })]);
   });
 
   it("to METRICS, by the columns and the foundation's name", async () => {
@@ -101,7 +101,7 @@ describe("an answer is told of", () => {
     expect(points).toEqual([
       expect.objectContaining({
         ...{ event: "resource_matches", foundation: "uaa.example.com", outcome: "answered", status: 201 },
-        ...{ resources: 3, eligible: 3, matched: 1, bytes_matched: 2, keys_asked: 3, keys_held: 1 },
+        ...{ resources: 3, eligible: 3, matched: 1, bytes_matched: 2, keys_read: 3, keys_matched: 1 },
       }),
     ]);
     expect(matched()).toEqual([
@@ -141,7 +141,7 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
   });
 
   it("relayed, 409: the Cloud Controller refuses it", async () => {
-    standInOrigin(() =>
+    fakeCloudController(() =>
       Response.json({ errors: [{ detail: "x", title: "CF-x", code: 1 }] }, { status: 409 }),
     );
     await askWith({ CLOUD_CONTROLLER_URL, METRICS }, { resources: row(1) });

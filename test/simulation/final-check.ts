@@ -1,6 +1,6 @@
 import { hashKeys } from "../../src/bytes/keys.ts";
 import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
-import { changesName, parsePointer, partName } from "../../src/cache/manifest.ts";
+import { deltaName, parseManifest, partName } from "../../src/cache/manifest.ts";
 import { unpack } from "../../src/cache/packed-value.ts";
 import { sha1Bytes } from "../../src/resources/sha1.ts";
 import type { Violation } from "./judge.ts";
@@ -27,29 +27,31 @@ export class FinalCheck {
       else if (!this.#isRetired(name.slice(owner.length), value))
         this.#inconsistent(`${name} is left over of an old KEY_PREFIX`);
     }
-    const held = told.held();
-    const pointer = mine.get("pointer");
-    mine.delete("pointer");
-    if (pointer === undefined) {
-      if (held.length > 0) this.#inconsistent("there is no pointer");
+    const present = told.present();
+    const manifest = mine.get("manifest");
+    mine.delete("manifest");
+    if (manifest === undefined) {
+      if (present.length > 0) this.#inconsistent("there is no manifest");
     } else {
-      this.#checkPacked(String(pointer), mine, held);
+      this.#checkPacked(String(manifest), mine, present);
     }
-    this.#checkKeys(mine, held);
+    this.#checkKeys(mine, present);
     for (const name of mine.keys()) this.#inconsistent(`${name} is left over`);
     return this.#findings;
   }
 
-  #checkPacked(json: string, values: Map<string, string | Uint8Array>, held: readonly string[]): void {
-    const pointer = parsePointer(json);
-    if (pointer.state !== "current") {
-      this.#inconsistent("the pointer says that the prefix is retired");
+  #checkPacked(json: string, values: Map<string, string | Uint8Array>, present: readonly string[]): void {
+    const manifest = parseManifest(json);
+    if (manifest.state !== "current") {
+      this.#inconsistent("the manifest says that the prefix is retired");
       return;
     }
-    const age = this.#world.kernel.now - Date.parse(pointer.publishedAt);
-    if (age > 2 * 60 * 60 * 1000) this.#inconsistent("the pointer is hours old");
+    const age = this.#world.kernel.now - Date.parse(manifest.publishedAt);
+    if (age > 2 * 60 * 60 * 1000) this.#inconsistent("the manifest is hours old");
     const named = this.#everNamed();
-    const names = new Map([...entriesOf(named, pointer.secret)].map((entry, index) => [entry, named[index]]));
+    const names = new Map(
+      [...entriesOf(named, manifest.secret)].map((entry, index) => [entry, named[index]]),
+    );
     const keysOf = (entries: BigUint64Array, where: string) =>
       [...entries].flatMap((entry) => {
         const key = names.get(entry);
@@ -67,41 +69,45 @@ export class FinalCheck {
     };
 
     const published = new Set<string>();
-    const { snapshot, changes } = pointer;
+    const { snapshot, delta: changes } = manifest;
     for (let part = 0; part < (snapshot?.parts ?? 0); part++) {
       const name = partName(snapshot?.id ?? "", part);
-      for (const key of keysOf(read(name)?.held ?? new BigUint64Array(), name)) published.add(key);
+      for (const key of keysOf(read(name)?.added ?? new BigUint64Array(), name)) published.add(key);
     }
     if (published.size !== (snapshot?.entries ?? 0)) {
-      this.#inconsistent(`the snapshot has ${published.size} entries, its pointer says ${snapshot?.entries}`);
+      this.#inconsistent(
+        `the snapshot has ${published.size} entries, its manifest says ${snapshot?.entries}`,
+      );
     }
     if (changes) {
-      const name = changesName(changes.id);
+      const name = deltaName(changes.id);
       const packed = read(name);
-      for (const key of keysOf(packed?.held ?? new BigUint64Array(), name)) published.add(key);
+      for (const key of keysOf(packed?.added ?? new BigUint64Array(), name)) published.add(key);
       for (const key of keysOf(packed?.removed ?? new BigUint64Array(), name)) published.delete(key);
     }
-    for (const key of held)
-      if (!published.delete(key)) this.#inconsistent(`${key} is held, and not published`);
-    for (const key of published) this.#inconsistent(`${key} is published, and not held`);
+    for (const key of present)
+      if (!published.delete(key)) this.#inconsistent(`${key} is present, and not published`);
+    for (const key of published) this.#inconsistent(`${key} is published, and not present`);
   }
 
-  #checkKeys(values: Map<string, string | Uint8Array>, held: readonly string[]): void {
+  #checkKeys(values: Map<string, string | Uint8Array>, present: readonly string[]): void {
     for (const [name, value] of values) {
       if (!/^[0-9a-f]{40}:\d+$/.test(name)) continue;
       values.delete(name);
       if (value !== "1") this.#inconsistent(`the key ${name} is ${value}`);
-      if (!held.includes(name)) this.#inconsistent(`the key ${name} is there, and its resource is not held`);
+      if (!present.includes(name))
+        this.#inconsistent(`the key ${name} is there, and its resource is not present`);
     }
     const { kv, prefix, settings } = this.#world;
     // Fewer a day than there may be files: keys follow in days.
     if (Number(settings.variables.KEYS_PER_DAY ?? Infinity) < 100) return;
     const contents = kv.contents();
-    for (const key of held) if (!contents.has(prefix + key)) this.#inconsistent(`the key ${key} is lacking`);
+    for (const key of present)
+      if (!contents.has(prefix + key)) this.#inconsistent(`the key ${key} is lacking`);
   }
 
   #isRetired(name: string, value: string | Uint8Array): boolean {
-    return name === "pointer" && parsePointer(String(value)).state === "retired";
+    return name === "manifest" && parseManifest(String(value)).state === "retired";
   }
 
   /** Every resource that anybody may have told of. */

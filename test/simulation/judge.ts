@@ -29,17 +29,17 @@ const LITTLE_MS = 1_500;
 /** The event of the log that says that the session object could not be reached. */
 const SESSIONS_UNREACHABLE = "push-sessions-unreachable";
 /** The isolate has no manifest, or not what it names: so it does not see what was removed. */
-const MANIFEST_UNREAD = "look-up-incomplete pointer";
-const POINTER_TRUSTED_MS = 25 * 60 * 60 * 1000;
+const MANIFEST_UNREAD = "lookup-incomplete manifest";
+const MANIFEST_TRUSTED_MS = 25 * 60 * 60 * 1000;
 /** What went wrong with the catalog delays it for so long after. */
 const RECOVERY_MS = 120_000;
 /** A removal that a manifest names may have been reported so long before a decision was made against it. */
 const REMOVED_BEFORE_MS = 10 * 60_000;
 
-/** The parameter of the catalog's `deny`. */
-interface Denials {
+/** The parameter of the catalog's `reportRejections`. */
+interface Rejections {
   asOf: number;
-  denied: readonly string[];
+  rejected: readonly string[];
 }
 
 export interface Answered extends Answer {
@@ -91,18 +91,18 @@ export class Judge {
   landed(method: string, [parameter]: unknown[], caller: string): void {
     const { told, kernel, pool } = this.#world;
     if (method === "forget") told.forget(kernel.now);
-    if (method === "deny") this.#denied(parameter as Denials);
+    if (method === "reportRejections") this.#rejected(parameter as Rejections);
     if (method !== "observe") return;
     const observations = parameter as Observations;
     this.counts.observations += 1;
     kernel.note(`catalog has observed ${summary(observations)}`);
-    const { asOf, held = [], removed = [] } = observations;
-    for (const key of held) {
+    const { asOf, present = [], removed = [] } = observations;
+    for (const key of present) {
       const sha1 = key.slice(0, 40);
       if (!pool.wasEver(sha1, true, asOf, kernel.now)) {
         this.violated(
           "postdated observation",
-          `${short(sha1)} was not held at ${this.#time(asOf)} or later, as was told`,
+          `${short(sha1)} was not present at ${this.#time(asOf)} or later, as was told`,
         );
       }
     }
@@ -111,22 +111,22 @@ export class Judge {
       if (!pool.wasEver(sha1, false, asOf, kernel.now)) {
         this.violated(
           "postdated observation",
-          `${short(sha1)} was held from ${this.#time(asOf)} on, against what was told`,
+          `${short(sha1)} was present from ${this.#time(asOf)} on, against what was told`,
         );
       }
     }
     this.#effects.set(observations, told.landed(observations, kernel.now));
   }
 
-  /** What the Cloud Controller denied is told as removed, where the catalog believes it. */
-  #denied({ asOf, denied }: Denials): void {
+  /** What the Cloud Controller rejected is told as removed, where the catalog believes it. */
+  #rejected({ asOf, rejected }: Rejections): void {
     const { told, kernel, pool, catalog } = this.#world;
     const { sql } = catalog.storage.api;
-    for (const sha1 of denied) {
+    for (const sha1 of rejected) {
       if (!pool.wasEver(sha1, false, asOf, kernel.now)) {
         this.violated(
           "postdated observation",
-          `${short(sha1)} was held from ${this.#time(asOf)} on, and denied`,
+          `${short(sha1)} was present from ${this.#time(asOf)} on, and rejected`,
         );
       }
     }
@@ -135,12 +135,12 @@ export class Judge {
       const [row] = sql.exec(query, Buffer.from(sha1, "hex"), asOf).toArray();
       return row?.state === STATE.removed;
     };
-    const removed = denied.filter(isBelieved);
+    const removed = rejected.filter(isBelieved);
     kernel.note(
-      `catalog was denied ${denied.map(short).join(",")}, believes ${removed.map(short).join(",")}`,
+      `catalog was rejected ${rejected.map(short).join(",")}, believes ${removed.map(short).join(",")}`,
     );
-    told.landed({ asOf, removed, sizes: "said" }, kernel.now);
-    told.heard({ asOf, removed, sizes: "said" }, kernel.now);
+    told.landed({ asOf, removed, sizes: "client-reported" }, kernel.now);
+    told.heard({ asOf, removed, sizes: "client-reported" }, kernel.now);
     const suspension = this.#suspension();
     if (suspension) this.disturbed(kernel.now, suspension.until);
   }
@@ -167,7 +167,11 @@ export class Judge {
       madeUp: 0,
     };
     const { refused, ...counts } = result as { changed: number; refused: Record<string, number> };
-    if (counts.changed !== changed || refused["too-old"] !== tooOld || refused["made-up-size"] !== madeUp) {
+    if (
+      counts.changed !== changed ||
+      refused["too-old"] !== tooOld ||
+      refused["conflicting-size"] !== madeUp
+    ) {
       this.violated(
         "lost observation",
         `of what was told, ${changed} change, ${tooOld} are too old, ${madeUp} have a made-up size`,
@@ -186,9 +190,9 @@ export class Judge {
     this.disturbed(kernel.now, kernel.now);
   }
 
-  /** Nobody publishes: then the pointer counts for a day, and no longer. */
+  /** Nobody publishes: then the manifest counts for a day, and no longer. */
   silenced(from: number, until: number): void {
-    this.#silent.add(from, Math.min(until, from + POINTER_TRUSTED_MS) + RECOVERY_MS);
+    this.#silent.add(from, Math.min(until, from + MANIFEST_TRUSTED_MS) + RECOVERY_MS);
     this.disturbed(from, until);
   }
 
@@ -400,11 +404,11 @@ export class Judge {
 
   /** Pages of the catalog, to be the same as what was told. */
   paged(resources: readonly string[]): void {
-    const told = this.#world.told.held();
+    const told = this.#world.told.present();
     const lacking = told.filter((key) => !resources.includes(key));
     const more = resources.filter((key) => !told.includes(key));
     for (const key of lacking)
-      this.violated("lost observation", `the catalog lacks ${short(key)}, which was told to be held`);
+      this.violated("lost observation", `the catalog lacks ${short(key)}, which was told to be present`);
     for (const key of more)
       this.violated("lost observation", `the catalog holds ${short(key)}, which was told to be gone`);
   }
@@ -434,6 +438,6 @@ function short(key: string): string {
   return key.slice(0, 6) + key.slice(40);
 }
 
-function summary({ held = [], removed = [], sizes }: Observations): string {
-  return `held ${held.map(short).join(",") || "none"}, removed ${removed.map(short).join(",") || "none"} (${sizes})`;
+function summary({ present = [], removed = [], sizes }: Observations): string {
+  return `present ${present.map(short).join(",") || "none"}, removed ${removed.map(short).join(",") || "none"} (${sizes})`;
 }

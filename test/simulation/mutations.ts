@@ -17,45 +17,45 @@ export interface Mutation {
 
 /** What an isolate would have read of a manifest without a snapshot and a delta. */
 const COPY_WHERE_KEYS_COUNT = `({
-  kind: "current", readAt: Date.now(), held: new BigUint64Array(), removed: new BigUint64Array(),
-  pointer: { secret: "0".repeat(32), snapshot: null, keysCount: true, suspendedUntil: null },
-} as unknown as CurrentCopy)`;
+  kind: "current", readAt: Date.now(), added: new BigUint64Array(), removed: new BigUint64Array(),
+  manifest: { secret: "0".repeat(32), snapshot: null, areKeysTrusted: true, suspendedUntil: null },
+} as unknown as TrustedManifest)`;
 
 /** Each by what it leaves out. */
 export const MUTATIONS: Record<string, Mutation> = {
   "a later observation that a file is present wins": {
     file: "src/catalog/ledger.ts",
-    from: "if (seenAt <= row.observed_at && !isCorrected) return false;",
+    from: "if (observedAt <= row.observed_at && !isCorrected) return false;",
     to: "",
     profile: "operator",
     seed: 17,
   },
   "a later observation that a file was removed wins": {
     file: "src/catalog/ledger.ts",
-    from: "if (row && seenAt < row.observed_at) return false;",
+    from: "if (row && observedAt < row.observed_at) return false;",
     to: "",
     profile: "operator",
     seed: 31,
   },
   "a verified size wins over a client-reported one": {
     file: "src/catalog/ledger.ts",
-    from: 'if (row.measured && !isMeasured && size !== row.size) return "made-up-size";',
+    from: 'if (row.measured && !isSizeVerified && size !== row.size) return "conflicting-size";',
     to: "",
     profile: "isolates",
     seed: 5,
   },
   "what comes back is no longer removed": {
     file: "src/catalog/resource-table.ts",
-    from: `      isMeasured ? 1 : 0,
+    from: `      isSizeVerified ? 1 : 0,
       this.#comeBack(sha1, size),`,
-    to: `      isMeasured ? 1 : 0,
+    to: `      isSizeVerified ? 1 : 0,
       STATE.unkeyed,`,
     profile: "operator",
     seed: 2,
   },
   "observations from before a forget are refused": {
     file: "src/catalog/ledger.ts",
-    from: 'look.seenAt > this.#memory.get("forgottenAt")',
+    from: 'look.observedAt > this.#memory.get("forgottenAt")',
     to: "true",
     profile: "operator",
     seed: 11,
@@ -97,14 +97,14 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "the manifest is rewritten after an uncertain write": {
     file: "src/catalog/manifest-writer.ts",
-    from: 'const again = now < memory.get("doubtUntil") ?',
+    from: 'const again = now < memory.get("uncertainUntil") ?',
     to: "const again = now < 0 ?",
     profile: "unwell-kv",
     named: "rewrites the manifest while an earlier write may still arrive",
   },
   "a repeated call sets the alarm": {
     file: "src/catalog/catalog.ts",
-    from: 'if (this.#memory.get("behindSince") !== null) {',
+    from: 'if (this.#memory.get("dirtySince") !== null) {',
     to: "if (observed.changed > 0) {",
     profile: "restarts",
     named: "publishes an observation that is repeated after the platform has given up the alarm",
@@ -125,7 +125,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "an old manifest counts for nothing": {
     file: "src/cache/manifest.ts",
-    from: "&& now - Date.parse(pointer.publishedAt) < MANIFEST_TRUSTED_MS",
+    from: "&& now - Date.parse(manifest.publishedAt) < MANIFEST_TRUSTED_MS",
     to: "",
     profile: "restarts",
     seed: 90,
@@ -146,8 +146,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "the age of the cached manifest is checked at the end of the look-up": {
     file: "src/cache/edge-cache.ts",
-    from: "(counts(copy, Date.now()) ? held : new Uint8Array(count))",
-    to: "held",
+    from: "(isFresh(copy, Date.now()) ? present : new Uint8Array(count))",
+    to: "present",
     profile: "isolates",
     seed: 22,
   },
@@ -160,8 +160,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "KV caches the manifest for a shorter time than keys": {
     file: "src/cache/manifest-cache.ts",
-    from: "getText(POINTER_NAME, KV_CACHE_TTL_MIN_SECONDS)",
-    to: "getText(POINTER_NAME, 86_400)",
+    from: "getText(MANIFEST_NAME, KV_CACHE_TTL_MIN_SECONDS)",
+    to: "getText(MANIFEST_NAME, 86_400)",
     profile: "well",
     seed: 1,
   },
@@ -174,15 +174,15 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "blobs are observed as of before the bucket is read": {
     file: "src/catalog/consumer.ts",
-    from: "const observations = { asOf, held",
-    to: "const observations = { asOf: Date.now(), held",
+    from: "const observations = { asOf, present",
+    to: "const observations = { asOf: Date.now(), present",
     profile: "queue-chaos",
     seed: 11,
   },
   "matches are observed as of before the Cloud Controller is asked": {
     file: "src/resource-match/after-response.ts",
-    from: "observeMatches(matchedByOrigin, askedAt, context)",
-    to: "observeMatches(matchedByOrigin, Date.now(), context)",
+    from: "reportMatches(matchedByOrigin, askedAt, context)",
+    to: "reportMatches(matchedByOrigin, Date.now(), context)",
     profile: "isolates",
     named: "does not keep a file that was deleted",
   },
@@ -216,7 +216,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "superseded objects are kept for an hour": {
     file: "src/catalog/published-objects.ts",
-    from: 'import { SUPERSEDED_KEPT_MS } from "../time-guarantees.ts";',
+    from: 'import { SUPERSEDED_KEPT_MS } from "../time/time-guarantees.ts";',
     to: "const SUPERSEDED_KEPT_MS = 1000;",
     profile: "operator",
     seed: 27,
@@ -230,8 +230,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "rejections are reported as of before the Cloud Controller is asked": {
     file: "src/resource-match/verification.ts",
-    from: "const denials = { asOf, asked,",
-    to: "const denials = { asOf: Date.now(), asked,",
+    from: "const rejections = { asOf, verified,",
+    to: "const rejections = { asOf: Date.now(), verified,",
     profile: "pushes",
     named: "does not remove a file that was uploaded",
   },
@@ -317,15 +317,15 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "an unanswered request is no rejection": {
     file: "src/resource-match/origin.ts",
-    from: `function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierAnswer {
+    from: `function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierResult {
   return {
-    held: [],
-    denied: [],`,
-    to: `function unanswered(keys: readonly ResourceKey[], error: unknown): TierAnswer {
+    matched: [],
+    rejected: [],`,
+    to: `function unanswered(keys: readonly ResourceKey[], error: unknown): TierResult {
   const unread = keys.length;
   return {
-    held: [],
-    denied: keys,`,
+    matched: [],
+    rejected: keys,`,
     profile: "pushes",
     seed: 1,
   },
@@ -394,14 +394,14 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "the cached manifest still counts after waiting": {
     file: "src/resource-match/decide-matches.ts",
-    from: "if (foundBy.includes(CACHE) && !matches.heldBy().includes(CACHE)) {",
+    from: "if (foundBy.includes(CACHE) && !matches.foundBy().includes(CACHE)) {",
     to: "if (false) {",
     profile: "isolates",
     seed: 22,
   },
   "a rejection in the look-up counts when a push is tried again": {
     file: "src/resource-match/lookup.ts",
-    from: "for (const index of unresolved.get(key) ?? []) isDenied[index] = 1;",
+    from: "for (const index of unresolved.get(key) ?? []) isRejected[index] = 1;",
     to: "unresolved.get(key);",
     profile: "everything",
     seed: 3264,
@@ -450,7 +450,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "all matches are verified once one is rejected": {
     file: "src/resource-match/verification.ts",
-    from: "if (denied.length > 0) await",
+    from: "if (rejected.length > 0) await",
     to: "if (false) await",
     profile: "pushes",
     named: "fails one push of an app of",

@@ -147,7 +147,7 @@ describe("the catalog", () => {
       const build: Operation = { at: 10 * MINUTE, do: "publish" };
       const told = observed(10 * MINUTE + ms - 3 * SECOND, (world) => {
         world.change(world.pool.files[0] as never, false);
-        return { asOf: world.kernel.now, removed: [keyOf(world).slice(0, 40)], sizes: "measured" };
+        return { asOf: world.kernel.now, removed: [keyOf(world).slice(0, 40)], sizes: "verified" };
       });
       const schedule = [put(0), put(0, 1), add(0, [0, 1]), build, ask(10 * MINUTE + ms + 3 * MINUTE, [0, 1])];
       expect(await answersOf(schedule, { prepare: told })).toEqual([[1]]);
@@ -198,7 +198,7 @@ describe("the catalog", () => {
       const cutOff: Operation = { at: 10 * MINUTE - 1, do: "restart", events, written: 0.5, sent: false };
       const removal = (world: World) => {
         world.change(world.pool.files[0] as never, false);
-        return { asOf: world.start + 10 * MINUTE, removed: [keyOf(world).slice(0, 40)], sizes: "measured" };
+        return { asOf: world.start + 10 * MINUTE, removed: [keyOf(world).slice(0, 40)], sizes: "verified" };
       };
       const prepare = (world: World) => {
         observed(10 * MINUTE, removal)(world);
@@ -216,7 +216,7 @@ describe("the catalog", () => {
     });
     const removal = (world: World) => {
       world.change(world.pool.files[0] as never, false);
-      return { asOf: world.start + 10 * MINUTE, removed: [keyOf(world).slice(0, 40)], sizes: "measured" };
+      return { asOf: world.start + 10 * MINUTE, removed: [keyOf(world).slice(0, 40)], sizes: "verified" };
     };
     const prepare = (world: World) => {
       observed(10 * MINUTE, removal)(world);
@@ -264,7 +264,7 @@ describe("the catalog", () => {
   it.each(Array.from({ length: 8 }, (_, seed) => `late ${seed}`))(
     "rewrites the manifest while an earlier write may still arrive (%s)",
     async (seed) => {
-      // The hour's pointer, with which no other value is written.
+      // The hour's manifest, with which no other value is written.
       const late: Operation = { at: HOUR, do: "kv-writes", how: "late", share: 1, lasts: 40 * SECOND };
       const schedule = [put(0), add(0), ask(5 * MINUTE), late, remove(HOUR + 45 * SECOND)];
       const asked = [5, 20, 40].map((minutes) => ask(HOUR + minutes * MINUTE));
@@ -301,7 +301,7 @@ describe("an observation from before a removal that is reported after it", () =>
   const late = (ms: number, sizes: string) =>
     observed(10 * MINUTE + ms, (world) => ({
       asOf: world.start + 10 * MINUTE - SECOND,
-      held: [keyOf(world)],
+      present: [keyOf(world)],
       sizes,
     }));
 
@@ -309,7 +309,7 @@ describe("an observation from before a removal that is reported after it", () =>
     "makes no key of a match of the Cloud Controller that is %i s late",
     async (seconds) => {
       const schedule = [put(0), remove(10 * MINUTE), ask(15 * MINUTE + seconds * SECOND)];
-      expect(await answersOf(schedule, { prepare: late(seconds * SECOND, "said") })).toEqual([[]]);
+      expect(await answersOf(schedule, { prepare: late(seconds * SECOND, "client-reported") })).toEqual([[]]);
     },
   );
 
@@ -398,15 +398,14 @@ describe("KEY_PREFIX", () => {
 
   it("whose names begin like names of the cache leaves another foundation's cache alone", async () => {
     const prepare = ({ kv }: World) => {
-      for (const prefix of ["snapshot/addition/", "changes/"])
-        kv.fill(`${prefix}pointer`, "of somebody else");
+      for (const prefix of ["snapshot/addition/", "delta/"]) kv.fill(`${prefix}manifest`, "of somebody else");
     };
     const schedule = [put(0), add(0), ask(5 * MINUTE), remove(6 * MINUTE), ask(10 * MINUTE)];
     const { violations, answers } = await simulate({ settings: SETTINGS, operations: schedule }, { prepare });
     expect(answers.slice(0, 2).map(({ matched }) => matched)).toEqual([[0], []]);
     expect(violations.map(({ text }) => text)).toEqual([
-      "snapshot/addition/pointer is left over",
-      "changes/pointer is left over",
+      "snapshot/addition/manifest is left over",
+      "delta/manifest is left over",
     ]);
   });
 });

@@ -7,7 +7,7 @@ const TRIES = 5;
 const TRY_AGAIN_MS = 20_000;
 
 interface Telling {
-  held?: readonly string[];
+  present?: readonly string[];
   removed?: readonly string[];
   /** By the Worker's clock; else it counts back. */
   asOf?: number | undefined;
@@ -32,8 +32,8 @@ export class Operator {
   /** Looks which of the files are held, and tells of these. */
   add(files: readonly PoolFile[], tellsAfter: number, clock: number): void {
     const { pool } = this.#world;
-    const held = files.filter(({ sha1 }) => pool.has(sha1)).map(keyOf);
-    if (held.length > 0) this.#tellLater({ held }, tellsAfter, clock);
+    const present = files.filter(({ sha1 }) => pool.has(sha1)).map(keyOf);
+    if (present.length > 0) this.#tellLater({ present }, tellsAfter, clock);
   }
 
   /** Deletes the files from the pool, and tells so. */
@@ -48,7 +48,7 @@ export class Operator {
     const listed = pool.listed();
     const known = new Set(listed.map(({ sha1 }) => sha1));
     const lookedAt = this.#world.kernel.now;
-    this.#tellLater({ held: listed.map(keyOf) }, tellsAfter, clock);
+    this.#tellLater({ present: listed.map(keyOf) }, tellsAfter, clock);
     if (!prunes) return;
     this.#world.kernel.after(tellsAfter, () =>
       this.#world.call(
@@ -68,7 +68,7 @@ export class Operator {
   #tellLater(telling: Telling, ms: number, clock: number): void {
     const { kernel } = this.#world;
     const lookedAt = kernel.now;
-    if (telling.held)
+    if (telling.present)
       this.#world.call(
         0,
         "status",
@@ -76,10 +76,12 @@ export class Operator {
         () => {},
       );
     const givenAt = lookedAt - kernel.random.fork(`given ${lookedAt}`).integer(0, GIVEN_MAX_MS);
-    kernel.after(ms, () => this.#tell({ ...telling, asOf: telling.held && givenAt }, lookedAt, clock, TRIES));
+    kernel.after(ms, () =>
+      this.#tell({ ...telling, asOf: telling.present && givenAt }, lookedAt, clock, TRIES),
+    );
   }
 
-  #tell({ asOf, held, removed }: Telling, lookedAt: number, clock: number, tries: number): void {
+  #tell({ asOf, present, removed }: Telling, lookedAt: number, clock: number, tries: number): void {
     const { kernel } = this.#world;
     const random = kernel.random.fork(`operator ${kernel.now}`);
     // Both by the laptop's wrong clock: what is wrong with it drops out.
@@ -90,7 +92,7 @@ export class Operator {
       isAnswered = true;
       if (tries > 1) {
         kernel.after(TRY_AGAIN_MS, () =>
-          this.#tell({ asOf, held, removed } as Telling, lookedAt, clock, tries - 1),
+          this.#tell({ asOf, present, removed } as Telling, lookedAt, clock, tries - 1),
         );
       }
     };
@@ -101,9 +103,9 @@ export class Operator {
         (now) => [
           {
             asOf: asOf ?? now - age,
-            ...(held ? { held } : {}),
+            ...(present ? { present } : {}),
             ...(removed ? { removed } : {}),
-            sizes: "measured",
+            sizes: "verified",
           },
         ],
         (outcome) => {

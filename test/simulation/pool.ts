@@ -9,15 +9,15 @@ export class TruePool {
   readonly files: readonly PoolFile[];
   /** When it lost a file last, in ms since the epoch. */
   lostAt = -Infinity;
-  readonly #held = new Map<string, { at: number; isHeld: boolean }[]>();
+  readonly #present = new Map<string, { at: number; isPresent: boolean }[]>();
 
   constructor(files: readonly PoolFile[]) {
     this.files = files;
-    for (const { sha1 } of files) this.#held.set(sha1, [{ at: -Infinity, isHeld: false }]);
+    for (const { sha1 } of files) this.#present.set(sha1, [{ at: -Infinity, isPresent: false }]);
   }
 
   has(sha1: string): boolean {
-    return this.#held.get(sha1)?.at(-1)?.isHeld ?? false;
+    return this.#present.get(sha1)?.at(-1)?.isPresent ?? false;
   }
 
   find(sha1: string): PoolFile | undefined {
@@ -25,14 +25,14 @@ export class TruePool {
   }
 
   hadAt(sha1: string, time: number): boolean {
-    return this.#held.get(sha1)?.findLast(({ at }) => at <= time)?.isHeld ?? false;
+    return this.#present.get(sha1)?.findLast(({ at }) => at <= time)?.isPresent ?? false;
   }
 
   /** @returns false where it was so already */
-  change(sha1: string, isHeld: boolean, at: number): boolean {
-    if (this.has(sha1) === isHeld) return false;
-    this.#held.get(sha1)?.push({ at, isHeld });
-    if (!isHeld) this.lostAt = at;
+  change(sha1: string, isPresent: boolean, at: number): boolean {
+    if (this.has(sha1) === isPresent) return false;
+    this.#present.get(sha1)?.push({ at, isPresent });
+    if (!isPresent) this.lostAt = at;
     return true;
   }
 
@@ -41,11 +41,11 @@ export class TruePool {
   }
 
   /** Whether the pool was in a state at any moment of a time. */
-  wasEver(sha1: string, isHeld: boolean, from: number, until: number): boolean {
-    const past = this.#held.get(sha1) ?? [{ at: -Infinity, isHeld: false }];
+  wasEver(sha1: string, isPresent: boolean, from: number, until: number): boolean {
+    const past = this.#present.get(sha1) ?? [{ at: -Infinity, isPresent: false }];
     return past.some(
       (state, index) =>
-        state.isHeld === isHeld && state.at <= until && (past[index + 1]?.at ?? Infinity) >= from,
+        state.isPresent === isPresent && state.at <= until && (past[index + 1]?.at ?? Infinity) >= from,
     );
   }
 }

@@ -1,14 +1,14 @@
 /** What somebody tells the catalog: the parameters of its `observe`. */
 export interface Observations {
   asOf: number;
-  held?: readonly string[];
+  present?: readonly string[];
   removed?: readonly string[];
-  sizes: "measured" | "said";
+  sizes: "verified" | "client-reported";
 }
 
 /** What is known of one SHA-1. */
 interface Known {
-  isHeld: boolean;
+  isPresent: boolean;
   size: number | undefined;
   isMeasured: boolean;
   asOf: number;
@@ -59,25 +59,25 @@ export class Told {
   emptiedAt = -Infinity;
 
   /** An observation has become durable. @returns what the catalog is to have made of it */
-  landed({ asOf, held = [], removed = [], sizes }: Observations, now: number): Effect {
+  landed({ asOf, present = [], removed = [], sizes }: Observations, now: number): Effect {
     const effect = { changed: 0, tooOld: 0, madeUp: 0 };
     const seenAt = Math.min(asOf, now);
-    for (const sha1 of [...removed, ...held.map((key) => key.slice(0, 40))]) {
+    for (const sha1 of [...removed, ...present.map((key) => key.slice(0, 40))]) {
       this.#latest.set(sha1, Math.max(seenAt, this.#latest.get(sha1) ?? -Infinity));
     }
     for (const sha1 of removed) {
       const known = this.#known.get(sha1);
       if (known && seenAt < known.asOf) continue;
-      if (known?.isHeld) effect.changed += 1;
-      const since = known && !known.isHeld ? known.since : now;
+      if (known?.isPresent) effect.changed += 1;
+      const since = known && !known.isPresent ? known.since : now;
       const { size, isMeasured = false } = known ?? {};
-      this.#known.set(sha1, { isHeld: false, size, isMeasured, asOf: seenAt, since });
+      this.#known.set(sha1, { isPresent: false, size, isMeasured, asOf: seenAt, since });
     }
     if (seenAt <= now - BELIEVED_MS || seenAt <= this.forgottenAt) {
-      return { ...effect, tooOld: held.length };
+      return { ...effect, tooOld: present.length };
     }
-    for (const key of held) {
-      const outcome = this.#landedHeld(key, seenAt, sizes === "measured", now);
+    for (const key of present) {
+      const outcome = this.#landedHeld(key, seenAt, sizes === "verified", now);
       if (outcome) effect[outcome] += 1;
     }
     return effect;
@@ -89,16 +89,16 @@ export class Told {
     push(this.#holdings, sha1, { size, asOf, landedAt: now });
     const known = this.#known.get(sha1);
     if (!known) {
-      this.#known.set(sha1, { isHeld: true, size, isMeasured, asOf, since: now });
+      this.#known.set(sha1, { isPresent: true, size, isMeasured, asOf, since: now });
       return "changed";
     }
     if (known.isMeasured && !isMeasured && size !== known.size) return "madeUp";
-    const corrects = known.isHeld && isMeasured && !known.isMeasured;
+    const corrects = known.isPresent && isMeasured && !known.isMeasured;
     if (asOf <= known.asOf && !corrects) return undefined;
-    const isSame = known.isHeld && size === known.size;
+    const isSame = known.isPresent && size === known.size;
     const since = isSame ? known.since : now;
     this.#known.set(sha1, {
-      isHeld: true,
+      isPresent: true,
       size,
       isMeasured: isMeasured || known.isMeasured,
       asOf: Math.max(asOf, known.asOf),
@@ -127,13 +127,13 @@ export class Told {
   /** Nothing is held any more; what was removed is remembered. */
   empty(now: number): void {
     this.emptiedAt = now;
-    for (const [sha1, { isHeld }] of this.#known) if (isHeld) this.#known.delete(sha1);
+    for (const [sha1, { isPresent }] of this.#known) if (isPresent) this.#known.delete(sha1);
   }
 
   /** `<sha1>:<size>` of all that is held. */
-  held(): string[] {
+  present(): string[] {
     return [...this.#known]
-      .filter(([, { isHeld }]) => isHeld)
+      .filter(([, { isPresent }]) => isPresent)
       .map(([sha1, { size }]) => `${sha1}:${size}`)
       .sort();
   }
@@ -142,7 +142,7 @@ export class Told {
   heldSince(key: string): number | undefined {
     const [sha1 = "", size] = key.split(":");
     const known = this.#known.get(sha1);
-    return known?.isHeld && known.size === Number(size) ? known.since : undefined;
+    return known?.isPresent && known.size === Number(size) ? known.since : undefined;
   }
 
   /**

@@ -207,16 +207,16 @@ export class World {
   }
 
   /** The pool changes; where it lies in a bucket, the queue hears of it. */
-  change(file: PoolFile, isHeld: boolean): void {
-    if (!this.pool.change(file.sha1, isHeld, this.kernel.now)) return;
-    this.kernel.note(`pool: ${file.sha1.slice(0, 6)} ${isHeld ? "put" : "deleted"}`);
+  change(file: PoolFile, isPresent: boolean): void {
+    if (!this.pool.change(file.sha1, isPresent, this.kernel.now)) return;
+    this.kernel.note(`pool: ${file.sha1.slice(0, 6)} ${isPresent ? "put" : "deleted"}`);
     if (!this.settings.hasBucket) return;
     this.queue.send({
       account: "account",
       bucket: "resource-pool",
       eventTime: new Date(this.kernel.now).toISOString(),
-      action: isHeld ? "PutObject" : "DeleteObject",
-      object: isHeld
+      action: isPresent ? "PutObject" : "DeleteObject",
+      object: isPresent
         ? { key: blobName(file.sha1), size: file.size, eTag: "etag" }
         : { key: blobName(file.sha1) },
     });

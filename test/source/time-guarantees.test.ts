@@ -8,9 +8,9 @@ const SRC = join(PROJECT_ROOT, "src");
 
 /** Loads the module of durations with one of them changed. */
 async function load(from: string, to: string): Promise<unknown> {
-  const source = await readFile(join(SRC, "time-guarantees.ts"), "utf8");
+  const source = await readFile(join(SRC, "time/time-guarantees.ts"), "utf8");
   expect(source.split(from)).toHaveLength(2);
-  const stdin = { contents: source.replace(from, to), loader: "ts", resolveDir: SRC } as const;
+  const stdin = { contents: source.replace(from, to), loader: "ts", resolveDir: join(SRC, "time") } as const;
   const { outputFiles } = await build({ stdin, bundle: true, format: "esm", write: false });
   return import(
     `data:text/javascript;base64,${Buffer.from(outputFiles[0]?.contents ?? []).toString("base64")}`

@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 
 /**
- * The real local cache without the keys of resources, for where pointer, changes and snapshot say all: the local KV looks
+ * The real local cache without the keys of resources, for where manifest, changes and snapshot say all: the local KV looks
  * for each of thousands of keys by itself.
  */
 export const cacheWithoutKeys = new Proxy(env.RESOURCE_CACHE, {

@@ -1,6 +1,6 @@
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { Pointer } from "../../src/cache/manifest.ts";
+import type { Manifest } from "../../src/cache/manifest.ts";
 import type { Observations } from "../../src/catalog/observations.ts";
 
 /** The catalog that the Worker under test tells and asks. */
@@ -8,11 +8,11 @@ export const catalog = () => env.CATALOG.getByName("catalog");
 
 /** Tells the catalog, as of now where nothing else is said. */
 export const observe = (observations: Partial<Observations>) =>
-  catalog().observe({ asOf: Date.now(), sizes: "measured", ...observations });
+  catalog().observe({ asOf: Date.now(), sizes: "verified", ...observations });
 
 /** Runs the catalog's alarm, as the platform does when its time has come. */
 export async function runAlarm(): Promise<void> {
   await runDurableObjectAlarm(catalog());
 }
 
-export const readPointer = () => env.RESOURCE_CACHE.get<Pointer>("pointer", "json");
+export const readManifest = () => env.RESOURCE_CACHE.get<Manifest>("manifest", "json");

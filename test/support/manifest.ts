@@ -1,7 +1,7 @@
-import { type CurrentPointer, POINTER_NAME } from "../../src/cache/manifest.ts";
+import { type CurrentManifest, MANIFEST_NAME } from "../../src/cache/manifest.ts";
 
 /** A valid manifest without a snapshot and a delta: keys alone decide. */
-export function minimalManifest(): CurrentPointer {
+export function minimalManifest(): CurrentManifest {
   return {
     version: 2,
     state: "current",
@@ -9,8 +9,8 @@ export function minimalManifest(): CurrentPointer {
     publishedAt: new Date(Date.now()).toISOString(),
     secret: "000102030405060708090a0b0c0d0e0f",
     snapshot: null,
-    changes: null,
-    keysCount: true,
+    delta: null,
+    areKeysTrusted: true,
     suspendedUntil: null,
   };
 }
@@ -22,7 +22,7 @@ interface Namespace {
 
 /** Without a manifest no key counts. Returns whether there was none. */
 export async function putManifestIfMissing(namespace: Namespace, keyPrefix = ""): Promise<boolean> {
-  const name = keyPrefix + POINTER_NAME;
+  const name = keyPrefix + MANIFEST_NAME;
   if ((await namespace.get(name)) !== null) return false;
   await namespace.put(name, JSON.stringify(minimalManifest()));
   return true;

@@ -6,7 +6,7 @@ export const CLOUD_CONTROLLER_URL = "https://cc.internal.example.com";
 type Answer = (request: Request) => Response | Promise<Response>;
 
 /** What the Worker fetches from the Cloud Controller is answered by `answer`, and kept; UAA goes on as it is. */
-export function standInOrigin(answer: Answer) {
+export function fakeCloudController(answer: Answer) {
   const requests: Request[] = [];
   const real = globalThis.fetch;
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {

@@ -25,7 +25,7 @@ export function resource(index: number, changes: Partial<SentResource> = {}): Se
 export async function hold(...resources: SentResource[]): Promise<void> {
   const key = ({ checksum, size_in_bytes }: SentResource) =>
     `${checksum.value.toLowerCase()}:${size_in_bytes}`;
-  await Promise.all(resources.map((held) => env.RESOURCE_CACHE.put(key(held), "1")));
+  await Promise.all(resources.map((present) => env.RESOURCE_CACHE.put(key(present), "1")));
   // An isolate that has read that there is no manifest does not read it again for a while.
   if (await putManifestIfMissing(env.RESOURCE_CACHE)) replaceIsolate();
 }

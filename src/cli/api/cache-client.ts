@@ -3,14 +3,14 @@ import { parseResourceKey, type ResourceKey } from "../../resources/resource-key
 import { Exit } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";
-import { jsonOf, type Question, send } from "./send.ts";
+import { type ApiRequest, jsonOf, send } from "./send.ts";
 import { WorkerClock } from "./worker-clock.ts";
 
 /** What was observed of the pool. */
 export interface PoolObservations {
   /** Before the pool was asked, by the Worker's clock; ms since the epoch. */
-  seen: number;
-  held?: readonly ResourceKey[];
+  observedAt: number;
+  present?: readonly ResourceKey[];
   /** SHA-1s in hex. */
   removed?: readonly string[];
 }
@@ -46,11 +46,11 @@ export class CacheClient {
   }
 
   /** @param observations of at most 50,000 resources */
-  observe({ seen, held = [], removed = [] }: PoolObservations): Promise<ObservationsAnswer> {
+  observe({ observedAt: seen, present = [], removed = [] }: PoolObservations): Promise<ObservationsAnswer> {
     // A SHA-1 and a size need no escaping, and JSON.stringify takes six times as long for the objects.
     const body = new TextEncoder().encode(
       `{"observed_at":${JSON.stringify(new Date(seen).toISOString())},` +
-        `"held":[${held.map(heldJson).join()}],"removed":[${removed.map(removedJson).join()}]}`,
+        `"present":[${present.map(presentJson).join()}],"removed":[${removed.map(removedJson).join()}]}`,
     );
     return this.#call({ method: "POST", path: "/observations", body }, 200);
   }
@@ -63,7 +63,7 @@ export class CacheClient {
     await this.#call({ method: "DELETE", path: "" }, 204);
   }
 
-  async #call<T>(question: Question, expected: number): Promise<T> {
+  async #call<T>(question: ApiRequest, expected: number): Promise<T> {
     const path = `/v3/resource_matches/cache${question.path}`;
     const answer = await retried(() => send(this.#endpoint, { ...question, path }), expected, this.#signal);
     const json = jsonOf(answer);
@@ -74,7 +74,7 @@ export class CacheClient {
   }
 }
 
-function heldJson(key: ResourceKey): string {
+function presentJson(key: ResourceKey): string {
   const { sha1, size } = parseResourceKey(key);
   return `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}}`;
 }

@@ -2,7 +2,7 @@ import type { CachedResource } from "../../operator-api/answers.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";
-import { type Answer, complaintOf, jsonOf, NoAnswer, type Question, send } from "./send.ts";
+import { type ApiRequest, type ApiResponse, errorMessageOf, jsonOf, NoResponse, send } from "./send.ts";
 
 const MATCHED = 201;
 /** The Cloud Controller matches nothing without a mode; this one lets it look at the content alone. */
@@ -39,11 +39,11 @@ export async function matchedPaths(
   return new Set(resourcesOf(answer).map((resource) => resource?.path));
 }
 
-async function askOnce(endpoint: Endpoint, resources: readonly ApiResource[]): Promise<Answer> {
+async function askOnce(endpoint: Endpoint, resources: readonly ApiResource[]): Promise<ApiResponse> {
   const answer = await send(endpoint, questionOf(resources)).catch((error) => {
-    throw error instanceof NoAnswer ? new Exit("failed", reasonOf(error)) : error;
+    throw error instanceof NoResponse ? new Exit("failed", reasonOf(error)) : error;
   });
-  if (answer.status !== MATCHED) throw new Exit("failed", complaintOf(answer));
+  if (answer.status !== MATCHED) throw new Exit("failed", errorMessageOf(answer));
   return answer;
 }
 
@@ -63,17 +63,17 @@ export async function checksumsInPool(
   return checksumsOf(await retried(() => send(cloudController, question), MATCHED, signal));
 }
 
-function questionOf(resources: readonly object[]): Question {
+function questionOf(resources: readonly object[]): ApiRequest {
   const body = new TextEncoder().encode(JSON.stringify({ resources }));
   return { method: "POST", path: "/v3/resource_matches", body };
 }
 
 /** @throws Exit for what is no answer of the endpoint's */
-export function checksumsOf(answer: Answer): string[] {
+export function checksumsOf(answer: ApiResponse): string[] {
   return resourcesOf(answer).map(({ checksum }) => checksum.value);
 }
 
-function resourcesOf(answer: Answer): ApiResource[] {
+function resourcesOf(answer: ApiResponse): ApiResource[] {
   const { resources } = (jsonOf(answer) ?? {}) as { resources?: unknown };
   const isList =
     Array.isArray(resources) && resources.every((resource) => typeof resource?.checksum?.value === "string");

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
-import { type Answer, complaintOf, NoAnswer } from "./send.ts";
+import { type ApiResponse, errorMessageOf, NoResponse } from "./send.ts";
 
 /** With the seven pauses, a minute of trouble. */
 const ATTEMPTS = 8;
@@ -20,20 +20,20 @@ const LONGEST_RETRY_AFTER_MS = 10 * 60_000;
  * @throws Exit that tells what went wrong
  */
 export async function retried(
-  attempt: () => Promise<Answer>,
+  attempt: () => Promise<ApiResponse>,
   expected: number,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<ApiResponse> {
   for (let number = 1; ; number++) {
     const outcome = await attempt().catch((error) => {
-      if (error instanceof NoAnswer) return error;
+      if (error instanceof NoResponse) return error;
       throw error;
     });
-    if (!(outcome instanceof NoAnswer) && outcome.status === expected) return outcome;
-    const complaint = outcome instanceof NoAnswer ? reasonOf(outcome) : complaintOf(outcome);
-    const isPassing = outcome instanceof NoAnswer || outcome.status === 429 || outcome.status >= 500;
+    if (!(outcome instanceof NoResponse) && outcome.status === expected) return outcome;
+    const complaint = outcome instanceof NoResponse ? reasonOf(outcome) : errorMessageOf(outcome);
+    const isPassing = outcome instanceof NoResponse || outcome.status === 429 || outcome.status >= 500;
     if (!isPassing || number === ATTEMPTS) throw new Exit("failed", complaint);
-    if (outcome instanceof NoAnswer && outcome.isOfWrongAddress && number === ATTEMPTS_OF_WRONG_ADDRESS) {
+    if (outcome instanceof NoResponse && outcome.isOfWrongAddress && number === ATTEMPTS_OF_WRONG_ADDRESS) {
       throw new Exit("failed", `${complaint}\nNobody has answered there: is the address right?`);
     }
     if (signal.aborted) {
@@ -41,7 +41,7 @@ export async function retried(
       throw new Exit("interrupted");
     }
 
-    const ms = (outcome instanceof NoAnswer ? undefined : retryAfterMs(outcome)) ?? growingMs(number);
+    const ms = (outcome instanceof NoResponse ? undefined : retryAfterMs(outcome)) ?? growingMs(number);
     note(`${complaint}\nTrying again in ${Math.ceil(ms / 1000)} s.`);
     await pause(ms, undefined, { signal }).catch(() => {
       throw new Exit("interrupted");
@@ -50,7 +50,7 @@ export async function retried(
 }
 
 /** `Retry-After`: seconds, or a date. */
-function retryAfterMs({ headers }: Answer): number | undefined {
+function retryAfterMs({ headers }: ApiResponse): number | undefined {
   const value = headers.get("Retry-After");
   if (value === null) return undefined;
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();

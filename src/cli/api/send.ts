@@ -6,7 +6,7 @@ import type { Endpoint } from "./endpoint.ts";
 const TIMEOUT_MS = 180_000;
 
 /** What is asked of an endpoint. */
-export interface Question {
+export interface ApiRequest {
   method: "GET" | "POST" | "DELETE";
   /** Below the API's base. */
   path: string;
@@ -17,7 +17,7 @@ export interface Question {
 }
 
 /** An answer, whatever its status. */
-export interface Answer {
+export interface ApiResponse {
   status: number;
   headers: Headers;
   body: string;
@@ -26,7 +26,7 @@ export interface Answer {
 }
 
 /** No answer came. */
-export class NoAnswer extends Error {
+export class NoResponse extends Error {
   override name = "NoAnswer";
   /** Whether nobody has ever answered there, and nobody will: an address that is wrong. */
   readonly isOfWrongAddress: boolean;
@@ -51,10 +51,13 @@ const answering = new WeakSet<Endpoint>();
  *
  * @throws NoAnswer
  */
-export async function send(endpoint: Endpoint, { method, path, body, headers }: Question): Promise<Answer> {
+export async function send(
+  endpoint: Endpoint,
+  { method, path, body, headers }: ApiRequest,
+): Promise<ApiResponse> {
   const { url, token } = endpoint;
   const target = `${url}${path}`;
-  let answer: Answer;
+  let answer: ApiResponse;
   try {
     const response = await fetch(target, {
       method,
@@ -75,14 +78,14 @@ export async function send(endpoint: Endpoint, { method, path, body, headers }: 
     const reason = NO_TLS.test(told) ? `${new URL(url).host} does not speak TLS there: is it http://?` : told;
     const { code = "" } = causeOf(error) as NodeJS.ErrnoException;
     const isOfWrongAddress = WRONG_ADDRESS.test(code) && !answering.has(endpoint);
-    throw new NoAnswer(`No answer from ${target}: ${reason}`, isOfWrongAddress);
+    throw new NoResponse(`No answer from ${target}: ${reason}`, isOfWrongAddress);
   }
   for (const warning of warningsOf(answer.headers)) note(`Warning from the endpoint: ${warning}`);
   return answer;
 }
 
 /** The JSON of an answer; undefined where it is none. */
-export function jsonOf({ body }: Answer): unknown {
+export function jsonOf({ body }: ApiResponse): unknown {
   try {
     return JSON.parse(body);
   } catch {
@@ -91,7 +94,7 @@ export function jsonOf({ body }: Answer): unknown {
 }
 
 /** What an answer that is not the expected one says, with advice. */
-export function complaintOf(answer: Answer): string {
+export function errorMessageOf(answer: ApiResponse): string {
   const { status, headers, target } = answer;
   const lines = [`${target} answered ${status}${detailOf(answer)}`];
   if (status === 401) {
@@ -123,7 +126,7 @@ function adviceOfCache(status: number): string[] {
 }
 
 /** What Cloud Foundry's error envelope says, or the beginning of what came instead. */
-function detailOf(answer: Answer): string {
+function detailOf(answer: ApiResponse): string {
   const { errors } = (jsonOf(answer) ?? {}) as { errors?: unknown };
   const text = answer.body.trim().replaceAll(/\s+/g, " ");
   if (!Array.isArray(errors)) return text === "" ? "." : `: ${text.slice(0, 200)}`;

@@ -3,7 +3,7 @@ import type { ResourceKey } from "../../resources/resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { TwoPools } from "../blobstore/one-pool.ts";
-import { landed, nothingObserved, tellAll } from "../report-observations.ts";
+import { nothingObserved, reportAll, reportedCount } from "../report-observations.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt, untilAborted } from "../terminal/interrupt.ts";
 import { counted, note, number, print, printJson } from "../terminal/output.ts";
@@ -32,7 +32,7 @@ export interface Addition {
  * @param open what is to be added; asked when the options are known to be right
  * @throws Exit if something was left out, or on Ctrl-C
  */
-export async function addAndReport(
+export async function addResources(
   { dryRun = false, json = false, ...options }: AddOptions,
   open: () => Promise<Addition>,
 ): Promise<void> {
@@ -43,10 +43,17 @@ export async function addAndReport(
 
   const client = new CacheClient(endpoint, signal);
   const { begun } = await client.clock();
-  const seen = begun - (addition.age ?? 0);
+  const observedAt = begun - (addition.age ?? 0);
   const outcome = nothingObserved();
   try {
-    await tellAll(client, addition.keys, (held) => ({ seen, held }), outcome, signal, addition.totalOf);
+    await reportAll(
+      client,
+      addition.keys,
+      (present) => ({ observedAt, present }),
+      outcome,
+      signal,
+      addition.totalOf,
+    );
   } catch (error) {
     throw stoppedBy(error, outcome);
   }
@@ -64,7 +71,7 @@ export async function addAndReport(
   }
   if (interrupted) throw interruptedWithin();
   if (isIncomplete || refused["too-old"] > 0) {
-    throw new Exit(landed(outcome) > 0 ? "done-in-part" : "failed");
+    throw new Exit(reportedCount(outcome) > 0 ? "done-in-part" : "failed");
   }
 }
 
@@ -79,7 +86,7 @@ export function interruptedWithin(): Exit {
 /** What ended a run before its end, with how far it has come. */
 export function stoppedBy(error: unknown, outcome: Observed): Exit {
   const reason = error instanceof Exit ? error.reason : "failed";
-  const count = landed(outcome);
+  const count = reportedCount(outcome);
   if (count === 0) return new Exit(reason, reasonOf(error));
   const advice =
     error instanceof TwoPools

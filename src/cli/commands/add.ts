@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { type ResourceKey, resourceKey } from "../../resources/resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { appFiles, type LeftOut, noFileIn, type ReadFile } from "../app-files/app-files.ts";
-import { type AddOptions, addAndReport } from "./add-resources.ts";
+import { type AddOptions, addResources } from "./add-resources.ts";
 
 export function registerAdd(program: Command): void {
   const command = program
@@ -24,7 +24,7 @@ export function registerAdd(program: Command): void {
     );
 
   withEndpointOptions(command).action((paths: string[], options: AddOptions) =>
-    addAndReport(options, async () => {
+    addResources(options, async () => {
       const leftOut: LeftOut = { count: 0 };
       const files = await appFiles(paths, leftOut);
       return {

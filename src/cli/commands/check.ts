@@ -14,7 +14,7 @@ interface CheckOptions extends EndpointOptions {
 }
 
 /** `held` is left out of an upload; all the others are in it, `link` and `empty` without having been asked for. */
-type Status = "held" | "upload" | "link" | "empty";
+type Status = "matched" | "upload" | "link" | "empty";
 
 /** What becomes of a file, and why it is uploaded where its size is the reason. */
 interface Verdict {
@@ -45,14 +45,14 @@ export function registerCheck(program: Command): void {
     const endpoint = endpointOf(options);
     const leftOut: LeftOut = { count: 0 };
     const files = await gather(paths, leftOut);
-    const held = await ask(endpoint, files);
+    const matched = await ask(endpoint, files);
 
     const hashed = files.filter((file) => file.kind === "hashed");
-    const isAllHeld = hashed.every(({ sha1 }) => held.has(sha1));
+    const isAllHeld = hashed.every(({ sha1 }) => matched.has(sha1));
     const limits = isAllHeld ? undefined : await sizeLimitsOf(endpoint);
     const verdictOf = (file: ReadFile): Verdict => {
       if (file.kind !== "hashed") return { status: file.kind };
-      if (held.has(file.sha1)) return { status: "held" };
+      if (matched.has(file.sha1)) return { status: "matched" };
       if (limits && file.size < limits.minimum) return { status: "upload", reason: "too small" };
       if (limits && file.size > limits.maximum) return { status: "upload", reason: "too large" };
       return { status: "upload" };
@@ -90,10 +90,10 @@ async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<
           },
         ],
   );
-  const held = new Set<string>();
+  const matched = new Set<string>();
   let asked = 0;
   for (const chunk of chunks(resources, RESOURCES_PER_REQUEST_MAX)) {
-    for (const checksum of await matchedChecksums(endpoint, chunk)) held.add(checksum);
+    for (const checksum of await matchedChecksums(endpoint, chunk)) matched.add(checksum);
     asked += chunk.length;
     progress.update(
       () => `${number(asked)} of ${counted(resources.length, "file")} asked for`,
@@ -102,13 +102,13 @@ async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<
     );
   }
   progress.clear();
-  return held;
+  return matched;
 }
 
 function summaryOf(files: readonly ReadFile[], verdictOf: (file: ReadFile) => Verdict) {
   const summary = {
     asked: { files: 0, bytes: 0 },
-    held: { files: 0, bytes: 0 },
+    matched: { files: 0, bytes: 0 },
     toUpload: { files: 0, bytes: 0 },
     neverAsked: { links: 0, empty: 0 },
     /** Per cent of the bytes. */
@@ -119,14 +119,14 @@ function summaryOf(files: readonly ReadFile[], verdictOf: (file: ReadFile) => Ve
     if (status === "link") summary.neverAsked.links += 1;
     if (status === "empty") summary.neverAsked.empty += 1;
     if (file.kind !== "hashed") continue;
-    for (const sum of [summary.asked, status === "held" ? summary.held : summary.toUpload]) {
+    for (const sum of [summary.asked, status === "matched" ? summary.matched : summary.toUpload]) {
       sum.files += 1;
       sum.bytes += file.size;
     }
   }
-  const { asked, held } = summary;
+  const { asked, matched } = summary;
   // Rounded down: 100 means all.
-  summary.saved = asked.bytes === 0 ? 0 : Math.floor((held.bytes / asked.bytes) * 1000) / 10;
+  summary.saved = asked.bytes === 0 ? 0 : Math.floor((matched.bytes / asked.bytes) * 1000) / 10;
   return summary;
 }
 
@@ -153,20 +153,20 @@ async function printTable(files: readonly ReadFile[], verdictOf: (file: ReadFile
   });
   if (rows.length > 0) await print(`${table(rows, [1])}\n`);
 
-  const { asked, held, toUpload, neverAsked, saved } = summaryOf(files, verdictOf);
+  const { asked, matched, toUpload, neverAsked, saved } = summaryOf(files, verdictOf);
   const always = `${counted(neverAsked.empty, "empty file")}, ${counted(neverAsked.links, "symbolic link")}`;
   await print(
     table([
       ["asked for", counted(asked.files, "file"), bytes(asked.bytes)],
       [
-        "held",
-        counted(held.files, "file"),
-        bytes(held.bytes),
-        held.files === asked.files ? "all of them" : "",
+        "matched",
+        counted(matched.files, "file"),
+        bytes(matched.bytes),
+        matched.files === asked.files ? "all of them" : "",
       ],
       ["to upload", counted(toUpload.files, "file"), bytes(toUpload.bytes)],
       ["always uploaded", always],
-      ["saved", `${saved} %`, bytes(held.bytes)],
+      ["saved", `${saved} %`, bytes(matched.bytes)],
     ]),
   );
 }

@@ -7,7 +7,7 @@ import { inputLines, type Line } from "../input-lines.ts";
 import { parseResourceLine } from "../resource-line.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { counted, note } from "../terminal/output.ts";
-import { type AddOptions, addAndReport } from "./add-resources.ts";
+import { type AddOptions, addResources } from "./add-resources.ts";
 
 export function registerImport(program: Command): void {
   const command = program
@@ -38,7 +38,7 @@ export function registerImport(program: Command): void {
     );
 
   withEndpointOptions(command).action((file: string, options: AddOptions) =>
-    addAndReport(options, async () => {
+    addResources(options, async () => {
       const passed: Passed = { skipped: 0, leftOut: 0 };
       const { lines, partRead, age } = await inputLines(file);
       return {

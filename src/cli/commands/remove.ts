@@ -3,7 +3,7 @@ import { isSha1Hex } from "../../resources/sha1.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { inputLines } from "../input-lines.ts";
-import { nothingObserved, tellAll } from "../report-observations.ts";
+import { nothingObserved, reportAll } from "../report-observations.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
@@ -22,7 +22,7 @@ export function registerRemove(program: Command): void {
     .description(
       "Takes resources out of the cache, by SHA-1. The Worker claims none of them any more within three minutes, " +
         "usually within one. One that the cache does not hold is remembered all the same, so that nothing that was " +
-        "seen before brings it back.",
+        "observedAt before brings it back.",
     )
     .argument("[sha1...]", "40 hex digits each")
     .option("--from <file>", "a list with a SHA-1 a line, or lines as `import` takes them; - is stdin")
@@ -45,24 +45,24 @@ export function registerRemove(program: Command): void {
     const bad = { count: 0 };
     const input = await checksums(sha1s, from, bad);
     const client = new CacheClient(endpoint, signal);
-    const { begun: seen } = await client.clock();
+    const { begun: observedAt } = await client.clock();
     const outcome = nothingObserved();
     try {
-      const toSight = (removed: readonly string[]) => ({ seen, removed });
-      await tellAll(client, input, toSight, outcome, signal);
+      const toSight = (removed: readonly string[]) => ({ observedAt, removed });
+      await reportAll(client, input, toSight, outcome, signal);
     } catch (error) {
       throw stoppedBy(error, outcome);
     }
-    const { changed: removed, unchanged: notHeld } = outcome;
+    const { changed: removed, unchanged: notPresent } = outcome;
     const [leftOut, interrupted] = [bad.count, signal.aborted];
-    if (json) await printJson({ removed, notHeld, leftOut, interrupted });
+    if (json) await printJson({ removed, notPresent, leftOut, interrupted });
     else {
       await print(
-        `${counted(removed, "resource")} removed, ${number(notHeld)} not held, ${number(leftOut)} left out`,
+        `${counted(removed, "resource")} removed, ${number(notPresent)} not present, ${number(leftOut)} left out`,
       );
     }
     if (interrupted) throw interruptedWithin();
-    if (leftOut > 0) throw new Exit(removed + notHeld > 0 ? "done-in-part" : "failed");
+    if (leftOut > 0) throw new Exit(removed + notPresent > 0 ? "done-in-part" : "failed");
   });
 }
 

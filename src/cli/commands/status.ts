@@ -33,9 +33,9 @@ export async function printStatus(status: CacheStatus): Promise<void> {
     ],
     [
       "changes since",
-      `${number(published?.changes.held ?? 0)} held, ${number(published?.changes.removed ?? 0)} removed`,
+      `${number(published?.delta.added ?? 0)} present, ${number(published?.delta.removed ?? 0)} removed`,
     ],
-    ["to be published", status.behind_since ? `since ${status.behind_since}` : "nothing"],
+    ["to be published", status.dirty_since ? `since ${status.dirty_since}` : "nothing"],
     ["suspended", status.suspended_until ? `until ${status.suspended_until}` : "no"],
     ["keys waiting", number(status.keys_waiting)],
     ["removals remembered", number(status.removals_remembered)],

@@ -4,7 +4,7 @@ import { endpointOf } from "../api/endpoint.ts";
 import { WorkerClock } from "../api/worker-clock.ts";
 import { keysOf, type Pool, readPool } from "../blobstore/read-pool.ts";
 import type { Passed } from "../blobstore/stored-object.ts";
-import { landed, nothingObserved, tellAll } from "../report-observations.ts";
+import { nothingObserved, reportAll, reportedCount } from "../report-observations.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { counted, note, number, print, printJson } from "../terminal/output.ts";
@@ -31,7 +31,7 @@ export async function syncAndPrune(
   const resources = await open();
   const { entries: total, time } = await client.status();
   // Before the listing: whatever was observed since stands against it.
-  const seen = new WorkerClock(time).now();
+  const observedAt = new WorkerClock(time).now();
   const pool = await readPool(resources, signal);
   if (passed.leftOut > 0) {
     const reason = `${counted(passed.leftOut, "part")} of the blobstore could not be read`;
@@ -54,16 +54,16 @@ export async function syncAndPrune(
     );
   }
 
-  const [held, removed] = [nothingObserved(), nothingObserved()];
+  const [present, removed] = [nothingObserved(), nothingObserved()];
   try {
-    const toAdd = (held: readonly ResourceKey[]) => ({ seen, held });
-    await tellAll(client, each(keysOf(pool)), toAdd, held, signal, () => pool.size);
-    const toRemove = (removed: readonly string[]) => ({ seen, removed });
-    await tellAll(client, each(gone), toRemove, removed, signal, () => gone.length);
+    const toAdd = (present: readonly ResourceKey[]) => ({ observedAt, present });
+    await reportAll(client, each(keysOf(pool)), toAdd, present, signal, () => pool.size);
+    const toRemove = (removed: readonly string[]) => ({ observedAt, removed });
+    await reportAll(client, each(gone), toRemove, removed, signal, () => gone.length);
   } catch (error) {
-    throw stoppedBy(error, { ...held, unchanged: held.unchanged + landed(removed) });
+    throw stoppedBy(error, { ...present, unchanged: present.unchanged + reportedCount(removed) });
   }
-  const { changed: added, unchanged: alreadyThere, refused } = held;
+  const { changed: added, unchanged: alreadyThere, refused } = present;
   // What somebody observed meanwhile is not removed.
   const { changed: pruned, unchanged: kept } = removed;
   if (json) {
@@ -74,7 +74,7 @@ export async function syncAndPrune(
       `${counted(added, "resource")} added, ${number(alreadyThere)} already there, ${number(pruned)} removed, ` +
         `${number(kept)} kept as observed since, ${number(passed.skipped)} skipped`,
     );
-    noteRefusals(held);
+    noteRefusals(present);
   }
   if (signal.aborted) throw interruptedWithin();
   if (refused["too-old"] > 0) throw new Exit("done-in-part");

@@ -5,7 +5,7 @@ import { keysOf, readPool } from "../blobstore/read-pool.ts";
 import type { Passed } from "../blobstore/stored-object.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { type AddOptions, addAndReport } from "./add-resources.ts";
+import { type AddOptions, addResources } from "./add-resources.ts";
 import { syncAndPrune } from "./sync-and-prune.ts";
 
 interface SyncOptions extends AddOptions {
@@ -60,7 +60,7 @@ export function registerSync(program: Command): void {
     const passed: Passed = { skipped: 0, leftOut: 0 };
     const open = () => blobstoreResources(options.blobstore, options.endpoint, passed);
     if (options.prune) return syncAndPrune(options, passed, open);
-    return addAndReport(options, async () => {
+    return addResources(options, async () => {
       const resources = await open();
       let total: number | undefined;
       async function* keys() {

@@ -17,7 +17,7 @@ import { counted, number, print, printJson } from "../terminal/output.ts";
 import { Verification } from "../verification.ts";
 
 /** More than this of what was asked goes only where that is confirmed: a wrong or emptied pool is likelier. */
-const DENIED_PART_MAX = 0.1;
+const REJECTED_SHARE_MAX = 0.1;
 
 interface VerifyOptions extends EndpointOptions {
   cloudController: string;
@@ -78,9 +78,9 @@ export function registerVerify(program: Command): void {
     let isTooMany = false;
     try {
       await verification.run(resources, limits, total);
-      const { matched, denied } = verification;
-      isTooMany = denied > DENIED_PART_MAX * (matched + denied) && !yes;
-      if (remove && !isTooMany && matched > 0) await verification.removeDenied(client, clock);
+      const { matched, rejected: denied } = verification;
+      isTooMany = denied > REJECTED_SHARE_MAX * (matched + denied) && !yes;
+      if (remove && !isTooMany && matched > 0) await verification.removeRejected(client, clock);
     } catch (error) {
       throw new Exit(
         error instanceof Exit ? error.reason : "failed",
@@ -88,11 +88,11 @@ export function registerVerify(program: Command): void {
       );
     }
     if (json) {
-      const { matched, denied, removed, passedOver } = verification;
+      const { matched, rejected: denied, removed, skipped: passedOver } = verification;
       await printJson({ matched, denied, removed, passedOver, interrupted: signal.aborted });
     } else await print(inWords(verification));
     if (signal.aborted) throw new Exit("interrupted");
-    if (verification.matched === 0 && verification.denied > 0) {
+    if (verification.matched === 0 && verification.rejected > 0) {
       const advice =
         "The Cloud Controller matches nothing at all: is its feature flag resource_matching on? If its pool was " +
         "emptied, `forget` empties the cache.";
@@ -101,15 +101,15 @@ export function registerVerify(program: Command): void {
     if (remove && isTooMany) {
       throw new Exit(
         "failed",
-        `Refused: ${number(verification.denied)} of ${counted(verification.matched + verification.denied, "resource")} ` +
+        `Refused: ${number(verification.rejected)} of ${counted(verification.matched + verification.rejected, "resource")} ` +
           "are denied, more than a tenth. Has its pool lost so many? Then --yes removes them. Nothing was removed.",
       );
     }
-    if (verification.denied > 0 && !remove) throw new Exit("done-in-part");
+    if (verification.rejected > 0 && !remove) throw new Exit("done-in-part");
   });
 }
 
-function inWords({ matched, denied, removed, passedOver }: Verification): string {
+function inWords({ matched, rejected: denied, removed, skipped: passedOver }: Verification): string {
   return (
     `${counted(matched, "resource")} matched, ${number(denied)} denied, ${number(removed)} removed, ` +
     `${number(passedOver)} passed over`

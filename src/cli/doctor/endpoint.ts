@@ -2,10 +2,10 @@ import { randomBytes } from "node:crypto";
 import type { CachedResource, CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { ANY_MODE, checksumsOf } from "../api/matches.ts";
-import { type Answer, send, warningsOf } from "../api/send.ts";
+import { type ApiResponse, send, warningsOf } from "../api/send.ts";
 import { counted, number } from "../terminal/output.ts";
 import {
-  complaintInSentences,
+  errorSentences,
   type Finding,
   fail,
   isOutage,
@@ -60,8 +60,8 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
   yield* edgeFindings(matched, known);
 }
 
-function refusalFinding(answer: Answer): Finding {
-  const complaint = complaintInSentences(answer);
+function refusalFinding(answer: ApiResponse): Finding {
+  const complaint = errorSentences(answer);
   if (answer.status === 422 && answer.body.includes("a non-integer size_in_bytes")) {
     return fail(
       "route",
@@ -91,7 +91,7 @@ function refusalFinding(answer: Answer): Finding {
 }
 
 /** Whether the Worker received the trace id that was sent: it echoes what it received. */
-function traceFinding(sent: string, { headers }: Answer): Finding {
+function traceFinding(sent: string, { headers }: ApiResponse): Finding {
   const received = headers.get("X-B3-TraceId");
   if (received === sent) {
     return ok(
@@ -113,7 +113,7 @@ function traceFinding(sent: string, { headers }: Answer): Finding {
   );
 }
 
-function* readThroughFindings({ headers }: Answer, { configuration }: CacheStatus): Generator<Finding> {
+function* readThroughFindings({ headers }: ApiResponse, { configuration }: CacheStatus): Generator<Finding> {
   const warnings = warningsOf(headers);
   if (configuration.CLOUD_CONTROLLER_URL !== true) {
     yield ok("read-through", "CLOUD_CONTROLLER_URL is not set: the cache alone answers.");
@@ -122,7 +122,7 @@ function* readThroughFindings({ headers }: Answer, { configuration }: CacheStatu
   } else if (warnings.some((warning) => warning.startsWith("The Cloud Controller"))) {
     yield fail(
       "read-through",
-      "The Worker asks the Cloud Controller, which does not answer as it should: `look-up-incomplete` in the log tells why. " +
+      "The Worker asks the Cloud Controller, which does not answer as it should: `lookup-incomplete` in the log tells why. " +
         "Is CLOUD_CONTROLLER_URL to be reached from the internet, with a trusted certificate?",
     );
   } else yield ok("read-through", "The Worker asks the Cloud Controller for what it does not know.");

@@ -3,7 +3,7 @@ import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { note } from "../terminal/output.ts";
 import { endpointFindings } from "./endpoint.ts";
-import { type Finding, orComplaint, warn } from "./finding.ts";
+import { type Finding, orErrorMessage, warn } from "./finding.ts";
 import { cloudControllerFindings, flagFindings, otherRequestsFindings } from "./foundation.ts";
 import { limitFindings } from "./limits.ts";
 import { claimsOf, maySend, tokenFindings } from "./token.ts";
@@ -32,22 +32,22 @@ export async function* examine(
     return;
   }
   yield clockFinding(aheadMs);
-  yield* orComplaint("uaa keys", keysFindings(endpoint));
+  yield* orErrorMessage("uaa keys", keysFindings(endpoint));
 
   const known = { status, sample: await drawn(endpoint, status) };
-  if (maySend(claimsOf(endpoint.token))) yield* orComplaint("route", endpointFindings(endpoint, known));
+  if (maySend(claimsOf(endpoint.token))) yield* orErrorMessage("route", endpointFindings(endpoint, known));
   else
     yield warn(
       "route",
       "It was not checked: only a token with cloud_controller.write may ask as a push does.",
     );
-  const isBehind = yield* orComplaint("other requests", otherRequestsFindings(endpoint, status));
+  const isBehind = yield* orErrorMessage("other requests", otherRequestsFindings(endpoint, status));
 
   let isBeside: boolean | undefined;
   if (cloudController) {
     note(`Asking ${cloudController.url} …`);
-    isBeside = yield* orComplaint("cloud controller", cloudControllerFindings(cloudController));
-    if (isBeside) yield* orComplaint("size limits", limitFindings(cloudController, known));
+    isBeside = yield* orErrorMessage("cloud controller", cloudControllerFindings(cloudController));
+    if (isBeside) yield* orErrorMessage("size limits", limitFindings(cloudController, known));
   } else {
     yield warn(
       "size limits",
@@ -56,7 +56,7 @@ export async function* examine(
     );
   }
   const answering = isBeside ? cloudController : isBehind ? endpoint : undefined;
-  if (answering) yield* orComplaint("feature flags", flagFindings(answering, status));
+  if (answering) yield* orErrorMessage("feature flags", flagFindings(answering, status));
   for (const { level, name, text } of status.checks)
     yield { level: level === "fail" ? "FAIL" : level, name, text };
 }

@@ -1,5 +1,5 @@
 import type { CacheCheck } from "../../operator-api/answers.ts";
-import { type Answer, complaintOf, NoAnswer } from "../api/send.ts";
+import { type ApiResponse, errorMessageOf, NoResponse } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 
 /** What is checked from outside, beside the Worker's own checks. */
@@ -40,35 +40,35 @@ const finding =
 export const [ok, warn, fail] = [finding("ok"), finding("warn"), finding("FAIL")];
 
 /** What a check finds, also where nobody answers it. @returns what it returns, undefined where it came to no end */
-export async function* orComplaint<T>(
+export async function* orErrorMessage<T>(
   name: CheckName,
   findings: AsyncGenerator<Finding, T>,
 ): AsyncGenerator<Finding, T | undefined> {
   try {
     return yield* findings;
   } catch (error) {
-    if (!(error instanceof NoAnswer || error instanceof Exit)) throw error;
+    if (!(error instanceof NoResponse || error instanceof Exit)) throw error;
     yield fail(name, inSentences(reasonOf(error)));
     return undefined;
   }
 }
 
 /** What an answer that is not the expected one says, with advice: in sentences, that another may follow. */
-export function complaintInSentences(answer: Answer): string {
-  return inSentences(complaintOf(answer));
+export function errorSentences(answer: ApiResponse): string {
+  return inSentences(errorMessageOf(answer));
 }
 
 /** An answer that says how somebody is, and not who it is. */
-export function isOutage({ status }: Answer): boolean {
+export function isOutage({ status }: ApiResponse): boolean {
   return status === 429 || status >= 500;
 }
 
-export function isRefusal({ status }: Answer): boolean {
+export function isRefusal({ status }: ApiResponse): boolean {
   return status === 401 || status === 403;
 }
 
 /** @param log that tells more of it: whose it is */
-export function outageAdvice({ status }: Answer, log: "Worker" | "Cloud Controller"): string {
+export function outageAdvice({ status }: ApiResponse, log: "Worker" | "Cloud Controller"): string {
   return status === 429
     ? "It was asked too often: try again in a minute."
     : `Try again in a minute; if it stays so, the ${log}'s log tells why.`;

@@ -1,8 +1,8 @@
 import type { CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type Answer, jsonOf, send } from "../api/send.ts";
+import { type ApiResponse, jsonOf, send } from "../api/send.ts";
 import {
-  complaintInSentences,
+  errorSentences,
   type Finding,
   fail,
   isOutage,
@@ -42,8 +42,8 @@ export async function* otherRequestsFindings(
   return false;
 }
 
-function otherRequestsTrouble(answer: Answer): string {
-  const complaint = complaintInSentences(answer);
+function otherRequestsTrouble(answer: ApiResponse): string {
+  const complaint = errorSentences(answer);
   if (answer.status === 503 && answer.body.includes("The Cloud Controller is currently unavailable")) {
     return (
       `${complaint} The Worker can't reach it, and cf can't log in: is CLOUD_CONTROLLER_URL to be reached from the internet, ` +
@@ -72,8 +72,8 @@ export async function* cloudControllerFindings(cloudController: Endpoint): Async
   return true;
 }
 
-function cloudControllerTrouble(answer: Answer, path: string): string {
-  const complaint = complaintInSentences(answer);
+function cloudControllerTrouble(answer: ApiResponse, path: string): string {
+  const complaint = errorSentences(answer);
   if (isOutage(answer)) return `${complaint} ${outageAdvice(answer, "Cloud Controller")}`;
   if (isRefusal(answer)) {
     return `${complaint} The Worker takes the token: is --cloud-controller of the same foundation?`;
@@ -91,7 +91,7 @@ export async function* flagFindings(
   const answer = await send(endpoint, { method: "GET", path: "/v3/feature_flags" });
   const { resources } = (jsonOf(answer) ?? {}) as { resources?: { name?: unknown; enabled?: unknown }[] };
   if (answer.status !== 200 || !Array.isArray(resources)) {
-    yield warn("feature flags", `They could not be read: ${complaintInSentences(answer)}`);
+    yield warn("feature flags", `They could not be read: ${errorSentences(answer)}`);
     return;
   }
   for (const [flag, variable] of FLAGS) {
@@ -109,7 +109,7 @@ export async function* flagFindings(
   }
 }
 
-function isCloudControllers(answer: Answer): boolean {
+function isCloudControllers(answer: ApiResponse): boolean {
   const { links } = (jsonOf(answer) ?? {}) as { links?: { cloud_controller_v3?: unknown } };
   return answer.status === 200 && links?.cloud_controller_v3 !== undefined;
 }

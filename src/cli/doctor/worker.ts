@@ -1,16 +1,7 @@
 import type { CacheStatus } from "../../operator-api/answers.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type Answer, jsonOf, send } from "../api/send.ts";
-import {
-  complaintInSentences,
-  duration,
-  type Finding,
-  fail,
-  isOutage,
-  ok,
-  outageAdvice,
-  warn,
-} from "./finding.ts";
+import { type ApiResponse, jsonOf, send } from "../api/send.ts";
+import { duration, errorSentences, type Finding, fail, isOutage, ok, outageAdvice, warn } from "./finding.ts";
 import { claimsOf, lifetimeFinding } from "./token.ts";
 
 export const CACHE = "/v3/resource_matches/cache";
@@ -19,7 +10,7 @@ const SIGNATURE_BYTES = 256;
 
 /** What came of asking for the status. */
 export interface AskedStatus {
-  answer: Answer;
+  answer: ApiResponse;
   /** Undefined where it is none. */
   status: CacheStatus | undefined;
   /** By which this machine's clock is ahead of the Worker's, in ms, beyond what the answer took. */
@@ -36,7 +27,7 @@ export async function askStatus(endpoint: Endpoint): Promise<AskedStatus> {
   return { answer, status, aheadMs: told < before ? before - told : Math.min(0, after - told) };
 }
 
-function statusOf(answer: Answer): CacheStatus | undefined {
+function statusOf(answer: ApiResponse): CacheStatus | undefined {
   const status = jsonOf(answer) as CacheStatus | null | undefined;
   const isOne = status?.configuration && Array.isArray(status.checks) && Date.parse(status.time) > 0;
   return isOne ? status : undefined;
@@ -45,7 +36,7 @@ function statusOf(answer: Answer): CacheStatus | undefined {
 /** Whether the Worker answers on the operator's path. */
 export function workerFinding({ answer, status }: AskedStatus, token: string): Finding {
   if (status) return ok("worker", `Version ${status.version} answers at ${answer.target}.`);
-  const complaint = complaintInSentences(answer);
+  const complaint = errorSentences(answer);
   switch (answer.status) {
     case 200:
       return fail(
@@ -73,7 +64,7 @@ function issuerAdvice(token: string): string {
 }
 
 /** The Worker's own 500 and 503 tell more than another's. */
-function statusOutageAdvice(answer: Answer): string {
+function statusOutageAdvice(answer: ApiResponse): string {
   if (answer.status === 500 && answer.body.includes("UnknownError")) {
     return "A variable is wrong, most likely: `npx wrangler tail` shows `misconfigured`, and which.";
   }
@@ -105,7 +96,7 @@ export async function* keysFindings(endpoint: Endpoint): AsyncGenerator<Finding>
   } else if (isOutage(answer)) {
     yield warn(
       "uaa keys",
-      `It was not found out whether a made-up signature is refused: ${complaintInSentences(answer)} ${outageAdvice(answer, "Worker")}`,
+      `It was not found out whether a made-up signature is refused: ${errorSentences(answer)} ${outageAdvice(answer, "Worker")}`,
     );
   } else {
     yield fail(

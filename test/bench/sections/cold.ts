@@ -25,10 +25,10 @@ const execute = promisify(execFile);
 export const cold: Section = {
   name: "cold",
   async run(): Promise<Findings> {
-    const { pointer, parts } = millionFiles();
+    const { manifest, parts } = millionFiles();
     const folder = await mkdtemp(join(tmpdir(), "resource-matches-bench-"));
     try {
-      await writeFile(join(folder, "pointer.json"), JSON.stringify(pointer));
+      await writeFile(join(folder, "manifest.json"), JSON.stringify(manifest));
       for (const [number, part] of parts.entries()) {
         await writeFile(join(folder, `part-${number}`), new Uint8Array(part));
       }
@@ -39,7 +39,7 @@ export const cold: Section = {
         const request = JSON.stringify({ resources: app(files, MILLION) });
         await writeFile(join(folder, "request.json"), request);
         const body = new TextEncoder().encode(request);
-        await writeFile(join(folder, "answer.json"), await answerTo(body, openCache({ pointer, parts })));
+        await writeFile(join(folder, "answer.json"), await answerTo(body, openCache({ manifest, parts })));
         const times: { pipeline: number[]; json: number[] } = { pipeline: [], json: [] };
         for (let process = 0; process < PROCESSES; process++) {
           const ours = await firstCall("pipeline", folder);
@@ -75,7 +75,7 @@ export const cold: Section = {
             columns: ["", "ms"],
             rows: [
               ["compiling the module", rangeText(rangeOf(before.compile))],
-              ["opening pointer and snapshot", rangeText(rangeOf(before.open))],
+              ["opening manifest and snapshot", rangeText(rangeOf(before.open))],
             ],
             note:
               "Of all these processes. KV takes no time; the snapshot's 8 MB go to memory that nobody has touched before, " +

@@ -61,7 +61,7 @@ export const first: Section = {
             rangeText(rangeOf(cpu[way])),
           ]),
           note:
-            `Of ${PROCESSES} processes each, in turn. The Worker loads UAA's keys, the pointer, and the snapshot where there is one: ` +
+            `Of ${PROCESSES} processes each, in turn. The Worker loads UAA's keys, the manifest, and the snapshot where there is one: ` +
             "8 MB that the local KV, itself a Worker in the same workerd, passes on in small pieces.",
         },
       ],

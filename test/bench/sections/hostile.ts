@@ -1,6 +1,6 @@
 import { Failure } from "../../../src/failure.ts";
 import { BODY_MAX_BYTES } from "../../../src/platform-limits.ts";
-import { readQuestion } from "../../../src/resource-match/match-request.ts";
+import { parseMatchRequest } from "../../../src/resource-match/match-request.ts";
 import { type Range, rangeOf, rangeText, rounded, timed } from "../support/measure.ts";
 import type { Findings, Section } from "../support/section.ts";
 
@@ -96,6 +96,6 @@ function bodyOf(shape: string, [before, repeated, behind]: [string, string, stri
 }
 
 function outcome(body: Uint8Array): string {
-  const question = readQuestion(body, RULES);
+  const question = parseMatchRequest(body, RULES);
   return question instanceof Failure ? `${question.status}` : `${question.count} resources`;
 }

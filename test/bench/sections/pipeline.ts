@@ -41,7 +41,7 @@ export const pipeline: Section = {
             rangeText(each.ratio),
           ]),
           note:
-            `Medians of ${RUNS} runs of ${ROUNDS} rounds each, and their range. 90 % are held by a snapshot of 10^6, the ` +
+            `Medians of ${RUNS} runs of ${ROUNDS} rounds each, and their range. 90 % are present by a snapshot of 10^6, the ` +
             "others asked of a KV that takes no time. JSON alone is the bytes decoded, JSON.parse, JSON.stringify of the " +
             "answer, and encoding it. The last row is a push as a stock foundation has it: nine of ten files are smaller than its limit, and never match.",
         },

@@ -1,6 +1,6 @@
 import { scan } from "../../../src/bytes/requests.ts";
-import { PoolMemory } from "../../../src/bytes/snapshot-memory.ts";
-import { Contents, HELD } from "../../../src/cache/contents.ts";
+import { SnapshotMemory } from "../../../src/bytes/snapshot-memory.ts";
+import { Contents, PRESENT } from "../../../src/cache/contents.ts";
 import { partName } from "../../../src/cache/manifest.ts";
 import { unpack } from "../../../src/cache/packed-value.ts";
 import { interleaved, median, type Range, rangeOf, rangeText, rounded, timed } from "../support/measure.ts";
@@ -105,7 +105,7 @@ export const snapshot: Section = {
 };
 
 interface Opened {
-  pool: PoolMemory;
+  pool: SnapshotMemory;
   stored: StoredSnapshot;
   /** Keys of apps. */
   scans: Uint8Array<ArrayBuffer>[];
@@ -118,7 +118,7 @@ function opened(entries: number): Opened {
     const resources = app(FILES, entries, { round });
     return scan(new TextEncoder().encode(JSON.stringify({ resources })), RULES)?.keys ?? new Uint8Array();
   });
-  const pool = new PoolMemory();
+  const pool = new SnapshotMemory();
   open(pool, stored);
   return {
     pool,
@@ -130,7 +130,7 @@ function opened(entries: number): Opened {
 
 /** One run. */
 async function measure({ pool, stored, scans, figures }: Opened): Promise<void> {
-  const { secret } = stored.pointer;
+  const { secret } = stored.manifest;
   const times: Record<"hashing" | "lookingUp", number[]> = { hashing: [], lookingUp: [] };
   const { opening } = await interleaved(ROUNDS, {
     async opening() {
@@ -140,7 +140,7 @@ async function measure({ pool, stored, scans, figures }: Opened): Promise<void> 
       const contents = new Contents(scans[round % APPS] as Uint8Array<ArrayBuffer>);
       times.hashing.push(await timed(() => void contents.entries(secret)));
       const [known, marks] = [contents.entries(secret), new Uint8Array(contents.count)];
-      times.lookingUp.push(await timed(() => pool.mark(known, marks, HELD)));
+      times.lookingUp.push(await timed(() => pool.mark(known, marks, PRESENT)));
     },
   });
   figures.opening.push(median(opening));
@@ -148,13 +148,13 @@ async function measure({ pool, stored, scans, figures }: Opened): Promise<void> 
   figures.lookingUp.push(median(times.lookingUp));
 }
 
-function open(pool: PoolMemory, { pointer: { snapshot }, parts }: StoredSnapshot): void {
+function open(pool: SnapshotMemory, { manifest: { snapshot }, parts }: StoredSnapshot): void {
   pool.begin(snapshot?.entries ?? 0);
   let place = 0;
   for (const [number, part] of parts.entries()) {
-    const { held } = unpack(part, partName(snapshot?.id ?? "", number));
-    pool.put(held, place);
-    place += held.length;
+    const { added: present } = unpack(part, partName(snapshot?.id ?? "", number));
+    pool.put(present, place);
+    place += present.length;
   }
   pool.finish();
 }

@@ -1,5 +1,5 @@
 import { Failure } from "../../../src/failure.ts";
-import { readQuestion } from "../../../src/resource-match/match-request.ts";
+import { parseMatchRequest } from "../../../src/resource-match/match-request.ts";
 import { interleaved, median, rangeOf, rangeText } from "../support/measure.ts";
 import { answerTo, jsonAlone } from "../support/pipeline.ts";
 import { MILLION, millionFiles, openCache } from "../support/pool.ts";
@@ -76,6 +76,6 @@ export const wrong: Section = {
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
 
 function outcome(body: Uint8Array): string | number {
-  const question = readQuestion(body, RULES);
+  const question = parseMatchRequest(body, RULES);
   return question instanceof Failure ? question.reason : question.count;
 }

@@ -4,7 +4,7 @@ import { startWorker } from "./worker-process.ts";
 
 const OBSERVATIONS = 50_000;
 const SAMPLED_MS = 20;
-/** The catalog writes its pointer no sooner after the last one. */
+/** The catalog writes its manifest no sooner after the last one. */
 const PACE_MS = 10_000;
 
 /** What work cost in workerd. */
@@ -61,8 +61,11 @@ export async function catalogFigures(entries: number): Promise<CatalogFigures> {
     return { ...outcome, wall, cpu: worker.usage().cpuMs - before.cpuMs, growth: most - before.bytes };
   };
   const observe = (from: number) => {
-    const held = Array.from({ length: OBSERVATIONS }, (_, at) => `${sha1At(from + at)}:${sizeAt(from + at)}`);
-    return cost(() => post<object>("/observe", { asOf: Date.now(), held, sizes: "measured" }));
+    const present = Array.from(
+      { length: OBSERVATIONS },
+      (_, at) => `${sha1At(from + at)}:${sizeAt(from + at)}`,
+    );
+    return cost(() => post<object>("/observe", { asOf: Date.now(), present, sizes: "verified" }));
   };
   const alarm = () => cost(() => post<{ values: number; bytes: number; tables: number }>("/alarm"));
 
@@ -79,7 +82,7 @@ export async function catalogFigures(entries: number): Promise<CatalogFigures> {
     const again = await alarm();
     const { snapshot } = await post<{ snapshot: { entries: number } }>("/status");
     if (snapshot.entries !== entries)
-      throw new Error(`${snapshot.entries} entries, where ${entries} are held`);
+      throw new Error(`${snapshot.entries} entries, where ${entries} are present`);
     return { entries, firstObserved, lastObserved, tables: again.tables, first, again };
   } finally {
     await worker.stop();

@@ -1,7 +1,7 @@
 /**
  * A process that does a thing once, and prints how many milliseconds each step of it took, as JSON.
  *
- *     node --import …/register.ts cold-call.ts pipeline|json <folder that holds request.json, answer.json, pointer.json and the parts>
+ *     node --import …/register.ts cold-call.ts pipeline|json <folder that holds request.json, answer.json, manifest.json and the parts>
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { timed } from "./measure.ts";
 export interface ColdCall {
   /** Compiling the WebAssembly module, before any of its functions is called. */
   compile: number;
-  /** Reading pointer and snapshot, from a KV that takes no time. */
+  /** Reading manifest and snapshot, from a KV that takes no time. */
   open: number;
   /** From the bytes of the request to the bytes of the answer. */
   request: number;
@@ -29,12 +29,12 @@ if (way === "pipeline") {
   took.compile = await timed(() => void new WebAssembly.Module(wasm));
   const { answerTo, openedBy } = await import("./pipeline.ts");
   const { openCache } = await import("./pool.ts");
-  const pointer = JSON.parse(read("pointer.json"));
-  const parts = Array.from({ length: pointer.snapshot.parts }, (_, number) => {
+  const manifest = JSON.parse(read("manifest.json"));
+  const parts = Array.from({ length: manifest.snapshot.parts }, (_, number) => {
     const { buffer, byteOffset, byteLength } = readFileSync(join(folder, `part-${number}`));
     return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
   });
-  const cache = openCache({ pointer, parts });
+  const cache = openCache({ manifest, parts });
   took.open = await timed(() => openedBy(cache));
   took.request = await timed(() => answerTo(request, cache));
 } else {

@@ -4,7 +4,7 @@ import type { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import { Failure } from "../../../src/failure.ts";
 import type { RequestContext } from "../../../src/request-context.ts";
 import { matchResources } from "../../../src/resource-match/lookup.ts";
-import { readQuestion } from "../../../src/resource-match/match-request.ts";
+import { parseMatchRequest } from "../../../src/resource-match/match-request.ts";
 import { Deadline } from "../../../src/time/deadline.ts";
 
 /** As the Worker's defaults have it; the benchmark's files are of all sizes. */
@@ -23,7 +23,7 @@ export async function answerTo(
   cache: EdgeCache,
   { minimumSize = 0 }: { minimumSize?: number } = {},
 ): Promise<Uint8Array> {
-  const question = readQuestion(body, { ...RULES, minimumSize });
+  const question = parseMatchRequest(body, { ...RULES, minimumSize });
   if (question instanceof Failure) throw new Error(question.reason);
   const sources = { cache, origin: undefined };
   const deadline = new Deadline(LOOKUP_DEADLINE_MS);
@@ -35,10 +35,10 @@ export async function answerTo(
     context,
   );
   if (matches instanceof Response) throw new Error(`refused: ${matches.status}`);
-  return question.answer(matches.heldBy()).bytes;
+  return question.responseBody(matches.foundBy()).bytes;
 }
 
-/** Has a cache read pointer and snapshot: for a look-up of one content, and of no request. */
+/** Has a cache read manifest and snapshot: for a look-up of one content, and of no request. */
 export async function openedBy(cache: EdgeCache): Promise<void> {
   const one = new Contents(new Uint8Array(KEY_BYTES));
   await cache.lookUp(one, new Deadline(LOOKUP_DEADLINE_MS), CONTEXT);

@@ -1,6 +1,6 @@
 import { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import type { KeyValueStore } from "../../../src/cache/key-value-store.ts";
-import { type CurrentPointer, POINTER_NAME, partName } from "../../../src/cache/manifest.ts";
+import { type CurrentManifest, MANIFEST_NAME, partName } from "../../../src/cache/manifest.ts";
 import { pack } from "../../../src/cache/packed-value.ts";
 import { EntryList } from "../../../src/catalog/entry-list.ts";
 import { sha1Bytes } from "../../../src/resources/sha1.ts";
@@ -13,7 +13,7 @@ const CACHE_TTL_SECONDS = 60;
 
 /** A stored snapshot. */
 export interface StoredSnapshot {
-  pointer: CurrentPointer;
+  manifest: CurrentManifest;
   parts: ArrayBuffer[];
 }
 
@@ -25,18 +25,18 @@ export function packFiles(entries: number): StoredSnapshot {
   const sorted = list.sorted();
   const removed = new BigUint64Array();
   const parts = Array.from({ length: Math.ceil(entries / ENTRIES_PER_PART) }, (_, part) => {
-    const held = sorted.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
-    return pack(partName(ID, part), { held, removed }).buffer;
+    const present = sorted.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
+    return pack(partName(ID, part), { added: present, removed }).buffer;
   });
   const snapshot = { id: ID, entries, parts: parts.length, builtAt: manifest.publishedAt };
-  return { pointer: { ...manifest, snapshot }, parts };
+  return { manifest: { ...manifest, snapshot }, parts };
 }
 
 /** KV in memory, with a snapshot and no keys: it takes no time, so that what is measured is the project's own. */
-function memoryStore({ pointer, parts }: StoredSnapshot): KeyValueStore {
+function memoryStore({ manifest, parts }: StoredSnapshot): KeyValueStore {
   const isWrittenElsewhere = () => Promise.reject(new Error("nothing is written here"));
   return {
-    getText: async (name) => (name === POINTER_NAME ? JSON.stringify(pointer) : null),
+    getText: async (name) => (name === MANIFEST_NAME ? JSON.stringify(manifest) : null),
     getBytes: async (name) => parts[Number(name.split("/").at(-1))] ?? null,
     getTexts: async () => new Map(),
     put: isWrittenElsewhere,

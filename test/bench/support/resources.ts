@@ -70,8 +70,10 @@ export function app(
   const stride = Math.max(1, Math.floor(pool / files));
   return Array.from({ length: files }, (_, index) => {
     // The golden ratio's multiples spread evenly, so that every stretch of the app has the same share.
-    const isHeld = (index * 0.618034) % 1 < heldShare;
-    const resource = resourceAt(isHeld ? (index * stride + round * 13) % pool : pool + round * files + index);
+    const isPresent = (index * 0.618034) % 1 < heldShare;
+    const resource = resourceAt(
+      isPresent ? (index * stride + round * 13) % pool : pool + round * files + index,
+    );
     const isSmall = (index * 0.414214) % 1 < smallShare;
     return isSmall ? { ...resource, size_in_bytes: (index * 7919) % STOCK_MINIMUM_BYTES } : resource;
   });

@@ -43,7 +43,7 @@ export async function summarize(names: readonly string[]): Promise<void> {
 export function targetTable(targets: readonly Target[]): Table {
   return {
     title: "Targets",
-    columns: ["target", "at most", "measured", ""],
+    columns: ["target", "at most", "verified", ""],
     rows: targets.map((target) => [
       target.what,
       `${target.atMost}${target.unit}`,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { POINTER_NAME, partName } from "../../../src/cache/manifest.ts";
+import { MANIFEST_NAME, partName } from "../../../src/cache/manifest.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { startWorkerd, type Workerd } from "../../support/node/workerd.ts";
 import type { StoredSnapshot } from "./pool.ts";
@@ -75,10 +75,10 @@ export async function startWorker(
 }
 
 /** Puts a snapshot into a Worker's KV. */
-export async function putSnapshot(worker: WorkerProcess, { pointer, parts }: StoredSnapshot): Promise<void> {
+export async function putSnapshot(worker: WorkerProcess, { manifest, parts }: StoredSnapshot): Promise<void> {
   const kv = await worker.kv();
   for (const [number, part] of parts.entries()) {
-    await kv.put(partName(pointer.snapshot?.id ?? "", number), part);
+    await kv.put(partName(manifest.snapshot?.id ?? "", number), part);
   }
-  await kv.put(POINTER_NAME, JSON.stringify(pointer));
+  await kv.put(MANIFEST_NAME, JSON.stringify(manifest));
 }

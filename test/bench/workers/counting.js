@@ -10,7 +10,7 @@ Date.now = () => realNow() + passedMs;
 const PARTS = "snapshot/";
 let counts;
 const reset = () => {
-  counts = { pointerReads: 0, partReads: 0, bulkReads: 0, keys: 0, others: 0 };
+  counts = { manifestReads: 0, partReads: 0, bulkReads: 0, keys: 0, others: 0 };
 };
 reset();
 
@@ -19,7 +19,7 @@ function count(method, names) {
   else if (Array.isArray(names)) {
     counts.bulkReads += 1;
     counts.keys += names.length;
-  } else if (names === "pointer") counts.pointerReads += 1;
+  } else if (names === "manifest") counts.manifestReads += 1;
   else if (names.startsWith(PARTS)) counts.partReads += 1;
   else counts.others += 1;
 }

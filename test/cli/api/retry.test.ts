@@ -41,7 +41,7 @@ test.concurrent("a batch lands through a 429, a 500, a 503 and cut connections, 
   );
   expect(outcome.stderr).toContain("answered 429: Rate Limit Exceeded (CF-Test, 1)\nTrying again in 2 s.");
   expect(outcome.stderr.match(/No answer from/g)).toHaveLength(3);
-  expect(cache.held).toEqual(new Set(keys));
+  expect(cache.present).toEqual(new Set(keys));
   const [told] = cache.told;
   expect((told?.at ?? 0) - refusedAt).toBeGreaterThanOrEqual(1_990);
   // However long it takes to be told, what was seen at the beginning is as old, by the Worker's own clock.
@@ -68,7 +68,7 @@ test.concurrent("a token that expires in the middle: what has landed is told, an
     code: 0,
     stdout: "100 resources added, 50,000 already there, 0 skipped, 0 left out\n",
   });
-  expect(cache.held).toEqual(new Set(keys));
+  expect(cache.present).toEqual(new Set(keys));
 });
 
 test.concurrent("a token that is no good from the beginning is told, and nothing is tried again", async () => {
@@ -106,7 +106,7 @@ test.concurrent("a Ctrl-C lets the running batch finish and says what has landed
   expect(first.code).toBe(130);
   expect(JSON.parse(first.stdout)).toMatchObject({ added: 50_000, alreadyThere: 0, interrupted: true });
   expect(first.stderr).toContain("run the same command again to go on");
-  expect(cache.held.size).toBe(50_000);
+  expect(cache.present.size).toBe(50_000);
 
   const second = await resourcePoolInThread(command, { env: cache.env, input: asLines(keys) });
   expect(JSON.parse(second.stdout)).toMatchObject({
@@ -114,7 +114,7 @@ test.concurrent("a Ctrl-C lets the running batch finish and says what has landed
     alreadyThere: 50_000,
     interrupted: false,
   });
-  expect(cache.held).toEqual(new Set(keys));
+  expect(cache.present).toEqual(new Set(keys));
 });
 
 test.concurrent("a Ctrl-C ends the waiting for a server that is in trouble", async () => {

@@ -58,7 +58,7 @@ test.concurrent("of a directory those files are added that cf CLI would ask for,
     "patterns mind the letter case",
     "a question mark is no wildcard, kept",
   ];
-  expect(cache.held).toEqual(new Set(expected.map(keyOf)));
+  expect(cache.present).toEqual(new Set(expected.map(keyOf)));
 });
 
 test.concurrent("what is there already is told so, and a dry run tells the Worker nothing", async () => {
@@ -70,17 +70,17 @@ test.concurrent("what is there already is told so, and a dry run tells the Worke
   expect(JSON.parse(dry.stdout)).toEqual({ found: 2, leftOut: 0, dryRun: true, interrupted: false });
   expect(cache.told).toEqual([]);
 
-  cache.held.add(keyOf("first"));
+  cache.present.add(keyOf("first"));
   const real = await resourcePoolInThread(add, { env: cache.env });
   expect(JSON.parse(real.stdout)).toEqual({
     added: 1,
     alreadyThere: 1,
-    refused: { "outside-limits": 0, "too-old": 0, "made-up-size": 0 },
+    refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
     leftOut: 0,
     dryRun: false,
     interrupted: false,
   });
-  expect(cache.held).toEqual(new Set(["first", "second"].map(keyOf)));
+  expect(cache.present).toEqual(new Set(["first", "second"].map(keyOf)));
 });
 
 test.concurrent("what the Worker refuses is told with the reason; what is too old makes the exit code 3", async () => {
@@ -88,7 +88,7 @@ test.concurrent("what the Worker refuses is told with the reason; what is too ol
   await writeApp(directory, { a: "first" });
   const add = () => resourcePoolInThread(["add", "a", ...cache.to], { cwd: directory, env: cache.env });
   const refusing = (reason: string) => (response: ServerResponse) => {
-    const refused = { "outside-limits": 0, "too-old": 0, "made-up-size": 0, [reason]: 1 };
+    const refused = { "outside-limits": 0, "too-old": 0, "conflicting-size": 0, [reason]: 1 };
     answer(response, 200, { changed: 1, unchanged: 0, refused });
   };
   cache.faults.push(refusing("outside-limits"), refusing("too-old"));
@@ -149,7 +149,7 @@ test.concurrent("of an archive its entries are added, also behind a shell script
     "brought back: here the built-in list comes first",
     "a file by itself",
   ];
-  expect(cache.held).toEqual(new Set(expected.map(keyOf)));
+  expect(cache.present).toEqual(new Set(expected.map(keyOf)));
 });
 
 test.concurrent("what can't be read is named, the rest is added, and the exit code is 3", async () => {
@@ -186,7 +186,7 @@ test.concurrent("what can't be read is named, the rest is added, and the exit co
   for (const path of HAS_ANOTHER_SIZE) {
     expect(outcome.stderr).toContain(`Left out: ${path}: changed while it was read`);
   }
-  const keys = [...cache.held];
+  const keys = [...cache.present];
   expect(keys).toEqual(expect.arrayContaining(["good", "also good", "whole"].map(keyOf)));
   expect(keys).not.toContain(keyOf("THOSE bytes are"));
 });

@@ -28,15 +28,15 @@ test.concurrent("a directory is asked for as cf CLI does, and the answer is show
   const outcome = await resourcePoolInThread(["check", app, "--url", `${url}/`, "--token", TOKEN]);
 
   expect(outcome.stdout.split("\n").map((line) => line.trim().split(/ {2,}/))).toEqual([
-    ["held", "4 B", "a.js"],
-    ["held", "9 B", "b/run.sh"],
-    ["held", "4 B", "b/same.js"],
+    ["matched", "4 B", "a.js"],
+    ["matched", "9 B", "b/run.sh"],
+    ["matched", "4 B", "b/same.js"],
     ["upload", "8 B", "c.js"],
     ["empty", "empty.txt"],
     ["link", "link"],
     [""],
     ["asked for", "4 files", "25 B"],
-    ["held", "3 files", "17 B"],
+    ["matched", "3 files", "17 B"],
     ["to upload", "1 file", "8 B"],
     ["always uploaded", "1 empty file, 1 symbolic link"],
     ["saved", "68 %", "17 B"],
@@ -79,8 +79,8 @@ test.concurrent("of a file that its size keeps from matching that is said, where
         return void response.writeHead(status).end(JSON.stringify({ configuration }));
       }
       const { resources } = (await json(request)) as { resources: { path: string }[] };
-      const held = resources.filter(({ path }) => path === "b.txt");
-      response.writeHead(201).end(JSON.stringify({ resources: held }));
+      const matched = resources.filter(({ path }) => path === "b.txt");
+      response.writeHead(201).end(JSON.stringify({ resources: matched }));
     });
     const outcome = await resourcePoolInThread(["check", app, ...flags, "--url", url, "--token", TOKEN]);
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
@@ -90,7 +90,7 @@ test.concurrent("of a file that its size keeps from matching that is said, where
     (stdout.split("\n\n")[0] ?? "").split("\n").map((line) => line.trim().split(/ {2,}/));
   expect(rows(await check(200))).toEqual([
     ["upload", "3 B", "a.txt", "too small"],
-    ["held", "4 B", "b.txt"],
+    ["matched", "4 B", "b.txt"],
     ["upload", "5 B", "c.txt"],
     ["upload", "14 B", "d.txt", "too large"],
   ]);
@@ -131,7 +131,7 @@ test.concurrent("5,100 files are asked for in two requests, one after the other;
   const { files: checked, summary } = JSON.parse(outcome.stdout);
   expect(summary).toMatchObject({
     asked: { files: 5_100 },
-    held: { files: 5_100 },
+    matched: { files: 5_100 },
     toUpload: { files: 0, bytes: 0 },
     neverAsked: { links: 0, empty: 1 },
     saved: 100,
@@ -139,7 +139,7 @@ test.concurrent("5,100 files are asked for in two requests, one after the other;
   });
   expect(checked).toHaveLength(5_101);
   expect(checked[0]).toEqual({
-    status: "held",
+    status: "matched",
     path: "f0",
     mode: "744",
     sha1: sha1Of("content 0"),

@@ -50,7 +50,7 @@ test.concurrent("a list in both forms is imported; a wrong line is told with its
     `Left out: line 15: the checksum is no SHA-1 of 40 hex digits: ${"g".repeat(40)}`,
   ]);
   const expected = ["first", "second", "third", "last, without a line's end"];
-  expect(cache.held).toEqual(new Set(expected.map(keyOf)));
+  expect(cache.present).toEqual(new Set(expected.map(keyOf)));
 });
 
 test.concurrent("what bosh ssh and find print of a blobstore is imported, and other paths are skipped", async () => {
@@ -77,7 +77,7 @@ test.concurrent("what bosh ssh and find print of a blobstore is imported, and ot
     stdout: "4 resources added, 0 already there, 3 skipped, 1 left out\n",
     stderr: "Left out: line 8: it is neither <sha1> <size>, <size> <path> nor a JSON object\n",
   });
-  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+  expect(cache.present).toEqual(new Set(blobs.map(({ key }) => key)));
 
   const nothing = await resourcePoolInThread(["import", "-", ...cache.to], {
     env: cache.env,
@@ -91,7 +91,7 @@ test.concurrent("what bosh ssh and find print of a blobstore is imported, and ot
 
 test.concurrent("a list of SHA-1s, or of resources in either form, is removed; what is not held is counted", async () => {
   const cache = await fakeCache();
-  for (const content of ["one", "two", "three", "four"]) cache.held.add(keyOf(content));
+  for (const content of ["one", "two", "three", "four"]) cache.present.add(keyOf(content));
   const lines = [
     "# to remove",
     keyOf("one").replace(":", " "),
@@ -106,10 +106,10 @@ test.concurrent("a list of SHA-1s, or of resources in either form, is removed; w
   });
   expect(outcome).toMatchObject({
     code: 3,
-    stdout: "3 resources removed, 1 not held, 1 left out\n",
+    stdout: "3 resources removed, 1 not present, 1 left out\n",
     stderr: "Left out: line 4: it does not begin with a SHA-1 of 40 hex digits\n",
   });
-  expect(cache.held).toEqual(new Set([keyOf("four")]));
+  expect(cache.present).toEqual(new Set([keyOf("four")]));
 });
 
 test.concurrent("a long list lands in batches of 50,000, and takes no more memory than a short one", async () => {
@@ -124,13 +124,13 @@ test.concurrent("a long list lands in batches of 50,000, and takes no more memor
     code: 0,
     stdout: "100,100 resources added, 0 already there, 0 skipped, 0 left out\n",
   });
-  expect(cache.told.map(({ held }) => held.length)).toEqual([50_000, 50_000, 100]);
-  expect(cache.held.size).toBe(keys.length);
+  expect(cache.told.map(({ present }) => present.length)).toEqual([50_000, 50_000, 100]);
+  expect(cache.present.size).toBe(keys.length);
 });
 
 test.concurrent("what the Worker refuses has been told: a wrong line beside it makes the exit code 3, as in a dry run", async () => {
   const cache = await fakeCache();
-  const refused = { "outside-limits": 1, "too-old": 0, "made-up-size": 0 };
+  const refused = { "outside-limits": 1, "too-old": 0, "conflicting-size": 0 };
   const refuseIt = (response: ServerResponse) => answer(response, 200, { changed: 0, unchanged: 0, refused });
   cache.faults.push(refuseIt, refuseIt);
   const run = (input: string, ...flags: string[]) =>

@@ -41,7 +41,7 @@ test.concurrent("a blobstore directory is read whole, links are followed, and wh
     stdout: "200 resources added, 0 already there, 6 skipped, 0 left out\n",
     stderr: "",
   });
-  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+  expect(cache.present).toEqual(new Set(blobs.map(({ key }) => key)));
 
   // As of before the listing, by the Worker's own clock.
   expect(cache.told[0]?.asOf).toBeLessThanOrEqual(cache.askedAt[0] ?? 0);
@@ -56,7 +56,7 @@ test.concurrent("the pool's own directory may be named too; a place that looks l
     resourcePoolInThread(["sync", "--blobstore", place, ...cache.to], { cwd: directory, env: cache.env });
 
   expect((await sync("pool/app_bits_cache")).code).toBe(0);
-  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+  expect(cache.present).toEqual(new Set(blobs.map(({ key }) => key)));
   const wrong = await sync("wrong");
   expect(wrong).toMatchObject({ code: 3, stdout: "" });
   expect(wrong.stderr).toBe(
@@ -67,7 +67,7 @@ test.concurrent("the pool's own directory may be named too; a place that looks l
 test.concurrent("two pools in one place are refused before the Worker is told anything, and both are named", async () => {
   const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
   const [one, other] = makeBlobs(2) as [Blob, Blob];
-  cache.held.add(makeBlobs(3)[2]?.key ?? "");
+  cache.present.add(makeBlobs(3)[2]?.key ?? "");
   writeBlobs(join(directory, "cc-resources"), [one]);
   writeBlobs(join(directory, "old/cc-resources"), [other]);
   for (const args of [[], ["--prune", "--yes"]]) {
@@ -93,7 +93,7 @@ test.concurrent("a link that leads nowhere, or back, is told, and nothing is pru
   expect(pruned.stderr).toMatch(/^Refused: 2 parts of the blobstore could not be read\./m);
   expect(cache.told).toEqual([]);
   expect(await resourcePoolInThread(sync, { env: cache.env })).toMatchObject({ code: 3 });
-  expect(cache.held.size).toBe(1);
+  expect(cache.present.size).toBe(1);
 });
 
 /** Below a prefix, with what is none of the pool, and a neighbour whose name begins alike. */
@@ -119,7 +119,7 @@ test.concurrent("a bucket of an S3-compatible server is listed page by page, wit
     code: 0,
     stdout: `${blobs.length} resources added, 0 already there, 1 skipped, 0 left out\n`,
   });
-  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+  expect(cache.present).toEqual(new Set(blobs.map(({ key }) => key)));
 });
 
 test.concurrent("a container of Azure Blob Storage is listed page by page, with its prefix", async () => {
@@ -137,7 +137,7 @@ test.concurrent("a container of Azure Blob Storage is listed page by page, with 
     code: 0,
     stdout: `${blobs.length} resources added, 0 already there, 1 skipped, 0 left out\n`,
   });
-  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+  expect(cache.present).toEqual(new Set(blobs.map(({ key }) => key)));
 
   const again = await resourcePoolInThread([...sync, "--json"], {
     env: { ...cache.env, AZURE_STORAGE_CONNECTION_STRING: connection },
@@ -251,7 +251,7 @@ test.concurrent("a Ctrl-C ends a sync even if the bucket no longer answers; then
   const second = await resourcePoolInThread(command, { env });
   expect(second.code).toBe(0);
   expect(JSON.parse(second.stdout)).toMatchObject({ added: 200, alreadyThere: 0, interrupted: false });
-  expect(cache.held).toEqual(new Set(blobs.map(({ key }) => key)));
+  expect(cache.present).toEqual(new Set(blobs.map(({ key }) => key)));
 });
 
 test.concurrent.each([

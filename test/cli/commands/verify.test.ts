@@ -7,7 +7,7 @@ import { fakeCache, refuse } from "../fake-cache.ts";
 /** The cache holds 1,000 resources, and the Cloud Controller those for which `isMatched` says so. */
 async function verifying(isMatched: (sha1: string, question: number) => boolean) {
   const [cache, blobs] = [await fakeCache(), makeBlobs(1_000)];
-  for (const { key } of blobs) cache.held.add(key);
+  for (const { key } of blobs) cache.present.add(key);
   const cloudController = await endpointThatHolds(({ checksum }) =>
     isMatched(checksum.value, cloudController.requests.length),
   );
@@ -26,7 +26,7 @@ test.concurrent("what is denied twice is removed, up to a tenth of what was aske
     stdout: "900 resources matched, 100 denied, 100 removed, 0 passed over\n",
     stderr: "",
   });
-  expect(cache.held.size).toBe(900);
+  expect(cache.present.size).toBe(900);
 });
 
 test.concurrent("more than a tenth is removed only with --yes, and nothing before that is known", async () => {
@@ -41,7 +41,7 @@ test.concurrent("more than a tenth is removed only with --yes, and nothing befor
   });
   expect(cache.told).toEqual([]);
   expect(await verify("--remove", "--yes")).toMatchObject({ code: 0 });
-  expect(cache.held.size).toBe(899);
+  expect(cache.present.size).toBe(899);
 });
 
 test.concurrent("a Cloud Controller whose matching is switched off in the middle removes nothing, even with --yes", async () => {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { sendJson } from "../http.ts";
 
-/** The errors of the Cloud Controller that this stand-in knows: title, code and status of its own list. */
+/** The errors of the Cloud Controller that this local foundation knows: title, code and status of its own list. */
 const KINDS = {
   "bad-request": { title: "CF-BadRequest", code: 1004, status: 400 },
   "invalid-token": { title: "CF-InvalidAuthToken", code: 1000, status: 401 },

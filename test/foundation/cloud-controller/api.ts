@@ -89,7 +89,7 @@ export function guardedRoutes({ baseUrl, pool, packages, stats, directory }: Api
   };
 }
 
-/** The test's own hand on the stand-in; not part of any Cloud Controller. */
+/** The test's own hand on the local foundation; not part of any Cloud Controller. */
 export function controlRoutes({ faults, stats }: ApiOptions): Routes {
   return {
     "PUT /__faults": async ({ request, response }) => {

@@ -14,7 +14,7 @@ export interface App {
 /** What applying a manifest changes, as `manifest_diff` lists it. */
 export interface ManifestChange {
   op: "add";
-  /** JSON Pointer into the manifest. */
+  /** JSON Manifest into the manifest. */
   path: string;
   value: string;
 }

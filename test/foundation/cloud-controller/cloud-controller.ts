@@ -38,7 +38,7 @@ export interface CloudControllerOptions {
   port?: number;
 }
 
-/** A stand-in for the Cloud Controller: resource matching, and packages that are really assembled. */
+/** A local foundation for the Cloud Controller: resource matching, and packages that are really assembled. */
 export interface CloudController {
   /** `http://localhost:<port>` */
   url: string;

@@ -42,8 +42,8 @@ export function matchResources(pool: ResourcePool, resources: readonly Resource[
     ({ size_in_bytes: size, mode }) =>
       pool.matchesSize(size) && mode && Number.parseInt(mode, 8) >= READABLE_AND_WRITABLE,
   );
-  const held = allowed.filter(({ checksum }) => pool.has(checksum.value));
-  const groups = Map.groupBy(held, ({ size_in_bytes: size }) => sizeClassOf(size));
+  const present = allowed.filter(({ checksum }) => pool.has(checksum.value));
+  const groups = Map.groupBy(present, ({ size_in_bytes: size }) => sizeClassOf(size));
   // In the order in which each class is first met among all that was allowed.
   const order = new Set(allowed.map(({ size_in_bytes: size }) => sizeClassOf(size)));
   return [...order].flatMap((sizeClass) => groups.get(sizeClass) ?? []).map(echo);

@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 
 /** Paths of two directories. */
 export interface DemoContent {
-  /** What is in the cache and in the stand-in's pool from the beginning: large files only. */
-  held: string;
+  /** What is in the cache and in the local foundation's pool from the beginning: large files only. */
+  present: string;
   /** The app that is pushed: many large files, and a few small ones. */
   app: string;
 }
@@ -25,8 +25,8 @@ const SMALL_BYTES = 100;
  * @param directory where it is kept
  */
 export async function makeDemoContent(directory: string): Promise<DemoContent> {
-  const content = { held: join(directory, "held"), app: join(directory, "app") };
-  for (let i = 0; i < HELD_FILES; i++) await write(content.held, numbered("framework", i), sizeOf(i));
+  const content = { present: join(directory, "present"), app: join(directory, "app") };
+  for (let i = 0; i < HELD_FILES; i++) await write(content.present, numbered("framework", i), sizeOf(i));
   for (let i = 0; i < APP_FILES; i++) await write(content.app, numbered("public/asset", i), sizeOf(i));
   for (let i = 0; i < SMALL_FILES; i++) await write(content.app, numbered("small/file", i), SMALL_BYTES);
   return content;

@@ -7,7 +7,7 @@ import { bytesOf } from "./contents.ts";
 
 /** A request whose answer is known beforehand. */
 export interface Demo {
-  held: Resource[];
+  present: Resource[];
   /** The held ones, and one that no pool has. */
   resources: Resource[];
 }
@@ -17,13 +17,13 @@ const HELD_COUNT = 2;
 /** Asks about the first files of a directory, and about one of the same kind that does not exist. */
 export async function demoOf(directory: string): Promise<Demo> {
   const paths = (await readdir(directory)).sort().slice(0, HELD_COUNT);
-  const held = await Promise.all(
+  const present = await Promise.all(
     paths.map(async (path) => {
       const { mode } = await stat(join(directory, path));
       return resource(path, await readFile(join(directory, path)), mode & PERMISSIONS);
     }),
   );
-  return { held, resources: [...held, resource("not-held.bin", bytesOf("held by nobody"), 0o644)] };
+  return { present, resources: [...present, resource("not-held.bin", bytesOf("held by nobody"), 0o644)] };
 }
 
 /** A command line for sh, which sends the request with the token in CF_TOKEN and shows the answer with its status. */

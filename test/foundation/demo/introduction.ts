@@ -21,10 +21,12 @@ interface Shown {
 export function introduction(shown: Shown): string {
   const { workerUrl, foundation, token, hours, demo, heldDirectory, appDirectory, table } = shown;
   const { uaa, cloudController } = foundation;
-  const paths = demo.held.map(({ path }) => path).join(" and ");
-  const missing = demo.resources.filter((resource) => !demo.held.includes(resource)).map(({ path }) => path);
+  const paths = demo.present.map(({ path }) => path).join(" and ");
+  const missing = demo.resources
+    .filter((resource) => !demo.present.includes(resource))
+    .map(({ path }) => path);
   return `
-The Worker listens on ${workerUrl}, before a stand-in for a
+The Worker listens on ${workerUrl}, before a local foundation for a
 foundation: UAA on ${uaa.url}, the Cloud Controller on
 ${cloudController.url}. What they know is kept in .wrangler for the
 next start. Ctrl-C stops everything.
@@ -34,7 +36,7 @@ A token for everything below, good for ${hours} hours:
 export CF_TOKEN=${token}
 
 The files of ${heldDirectory} are in the cache and in the
-stand-in. Ask for two of them, and for one that nobody holds:
+local foundation. Ask for two of them, and for one that nobody holds:
 
 ${curlOf(workerUrl, demo.resources)}
 

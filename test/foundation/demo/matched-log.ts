@@ -15,7 +15,7 @@ export interface TierFigures {
 /** What the Worker logs of a request for matches. */
 interface Matched extends Pick<TierFigures, "decided" | "verified" | "rejected"> {
   requestId: string;
-  tiers: Record<"memory" | "keys" | "origin", { held: number }>;
+  tiers: Record<"memory" | "keys" | "origin", { matched: number }>;
 }
 
 const MARK = '{"event":"matched",';
@@ -47,9 +47,9 @@ export class MatchedLog {
       const entry = this.#entries.get(id);
       if (!entry) throw new Error(`the Worker has not logged the request ${id}`);
       for (const name of ["decided", "verified", "rejected"] as const) figures[name] += entry[name];
-      figures.snapshot += entry.tiers.memory.held;
-      figures.keys += entry.tiers.keys.held;
-      figures.origin += entry.tiers.origin.held;
+      figures.snapshot += entry.tiers.memory.matched;
+      figures.keys += entry.tiers.keys.matched;
+      figures.origin += entry.tiers.origin.matched;
     }
     return figures;
   }

@@ -3,15 +3,15 @@ import { parseArgs } from "node:util";
 /** What `npm start` listens on; the flag of each is `--<name>`. */
 export const PORTS = {
   port: { purpose: "the Worker", default: 8787 },
-  "uaa-port": { purpose: "the UAA stand-in", default: 8788 },
-  "cloud-controller-port": { purpose: "the Cloud Controller stand-in", default: 8789 },
+  "uaa-port": { purpose: "the UAA local foundation", default: 8788 },
+  "cloud-controller-port": { purpose: "the Cloud Controller local foundation", default: 8789 },
 } as const;
 
 export type PortName = keyof typeof PORTS;
 
 export interface StartOptions {
   ports: Record<PortName, number>;
-  /** Path of a wrangler.toml; the local KV, the stand-in's resource pool and the demo's files lie in `.wrangler` beside it. */
+  /** Path of a wrangler.toml; the local KV, the local foundation's resource pool and the demo's files lie in `.wrangler` beside it. */
   config: string;
 }
 
@@ -26,7 +26,7 @@ export const PORT_NAMES = Object.keys(PORTS) as PortName[];
 
 export const HELP = `Usage: npm start -- [options]
 
-Starts the Worker on this machine before a stand-in for a foundation, with a few
+Starts the Worker on this machine before a local foundation for a foundation, with a few
 files in its cache, pushes a small app through it, and shows a request that it
 answers. Ctrl-C stops everything.
 

@@ -58,7 +58,7 @@ function saidUntil(stream: Readable | null, mark: string): Promise<string> {
 /** The last line of the table, which comes last of all. */
 const LAST_ROW = "push 3";
 
-/** A token of the stand-in's own user. */
+/** A token of the local foundation's own user. */
 async function tokenFrom(uaaPort: number): Promise<string> {
   const form = new URLSearchParams({ grant_type: "password", username: "developer", password: "developer" });
   const headers = { Authorization: `Basic ${btoa("cf:")}` };
@@ -168,8 +168,8 @@ describe("npm start", () => {
     expect(code).toBe(1);
     const [worker, uaa, cloudController] = ports.map((port) => port + 10);
     expect(stderr).toBe(
-      `Port ${ports[0]} is taken; the Worker needs it.\nPort ${ports[1]} is taken; the UAA stand-in needs it.\n` +
-        `Port ${ports[2]} is taken; the Cloud Controller stand-in needs it. ` +
+      `Port ${ports[0]} is taken; the Worker needs it.\nPort ${ports[1]} is taken; the UAA local foundation needs it.\n` +
+        `Port ${ports[2]} is taken; the Cloud Controller local foundation needs it. ` +
         `\`lsof ${ports.map((port) => `-i :${port}`).join(" ")}\` shows what does that. Stop it, or choose another port: ` +
         `npm start -- --port ${worker} --uaa-port ${uaa} --cloud-controller-port ${cloudController}\n`,
     );
@@ -183,15 +183,15 @@ describe("npm start", () => {
     expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true, true]);
   });
 
-  it("knows at the next start what it knew, and the stand-in has all that the cache holds", async () => {
+  it("knows at the next start what it knew, and the local foundation has all that the cache holds", async () => {
     child = await startIn(directory, ports);
     await saidUntil(child.stderr, "Pushing an app");
     const app = join(directory, ".wrangler/foundation/demo/app");
     const check = async (port: number) => {
       const args = ["check", app, "--url", `http://localhost:${port}`, "--json"];
       const { stdout } = await resourcePoolInThread(args, { env: { CF_TOKEN: await tokenFrom(ports[1]) } });
-      const { held, toUpload } = JSON.parse(stdout).summary;
-      return [held.files, toUpload.files];
+      const { matched, toUpload } = JSON.parse(stdout).summary;
+      return [matched.files, toUpload.files];
     };
     expect(await check(ports[0])).toEqual([LARGE - 1, SMALL]);
     expect(await check(ports[2])).toEqual([LARGE - 1, SMALL]);
@@ -235,7 +235,9 @@ describe("the command line of npm start", () => {
     const command =
       `npm start -- --port ${port} --uaa-port ${server.port + 10} --cloud-controller-port ${other} ` +
       "--config './wrangler.toml'\n";
-    expect(stderr).toMatch(new RegExp(`^Port ${server.port} is taken; the UAA stand-in needs it\\. `));
+    expect(stderr).toMatch(
+      new RegExp(`^Port ${server.port} is taken; the UAA local foundation needs it\\. `),
+    );
     expect(stderr.endsWith(command)).toBe(true);
   });
 

@@ -34,8 +34,8 @@ const SCOPES = [...DEVELOPER_SCOPES, "cloud_controller.admin"];
 const WORKER_START_MAX_MS = 60_000;
 const ANSWER_MAX_MS = 5_000;
 const POLL_MS = 100;
-/** The catalog touches its pointer every hour, and one of a start long ago right after this one. */
-const POINTER_TRUSTED_MS = 2 * 3600 * 1000;
+/** The catalog touches its manifest every hour, and one of a start long ago right after this one. */
+const MANIFEST_TRUSTED_MS = 2 * 3600 * 1000;
 const PARENT_POLL_MS = 500;
 /** From a port that is taken to the one that is advised. */
 const PORTS_APART = 10;
@@ -82,8 +82,8 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   await checkConfig(config);
   await checkPorts({ ports, config });
   const kept = keptBeside(config);
-  const { held, app } = await makeDemoContent(join(kept, "demo"));
-  const demo = await demoOf(held);
+  const { present, app } = await makeDemoContent(join(kept, "demo"));
+  const demo = await demoOf(present);
 
   let foundation: Foundation | undefined;
   let worker: WranglerDev | undefined;
@@ -94,7 +94,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
       poolDirectory: join(kept, "resource-pool"),
     });
     // First: the cache may not know what the pool does not have.
-    await addDirectory(foundation.cloudController.pool, held);
+    await addDirectory(foundation.cloudController.pool, present);
     const token = await foundation.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_LIFETIME_HOURS * 3600 });
     console.error("Starting the Worker …");
     const log = new MatchedLog();
@@ -114,7 +114,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
     const died = worker.ended.then(() => Promise.reject(new CannotStart(deathOf(worker))));
     // It also ends when it is told to.
     died.catch(() => {});
-    await Promise.race([prepare(worker, token, held, demo), died, stopped]);
+    await Promise.race([prepare(worker, token, present, demo), died, stopped]);
     if (stop.signal.aborted) return;
 
     const pushes = demoPushes(app, { url: worker.url, token }, log, console.error).then(tableOf);
@@ -125,7 +125,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
 
     // npm runs its scripts in the project's root.
     const directories = {
-      heldDirectory: relative(PROJECT_ROOT, held),
+      heldDirectory: relative(PROJECT_ROOT, present),
       appDirectory: relative(PROJECT_ROOT, app),
     };
     const shown = { workerUrl: worker.url, foundation, token, hours: TOKEN_LIFETIME_HOURS, demo, table };
@@ -139,7 +139,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   }
 }
 
-/** Where the stand-in's part of the demo lies: beside the local KV, so that both are kept, or deleted, together. */
+/** Where the local foundation's part of the demo lies: beside the local KV, so that both are kept, or deleted, together. */
 function keptBeside(config: string): string {
   return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundation");
 }
@@ -163,11 +163,11 @@ async function checkPorts({ ports, config }: StartOptions): Promise<void> {
 }
 
 /** Fills the cache before the isolate answers its first request: what it has read once, it keeps for a while. */
-async function prepare(worker: WranglerDev, token: string, held: string, demo: Demo): Promise<void> {
+async function prepare(worker: WranglerDev, token: string, present: string, demo: Demo): Promise<void> {
   const cache = `${worker.url}/v3/resource_matches/cache`;
   await untilAnswered(worker, token, cache, {}, async (response) => response.status === 200);
   console.error("Putting files into the cache …");
-  await addToCache(worker.url, token, held);
+  await addToCache(worker.url, token, present);
   await untilAnswered(worker, token, cache, {}, async (response) =>
     isReadable((await response.json()) as CacheStatus),
   );
@@ -176,10 +176,10 @@ async function prepare(worker: WranglerDev, token: string, held: string, demo: D
   await untilAnswered(worker, token, endpoint, question, async (response) => response.status === 201);
 }
 
-/** Whether the edge reads what the catalog has written: the pointer, and after it the first snapshot. */
+/** Whether the edge reads what the catalog has written: the manifest, and after it the first snapshot. */
 function isReadable({ published, snapshot }: CacheStatus): boolean {
   const writtenAt = Date.parse(published?.at ?? snapshot?.built_at ?? "");
-  return Date.now() - writtenAt < POINTER_TRUSTED_MS;
+  return Date.now() - writtenAt < MANIFEST_TRUSTED_MS;
 }
 
 /** By the operator's own command. */

@@ -53,7 +53,7 @@ export async function grant(request: GrantRequest): Promise<Grant> {
 
 async function refreshed(request: GrantRequest, client: string): Promise<Grant> {
   try {
-    // It was signed here, or it names nobody: a stand-in has no more to protect.
+    // It was signed here, or it names nobody: a local foundation has no more to protect.
     const { jti, user_name: name } = decodeJwt(request.form.get("refresh_token") ?? "");
     if (jti?.endsWith("-r") && typeof name === "string" && request.registry.users[name]) {
       return userTokens(request, client, name);

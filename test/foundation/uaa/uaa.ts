@@ -12,7 +12,7 @@ export interface UaaOptions {
   registry?: Registry;
 }
 
-/** A stand-in for the User Account and Authentication server. Its keys are made when it starts. */
+/** A local foundation for the User Account and Authentication server. Its keys are made when it starts. */
 export interface Uaa {
   /** `http://localhost:<port>` */
   url: string;
@@ -75,7 +75,7 @@ export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOpt
   };
 }
 
-/** What UAA says of itself to who asks for JSON; the stand-in has no page for anybody else. */
+/** What UAA says of itself to who asks for JSON; the local foundation has no page for anybody else. */
 function loginInformation(issuer: string) {
   const url = urlOf(issuer);
   return {

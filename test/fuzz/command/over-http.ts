@@ -118,12 +118,12 @@ async function tokenOf(uaa: Uaa, caller: Caller): Promise<string> {
 
 /** Tells a Worker's catalog of the pool, and waits until the Worker answers from it. */
 async function fill(worker: Workerd, configuration: ConfigurationName, ask: Ask): Promise<void> {
-  const held = [...POOL].map(([value, size_in_bytes]) => ({ checksum: { value }, size_in_bytes }));
+  const present = [...POOL].map(([value, size_in_bytes]) => ({ checksum: { value }, size_in_bytes }));
   const admin = {
     ...{ configuration, method: "POST", headers: {}, caller: "admin" as const, scheme: "bearer" },
     ...{ isCallerFresh: true, isChunked: false },
   } as const;
-  const body = Buffer.from(JSON.stringify({ held }));
+  const body = Buffer.from(JSON.stringify({ present }));
   const told = await ask({ ...admin, path: `${ENDPOINT}/cache/observations`, body });
   if (told.status !== 200)
     throw new Error(`${told.status}: ${worker.lines.map((line) => JSON.stringify(line))}`);

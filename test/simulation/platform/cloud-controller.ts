@@ -86,14 +86,14 @@ export class CloudController {
   /** It looks for the checksum alone: whatever size was said, it is echoed. */
   #match(requestId: string, body: string): string {
     const { resources } = JSON.parse(body) as { resources: Asked[] };
-    const held = resources.filter(({ checksum }) => this.#pool.has(checksum.value));
+    const present = resources.filter(({ checksum }) => this.#pool.has(checksum.value));
     const matched = this.matched.get(requestId) ?? new Set();
     this.matched.set(requestId, matched);
-    for (const { checksum } of held) matched.add(checksum.value);
+    for (const { checksum } of present) matched.add(checksum.value);
     this.#kernel.note(
-      `cloud controller: ${requestId} asks for ${resources.length}, of which ${held.length} are held`,
+      `cloud controller: ${requestId} asks for ${resources.length}, of which ${present.length} are present`,
     );
-    return JSON.stringify({ resources: held });
+    return JSON.stringify({ resources: present });
   }
 }
 

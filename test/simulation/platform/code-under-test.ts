@@ -4,6 +4,6 @@ export { consumePoolEvents } from "../../../src/catalog/consumer.ts";
 export { type Configuration, configurationOf, type Env } from "../../../src/configuration.ts";
 export { pushIdOf } from "../../../src/push-sessions/push-id.ts";
 export { PushSessions } from "../../../src/push-sessions/push-sessions.ts";
-export { readQuestion } from "../../../src/resource-match/match-request.ts";
+export { parseMatchRequest as readQuestion } from "../../../src/resource-match/match-request.ts";
 export type { Resource } from "../../../src/resource-match/request.ts";
-export { answerQuestion } from "../../../src/resource-match/resolve-request.ts";
+export { resolveRequest as answerQuestion } from "../../../src/resource-match/resolve-request.ts";

@@ -31,8 +31,8 @@ const LAG_MAX_MS = 60_000;
 const WRITE_MAX_MS = 1_000;
 
 /** Values that are written once, under a new name. */
-const VALUE_OF_ITS_OWN = /(snapshot|changes)\//;
-const MANIFEST = /(^|\/)pointer$/;
+const IMMUTABLE_OBJECT = /(snapshot|delta)\//;
+const MANIFEST = /(^|\/)manifest$/;
 /** A request, and what goes on behind its answer, take no longer. */
 const BEFALLEN_MAX_MS = 120_000;
 
@@ -147,7 +147,7 @@ export class KvWeather {
 
   /** A place has not shown a value that is stored: it may show the manifest that names it before. */
   hid(key: string, place: number): void {
-    if (VALUE_OF_ITS_OWN.test(key)) this.#hidingUntil[place] = this.#kernel.now + HIDDEN_AGAIN_MS;
+    if (IMMUTABLE_OBJECT.test(key)) this.#hidingUntil[place] = this.#kernel.now + HIDDEN_AGAIN_MS;
   }
 
   /** Whether a place has shown a manifest a short while ago, and not yet what that names. */

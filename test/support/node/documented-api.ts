@@ -43,10 +43,10 @@ export class DocumentedApi {
     const found = operation.responses[name];
     if (!found) return [`${status} is not documented`];
     const described: Described = this.#resolved(found);
-    const pointer = found.$ref ?? `${at}/responses/${name}`;
+    const manifest = found.$ref ?? `${at}/responses/${name}`;
     return [
       ...this.#headerDifferences(described, headers, isRelayed),
-      ...this.#bodyDifferences(described, pointer, headers, body, isRelayed),
+      ...this.#bodyDifferences(described, manifest, headers, body, isRelayed),
       ...(sent === undefined ? [] : this.#requestDifferences(at, sent, status)),
     ];
   }
@@ -54,10 +54,10 @@ export class DocumentedApi {
   /** What of the document's own examples its schemas do not allow, a line each. */
   wrongExamples(): string[] {
     const wrong: string[] = [];
-    const visit = (node: unknown, pointer: string): void => {
+    const visit = (node: unknown, manifest: string): void => {
       if (typeof node !== "object" || node === null) return;
       for (const [name, child] of Object.entries(node)) {
-        visit(child, `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`);
+        visit(child, `${manifest}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`);
       }
       const {
         schema,
@@ -67,7 +67,7 @@ export class DocumentedApi {
       if (!schema) return;
       const values = Object.values(examples).map(({ value }) => value);
       if (example !== undefined) values.push(example);
-      for (const value of values) wrong.push(...this.#violations(`closed${pointer}/schema`, value));
+      for (const value of values) wrong.push(...this.#violations(`closed${manifest}/schema`, value));
     };
     visit(this.#document, "#");
     return wrong;
@@ -94,7 +94,7 @@ export class DocumentedApi {
 
   #bodyDifferences(
     { content }: Described,
-    pointer: string,
+    manifest: string,
     headers: Exchange["headers"],
     body: string,
     mayBeAny: boolean,
@@ -103,7 +103,7 @@ export class DocumentedApi {
     const type = headers["content-type"]?.split(";")[0] ?? "";
     if (mayBeAny && !content[type] && content[ANY_TYPE]) return [];
     if (!content[type]) return [`the Content-Type ${type} is not documented`];
-    return this.#violations(`closed${pointer}/content/${type.replace("/", "~1")}/schema`, JSON.parse(body));
+    return this.#violations(`closed${manifest}/content/${type.replace("/", "~1")}/schema`, JSON.parse(body));
   }
 
   /** What is answered with 422 must not be valid, and what is taken must be. */
