@@ -6,11 +6,11 @@ import { MUTATIONS } from "./mutations.ts";
 
 /** One of each kind; `npm run simulate -- --mutations` checks all. */
 const CHECKED = [
-  "a later observation that a file is present wins",
-  "published objects are written before the manifest",
-  "an old manifest counts for nothing",
-  "keys count only with a manifest",
-  "the mode bits that a match lacks are added",
+  "R1.3: an older observation that a file is present is ignored",
+  "R1.5: the delta is stored before the manifest that names it",
+  "R1.2: a manifest that is a day old counts for nothing",
+  "R1.2: keys count only with a manifest",
+  "R1.8: a match gets the mode bits that it lacks",
 ];
 const path = (name: string) => fileURLToPath(import.meta.resolve(`./${name}`));
 
