@@ -80,7 +80,7 @@ export default defineConfig({
           name: "worker",
           include: ["test/**/*.test.ts"],
           exclude: ["test/{cli,deploy-check,documents,e2e,foundation,openapi,real-cf,simulation,source}/**"],
-          setupFiles: ["test/support/fresh.ts"],
+          setupFiles: ["test/support/reset-storage.ts"],
           isolate: false,
           testTimeout: 30_000,
         },

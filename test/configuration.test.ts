@@ -4,8 +4,8 @@ import { configurationOf } from "../src/configuration.ts";
 import { Failure } from "../src/failure.ts";
 import { collectLogs } from "./support/logs.ts";
 import { putManifestIfMissing } from "./support/manifest.ts";
-import { signedToken } from "./support/tokens.ts";
-import { askWith, askWithEnv, hold, matchedPaths, resource } from "./support/worker.ts";
+import { signToken } from "./support/tokens.ts";
+import { fillCache, matchedPaths, resource, sendWith, sendWithEnv } from "./support/worker.ts";
 
 const BODY = { resources: [resource(1)] };
 
@@ -51,7 +51,7 @@ describe("a variable that is set and wrong", () => {
 
   it.each(rows)("%s = %j: 500, and a log line that names it", async (variable, value) => {
     const logs = collectLogs();
-    const response = await askWith({ [variable]: value }, BODY);
+    const response = await sendWith({ [variable]: value }, BODY);
     expect(response.status).toBe(500);
     const line = logs.find(({ event }) => event === "misconfigured");
     expect(line).toMatchObject({ level: "error", variable, expected: expect.stringMatching(/.{6,}/) });
@@ -61,16 +61,16 @@ describe("a variable that is set and wrong", () => {
 
   it("tells all that is wrong at once", async () => {
     const logs = collectLogs();
-    await askWith({ UAA_URL: undefined, KV_CACHE_TTL: "1", MINIMUM_SIZE: "x" }, BODY);
+    await sendWith({ UAA_URL: undefined, KV_CACHE_TTL: "1", MINIMUM_SIZE: "x" }, BODY);
     const named = logs.filter(({ event }) => event === "misconfigured").map(({ variable }) => variable);
     expect(named.sort()).toEqual(["KV_CACHE_TTL", "MINIMUM_SIZE", "UAA_URL"]);
   });
 
   it("keeps what may be a secret out of the log", async () => {
     const logs = collectLogs();
-    await askWith({ UAA_URL: "https://admin:s3cret@uaa.example.com" }, BODY);
-    await askWith({ UAA_URL: "https://uaa.example.com/?token=s3cret" }, BODY);
-    await askWith({ CLOUD_CONTROLLER_URL: "https://api.example.com/#s3cret" }, BODY);
+    await sendWith({ UAA_URL: "https://admin:s3cret@uaa.example.com" }, BODY);
+    await sendWith({ UAA_URL: "https://uaa.example.com/?token=s3cret" }, BODY);
+    await sendWith({ CLOUD_CONTROLLER_URL: "https://api.example.com/#s3cret" }, BODY);
     expect(logs.filter(({ event }) => event === "misconfigured")).toHaveLength(3);
     expect(JSON.stringify(logs)).not.toContain("s3cret");
   });
@@ -140,17 +140,17 @@ describe("the configuration at work", () => {
 
   it("UAA_ISSUER and UAA_AUDIENCE decide which tokens count", async () => {
     const bindings = { ...env, UAA_ISSUER: "https://login.example.com", UAA_AUDIENCE: "cc" };
-    const token = await signedToken({ iss: "https://login.example.com", aud: ["cc"] });
-    expect((await askWithEnv(bindings, BODY, { token })).status).toBe(201);
-    expect((await askWithEnv(bindings, BODY)).status).toBe(401);
+    const token = await signToken({ iss: "https://login.example.com", aud: ["cc"] });
+    expect((await sendWithEnv(bindings, BODY, { token })).status).toBe(201);
+    expect((await sendWithEnv(bindings, BODY)).status).toBe(401);
   });
 
   it("KEY_PREFIX parts the foundations of one namespace", async () => {
-    await hold(resource(1));
+    await fillCache(resource(1));
     await putManifestIfMissing(env.RESOURCE_CACHE, "other/");
     await env.RESOURCE_CACHE.put(`other/${resource(2).checksum.value}:3`, "1");
     const body = { resources: [resource(1), resource(2)] };
-    expect(await matchedPaths(await askWith({}, body))).toEqual(["src/1.js"]);
-    expect(await matchedPaths(await askWith({ KEY_PREFIX: "other/" }, body))).toEqual(["src/2.js"]);
+    expect(await matchedPaths(await sendWith({}, body))).toEqual(["src/1.js"]);
+    expect(await matchedPaths(await sendWith({ KEY_PREFIX: "other/" }, body))).toEqual(["src/2.js"]);
   });
 });

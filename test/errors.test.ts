@@ -3,12 +3,12 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { BODY_MAX_BYTES } from "../src/platform-limits.ts";
 import { expectDocumented } from "./support/documented.ts";
 import { collectLogs } from "./support/logs.ts";
-import { signedToken } from "./support/tokens.ts";
-import { ask, askWith, ENDPOINT, resource } from "./support/worker.ts";
+import { signToken } from "./support/tokens.ts";
+import { ENDPOINT, resource, send, sendWith } from "./support/worker.ts";
 
 const BODY = { resources: [resource(1)] };
-const reader = () => signedToken({ scope: ["cloud_controller.read"] });
-const admin = () => signedToken({ scope: ["cloud_controller.admin"] });
+const reader = () => signToken({ scope: ["cloud_controller.read"] });
+const admin = () => signToken({ scope: ["cloud_controller.admin"] });
 
 function envelope(detail: string, title: string, code: number): string {
   return JSON.stringify({ errors: [{ detail, title, code }] });
@@ -68,25 +68,25 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
   it.each(['{"resources":[', "resources=1", " ", "\ufeff{}", "NaN"])(
     "400: a body that is no JSON (%j)",
     async (body) => {
-      await expectEnvelope(await ask(body), 400, PARSE_ERROR);
+      await expectEnvelope(await send(body), 400, PARSE_ERROR);
     },
   );
 
   it("400: a body that is not UTF-8, whose paths could not be echoed", async () => {
     const text = JSON.stringify({ resources: [resource(1, { path: "caf?" })] });
     const latin1 = Uint8Array.from(text, (character) => (character === "?" ? 0xe9 : character.charCodeAt(0)));
-    await expectEnvelope(await ask(latin1), 400, PARSE_ERROR);
+    await expectEnvelope(await send(latin1), 400, PARSE_ERROR);
   });
 
   it("401: no Authorization header", async () => {
-    await expectEnvelope(await ask(BODY, { token: null }), 401, NOT_AUTHENTICATED);
+    await expectEnvelope(await send(BODY, { token: null }), 401, NOT_AUTHENTICATED);
   });
 
   it.each(["Basic YTpi", "Token abc", "eyJhbGciOiJSUzI1NiJ9.e30.x"])(
     "401: not Bearer (%s)",
     async (value) => {
       await expectEnvelope(
-        await ask(BODY, { token: null, headers: { Authorization: value } }),
+        await send(BODY, { token: null, headers: { Authorization: value } }),
         401,
         NOT_AUTHENTICATED,
       );
@@ -94,17 +94,17 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
   );
 
   it("401: a token that does not verify", async () => {
-    await expectEnvelope(await ask(BODY, { token: "garbage" }), 401, INVALID_TOKEN);
+    await expectEnvelope(await send(BODY, { token: "garbage" }), 401, INVALID_TOKEN);
   });
 
   it("403: a scope that does not allow it", async () => {
-    await expectEnvelope(await ask(BODY, { token: await reader() }), 403, NOT_AUTHORIZED);
+    await expectEnvelope(await send(BODY, { token: await reader() }), 403, NOT_AUTHORIZED);
   });
 
   it("403: app_bits_upload is off, but not for an admin", async () => {
     const off = { FEATURE_APP_BITS_UPLOAD: "false" };
-    await expectEnvelope(await askWith(off, BODY), 403, FEATURE_DISABLED);
-    expect((await askWith(off, BODY, { token: await admin() })).status).toBe(201);
+    await expectEnvelope(await sendWith(off, BODY), 403, FEATURE_DISABLED);
+    expect((await sendWith(off, BODY, { token: await admin() })).status).toBe(201);
   });
 
   it.each([
@@ -118,37 +118,41 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     ["GET", "https://api.example.com/"],
     ["GET", "https://api.example.com/%ff%00?a[]=%"],
   ])("404: %s %s", async (method, url) => {
-    const response = await ask(undefined, { method, url, token: null });
+    const response = await send(undefined, { method, url, token: null });
     await expectEnvelope(response, 404, NOT_FOUND);
   });
 
   it("413: a body larger than 15 MiB, and not one of just 15 MiB", async () => {
-    await expectEnvelope(await ask(" ".repeat(BODY_MAX_BYTES + 1)), 413, TOO_LARGE);
-    await expectEnvelope(await ask(" ".repeat(BODY_MAX_BYTES)), 400, PARSE_ERROR);
+    await expectEnvelope(await send(" ".repeat(BODY_MAX_BYTES + 1)), 413, TOO_LARGE);
+    await expectEnvelope(await send(" ".repeat(BODY_MAX_BYTES)), 400, PARSE_ERROR);
   });
 
   it("413: cut off while reading, whatever the length that is still to come", async () => {
     const { stream, progress } = streamedBody(10 * BODY_MAX_BYTES);
-    await expectEnvelope(await askWith({}, stream), 413, TOO_LARGE);
+    await expectEnvelope(await sendWith({}, stream), 413, TOO_LARGE);
     expect(progress.cancelled).toBe(true);
     expect(progress.bytes).toBeLessThan(BODY_MAX_BYTES + 1024 * 1024);
   });
 
   it("429: the rate limit of a user, with Retry-After; other users go on", async () => {
     const limited = { RATE_LIMITER: env.TEST_RATE_LIMITER };
-    const token = await signedToken({ user_id: "one" });
-    for (const status of [201, 201]) expect((await askWith(limited, BODY, { token })).status).toBe(status);
-    const refused = await askWith(limited, BODY, { token });
+    const token = await signToken({ user_id: "one" });
+    for (const status of [201, 201]) expect((await sendWith(limited, BODY, { token })).status).toBe(status);
+    const refused = await sendWith(limited, BODY, { token });
     expect(refused.headers.get("Retry-After")).toBe("60");
     await expectEnvelope(refused, 429, RATE_LIMITED);
-    const other = await signedToken({ user_id: "another" });
-    expect((await askWith(limited, BODY, { token: other })).status).toBe(201);
+    const other = await signToken({ user_id: "another" });
+    expect((await sendWith(limited, BODY, { token: other })).status).toBe(201);
   });
 
   it("500: a wrong configuration, on every request, and the cause stays in the log", async () => {
     const logs = collectLogs();
-    await expectEnvelope(await askWith({ KV_CACHE_TTL: "soon" }, BODY), 500, UNKNOWN);
-    await expectEnvelope(await askWith({ KV_CACHE_TTL: "soon" }, undefined, { method: "GET" }), 500, UNKNOWN);
+    await expectEnvelope(await sendWith({ KV_CACHE_TTL: "soon" }, BODY), 500, UNKNOWN);
+    await expectEnvelope(
+      await sendWith({ KV_CACHE_TTL: "soon" }, undefined, { method: "GET" }),
+      500,
+      UNKNOWN,
+    );
     expect(logs).toContainEqual(expect.objectContaining({ variable: "KV_CACHE_TTL", value: "soon" }));
   });
 
@@ -157,14 +161,14 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     const request = vi.spyOn(Request.prototype, "body", "get").mockImplementation(() => {
       throw new TypeError("a bug");
     });
-    const response = await askWith({}, undefined);
+    const response = await sendWith({}, undefined);
     request.mockRestore();
     await expectEnvelope(response, 500, UNKNOWN);
     expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "TypeError: a bug" }));
   });
 
   it("503: UAA's keys can't be had", async () => {
-    await expectEnvelope(await askWith({ UAA_URL: "https://down.example.com" }, BODY), 503, UAA_UNAVAILABLE);
+    await expectEnvelope(await sendWith({ UAA_URL: "https://down.example.com" }, BODY), 503, UAA_UNAVAILABLE);
   });
 });
 
@@ -174,19 +178,19 @@ describe("the order of the checks", () => {
     ["the token before the body", { token: "garbage" }, "{", 401],
     ["JSON before the validation", {}, '{"resources":[1', 400],
   ])("%s", async (_, sent, body, status) => {
-    expect((await ask(body, sent)).status).toBe(status);
+    expect((await send(body, sent)).status).toBe(status);
   });
 
   it("the scope before app_bits_upload, and both before the body", async () => {
     const off = { FEATURE_APP_BITS_UPLOAD: "false" };
-    await expectEnvelope(await askWith(off, "{", { token: await reader() }), 403, NOT_AUTHORIZED);
-    await expectEnvelope(await askWith(off, "{"), 403, FEATURE_DISABLED);
+    await expectEnvelope(await sendWith(off, "{", { token: await reader() }), 403, NOT_AUTHORIZED);
+    await expectEnvelope(await sendWith(off, "{"), 403, FEATURE_DISABLED);
   });
 
   it("the validation before resource_matching", async () => {
     const off = { FEATURE_RESOURCE_MATCHING: "false" };
-    expect((await askWith(off, "{}")).status).toBe(422);
-    const response = await askWith(off, BODY);
+    expect((await sendWith(off, "{}")).status).toBe(422);
+    const response = await sendWith(off, BODY);
     expect(response.status).toBe(201);
     expect(await response.text()).toBe('{"resources":[]}');
   });

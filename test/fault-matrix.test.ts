@@ -7,8 +7,8 @@ import { TIMEOUT_MS } from "../src/time/timeouts.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL } from "./support/origin.ts";
 import { type Cell, markdownTable } from "./support/table.ts";
-import { signedToken } from "./support/tokens.ts";
-import { askWithEnv, hold, matchedPaths, resource, type SentResource } from "./support/worker.ts";
+import { signToken } from "./support/tokens.ts";
+import { fillCache, matchedPaths, resource, type SentResource, sendWithEnv } from "./support/worker.ts";
 
 /**
  * Every binding, and every server, in every kind of trouble: what a push is answered then, and that afterwards all is as
@@ -147,7 +147,7 @@ const row = (...cells: Cell[]) => void rows.push(cells);
 const timeouts = { ...TIMEOUT_MS };
 
 beforeAll(async () => {
-  await hold(CACHED);
+  await fillCache(CACHED);
   for (const name of Object.keys(TIMEOUT_MS) as (keyof typeof TIMEOUT_MS)[]) TIMEOUT_MS[name] = SHORT_MS;
 });
 afterAll(() => {
@@ -174,7 +174,7 @@ const complaints = () => [
 async function push(isolate: object) {
   logs.length = 0;
   const begun = Date.now();
-  const response = await askWithEnv(isolate, BODY, { token: await signedToken() });
+  const response = await sendWithEnv(isolate, BODY, { token: await signToken() });
   const warnings = response.headers.get("X-Cf-Warnings")?.split(",").map(decodeURIComponent) ?? [];
   const matched = response.status === 201 ? await matchedPaths(response) : [];
   return { status: response.status, matched, warnings, ms: Date.now() - begun };

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL, fakeCloudController } from "./support/origin.ts";
-import { askWith } from "./support/worker.ts";
+import { sendWith } from "./support/worker.ts";
 
 const API = "https://api.example.com";
 const ON = { CLOUD_CONTROLLER_URL };
@@ -22,7 +22,7 @@ describe("every other request goes to the Cloud Controller", () => {
     ["GET", "/http://evil.example.com"],
   ])("%s %s, path and query unchanged, and no other host", async (method, path) => {
     const requests = fakeCloudController(() => new Response("ok"));
-    const response = await askWith(ON, undefined, { method, url: API + path });
+    const response = await sendWith(ON, undefined, { method, url: API + path });
     expect(response.status).toBe(200);
     expect(requests).toHaveLength(1);
     expect(requests[0]?.method).toBe(method);
@@ -38,7 +38,7 @@ describe("every other request goes to the Cloud Controller", () => {
       Accept: "text/*",
       "X-Vcap-Request-Id": "id",
     };
-    await askWith(ON, "body", { url: `${API}/v3/x`, token: null, headers });
+    await sendWith(ON, "body", { url: `${API}/v3/x`, token: null, headers });
     const [request] = requests;
     for (const [name, value] of Object.entries(headers)) expect(request?.headers.get(name)).toBe(value);
     expect(await request?.text()).toBe("body");
@@ -47,7 +47,7 @@ describe("every other request goes to the Cloud Controller", () => {
   it("tells who asked, for which host and by which protocol", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     const forwarded = async (headers: Record<string, string>) => {
-      await askWith(ON, undefined, { method: "GET", url: `${API}/v3`, headers });
+      await sendWith(ON, undefined, { method: "GET", url: `${API}/v3`, headers });
       return requests.at(-1)?.headers;
     };
     const plain = await forwarded({ "CF-Connecting-IP": "192.0.2.1" });
@@ -69,7 +69,7 @@ describe("every answer comes back as it is", () => {
     const body = [204, 304].includes(status) ? null : "<html>";
     const headers = { Location: "https://elsewhere.example.com/", "X-Vcap-Request-Id": "cc-id", ETag: '"1"' };
     const requests = fakeCloudController(() => new Response(body, { status, headers }));
-    const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
+    const response = await sendWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
     expect(response.status).toBe(status);
     expect(requests[0]?.redirect).toBe("manual");
     for (const [name, value] of Object.entries(headers)) expect(response.headers.get(name)).toBe(value);
@@ -83,7 +83,7 @@ describe("every answer comes back as it is", () => {
     server.addEventListener("message", ({ data }) => server.send(`echo ${data}`));
     fakeCloudController(() => new Response(null, { status: 101, webSocket: client }));
     const headers = { Upgrade: "websocket" };
-    const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x`, headers });
+    const response = await sendWith(ON, undefined, { method: "GET", url: `${API}/v3/x`, headers });
     expect(response.status).toBe(101);
     const socket = response.webSocket as WebSocket;
     socket.accept();
@@ -97,7 +97,7 @@ describe("every answer comes back as it is", () => {
   it("503 where the Cloud Controller can't be reached, and the cause stays in the log", async () => {
     const logs = collectLogs();
     fakeCloudController(() => Promise.reject(new TypeError("connection refused")));
-    const response = await askWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
+    const response = await sendWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
     expect(response.status).toBe(503);
     expect(await response.text()).toBe(
       '{"errors":[{"detail":"The Cloud Controller is currently unavailable","title":"CF-ServiceUnavailable","code":10015}]}',
@@ -111,7 +111,7 @@ describe("nothing is kept in memory", () => {
     const upload = new TransformStream<Uint8Array, Uint8Array>();
     const writer = upload.writable.getWriter();
     fakeCloudController((request) => new Response(request.body));
-    const pending = askWith(ON, upload.readable, { url: `${API}/v3/packages/1/upload` });
+    const pending = sendWith(ON, upload.readable, { url: `${API}/v3/packages/1/upload` });
     void writer.write(new TextEncoder().encode("first"));
     const reader = (await pending).body?.getReader();
     const chunk = await reader?.read();

@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
-import { ask, resource } from "./support/worker.ts";
+import { resource, send } from "./support/worker.ts";
 
 const UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}";
 
 /** The id that the Worker gives to a request with these headers. */
 async function idFor(headers: Record<string, string>): Promise<string | null> {
-  const response = await ask({ resources: [resource(1)] }, { headers });
+  const response = await send({ resources: [resource(1)] }, { headers });
   return response.headers.get("X-Vcap-Request-Id");
 }
 

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { pushIdOf } from "../src/push-sessions/push-id.ts";
 import { collectLogs } from "./support/logs.ts";
-import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "./support/origin.ts";
-import { askWith, resource } from "./support/worker.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "./support/origin.ts";
+import { resource, sendWith } from "./support/worker.ts";
 
 const TRACE_ID = "463ac35c9f6413ad48485a3953bb6124";
 const SPAN_ID = "a2fb4a1d1a96d312";
@@ -21,7 +21,7 @@ describe("trace ids", () => {
     ["an unknown path", {}, { url: "https://api.example.com/v3/apps", method: "POST" }, 404],
   ])("are echoed with %s", async (_, body, sent, status) => {
     collectLogs();
-    const response = await askWith({}, body, { ...sent, headers: BOTH });
+    const response = await sendWith({}, body, { ...sent, headers: BOTH });
     expect(response.status).toBe(status);
     expect(response.headers.get("X-B3-TraceId")).toBe(TRACE_ID);
     expect(response.headers.get("X-B3-SpanId")).toBe(SPAN_ID);
@@ -29,14 +29,14 @@ describe("trace ids", () => {
 
   it.each(["X-B3-TraceId", "X-B3-SpanId"] as const)("are not echoed with %s alone", async (name) => {
     collectLogs();
-    const response = await askWith({}, { resources: row }, { headers: { [name]: BOTH[name] } });
+    const response = await sendWith({}, { resources: row }, { headers: { [name]: BOTH[name] } });
     expect(response.headers.has("X-B3-TraceId") || response.headers.has("X-B3-SpanId")).toBe(false);
   });
 
   it("are sent to the Cloud Controller with each request for matches", async () => {
     collectLogs();
-    const requests = fakeCloudController(matching(() => true));
-    await askWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
+    const requests = fakeCloudController(respondWithMatches(() => true));
+    await sendWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
     expect(requests.length).toBeGreaterThan(0);
     for (const { headers } of requests) {
       expect([headers.get("X-B3-TraceId"), headers.get("X-B3-SpanId")]).toEqual([TRACE_ID, SPAN_ID]);
@@ -49,7 +49,7 @@ describe("trace ids", () => {
       () => new Response(null, { headers: { ...BOTH, "X-B3-SpanId": "of the Cloud Controller" } }),
     );
     const url = "https://api.example.com/v3/apps";
-    const response = await askWith({ CLOUD_CONTROLLER_URL }, undefined, {
+    const response = await sendWith({ CLOUD_CONTROLLER_URL }, undefined, {
       url,
       method: "GET",
       headers: BOTH,
@@ -61,8 +61,8 @@ describe("trace ids", () => {
   it("are in each line of the log", async () => {
     const logs = collectLogs();
     fakeCloudController(() => new Response("down", { status: 500 }));
-    await askWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
-    await askWith({}, { resources: [] }, { headers: BOTH });
+    await sendWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
+    await sendWith({}, { resources: [] }, { headers: BOTH });
     expect(logs.map(({ event }) => event)).toEqual(
       expect.arrayContaining(["lookup-incomplete", "matched", "refused"]),
     );
@@ -73,7 +73,7 @@ describe("trace ids", () => {
     "are not logged if they are no plain id: %s",
     async (traceId) => {
       const logs = collectLogs();
-      await askWith({}, { resources: row }, { headers: { "X-B3-TraceId": encodeURI(traceId) } });
+      await sendWith({}, { resources: row }, { headers: { "X-B3-TraceId": encodeURI(traceId) } });
       expect(logs.map((line) => "traceId" in line)).not.toContain(true);
     },
   );

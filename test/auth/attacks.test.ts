@@ -3,8 +3,8 @@ import { base64url, type CryptoKey, exportJWK, exportSPKI, generateKeyPair, impo
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { collectLogs } from "../support/logs.ts";
 import { type Cell, markdownTable } from "../support/table.ts";
-import { claims, ISSUER, rawToken, rsaKeys, signedToken } from "../support/tokens.ts";
-import { askWithEnv, resource } from "../support/worker.ts";
+import { createClaims, generateRsaKeys, ISSUER, signRawToken, signToken } from "../support/tokens.ts";
+import { resource, sendWithEnv } from "../support/worker.ts";
 
 /**
  * Attacks on the token, each with what it is answered. The table is printed with
@@ -22,7 +22,7 @@ const HEADER = { alg: "RS256", kid: "key-1", typ: "JWT" };
 const his = await generateKeyPair("RS256", { extractable: true });
 const hisJwk = { ...(await exportJWK(his.publicKey)), alg: "RS256" };
 const hisKey = his.privateKey as CryptoKey;
-const small = await rsaKeys(1024);
+const small = await generateRsaKeys(1024);
 const smallJwk = { ...(await exportJWK(small.publicKey)), kid: "small", alg: "RS256" };
 const { kty = "RSA", n = "", e = "" } = env.TEST_UAA_KEY;
 const uaaJwk = { kty, n, e, kid: "key-1", alg: "RS256" };
@@ -30,14 +30,15 @@ const publicKey = (await importJWK({ kty, n, e }, "RS256", { extractable: true }
 const pem = await exportSPKI(publicKey);
 
 const signedByUaa = (changes: object, header: object = {}) =>
-  rawToken({ ...HEADER, ...header }, claims({ ...changes }));
-const signedByHim = (header: object = {}, key = hisKey) => rawToken({ ...HEADER, ...header }, claims(), key);
+  signRawToken({ ...HEADER, ...header }, createClaims({ ...changes }));
+const signedByHim = (header: object = {}, key = hisKey) =>
+  signRawToken({ ...HEADER, ...header }, createClaims(), key);
 const hmac = (alg: string, secret: string | Uint8Array) =>
-  new SignJWT(claims())
+  new SignJWT(createClaims())
     .setProtectedHeader({ ...HEADER, alg })
     .sign(typeof secret === "string" ? new TextEncoder().encode(secret) : secret);
 /** A valid token, taken apart. */
-const parts = async () => (await signedToken()).split(".") as [string, string, string];
+const parts = async () => (await signToken()).split(".") as [string, string, string];
 const withPart = async (index: number, change: (part: string) => string) => {
   const all = await parts();
   all[index] = change(all[index] as string);
@@ -50,11 +51,11 @@ const flipped = (part: string, at: number) => {
 };
 const otherAlgorithm = async (alg: string) => {
   const key = await importJWK({ ...env.TEST_UAA_KEY, alg }, alg);
-  return new SignJWT(claims()).setProtectedHeader({ ...HEADER, alg }).sign(key);
+  return new SignJWT(createClaims()).setProtectedHeader({ ...HEADER, alg }).sign(key);
 };
 const elliptic = async (alg: string) => {
   const { privateKey } = await generateKeyPair(alg);
-  return new SignJWT(claims()).setProtectedHeader({ ...HEADER, alg }).sign(privateKey);
+  return new SignJWT(createClaims()).setProtectedHeader({ ...HEADER, alg }).sign(privateKey);
 };
 
 type Attack = [name: string, token: () => string | Promise<string>, status?: number];
@@ -62,14 +63,14 @@ type Attack = [name: string, token: () => string | Promise<string>, status?: num
 /** 401 where nothing else is said. */
 const ATTACKS: Record<string, Attack[]> = {
   "a signature that is none": [
-    ["alg none", () => `${encode({ ...HEADER, alg: "none" })}.${encode(claims())}.`],
-    ["alg None", () => `${encode({ ...HEADER, alg: "None" })}.${encode(claims())}.`],
+    ["alg none", () => `${encode({ ...HEADER, alg: "none" })}.${encode(createClaims())}.`],
+    ["alg None", () => `${encode({ ...HEADER, alg: "None" })}.${encode(createClaims())}.`],
     [
       "alg none, with a signature",
       async () => [encode({ alg: "none" }), ...(await parts()).slice(1)].join("."),
     ],
-    ["alg empty", () => `${encode({ ...HEADER, alg: "" })}.${encode(claims())}.`],
-    ["alg absent", () => `${encode({ kid: "key-1" })}.${encode(claims())}.`],
+    ["alg empty", () => `${encode({ ...HEADER, alg: "" })}.${encode(createClaims())}.`],
+    ["alg absent", () => `${encode({ kid: "key-1" })}.${encode(createClaims())}.`],
     ["signature cut off", () => withPart(2, () => "")],
     ["signature of zeros", () => withPart(2, () => base64url.encode(new Uint8Array(256)))],
     ["signature of ones", () => withPart(2, () => base64url.encode(new Uint8Array(256).fill(255)))],
@@ -146,11 +147,14 @@ const ATTACKS: Record<string, Attack[]> = {
     ["crit of b64, which is false", () => signedByUaa({}, { crit: ["b64"], b64: false })],
     ["enc, as if encrypted", () => signedByHim({ enc: "A256GCM", alg: "dir" })],
     ["zip", () => signedByHim({ zip: "DEF" })],
-    ["alg twice, the last none", () => rawToken('{"alg":"RS256","kid":"key-1","alg":"none"}', claims())],
-    ["an array", () => rawToken([], claims())],
-    ["null", () => rawToken("null", claims())],
-    ["a number", () => rawToken("1", claims())],
-    ["no JSON", () => rawToken("{", claims())],
+    [
+      "alg twice, the last none",
+      () => signRawToken('{"alg":"RS256","kid":"key-1","alg":"none"}', createClaims()),
+    ],
+    ["an array", () => signRawToken([], createClaims())],
+    ["null", () => signRawToken("null", createClaims())],
+    ["a number", () => signRawToken("1", createClaims())],
+    ["no JSON", () => signRawToken("{", createClaims())],
     [
       "not UTF-8",
       async () => [base64url.encode(new Uint8Array([0xff, 0xfe])), ...(await parts()).slice(1)].join("."),
@@ -160,29 +164,29 @@ const ATTACKS: Record<string, Attack[]> = {
     ["nothing", () => ""],
     ["dots", () => ".."],
     ["two parts", async () => (await parts()).slice(0, 2).join(".")],
-    ["four parts", async () => `${await signedToken()}.e30`],
+    ["four parts", async () => `${await signToken()}.e30`],
     ["five parts, as if encrypted", () => "e30.e30.e30.e30.e30"],
-    ["two tokens", async () => `${await signedToken()} ${await signedToken()}`],
-    ["a comma between two", async () => `${await signedToken()}, Bearer ${await signedToken()}`],
-    ["a dot behind it", async () => `${await signedToken()}.`],
-    ["in quotes", async () => `"${await signedToken()}"`],
+    ["two tokens", async () => `${await signToken()} ${await signToken()}`],
+    ["a comma between two", async () => `${await signToken()}, Bearer ${await signToken()}`],
+    ["a dot behind it", async () => `${await signToken()}.`],
+    ["in quotes", async () => `"${await signToken()}"`],
     [
       "a letter that base64url has not",
       () => withPart(1, (part) => `${part.slice(0, -4)}*${part.slice(-3)}`),
     ],
     [
       "a payload of the attacker's",
-      () => withPart(1, () => encode(claims({ scope: ["cloud_controller.admin"] }))),
+      () => withPart(1, () => encode(createClaims({ scope: ["cloud_controller.admin"] }))),
     ],
     ["one bit of the payload", () => withPart(1, (part) => flipped(part, 30))],
     ["1 MB of a letter", () => "a".repeat(1_000_000)],
     ["1 MB of dots", () => ".".repeat(1_000_000)],
   ],
   "a payload that UAA has not signed for this": [
-    ["no JSON", () => rawToken(HEADER, "{")],
-    ["an array", () => rawToken(HEADER, [claims()])],
-    ["null", () => rawToken(HEADER, "null")],
-    ["a text", () => rawToken(HEADER, '"text"')],
+    ["no JSON", () => signRawToken(HEADER, "{")],
+    ["an array", () => signRawToken(HEADER, [createClaims()])],
+    ["null", () => signRawToken(HEADER, "null")],
+    ["a text", () => signRawToken(HEADER, '"text"')],
     ["expired a second ago", () => signedByUaa({ exp: now() - 1 })],
     ["exp a text", () => signedByUaa({ exp: String(now() + 600) })],
     ["exp an array", () => signedByUaa({ exp: [now() + 600] })],
@@ -190,7 +194,10 @@ const ATTACKS: Record<string, Attack[]> = {
     ["exp true", () => signedByUaa({ exp: true })],
     ["exp negative", () => signedByUaa({ exp: -1 })],
     ["exp absent", () => signedByUaa({ exp: undefined })],
-    ["exp twice, the last past", () => rawToken(HEADER, `${JSON.stringify(claims()).slice(0, -1)},"exp":1}`)],
+    [
+      "exp twice, the last past",
+      () => signRawToken(HEADER, `${JSON.stringify(createClaims()).slice(0, -1)},"exp":1}`),
+    ],
     ["nbf in the future", () => signedByUaa({ nbf: now() + 600 })],
     ["nbf a text", () => signedByUaa({ nbf: "0" })],
     ["iat a text", () => signedByUaa({ iat: "now" })],
@@ -233,7 +240,7 @@ let logs: Record<string, unknown>[];
 const asked: string[] = [];
 
 async function answerTo(token: string): Promise<{ status: number; title: string }> {
-  const response = await askWithEnv(isolate, BODY, {
+  const response = await sendWithEnv(isolate, BODY, {
     token: null,
     headers: { Authorization: `Bearer ${token}` },
   });
@@ -269,11 +276,11 @@ it("through all of this, nobody but UAA was asked for a key", () => {
 });
 
 it("after all of this, a token that counts counts", async () => {
-  expect((await answerTo(await signedToken())).status).toBe(201);
+  expect((await answerTo(await signToken())).status).toBe(201);
 });
 
 it("a token of which anything at all is changed counts no more, and never brings about a 5xx", async () => {
-  const token = await signedToken();
+  const token = await signToken();
   let seed = 13;
   const random = (below: number) => {
     seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff;

@@ -2,15 +2,15 @@ import { env } from "cloudflare:workers";
 import { exportSPKI, generateKeyPair, importJWK, UnsecuredJWT } from "jose";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { collectLogs } from "../support/logs.ts";
-import { type Claims, claims, ISSUER, signedToken } from "../support/tokens.ts";
-import { ask, resource } from "../support/worker.ts";
+import { type Claims, createClaims, ISSUER, signToken } from "../support/tokens.ts";
+import { resource, send } from "../support/worker.ts";
 
 const BODY = { resources: [resource(1)] };
 const now = () => Math.floor(Date.now() / 1000);
 
 /** What the Worker says to a token. */
 async function statusFor(token: string): Promise<number> {
-  return (await ask(BODY, { token })).status;
+  return (await send(BODY, { token })).status;
 }
 
 async function publicKeyPem(): Promise<string> {
@@ -28,12 +28,12 @@ describe("a token that counts", () => {
     ["one audience, as text", { aud: "cloud_controller" }],
     ["one second before it expires", { exp: now() + 60 }],
   ])("%s", async (_, changes) => {
-    expect(await statusFor(await signedToken(changes))).toBe(201);
+    expect(await statusFor(await signToken(changes))).toBe(201);
   });
 
   it.each(["bearer", "BEARER", "Bearer", "bEaReR"])("with %s before it", async (scheme) => {
-    const headers = { Authorization: `${scheme} ${await signedToken()}` };
-    expect((await ask(BODY, { token: null, headers })).status).toBe(201);
+    const headers = { Authorization: `${scheme} ${await signToken()}` };
+    expect((await send(BODY, { token: null, headers })).status).toBe(201);
   });
 });
 
@@ -53,16 +53,16 @@ describe("a token that does not count", () => {
     ["with a jti that is no text", { jti: 7 }],
     ["of nobody", { user_id: undefined, client_id: undefined }],
   ])("%s: 401", async (_, changes) => {
-    expect(await statusFor(await signedToken(changes))).toBe(401);
+    expect(await statusFor(await signToken(changes))).toBe(401);
   });
 
   it("of an unknown kid: 401", async () => {
-    expect(await statusFor(await signedToken({}, { kid: "key-2" }))).toBe(401);
+    expect(await statusFor(await signToken({}, { kid: "key-2" }))).toBe(401);
   });
 
   it("signed by another key under UAA's kid: 401", async () => {
     const { privateKey } = await generateKeyPair("RS256");
-    expect(await statusFor(await signedToken({}, {}, privateKey))).toBe(401);
+    expect(await statusFor(await signToken({}, {}, privateKey))).toBe(401);
   });
 
   it("signed by a key that the token itself names (jwk, jku): 401", async () => {
@@ -70,12 +70,12 @@ describe("a token that does not count", () => {
     const jwk = (await crypto.subtle.exportKey("jwk", publicKey)) as { kty: string };
     const header = { jwk, jku: "https://evil.example.com/keys", kid: "evil" };
     const outside = vi.spyOn(globalThis, "fetch");
-    expect(await statusFor(await signedToken({}, header, privateKey))).toBe(401);
+    expect(await statusFor(await signToken({}, header, privateKey))).toBe(401);
     expect(outside.mock.calls.filter(([url]) => String(url).includes("evil"))).toEqual([]);
   });
 
   it("alg none: 401", async () => {
-    const unsigned = new UnsecuredJWT(claims()).encode();
+    const unsigned = new UnsecuredJWT(createClaims()).encode();
     expect(await statusFor(unsigned)).toBe(401);
     // With a kid of UAA's in its header too.
     const header = btoa(JSON.stringify({ alg: "none", kid: "key-1" })).replace(/=+$/, "");
@@ -84,17 +84,17 @@ describe("a token that does not count", () => {
 
   it("HMAC with UAA's public key as the secret: 401", async () => {
     const secret = new TextEncoder().encode(await publicKeyPem());
-    expect(await statusFor(await signedToken({}, { alg: "HS256" }, secret))).toBe(401);
+    expect(await statusFor(await signToken({}, { alg: "HS256" }, secret))).toBe(401);
   });
 
   it("signed right, but by an algorithm that is not pinned (PS256): 401", async () => {
     const key = await importJWK({ ...env.TEST_UAA_KEY, alg: "PS256" }, "PS256");
-    expect(await statusFor(await signedToken({}, { alg: "PS256" }, key as CryptoKey))).toBe(401);
+    expect(await statusFor(await signToken({}, { alg: "PS256" }, key as CryptoKey))).toBe(401);
   });
 
   it("changed after it was signed: 401", async () => {
-    const [header, , signature] = (await signedToken({ scope: [] })).split(".");
-    const payload = btoa(JSON.stringify(claims()))
+    const [header, , signature] = (await signToken({ scope: [] })).split(".");
+    const payload = btoa(JSON.stringify(createClaims()))
       .replaceAll("+", "-")
       .replaceAll("/", "_")
       .replace(/=+$/, "");
@@ -104,7 +104,7 @@ describe("a token that does not count", () => {
   it.each(["", "garbage", "a.b.c", "..", "eyJhbGciOiJSUzI1NiJ9.e30", "null.null.null"])(
     "garbage (%j): 401",
     async (token) => {
-      expect((await ask(BODY, { token: null, headers: { Authorization: `Bearer ${token}` } })).status).toBe(
+      expect((await send(BODY, { token: null, headers: { Authorization: `Bearer ${token}` } })).status).toBe(
         401,
       );
     },
@@ -112,7 +112,7 @@ describe("a token that does not count", () => {
 
   it("is told by its reason in the log, and never shown there", async () => {
     const logs = collectLogs();
-    const token = await signedToken({ exp: now() - 1 });
+    const token = await signToken({ exp: now() - 1 });
     await statusFor(token);
     expect(logs).toContainEqual(
       expect.objectContaining({
@@ -133,6 +133,6 @@ describe("a token that counts, but does not allow it: 403", () => {
     ["an admin who may only read", { scope: ["cloud_controller.admin_read_only"] }],
     ["a scope that begins alike", { scope: ["cloud_controller.writer"] }],
   ])("%s", async (_, changes) => {
-    expect(await statusFor(await signedToken(changes))).toBe(403);
+    expect(await statusFor(await signToken(changes))).toBe(403);
   });
 });

@@ -2,8 +2,8 @@ import { env } from "cloudflare:workers";
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK } from "jose";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { collectLogs } from "../support/logs.ts";
-import { claims, rawToken, rsaKeys, signedToken } from "../support/tokens.ts";
-import { askWithEnv, resource } from "../support/worker.ts";
+import { createClaims, generateRsaKeys, signRawToken, signToken } from "../support/tokens.ts";
+import { resource, sendWithEnv } from "../support/worker.ts";
 
 const BODY = { resources: [resource(1)] };
 const { kty, n, e, kid, alg } = env.TEST_UAA_KEY;
@@ -15,7 +15,7 @@ let uaa: { answer: () => Promise<Response> | Response; asked: number };
 /** A fresh isolate, so to say: nothing is known yet. */
 let isolate: object;
 
-const statusFor = async (token: string) => (await askWithEnv(isolate, BODY, { token })).status;
+const statusFor = async (token: string) => (await sendWithEnv(isolate, BODY, { token })).status;
 const serving =
   (...keys: unknown[]) =>
   () =>
@@ -26,7 +26,7 @@ async function newKey(kid: string): Promise<{ jwk: JWK; token: () => Promise<str
   const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
   return {
     jwk: { ...(await exportJWK(publicKey)), kid, alg: "RS256" },
-    token: () => signedToken({}, { kid }, privateKey as CryptoKey),
+    token: () => signToken({}, { kid }, privateKey as CryptoKey),
   };
 }
 
@@ -49,12 +49,12 @@ afterEach(() => vi.restoreAllMocks());
 
 describe("UAA is asked as little as can be", () => {
   it("once for many requests", async () => {
-    for (let index = 0; index < 5; index++) expect(await statusFor(await signedToken())).toBe(201);
+    for (let index = 0; index < 5; index++) expect(await statusFor(await signToken())).toBe(201);
     expect(uaa.asked).toBe(1);
   });
 
   it("without following a redirect, and not for ever", async () => {
-    await statusFor(await signedToken());
+    await statusFor(await signToken());
     const [, init] = vi.mocked(fetch).mock.calls[0] ?? [];
     expect(init).toMatchObject({ redirect: "manual", signal: expect.any(AbortSignal) });
   });
@@ -66,31 +66,30 @@ describe("UAA is asked as little as can be", () => {
   });
 
   it("for unknown kids once in 30 s, whatever is thrown at it", async () => {
-    await statusFor(await signedToken());
+    await statusFor(await signToken());
     for (let index = 0; index < 20; index++) {
-      expect(await statusFor(await signedToken({}, { kid: `made-up-${index}` }))).toBe(401);
+      expect(await statusFor(await signToken({}, { kid: `made-up-${index}` }))).toBe(401);
     }
     expect(uaa.asked).toBe(1);
     later(31_000);
-    for (let index = 0; index < 20; index++)
-      await statusFor(await signedToken({}, { kid: `other-${index}` }));
+    for (let index = 0; index < 20; index++) await statusFor(await signToken({}, { kid: `other-${index}` }));
     expect(uaa.asked).toBe(2);
   });
 
   it("every ten minutes after the answer, so that a withdrawn key is forgotten", async () => {
-    expect(await statusFor(await signedToken())).toBe(201);
+    expect(await statusFor(await signToken())).toBe(201);
     const { jwk } = await newKey("key-2");
     uaa.answer = serving(jwk);
     later(601_000);
-    expect(await statusFor(await signedToken())).toBe(201);
-    expect(await statusFor(await signedToken())).toBe(401);
+    expect(await statusFor(await signToken())).toBe(201);
+    expect(await statusFor(await signToken())).toBe(401);
   });
 });
 
 describe("a token that was verified before", () => {
   it("is not verified again, but counts no longer than its own time", async () => {
     const verify = vi.spyOn(crypto.subtle, "verify");
-    const token = await signedToken();
+    const token = await signToken();
     for (let request = 0; request < 3; request++) expect(await statusFor(token)).toBe(201);
     expect(verify).toHaveBeenCalledTimes(1);
     later(600_000);
@@ -103,7 +102,7 @@ describe("a token that was verified before", () => {
     for (const keys of [[], [{ ...(await newKey("key-1")).jwk }]]) {
       isolate = { ...env };
       uaa.answer = serving(PUBLIC_JWK);
-      const token = await signedToken({ exp: Math.floor(Date.now() / 1000) + 7_200 });
+      const token = await signToken({ exp: Math.floor(Date.now() / 1000) + 7_200 });
       expect(await statusFor(token)).toBe(201);
       uaa.answer = serving((await newKey("key-2")).jwk, ...keys);
       later(601_000);
@@ -113,7 +112,7 @@ describe("a token that was verified before", () => {
   });
 
   it("does not vouch for one that differs in a single character", async () => {
-    const token = await signedToken();
+    const token = await signToken();
     expect(await statusFor(token)).toBe(201);
     const last = token.at(-10) === "A" ? "B" : "A";
     expect(await statusFor(token.slice(0, -10) + last + token.slice(-9))).toBe(401);
@@ -121,7 +120,7 @@ describe("a token that was verified before", () => {
 
   it("is forgotten when a hundred others have come since", async () => {
     const verify = vi.spyOn(crypto.subtle, "verify");
-    const tokens = await Promise.all(Array.from({ length: 101 }, () => signedToken()));
+    const tokens = await Promise.all(Array.from({ length: 101 }, () => signToken()));
     for (const token of tokens) await statusFor(token);
     await statusFor(tokens[100] as string);
     expect(verify).toHaveBeenCalledTimes(101);
@@ -133,17 +132,17 @@ describe("a token that was verified before", () => {
 describe("UAA changes its keys", () => {
   it("a new key is fetched when the first token of it comes", async () => {
     const { jwk, token } = await newKey("key-2");
-    await statusFor(await signedToken());
+    await statusFor(await signToken());
     uaa.answer = serving(PUBLIC_JWK, jwk);
     later(31_000);
     expect(await statusFor(await token())).toBe(201);
-    expect(await statusFor(await signedToken())).toBe(201);
+    expect(await statusFor(await signToken())).toBe(201);
     expect(uaa.asked).toBe(2);
   });
 
   it("requests that come while the new key is being fetched wait for it", async () => {
     const { jwk, token } = await newKey("key-2");
-    await statusFor(await signedToken());
+    await statusFor(await signToken());
     uaa.answer = async () => {
       await scheduler.wait(100);
       return Response.json({ keys: [jwk] });
@@ -159,25 +158,25 @@ describe("UAA is down", () => {
   it("503 without a key, and as soon as it is up again all is well", async () => {
     uaa.answer = down;
     later(0);
-    for (let index = 0; index < 3; index++) expect(await statusFor(await signedToken())).toBe(503);
+    for (let index = 0; index < 3; index++) expect(await statusFor(await signToken())).toBe(503);
     expect(uaa.asked).toBe(1);
     uaa.answer = serving(PUBLIC_JWK);
     later(1_001);
-    expect(await statusFor(await signedToken())).toBe(201);
+    expect(await statusFor(await signToken())).toBe(201);
   });
 
   it("the keys already held go on serving, however old", async () => {
-    await statusFor(await signedToken());
+    await statusFor(await signToken());
     uaa.answer = down;
     later(86_400_000);
-    const token = await signedToken({ exp: Math.floor(Date.now() / 1000) + 60 });
+    const token = await signToken({ exp: Math.floor(Date.now() / 1000) + 60 });
     for (let index = 0; index < 3; index++) expect(await statusFor(token)).toBe(201);
     expect(uaa.asked).toBe(2);
   });
 
   it("a key that it might have is 503, not a token that is no good", async () => {
     const { token } = await newKey("key-2");
-    await statusFor(await signedToken());
+    await statusFor(await signToken());
     uaa.answer = down;
     later(31_000);
     expect(await statusFor(await token())).toBe(503);
@@ -197,7 +196,7 @@ describe("UAA is down", () => {
     ["no key set", () => Response.json({ error: "unauthorized" })],
   ])("it answers %s: 503", async (_, answer) => {
     uaa.answer = answer;
-    expect(await statusFor(await signedToken())).toBe(503);
+    expect(await statusFor(await signToken())).toBe(503);
   });
 });
 
@@ -205,18 +204,18 @@ describe("UAA's key set", () => {
   it("a key that can't be used does not take the others with it", async () => {
     const broken = { kty: "RSA", kid: "broken", n: "!", e: "AQAB", alg: "RS256" };
     uaa.answer = serving({ kty: "EC" }, broken, { ...PUBLIC_JWK, value: "PEM", use: "sig" });
-    expect(await statusFor(await signedToken())).toBe(201);
+    expect(await statusFor(await signToken())).toBe(201);
   });
 
   it.each(["RS256", "RS384", "RS512"])("a key without alg verifies %s", async (alg) => {
     const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
     const { alg: _, ...jwk } = { ...(await exportJWK(publicKey)), kid: "any", alg };
     uaa.answer = serving(jwk);
-    expect(await statusFor(await signedToken({}, { alg, kid: "any" }, privateKey))).toBe(201);
+    expect(await statusFor(await signToken({}, { alg, kid: "any" }, privateKey))).toBe(201);
   });
 
   it("a token without kid counts where there is but one key", async () => {
-    const withoutKid = await signedToken({}, { kid: undefined } as never);
+    const withoutKid = await signToken({}, { kid: undefined } as never);
     expect(await statusFor(withoutKid)).toBe(201);
     isolate = { ...env };
     uaa.answer = serving(PUBLIC_JWK, (await newKey("key-2")).jwk);
@@ -225,11 +224,11 @@ describe("UAA's key set", () => {
 
   it("a key below 2048 bits is skipped and logged, and takes no other with it", async () => {
     const logs = collectLogs();
-    const { privateKey, publicKey } = await rsaKeys(1024);
+    const { privateKey, publicKey } = await generateRsaKeys(1024);
     uaa.answer = serving({ ...(await exportJWK(publicKey)), kid: "small", alg: "RS256" }, PUBLIC_JWK);
-    const token = await rawToken({ alg: "RS256", kid: "small" }, claims(), privateKey as CryptoKey);
+    const token = await signRawToken({ alg: "RS256", kid: "small" }, createClaims(), privateKey as CryptoKey);
     expect(await statusFor(token)).toBe(401);
-    expect(await statusFor(await signedToken())).toBe(201);
+    expect(await statusFor(await signToken())).toBe(201);
     expect(logs).toContainEqual(expect.objectContaining({ event: "uaa-key-skipped", kid: "small" }));
   });
 
@@ -241,9 +240,9 @@ describe("UAA's key set", () => {
     ["null", null],
     ["true", true],
   ])("a kid that is %s is an unknown one, for which UAA is not asked again", async (_, kid) => {
-    expect(await statusFor(await signedToken())).toBe(201);
+    expect(await statusFor(await signToken())).toBe(201);
     later(31_000);
-    expect(await statusFor(await rawToken({ alg: "RS256", kid }, claims()))).toBe(401);
+    expect(await statusFor(await signRawToken({ alg: "RS256", kid }, createClaims()))).toBe(401);
     expect(uaa.asked).toBe(1);
   });
 
@@ -263,7 +262,7 @@ describe("UAA's key set", () => {
           { highWaterMark: 0 },
         ),
       );
-    expect(await statusFor(await signedToken())).toBe(503);
+    expect(await statusFor(await signToken())).toBe(503);
     expect(read).toBeLessThan(1_500_000);
   });
 });

@@ -3,7 +3,7 @@
  *
  *     npm run bench -- pipeline http
  */
-import { commandLine, wrongUsage } from "../support/node/command-line.ts";
+import { exitWithUsage, parseCommandLine } from "../support/node/command-line.ts";
 import { textTable } from "../support/table.ts";
 import { bundle } from "./sections/bundle.ts";
 import { catalog } from "./sections/catalog.ts";
@@ -45,9 +45,9 @@ test/bench/results. There are
 Options:
   --help  shows this`;
 
-const { positionals: wanted } = commandLine(USAGE, {}, { allowPositionals: true });
+const { positionals: wanted } = parseCommandLine(USAGE, {}, { allowPositionals: true });
 const unknown = wanted.filter((name) => !names.includes(name));
-if (unknown.length > 0) wrongUsage(`There is no section ${unknown.join(", ")}.`, USAGE);
+if (unknown.length > 0) exitWithUsage(`There is no section ${unknown.join(", ")}.`, USAGE);
 
 const targets: Target[] = [];
 for (const { name, run } of SECTIONS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {

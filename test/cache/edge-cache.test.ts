@@ -2,11 +2,11 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { TIMEOUT_MS } from "../../src/time/timeouts.ts";
-import { observe, readManifest, runAlarm } from "../support/catalog.ts";
-import { later } from "../support/clock.ts";
+import { readManifest, report, runAlarm } from "../support/catalog.ts";
+import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
-import { askWithEnv, keyOf, matchedPaths, resource } from "../support/worker.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
+import { keyOf, matchedPaths, resource, sendWithEnv } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 
@@ -30,15 +30,15 @@ function freshIsolate(variables: object = {}, trouble: Trouble = () => undefined
 
 /** Which of the resources the isolate says are held, by their indices. */
 const heldOf = async (bindings: object, resources = row(10)) =>
-  (await matchedPaths(await askWithEnv(bindings, { resources }))).map((path) =>
+  (await matchedPaths(await sendWithEnv(bindings, { resources }))).map((path) =>
     Number(path?.match(/\d+/)?.[0]),
   );
 
 /** The catalog publishes, and once more where there is a snapshot to name. */
 async function publish(): Promise<void> {
-  later(20_000);
+  advanceClock(20_000);
   await runAlarm();
-  later(20_000);
+  advanceClock(20_000);
   await runAlarm();
 }
 
@@ -56,7 +56,7 @@ const answeredByOrigin = () =>
   );
 beforeEach(async () => {
   logs = collectLogs();
-  await observe({ present: [0, 1, 2, 3].map(keyOf) });
+  await report({ present: [0, 1, 2, 3].map(keyOf) });
   await publish();
 });
 afterEach(async () => {
@@ -74,7 +74,7 @@ describe("what a push costs", () => {
     expect(await heldOf(bindings, row(6))).toEqual([0, 1, 2, 3]);
     expect(reads).toEqual([[keyOf(4), keyOf(5)]]);
     reads.length = 0;
-    later(61_000);
+    advanceClock(61_000);
     for (let push = 0; push < 5; push++) await heldOf(bindings, row(4));
     expect(reads).toEqual([["manifest"]]);
   });
@@ -84,7 +84,7 @@ describe("what a push costs", () => {
     await heldOf(bindings, row(4));
     reads.length = 0;
     for (let push = 0; push < 4; push++) {
-      later(15_000);
+      advanceClock(15_000);
       await heldOf(bindings, row(4));
     }
     expect(reads).toEqual([["manifest"], ["manifest"]]);
@@ -106,7 +106,7 @@ describe("what a push costs", () => {
 
 describe("a removal", () => {
   it("overrules the snapshot and the keys", async () => {
-    await observe({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
+    await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
     await publish();
     expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
     for (const count of [10, 5000]) {
@@ -122,9 +122,9 @@ describe("a removal", () => {
     async (_, ms) => {
       const { bindings } = freshIsolate({}, (names) => (isManifest(names) ? 100 : undefined));
       expect(await heldOf(bindings, row(1000))).toEqual([0, 1, 2, 3]);
-      await observe({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
+      await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
       await publish();
-      later(ms);
+      advanceClock(ms);
       const answers = await Promise.all(Array.from({ length: 6 }, () => heldOf(bindings)));
       expect(answers).toEqual(Array(6).fill([0, 2, 3]));
     },
@@ -133,8 +133,8 @@ describe("a removal", () => {
   it("is not missed by a request that is frozen between its look-up and its answer", async () => {
     // The Cloud Controller is asked after the cache has answered; meanwhile the isolate is frozen.
     const requests = fakeCloudController((request) => {
-      later(65_000);
-      return matching(() => false)(request);
+      advanceClock(65_000);
+      return respondWithMatches(() => false)(request);
     });
     const { bindings } = freshIsolate({ CLOUD_CONTROLLER_URL });
     expect(await heldOf(bindings)).toEqual([]);
@@ -144,16 +144,16 @@ describe("a removal", () => {
 
 describe("a manifest that can't be read", () => {
   it("means that nothing of the cache counts once the copy is a minute old; the Cloud Controller is asked", async () => {
-    fakeCloudController(matching(() => true));
+    fakeCloudController(respondWithMatches(() => true));
     let fails = false;
     const { bindings } = freshIsolate({ CLOUD_CONTROLLER_URL }, (names) =>
       fails && isManifest(names) ? "fail" : undefined,
     );
     await heldOf(bindings, row(4));
     fails = true;
-    later(44_000);
+    advanceClock(44_000);
     expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
-    later(2_000);
+    advanceClock(2_000);
     expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
     expect(answeredByOrigin()).toEqual([0, 0, 4]);
     expect(logs.filter(({ event }) => event === "manifest-unreadable")).toHaveLength(1);
@@ -177,9 +177,9 @@ describe("a manifest that can't be read", () => {
 
 describe("a manifest that nobody touches", () => {
   it("counts for a day, and then neither snapshot nor keys do", async () => {
-    later(23.9 * 3_600_000);
+    advanceClock(23.9 * 3_600_000);
     expect(await heldOf(freshIsolate().bindings)).toEqual([0, 1, 2, 3]);
-    later(0.2 * 3_600_000);
+    advanceClock(0.2 * 3_600_000);
     expect(await heldOf(freshIsolate().bindings)).toEqual([]);
     expect(await heldOf(freshIsolate().bindings, row(1000))).toEqual([]);
   });
@@ -197,7 +197,7 @@ describe("a null read of the manifest", () => {
     return { kv, reads, bindings: { ...bindings, RESOURCE_CACHE: { ...bindings.RESOURCE_CACHE, get } } };
   }
   const publishRemoval = async () => {
-    await observe({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
+    await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
     await publish();
     expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
   };
@@ -209,7 +209,7 @@ describe("a null read of the manifest", () => {
       const { bindings, kv } = isolateWithoutManifest();
       expect(await heldOf(bindings, row(count))).toEqual([]);
       kv.isHidden = false;
-      later(46_000);
+      advanceClock(46_000);
       expect(await heldOf(bindings, row(count))).toEqual([0, 2, 3]);
     },
   );
@@ -230,15 +230,15 @@ describe("a null read of the manifest", () => {
     expect(await heldOf(bindings)).toEqual([0, 2, 3]);
     kv.isHidden = true;
     for (const ms of [31_000, 15_000, 10_000]) {
-      later(ms);
+      advanceClock(ms);
       expect(await heldOf(bindings)).toEqual([0, 2, 3]);
     }
-    later(5_000);
+    advanceClock(5_000);
     expect(await heldOf(bindings)).toEqual([]);
   });
 
   it("asks the Cloud Controller for everything, and logs no warning", async () => {
-    fakeCloudController(matching(() => true));
+    fakeCloudController(respondWithMatches(() => true));
     const { bindings } = isolateWithoutManifest({ CLOUD_CONTROLLER_URL });
     for (let push = 0; push < 2; push++) expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
     expect(answeredByOrigin()).toEqual([4, 4]);
@@ -284,9 +284,9 @@ describe("a snapshot", () => {
   it("that is replaced is dropped, and never answered from together with another's changes", async () => {
     const { bindings } = freshIsolate();
     await heldOf(bindings, row(1000));
-    await observe({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
-    await observe({ present: [keyOf(8)], asOf: Date.now() + 2 });
-    later(24 * 3_600_000);
+    await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
+    await report({ present: [keyOf(8)], asOf: Date.now() + 2 });
+    advanceClock(24 * 3_600_000);
     await publish();
     expect(await readManifest()).toMatchObject({ snapshot: { entries: 4 } });
     expect(await heldOf(bindings)).toEqual([0, 2, 3, 8]);
@@ -311,7 +311,7 @@ describe("a snapshot", () => {
     expect(await heldOf(bindings, row(1000))).toEqual([0, 1, 2, 3]);
     await removeKeys(3);
     expect(await heldOf(bindings, row(1000))).toEqual([0, 1, 2]);
-    later(61_000);
+    advanceClock(61_000);
     await heldOf(bindings);
     expect(logs.filter(({ event }) => event === "snapshot-unreadable")).toHaveLength(1);
   });
@@ -319,8 +319,8 @@ describe("a snapshot", () => {
 
 describe("what was just observed", () => {
   it("is told by the changes, without a key and before any snapshot", async () => {
-    await observe({ present: [keyOf(8)], asOf: Date.now() + 1 });
-    later(20_000);
+    await report({ present: [keyOf(8)], asOf: Date.now() + 1 });
+    advanceClock(20_000);
     await runAlarm();
     await removeKeys(8);
     expect(await heldOf(freshIsolate().bindings)).toEqual([0, 1, 2, 3, 8]);

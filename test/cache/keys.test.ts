@@ -1,8 +1,8 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { observedCache } from "../support/cache.ts";
+import { instrumentCache } from "../support/cache.ts";
 import { collectLogs } from "../support/logs.ts";
-import { askWith, hold, matchedPaths, resource } from "../support/worker.ts";
+import { fillCache, matchedPaths, resource, sendWith } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 
@@ -14,7 +14,7 @@ const warningsOf = (response: Response) =>
     .map((warning) => decodeURIComponent(warning));
 
 // Every tenth resource of a row is held.
-beforeAll(() => hold(...row(400).filter((_, index) => index % 10 === 0)));
+beforeAll(() => fillCache(...row(400).filter((_, index) => index % 10 === 0)));
 afterEach(() => vi.restoreAllMocks());
 
 describe("what a request costs", () => {
@@ -25,8 +25,8 @@ describe("what a request costs", () => {
     [101, 2],
     [5000, 50],
   ])("%i resources: %i reads, each key once", async (resources, expectedReads) => {
-    const { cache, reads } = observedCache();
-    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: row(resources) });
+    const { cache, reads } = instrumentCache();
+    const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(resources) });
     expect(response.status).toBe(201);
     expect(reads).toHaveLength(expectedReads);
     expect(Math.max(...reads.map(({ keys }) => keys.length))).toBeLessThanOrEqual(100);
@@ -35,48 +35,48 @@ describe("what a request costs", () => {
   });
 
   it("all reads start at once", async () => {
-    const observed = observedCache();
-    await askWith({ RESOURCE_CACHE: observed.cache }, { resources: row(1000) });
+    const observed = instrumentCache();
+    await sendWith({ RESOURCE_CACHE: observed.cache }, { resources: row(1000) });
     expect(observed.mostAtOnce).toBe(10);
   });
 
   it("the same content under many paths, modes and letter cases is one key", async () => {
-    const { cache, reads } = observedCache();
+    const { cache, reads } = instrumentCache();
     const copies = row(500).map((_, index) =>
       resource(10, { path: `copy/${index}`, mode: `${index % 8}44` }),
     );
     copies[1]?.checksum.value.toUpperCase();
     const upper = resource(10, { checksum: { value: resource(10).checksum.value.toUpperCase() } });
-    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: [...copies, upper] });
+    const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: [...copies, upper] });
     expect(await matchedPaths(response)).toHaveLength(501);
     expect(reads.flatMap(({ keys }) => keys)).toEqual([`${resource(10).checksum.value}:11`]);
   });
 
   it("what can't match is never looked up", async () => {
-    const { cache, reads } = observedCache();
+    const { cache, reads } = instrumentCache();
     const resources = [
       resource(0, { size_in_bytes: 9 }),
       resource(0, { size_in_bytes: 101 }),
       resource(0, { checksum: { value: "z".repeat(40) }, size_in_bytes: 50 }),
     ];
     const limits = { MINIMUM_SIZE: "10", MAXIMUM_SIZE: "100" };
-    expect(await matchedPaths(await askWith({ RESOURCE_CACHE: cache, ...limits }, { resources }))).toEqual(
+    expect(await matchedPaths(await sendWith({ RESOURCE_CACHE: cache, ...limits }, { resources }))).toEqual(
       [],
     );
     expect(reads).toEqual([]);
   });
 
   it("nothing is looked up for a request that is refused, or with resource_matching off", async () => {
-    const { cache, reads } = observedCache();
-    await askWith({ RESOURCE_CACHE: cache }, { resources: [resource(0), 1] });
-    await askWith({ RESOURCE_CACHE: cache }, { resources: row(3) }, { token: "garbage" });
-    await askWith({ RESOURCE_CACHE: cache, FEATURE_RESOURCE_MATCHING: "false" }, { resources: row(3) });
+    const { cache, reads } = instrumentCache();
+    await sendWith({ RESOURCE_CACHE: cache }, { resources: [resource(0), 1] });
+    await sendWith({ RESOURCE_CACHE: cache }, { resources: row(3) }, { token: "garbage" });
+    await sendWith({ RESOURCE_CACHE: cache, FEATURE_RESOURCE_MATCHING: "false" }, { resources: row(3) });
     expect(reads).toEqual([]);
   });
 
   it("KV may answer from its cache for KV_CACHE_TTL", async () => {
-    const { cache, reads } = observedCache();
-    await askWith({ RESOURCE_CACHE: cache, KV_CACHE_TTL: "300" }, { resources: row(1) });
+    const { cache, reads } = instrumentCache();
+    await sendWith({ RESOURCE_CACHE: cache, KV_CACHE_TTL: "300" }, { resources: row(1) });
     expect(reads[0]?.options).toMatchObject({ cacheTtl: 300 });
   });
 });
@@ -84,8 +84,8 @@ describe("what a request costs", () => {
 describe("an unwell cache never fails a push", () => {
   it("reads that fail are not held, the others count, and both push and log are told", async () => {
     const logs = collectLogs();
-    const { cache } = observedCache({ read: (index) => (index === 1 ? "fail" : undefined) });
-    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: row(250) });
+    const { cache } = instrumentCache({ read: (index) => (index === 1 ? "fail" : undefined) });
+    const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(250) });
     expect(response.status).toBe(201);
     expect(warningsOf(response)).toEqual([expect.stringMatching(/did not answer for 100 files/)]);
     const paths = await matchedPaths(response);
@@ -104,9 +104,9 @@ describe("an unwell cache never fails a push", () => {
 
   it("reads that are late are not held, and one deadline spans them all", async () => {
     const logs = collectLogs();
-    const { cache } = observedCache({ read: (index) => (index === 2 ? undefined : "hang") });
+    const { cache } = instrumentCache({ read: (index) => (index === 2 ? undefined : "hang") });
     const started = Date.now();
-    const response = await askWith(
+    const response = await sendWith(
       { RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "300" },
       { resources: row(400) },
     );
@@ -123,15 +123,15 @@ describe("an unwell cache never fails a push", () => {
 
   it("every read failing is an empty answer", async () => {
     collectLogs();
-    const { cache } = observedCache({ read: () => "fail" });
-    const response = await askWith({ RESOURCE_CACHE: cache }, { resources: row(5000) });
+    const { cache } = instrumentCache({ read: () => "fail" });
+    const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(5000) });
     expect(response.status).toBe(201);
     expect(await matchedPaths(response)).toEqual([]);
     expect(warningsOf(response)).toEqual([expect.stringMatching(/5000 files/)]);
   });
 
   it("no warning where all is well", async () => {
-    const response = await askWith({}, { resources: row(10) });
+    const response = await sendWith({}, { resources: row(10) });
     expect(response.headers.has("X-Cf-Warnings")).toBe(false);
   });
 
@@ -142,7 +142,7 @@ describe("an unwell cache never fails a push", () => {
       throw new Error("dataset down");
     };
     const unwell = { RATE_LIMITER: { limit }, METRICS: { writeDataPoint } };
-    expect((await askWith(unwell, { resources: row(1) })).status).toBe(201);
+    expect((await sendWith(unwell, { resources: row(1) })).status).toBe(201);
     expect(logs.map(({ event }) => event)).toContain("rate-limiter-unavailable");
     expect(logs.map(({ event }) => event)).toContain("metrics-unavailable");
   });
@@ -153,7 +153,7 @@ describe("never claim what the pool does not hold", () => {
     "a value that is not understood (%j) is no yes",
     async (value) => {
       await env.RESOURCE_CACHE.put(`${resource(7).checksum.value}:8`, value);
-      expect(await matchedPaths(await askWith({}, { resources: [resource(7)] }))).toEqual([]);
+      expect(await matchedPaths(await sendWith({}, { resources: [resource(7)] }))).toEqual([]);
     },
   );
 });

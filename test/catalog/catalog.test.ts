@@ -2,10 +2,10 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Catalog } from "../../src/catalog/catalog.ts";
-import { catalog, observe, readManifest, runAlarm } from "../support/catalog.ts";
-import { later } from "../support/clock.ts";
+import { catalog, readManifest, report, runAlarm } from "../support/catalog.ts";
+import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { ask, keyOf, matchedPaths, resource } from "../support/worker.ts";
+import { keyOf, matchedPaths, resource, send } from "../support/worker.ts";
 
 const HOUR_MS = 3_600_000;
 const sha1Of = (index: number) => resource(index).checksum.value;
@@ -44,37 +44,37 @@ describe("of each SHA-1 the later observation wins, in whatever order they arriv
     const now = Date.now();
     for (const [index, kind] of kinds.entries()) {
       const what = kind === "present" ? { present: [keyOf(1)] } : { removed: [sha1Of(1)] };
-      await observe({ asOf: now + (times[index] ?? 0), ...what });
+      await report({ asOf: now + (times[index] ?? 0), ...what });
     }
     expect(await present()).toEqual(expected ? [keyOf(1)] : []);
   });
 
   it("an observation from the future counts as one of now", async () => {
-    await observe({ present: [keyOf(1)], ...at(HOUR_MS) });
-    await observe({ removed: [sha1Of(1)], ...at(1_000) });
+    await report({ present: [keyOf(1)], ...at(HOUR_MS) });
+    await report({ removed: [sha1Of(1)], ...at(1_000) });
     expect(await present()).toEqual([]);
   });
 
   it("one that is known already renews its time, so that a removal of before comes too late", async () => {
     const now = Date.now();
-    await observe({ present: [keyOf(1)], asOf: now - 3_000 });
-    expect(await observe({ present: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
+    await report({ present: [keyOf(1)], asOf: now - 3_000 });
+    expect(await report({ present: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
       changed: 0,
       unchanged: 1,
     });
-    expect(await observe({ removed: [sha1Of(1)], asOf: now - 2_000 })).toMatchObject({ changed: 0 });
+    expect(await report({ removed: [sha1Of(1)], asOf: now - 2_000 })).toMatchObject({ changed: 0 });
     expect(await present()).toEqual([keyOf(1)]);
   });
 
   it("a held of more than a day ago is not believed, and a removal is remembered for longer", async () => {
     const now = Date.now();
-    expect(await observe({ present: [keyOf(1)], asOf: now - 24 * HOUR_MS })).toMatchObject({
+    expect(await report({ present: [keyOf(1)], asOf: now - 24 * HOUR_MS })).toMatchObject({
       refused: { "too-old": 1 },
     });
-    await observe({ removed: [sha1Of(2)], asOf: now });
-    later(24 * HOUR_MS - 1_000);
+    await report({ removed: [sha1Of(2)], asOf: now });
+    advanceClock(24 * HOUR_MS - 1_000);
     await runAlarm();
-    expect(await observe({ present: [keyOf(2)], asOf: now - 500 })).toMatchObject({
+    expect(await report({ present: [keyOf(2)], asOf: now - 500 })).toMatchObject({
       changed: 0,
       unchanged: 1,
     });
@@ -86,9 +86,9 @@ describe("a SHA-1 has one size", () => {
   const [right, wrong] = [keyOf(1), `${sha1Of(1)}:999`] as const;
 
   it("one that was measured stands against one that was said, and that is counted", async () => {
-    await observe({ present: [right], sizes: "verified" });
-    later(1_000);
-    expect(await observe({ present: [wrong], sizes: "client-reported" })).toEqual({
+    await report({ present: [right], sizes: "verified" });
+    advanceClock(1_000);
+    expect(await report({ present: [wrong], sizes: "client-reported" })).toEqual({
       changed: 0,
       unchanged: 0,
       refused: { ...NONE_REFUSED, "conflicting-size": 1 },
@@ -98,23 +98,23 @@ describe("a SHA-1 has one size", () => {
   });
 
   it("one that is measured replaces one that was said, even if that was later", async () => {
-    await observe({ present: [wrong], sizes: "client-reported" });
-    await observe({ present: [right], sizes: "verified", asOf: Date.now() - 5_000 });
+    await report({ present: [wrong], sizes: "client-reported" });
+    await report({ present: [right], sizes: "verified", asOf: Date.now() - 5_000 });
     expect(await present()).toEqual([right]);
   });
 
   it("of two that were said, the later counts", async () => {
-    await observe({ present: [right], sizes: "client-reported", asOf: Date.now() - 2_000 });
-    await observe({ present: [wrong], sizes: "client-reported", asOf: Date.now() - 1_000 });
-    await observe({ present: [right], sizes: "client-reported", asOf: Date.now() - 3_000 });
+    await report({ present: [right], sizes: "client-reported", asOf: Date.now() - 2_000 });
+    await report({ present: [wrong], sizes: "client-reported", asOf: Date.now() - 1_000 });
+    await report({ present: [right], sizes: "client-reported", asOf: Date.now() - 3_000 });
     expect(await present()).toEqual([wrong]);
   });
 
   it("the size that was corrected is overruled wherever it is published", async () => {
-    await observe({ present: [wrong], sizes: "client-reported" });
+    await report({ present: [wrong], sizes: "client-reported" });
     await runAlarm();
-    later(20_000);
-    await observe({ present: [right], sizes: "verified" });
+    advanceClock(20_000);
+    await report({ present: [right], sizes: "verified" });
     await runAlarm();
     expect((await readManifest())?.state === "current" && (await readManifest())).toMatchObject({
       delta: { added: 1, removed: 1 },
@@ -145,20 +145,20 @@ describe("what is refused is counted by its reason", () => {
 describe("publishing", () => {
   it("an alarm comes within 2 s of an observation, and none of what changes nothing", async () => {
     const alarm = () => runInDurableObject(catalog(), (_, state) => state.storage.getAlarm());
-    await observe({ removed: [sha1Of(1)] });
+    await report({ removed: [sha1Of(1)] });
     expect(await alarm()).toBe(null);
     const now = Date.now();
-    await observe({ present: [keyOf(1)] });
+    await report({ present: [keyOf(1)] });
     expect(((await alarm()) ?? 0) - now).toBeLessThanOrEqual(2_000);
   });
 
   it("an alarm comes again where the platform has given it up, once what was told is told again", async () => {
     const asOf = Date.now();
     const alarmAt = () => runInDurableObject(catalog(), (_, state) => state.storage.getAlarm());
-    await observe({ present: [keyOf(1)], asOf });
+    await report({ present: [keyOf(1)], asOf });
     await runInDurableObject(catalog(), (_, state) => state.storage.deleteAlarm());
-    later(10 * 60_000);
-    expect(await observe({ present: [keyOf(1)], asOf })).toMatchObject({ changed: 0 });
+    advanceClock(10 * 60_000);
+    expect(await report({ present: [keyOf(1)], asOf })).toMatchObject({ changed: 0 });
     expect(await alarmAt()).not.toBe(null);
     await runAlarm();
     expect(await readManifest()).toMatchObject({ state: "current" });
@@ -171,23 +171,23 @@ describe("publishing", () => {
       delete: async () => {},
       put: async (name: string) => void written.push(name.replace(/\/.*/, "")),
     };
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
-    later(20_000);
+    advanceClock(20_000);
     await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
     expect(written).toEqual(["delta", "manifest", "snapshot", keyOf(2), keyOf(1), keyOf(0), "manifest"]);
   });
 
   it("is touched every hour, and not before where nothing has changed", async () => {
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await runAlarm();
-    later(20_000);
+    advanceClock(20_000);
     await runAlarm();
     const first = await readManifest();
-    later(HOUR_MS - 1_000);
+    advanceClock(HOUR_MS - 1_000);
     await runAlarm();
     expect(await readManifest()).toEqual(first);
-    later(2_000);
+    advanceClock(2_000);
     await runAlarm();
     expect(Date.parse((await readManifest())?.publishedAt ?? "")).toBeGreaterThan(
       Date.parse(first?.publishedAt ?? "") + HOUR_MS - 1_000,
@@ -195,14 +195,14 @@ describe("publishing", () => {
   });
 
   it("deletes what is superseded after an hour, and not before", async () => {
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await runAlarm();
     const [first] = await names("delta/");
-    later(20_000);
-    await observe({ present: [keyOf(7)] });
+    advanceClock(20_000);
+    await report({ present: [keyOf(7)] });
     await runAlarm();
     expect(await names("delta/")).toContain(first);
-    later(HOUR_MS);
+    advanceClock(HOUR_MS);
     await runAlarm();
     expect(await names("delta/")).not.toContain(first);
     expect(await names("snapshot/")).toHaveLength(1);
@@ -211,9 +211,9 @@ describe("publishing", () => {
   it.each(["delta/", "manifest", "snapshot/"])(
     "a write of %s that KV refuses leaves what is published whole, and the next alarm goes on",
     async (refused) => {
-      await observe({ present: row(3) });
+      await report({ present: row(3) });
       await runAlarm();
-      later(20_000);
+      advanceClock(20_000);
       await runAlarm();
       const before = await readManifest();
       const put = (name: string, value: string) =>
@@ -225,14 +225,14 @@ describe("publishing", () => {
         put,
         delete: (name: string) => env.RESOURCE_CACHE.delete(name),
       };
-      later(25 * HOUR_MS);
-      await observe({ removed: [sha1Of(1)] });
+      advanceClock(25 * HOUR_MS);
+      await report({ removed: [sha1Of(1)] });
       await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
       expect(logs).toContainEqual(expect.objectContaining({ event: "catalog-step-failed" }));
       if (refused !== "snapshot/") expect(await readManifest()).toEqual(before);
-      later(HOUR_MS);
+      advanceClock(HOUR_MS);
       await runAlarm();
-      later(20_000);
+      advanceClock(20_000);
       await runAlarm();
       expect(await catalog().status()).toMatchObject({
         dirtySince: null,
@@ -246,11 +246,11 @@ describe("publishing", () => {
     const dirtySince = async () => (await catalog().status()).dirtySince;
     expect(await dirtySince()).toBe(null);
     const first = Date.now();
-    await observe({ present: [keyOf(1)] });
+    await report({ present: [keyOf(1)] });
     const since = await dirtySince();
     expect(Date.parse(since ?? "") - first).toBeLessThan(1_000);
-    later(60_000);
-    await observe({ present: [keyOf(2)] });
+    advanceClock(60_000);
+    await report({ present: [keyOf(2)] });
     const refuse = () => Promise.reject(new Error("KV PUT failed: 429 Too Many Requests"));
     const RESOURCE_CACHE = { get: () => null, put: refuse, delete: refuse };
     await deployed({ RESOURCE_CACHE }, async (instance) => {
@@ -259,21 +259,21 @@ describe("publishing", () => {
     });
     // The second is of the snapshot that the first has built.
     for (const _ of ["delta", "snapshot"]) {
-      later(20_000);
+      advanceClock(20_000);
       await runAlarm();
     }
     expect(await dirtySince()).toBe(null);
-    later(20_000);
+    advanceClock(20_000);
     await catalog().forget();
     expect(await dirtySince()).not.toBe(null);
   });
 
   it("a change that comes while a manifest is written waits since then, whatever waited before", async () => {
-    await observe({ present: [keyOf(1)] });
-    later(60_000);
+    await report({ present: [keyOf(1)] });
+    advanceClock(60_000);
     const writtenAt = Date.now();
     const put = async (name: string) => {
-      if (name === "manifest") await observe({ present: [keyOf(2)] });
+      if (name === "manifest") await report({ present: [keyOf(2)] });
     };
     const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
     await deployed({ RESOURCE_CACHE, KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
@@ -282,21 +282,21 @@ describe("publishing", () => {
   });
 
   it("of 50,000 resources at once makes a snapshot, which the manifest names next", async () => {
-    await observe({ present: row(50_000) });
+    await report({ present: row(50_000) });
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    later(20_000);
+    advanceClock(20_000);
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ snapshot: { entries: 50_000, parts: 1 }, delta: null });
   });
 
   it("publish writes a new snapshot and all keys again: a namespace that was emptied is whole", async () => {
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await runAlarm();
     for (const name of await names()) await env.RESOURCE_CACHE.delete(name);
-    later(20_000);
+    advanceClock(20_000);
     await catalog().publish();
     await runAlarm();
-    later(20_000);
+    advanceClock(20_000);
     await runAlarm();
     expect(await names()).toEqual(expect.arrayContaining([...row(3), "manifest"]));
     expect(await catalog().status()).toMatchObject({
@@ -309,8 +309,8 @@ describe("publishing", () => {
 
 describe("keys", () => {
   it("are written up to KEYS_PER_DAY, at most 900 an alarm, the newest first", async () => {
-    await observe({ present: row(1_000), asOf: Date.now() - 2_000 });
-    await observe({ present: row(1_600).slice(1_000), asOf: Date.now() - 1_000 });
+    await report({ present: row(1_000), asOf: Date.now() - 2_000 });
+    await report({ present: row(1_600).slice(1_000), asOf: Date.now() - 1_000 });
     const put = vi.fn(async () => {});
     const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "1000" };
     const written = () =>
@@ -322,18 +322,18 @@ describe("keys", () => {
     expect(written()).toHaveLength(1_000);
     await deployed(bindings, (instance) => instance.alarm());
     expect(written()).toHaveLength(1_000);
-    later(24 * HOUR_MS);
+    advanceClock(24 * HOUR_MS);
     await deployed(bindings, (instance) => instance.alarm());
     expect(new Set(written()).size).toBe(1_600);
   });
 
   it("let a removal go first that is told while they are being written", async () => {
     const names: string[] = [];
-    await observe({ present: row(900) });
+    await report({ present: row(900) });
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    later(20_000);
+    advanceClock(20_000);
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    later(20_000);
+    advanceClock(20_000);
     const put = async (name: string) => {
       names.push(name);
       if (names.length === 1)
@@ -347,7 +347,7 @@ describe("keys", () => {
   });
 
   it("count no more where more of what departed would have to be overruled than fits", async () => {
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await runAlarm();
     await runInDurableObject(catalog(), (_, state) => {
       const insert = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500001)
@@ -355,12 +355,12 @@ describe("keys", () => {
       state.storage.sql.exec(insert);
       state.storage.sql.exec("UPDATE departed SET deleted_at = ?", Date.now());
     });
-    later(20_000);
+    advanceClock(20_000);
     await catalog().forget();
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ areKeysTrusted: false, delta: null });
     expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
-    expect(await matchedPaths(await ask({ resources: [resource(1)] }))).toEqual([]);
+    expect(await matchedPaths(await send({ resources: [resource(1)] }))).toEqual([]);
   });
 
   it("that KV refuses wait, and delay nothing else", async () => {
@@ -371,23 +371,23 @@ describe("keys", () => {
       put,
       delete: (name: string) => env.RESOURCE_CACHE.delete(name),
     };
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ delta: { added: 3 } });
     expect(await catalog().status()).toMatchObject({ keysWaiting: 3 });
-    later(HOUR_MS);
+    advanceClock(HOUR_MS);
     await runAlarm();
     expect(await catalog().status()).toMatchObject({ keysWaiting: 0 });
   });
 
   it("of what departed are deleted once no write can still arrive, and overruled for as long as a place may serve them", async () => {
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await runAlarm();
-    later(20_000);
-    await observe({ removed: [sha1Of(1)] });
+    advanceClock(20_000);
+    await report({ removed: [sha1Of(1)] });
     await runAlarm();
     expect(await names(keyOf(1))).toHaveLength(1);
-    later(20 * 60_000);
+    advanceClock(20 * 60_000);
     await runAlarm();
     expect(await names(keyOf(1))).toHaveLength(0);
     const removed = async () => {
@@ -395,19 +395,19 @@ describe("keys", () => {
       return manifest?.state === "current" ? manifest.delta?.removed : undefined;
     };
     for (let hour = 0; hour < 24; hour++) {
-      later(HOUR_MS);
+      advanceClock(HOUR_MS);
       await runAlarm();
       expect(await removed()).toBe(1);
     }
-    later(2 * HOUR_MS);
+    advanceClock(2 * HOUR_MS);
     await runAlarm();
-    later(20_000);
+    advanceClock(20_000);
     await runAlarm();
     expect(await removed()).toBeUndefined();
   });
 
   it("none are written where KEYS_PER_DAY is 0", async () => {
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await names("aaaa")).toEqual([]);
   });
@@ -416,23 +416,23 @@ describe("keys", () => {
 describe("forgetting", () => {
   it("forgets everything, and believes nothing of before", async () => {
     const before = Date.now();
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await runAlarm();
-    later(20_000);
+    advanceClock(20_000);
     await catalog().forget();
     await runAlarm();
     expect(await present()).toEqual([]);
     expect(await readManifest()).toMatchObject({ snapshot: null, delta: { added: 0, removed: 3 } });
-    expect(await observe({ present: [keyOf(1)], asOf: before })).toMatchObject({ refused: { "too-old": 1 } });
-    later(1_000);
-    await observe({ present: [keyOf(1)] });
+    expect(await report({ present: [keyOf(1)], asOf: before })).toMatchObject({ refused: { "too-old": 1 } });
+    advanceClock(1_000);
+    await report({ present: [keyOf(1)] });
     expect(await present()).toEqual([keyOf(1)]);
   });
 
   it("another KEY_PREFIX begins with nothing, and says at the old manifest that nothing counts there", async () => {
-    await observe({ present: row(3) });
+    await report({ present: row(3) });
     await runAlarm();
-    later(20_000);
+    advanceClock(20_000);
     await deployed({ KEY_PREFIX: "b/" }, async (instance) => {
       await instance.observe({ asOf: Date.now(), present: [keyOf(7)], sizes: "verified" });
       await instance.alarm();
@@ -441,7 +441,7 @@ describe("forgetting", () => {
     expect(await env.RESOURCE_CACHE.get("b/manifest", "json")).toMatchObject({
       delta: { added: 1, removed: 0 },
     });
-    later(20_000);
+    advanceClock(20_000);
     await deployed({}, async (instance) => {
       await instance.observe({ asOf: Date.now(), present: [keyOf(8)], sizes: "verified" });
       await instance.alarm();
@@ -454,8 +454,8 @@ describe("forgetting", () => {
 
 describe("pages", () => {
   it("tell all that is held, in the order of the SHA-1s", async () => {
-    await observe({ present: row(10_001) });
-    await observe({ removed: [sha1Of(5)], asOf: Date.now() + 1 });
+    await report({ present: row(10_001) });
+    await report({ removed: [sha1Of(5)], asOf: Date.now() + 1 });
     const first = await catalog().page();
     expect(first.resources).toHaveLength(10_000);
     expect(await catalog().page(first.after)).toEqual({ resources: [] });

@@ -2,7 +2,7 @@ import { createExecutionContext, createMessageBatch, getQueueResult, reset } fro
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import worker from "../../src/index.ts";
-import { catalog, observe } from "../support/catalog.ts";
+import { catalog, report } from "../support/catalog.ts";
 import { collectLogs } from "../support/logs.ts";
 
 const CREATES = ["PutObject", "CopyObject", "CompleteMultipartUpload"];
@@ -142,7 +142,7 @@ describe("what is true now counts, not what an event says", () => {
     await store(blob(1));
     await deliver([event("PutObject", { ...blob(1), size: 999 })]);
     expect(await isPresent(blob(1))).toBe(true);
-    const said = await observe({
+    const said = await report({
       present: [`${blob(1).sha1}:999`],
       sizes: "client-reported",
       asOf: Date.now() + 1000,
@@ -157,7 +157,7 @@ describe("what is true now counts, not what an event says", () => {
       const object = await env.POOL_BUCKET.head(objectKey);
       // The look has been taken; now the blob is deleted, and somebody tells.
       await scheduler.wait(5);
-      await observe({ removed: [blob(1).sha1] });
+      await report({ removed: [blob(1).sha1] });
       return object;
     });
     await deliver([event("PutObject", blob(1))], { bindings: { ...env, POOL_BUCKET: { head } } });

@@ -2,12 +2,12 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Catalog } from "../../src/catalog/catalog.ts";
-import { catalog, observe, readManifest, runAlarm } from "../support/catalog.ts";
-import { later } from "../support/clock.ts";
+import { catalog, readManifest, report, runAlarm } from "../support/catalog.ts";
+import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
-import { signedToken } from "../support/tokens.ts";
-import { askWith, keyOf, matchedPaths, resource, type SentResource } from "../support/worker.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
+import { signToken } from "../support/tokens.ts";
+import { keyOf, matchedPaths, resource, type SentResource, sendWith } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const keys = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
@@ -24,13 +24,13 @@ const pool = { holds: (_: SentResource) => true as boolean, answers: Number.POSI
 
 /** A push, with an isolate of its own. */
 async function push(resources: SentResource[], user = crypto.randomUUID()): Promise<number> {
-  const token = await signedToken({ user_id: user });
+  const token = await signToken({ user_id: user });
   const bindings = { CLOUD_CONTROLLER_URL, METRICS };
-  return (await matchedPaths(await askWith(bindings, { resources }, { token }))).length;
+  return (await matchedPaths(await sendWith(bindings, { resources }, { token }))).length;
 }
 
 async function publish(): Promise<void> {
-  later(20_000);
+  advanceClock(20_000);
   await runAlarm();
 }
 
@@ -47,12 +47,12 @@ beforeEach(async () => {
   points.length = 0;
   Object.assign(pool, { holds: () => true, answers: Number.POSITIVE_INFINITY, freezesMs: 0 });
   questions = fakeCloudController((request) => {
-    if (pool.freezesMs > 0) later(pool.freezesMs);
+    if (pool.freezesMs > 0) advanceClock(pool.freezesMs);
     if (pool.freezesMs > 0) return Promise.reject(LOST);
     if (questions.length > pool.answers) return scheduler.wait(SILENT_MS).then(() => Promise.reject(LOST));
-    return matching((each) => pool.holds(each))(request);
+    return respondWithMatches((each) => pool.holds(each))(request);
   });
-  await observe({ present: keys(40), asOf: Date.now() - 1_000 });
+  await report({ present: keys(40), asOf: Date.now() - 1_000 });
   await publish();
 });
 afterEach(async () => {
@@ -87,9 +87,9 @@ describe("behind each answer", () => {
 
   it("no answer denies nothing", async () => {
     pool.answers = 0;
-    const token = await signedToken();
+    const token = await signToken();
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "200" };
-    await askWith(bindings, { resources: row(40) }, { token });
+    await sendWith(bindings, { resources: row(40) }, { token });
     expect(events()).not.toContain("matches-rejected");
     expect(await present()).toBe(40);
   });
@@ -105,7 +105,7 @@ describe("the same question again, which is most likely a push that has failed",
 
   it("is verified with at most 20 requests of 40 before the response, and 20 of 250 after it", async () => {
     const many = Array.from({ length: 4_999 }, (_, index) => resource(index));
-    await observe({ present: keys(4_999) });
+    await report({ present: keys(4_999) });
     await publish();
     expect(await push(many, "a")).toBe(4_999);
     questions.length = 0;
@@ -120,23 +120,23 @@ describe("the same question again, which is most likely a push that has failed",
 
   it("is verified with larger requests if LOOKUP_DEADLINE_MS leaves the time", async () => {
     const many = Array.from({ length: 2_000 }, (_, index) => resource(index));
-    await observe({ present: keys(2_000) });
+    await report({ present: keys(2_000) });
     await publish();
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "60000" };
-    const token = await signedToken({ user_id: "a" });
-    for (let round = 0; round < 2; round++) await askWith(bindings, { resources: many }, { token });
+    const token = await signToken({ user_id: "a" });
+    for (let round = 0; round < 2; round++) await sendWith(bindings, { resources: many }, { token });
     expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ verified: 2_000 });
   });
 
   it("reports rejections as they come: those before the Cloud Controller falls silent are known", async () => {
     const many = Array.from({ length: 500 }, (_, index) => resource(index));
-    await observe({ present: keys(500) });
+    await report({ present: keys(500) });
     await publish();
     expect(await push(many, "a")).toBe(500);
     pool.answers = questions.length + 3;
     pool.holds = ({ size_in_bytes }) => size_in_bytes % 10 !== 0;
-    const token = await signedToken({ user_id: "a" });
-    await askWith({ CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "2000" }, { resources: many }, { token });
+    const token = await signToken({ user_id: "a" });
+    await sendWith({ CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "2000" }, { resources: many }, { token });
     const reports = logs.filter(({ event }) => event === "matches-rejected");
     expect(reports.length).toBeGreaterThanOrEqual(2);
     const denied = reports.reduce((sum, report) => sum + (report.rejected as number), 0);
@@ -145,15 +145,15 @@ describe("the same question again, which is most likely a push that has failed",
 
   it("claims nothing that was not confirmed, once anything was denied", async () => {
     const many = Array.from({ length: 500 }, (_, index) => resource(index));
-    await observe({ present: keys(500) });
+    await report({ present: keys(500) });
     await publish();
     expect(await push(many, "a")).toBe(500);
     // Of the questions of 40, drawn at random, four are answered within a quarter of the deadline.
     pool.answers = questions.length + 4;
     pool.holds = ({ size_in_bytes }) => size_in_bytes % 2 === 1;
-    const token = await signedToken({ user_id: "a" });
+    const token = await signToken({ user_id: "a" });
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "3000" };
-    const matched = await matchedPaths(await askWith(bindings, { resources: many }, { token }));
+    const matched = await matchedPaths(await sendWith(bindings, { resources: many }, { token }));
     expect(matched.length).toBeGreaterThan(0);
     expect(matched.length).toBeLessThan(160);
     expect(matched.filter((path) => Number(path?.match(/\d+/)?.[0]) % 2 === 1)).toEqual([]);
@@ -162,9 +162,9 @@ describe("the same question again, which is most likely a push that has failed",
   it("claims what it did where the Cloud Controller does not answer", async () => {
     expect(await push(row(40), "a")).toBe(40);
     pool.answers = 0;
-    const token = await signedToken({ user_id: "a" });
+    const token = await signToken({ user_id: "a" });
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "2000" };
-    expect(await matchedPaths(await askWith(bindings, { resources: row(40) }, { token }))).toHaveLength(40);
+    expect(await matchedPaths(await sendWith(bindings, { resources: row(40) }, { token }))).toHaveLength(40);
   });
 
   it("claims nothing that the cache said over a minute ago, if the isolate was frozen meanwhile", async () => {
@@ -175,7 +175,7 @@ describe("the same question again, which is most likely a push that has failed",
 
   it("may come after ten minutes, and is then a question like any other", async () => {
     expect(await push(row(40), "a")).toBe(40);
-    later(10 * 60_000);
+    advanceClock(10 * 60_000);
     pool.holds = () => false;
     expect(await push(row(40), "a")).toBe(40);
   });
@@ -200,9 +200,9 @@ describe("a pool that was wiped", () => {
     expect(await push(row(40))).toBe(20);
     expect(await present()).toBe(20);
 
-    later(10 * 60_000);
+    advanceClock(10 * 60_000);
     await runAlarm();
-    later(20_000);
+    advanceClock(20_000);
     await runAlarm();
     expect(events()).toContain("cache-resumed");
     expect(await readManifest()).toMatchObject({ suspendedUntil: null });
@@ -215,14 +215,14 @@ describe("a pool that was wiped", () => {
       await push(row(40));
       await publish();
       await push(row(40));
-      later(10 * 60_000);
+      advanceClock(10 * 60_000);
       await runAlarm();
     }
     expect(await present()).toBe(40);
     pool.holds = () => true;
-    later(20_000);
+    advanceClock(20_000);
     await runAlarm();
-    later(10 * 60_000);
+    advanceClock(10 * 60_000);
     await publish();
     expect(await push(row(40))).toBe(40);
   });
@@ -235,8 +235,8 @@ describe("a pool that was wiped", () => {
 });
 
 it("a suspension that comes while the manifest is being written is published all the same", async () => {
-  await observe({ present: [keyOf(50)] });
-  later(20_000);
+  await report({ present: [keyOf(50)] });
+  advanceClock(20_000);
   const put = async (name: string, value: string) => {
     if (name === "manifest")
       await catalog().reportRejections({
@@ -254,7 +254,7 @@ it("a suspension that comes while the manifest is being written is published all
 
 it("a denial is as old as its question: what was seen to be held since stays", async () => {
   const before = Date.now();
-  await observe({ present: [keyOf(1)], asOf: before });
+  await report({ present: [keyOf(1)], asOf: before });
   await catalog().reportRejections({
     asOf: before - 1_000,
     verified: 9,

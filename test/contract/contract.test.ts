@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { expectDocumented } from "../support/documented.ts";
-import { ask, ENDPOINT, hold } from "../support/worker.ts";
+import { ENDPOINT, fillCache, send } from "../support/worker.ts";
 import contract from "./cloud-controller-cases.json" with { type: "json" };
 
 interface Case {
@@ -19,12 +19,12 @@ function bodyOf({ body, repeat }: Case): string {
 
 describe("the Cloud Controller's answers, case by case", () => {
   beforeAll(() =>
-    hold(...contract.pool.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size }))),
+    fillCache(...contract.pool.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size }))),
   );
 
   it.each(contract.cases as Case[])("$name: $status", async (row) => {
     const body = bodyOf(row);
-    const response = await ask(body);
+    const response = await send(body);
 
     expect(response.status).toBe(row.status);
     expect(response.headers.get("Content-Type")).toBe("application/json; charset=utf-8");

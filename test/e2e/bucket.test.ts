@@ -1,15 +1,15 @@
 import { createHash, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
+import { type Harness, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 const HANDLED_MAX_MS = 20_000;
 
-let stage: Stage;
+let stage: Harness;
 let sent = 0;
 
 beforeAll(async () => {
-  stage = await openStage({ title: "", bucket: true });
-}, OPENED_MAX_MS);
+  stage = await startHarness({ title: "", bucket: true });
+}, START_TIMEOUT_MS);
 afterAll(() => stage.close());
 
 /** A file that somebody has pushed, and the name that the Cloud Controller gives its blob. */

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 import type { Fault } from "./fault.ts";
 import { matchFaults } from "./match-faults.ts";
-import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
+import { type Harness, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 /** Long enough for an answer on a busy machine, short enough to wait for it in vain. */
 const DEADLINE_MS = 2_000;
@@ -18,20 +18,20 @@ const BY_CLOUD_CONTROLLER = /^The Cloud Controller did not match resources/;
 const byCache = (files: number) =>
   new RegExp(`^The resource cache did not answer for ${files} files: some may be uploaded although`);
 
-let stage: Stage;
+let stage: Harness;
 let app: AppFixture;
 let round = 0;
 
 beforeAll(async () => {
   const variables = { LOOKUP_DEADLINE_MS: String(DEADLINE_MS) };
-  stage = await openStage({ title: "faults", bucket: false, variables });
+  stage = await startHarness({ title: "faults", bucket: false, variables });
   app = await createApp();
   for (let i = 0; i < CACHED; i++) await app.write(`cached/${i}`);
   await stage.pushDirectly(app.path);
   await stage.push(app.path, "learning");
   await stage.untilPublished(CACHED);
   await stage.publishSnapshot();
-}, OPENED_MAX_MS);
+}, START_TIMEOUT_MS);
 afterAll(async () => {
   await stage.close();
   await app.remove();

@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
-import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
+import { type Harness, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 const MB = 1_000_000;
 const UPLOAD_MB = 200;
@@ -16,14 +16,14 @@ const GROWTH_MAX_BYTES = 60 * MB;
 const SAMPLED_MS = 20;
 
 let origin: RecordingOrigin;
-let stage: Stage;
+let stage: Harness;
 
 beforeAll(async () => {
   origin = await startRecordingOrigin();
   // In shadow mode the Cloud Controller is asked for matches as for all else.
   const variables = { CLOUD_CONTROLLER_URL: origin.url, MODE: "shadow" };
-  stage = await openStage({ title: "", bucket: false, variables });
-}, OPENED_MAX_MS);
+  stage = await startHarness({ title: "", bucket: false, variables });
+}, START_TIMEOUT_MS);
 afterAll(async () => {
   await stage.close();
   await origin.close();

@@ -5,7 +5,7 @@ import type { Fault as CloudControllerFault } from "../foundation/cloud-controll
 import type { Fault } from "./fault.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { matchFaults } from "./match-faults.ts";
-import { OPENED_MAX_MS, openStage, type Resource, type Stage } from "./stage.ts";
+import { type Harness, type Resource, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 const DEADLINE_MS = 2_000;
 /** The Cloud Controller's 12 ms a file, to a deadline of 8 s. */
@@ -26,20 +26,20 @@ const MODES = [
   [0o644, 0o444],
 ] as const;
 
-let stage: Stage;
+let stage: Harness;
 let app: LargeApp;
 let round = 0;
 
 beforeAll(async () => {
   // Snapshot and changes are what a push meets here; a key takes a local KV longer than it does KV.
   const variables = { LOOKUP_DEADLINE_MS: String(DEADLINE_MS), KEYS_PER_DAY: "0" };
-  stage = await openStage({ title: "push sessions", bucket: false, variables });
+  stage = await startHarness({ title: "push sessions", bucket: false, variables });
   app = await createLargeApp(0);
-}, OPENED_MAX_MS);
+}, START_TIMEOUT_MS);
 afterAll(async () => {
   await stage.close();
   await app.remove();
-}, OPENED_MAX_MS);
+}, START_TIMEOUT_MS);
 
 const inflict = (fault: Fault) => stage.command("PUT", "fault", fault);
 const inflictOnCloudController = (fault: CloudControllerFault) =>

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
-import { OPENED_MAX_MS, openStage, type Stage } from "./stage.ts";
+import { type Harness, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 const FILES = 5_600;
 const REQUESTS = 2;
@@ -14,14 +14,14 @@ const RETRY_MS = 10 * MINUTE_MS;
 /** What the catalog writes in a day, by default. */
 const KEYS_PER_DAY = 500;
 
-let stage: Stage;
+let stage: Harness;
 
 beforeAll(async () => {
   // A busy machine may take seconds, and what is late is uploaded.
   const variables = { LOOKUP_DEADLINE_MS: "60000" };
-  stage = await openStage({ title: "pushes", bucket: false, variables });
-}, OPENED_MAX_MS);
-afterAll(() => stage.close(), OPENED_MAX_MS);
+  stage = await startHarness({ title: "pushes", bucket: false, variables });
+}, START_TIMEOUT_MS);
+afterAll(() => stage.close(), START_TIMEOUT_MS);
 
 /** How many different contents an app has that are asked for. */
 async function contentsOf({ path }: AppFixture): Promise<number> {

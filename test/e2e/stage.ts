@@ -14,7 +14,7 @@ import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { TierTable } from "./tier-table.ts";
 
 /** For a hook that opens a stage and sets it. */
-export const OPENED_MAX_MS = 60_000;
+export const START_TIMEOUT_MS = 60_000;
 const PUBLISHED_MAX_MS = 40_000;
 const POLL_MS = 50;
 const FILES_AT_A_TIME = 8;
@@ -81,7 +81,7 @@ interface Counts {
 }
 
 /** A foundation with the Worker before it, and the test's hands on both. */
-export interface Stage {
+export interface Harness {
   foundation: Foundation;
   worker: Workerd;
   token: string;
@@ -128,13 +128,13 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export async function openStage({
+export async function startHarness({
   title,
   variables = {},
   bucket,
   minimumSize = 0,
   onLine,
-}: StageOptions): Promise<Stage> {
+}: StageOptions): Promise<Harness> {
   const directory = await mkdtemp(join(tmpdir(), "e2e-"));
   const limits = { minimumSize };
   const foundation = await startFoundation({ poolDirectory: join(directory, "pool"), limits });
@@ -151,7 +151,7 @@ export async function openStage({
       onLine?.(line);
     },
   });
-  const command: Stage["command"] = async (method, path, body) => {
+  const command: Harness["command"] = async (method, path, body) => {
     const text = typeof body === "object" ? JSON.stringify(body) : body;
     const response = await fetch(`${worker.url}/__test/${path}`, { method, body: text ?? null });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
@@ -165,7 +165,7 @@ export async function openStage({
   const until = async (isSo: (status: Catalog) => boolean) => {
     await vi.waitFor(async () => expect(await catalog()).toSatisfy(isSo), patience);
   };
-  const tryPush: Stage["tryPush"] = async (directory, label, { user, onAnswer } = {}) => {
+  const tryPush: Harness["tryPush"] = async (directory, label, { user, onAnswer } = {}) => {
     const identity = user === undefined ? {} : { user: { id: user, name: user } };
     const target = { url: worker.url, token: await uaa.issueToken(identity) };
     const requestIds: string[] = [];

@@ -5,7 +5,7 @@ import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { PushFailed } from "../foundation/cf-push/cf-connection.ts";
 import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
-import { OPENED_MAX_MS, openStage, type Resource, type Stage } from "./stage.ts";
+import { type Harness, type Resource, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 /** Files of the app; FILES=12000 in the environment takes a larger one. */
 const FILES = Number(process.env.FILES ?? 5_600);
@@ -15,7 +15,7 @@ const SUSPENDED_MS = 10 * MINUTE_MS;
 const PUSHED_MAX_MS = 120_000;
 const GONE = expect.stringMatching(/Could not find object '[0-9a-f]{40}'/);
 
-let stage: Stage;
+let stage: Harness;
 let app: LargeApp;
 /** Pushed once in a while, and wiped with the rest. */
 let small: AppFixture;
@@ -24,7 +24,7 @@ beforeAll(async () => {
   // A busy machine may take seconds for what the Cloud Controller is asked before the answer. No keys: the snapshot is
   // what a push meets here, and a key takes a local KV longer than it does KV.
   const variables = { LOOKUP_DEADLINE_MS: "60000", KEYS_PER_DAY: "0" };
-  stage = await openStage({ title: "a pool that has lost files", bucket: false, variables });
+  stage = await startHarness({ title: "a pool that has lost files", bucket: false, variables });
   app = await createLargeApp(FILES);
   small = await createApp();
   for (let number = 0; number < 40; number++) await small.write(`small/${number}`);
@@ -38,7 +38,7 @@ afterAll(async () => {
   await stage.close();
   await app.remove();
   await small.remove();
-}, OPENED_MAX_MS);
+}, START_TIMEOUT_MS);
 
 // No push is taken for another one's second try.
 beforeEach(() => stage.pass(SUSPENDED_MS));

@@ -4,9 +4,9 @@ import { MATCH, NO_MATCH, NO_SESSION } from "../../src/push-sessions/decisions.t
 import type { PushSessions } from "../../src/push-sessions/push-sessions.ts";
 import type { ResourceKey } from "../../src/resources/resource-key.ts";
 import { isUsual } from "../bytes/one-meaning.ts";
-import { observe, runAlarm } from "../support/catalog.ts";
-import { rsaKeys, signedToken } from "../support/tokens.ts";
-import { askWithEnv } from "../support/worker.ts";
+import { report, runAlarm } from "../support/catalog.ts";
+import { generateRsaKeys, signToken } from "../support/tokens.ts";
+import { sendWithEnv } from "../support/worker.ts";
 import { differencesOf, explain } from "./difference.ts";
 import { LONG_FORMS, longFormsOf } from "./long.ts";
 import { POOL, POOL_BODY } from "./pool.ts";
@@ -45,21 +45,21 @@ async function tokenOf(caller: Caller): Promise<string> {
   const exp = Math.floor(Date.now() / 1000) + DAY_SECONDS;
   const scope = SCOPES[caller] ?? SCOPES.developer;
   if (caller === "garbage") return "eyJhbGciOiJub25lIn0.e30.";
-  if (caller === "expired") return signedToken({ scope, exp: exp - 2 * DAY_SECONDS });
+  if (caller === "expired") return signToken({ scope, exp: exp - 2 * DAY_SECONDS });
   if (caller === "foreign")
-    return signedToken({ scope, exp }, {}, (await rsaKeys(2_048)).privateKey as never);
-  if (caller === "refresh") return signedToken({ scope, exp, jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5-r" });
-  if (caller === "another audience") return signedToken({ scope, exp, aud: ["uaa"] });
+    return signToken({ scope, exp }, {}, (await generateRsaKeys(2_048)).privateKey as never);
+  if (caller === "refresh") return signToken({ scope, exp, jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5-r" });
+  if (caller === "another audience") return signToken({ scope, exp, aud: ["uaa"] });
   if (caller === "another issuer")
-    return signedToken({ scope, exp, iss: "https://uaa.example.org/oauth/token" });
-  return signedToken({ scope, exp });
+    return signToken({ scope, exp, iss: "https://uaa.example.org/oauth/token" });
+  return signToken({ scope, exp });
 }
 
 const authorizationOf = authorizations(tokenOf);
 
 const ask: Ask = async (sent) => {
   const { configuration, method, path, headers, body, isChunked } = sent;
-  const response = await askWithEnv(
+  const response = await sendWithEnv(
     deployments[configuration],
     method === "GET"
       ? undefined
@@ -94,7 +94,7 @@ function silence(): void {
 
 beforeAll(async () => {
   silenceConsole();
-  await observe({ present: [...POOL].map(([sha1, size]): ResourceKey => `${sha1}:${size}`) });
+  await report({ present: [...POOL].map(([sha1, size]): ResourceKey => `${sha1}:${size}`) });
   await runAlarm();
   const whole = {
     ...requestOf(SEED),

@@ -8,7 +8,7 @@ import { machine } from "../bench/support/machine.ts";
 import { median, percentile, rounded } from "../bench/support/measure.ts";
 import { startWorker } from "../bench/support/worker-process.ts";
 import { startUaa } from "../foundation/uaa/uaa.ts";
-import { commandLine, wrongUsage } from "../support/node/command-line.ts";
+import { exitWithUsage, parseCommandLine } from "../support/node/command-line.ts";
 import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
 import { Pushes } from "./pushes.ts";
@@ -33,9 +33,9 @@ Options:
   --minutes <number>  how long the pushes go on, in all (default: 2)
   --help              shows this`;
 
-const { values } = commandLine(USAGE, { minutes: { type: "string", default: "2" } });
+const { values } = parseCommandLine(USAGE, { minutes: { type: "string", default: "2" } });
 const minutes = Number(values.minutes);
-if (!(minutes > 0 && minutes <= 600)) wrongUsage("--minutes must be a number, at most 600", USAGE);
+if (!(minutes > 0 && minutes <= 600)) exitWithUsage("--minutes must be a number, at most 600", USAGE);
 
 const range = (from: number, count: number) => Array.from({ length: count }, (_, index) => from + index);
 const megabytes = (bytes: number) => Math.round(bytes / 1e6);

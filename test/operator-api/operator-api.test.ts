@@ -5,24 +5,24 @@ import packageJson from "../../package.json";
 import { noRefusals } from "../../src/catalog/observations.ts";
 import type { CacheStatus } from "../../src/operator-api/answers.ts";
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
-import { later } from "../support/clock.ts";
+import { advanceClock } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
-import { signedToken } from "../support/tokens.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
+import { signToken } from "../support/tokens.ts";
 import {
-  ask,
-  askWith,
-  askWithEnv,
-  hold,
+  fillCache,
   replaceIsolate,
   resource,
   type SentResource,
+  send,
+  sendWith,
+  sendWithEnv,
 } from "../support/worker.ts";
 
 const CACHE = "https://api.example.com/v3/resource_matches/cache";
 const tokenOf = (...scopes: string[]) =>
-  signedToken({ scope: scopes.map((name) => `cloud_controller.${name}`) });
+  signToken({ scope: scopes.map((name) => `cloud_controller.${name}`) });
 
 type Route = [method: string, path: string];
 const READS: Route[] = [
@@ -46,7 +46,7 @@ interface Sent {
 async function call([method, path]: Route, { body, token, bindings = {} }: Sent = {}): Promise<Response> {
   const [place] = path.split("?");
   const sent = { method, url: CACHE + path, token: token === undefined ? await tokenOf("admin") : token };
-  const response = await askWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
+  const response = await sendWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
   const isRoute = [...READS, ...WRITES].some(([verb, known]) => verb === method && known === place);
   if (isRoute) await expectDocumented(sent, response);
   return response;
@@ -500,34 +500,36 @@ describe("the last hour of GET cache", () => {
   });
 
   it("counts what this isolate has answered to pushes, of what could match, and forgets it after an hour", async () => {
-    await hold(resource(1));
+    await fillCache(resource(1));
     const status = async () => {
-      const response = await ask(undefined, { method: "GET", url: CACHE, token: await tokenOf("admin") });
+      const response = await send(undefined, { method: "GET", url: CACHE, token: await tokenOf("admin") });
       return response.json<CacheStatus>();
     };
     const tooLarge = resource(3, { size_in_bytes: 2 ** 40 });
-    expect((await ask({ resources: [resource(1), resource(2), tooLarge] })).status).toBe(201);
-    await ask({ resources: [resource(1)] });
-    await ask({ resources: [] });
+    expect((await send({ resources: [resource(1), resource(2), tooLarge] })).status).toBe(201);
+    await send({ resources: [resource(1)] });
+    await send({ resources: [] });
     const { last_hour: hour, checks } = await status();
     expect(hour).toEqual({ requests: 2, eligible: 3, matched: 2 });
     expect(checks.at(-1)?.text).toBe(
       "This isolate matched 66.7 % in its last hour: 2 of 3 files that could match, in 2 requests.",
     );
-    later(59 * 60_000);
-    await ask({ resources: [resource(1)] }, { token: await signedToken({ exp: 2 ** 33 }) });
+    advanceClock(59 * 60_000);
+    await send({ resources: [resource(1)] }, { token: await signToken({ exp: 2 ** 33 }) });
     expect((await status()).last_hour.requests).toBe(3);
-    later(60_000);
+    advanceClock(60_000);
     expect((await status()).last_hour.requests).toBe(1);
   });
 });
 
 it("the last hour in shadow mode is of nobody: the cache answers no push, however many there are", async () => {
-  fakeCloudController(matching(() => true));
+  fakeCloudController(respondWithMatches(() => true));
   const isolate = { ...env, MODE: "shadow", CLOUD_CONTROLLER_URL };
-  expect((await askWithEnv(isolate, { resources: [resource(1)] })).status).toBe(201);
+  expect((await sendWithEnv(isolate, { resources: [resource(1)] })).status).toBe(201);
   const asked = { method: "GET", url: CACHE, token: await tokenOf("admin") };
-  const { last_hour: hour, checks } = await (await askWithEnv(isolate, undefined, asked)).json<CacheStatus>();
+  const { last_hour: hour, checks } = await (
+    await sendWithEnv(isolate, undefined, asked)
+  ).json<CacheStatus>();
   expect(hour).toEqual({ requests: 0, eligible: 0, matched: 0 });
   expect(checks.at(-1)).toEqual({
     name: "last hour",
@@ -589,8 +591,8 @@ describe("a catalog that is out of reach", () => {
   });
 
   it("does not keep the endpoint from answering", async () => {
-    await hold(resource(1));
+    await fillCache(resource(1));
     const bindings = broken(() => Promise.reject(new Error("down")));
-    expect((await askWith(bindings, { resources: [resource(1)] })).status).toBe(201);
+    expect((await sendWith(bindings, { resources: [resource(1)] })).status).toBe(201);
   });
 });

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { signedToken } from "../support/tokens.ts";
-import { ask } from "../support/worker.ts";
+import { signToken } from "../support/tokens.ts";
+import { send } from "../support/worker.ts";
 
 const CACHE = "https://api.example.com/v3/resource_matches/cache";
 /** As Chromium sends it for a page. */
@@ -8,7 +8,7 @@ const BROWSER =
   "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
 
 const get = (headers: Record<string, string>, token: string | null = null) =>
-  ask(undefined, { method: "GET", url: CACHE, headers, token });
+  send(undefined, { method: "GET", url: CACHE, headers, token });
 
 it("a browser gets the page without a token, kept by nobody and framed by nobody", async () => {
   const response = await get({ Accept: BROWSER });
@@ -47,7 +47,7 @@ it("the page's policy names by its hash what stands in it, and lets nothing else
 });
 
 it("nothing of the cache is in the page: it is the same for everybody", async () => {
-  const pages = [await get({ Accept: BROWSER }), await get({ Accept: BROWSER }, await signedToken())];
+  const pages = [await get({ Accept: BROWSER }), await get({ Accept: BROWSER }, await signToken())];
   const [first, second] = await Promise.all(pages.map((page) => page.text()));
   expect(first).toBe(second);
   expect(first).not.toMatch(/uaa\.example\.com|\d{4}-\d\d-\d\d/);
@@ -74,7 +74,7 @@ it.each([
 });
 
 it("only the status has a page: no other address answers a browser with one", async () => {
-  const response = await ask(undefined, {
+  const response = await send(undefined, {
     method: "GET",
     url: `${CACHE}/resources`,
     headers: { Accept: BROWSER },

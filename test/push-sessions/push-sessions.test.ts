@@ -4,12 +4,12 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MATCH, NO_MATCH, REJECTED, REMOVED } from "../../src/push-sessions/decisions.ts";
 import type { PushSessions } from "../../src/push-sessions/push-sessions.ts";
 import { cacheWithoutKeys } from "../support/cache.ts";
-import { observe, runAlarm } from "../support/catalog.ts";
-import { later } from "../support/clock.ts";
+import { report, runAlarm } from "../support/catalog.ts";
+import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
-import { signedToken } from "../support/tokens.ts";
-import { askWithEnv, keyOf, matchedPaths, resource, type SentResource } from "../support/worker.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
+import { signToken } from "../support/tokens.ts";
+import { keyOf, matchedPaths, resource, type SentResource, sendWithEnv } from "../support/worker.ts";
 
 const USER = "6d0e3b0e-93f2-4d0a-9e0c-0c1ad5c0a001";
 const NEW_CF = "cf/8.18.4+cf2a5b5.2026-11-01 (go1.26.1; amd64 linux)";
@@ -30,7 +30,7 @@ interface Run {
 
 /** Sends a request as cf does, to an isolate of its own unless told otherwise. */
 async function send(resources: SentResource[], { trace, userAgent = NEW_CF, isolate = {} }: Run) {
-  const token = await signedToken({ user_id: USER });
+  const token = await signToken({ user_id: USER });
   const headers = {
     "User-Agent": userAgent,
     "X-B3-TraceId": trace ?? traceId(),
@@ -38,14 +38,14 @@ async function send(resources: SentResource[], { trace, userAgent = NEW_CF, isol
   };
   const bindings =
     "RESOURCE_CACHE" in isolate ? isolate : { ...env, RESOURCE_CACHE: cacheWithoutKeys, ...isolate };
-  return askWithEnv(bindings, { resources }, { token, headers });
+  return sendWithEnv(bindings, { resources }, { token, headers });
 }
 const pathsOf = async (resources: SentResource[], run: Run) => matchedPaths(await send(resources, run));
 
 /** Tells the catalog, and has it publish that: every isolate that starts from now on knows. */
-async function publish(observations: Parameters<typeof observe>[0]): Promise<void> {
-  await observe({ ...observations, asOf: Date.now() + 1 });
-  later(20_000);
+async function publish(observations: Parameters<typeof report>[0]): Promise<void> {
+  await report({ ...observations, asOf: Date.now() + 1 });
+  advanceClock(20_000);
   await runAlarm();
 }
 
@@ -105,7 +105,7 @@ describe("the requests of one push agree on a content", () => {
     const run = { trace: traceId() };
     await pathsOf(rows(5_000), run);
     await publish({ removed: [resource(1).checksum.value] });
-    later(4 * MINUTE_MS);
+    advanceClock(4 * MINUTE_MS);
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
@@ -118,7 +118,7 @@ describe("the requests of one push agree on a content", () => {
   });
 
   it("keeps no match of a request that the Cloud Controller did not answer in time", async () => {
-    const hasAll = matching(() => true);
+    const hasAll = respondWithMatches(() => true);
     let isSilent = true;
     fakeCloudController((request) => (isSilent ? new Promise(() => {}) : hasAll(request)));
     const run = { trace: traceId() };
@@ -165,7 +165,7 @@ describe("the requests of one push agree on a content", () => {
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
     for (let minute = 4; minute <= minutes; minute += 4) {
-      later(4 * MINUTE_MS);
+      advanceClock(4 * MINUTE_MS);
       expect(await pathsOf([resource(1), ...rows(4_999, 10_000 * minute)], run)).toEqual([]);
     }
     expect(await pathsOf([resource(1)], run)).toEqual([]);
@@ -176,10 +176,10 @@ describe("the requests of one push agree on a content", () => {
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
     for (let request = 1; request <= 12; request++) {
-      later(2.9 * MINUTE_MS);
+      advanceClock(2.9 * MINUTE_MS);
       expect(await pathsOf([resource(1), ...rows(4_999, 10_000 * request)], run)).toEqual([]);
     }
-    later(3.1 * MINUTE_MS);
+    advanceClock(3.1 * MINUTE_MS);
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 });
@@ -226,7 +226,7 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1)], run)).toEqual([]);
-    later(5 * MINUTE_MS);
+    advanceClock(5 * MINUTE_MS);
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
@@ -234,9 +234,9 @@ describe("unidentified requests of a caller share a session", () => {
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
-    later(3 * MINUTE_MS);
+    advanceClock(3 * MINUTE_MS);
     expect(await pathsOf([resource(1)], run)).toEqual([]);
-    later(2 * MINUTE_MS);
+    advanceClock(2 * MINUTE_MS);
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
@@ -246,7 +246,7 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
     await publish({ removed: [resource(1).checksum.value] });
     expect(await pathsOf(rows(3), run)).toEqual(["src/1.js", "src/2.js"]);
-    later(3 * MINUTE_MS);
+    advanceClock(3 * MINUTE_MS);
     expect(await pathsOf(rows(3), run)).toEqual(["src/2.js"]);
     expect(await pathsOf([...rows(4_999), resource(6_000)], run)).toEqual(["src/2.js"]);
     await publish({ present: [keyOf(1)] });
@@ -257,7 +257,7 @@ describe("unidentified requests of a caller share a session", () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
-    fakeCloudController(matching(({ checksum }) => checksum.value === resource(2).checksum.value));
+    fakeCloudController(respondWithMatches(({ checksum }) => checksum.value === resource(2).checksum.value));
     // Without a manifest the isolate asks the Cloud Controller for everything.
     const get = async (names: string | string[]) => (Array.isArray(names) ? new Map() : null);
     const isolate = { ...env, CLOUD_CONTROLLER_URL, RESOURCE_CACHE: { get, put: get, delete: get } };
@@ -268,7 +268,7 @@ describe("unidentified requests of a caller share a session", () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
-    fakeCloudController(matching(() => false));
+    fakeCloudController(respondWithMatches(() => false));
     const get = async (names: string | string[]) => (Array.isArray(names) ? new Map() : null);
     const isolate = { ...env, CLOUD_CONTROLLER_URL, RESOURCE_CACHE: { get, put: get, delete: get } };
     expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/1.js", "src/2.js"]);
@@ -279,7 +279,7 @@ describe("unidentified requests of a caller share a session", () => {
     const pinned = { trace: "0".repeat(32) };
     expect(await pathsOf(rows(5_000), pinned)).toEqual(["src/1.js"]);
     await publish({ removed: [resource(1).checksum.value] });
-    later(3 * MINUTE_MS);
+    advanceClock(3 * MINUTE_MS);
     expect(await pathsOf([resource(1)], pinned)).toEqual(["src/1.js"]);
     expect(await pathsOf(rows(5_000), pinned)).toEqual([]);
     expect(await pathsOf([resource(1)], pinned)).toEqual([]);
@@ -292,7 +292,7 @@ describe("unidentified requests of a caller share a session", () => {
       await send(rows(5_000), run);
       await send(rows(5_000), run);
       await publish({ present: [keyOf(1)] });
-      later(6 * MINUTE_MS);
+      advanceClock(6 * MINUTE_MS);
       expect(await pathsOf([resource(1), ...rows(count - 1, 6_000)], run)).toEqual(["src/1.js"]);
     },
   );
@@ -306,7 +306,7 @@ describe("a push that is tried again", () => {
     ["a request of 5,000", 5_000],
   ])("verifies what the cache matches before it answers %s", async (_, count) => {
     await publish({ present: [keyOf(1), keyOf(2)] });
-    fakeCloudController(matching(({ checksum }) => checksum.value !== resource(1).checksum.value));
+    fakeCloudController(respondWithMatches(({ checksum }) => checksum.value !== resource(1).checksum.value));
     const known = count === 10 ? rows(3, 1) : rows(count);
     const isolate = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "true" };
     expect(await pathsOf(known, { isolate })).toContain("src/1.js");
@@ -328,14 +328,14 @@ describe("a push that is tried again", () => {
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
     const get = () => Promise.reject(new Error("KV GET failed: 503"));
     const isolate = { ...env, ...WITH_ORIGIN, RESOURCE_CACHE: { get, put: get, delete: get } };
-    const requests = fakeCloudController(matching(() => false));
+    const requests = fakeCloudController(respondWithMatches(() => false));
     expect(await pathsOf([resource(1)], { ...run, isolate })).toEqual([]);
     expect(requests).toHaveLength(1);
   });
 
   it("verifies nothing that an earlier request of an identified push decided", async () => {
     await publish({ present: [keyOf(1)] });
-    const requests = fakeCloudController(matching(() => false));
+    const requests = fakeCloudController(respondWithMatches(() => false));
     const isolate = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "true" };
     const last = [resource(1, { path: "copy" })];
     await pathsOf(last, { isolate });
@@ -349,7 +349,7 @@ describe("a push that is tried again", () => {
 
   it("is known by its contents and paths: another app with the same contents is no retry", async () => {
     await publish({ present: [keyOf(1)] });
-    const requests = fakeCloudController(matching(() => true));
+    const requests = fakeCloudController(respondWithMatches(() => true));
     const isolate = { ...WITH_ORIGIN };
     const verified = () =>
       logs.filter(({ event, verified: count }) => event === "matched" && count !== 0).length;
@@ -358,7 +358,7 @@ describe("a push that is tried again", () => {
     expect(verified()).toBe(0);
     await pathsOf([resource(1, { path: "one" })], { isolate });
     expect(verified()).toBe(1);
-    later(10 * MINUTE_MS + 1);
+    advanceClock(10 * MINUTE_MS + 1);
     await pathsOf([resource(1, { path: "one" })], { isolate });
     expect(verified()).toBe(1);
     expect(requests.length).toBeGreaterThan(0);
@@ -377,7 +377,7 @@ describe("a request calls its object once", () => {
   });
 
   it("decides a second time only if a retry is suspected and there is a Cloud Controller", async () => {
-    fakeCloudController(matching(() => true));
+    fakeCloudController(respondWithMatches(() => true));
     const calls: string[] = [];
     const isolate = { ...countedObject(calls), CLOUD_CONTROLLER_URL };
     await send(rows(5_000), { isolate });
@@ -427,7 +427,7 @@ describe("a call that is repeated", () => {
     const call = (requestId: string, found: number) =>
       object().decide("push", requestId, requestId, contents(1), marks(found), true);
     await call("first", MATCH);
-    later(4 * MINUTE_MS);
+    advanceClock(4 * MINUTE_MS);
     for (const found of [REMOVED, REJECTED, NO_MATCH]) {
       expect(await decisionsOf(call(`found ${found}`, found))).toEqual([MATCH]);
     }
@@ -451,7 +451,7 @@ describe("an object that can't be reached", () => {
       expect.objectContaining({ event: "push-sessions-unreachable", method: "decide", mayLoseFile: true }),
     );
     await publish({ present: [keyOf(1), keyOf(9_000)] });
-    later(MINUTE_MS);
+    advanceClock(MINUTE_MS);
     expect(await pathsOf([resource(1), resource(9_000)], run)).toEqual(["src/9000.js"]);
   });
 
@@ -465,7 +465,7 @@ describe("an object that can't be reached", () => {
     const run = { trace: traceId(), isolate };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
-    later(MINUTE_MS);
+    advanceClock(MINUTE_MS);
     isReachable = true;
     expect(await pathsOf([resource(1), ...rows(4_999, 6_000)], run)).toEqual([]);
     // Another isolate.
@@ -516,7 +516,7 @@ describe("what an object stores", () => {
 
   it("is nothing once all of it has expired", async () => {
     await send(rows(5_000), {});
-    later(10 * MINUTE_MS + 1);
+    advanceClock(10 * MINUTE_MS + 1);
     await runDurableObjectAlarm(object());
     expect([await count("requests"), await count("decisions"), await count("sessions")]).toEqual([0, 0, 0]);
     await send(rows(5_000), {});
@@ -526,9 +526,9 @@ describe("what an object stores", () => {
   it("keeps what has not expired when it is cleaned up", async () => {
     const run = { trace: traceId() };
     await send(rows(5_000), {});
-    later(9 * MINUTE_MS);
+    advanceClock(9 * MINUTE_MS);
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    later(2 * MINUTE_MS);
+    advanceClock(2 * MINUTE_MS);
     await runDurableObjectAlarm(object());
     expect(await count("sessions")).toBe(1);
     await publish({ present: [keyOf(1)] });

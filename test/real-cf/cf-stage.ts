@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
-import { openStage, type Stage } from "../e2e/stage.ts";
+import { type Harness, startHarness } from "../e2e/stage.ts";
 import type { Package } from "../foundation/cloud-controller/packages.ts";
 import { comparePackage } from "../support/node/package-comparison.ts";
 import { type CfOutcome, runCf } from "./cf-cli.ts";
@@ -26,7 +26,7 @@ export interface CfRun extends CfOutcome {
 }
 
 /** The local foundation, the Worker in front of it, and the real cf CLI. */
-export interface CfStage extends Stage {
+export interface CfStage extends Harness {
   /** All runs until now. */
   runs: CfRun[];
   /** The directory where cf keeps its target and its tokens, and in which it runs. */
@@ -43,7 +43,7 @@ export interface CfStage extends Stage {
 export async function openCfStage(cf: string, { minimumSize }: { minimumSize: number }): Promise<CfStage> {
   const logged: MatchedLine[] = [];
   const home = await mkdtemp(join(tmpdir(), "cf-home-"));
-  const stage = await openStage({
+  const stage = await startHarness({
     title: "real cf",
     bucket: false,
     minimumSize,

@@ -3,10 +3,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLargeApp } from "../e2e/large-app.ts";
-import { OPENED_MAX_MS } from "../e2e/stage.ts";
+import { START_TIMEOUT_MS } from "../e2e/stage.ts";
 import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { ORGANIZATION, SPACE } from "../foundation/cloud-controller/space.ts";
-import { type AppFixture, createManifoldApp } from "../support/node/app-fixture.ts";
+import { type AppFixture, createVariedApp } from "../support/node/app-fixture.ts";
 import { findCf } from "./cf-cli.ts";
 import { type CfStage, openCfStage } from "./cf-stage.ts";
 
@@ -37,11 +37,11 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
   beforeAll(async () => {
     stage = await openCfStage(cf as string, { minimumSize: MINIMUM_SIZE });
     [smallApp, largeApp] = [await createSmallApp(), await createLargeApp(LARGE_APP_FILES)];
-  }, OPENED_MAX_MS);
+  }, START_TIMEOUT_MS);
   afterAll(async () => {
     await stage.close();
     await Promise.all([smallApp.remove(), largeApp.remove()]);
-  }, OPENED_MAX_MS);
+  }, START_TIMEOUT_MS);
 
   it("refuses a wrong password", async () => {
     expect(await stage.cf(["api", stage.worker.url])).toMatchObject({ code: 0 });
@@ -138,7 +138,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
 
 /** An app of 46 files with everything that a push treats differently: links, modes, empty files, special names. */
 async function createSmallApp(): Promise<AppFixture> {
-  const app = await createManifoldApp();
+  const app = await createVariedApp();
   const { length } = await pathsOf(app, () => true, "file");
   for (let number = length; number < SMALL_APP_FILES; number++) {
     const content = Buffer.alloc(2_000 + number, `file ${number} `);

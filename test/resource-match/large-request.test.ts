@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Failure } from "../../src/failure.ts";
 import { readLarge } from "../../src/resource-match/large-request.ts";
 import { parseResources, type Resource } from "../../src/resource-match/request.ts";
-import { ask, hold, resource } from "../support/worker.ts";
+import { fillCache, resource, send } from "../support/worker.ts";
 
 const RUNS = 100;
 /** More than a body of 5,000 resources has. */
@@ -231,10 +231,10 @@ describe("an object in the place of the resources", () => {
 });
 
 it("an unknown member, however much there is in it, is dropped, and the resource matches", async () => {
-  await hold(resource(1));
+  await fillCache(resource(1));
   const unknown = `"unknown":${"[".repeat(200_000)}${"]".repeat(200_000)}`;
   const known = JSON.stringify(resource(1));
-  const response = await ask(`{"resources":[${known.slice(0, -1)},${unknown}}]}`);
+  const response = await send(`{"resources":[${known.slice(0, -1)},${unknown}}]}`);
   expect(await response.text()).toBe(
     `{"resources":[{"checksum":{"value":"${resource(1).checksum.value}"},"size_in_bytes":2,"path":"src/1.js","mode":"644"}]}`,
   );

@@ -1,31 +1,31 @@
 import { reset } from "cloudflare:test";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { ask, askWith, hold, matchedPaths, resource, type SentResource } from "../support/worker.ts";
+import { fillCache, matchedPaths, resource, type SentResource, send, sendWith } from "../support/worker.ts";
 
 afterEach(() => reset());
 
 describe("what is eligible", () => {
   it("sizes at both limits are, those beyond are not", async () => {
     const resources = [9, 10, 11, 99, 100, 101].map((size) => resource(size - 1, { path: `${size}` }));
-    await hold(...resources);
+    await fillCache(...resources);
     const limits = { MINIMUM_SIZE: "10", MAXIMUM_SIZE: "100" };
-    expect(await matchedPaths(await askWith(limits, { resources }))).toEqual(["10", "11", "99", "100"]);
+    expect(await matchedPaths(await sendWith(limits, { resources }))).toEqual(["10", "11", "99", "100"]);
   });
 
   it("the default maximum is 512 MiB, included", async () => {
     const resources = [536870912, 536870913].map((size) =>
       resource(1, { size_in_bytes: size, path: `${size}` }),
     );
-    await hold(...resources);
-    expect(await matchedPaths(await ask({ resources }))).toEqual(["536870912"]);
+    await fillCache(...resources);
+    expect(await matchedPaths(await send({ resources }))).toEqual(["536870912"]);
   });
 
   it.each(["0", "444", "0000", "100200", "77777777777777777777777777"])(
     "without MINIMUM_FILE_MODE the mode %s does not matter",
     async (mode) => {
-      await hold(resource(1));
-      expect(await matchedPaths(await ask({ resources: [resource(1, { mode })] }))).toHaveLength(1);
+      await fillCache(resource(1));
+      expect(await matchedPaths(await send({ resources: [resource(1, { mode })] }))).toHaveLength(1);
     },
   );
 
@@ -45,10 +45,10 @@ describe("what is eligible", () => {
       undefined,
     ];
     const resources = modes.map((mode, index) => resource(index, { mode: mode as string, path: `${mode}` }));
-    await hold(...resources);
-    const matched = await matchedPaths(await askWith({ MINIMUM_FILE_MODE: "0600" }, { resources }));
+    await fillCache(...resources);
+    const matched = await matchedPaths(await sendWith({ MINIMUM_FILE_MODE: "0600" }, { resources }));
     expect(matched).toEqual(["600", "0600", "0644", "100755", "6000600", "null", "undefined"]);
-    const strict = await matchedPaths(await askWith({ MINIMUM_FILE_MODE: "0755" }, { resources }));
+    const strict = await matchedPaths(await sendWith({ MINIMUM_FILE_MODE: "0755" }, { resources }));
     expect(strict).toEqual(["100755"]);
   });
 
@@ -60,8 +60,8 @@ describe("what is eligible", () => {
       resource(1, { path: "same content, upper case", checksum: upper }),
       resource(2, { path: "other content" }),
     ];
-    await hold(...resources);
-    expect(await matchedPaths(await askWith({ MINIMUM_FILE_MODE: "0600" }, { resources }))).toEqual([
+    await fillCache(...resources);
+    expect(await matchedPaths(await sendWith({ MINIMUM_FILE_MODE: "0600" }, { resources }))).toEqual([
       "other content",
     ]);
   });
@@ -83,14 +83,14 @@ describe("what is answered", () => {
       checksum: { value: mixedCase(seed) },
       size_in_bytes: seed % 4,
     }));
-    await hold(...pool);
+    await fillCache(...pool);
     const present = new Set(
       pool.map((known) => `${known.checksum.value.toLowerCase()}:${known.size_in_bytes}`),
     );
 
     await fc.assert(
       fc.asyncProperty(fc.array(sent, { minLength: 1, maxLength: 150 }), async (resources) => {
-        const response = await ask({ resources });
+        const response = await send({ resources });
         const expected = resources
           .filter(({ checksum, size_in_bytes }) =>
             present.has(`${checksum.value.toLowerCase()}:${size_in_bytes}`),

@@ -1,11 +1,11 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { observedCache } from "../support/cache.ts";
+import { instrumentCache } from "../support/cache.ts";
 import { catalog, runAlarm } from "../support/catalog.ts";
 import { collectLogs } from "../support/logs.ts";
-import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
-import { signedToken } from "../support/tokens.ts";
-import { askWith, hold, matchedPaths, resource, type SentResource } from "../support/worker.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
+import { signToken } from "../support/tokens.ts";
+import { fillCache, matchedPaths, resource, type SentResource, sendWith } from "../support/worker.ts";
 
 const WITH_ORIGIN = { CLOUD_CONTROLLER_URL };
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
@@ -33,10 +33,10 @@ afterEach(async () => {
 
 describe("what the cache does not know", () => {
   it("is asked of the Cloud Controller, in the caller's name and by the request's id", async () => {
-    const requests = fakeCloudController(matching(() => false));
-    const token = await signedToken();
+    const requests = fakeCloudController(respondWithMatches(() => false));
+    const token = await signToken();
     const headers = { "X-Request-Id": "push-1" };
-    const response = await askWith(WITH_ORIGIN, { resources: row(3) }, { token, headers });
+    const response = await sendWith(WITH_ORIGIN, { resources: row(3) }, { token, headers });
     expect(response.status).toBe(201);
     const [request] = requests;
     expect(request?.method).toBe("POST");
@@ -47,8 +47,8 @@ describe("what the cache does not know", () => {
   });
 
   it("is all that is asked: once each, nothing that is held or can't match", async () => {
-    await hold(resource(0));
-    const requests = fakeCloudController(matching(() => true));
+    await fillCache(resource(0));
+    const requests = fakeCloudController(respondWithMatches(() => true));
     const resources = [
       resource(0),
       resource(1, { path: "a" }),
@@ -57,7 +57,7 @@ describe("what the cache does not know", () => {
       resource(3, { checksum: { value: "z".repeat(40) } }),
       resource(4, { size_in_bytes: 536870913 }),
     ];
-    const paths = await matchedPaths(await askWith(WITH_ORIGIN, { resources }));
+    const paths = await matchedPaths(await sendWith(WITH_ORIGIN, { resources }));
     expect(paths).toEqual(["src/0.js", "a", "b"]);
     // Every resource has a mode, for the Cloud Controller matches none without.
     expect(await asked(requests)).toEqual([
@@ -66,60 +66,60 @@ describe("what the cache does not know", () => {
   });
 
   it("is not asked before the answer where there is nothing left to ask", async () => {
-    await hold(...row(3));
-    fakeCloudController(matching(() => true));
-    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(3) }))).toHaveLength(3);
+    await fillCache(...row(3));
+    fakeCloudController(respondWithMatches(() => true));
+    expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources: row(3) }))).toHaveLength(3);
     expect(heldByTiers()).toEqual([{ memory: 0, keys: 3, origin: 0 }]);
   });
 
   it("is not asked with resource_matching off", async () => {
-    const requests = fakeCloudController(matching(() => true));
+    const requests = fakeCloudController(respondWithMatches(() => true));
     const off = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "false" };
-    expect(await matchedPaths(await askWith(off, { resources: row(3) }))).toEqual([]);
+    expect(await matchedPaths(await sendWith(off, { resources: row(3) }))).toEqual([]);
     expect(requests).toEqual([]);
   });
 
   it("joins the answer in the request's order", async () => {
     const resources = row(20);
-    await hold(...resources.filter((_, index) => index % 3 === 0));
-    fakeCloudController(matching(({ size_in_bytes }) => size_in_bytes % 2 === 0));
+    await fillCache(...resources.filter((_, index) => index % 3 === 0));
+    fakeCloudController(respondWithMatches(({ size_in_bytes }) => size_in_bytes % 2 === 0));
     const expected = resources.filter((_, index) => index % 3 === 0 || index % 2 === 1);
-    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources }))).toEqual(pathsOf(expected));
+    expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources }))).toEqual(pathsOf(expected));
     expect(heldByTiers()).toEqual([{ memory: 0, keys: 7, origin: 7 }]);
   });
 
   it("makes up for a cache that fails", async () => {
-    await hold();
-    const { cache } = observedCache({ read: () => "fail" });
-    fakeCloudController(matching(() => true));
-    const response = await askWith({ ...WITH_ORIGIN, RESOURCE_CACHE: cache }, { resources: row(150) });
+    await fillCache();
+    const { cache } = instrumentCache({ read: () => "fail" });
+    fakeCloudController(respondWithMatches(() => true));
+    const response = await sendWith({ ...WITH_ORIGIN, RESOURCE_CACHE: cache }, { resources: row(150) });
     expect(await matchedPaths(response)).toHaveLength(150);
   });
 });
 
 describe("what the Cloud Controller matches is told to the catalog", () => {
   it("in one call behind the answer, however many; and the next isolate needs no Cloud Controller", async () => {
-    const requests = fakeCloudController(matching(() => true));
-    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
+    const requests = fakeCloudController(respondWithMatches(() => true));
+    expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
     expect(await observedKeys()).toHaveLength(1200);
     await runAlarm();
     requests.length = 0;
-    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
+    expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
     // Five of the claims are looked at behind the answer.
     expect(await asked(requests)).toHaveLength(5);
   });
 
   it("only what was matched, and never what the cache knew, as of the moment before it was asked", async () => {
-    await hold(resource(0));
+    await fillCache(resource(0));
     const before = Date.now();
     let arrivedAt = 0;
     fakeCloudController(async (request) => {
       arrivedAt ||= Date.now();
       await scheduler.wait(20);
-      return matching(({ size_in_bytes }) => size_in_bytes === 2)(request);
+      return respondWithMatches(({ size_in_bytes }) => size_in_bytes === 2)(request);
     });
     const observe = vi.fn(async () => ({}));
-    await askWith({ ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } }, { resources: row(5) });
+    await sendWith({ ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } }, { resources: row(5) });
     expect(observe.mock.calls).toEqual([
       [{ asOf: expect.any(Number), present: [`${resource(1).checksum.value}:2`], sizes: "client-reported" }],
     ]);
@@ -129,17 +129,17 @@ describe("what the Cloud Controller matches is told to the catalog", () => {
   });
 
   it("no checksum of which a request asks several sizes, for a file has one and the Cloud Controller compares none", async () => {
-    fakeCloudController(matching(() => true));
+    fakeCloudController(respondWithMatches(() => true));
     const made = [1, 2, 3].map((size) => resource(7, { size_in_bytes: size }));
-    await askWith(WITH_ORIGIN, { resources: [...made, resource(8)] });
+    await sendWith(WITH_ORIGIN, { resources: [...made, resource(8)] });
     expect(await observedKeys()).toEqual([`${resource(8).checksum.value}:9`]);
   });
 
   it("a catalog that can't be reached does not matter", async () => {
-    fakeCloudController(matching(() => true));
+    fakeCloudController(respondWithMatches(() => true));
     const observe = () => Promise.reject(new Error("the object was reset"));
     const bindings = { ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } };
-    expect(await matchedPaths(await askWith(bindings, { resources: row(3) }))).toHaveLength(3);
+    expect(await matchedPaths(await sendWith(bindings, { resources: row(3) }))).toHaveLength(3);
     expect(logs).toContainEqual(
       expect.objectContaining({ event: "report-failed", cause: "Error: the object was reset" }),
     );
@@ -148,13 +148,13 @@ describe("what the Cloud Controller matches is told to the catalog", () => {
 
 describe("more than a Cloud Controller can look up in time", () => {
   it("is asked in questions of 250, four at once; what is answered by the deadline counts and is told", async () => {
-    const holdsAll = matching(() => true);
+    const holdsAll = respondWithMatches(() => true);
     let questions = 0;
     const requests = fakeCloudController((request) =>
       ++questions <= 4 ? holdsAll(request) : new Promise(() => {}),
     );
     const late = { ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "500" };
-    const response = await askWith(late, { resources: row(1600) });
+    const response = await sendWith(late, { resources: row(1600) });
     const sizes = await Promise.all(
       requests.map(async (request) => (await request.json<{ resources: unknown[] }>()).resources.length),
     );
@@ -171,7 +171,7 @@ describe("more than a Cloud Controller can look up in time", () => {
 
   it("is asked no further once it has refused the caller", async () => {
     const requests = fakeCloudController(() => Response.json({ errors: [{ code: 10003 }] }, { status: 403 }));
-    expect((await askWith(WITH_ORIGIN, { resources: row(5000) })).status).toBe(403);
+    expect((await sendWith(WITH_ORIGIN, { resources: row(5000) })).status).toBe(403);
     expect(requests.length).toBeLessThanOrEqual(4);
   });
 });
@@ -186,7 +186,7 @@ describe("what the Cloud Controller refuses is relayed", () => {
         headers: { "X-Cf-Warnings": "a%2Cb", "Retry-After": "7", Location: "/x", "Set-Cookie": "a=b" },
       }),
     );
-    const response = await askWith(WITH_ORIGIN, { resources: row(3) });
+    const response = await sendWith(WITH_ORIGIN, { resources: row(3) });
     expect(response.status).toBe(status);
     expect(await response.json()).toEqual(envelope);
     expect(response.headers.get("X-Cf-Warnings")).toBe("a%2Cb");
@@ -231,9 +231,9 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
       /cut/,
     ],
   ])("%s: no match from it, a warning and the cause in the log", async (_, answer, cause) => {
-    await hold(resource(0));
+    await fillCache(resource(0));
     fakeCloudController(answer);
-    const response = await askWith(WITH_ORIGIN, { resources: row(3) });
+    const response = await sendWith(WITH_ORIGIN, { resources: row(3) });
     expect(response.status).toBe(201);
     expect(await matchedPaths(response)).toEqual(["src/0.js"]);
     expect(decodeURIComponent(response.headers.get("X-Cf-Warnings") ?? "")).toMatch(
@@ -249,22 +249,22 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
     ["no answer at all", () => new Promise(() => {})],
     ["an answer without end", async () => new Response(new ReadableStream({}), { status: 201 })],
   ])("%s: the deadline ends it", async (_, answer) => {
-    await hold(resource(0));
+    await fillCache(resource(0));
     fakeCloudController(answer);
     const started = Date.now();
-    const response = await askWith({ ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "300" }, { resources: row(3) });
+    const response = await sendWith({ ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "300" }, { resources: row(3) });
     expect(Date.now() - started).toBeLessThan(3_000);
     expect(await matchedPaths(response)).toEqual(["src/0.js"]);
     expect(response.headers.has("X-Cf-Warnings")).toBe(true);
   });
 
   it("one deadline spans the tiers: what the cache has used up, the Cloud Controller does not get", async () => {
-    await hold();
-    const { cache } = observedCache({ read: () => "hang" });
+    await fillCache();
+    const { cache } = instrumentCache({ read: () => "hang" });
     fakeCloudController(() => new Promise(() => {}));
     const started = Date.now();
     const unwell = { ...WITH_ORIGIN, RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "400" };
-    const response = await askWith(unwell, { resources: row(3) });
+    const response = await sendWith(unwell, { resources: row(3) });
     expect(Date.now() - started).toBeLessThan(780);
     expect(response.status).toBe(201);
     expect(response.headers.get("X-Cf-Warnings")?.split(",")).toHaveLength(2);
@@ -273,11 +273,11 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
 
 describe("modes before a Cloud Controller", () => {
   it("0600 is asked for by default, since a package that claims less fails; and can be set otherwise", async () => {
-    await hold(resource(0));
-    fakeCloudController(matching(() => true));
+    await fillCache(resource(0));
+    fakeCloudController(respondWithMatches(() => true));
     const resources = [resource(0, { mode: "0444" }), resource(1)];
-    expect(await matchedPaths(await askWith(WITH_ORIGIN, { resources }))).toEqual(["src/1.js"]);
+    expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources }))).toEqual(["src/1.js"]);
     const lenient = { ...WITH_ORIGIN, MINIMUM_FILE_MODE: "0" };
-    expect(await matchedPaths(await askWith(lenient, { resources }))).toEqual(["src/0.js", "src/1.js"]);
+    expect(await matchedPaths(await sendWith(lenient, { resources }))).toEqual(["src/0.js", "src/1.js"]);
   });
 });

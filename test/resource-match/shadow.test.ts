@@ -1,13 +1,13 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { TIMEOUT_MS } from "../../src/time/timeouts.ts";
-import { catalog, observe, runAlarm } from "../support/catalog.ts";
-import { later } from "../support/clock.ts";
+import { catalog, report, runAlarm } from "../support/catalog.ts";
+import { advanceClock } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, fakeCloudController } from "../support/origin.ts";
 import { collectPoints } from "../support/points.ts";
-import { askWith, ENDPOINT, hold, keyOf, resource, type SentResource } from "../support/worker.ts";
+import { ENDPOINT, fillCache, keyOf, resource, type SentResource, sendWith } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const SHADOW = { MODE: "shadow", CLOUD_CONTROLLER_URL };
@@ -43,10 +43,10 @@ const answering = (holds: (resource: SentResource) => boolean) => async (request
 
 describe("in shadow mode the Cloud Controller answers", () => {
   it("the request as it came, and its answer as it came, whatever the cache would say", async () => {
-    await hold(...row(3));
+    await fillCache(...row(3));
     const requests = fakeCloudController(answering(({ size_in_bytes }) => size_in_bytes === 2));
     const body = spaced(row(4));
-    const response = await askWith(SHADOW, body, { headers: { "X-Custom": "yes" } });
+    const response = await sendWith(SHADOW, body, { headers: { "X-Custom": "yes" } });
     expect(await response.text()).toBe(spaced([resource(1)]));
     expect(response.status).toBe(201);
     expect(response.headers.get("X-Vcap-Request-Id")).toBe("of-the-cloud-controller");
@@ -60,7 +60,7 @@ describe("in shadow mode the Cloud Controller answers", () => {
 
   it.each([401, 403, 422, 429, 500])("its %i too, and the cache is not compared", async (status) => {
     fakeCloudController(() => new Response("<its own>", { status, headers: { "Retry-After": "7" } }));
-    const response = await askWith({ ...SHADOW, METRICS }, { resources: row(1) });
+    const response = await sendWith({ ...SHADOW, METRICS }, { resources: row(1) });
     expect([response.status, await response.text()]).toEqual([status, "<its own>"]);
     expect(response.headers.get("Retry-After")).toBe("7");
     expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared", status })]);
@@ -80,14 +80,14 @@ describe("in shadow mode the Cloud Controller answers", () => {
     fakeCloudController(
       () => new Response(body, { status, headers: { "Content-Type": type, "X-Runtime": "0.01" } }),
     );
-    const response = await askWith(SHADOW, { resources: row(1) });
+    const response = await sendWith(SHADOW, { resources: row(1) });
     expect([response.status, await response.clone().text()]).toEqual([status, body]);
     await expectDocumented({ method: "POST", url: ENDPOINT }, response, { isRelayed: true });
   });
 
   it("503 where it can't be reached, as for any request that is passed through", async () => {
     fakeCloudController(() => Promise.reject(new Error("connection refused")));
-    const response = await askWith(SHADOW, { resources: row(1) });
+    const response = await sendWith(SHADOW, { resources: row(1) });
     expect(response.status).toBe(503);
     await expectDocumented({ method: "POST", url: ENDPOINT }, response);
   });
@@ -108,24 +108,24 @@ describe("in shadow mode the Cloud Controller answers", () => {
   ];
   it.each(troubles)("as ever, while the cache %s", async (_, trouble) => {
     fakeCloudController(answering(() => true));
-    const response = await askWith({ ...SHADOW, ...trouble }, { resources: row(2) });
+    const response = await sendWith({ ...SHADOW, ...trouble }, { resources: row(2) });
     expect([response.status, await response.text()]).toEqual([201, spaced(row(2))]);
   });
 
   it("and a wrong configuration is in the log, while the operator's way in stays this Worker's", async () => {
     const requests = fakeCloudController(answering(() => true));
-    await askWith({ ...SHADOW, KV_CACHE_TTL: "soon" }, { resources: row(1) });
+    await sendWith({ ...SHADOW, KV_CACHE_TTL: "soon" }, { resources: row(1) });
     expect(logs).toContainEqual(
       expect.objectContaining({ event: "misconfigured", variable: "KV_CACHE_TTL" }),
     );
     requests.length = 0;
     const url = "https://api.example.com/v3/resource_matches/cache";
-    const response = await askWith({ ...SHADOW, KV_CACHE_TTL: "soon" }, undefined, { method: "GET", url });
+    const response = await sendWith({ ...SHADOW, KV_CACHE_TTL: "soon" }, undefined, { method: "GET", url });
     expect([response.status, requests]).toEqual([500, []]);
   });
 
   it("which must be set: else the mode is wrong", async () => {
-    expect((await askWith({ MODE: "shadow" }, { resources: row(1) })).status).toBe(500);
+    expect((await sendWith({ MODE: "shadow" }, { resources: row(1) })).status).toBe(500);
     expect(logs).toContainEqual(
       expect.objectContaining({
         event: "misconfigured",
@@ -139,10 +139,10 @@ describe("in shadow mode the Cloud Controller answers", () => {
 
 describe("in shadow mode the cache is compared", () => {
   it("what it would have matched and saved, what would have been wrong, and what it lacks", async () => {
-    await hold(resource(0), resource(1), resource(2));
+    await fillCache(resource(0), resource(1), resource(2));
     fakeCloudController(answering(({ size_in_bytes }) => size_in_bytes !== 3 && size_in_bytes !== 6));
     const resources = [...row(6), resource(1, { path: "same" }), resource(2, { path: "same" })];
-    await askWith({ ...SHADOW, METRICS }, { resources });
+    await sendWith({ ...SHADOW, METRICS }, { resources });
     const figures = { resources: 8, eligible: 8, keysAsked: 6 };
     expect(shadowed()).toEqual([
       expect.objectContaining({
@@ -162,7 +162,7 @@ describe("in shadow mode the cache is compared", () => {
 
   it("by the sizes that the Worker knows: limits unlike the Cloud Controller's show", async () => {
     fakeCloudController(answering(() => true));
-    await askWith({ ...SHADOW, MINIMUM_SIZE: "3" }, { resources: row(4) });
+    await sendWith({ ...SHADOW, MINIMUM_SIZE: "3" }, { resources: row(4) });
     expect(shadowed()).toEqual([expect.objectContaining({ eligible: 2, wouldMatch: 0, missing: 4 })]);
   });
 
@@ -171,7 +171,7 @@ describe("in shadow mode the cache is compared", () => {
     ["no list of resources", "{}"],
   ])("but not over a body that is %s, which is passed through", async (_, body) => {
     const requests = fakeCloudController(() => Response.json({ resources: [] }, { status: 201 }));
-    const response = await askWith(SHADOW, body);
+    const response = await sendWith(SHADOW, body);
     expect(await response.json()).toEqual({ resources: [] });
     expect((await requests[0]?.text())?.length).toBe(body.length);
     expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared", status: 201 })]);
@@ -179,7 +179,7 @@ describe("in shadow mode the cache is compared", () => {
 
   it("nor over an answer that is no list of resources", async () => {
     fakeCloudController(() => new Response("<html>", { status: 201 }));
-    expect(await (await askWith(SHADOW, { resources: row(1) })).text()).toBe("<html>");
+    expect(await (await sendWith(SHADOW, { resources: row(1) })).text()).toBe("<html>");
     expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared" })]);
   });
 
@@ -206,7 +206,7 @@ describe("in shadow mode the cache is compared", () => {
       how === "in chunks"
         ? [new Response(body).body ?? "", {}]
         : [body, { "Content-Length": String(body.length) }];
-    const response = await askWith({ ...SHADOW, METRICS }, sent, { headers });
+    const response = await sendWith({ ...SHADOW, METRICS }, sent, { headers });
     expect([response.status, await response.text()]).toEqual([201, spaced(row(1))]);
     expect((await requests[0]?.text()) === body).toBe(true);
     expect(shadowed()).toEqual([expect.objectContaining(outcome)]);
@@ -219,7 +219,7 @@ describe("in shadow mode the cache is compared", () => {
     [LARGE, notCompared("answer")],
   ])("with an answer of %i bytes, of 4 MiB at most; all comes back", async (bytes, outcome) => {
     fakeCloudController(() => new Response(padded(bytes), { status: 201 }));
-    const response = await askWith(SHADOW, { resources: row(2) });
+    const response = await sendWith(SHADOW, { resources: row(2) });
     expect(response.status).toBe(201);
     expect((await response.text()) === padded(bytes)).toBe(true);
     expect(shadowed()).toEqual([expect.objectContaining(outcome)]);
@@ -228,7 +228,7 @@ describe("in shadow mode the cache is compared", () => {
   it("does not call the push session", async () => {
     const getByName = vi.fn();
     fakeCloudController(answering(() => true));
-    await askWith({ ...SHADOW, PUSH_SESSIONS: { getByName } }, { resources: row(1) });
+    await sendWith({ ...SHADOW, PUSH_SESSIONS: { getByName } }, { resources: row(1) });
     expect(getByName).not.toHaveBeenCalled();
   });
 });
@@ -236,7 +236,7 @@ describe("in shadow mode the cache is compared", () => {
 describe("in shadow mode the cache learns", () => {
   it("what the Cloud Controller has matched, as in any mode", async () => {
     fakeCloudController(answering(({ size_in_bytes }) => size_in_bytes < 3));
-    await askWith(SHADOW, { resources: row(4) });
+    await sendWith(SHADOW, { resources: row(4) });
     expect(await heldByCatalog()).toEqual([keyOf(0), keyOf(1)]);
   });
 
@@ -245,7 +245,7 @@ describe("in shadow mode the cache learns", () => {
       throw new Error("out of order");
     });
     fakeCloudController(answering(() => true));
-    expect((await askWith(SHADOW, { resources: row(2) })).status).toBe(201);
+    expect((await sendWith(SHADOW, { resources: row(2) })).status).toBe(201);
     expect(await heldByCatalog()).toEqual([keyOf(0), keyOf(1)]);
     expect(logs).toEqual([
       expect.objectContaining({ level: "error", event: "telemetry-failed", cause: "Error: out of order" }),
@@ -253,14 +253,14 @@ describe("in shadow mode the cache learns", () => {
   });
 
   it("what it has too much, once the Cloud Controller has denied it whatever the mode", async () => {
-    await observe({ present: row(20).map((_, index) => keyOf(index)), asOf: Date.now() - 1_000 });
-    later(20_000);
+    await report({ present: row(20).map((_, index) => keyOf(index)), asOf: Date.now() - 1_000 });
+    advanceClock(20_000);
     await runAlarm();
     const requests = fakeCloudController(
       answering(({ size_in_bytes, mode }) => size_in_bytes > 2 && mode !== undefined && mode !== null),
     );
     const resources = row(20).map((each, index) => (index === 5 ? { ...each, mode: null } : each));
-    await askWith(SHADOW, { resources });
+    await sendWith(SHADOW, { resources });
     expect(shadowed()).toEqual([expect.objectContaining({ wrongYes: 3 })]);
     expect(requests).toHaveLength(2);
     expect(await heldByCatalog()).toHaveLength(18);
@@ -271,7 +271,7 @@ describe("in shadow mode the cache learns", () => {
     const get = vi.fn(async () => null);
     const RESOURCE_CACHE = { get, put: () => {}, delete: () => {} };
     fakeCloudController(answering(() => true));
-    const response = await askWith(
+    const response = await sendWith(
       { ...SHADOW, RESOURCE_CACHE },
       { resources: row(2) },
       { token: "garbage" },
@@ -286,7 +286,7 @@ describe("in shadow mode the cache learns", () => {
 it("in shadow mode every other request is passed through too", async () => {
   const requests = fakeCloudController(() => new Response("others"));
   const url = "https://api.example.com/v3/apps";
-  expect(await (await askWith(SHADOW, undefined, { method: "GET", url })).text()).toBe("others");
+  expect(await (await sendWith(SHADOW, undefined, { method: "GET", url })).text()).toBe("others");
   expect(requests).toHaveLength(1);
   expect(shadowed()).toEqual([]);
 });

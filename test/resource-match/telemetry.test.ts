@@ -3,13 +3,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Contents } from "../../src/cache/contents.ts";
 import { COLUMNS } from "../../src/observability/metrics.ts";
 import { LastHour } from "../../src/resource-match/last-hour.ts";
-import { observedCache } from "../support/cache.ts";
+import { instrumentCache } from "../support/cache.ts";
 import { collectLogs } from "../support/logs.ts";
 import { minimalManifest } from "../support/manifest.ts";
-import { CLOUD_CONTROLLER_URL, fakeCloudController, matching } from "../support/origin.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
 import { collectPoints } from "../support/points.ts";
-import { signedToken } from "../support/tokens.ts";
-import { askWith, hold, resource } from "../support/worker.ts";
+import { signToken } from "../support/tokens.ts";
+import { fillCache, resource, sendWith } from "../support/worker.ts";
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const WAIT_MS = 30;
@@ -29,15 +29,15 @@ afterEach(async () => {
 
 describe("an answer is told of", () => {
   it("in the log, with what each tier was asked for and held, bytes, and times", async () => {
-    await hold(resource(0), resource(1));
-    fakeCloudController(matching(({ size_in_bytes }) => size_in_bytes === 3));
+    await fillCache(resource(0), resource(1));
+    fakeCloudController(respondWithMatches(({ size_in_bytes }) => size_in_bytes === 3));
     const resources = [
       resource(0),
       resource(0, { path: "same" }),
       ...row(4).slice(1),
       resource(4, { mode: "0" }),
     ];
-    await askWith({ CLOUD_CONTROLLER_URL }, { resources });
+    await sendWith({ CLOUD_CONTROLLER_URL }, { resources });
     expect(matched()).toEqual([
       expect.objectContaining({
         level: "log",
@@ -68,8 +68,8 @@ describe("an answer is told of", () => {
       get: async (names: string | string[]) =>
         slowly(Array.isArray(names) ? new Map() : JSON.stringify(minimalManifest())),
     };
-    fakeCloudController((request) => slowly(matching(() => true)(request)));
-    const response = await askWith({ RESOURCE_CACHE, CLOUD_CONTROLLER_URL }, { resources: row(1500) });
+    fakeCloudController((request) => slowly(respondWithMatches(() => true)(request)));
+    const response = await sendWith({ RESOURCE_CACHE, CLOUD_CONTROLLER_URL }, { resources: row(1500) });
     expect(matched()).toEqual([expect.objectContaining({ matched: 1500, bytes: (1500 * 1501) / 2 })]);
     const header = response.headers.get("Server-Timing") ?? "";
     expect(header).toMatch(/^[a-z-]+;dur=\d+(, [a-z-]+;dur=\d+)*$/);
@@ -88,16 +88,16 @@ describe("an answer is told of", () => {
   });
 
   it("with the keys that KV bills for, those that were read in vain as well, and how many warnings it bears", async () => {
-    await hold();
-    const { cache } = observedCache({ read: () => "fail" });
-    await askWith({ RESOURCE_CACHE: cache, METRICS }, { resources: row(150) });
+    await fillCache();
+    const { cache } = instrumentCache({ read: () => "fail" });
+    await sendWith({ RESOURCE_CACHE: cache, METRICS }, { resources: row(150) });
     expect(matched()).toEqual([expect.objectContaining({ warnings: 1 })]);
     expect(points).toEqual([expect.objectContaining({ keys_read: 150, warnings: 1, matched: 0 })]);
   });
 
   it("to METRICS, by the columns and the foundation's name", async () => {
-    await hold(resource(1));
-    await askWith({ METRICS }, { resources: row(3) });
+    await fillCache(resource(1));
+    await sendWith({ METRICS }, { resources: row(3) });
     expect(points).toEqual([
       expect.objectContaining({
         ...{ event: "resource_matches", foundation: "uaa.example.com", outcome: "answered", status: 201 },
@@ -111,7 +111,7 @@ describe("an answer is told of", () => {
 });
 
 describe("whatever a request of the endpoint ends in, it is one point of METRICS", () => {
-  const reader = () => signedToken({ scope: ["cloud_controller.read"] });
+  const reader = () => signToken({ scope: ["cloud_controller.read"] });
   it.each([
     ["parse-error", 400, {}, "{", {}],
     ["not-authenticated", 401, {}, undefined, { token: null }],
@@ -123,7 +123,7 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
     ["rate-limited", 429, { RATE_LIMITER: { limit: async () => ({ success: false }) } }, undefined, {}],
     ["uaa-unavailable", 503, { UAA_URL: "https://down.example.com" }, undefined, {}],
   ] as const)("%s, %i", async (outcome, status, bindings, body, { token }: { token?: unknown }) => {
-    const response = await askWith({ METRICS, ...bindings }, body ?? { resources: row(1) }, {
+    const response = await sendWith({ METRICS, ...bindings }, body ?? { resources: row(1) }, {
       token: (typeof token === "function" ? await token() : token) as string,
     });
     expect(response.status).toBe(status);
@@ -135,7 +135,7 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
     vi.spyOn(Contents.prototype, "folded").mockImplementation(() => {
       throw new TypeError("a bug");
     });
-    expect((await askWith({ METRICS }, { resources: row(1) })).status).toBe(500);
+    expect((await sendWith({ METRICS }, { resources: row(1) })).status).toBe(500);
     expect(points).toEqual([expect.objectContaining({ outcome: "unexpected", status: 500 })]);
     expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "TypeError: a bug" }));
   });
@@ -144,7 +144,7 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
     fakeCloudController(() =>
       Response.json({ errors: [{ detail: "x", title: "CF-x", code: 1 }] }, { status: 409 }),
     );
-    await askWith({ CLOUD_CONTROLLER_URL, METRICS }, { resources: row(1) });
+    await sendWith({ CLOUD_CONTROLLER_URL, METRICS }, { resources: row(1) });
     expect(points).toEqual([expect.objectContaining({ outcome: "relayed", status: 409 })]);
     const relayed = expect.objectContaining({ event: "relayed", level: "log", status: 409 });
     expect(logs).toEqual([relayed]);
@@ -152,8 +152,8 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
   });
 
   it("and no other request is one", async () => {
-    await askWith({ METRICS }, undefined, { method: "GET" });
-    await askWith({ METRICS }, undefined, {
+    await sendWith({ METRICS }, undefined, { method: "GET" });
+    await sendWith({ METRICS }, undefined, {
       method: "GET",
       url: "https://api.example.com/v3/resource_matches/cache",
     });
@@ -188,9 +188,9 @@ describe("what goes wrong while an answer is told of fails no push, and has a lo
         }),
     ],
   ])("%s", async (_, breakIt) => {
-    await hold(resource(0));
+    await fillCache(resource(0));
     breakIt();
-    const response = await askWith({ METRICS }, { resources: row(2) });
+    const response = await sendWith({ METRICS }, { resources: row(2) });
     expect(response.status).toBe(201);
     expect(await response.json()).toEqual({ resources: [resource(0)] });
     expect(logs).toContainEqual(

@@ -5,7 +5,7 @@
  *     npm run simulate -- --seed 1 --schedules 200 --profile well
  */
 import { spawnSync } from "node:child_process";
-import { commandLine, wrongUsage } from "../support/node/command-line.ts";
+import { exitWithUsage, parseCommandLine } from "../support/node/command-line.ts";
 import { generate } from "./generate.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { PROFILES, type ProfileName } from "./profiles.ts";
@@ -27,7 +27,7 @@ Options:
   --mutations           whether every mutation is caught, by its seed or a named schedule
   --help                shows this`;
 
-const { values } = commandLine(USAGE, {
+const { values } = parseCommandLine(USAGE, {
   seed: { type: "string", default: "1" },
   schedules: { type: "string", default: "1" },
   profile: { type: "string" },
@@ -39,10 +39,10 @@ const { values } = commandLine(USAGE, {
 });
 const [first, schedules] = [Number(values.seed), Number(values.schedules)];
 if (!Number.isSafeInteger(first) || !(Number.isSafeInteger(schedules) && schedules > 0)) {
-  wrongUsage("--seed and --schedules must be whole numbers", USAGE);
+  exitWithUsage("--seed and --schedules must be whole numbers", USAGE);
 }
 if (values.mutation !== undefined && !(values.mutation in MUTATIONS)) {
-  wrongUsage(`There is no mutation ${values.mutation}.`, USAGE);
+  exitWithUsage(`There is no mutation ${values.mutation}.`, USAGE);
 }
 if (values.mutations) process.exit(checkMutations() ? 0 : 1);
 // The loader changes the code before it is loaded: in a process of its own.
@@ -57,7 +57,7 @@ if (values.mutation !== undefined && process.env.SIMULATION_MUTATION === undefin
 const profile = values.profile ?? MUTATIONS[values.mutation ?? ""]?.profile;
 const profiles = (profile ? [profile] : Object.keys(PROFILES)) as ProfileName[];
 const unknown = profiles.filter((name) => !(name in PROFILES));
-if (unknown.length > 0) wrongUsage(`There is no profile ${unknown.join(", ")}.`, USAGE);
+if (unknown.length > 0) exitWithUsage(`There is no profile ${unknown.join(", ")}.`, USAGE);
 
 let failed = 0;
 for (const profile of profiles) {

@@ -21,7 +21,7 @@ interface Trouble {
 /**
  * The real local cache, with its reads counted and, where wanted, spoiled.
  */
-export function observedCache({ read }: Trouble = {}) {
+export function instrumentCache({ read }: Trouble = {}) {
   const reads: { keys: string[]; options: unknown }[] = [];
   let atOnce = 0;
   const observed = { reads, mostAtOnce: 0 };

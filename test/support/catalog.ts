@@ -7,7 +7,7 @@ import type { Observations } from "../../src/catalog/observations.ts";
 export const catalog = () => env.CATALOG.getByName("catalog");
 
 /** Tells the catalog, as of now where nothing else is said. */
-export const observe = (observations: Partial<Observations>) =>
+export const report = (observations: Partial<Observations>) =>
   catalog().observe({ asOf: Date.now(), sizes: "verified", ...observations });
 
 /** Runs the catalog's alarm, as the platform does when its time has come. */

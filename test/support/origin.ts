@@ -19,7 +19,7 @@ export function fakeCloudController(answer: Answer) {
 }
 
 /** A Cloud Controller whose pool holds what `holds` says. */
-export function matching(holds: (resource: SentResource) => boolean): Answer {
+export function respondWithMatches(holds: (resource: SentResource) => boolean): Answer {
   return async (request) => {
     const { resources } = await request.json<{ resources: SentResource[] }>();
     return Response.json({ resources: resources.filter(holds) }, { status: 201 });

@@ -7,7 +7,7 @@ export const ISSUER = `${env.UAA_URL}/oauth/token`;
 export type Claims = Record<string, unknown>;
 
 /** Claims as UAA makes them for a user who may push: another one each time, who has asked for nothing yet. */
-export function claims(changes: Claims = {}): Claims {
+export function createClaims(changes: Claims = {}): Claims {
   const now = Math.floor(Date.now() / 1000);
   const user = crypto.randomUUID();
   return {
@@ -27,12 +27,12 @@ export function claims(changes: Claims = {}): Claims {
 }
 
 /** A token, by default signed with UAA's own key. */
-export async function signedToken(
+export async function signToken(
   changes: Claims = {},
   header: Partial<JWTHeaderParameters> = {},
   key?: CryptoKey | Uint8Array,
 ): Promise<string> {
-  const payload = JSON.parse(JSON.stringify(claims(changes)));
+  const payload = JSON.parse(JSON.stringify(createClaims(changes)));
   return new SignJWT(payload)
     .setProtectedHeader({ alg: "RS256", kid: "key-1", typ: "JWT", ...header })
     .sign(key ?? (await importJWK(env.TEST_UAA_KEY, "RS256")));
@@ -45,7 +45,7 @@ const PKCS1 = "RSASSA-PKCS1-v1_5";
  *
  * @param key of `PKCS1`; by default UAA's own, for SHA-256
  */
-export async function rawToken(header: unknown, payload: unknown, key?: CryptoKey): Promise<string> {
+export async function signRawToken(header: unknown, payload: unknown, key?: CryptoKey): Promise<string> {
   const part = (value: unknown) =>
     base64url.encode(typeof value === "string" ? value : JSON.stringify(value));
   const signed = `${part(header)}.${part(payload)}`;
@@ -55,7 +55,7 @@ export async function rawToken(header: unknown, payload: unknown, key?: CryptoKe
 }
 
 /** A pair of RSA keys for RS256, of any size. */
-export async function rsaKeys(modulusLength: number): Promise<CryptoKeyPair> {
+export async function generateRsaKeys(modulusLength: number): Promise<CryptoKeyPair> {
   const publicExponent = new Uint8Array([1, 0, 1]);
   const algorithm = { name: PKCS1, hash: "SHA-256", modulusLength, publicExponent };
   return (await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as CryptoKeyPair;

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import worker from "../../src/index.ts";
 import type { ResourceKey } from "../../src/resources/resource-key.ts";
 import { putManifestIfMissing } from "./manifest.ts";
-import { signedToken } from "./tokens.ts";
+import { signToken } from "./tokens.ts";
 
 export const ENDPOINT = "https://api.example.com/v3/resource_matches";
 
@@ -22,7 +22,7 @@ export function resource(index: number, changes: Partial<SentResource> = {}): Se
 }
 
 /** Puts keys into the real local cache, and a manifest if there is none. Without resources: the manifest alone. */
-export async function hold(...resources: SentResource[]): Promise<void> {
+export async function fillCache(...resources: SentResource[]): Promise<void> {
   const key = ({ checksum, size_in_bytes }: SentResource) =>
     `${checksum.value.toLowerCase()}:${size_in_bytes}`;
   await Promise.all(resources.map((present) => env.RESOURCE_CACHE.put(key(present), "1")));
@@ -30,15 +30,15 @@ export async function hold(...resources: SentResource[]): Promise<void> {
   if (await putManifestIfMissing(env.RESOURCE_CACHE)) replaceIsolate();
 }
 
-interface Sent {
+interface SendOptions {
   token?: string | null;
   headers?: Record<string, string>;
   method?: string;
   url?: string;
 }
 
-async function toRequest(body: BodyInit | object | undefined, { token, headers, method, url }: Sent) {
-  const authorization = token === null ? {} : { Authorization: `Bearer ${token ?? (await signedToken())}` };
+async function toRequest(body: BodyInit | object | undefined, { token, headers, method, url }: SendOptions) {
+  const authorization = token === null ? {} : { Authorization: `Bearer ${token ?? (await signToken())}` };
   const isRaw = typeof body === "string" || body instanceof ReadableStream || body instanceof Uint8Array;
   return new Request(url ?? ENDPOINT, {
     method: method ?? "POST",
@@ -56,24 +56,24 @@ export function replaceIsolate(): void {
 }
 
 /** Asks the Worker with wrangler.toml's bindings. */
-export async function ask(body?: BodyInit | object, sent: Sent = {}): Promise<Response> {
-  return askWithEnv(deployed, body, sent);
+export async function send(body?: BodyInit | object, sent: SendOptions = {}): Promise<Response> {
+  return sendWithEnv(deployed, body, sent);
 }
 
 /** Asks a Worker that has other bindings and variables; undefined takes one away. */
-export async function askWith(
+export async function sendWith(
   bindings: Record<string, unknown>,
   body?: BodyInit | object,
-  sent: Sent = {},
+  sent: SendOptions = {},
 ): Promise<Response> {
-  return askWithEnv({ ...env, ...bindings }, body, sent);
+  return sendWithEnv({ ...env, ...bindings }, body, sent);
 }
 
 /** As `askWith`, with an env object that several requests share, as they do within an isolate. */
-export async function askWithEnv(
+export async function sendWithEnv(
   bindings: object,
   body?: BodyInit | object,
-  sent: Sent = {},
+  sent: SendOptions = {},
 ): Promise<Response> {
   const ctx = createExecutionContext();
   const response = await worker.fetch(

@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type AppFixture, createApp, createManifoldApp } from "../../support/node/app-fixture.ts";
+import { type AppFixture, createApp, createVariedApp } from "../../support/node/app-fixture.ts";
 import { comparePackage } from "../../support/node/package-comparison.ts";
 import type { Fault } from "../cloud-controller/faults.ts";
 import { type Foundation, startFoundation } from "../foundation.ts";
@@ -50,7 +50,7 @@ describe("pushes of an app with everything in it", () => {
   let manifold: AppFixture;
 
   beforeAll(async () => {
-    manifold = await createManifoldApp();
+    manifold = await createVariedApp();
   });
   afterAll(() => manifold.remove());
 
@@ -76,7 +76,7 @@ describe("pushes of an app with everything in it", () => {
 
   it("sees a difference in content, mode, link and name", async () => {
     const { packageGuid } = await push(manifold.path);
-    const other = await createManifoldApp();
+    const other = await createVariedApp();
     await other.write("server.js", "another content again");
     await other.write("bin/run", "#!/bin/sh\n", 0o711);
     await rm(join(other.path, "empty.txt"));

@@ -5,7 +5,7 @@
  *     npm run fuzz -- --seed 1 --cases 100000 --http
  */
 import { spawnSync } from "node:child_process";
-import { commandLine, wrongUsage } from "../../support/node/command-line.ts";
+import { exitWithUsage, parseCommandLine } from "../../support/node/command-line.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { fuzzOverHttp } from "./over-http.ts";
 
@@ -17,14 +17,14 @@ Options:
   --http            over HTTP, to a Worker in a process of its own
   --help            shows this`;
 
-const { values } = commandLine(USAGE, {
+const { values } = parseCommandLine(USAGE, {
   seed: { type: "string", default: "1" },
   cases: { type: "string", default: "10000" },
   http: { type: "boolean", default: false },
 });
 const [seed, cases] = [Number(values.seed), Number(values.cases)];
 if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(cases) || cases < 1) {
-  wrongUsage("--seed and --cases must be whole numbers", USAGE);
+  exitWithUsage("--seed and --cases must be whole numbers", USAGE);
 }
 if (values.http) process.exit(await fuzzOverHttp(seed, cases));
 

@@ -26,7 +26,7 @@ export async function createApp(): Promise<AppFixture> {
 }
 
 /** An app directory with everything that a push treats in a way of its own. */
-export async function createManifoldApp(): Promise<AppFixture> {
+export async function createVariedApp(): Promise<AppFixture> {
   const app = await createApp();
   await app.write("server.js");
   await app.write("bin/run", "#!/bin/sh\n", 0o755);

@@ -8,7 +8,7 @@ const EXIT_WRONG_USAGE = 2;
  *
  * @param usage the command, and a line for each option
  */
-export function commandLine<const T extends ParseArgsOptionsConfig>(
+export function parseCommandLine<const T extends ParseArgsOptionsConfig>(
   usage: string,
   options: T,
   { allowPositionals = false } = {},
@@ -22,13 +22,13 @@ export function commandLine<const T extends ParseArgsOptionsConfig>(
     if (!("help" in values)) return { values, positionals: positionals as string[] };
     process.stdout.write(`${usage}\n`);
   } catch (error) {
-    wrongUsage((error as Error).message, usage);
+    exitWithUsage((error as Error).message, usage);
   }
   process.exit(0);
 }
 
 /** Ends the process. */
-export function wrongUsage(complaint: string, usage: string): never {
+export function exitWithUsage(complaint: string, usage: string): never {
   console.error(`${complaint}\n\n${usage}`);
   process.exit(EXIT_WRONG_USAGE);
 }
