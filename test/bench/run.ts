@@ -16,8 +16,8 @@ import { load } from "./sections/load.ts";
 import { pipeline } from "./sections/pipeline.ts";
 import { snapshot } from "./sections/snapshot.ts";
 import { wrong } from "./sections/wrong.ts";
-import { machine } from "./support/machine.ts";
-import { store, summarize, targetTable } from "./support/results.ts";
+import { describeMachine } from "./support/machine.ts";
+import { storeFindings, toTargetTable, writeSummary } from "./support/results.ts";
 import type { Section, Table, Target } from "./support/section.ts";
 
 // What is measured in this process comes first, before others have filled its heap.
@@ -51,14 +51,14 @@ if (unknown.length > 0) exitWithUsage(`There is no section ${unknown.join(", ")}
 
 const targets: Target[] = [];
 for (const { name, run } of SECTIONS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
-  const on = machine();
+  const on = describeMachine();
   const findings = await run();
-  await store(name, on, findings);
+  await storeFindings(name, on, findings);
   for (const table of findings.tables) print(table);
   targets.push(...findings.targets);
 }
-await summarize(names);
-print(targetTable(targets));
+await writeSummary(names);
+print(toTargetTable(targets));
 
 function print({ title, columns, rows, note }: Table): void {
   console.log([`\n${title}`, "", textTable(columns, rows), ...(note ? ["", note] : [])].join("\n"));

@@ -1,7 +1,7 @@
 import { beforeAll, expect, it } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
 import { resourcePoolInThread } from "../cli/command.ts";
-import { documents } from "./documents.ts";
+import { readDocuments } from "./documents.ts";
 import { readMarkdown } from "./markdown.ts";
 
 /** The options of each subcommand of `resource-pool`, as its help tells them; of "" those of all. */
@@ -48,7 +48,7 @@ function unknownOptions(line: string): string[] {
 
 it("every npm script, subcommand and option that the documents name exists", () => {
   expect([...subcommands.keys()]).toEqual(expect.arrayContaining(["", "add", "sync", "verify", "forget"]));
-  const unknown = [...documents()].flatMap(([path, { code }]) =>
+  const unknown = [...readDocuments()].flatMap(([path, { code }]) =>
     unknownCommands(code).map((command) => `${path}: ${command}`),
   );
   expect(unknown).toEqual([]);

@@ -7,7 +7,7 @@ export const PROJECT = join(import.meta.dirname, "../..");
 const NOT_OURS = ["node_modules", "dist"];
 
 /** Every markdown file of the project, by its path. */
-export function documents(): Map<string, Markdown> {
+export function readDocuments(): Map<string, Markdown> {
   const paths = globSync("**/*.md", {
     cwd: PROJECT,
     exclude: (path) => NOT_OURS.includes(path.split("/").at(-1) ?? ""),
@@ -16,7 +16,7 @@ export function documents(): Map<string, Markdown> {
 }
 
 /** The tables of a document whose header is this one. */
-export function tablesOf(path: string, ...header: string[]): Table[] {
+export function findTables(path: string, ...header: string[]): Table[] {
   const { tables } = readMarkdown(readFileSync(join(PROJECT, path), "utf8"));
   return tables.filter((table) => table.header.join() === header.join());
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
-import { documents, PROJECT } from "./documents.ts";
+import { PROJECT, readDocuments } from "./documents.ts";
 import { type Markdown, readMarkdown } from "./markdown.ts";
 
 /** What of a document leads nowhere. Addresses of other hosts are not looked at. */
@@ -18,7 +18,7 @@ function brokenLinks(path: string, { links, anchors }: Markdown): string[] {
 }
 
 it("every link, image and anchor of the documents leads somewhere", () => {
-  const all = documents();
+  const all = readDocuments();
   expect([...all.keys()]).toEqual(expect.arrayContaining(["README.md", "docs/recipes.md"]));
   const broken = [...all].flatMap(([path, document]) =>
     brokenLinks(path, document).map((link) => `${path}: ${link}`),

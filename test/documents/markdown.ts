@@ -46,7 +46,7 @@ function tableOf({ header, rows }: Tokens.Table): Table {
 }
 
 /** What stands between backticks. */
-export function codeOf(cell: string): string[] {
+export function findCode(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code = ""]) => code);
 }
 

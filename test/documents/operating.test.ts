@@ -2,20 +2,20 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { WIRE } from "../../src/failure.ts";
-import { PROJECT, tablesOf } from "./documents.ts";
-import { codeOf } from "./markdown.ts";
+import { findTables, PROJECT } from "./documents.ts";
+import { findCode } from "./markdown.ts";
 
 const OPERATING = "docs/operating.md";
 
 it("the troubleshooting table has each way to fail, by what the log says and what is sent", () => {
-  const rows = tablesOf(OPERATING, "what is printed", "the log says", "what to do").flatMap(
+  const rows = findTables(OPERATING, "what is printed", "the log says", "what to do").flatMap(
     ({ rows }) => rows,
   );
   const kindsOf = (log: string) =>
     log
       .split("`refused`, ")
       .slice(1)
-      .flatMap((rest) => codeOf(rest)[0] ?? []);
+      .flatMap((rest) => findCode(rest)[0] ?? []);
   const told = rows.flatMap(([printed = "", log = ""]) =>
     kindsOf(log).map((kind) => [kind, printed] as const),
   );
@@ -33,8 +33,8 @@ it("each event of the log is told, and what to do where there is something to do
     ([, event = ""]) => event,
   );
   expect(logged).toContain("matched");
-  const told = tablesOf(OPERATING, "event", "what it means", "what to do").flatMap(({ rows }) =>
-    rows.flatMap(([event = ""]) => codeOf(event)),
+  const told = findTables(OPERATING, "event", "what it means", "what to do").flatMap(({ rows }) =>
+    rows.flatMap(([event = ""]) => findCode(event)),
   );
   expect([...new Set(logged)].filter((event) => !told.includes(event))).toEqual([]);
 });

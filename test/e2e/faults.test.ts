@@ -55,7 +55,7 @@ const beginAfresh = () => stage.command("DELETE", "isolate");
 
 /** What the cache has answered, be it from memory or from keys. */
 const OF_CACHE = { cached: CACHED };
-const ALL = { asked: CACHED + UNCACHED, matched: CACHED + UNCACHED, uploadedFiles: 0, warnings: [] };
+const ALL = { requested: CACHED + UNCACHED, matched: CACHED + UNCACHED, uploadedFiles: 0, warnings: [] };
 
 describe("whatever the Cloud Controller does when it is asked for matches, the cache goes on answering", () => {
   it.each(matchFaults(DEADLINE_MS))("%s", async (name, fault) => {

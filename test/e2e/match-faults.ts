@@ -17,5 +17,5 @@ export const matchFaults = (deadlineMs: number): [string, Fault][] => [
   ["a cut within the answer", { cut: "during" }],
   ["half an answer", { malformed: true }],
   ["an answer of the wrong kind", { status: 201, body: { resources: { all: true } } }],
-  ["a stranger in the answer", { lie: "stranger" }],
+  ["a match for a resource that was not requested", { false_matches: "unrequested" }],
 ];

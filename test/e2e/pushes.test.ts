@@ -39,14 +39,14 @@ describe("an app of thousands of files", () => {
 
   it("is uploaded as a whole at first", async () => {
     const first = await stage.push(app.path, "1st push, all new");
-    expect(first).toMatchObject({ asked: FILES, matched: 0, uploadedFiles: FILES, warnings: [] });
+    expect(first).toMatchObject({ requested: FILES, matched: 0, uploadedFiles: FILES, warnings: [] });
     expect(first.matchRequestIds).toHaveLength(REQUESTS);
     await stage.pass(RETRY_MS);
   });
 
   it("is not uploaded at second, for the Cloud Controller knows it", async () => {
     const second = await stage.push(app.path, "2nd push, nothing new");
-    expect(second).toMatchObject({ asked: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
+    expect(second).toMatchObject({ requested: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
     expect(second.origin).toBeGreaterThanOrEqual(await contentsOf(app));
     expect(second).toMatchObject({ snapshot: 0, keys: 0 });
     await stage.untilPublished(await contentsOf(app));
@@ -56,7 +56,7 @@ describe("an app of thousands of files", () => {
     await stage.pass(RETRY_MS);
     const { keysRead } = await stage.counts();
     const third = await stage.push(app.path, "3rd push, ten minutes later");
-    expect(third).toMatchObject({ asked: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
+    expect(third).toMatchObject({ requested: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
     expect(third).toMatchObject({ snapshot: FILES, keys: 0, origin: 0, verified: 0 });
     expect(await stage.counts()).toMatchObject({ keysRead });
     await vi.waitFor(() => expect(stage.originQuestions()).toEqual(Array(REQUESTS).fill(SAMPLE)));

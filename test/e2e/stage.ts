@@ -7,7 +7,7 @@ import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { PushFailed } from "../foundation/cf-push/cf-connection.ts";
 import { type Push, push } from "../foundation/cf-push/push-client.ts";
 import { mapConcurrently } from "../foundation/concurrency.ts";
-import { MatchedLog, type TierFigures } from "../foundation/demo/matched-log.ts";
+import { MatchedLog, type TierMatches } from "../foundation/demo/matched-log.ts";
 import { type Foundation, startFoundation } from "../foundation/foundation.ts";
 import { comparePackage } from "../support/node/package-comparison.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
@@ -52,7 +52,7 @@ export interface Resource {
 }
 
 /** A push that went well, with what the cache has answered, from memory and from keys together. */
-export type Pushed = Push & TierFigures & { cached: number };
+export type Pushed = Push & TierMatches & { cached: number };
 
 /** As much of the catalog's status as tests look at. */
 interface Catalog {
@@ -147,7 +147,7 @@ export async function startHarness({
     variables: { UAA_URL: uaa.url, CLOUD_CONTROLLER_URL: cloudController.url, ...variables },
     hasBucket: bucket,
     onLine(line) {
-      log.read(line);
+      log.readLine(line);
       onLine?.(line);
     },
   });
@@ -171,7 +171,7 @@ export async function startHarness({
     const requestIds: string[] = [];
     cloudController.stats.reset();
     const pushed = await push(directory, target, {
-      async onAnswer(requestId) {
+      async onResponse(requestId) {
         requestIds.push(requestId);
         await onAnswer?.(requestIds.length);
       },
@@ -179,7 +179,7 @@ export async function startHarness({
       if (error instanceof PushFailed) return error;
       throw error;
     });
-    const figures = await log.figuresOf(requestIds);
+    const figures = await log.sumTiers(requestIds);
     if (pushed instanceof PushFailed) {
       table.addFailed(label, pushed.message, figures);
       return pushed;
@@ -224,7 +224,7 @@ export async function startHarness({
       await push(directory, { url: cloudController.url, token });
     },
     originRequests: () => cloudController.stats.requests["POST /v3/resource_matches"] ?? 0,
-    originQuestions: () => cloudController.stats.questions,
+    originQuestions: () => cloudController.stats.resourcesPerRequest,
     async fillPool(directory) {
       const files = (await gatherDirectory(directory)).filter(({ size }) => size > 0);
       await mapConcurrently(files, FILES_AT_A_TIME, ({ path, sha1, size }) =>

@@ -1,11 +1,11 @@
 import { writeSync } from "node:fs";
 import type { Push } from "../foundation/cf-push/push-client.ts";
-import type { TierFigures } from "../foundation/demo/matched-log.ts";
+import type { TierMatches } from "../foundation/demo/matched-log.ts";
 import { type Cell, textTable } from "../support/table.ts";
 
 const STDOUT = 1;
 const HEAD = [
-  ...["asked", "snapshot", "keys", "origin", "decided", "verified", "rejected"],
+  ...["requested", "snapshot", "keys", "origin", "decided", "verified", "rejected"],
   ...["uploaded", "MB", "match ms", "warnings"],
 ];
 
@@ -20,19 +20,19 @@ export class TierTable {
 
   add(
     label: string,
-    { asked, uploadedFiles, uploadedBytes, durations, warnings }: Push,
-    figures: TierFigures,
+    { requested, uploadedFiles, uploadedBytes, durations, warnings }: Push,
+    figures: TierMatches,
   ): void {
     const { snapshot, keys, origin, decided, verified, rejected } = figures;
     const tiers = [snapshot, keys, origin, decided, verified, rejected];
     const megabytes = (uploadedBytes / 1e6).toFixed(1);
     const match = Math.round(durations.match);
-    const row = [asked, ...tiers, uploadedFiles, megabytes, match, warnings.length];
+    const row = [requested, ...tiers, uploadedFiles, megabytes, match, warnings.length];
     this.#rows.push([label, ...row]);
   }
 
   /** A push that ended with a message. */
-  addFailed(label: string, message: string, figures: TierFigures): void {
+  addFailed(label: string, message: string, figures: TierMatches): void {
     const { snapshot, keys, origin, decided, verified, rejected } = figures;
     const tiers = [snapshot, keys, origin, decided, verified, rejected];
     this.#rows.push([label, "", ...tiers, message]);

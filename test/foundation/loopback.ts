@@ -15,7 +15,7 @@ export interface LoopbackServer {
 }
 
 /** The port is not to be had. */
-export class PortTaken extends Error {
+export class PortInUse extends Error {
   override name = "PortTaken";
   readonly port: number;
 
@@ -37,7 +37,7 @@ export async function listenOnLoopback(handler: RequestListener, port = 0): Prom
       return await listen(handler, port);
     } catch (error) {
       // A port that is free on one address may be taken on the other.
-      if (!(error instanceof PortTaken) || port !== 0 || attempt === PORT_ATTEMPTS) throw error;
+      if (!(error instanceof PortInUse) || port !== 0 || attempt === PORT_ATTEMPTS) throw error;
     }
   }
 }
@@ -52,7 +52,7 @@ export async function isPortFree(port: number): Promise<boolean> {
     await server.close();
     return true;
   } catch (error) {
-    if (error instanceof PortTaken) return false;
+    if (error instanceof PortInUse) return false;
     throw error;
   }
 }
@@ -79,7 +79,7 @@ async function listen(handler: RequestListener, port: number): Promise<LoopbackS
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT") continue;
       await close();
-      throw code === "EADDRINUSE" || code === "EACCES" ? new PortTaken(bound) : error;
+      throw code === "EADDRINUSE" || code === "EACCES" ? new PortInUse(bound) : error;
     }
     servers.push(server);
     bound = (server.address() as AddressInfo).port;

@@ -4,7 +4,7 @@
  *     npm run load -- --minutes 2
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { machine } from "../bench/support/machine.ts";
+import { describeMachine } from "../bench/support/machine.ts";
 import { median, percentile, rounded } from "../bench/support/measure.ts";
 import { startWorker } from "../bench/support/worker-process.ts";
 import { startUaa } from "../foundation/uaa/uaa.ts";
@@ -61,7 +61,7 @@ async function load(): Promise<number> {
   const pushes = new Pushes(worker.url, uaa, model, TOTAL);
   await pushes.prepare();
 
-  const { load: loadBefore } = machine();
+  const { load: loadBefore } = describeMachine();
   const memory: number[] = [];
   const sampling = setInterval(() => memory.push(worker.usage().bytes), SAMPLED_MS);
   const cpuBefore = worker.usage().cpuMs;

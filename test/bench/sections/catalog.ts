@@ -2,7 +2,7 @@ import {
   type AlarmCost,
   type CatalogFigures,
   type Cost,
-  catalogFigures,
+  measureCatalog,
 } from "../support/catalog-process.ts";
 import { rounded } from "../support/measure.ts";
 import type { Cell, Findings, Section } from "../support/section.ts";
@@ -18,7 +18,7 @@ export const catalog: Section = {
   name: "catalog",
   async run(): Promise<Findings> {
     const all: CatalogFigures[] = [];
-    for (const entries of SIZES) all.push(await catalogFigures(entries));
+    for (const entries of SIZES) all.push(await measureCatalog(entries));
     const [million, largest] = all as [CatalogFigures, CatalogFigures];
     const worst = (figure: "cpu" | "growth", { first, again }: CatalogFigures) =>
       Math.max(first[figure], again[figure]);

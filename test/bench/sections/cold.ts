@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { ColdCall } from "../support/cold-call.ts";
 import { rangeOf, rangeText } from "../support/measure.ts";
-import { answerTo } from "../support/pipeline.ts";
+import { matchBytes } from "../support/pipeline.ts";
 import { MILLION, millionFiles, openCache } from "../support/pool.ts";
 import { app } from "../support/resources.ts";
 import type { Cell, Findings, Section, Target } from "../support/section.ts";
@@ -39,7 +39,7 @@ export const cold: Section = {
         const request = JSON.stringify({ resources: app(files, MILLION) });
         await writeFile(join(folder, "request.json"), request);
         const body = new TextEncoder().encode(request);
-        await writeFile(join(folder, "answer.json"), await answerTo(body, openCache({ manifest, parts })));
+        await writeFile(join(folder, "answer.json"), await matchBytes(body, openCache({ manifest, parts })));
         const times: { pipeline: number[]; json: number[] } = { pipeline: [], json: [] };
         for (let process = 0; process < PROCESSES; process++) {
           const ours = await firstCall("pipeline", folder);

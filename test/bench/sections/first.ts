@@ -24,7 +24,7 @@ export const first: Section = {
   async run(): Promise<Findings> {
     const uaa = await startUaa();
     const headers = { Authorization: `Bearer ${await uaa.issueToken()}` };
-    const body = Buffer.from(JSON.stringify({ resources: app(FILES, MILLION, { heldShare: 1 }) }));
+    const body = Buffer.from(JSON.stringify({ resources: app(FILES, MILLION, { presentShare: 1 }) }));
     const ms: Record<Way, number[]> = { echo: [], without: [], with: [], second: [] };
     const cpu: Record<Way, number[]> = { echo: [], without: [], with: [], second: [] };
     try {

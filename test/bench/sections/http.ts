@@ -165,7 +165,9 @@ function targetsOf({ files, time, cpu }: Figures): Target[] {
 }
 
 function bodyOf(files: number, round: number, smallShare = 0): Buffer {
-  return Buffer.from(JSON.stringify({ resources: app(files, MILLION, { heldShare: 1, round, smallShare }) }));
+  return Buffer.from(
+    JSON.stringify({ resources: app(files, MILLION, { presentShare: 1, round, smallShare }) }),
+  );
 }
 
 /** What is compared must be the same: all resources are held, and all are echoed. */

@@ -10,8 +10,8 @@ import { putSnapshot, startWorker, type WorkerProcess } from "../support/worker-
 const POOL = 100_000;
 const FILES = 5_000;
 const HELD_SHARE = 0.9;
-const APP = app(FILES, POOL, { heldShare: HELD_SHARE });
-const PRESENT = new Set(app(FILES, POOL, { heldShare: 1 }).map(({ checksum }) => checksum.value));
+const APP = app(FILES, POOL, { presentShare: HELD_SHARE });
+const PRESENT = new Set(app(FILES, POOL, { presentShare: 1 }).map(({ checksum }) => checksum.value));
 const NOT_PRESENT = APP.filter(({ checksum }) => !PRESENT.has(checksum.value)).length;
 const MINUTES = 10;
 const PUSHES_A_MINUTE = 6;

@@ -220,7 +220,7 @@ async function fire(
       url,
       method: "POST",
       headers: { Authorization: `Bearer ${token}` },
-      body: JSON.stringify({ resources: app(files, MILLION, { heldShare: 1 }) }),
+      body: JSON.stringify({ resources: app(files, MILLION, { presentShare: 1 }) }),
       ...extent,
     },
     () => {},

@@ -1,5 +1,5 @@
 import { interleaved, median, type Range, rangeOf, rangeText, rounded } from "../support/measure.ts";
-import { answerTo, jsonAlone } from "../support/pipeline.ts";
+import { jsonAlone, matchBytes } from "../support/pipeline.ts";
 import { MILLION, millionFiles, openCache } from "../support/pool.ts";
 import { app, STOCK_MINIMUM_BYTES, STOCK_SMALL_SHARE } from "../support/resources.ts";
 import type { Cell, Findings, Section } from "../support/section.ts";
@@ -80,12 +80,12 @@ async function figures(files: number, minimumSize: number): Promise<Figures> {
     new TextEncoder().encode(JSON.stringify({ resources: app(files, MILLION, { round, smallShare }) })),
   );
   const body = (round: number) => bodies[round % APPS] as Uint8Array;
-  const answers = await Promise.all(bodies.map((each) => answerTo(each, cache, { minimumSize })));
+  const answers = await Promise.all(bodies.map((each) => matchBytes(each, cache, { minimumSize })));
   const parsed: unknown[] = answers.map((answer) => JSON.parse(new TextDecoder().decode(answer)));
   const runs: Record<"ours" | "json" | "ratio", number[]> = { ours: [], json: [], ratio: [] };
   for (let run = 0; run < RUNS; run++) {
     const times = await interleaved(ROUNDS, {
-      pipeline: (round) => answerTo(body(round), cache, { minimumSize }),
+      pipeline: (round) => matchBytes(body(round), cache, { minimumSize }),
       json: (round) => jsonAlone(body(round), parsed[round % APPS]),
     });
     const [ours, json] = [median(times.pipeline), median(times.json)];

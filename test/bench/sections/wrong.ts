@@ -1,7 +1,7 @@
 import { Failure } from "../../../src/failure.ts";
 import { parseMatchRequest } from "../../../src/resource-match/match-request.ts";
 import { interleaved, median, rangeOf, rangeText } from "../support/measure.ts";
-import { answerTo, jsonAlone } from "../support/pipeline.ts";
+import { jsonAlone, matchBytes } from "../support/pipeline.ts";
 import { MILLION, millionFiles, openCache } from "../support/pool.ts";
 import { app, type SentResource } from "../support/resources.ts";
 import type { Findings, Section } from "../support/section.ts";
@@ -37,7 +37,7 @@ export const wrong: Section = {
     const echoed = { resources: good };
     const ways: Record<string, () => unknown> = {
       [JSON_ALONE]: () => jsonAlone(usual, echoed),
-      good: () => answerTo(usual, cache),
+      good: () => matchBytes(usual, cache),
       ...Object.fromEntries(texts.map(([kind, body]) => [kind, () => outcome(body)])),
     };
     const runs: Record<string, number>[] = [];

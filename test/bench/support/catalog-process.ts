@@ -35,7 +35,7 @@ export interface CatalogFigures {
 }
 
 /** What a catalog of so many entries costs, in a workerd of its own. */
-export async function catalogFigures(entries: number): Promise<CatalogFigures> {
+export async function measureCatalog(entries: number): Promise<CatalogFigures> {
   const worker = await startWorker("catalog");
   const post = async <T>(path: string, body?: object): Promise<T> => {
     const sent = { method: "POST", body: body ? JSON.stringify(body) : null };

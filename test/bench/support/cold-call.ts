@@ -27,7 +27,7 @@ const took: ColdCall = { compile: 0, open: 0, request: 0 };
 if (way === "pipeline") {
   const wasm = readFileSync(new URL("../../../src/bytes/module.wasm", import.meta.url));
   took.compile = await timed(() => void new WebAssembly.Module(wasm));
-  const { answerTo, openedBy } = await import("./pipeline.ts");
+  const { matchBytes: answerTo, loadSnapshot: openedBy } = await import("./pipeline.ts");
   const { openCache } = await import("./pool.ts");
   const manifest = JSON.parse(read("manifest.json"));
   const parts = Array.from({ length: manifest.snapshot.parts }, (_, number) => {

@@ -14,7 +14,7 @@ export interface Machine {
   versions: Record<string, string>;
 }
 
-export function machine(): Machine {
+export function describeMachine(): Machine {
   return {
     date: new Date().toISOString(),
     cpu: cpus()[0]?.model ?? "unknown",

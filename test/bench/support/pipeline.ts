@@ -18,7 +18,7 @@ const CONTEXT = {
 } satisfies Partial<RequestContext>;
 
 /** From the bytes of a request to the bytes of its answer: what the Worker does between reading and writing. */
-export async function answerTo(
+export async function matchBytes(
   body: Uint8Array,
   cache: EdgeCache,
   { minimumSize = 0 }: { minimumSize?: number } = {},
@@ -39,7 +39,7 @@ export async function answerTo(
 }
 
 /** Has a cache read manifest and snapshot: for a look-up of one content, and of no request. */
-export async function openedBy(cache: EdgeCache): Promise<void> {
+export async function loadSnapshot(cache: EdgeCache): Promise<void> {
   const one = new Contents(new Uint8Array(KEY_BYTES));
   await cache.lookUp(one, new Deadline(LOOKUP_DEADLINE_MS), CONTEXT);
 }

@@ -50,7 +50,7 @@ export const STOCK_SMALL_SHARE = 0.9;
 
 interface AppOptions {
   /** How many of the app's files the pool holds, 0 to 1. */
-  heldShare?: number;
+  presentShare?: number;
   /** How many of them are smaller than what a stock foundation matches, 0 to 1. */
   smallShare?: number;
   /** Makes apps differ. */
@@ -65,7 +65,7 @@ interface AppOptions {
 export function app(
   files: number,
   pool: number,
-  { heldShare = 0.9, smallShare = 0, round = 0 }: AppOptions = {},
+  { presentShare: heldShare = 0.9, smallShare = 0, round = 0 }: AppOptions = {},
 ): SentResource[] {
   const stride = Math.max(1, Math.floor(pool / files));
   return Array.from({ length: files }, (_, index) => {

@@ -15,7 +15,7 @@ interface Result extends Findings {
 }
 
 /** Stores a section's findings, its charts among them. */
-export async function store(name: string, machine: Machine, findings: Findings): Promise<void> {
+export async function storeFindings(name: string, machine: Machine, findings: Findings): Promise<void> {
   await mkdir(FOLDER, { recursive: true });
   const result: Result = { name, machine, ...findings };
   await writeFile(`${FOLDER}${name}.json`, `${JSON.stringify(result, null, 2)}\n`);
@@ -23,7 +23,7 @@ export async function store(name: string, machine: Machine, findings: Findings):
 }
 
 /** Writes results.md anew from what is stored of the sections. */
-export async function summarize(names: readonly string[]): Promise<void> {
+export async function writeSummary(names: readonly string[]): Promise<void> {
   const results: Result[] = [];
   for (const name of names) {
     const json = await readFile(`${FOLDER}${name}.json`, "utf8").catch(() => undefined);
@@ -33,14 +33,14 @@ export async function summarize(names: readonly string[]): Promise<void> {
   const text = [
     "# Results of `npm run bench`",
     "Written by the benchmark; what was tried and what it gave is told in [NOTES.md](../NOTES.md).",
-    markdown(targetTable(targets)),
+    markdown(toTargetTable(targets)),
     ...results.flatMap(sectionText),
   ];
   await writeFile(`${FOLDER}results.md`, `${text.join("\n\n")}\n`);
 }
 
 /** Each target with what was measured, and whether it is met. */
-export function targetTable(targets: readonly Target[]): Table {
+export function toTargetTable(targets: readonly Target[]): Table {
   return {
     title: "Targets",
     columns: ["target", "at most", "verified", ""],

@@ -25,13 +25,13 @@ export interface PushOptions {
    */
   sendsEmptyRequest?: boolean;
   /** Called with each answer to a request for matches, by the name that it gives the request, before the next is sent. */
-  onAnswer?: (requestId: string) => Promise<void> | void;
+  onResponse?: (requestId: string) => Promise<void> | void;
 }
 
 export interface Push {
   packageGuid: string;
   /** Resources that were asked for. */
-  asked: number;
+  requested: number;
   /** Resources that the answers listed. */
   matched: number;
   /** Files in the uploaded archive, empty ones too. */
@@ -65,7 +65,7 @@ const POLL_MS = 20;
 export async function push(
   directory: string,
   { url, token, appGuid = randomUUID() }: PushTarget,
-  { sendsEmptyRequest = false, onAnswer }: PushOptions = {},
+  { sendsEmptyRequest = false, onResponse: onAnswer }: PushOptions = {},
 ): Promise<Push> {
   const connection = new CfConnection(url, token);
   const durations: Push["durations"] = { gather: 0, match: 0, create: 0, archive: 0, upload: 0, process: 0 };
@@ -98,7 +98,7 @@ export async function push(
   const files = unmatched.filter(({ kind }) => kind === "file");
   return {
     packageGuid,
-    asked: requests.flat().length,
+    requested: requests.flat().length,
     matched: matched.length,
     uploadedFiles: files.length,
     uploadedBytes: files.reduce((sum, { size }) => sum + size, 0),
@@ -124,7 +124,7 @@ function chunksOf(entries: readonly AppEntry[], sendsEmptyRequest: boolean): App
 async function match(
   requests: readonly (readonly AppEntry[])[],
   connection: CfConnection,
-  onAnswer: PushOptions["onAnswer"],
+  onAnswer: PushOptions["onResponse"],
 ): Promise<CfResource[]> {
   const matched: CfResource[] = [];
   for (const request of requests) {

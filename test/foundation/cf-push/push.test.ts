@@ -56,13 +56,13 @@ describe("pushes of an app with everything in it", () => {
 
   it("uploads everything at first", async () => {
     const first = await push(manifold.path);
-    expect(first).toMatchObject({ asked: 11, matched: 0, uploadedFiles: 13, warnings: [] });
+    expect(first).toMatchObject({ requested: 11, matched: 0, uploadedFiles: 13, warnings: [] });
     expect(await differences(first.packageGuid, manifold.path)).toEqual([]);
   });
 
   it("uploads at second only what the pool does not take: read-only, too large or never asked for", async () => {
     const second = await push(manifold.path);
-    expect(second).toMatchObject({ asked: 11, matched: 9, uploadedFiles: 4 });
+    expect(second).toMatchObject({ requested: 11, matched: 9, uploadedFiles: 4 });
     expect(second.uploadedBytes).toBe("nobody writes this".length + 300_000);
     expect(await differences(second.packageGuid, manifold.path)).toEqual([]);
   });
@@ -70,7 +70,7 @@ describe("pushes of an app with everything in it", () => {
   it("uploads what has changed", async () => {
     await manifold.write("server.js", "other content");
     const third = await push(manifold.path);
-    expect(third).toMatchObject({ asked: 11, matched: 8, uploadedFiles: 5 });
+    expect(third).toMatchObject({ requested: 11, matched: 8, uploadedFiles: 5 });
     expect(await differences(third.packageGuid, manifold.path)).toEqual([]);
   });
 
@@ -97,15 +97,18 @@ it("sends no bits where every file was matched", async () => {
   await push();
   await rm(join(app.path, "b"), { recursive: true });
   const second = await push();
-  expect(second).toMatchObject({ asked: 1, matched: 1, uploadedFiles: 0, uploadedBytes: 0 });
+  expect(second).toMatchObject({ requested: 1, matched: 1, uploadedFiles: 0, uploadedBytes: 0 });
   expect(second.durations.archive).toBe(0);
   expect(await differences(second.packageGuid)).toEqual([]);
 });
 
 it("asks for nothing where all files are empty", async () => {
   await app.write("empty", "");
-  const { packageGuid, asked } = await push();
-  expect({ asked, requests: requests("POST /v3/resource_matches") }).toEqual({ asked: 0, requests: 0 });
+  const { packageGuid, requested } = await push();
+  expect({ requested, requests: requests("POST /v3/resource_matches") }).toEqual({
+    requested: 0,
+    requests: 0,
+  });
   expect(await differences(packageGuid)).toEqual([]);
 });
 
@@ -125,7 +128,7 @@ describe("an app of as many files as one request asks for, and an empty one", ()
   afterAll(() => large.remove());
 
   it("is asked for with one request", async () => {
-    expect(await push(large.path)).toMatchObject({ asked: 5000, matched: 0, uploadedFiles: 5001 });
+    expect(await push(large.path)).toMatchObject({ requested: 5000, matched: 0, uploadedFiles: 5001 });
     expect(requests("POST /v3/resource_matches")).toBe(1);
   });
 
@@ -139,7 +142,7 @@ describe("an app of as many files as one request asks for, and an empty one", ()
   it("is asked for with two when a file comes to it, and that by any cf CLI", async () => {
     await large.write("one more", "number 7");
     const pushed = await pushApp(large.path, target(), { sendsEmptyRequest: true });
-    expect(pushed).toMatchObject({ asked: 5001, matched: 5001, uploadedFiles: 1 });
+    expect(pushed).toMatchObject({ requested: 5001, matched: 5001, uploadedFiles: 1 });
     expect(requests("POST /v3/resource_matches")).toBe(2);
     expect(await differences(pushed.packageGuid, large.path)).toEqual([]);
   });
@@ -148,7 +151,7 @@ describe("an app of as many files as one request asks for, and an empty one", ()
     set({ "/v3/resource_matches": { status: 201, body: { resources: [] }, times: 1 } });
     const pushed = await push(large.path);
     // What the first request had of the content that the second matched is neither uploaded nor claimed.
-    expect(pushed).toMatchObject({ asked: 5001, matched: 1, uploadedFiles: 4901, warnings: [] });
+    expect(pushed).toMatchObject({ requested: 5001, matched: 1, uploadedFiles: 4901, warnings: [] });
     const lost = await differences(pushed.packageGuid, large.path);
     expect(lost).toHaveLength(100);
     expect(lost).toContainEqual(expect.stringMatching(/^4957: file of 8 bytes.* nothing is in the package$/));
@@ -161,7 +164,7 @@ it("keeps every file of a content that lies under many paths and modes", async (
   await app.write("c/d", "the same", 0o600);
   await push();
   const second = await push();
-  expect(second).toMatchObject({ asked: 3, matched: 3, uploadedFiles: 0 });
+  expect(second).toMatchObject({ requested: 3, matched: 3, uploadedFiles: 0 });
   expect(await differences(second.packageGuid)).toEqual([]);
 });
 
@@ -169,7 +172,7 @@ describe("a package that can't be made", () => {
   it("fails for a resource that is claimed and missing", async () => {
     await app.write("claimed");
     await app.write("claimed too");
-    set({ "/v3/resource_matches": { lie: "everything" } });
+    set({ "/v3/resource_matches": { false_matches: "all" } });
     await expect(push()).rejects.toThrow(
       `the package has failed: Could not find object '${sha1("the content of claimed")}'`,
     );
@@ -188,7 +191,7 @@ describe("a package that can't be made", () => {
     await app.write("writable", "shared by both");
     await push();
     await app.write("read-only", "shared by both", 0o444);
-    set({ "/v3/resource_matches": { lie: "everything" } });
+    set({ "/v3/resource_matches": { false_matches: "all" } });
     await expect(push()).rejects.toThrow(
       "The resource file mode is invalid: File mode '444' with path 'read-only' is invalid. Minimum file mode is '0600'",
     );
@@ -199,7 +202,7 @@ describe("a package that can't be made", () => {
     await push();
     await app.write("read-only", "shared, and lost", 0o444);
     const second = await push();
-    expect(second).toMatchObject({ asked: 2, matched: 1, uploadedFiles: 0 });
+    expect(second).toMatchObject({ requested: 2, matched: 1, uploadedFiles: 0 });
     expect(await differences(second.packageGuid)).toEqual([
       expect.stringMatching(/^read-only: .* nothing is in/),
     ]);
@@ -241,7 +244,7 @@ describe("with a fault on /v3/resource_matches, the push", () => {
   });
 
   it("uploads a file all the same when the answer names one that nobody asked for", async () => {
-    set({ "/v3/resource_matches": { lie: "stranger" } });
+    set({ "/v3/resource_matches": { false_matches: "unrequested" } });
     // The stranger is then claimed in the upload.
     await expect(push()).rejects.toThrow("Could not find object");
   });

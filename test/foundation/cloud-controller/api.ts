@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { readBody, sendJson } from "../http.ts";
 import { ApiError } from "./api-error.ts";
-import { type Fault, type Faults, lie } from "./faults.ts";
+import { addFalseMatches, type Fault, type Faults } from "./faults.ts";
 import { parseFingerprints } from "./fingerprints.ts";
 import { type Packages, presentPackage } from "./packages.ts";
 import { echo, matchResources, requestedResources } from "./resource-matching.ts";
@@ -49,7 +49,9 @@ export function guardedRoutes({ baseUrl, pool, packages, stats, directory }: Api
       const asked = requestedResources(await readBody(request));
       if (fault?.resource_ms !== undefined) await pause(fault.resource_ms * asked.length);
       const matched = await matchResources(pool, asked);
-      const answer = fault?.lie ? lie(fault.lie, asked.map(echo), matched) : matched;
+      const answer = fault?.false_matches
+        ? addFalseMatches(fault.false_matches, asked.map(echo), matched)
+        : matched;
       stats.countResources(asked.length, answer.length);
       sendJson(response, 201, { resources: answer });
     },

@@ -261,7 +261,7 @@ describe("limits", () => {
     const target = { url: limited.url, token };
     await push(app.path, target);
     expect(await blobsOf(poolDirectory)).toEqual(["x".repeat(10), "x".repeat(20)].map(blobOf).sort());
-    expect(await push(app.path, target)).toMatchObject({ asked: 4, matched: 0 });
+    expect(await push(app.path, target)).toMatchObject({ requested: 4, matched: 0 });
 
     await app.write("too much", "x".repeat(41));
     await expect(push(app.path, target)).rejects.toThrow("Package may not be larger than 100 bytes");
@@ -279,7 +279,7 @@ describe("limits", () => {
     const target = { url: stock.url, token };
     await push(app.path, target);
     expect(await blobsOf(poolDirectory)).toEqual(contents.slice(1).map(blobOf).sort());
-    expect(await push(app.path, target)).toMatchObject({ asked: 3, matched: 1, uploadedFiles: 2 });
+    expect(await push(app.path, target)).toMatchObject({ requested: 3, matched: 1, uploadedFiles: 2 });
     await app.remove();
     await stock.close();
     await rm(poolDirectory, { recursive: true });
@@ -293,7 +293,7 @@ describe("faults", () => {
     ["malformed JSON", { malformed: true }, { status: 201, json: undefined }],
     [
       "a lie about everything",
-      { lie: "everything" },
+      { false_matches: "all" },
       { status: 201, json: { resources: [resource(), resource({ checksum: { value: "c".repeat(40) } })] } },
     ],
   ])("answer with %s until they are switched off", async (_, fault, expected) => {
@@ -306,7 +306,7 @@ describe("faults", () => {
   });
 
   it("name a resource that was not asked for", async () => {
-    await setFaults({ "/v3/resource_matches": { lie: "stranger" } });
+    await setFaults({ "/v3/resource_matches": { false_matches: "unrequested" } });
     const { json } = await match(resource());
     expect(json.resources).toEqual([
       resource(),
@@ -346,14 +346,14 @@ it("counts requests by method and path, by trace id, and what was matched, until
   expect((await send("GET", "/__stats")).json).toEqual({
     requests: { "POST /v3/resource_matches": 1, "GET /v3/packages/:guid": 1 },
     traces: { "": ["POST /v3/resource_matches"], ["7".repeat(32)]: ["GET /v3/packages/:guid"] },
-    resources: { asked: 2, matched: 1 },
-    questions: [2],
+    resources: { requested: 2, matched: 1 },
+    resourcesPerRequest: [2],
   });
   await send("DELETE", "/__stats");
   expect((await send("GET", "/__stats")).json).toEqual({
     requests: {},
     traces: {},
-    resources: { asked: 0, matched: 0 },
-    questions: [],
+    resources: { requested: 0, matched: 0 },
+    resourcesPerRequest: [],
   });
 });

@@ -10,7 +10,7 @@ import { controlRoutes, guardedRoutes, openRoutes } from "./api.ts";
 import { ApiError } from "./api-error.ts";
 import { Apps } from "./apps.ts";
 import { bearerCheck } from "./bearer.ts";
-import { Faults, inflict } from "./faults.ts";
+import { applyFault, Faults } from "./faults.ts";
 import { Packages } from "./packages.ts";
 import { type PoolLimits, ResourcePool } from "./resource-pool.ts";
 import { findRoute } from "./routes.ts";
@@ -84,7 +84,7 @@ export async function startCloudController(options: CloudControllerOptions): Pro
     response.setHeader("X-Vcap-Request-Id", vcapRequestId(headersOf(request)));
 
     const fault = faults.take(method, pathname);
-    if (fault && (await inflict(fault, request, response))) return;
+    if (fault && (await applyFault(fault, request, response))) return;
     if (!route) throw new ApiError("not-found", "Unknown request");
     if (guardedRoute) await authenticate(request);
     await route.handler({ request, response, guid: route.guid, fault });
@@ -94,7 +94,7 @@ export async function startCloudController(options: CloudControllerOptions): Pro
   };
 
   const close = async () => {
-    await packages.settled();
+    await packages.waitForJobs();
     await rm(directory, { recursive: true, force: true });
   };
   try {

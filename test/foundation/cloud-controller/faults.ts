@@ -21,7 +21,7 @@ export interface Fault {
   status?: number;
   body?: unknown;
   /** Resource matches only: claims what nobody asked for, or everything that was asked for. */
-  lie?: "stranger" | "everything";
+  false_matches?: "unrequested" | "all";
   /** How many requests it is good for; default: all. */
   times?: number;
 }
@@ -54,7 +54,7 @@ export class Faults {
 }
 
 /** @returns whether the fault has answered in the handler's place */
-export async function inflict(
+export async function applyFault(
   fault: Fault,
   request: IncomingMessage,
   response: ServerResponse,
@@ -85,12 +85,12 @@ export async function inflict(
 }
 
 /** What a lying Cloud Controller makes of its answer. */
-export function lie(
-  kind: NonNullable<Fault["lie"]>,
+export function addFalseMatches(
+  kind: NonNullable<Fault["false_matches"]>,
   asked: readonly MatchedResource[],
   matched: readonly MatchedResource[],
 ): MatchedResource[] {
-  if (kind === "everything") return [...asked];
+  if (kind === "all") return [...asked];
   const stranger = {
     checksum: { value: randomBytes(20).toString("hex") },
     size_in_bytes: 1,

@@ -95,7 +95,7 @@ export class Packages {
   }
 
   /** Resolves when no job is running any more. */
-  async settled(): Promise<void> {
+  async waitForJobs(): Promise<void> {
     await Promise.all(this.#jobs);
   }
 

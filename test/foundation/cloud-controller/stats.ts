@@ -5,9 +5,9 @@ export class Stats {
   /** The same requests in their order, by the `X-B3-TraceId` that they carried; "" where they had none. */
   traces: Record<string, string[]> = {};
   /** Resources in requests for matches that were answered. */
-  resources = { asked: 0, matched: 0 };
+  resources = { requested: 0, matched: 0 };
   /** How many resources each of these requests asked for. */
-  questions: number[] = [];
+  resourcesPerRequest: number[] = [];
 
   countRequest(name: string, traceId: string): void {
     this.requests[name] = (this.requests[name] ?? 0) + 1;
@@ -17,15 +17,15 @@ export class Stats {
   }
 
   countResources(asked: number, matched: number): void {
-    this.resources.asked += asked;
+    this.resources.requested += asked;
     this.resources.matched += matched;
-    this.questions.push(asked);
+    this.resourcesPerRequest.push(asked);
   }
 
   reset(): void {
     this.requests = {};
     this.traces = {};
-    this.resources = { asked: 0, matched: 0 };
-    this.questions = [];
+    this.resources = { requested: 0, matched: 0 };
+    this.resourcesPerRequest = [];
   }
 }

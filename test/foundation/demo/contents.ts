@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /** Paths of two directories. */
-export interface DemoContent {
+export interface DemoDirectories {
   /** What is in the cache and in the local foundation's pool from the beginning: large files only. */
   present: string;
   /** The app that is pushed: many large files, and a few small ones. */
@@ -24,7 +24,7 @@ const SMALL_BYTES = 100;
  *
  * @param directory where it is kept
  */
-export async function makeDemoContent(directory: string): Promise<DemoContent> {
+export async function writeDemoFiles(directory: string): Promise<DemoDirectories> {
   const content = { present: join(directory, "present"), app: join(directory, "app") };
   for (let i = 0; i < HELD_FILES; i++) await write(content.present, numbered("framework", i), sizeOf(i));
   for (let i = 0; i < APP_FILES; i++) await write(content.app, numbered("public/asset", i), sizeOf(i));
@@ -33,7 +33,7 @@ export async function makeDemoContent(directory: string): Promise<DemoContent> {
 }
 
 /** Bytes that are the same for the same seed and size, and for no other. */
-export function bytesOf(seed: string, size = LARGE_MIN_BYTES): Buffer {
+export function generateBytes(seed: string, size = LARGE_MIN_BYTES): Buffer {
   return createHash("shake256", { outputLength: size }).update(seed).digest();
 }
 
@@ -49,5 +49,5 @@ function sizeOf(index: number): number {
 async function write(directory: string, path: string, size: number): Promise<void> {
   const file = join(directory, path);
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, bytesOf(path, size));
+  await writeFile(file, generateBytes(path, size));
 }

@@ -3,10 +3,10 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Resource } from "../../../src/resource-match/request.ts";
 import { PERMISSIONS } from "../file-mode.ts";
-import { bytesOf } from "./contents.ts";
+import { generateBytes } from "./contents.ts";
 
 /** A request whose answer is known beforehand. */
-export interface Demo {
+export interface DemoRequest {
   present: Resource[];
   /** The held ones, and one that no pool has. */
   resources: Resource[];
@@ -15,7 +15,7 @@ export interface Demo {
 const HELD_COUNT = 2;
 
 /** Asks about the first files of a directory, and about one of the same kind that does not exist. */
-export async function demoOf(directory: string): Promise<Demo> {
+export async function createDemoRequest(directory: string): Promise<DemoRequest> {
   const paths = (await readdir(directory)).sort().slice(0, HELD_COUNT);
   const present = await Promise.all(
     paths.map(async (path) => {
@@ -23,11 +23,14 @@ export async function demoOf(directory: string): Promise<Demo> {
       return resource(path, await readFile(join(directory, path)), mode & PERMISSIONS);
     }),
   );
-  return { present, resources: [...present, resource("not-held.bin", bytesOf("held by nobody"), 0o644)] };
+  return {
+    present,
+    resources: [...present, resource("not-held.bin", generateBytes("held by nobody"), 0o644)],
+  };
 }
 
 /** A command line for sh, which sends the request with the token in CF_TOKEN and shows the answer with its status. */
-export function curlOf(url: string, resources: readonly Resource[]): string {
+export function formatCurl(url: string, resources: readonly Resource[]): string {
   return [
     `curl -si ${url}/v3/resource_matches \\`,
     `  -H "Authorization: bearer $CF_TOKEN" -d '{"resources": [`,

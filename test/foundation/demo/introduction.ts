@@ -1,6 +1,6 @@
 import { DEFAULT_LIMITS } from "../cloud-controller/cloud-controller.ts";
 import type { Foundation } from "../foundation.ts";
-import { curlOf, type Demo } from "./demo.ts";
+import { type DemoRequest, formatCurl } from "./demo.ts";
 
 interface Shown {
   workerUrl: string;
@@ -8,7 +8,7 @@ interface Shown {
   token: string;
   /** How long the token is good for. */
   hours: number;
-  demo: Demo;
+  demo: DemoRequest;
   /** The directory whose files are in the cache. */
   heldDirectory: string;
   /** The app that was pushed. */
@@ -38,7 +38,7 @@ export CF_TOKEN=${token}
 The files of ${heldDirectory} are in the cache and in the
 local foundation. Ask for two of them, and for one that nobody holds:
 
-${curlOf(workerUrl, demo.resources)}
+${formatCurl(workerUrl, demo.resources)}
 
 It answers 201 with ${paths},
 and without ${missing.join(" and ")}: that is what cf push would upload.

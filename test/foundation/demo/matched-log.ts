@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 
 /** How many distinct files each tier said that the pool holds; of the snapshot, files alike count each. */
-export interface TierFigures {
+export interface TierMatches {
   snapshot: number;
   keys: number;
   origin: number;
@@ -13,7 +13,7 @@ export interface TierFigures {
 }
 
 /** What the Worker logs of a request for matches. */
-interface Matched extends Pick<TierFigures, "decided" | "verified" | "rejected"> {
+interface Matched extends Pick<TierMatches, "decided" | "verified" | "rejected"> {
   requestId: string;
   tiers: Record<"memory" | "keys" | "origin", { matched: number }>;
 }
@@ -27,7 +27,7 @@ export class MatchedLog {
   readonly #entries = new Map<string, Matched>();
 
   /** To be given every line that the Worker's process prints. */
-  readonly read = (line: string): void => {
+  readonly readLine = (line: string): void => {
     const start = line.indexOf(MARK);
     if (start < 0) return;
     const entry: Matched = JSON.parse(line.slice(start));
@@ -39,7 +39,7 @@ export class MatchedLog {
    *
    * @throws Error where one of them is not logged
    */
-  async figuresOf(requestIds: readonly string[]): Promise<TierFigures> {
+  async sumTiers(requestIds: readonly string[]): Promise<TierMatches> {
     const deadline = Date.now() + LOGGED_MAX_MS;
     const figures = { snapshot: 0, keys: 0, origin: 0, decided: 0, verified: 0, rejected: 0 };
     for (const id of requestIds) {

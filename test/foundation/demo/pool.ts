@@ -7,7 +7,7 @@ import { digestFile } from "../content.ts";
 const FILES_AT_A_TIME = 8;
 
 /** Puts the files of a directory into the pool, as if an app with them had been pushed. */
-export async function addDirectory(pool: ResourcePool, directory: string): Promise<void> {
+export async function addToPool(pool: ResourcePool, directory: string): Promise<void> {
   const files = (await gatherDirectory(directory)).filter(({ size }) => size !== 0);
   await mapConcurrently(files, FILES_AT_A_TIME, async ({ path }) => {
     const { sha1, size, content } = await digestFile(join(directory, path));

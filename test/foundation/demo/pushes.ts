@@ -7,15 +7,15 @@ import { gatherDirectory } from "../cf-push/app-directory.ts";
 import { CfConnection } from "../cf-push/cf-connection.ts";
 import { encodeResource } from "../cf-push/cf-resource.ts";
 import { type Push, type PushTarget, push } from "../cf-push/push-client.ts";
-import { bytesOf } from "./contents.ts";
-import type { MatchedLog, TierFigures } from "./matched-log.ts";
+import { generateBytes } from "./contents.ts";
+import type { MatchedLog, TierMatches } from "./matched-log.ts";
 
 /** An isolate reads at most a minute late what the catalog has published, and that at most every ten seconds. */
 const LEARNED_MAX_MS = 90_000;
 const POLL_MS = 1_000;
 
 /** One push, and which tier has answered for how many of its files. */
-export type DemoPush = Pick<Push, "asked" | "matched" | "uploadedFiles"> & TierFigures;
+export type DemoPush = Pick<Push, "requested" | "matched" | "uploadedFiles"> & TierMatches;
 
 /**
  * Pushes a copy of `directory`, with one file that no pool has, three times as it is: for the platform to learn it,
@@ -23,7 +23,7 @@ export type DemoPush = Pick<Push, "asked" | "matched" | "uploadedFiles"> & TierF
  *
  * @param tell gets a line of what goes on
  */
-export async function demoPushes(
+export async function pushDemoApp(
   directory: string,
   target: PushTarget,
   log: MatchedLog,
@@ -32,7 +32,7 @@ export async function demoPushes(
   const app = await mkdtemp(join(tmpdir(), "demo-"));
   try {
     await cp(directory, app, { recursive: true });
-    await writeFile(join(app, "new.bin"), bytesOf(`pushed at ${new Date().toISOString()}`));
+    await writeFile(join(app, "new.bin"), generateBytes(`pushed at ${new Date().toISOString()}`));
     tell("Pushing an app, twice …");
     const first = await pushOnce(app, target, log);
     const second = await pushOnce(app, target, log);
@@ -46,17 +46,17 @@ export async function demoPushes(
 }
 
 /** What `demoPushes` has brought, as a table. */
-export function tableOf(pushes: readonly DemoPush[]): string {
-  const rows = pushes.map(({ asked, snapshot, keys, origin, uploadedFiles }, index) => [
+export function formatPushes(pushes: readonly DemoPush[]): string {
+  const rows = pushes.map(({ requested, snapshot, keys, origin, uploadedFiles }, index) => [
     `push ${index + 1}`,
-    ...[asked, snapshot + keys, origin, uploadedFiles],
+    ...[requested, snapshot + keys, origin, uploadedFiles],
   ]);
   return textTable(["", "asked", "held by cache", "by the Cloud Controller", "uploaded"], rows);
 }
 
 async function pushOnce(app: string, target: PushTarget, log: MatchedLog): Promise<DemoPush> {
-  const { asked, matched, uploadedFiles, matchRequestIds } = await push(app, target);
-  return { asked, matched, uploadedFiles, ...(await log.figuresOf(matchRequestIds)) };
+  const { requested, matched, uploadedFiles, matchRequestIds } = await push(app, target);
+  return { requested, matched, uploadedFiles, ...(await log.sumTiers(matchRequestIds)) };
 }
 
 /** What the Cloud Controller has matched is observed after the answer, published after that, and read again later. */
@@ -66,7 +66,7 @@ async function untilLearned(app: string, { url, token }: PushTarget, log: Matche
   const deadline = Date.now() + LEARNED_MAX_MS;
   while (Date.now() < deadline) {
     await connection.postJson("/v3/resource_matches", { resources });
-    if ((await log.figuresOf(connection.requestIds.splice(0))).origin === 0) return;
+    if ((await log.sumTiers(connection.requestIds.splice(0))).origin === 0) return;
     await pause(POLL_MS);
   }
 }

@@ -8,10 +8,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { CacheStatus } from "../../../src/operator-api/answers.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { type Foundation, startFoundation } from "../foundation.ts";
-import { isPortFree, PortTaken } from "../loopback.ts";
+import { isPortFree, PortInUse } from "../loopback.ts";
 import { DEVELOPER_SCOPES } from "../uaa/token.ts";
-import { makeDemoContent } from "./contents.ts";
-import { type Demo, demoOf } from "./demo.ts";
+import { writeDemoFiles } from "./contents.ts";
+import { createDemoRequest, type DemoRequest } from "./demo.ts";
 import { introduction } from "./introduction.ts";
 import { MatchedLog } from "./matched-log.ts";
 import {
@@ -24,8 +24,8 @@ import {
   type StartOptions,
   WrongUsage,
 } from "./options.ts";
-import { addDirectory } from "./pool.ts";
-import { demoPushes, tableOf } from "./pushes.ts";
+import { addToPool } from "./pool.ts";
+import { formatPushes, pushDemoApp } from "./pushes.ts";
 import { startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";
 
 const TOKEN_LIFETIME_HOURS = 12;
@@ -72,7 +72,7 @@ async function main(args: readonly string[]): Promise<number> {
       console.error(`${error.message}\n\n${HELP}`);
       return EXIT_WRONG_USAGE;
     }
-    console.error(error instanceof CannotStart || error instanceof PortTaken ? error.message : error);
+    console.error(error instanceof CannotStart || error instanceof PortInUse ? error.message : error);
     return EXIT_FAILED;
   }
 }
@@ -82,8 +82,8 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   await checkConfig(config);
   await checkPorts({ ports, config });
   const kept = keptBeside(config);
-  const { present, app } = await makeDemoContent(join(kept, "demo"));
-  const demo = await demoOf(present);
+  const { present, app } = await writeDemoFiles(join(kept, "demo"));
+  const demo = await createDemoRequest(present);
 
   let foundation: Foundation | undefined;
   let worker: WranglerDev | undefined;
@@ -94,7 +94,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
       poolDirectory: join(kept, "resource-pool"),
     });
     // First: the cache may not know what the pool does not have.
-    await addDirectory(foundation.cloudController.pool, present);
+    await addToPool(foundation.cloudController.pool, present);
     const token = await foundation.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_LIFETIME_HOURS * 3600 });
     console.error("Starting the Worker …");
     const log = new MatchedLog();
@@ -107,7 +107,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
         MODE: "answer",
       },
       config,
-      onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.read(line)),
+      onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.readLine(line)),
     });
     // A cf that talks to the Worker goes on talking to it.
     foundation.cloudController.setExternalUrl(worker.url);
@@ -117,7 +117,7 @@ async function run({ ports, config }: StartOptions): Promise<void> {
     await Promise.race([prepare(worker, token, present, demo), died, stopped]);
     if (stop.signal.aborted) return;
 
-    const pushes = demoPushes(app, { url: worker.url, token }, log, console.error).then(tableOf);
+    const pushes = pushDemoApp(app, { url: worker.url, token }, log, console.error).then(formatPushes);
     // They are left alone on the signal to stop.
     pushes.catch(() => {});
     const table = await Promise.race([pushes, died, stopped]);
@@ -163,7 +163,12 @@ async function checkPorts({ ports, config }: StartOptions): Promise<void> {
 }
 
 /** Fills the cache before the isolate answers its first request: what it has read once, it keeps for a while. */
-async function prepare(worker: WranglerDev, token: string, present: string, demo: Demo): Promise<void> {
+async function prepare(
+  worker: WranglerDev,
+  token: string,
+  present: string,
+  demo: DemoRequest,
+): Promise<void> {
   const cache = `${worker.url}/v3/resource_matches/cache`;
   await untilAnswered(worker, token, cache, {}, async (response) => response.status === 200);
   console.error("Putting files into the cache …");

@@ -7,7 +7,7 @@
  * To be started with `fork` and `detached`. Exits with the command's exit code.
  */
 import { spawn } from "node:child_process";
-import { GRACE_MS, signalGroup } from "./process-group.ts";
+import { EXIT_MAX_MS, signalGroup } from "./process-group.ts";
 
 const [program = "", ...args] = process.argv.slice(2);
 const child = spawn(program, args, { stdio: ["ignore", "inherit", "inherit"] });
@@ -22,5 +22,5 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 
 process.on("disconnect", () => {
   signalGroup(process.pid, "SIGTERM");
-  setTimeout(() => signalGroup(process.pid, "SIGKILL"), GRACE_MS);
+  setTimeout(() => signalGroup(process.pid, "SIGKILL"), EXIT_MAX_MS);
 });

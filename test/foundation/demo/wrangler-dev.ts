@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
-import { GRACE_MS, signalGroup } from "./process-group.ts";
+import { EXIT_MAX_MS, signalGroup } from "./process-group.ts";
 
 const TAIL_MAX_CHARACTERS = 8_000;
 const KILLED_MAX_MS = 1_000;
@@ -73,7 +73,7 @@ export function startWranglerDev(options: WranglerDevOptions): WranglerDev {
     async stop() {
       if (group === undefined) return;
       signalGroup(group, "SIGINT");
-      await Promise.race([ended, pause(GRACE_MS, undefined, { ref: false })]);
+      await Promise.race([ended, pause(EXIT_MAX_MS, undefined, { ref: false })]);
       signalGroup(group, "SIGKILL");
       await Promise.race([ended, pause(KILLED_MAX_MS, undefined, { ref: false })]);
     },
