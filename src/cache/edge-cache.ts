@@ -2,11 +2,11 @@ import { countOf } from "../bytes/marks.ts";
 import type { Configuration } from "../configuration.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Fault, Tally } from "../resource-match/tier.ts";
 import type { Deadline } from "../time/deadline.ts";
 import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
+import type { Fault, Tally } from "./lookup-result.ts";
 import { isSuspended } from "./manifest.ts";
 import {
   type CachedManifest,
@@ -102,8 +102,8 @@ export class EdgeCache {
       isPresent: () => (isFresh(copy, Date.now()) ? present : new Uint8Array(count)),
       isRemoved,
       tiers: {
-        memory: { asked: count, matched: inMemory, ms: watch.ms.memory },
-        keys: { asked: keys.asked, matched: presentKeys.length, ms: watch.ms.keys },
+        memory: { requested: count, matched: inMemory, ms: watch.ms.memory },
+        keys: { requested: keys.asked, matched: presentKeys.length, ms: watch.ms.keys },
       },
       isSuspended: false,
       faults: unread > 0 ? [unreadFault(unread, keys.causes, "keys")] : [],
@@ -154,8 +154,8 @@ function nothing(count: number, ms: Record<CacheTier, number>, keysAsked = 0): C
   return {
     isPresent: () => new Uint8Array(count),
     tiers: {
-      memory: { asked: count, matched: 0, ms: ms.memory },
-      keys: { asked: keysAsked, matched: 0, ms: ms.keys },
+      memory: { requested: count, matched: 0, ms: ms.memory },
+      keys: { requested: keysAsked, matched: 0, ms: ms.keys },
     },
     isSuspended: false,
     faults: [],

@@ -1,7 +1,7 @@
 import { version } from "../../package.json";
 import type { CatalogStatus } from "../catalog/catalog-status.ts";
 import type { Configuration } from "../configuration.ts";
-import { lastHourOf } from "../resource-match/last-hour.ts";
+import { lastHourOf } from "../observability/last-hour.ts";
 import type { CacheStatus } from "./answers.ts";
 import { checksOf } from "./checks.ts";
 

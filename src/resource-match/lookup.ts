@@ -1,9 +1,10 @@
 import type { Contents } from "../cache/contents.ts";
 import type { EdgeCache } from "../cache/edge-cache.ts";
+import type { Fault, Tally } from "../cache/lookup-result.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
-import type { Fault, Tally, Tier } from "./tier.ts";
+import type { Tier } from "./tier.ts";
 
 /** Who says that the pool holds a resource. */
 export const NOT_FOUND = 0;
@@ -32,7 +33,7 @@ export interface Matches {
   faults: Fault[];
 }
 
-const NOTHING_ASKED: Tally = { asked: 0, matched: 0, ms: 0 };
+const NOTHING_ASKED: Tally = { requested: 0, matched: 0, ms: 0 };
 
 /** What is said where no tier is asked. */
 export function noMatches({ count }: Contents): Matches {
@@ -86,7 +87,10 @@ export async function matchResources(
     },
     isRemoved: isRemoved ?? new Uint8Array(contents.count),
     isRejected,
-    tiers: { ...tiers, origin: { asked: unresolved.size, matched: matchedByOrigin.length, ms: originMs } },
+    tiers: {
+      ...tiers,
+      origin: { requested: unresolved.size, matched: matchedByOrigin.length, ms: originMs },
+    },
     isSuspended,
     matchedByOrigin,
     rejectedByOrigin: answer?.rejected ?? [],

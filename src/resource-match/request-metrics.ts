@@ -1,10 +1,10 @@
 import { countOf } from "../bytes/marks.ts";
 import { Failure } from "../failure.ts";
+import { lastHourOf } from "../observability/last-hour.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { type Point, writePoint } from "../observability/metrics.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
-import { lastHourOf } from "./last-hour.ts";
 import type { Matches } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
 import type { Resolved } from "./resolve-request.ts";
@@ -31,7 +31,7 @@ interface Measurements {
 /** How long a request took in all, and what else than the tiers it waited for, in ms. */
 type Times = Record<"total" | "body" | "token" | "pushSessions", number>;
 
-const NO_TALLY = { asked: 0, matched: 0, ms: 0 };
+const NO_TALLY = { requested: 0, matched: 0, ms: 0 };
 const NO_FIGURES: Measurements = {
   identified: false,
   ...{ resources: 0, eligible: 0, matched: 0, bytes: 0, decided: 0, verified: 0, rejected: 0, warnings: 0 },
@@ -129,7 +129,7 @@ function columnsOf(
     ...{ total_ms: ms.total, body_ms: ms.body, token_ms: ms.token, push_sessions_ms: ms.pushSessions },
     ...{ memory_ms: memory.ms, keys_ms: keys.ms, origin_ms: origin.ms },
     ...{ resources, eligible, matched, bytes_matched: bytes },
-    ...{ keys_read: keys.asked, origin_requested: origin.asked },
+    ...{ keys_read: keys.requested, origin_requested: origin.requested },
     ...{ memory_matched: memory.matched, keys_matched: keys.matched, origin_matched: origin.matched },
     ...{ decided, rejected, warnings },
   };

@@ -96,7 +96,7 @@ async function ask(request: Request, context: RequestContext): Promise<Shadow | 
   const { memory, keys } = tiers;
   return {
     ...{ question, eligible, wouldMatch: matched(), receivedAt },
-    ...{ keysAsked: keys.asked, cacheMs: memory.ms + keys.ms },
+    ...{ keysAsked: keys.requested, cacheMs: memory.ms + keys.ms },
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Fault } from "../cache/lookup-result.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
 
@@ -25,26 +26,4 @@ export interface TierResult {
   faults: Fault[];
   /** The answer to the whole request, where the tier has the say and refuses it. */
   refusal?: Response;
-}
-
-/** What a tier had to do with a request. */
-export interface Tally {
-  /** How much it was asked for, and matched of that: of snapshot and changes resources, else distinct keys. */
-  asked: number;
-  matched: number;
-  /** How long it was waited for. */
-  ms: number;
-}
-
-/** Why an answer may lack resources that the pool holds. */
-export interface Fault {
-  /** For the person who pushes. */
-  warning: string;
-  /** For the operator's log. */
-  details: {
-    tier: string;
-    /** Keys that it did not answer for. */
-    unread: number;
-    causes: string[];
-  };
 }

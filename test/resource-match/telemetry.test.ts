@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Contents } from "../../src/cache/contents.ts";
+import { LastHour } from "../../src/observability/last-hour.ts";
 import { COLUMNS } from "../../src/observability/metrics.ts";
-import { LastHour } from "../../src/resource-match/last-hour.ts";
 import { instrumentCache } from "../support/cache.ts";
 import { collectLogs } from "../support/logs.ts";
 import { minimalManifest } from "../support/manifest.ts";
@@ -48,9 +48,9 @@ describe("an answer is told of", () => {
         // 1 byte twice, for two files need not be uploaded.
         bytes: 1 + 1 + 2 + 3,
         tiers: {
-          memory: { asked: 5, matched: 0, ms: expect.any(Number) },
-          keys: { asked: 4, matched: 2, ms: expect.any(Number) },
-          origin: { asked: 2, matched: 1, ms: expect.any(Number) },
+          memory: { requested: 5, matched: 0, ms: expect.any(Number) },
+          keys: { requested: 4, matched: 2, ms: expect.any(Number) },
+          origin: { requested: 2, matched: 1, ms: expect.any(Number) },
         },
         ...{ decided: 0, verified: 0, rejected: 0, warnings: 0 },
         ms: {
