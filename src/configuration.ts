@@ -169,16 +169,15 @@ export function configurationOf(env: Env): Configuration | Failure {
 }
 
 function decode(env: Env): Configuration | Failure {
-  // Each variable by name, so that a missing one is judged by its own schema.
-  const variables = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name as keyof Env]]));
-  const result = v.safeParse(SCHEMA, variables, { abortPipeEarly: true });
+  // Every variable is present here, so that its own schema judges a missing one.
+  const values = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name as keyof Env]]));
+  const result = v.safeParse(SCHEMA, values, { abortPipeEarly: true });
   if (result.success) return result.output;
-  // For the log: what each is called, what it holds and what it should be.
-  const wrong = result.issues.map((issue) => {
+  const variables = result.issues.map((issue) => {
     const variable = String(issue.path?.[0]?.key);
-    return { variable, value: loggable(variables[variable]), expected: issue.message };
+    return { variable, value: loggable(values[variable]), expected: issue.message };
   });
-  return new Failure("misconfigured", `wrong: ${wrong.map(({ variable }) => variable).join(", ")}`, ...wrong);
+  return new Failure({ kind: "misconfigured", variables });
 }
 
 /** The Cloud Controller that answers in shadow mode, whatever else of `env` is wrong; undefined in any other mode. */

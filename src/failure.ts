@@ -1,3 +1,4 @@
+import { jsonResponse } from "./http/json-response.ts";
 import { causeOf, type Log } from "./observability/log.ts";
 import { BODY_MAX_BYTES, RATE_LIMIT_PERIOD_SECONDS } from "./platform-limits.ts";
 
@@ -9,7 +10,16 @@ interface Wire {
   headers?: Record<string, string>;
 }
 
-/** Every way a request can fail, and how Cloud Foundry says it. */
+const BAD_REQUEST = { status: 400, title: "CF-BadRequest", code: 1004 };
+const UNAVAILABLE = { status: 503, title: "CF-ServiceUnavailable", code: 10015 };
+const UNKNOWN_ERROR = {
+  status: 500,
+  title: "UnknownError",
+  code: 10001,
+  detail: "An unknown error occurred.",
+};
+
+/** Status and error of the response, by the kind of the failure: Cloud Foundry's own, if it has one. */
 export const WIRE = {
   "parse-error": {
     status: 400,
@@ -17,17 +27,16 @@ export const WIRE = {
     code: 1001,
     detail: "Request invalid due to parse error: invalid request body",
   },
-  "no-host": {
-    status: 400,
-    title: "CF-BadRequest",
-    code: 1004,
-    detail: "Bad request: the Host header names no host",
-  },
+  "no-host": { ...BAD_REQUEST, detail: "Bad request: the Host header names no host" },
   "length-required": {
+    ...BAD_REQUEST,
     status: 411,
-    title: "CF-BadRequest",
-    code: 1004,
     detail: "Bad request: the body of a GET needs its Content-Length",
+  },
+  "body-too-large": {
+    ...BAD_REQUEST,
+    status: 413,
+    detail: `Bad request: the body is larger than ${BODY_MAX_BYTES} bytes`,
   },
   "not-authenticated": {
     status: 401,
@@ -49,13 +58,7 @@ export const WIRE = {
     detail: "Feature Disabled: app_bits_upload",
   },
   "unknown-request": { status: 404, title: "CF-NotFound", code: 10000, detail: "Unknown request" },
-  "body-too-large": {
-    status: 413,
-    title: "CF-BadRequest",
-    code: 1004,
-    detail: `Bad request: the body is larger than ${BODY_MAX_BYTES} bytes`,
-  },
-  /** The detail is the list of violations, the failure's reason. */
+  /** The detail is the list of violations. */
   unprocessable: { status: 422, title: "CF-UnprocessableEntity", code: 10008, detail: "" },
   "rate-limited": {
     status: 429,
@@ -65,85 +68,112 @@ export const WIRE = {
     headers: { "Retry-After": String(RATE_LIMIT_PERIOD_SECONDS) },
   },
   /** A variable or binding is wrong. */
-  misconfigured: { status: 500, title: "UnknownError", code: 10001, detail: "An unknown error occurred." },
+  misconfigured: UNKNOWN_ERROR,
   /** A bug. */
-  unexpected: { status: 500, title: "UnknownError", code: 10001, detail: "An unknown error occurred." },
+  unexpected: UNKNOWN_ERROR,
   "cloud-controller-unavailable": {
-    status: 503,
-    title: "CF-ServiceUnavailable",
-    code: 10015,
+    ...UNAVAILABLE,
     detail: "The Cloud Controller is currently unavailable",
   },
   "catalog-unavailable": {
-    status: 503,
-    title: "CF-ServiceUnavailable",
-    code: 10015,
+    ...UNAVAILABLE,
     detail: "The resource cache's catalog is currently unavailable",
   },
-  "uaa-unavailable": {
-    status: 503,
-    title: "CF-ServiceUnavailable",
-    code: 10015,
-    detail: "The UAA service is currently unavailable",
-  },
+  "uaa-unavailable": { ...UNAVAILABLE, detail: "The UAA service is currently unavailable" },
 } satisfies Record<string, Wire>;
 
-export type FailureKind = keyof typeof WIRE;
+/** A variable or binding that the Worker can't work with. The value has no secrets. */
+export interface WrongVariable {
+  variable: string;
+  value: unknown;
+  expected: string;
+}
 
-/**
- * A request that ends in an error. The reason is for the log; only `unprocessable` also sends it.
- */
+type OwnKind = keyof typeof WIRE;
+type KindWithReason = Exclude<OwnKind, "unprocessable" | "misconfigured" | "unexpected">;
+
+/** The kind of a failure, and what the log or the response needs of it. A reason is only logged. */
+export type FailureDetails =
+  | { kind: KindWithReason; reason: string }
+  | { kind: "unprocessable"; violations: readonly string[] }
+  | { kind: "misconfigured"; variables: readonly WrongVariable[] }
+  | { kind: "unexpected"; cause: string; stack: string | undefined }
+  /** The Cloud Controller refused the whole request: its response is the Worker's. */
+  | { kind: "relayed"; response: Response };
+
+export type FailureKind = FailureDetails["kind"];
+
+/** The result of a request that ends in an error. Functions return it; only bugs are thrown. */
 export class Failure {
-  readonly kind: FailureKind;
-  readonly reason: string;
-  /** For the log alone, a line each. */
-  readonly details: readonly object[];
+  readonly details: FailureDetails;
 
-  constructor(kind: FailureKind, reason: string, ...details: object[]) {
-    this.kind = kind;
-    this.reason = reason;
+  constructor(details: FailureDetails) {
     this.details = details;
   }
 
-  /** What was thrown by something that nobody thought of. */
+  /** The failure of a request in which a bug threw `error`. */
   static unexpected(error: unknown): Failure {
     const stack = error instanceof Error ? error.stack : undefined;
-    return new Failure("unexpected", causeOf(error), { cause: causeOf(error), stack });
+    return new Failure({ kind: "unexpected", cause: causeOf(error), stack });
   }
 
-  /** Logs each detail by a line that bears the kind's name. */
+  get kind(): FailureKind {
+    return this.details.kind;
+  }
+
+  /** The response of the Cloud Controller, if that refused the request. */
+  get relayed(): Response | undefined {
+    return this.details.kind === "relayed" ? this.details.response : undefined;
+  }
+
+  /** The HTTP status of the response. */
+  get status(): number {
+    const { details } = this;
+    return details.kind === "relayed" ? details.response.status : WIRE[details.kind].status;
+  }
+
+  get reason(): string {
+    const { details } = this;
+    switch (details.kind) {
+      case "unprocessable":
+        return details.violations.join(", ");
+      case "misconfigured":
+        return `wrong: ${details.variables.map(({ variable }) => variable).join(", ")}`;
+      case "unexpected":
+        return details.cause;
+      case "relayed":
+        return `the Cloud Controller responded with ${details.response.status}`;
+      default:
+        return details.reason;
+    }
+  }
+
+  get wrongVariables(): readonly WrongVariable[] {
+    return this.details.kind === "misconfigured" ? this.details.variables : [];
+  }
+
+  /** Logs a line for each wrong variable, or the stack of a bug. */
   logDetails(log: Log): void {
-    for (const detail of this.details) log.error(this.kind, { ...detail });
+    for (const variable of this.wrongVariables) log.error("misconfigured", { ...variable });
+    if (this.details.kind !== "unexpected") return;
+    const { cause, stack } = this.details;
+    log.error("unexpected", { cause, stack });
   }
 
-  /** Logs that a request was refused. */
+  /** Logs that the request was refused. The metrics of a request log `relayed`, with the time that it took. */
   logRefusal(log: Log): void {
+    if (this.kind === "relayed") return;
     this.logDetails(log);
     const { status, kind, reason } = this;
     log[status >= 500 ? "error" : "info"]("refused", { status, failure: kind, reason });
   }
 
-  /** HTTP status, so that the log can tell the caller's mistakes from the operator's trouble. */
-  get status(): number {
-    return WIRE[this.kind].status;
-  }
-
-  /** Cloud Foundry's error envelope: `{"errors":[{"detail","title","code"}]}`. */
+  /** The response, with Cloud Foundry's error envelope: `{"errors":[{"detail","title","code"}]}`. */
   toResponse(): Response {
-    const { status, title, code, detail, headers }: Wire = WIRE[this.kind];
-    const errors = [{ detail: this.kind === "unprocessable" ? this.reason : detail, title, code }];
+    const { details } = this;
+    if (details.kind === "relayed") return details.response;
+    const { status, title, code, detail, headers }: Wire = WIRE[details.kind];
+    const errors = [{ detail: details.kind === "unprocessable" ? this.reason : detail, title, code }];
     return jsonResponse(JSON.stringify({ errors }), status, headers);
   }
-}
-
-/** An answer with the Content-Type of the Cloud Controller. */
-export function jsonResponse(
-  json: string | Uint8Array<ArrayBuffer>,
-  status: number,
-  headers: Record<string, string> = {},
-): Response {
-  return new Response(json, {
-    status,
-    headers: { "Content-Type": "application/json; charset=utf-8", ...headers },
-  });
 }

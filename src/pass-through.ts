@@ -1,6 +1,5 @@
 import { Failure } from "./failure.ts";
-import { readRequestBody, UnreadBody } from "./http/body.ts";
-import { unread } from "./http/received-body.ts";
+import { readRequestBody } from "./http/body.ts";
 import { causeOf } from "./observability/log.ts";
 
 /** What HTTP means for one connection alone; an Upgrade is the Cloud Controller's to take. */
@@ -39,7 +38,7 @@ export async function passThrough(request: Request, cloudControllerUrl: string):
     const response = await fetch(forwarded);
     return response.webSocket ? response : new Response(response.body, response);
   } catch (error) {
-    return new Failure("cloud-controller-unavailable", causeOf(error));
+    return new Failure({ kind: "cloud-controller-unavailable", reason: causeOf(error) });
   }
 }
 
@@ -50,9 +49,10 @@ async function originalOf(request: Request): Promise<Request | Failure> {
   if ((method !== "GET" && method !== "HEAD") || !body || headers.has("Content-Length")) {
     return new Request(request, init);
   }
-  const nothing = await readRequestBody(request, 0);
-  if (!(nothing instanceof UnreadBody)) return new Request(url, { method, headers, ...init });
-  return nothing.why === "too-large" ? new Failure("length-required", nothing.reason) : unread(nothing);
+  const empty = await readRequestBody(request, 0);
+  if (!(empty instanceof Failure)) return new Request(url, { method, headers, ...init });
+  if (empty.kind !== "body-too-large") return empty;
+  return new Failure({ kind: "length-required", reason: empty.reason });
 }
 
 /** RFC 9110, section 7.6.1: a proxy keeps for itself what is for it, and what Connection names. */

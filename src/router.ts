@@ -38,13 +38,13 @@ router
 export async function route(request: Request, context: RequestContext): Promise<Response | Failure> {
   // The runtime makes the URL of the Host header, as it came.
   const url = URL.parse(request.url);
-  if (!url) return new Failure("no-host", "the URL is not valid");
+  if (!url) return new Failure({ kind: "no-host", reason: "the URL is not valid" });
   const routed = { method: request.method, url: `${url.origin}${url.pathname}` } as IRequest;
   const answer = url.pathname.endsWith("/") ? undefined : await router.fetch(routed, request, context);
   if (answer) return answer;
   const { cloudControllerUrl } = context.configuration;
   if (cloudControllerUrl && !isOperatorRequest(request)) return passThrough(request, cloudControllerUrl);
-  return new Failure("unknown-request", `${request.method} ${url.pathname}`);
+  return new Failure({ kind: "unknown-request", reason: `${request.method} ${url.pathname}` });
 }
 
 /** Whether a request takes the operator's way in, which is this Worker's alone: no Cloud Controller hears of it. */

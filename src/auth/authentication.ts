@@ -18,19 +18,21 @@ const heldBy = new WeakMap<Configuration, { keys: UaaKeys; tokens: VerifiedToken
  */
 export async function authenticate(request: Request, context: RequestContext): Promise<Caller | Failure> {
   const header = request.headers.get("Authorization");
-  if (header === null) return new Failure("not-authenticated", "no Authorization header");
+  if (header === null) return new Failure({ kind: "not-authenticated", reason: "no Authorization header" });
   const bearer = /^bearer(?:\s+(.*))?$/i.exec(header);
-  if (!bearer) return new Failure("not-authenticated", "the Authorization header is not Bearer");
+  if (!bearer)
+    return new Failure({ kind: "not-authenticated", reason: "the Authorization header is not Bearer" });
 
   try {
     return await verify(bearer[1] ?? "", context);
   } catch (error) {
-    if (error instanceof KeysUnavailable) return new Failure("uaa-unavailable", error.message);
+    if (error instanceof KeysUnavailable)
+      return new Failure({ kind: "uaa-unavailable", reason: error.message });
     if (error instanceof errors.JOSEError)
-      return new Failure("invalid-token", `${error.code}: ${error.message}`);
+      return new Failure({ kind: "invalid-token", reason: `${error.code}: ${error.message}` });
     // A token can be anything: no caller gets a 5xx for what the library did not think of.
     context.log.error("token-unreadable", { cause: causeOf(error) });
-    return new Failure("invalid-token", causeOf(error));
+    return new Failure({ kind: "invalid-token", reason: causeOf(error) });
   }
 }
 
@@ -64,11 +66,13 @@ async function verify(token: string, context: RequestContext): Promise<Caller | 
 }
 
 function callerOf({ jti, user_id, client_id, scope }: JWTPayload): Caller | Failure {
-  if (typeof jti !== "string" || jti === "") return new Failure("invalid-token", "jti is no text");
-  if (jti.endsWith(REFRESH_TOKEN_JTI_SUFFIX)) return new Failure("invalid-token", "a refresh token");
+  if (typeof jti !== "string" || jti === "")
+    return new Failure({ kind: "invalid-token", reason: "jti is no text" });
+  if (jti.endsWith(REFRESH_TOKEN_JTI_SUFFIX))
+    return new Failure({ kind: "invalid-token", reason: "a refresh token" });
   const id = user_id ?? client_id;
   if (typeof id !== "string" || id === "")
-    return new Failure("invalid-token", "neither user_id nor client_id");
+    return new Failure({ kind: "invalid-token", reason: "neither user_id nor client_id" });
   const scopes = Array.isArray(scope) ? scope.filter((name) => typeof name === "string") : [];
   return { id, scopes: new Set(scopes) };
 }

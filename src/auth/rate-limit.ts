@@ -13,7 +13,9 @@ export async function limitRate(
   if (!rateLimiter) return undefined;
   try {
     const outcome = await withTimeout(TIMEOUT_MS.rateLimiter, rateLimiter.limit({ key: caller.id }));
-    return outcome.success === false ? new Failure("rate-limited", `caller ${caller.id}`) : undefined;
+    return outcome.success === false
+      ? new Failure({ kind: "rate-limited", reason: `caller ${caller.id}` })
+      : undefined;
   } catch (error) {
     // A limiter out of order, or one that hangs, must not keep anybody from pushing.
     log.error("rate-limiter-unavailable", { cause: causeOf(error) });

@@ -1,6 +1,7 @@
 import { importJWK } from "jose";
 import * as v from "valibot";
-import { readBody, UnreadBody } from "../http/body.ts";
+import { Failure } from "../failure.ts";
+import { readBody } from "../http/body.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
 import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
@@ -126,7 +127,7 @@ async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>>
   });
   if (response.status !== 200) throw new Error(`status ${response.status}`);
   const body = await readBody(response.body, TOKEN_KEYS_MAX_BYTES);
-  if (body instanceof UnreadBody) throw new Error(body.reason);
+  if (body instanceof Failure) throw new Error(body.reason);
   const { keys } = v.parse(TokenKeys, JSON.parse(new TextDecoder().decode(body)));
 
   const imported = new Map<string, CryptoKey>();

@@ -7,13 +7,6 @@ const OWN = {
   CLOUD_CONTROLLER_URL: "https://api.<system domain>, the foundation's Cloud Controller",
 };
 
-/** A detail of the failure of a configuration. */
-interface Misconfiguration {
-  variable: string;
-  value: unknown;
-  expected: string;
-}
-
 /** What wrangler.toml binds, so that the variables are all that can be wrong. */
 const BINDING = new Proxy({}, { get: () => () => {} });
 const BINDINGS = { RESOURCE_CACHE: BINDING, CATALOG: BINDING, PUSH_SESSIONS: BINDING };
@@ -26,8 +19,8 @@ const ABSENT = { CLOUD_CONTROLLER_URL: "https://absent.invalid", MAXIMUM_SIZE: N
  */
 export function wrongVariables(vars: Record<string, unknown>): string[] {
   const configuration = configurationOf({ ...BINDINGS, ...ABSENT, ...vars });
-  const misconfigured = configuration instanceof Failure ? configuration.details : [];
-  const invalid = (misconfigured as Misconfiguration[]).filter(({ variable }) => variable in vars);
+  const wrong = configuration instanceof Failure ? configuration.wrongVariables : [];
+  const invalid = wrong.filter(({ variable }) => variable in vars);
   const standIns = Object.entries(OWN).filter(([name]) => isPlaceholder(vars[name]));
   return [
     ...invalid.map(

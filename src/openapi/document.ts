@@ -103,7 +103,7 @@ export async function openApiDocument(): Promise<object> {
             200: answer("ResourcePage", "A page.", examples.PAGE),
             ...(await failureResponses(
               ["catalog-unavailable"],
-              new Failure("unprocessable", "After must be a SHA-1 of 40 hex digits"),
+              new Failure({ kind: "unprocessable", violations: ["After must be a SHA-1 of 40 hex digits"] }),
             )),
           },
         },

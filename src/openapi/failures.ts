@@ -43,8 +43,11 @@ const WHEN: Partial<Record<FailureKind, string>> = {
   "catalog-unavailable": "The catalog does not answer. What it was told may have arrived all the same.",
 };
 
+/** The kinds whose response is always the same. */
+type ListedKind = Exclude<FailureKind, "unprocessable" | "relayed">;
+
 /** The failures of any operation that wants a token. */
-const ALWAYS: readonly FailureKind[] = [
+const ALWAYS: readonly ListedKind[] = [
   "no-host",
   "not-authenticated",
   "invalid-token",
@@ -56,10 +59,7 @@ const ALWAYS: readonly FailureKind[] = [
 ];
 
 /** The responses of failures, by status; those that every operation has, as they stand among the components. */
-export async function failureResponses(
-  kinds: readonly FailureKind[],
-  ...invalid: Failure[]
-): Promise<object> {
+export async function failureResponses(kinds: readonly ListedKind[], ...invalid: Failure[]): Promise<object> {
   const failures = [...failuresOf([...ALWAYS, ...kinds]), ...invalid];
   const responses = await responsesByStatus(failures);
   const shared = await sharedResponses();
@@ -112,5 +112,13 @@ function whenOf(kind: FailureKind): string {
   return when;
 }
 
-/** Failures whose reason is for the log alone. */
-const failuresOf = (kinds: readonly FailureKind[]) => kinds.map((kind) => new Failure(kind, ""));
+function failuresOf(kinds: readonly ListedKind[]): Failure[] {
+  return kinds.map(exampleFailure);
+}
+
+/** A failure of this kind. Its reason does not matter, because a response does not have it. */
+function exampleFailure(kind: ListedKind): Failure {
+  if (kind === "unexpected") return Failure.unexpected(undefined);
+  if (kind === "misconfigured") return new Failure({ kind, variables: [] });
+  return new Failure({ kind, reason: "" });
+}

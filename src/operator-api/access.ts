@@ -24,5 +24,5 @@ export async function admit(
   const scopes = to === "write" ? WRITERS : READERS;
   return scopes.some((scope) => caller.scopes.has(scope))
     ? caller
-    : new Failure("not-authorized", `none of ${scopes.join(", ")}`);
+    : new Failure({ kind: "not-authorized", reason: `none of ${scopes.join(", ")}` });
 }

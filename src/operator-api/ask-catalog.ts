@@ -13,6 +13,6 @@ export async function askCatalog<T>(
   try {
     return await withTimeout(TIMEOUT_MS.catalogQuery, question(catalogOf(configuration)));
   } catch (error) {
-    return new Failure("catalog-unavailable", causeOf(error));
+    return new Failure({ kind: "catalog-unavailable", reason: causeOf(error) });
   }
 }

@@ -1,5 +1,6 @@
-import { Failure, jsonResponse } from "../failure.ts";
-import { decodeBody, receiveBody } from "../http/received-body.ts";
+import { Failure } from "../failure.ts";
+import { decodeBody, readRequestBody } from "../http/body.ts";
+import { jsonResponse } from "../http/json-response.ts";
 import type { RequestContext } from "../request-context.ts";
 import { parseResourceKey, type ResourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
@@ -24,7 +25,10 @@ export async function listResources(request: Request, context: RequestContext): 
   if (caller instanceof Failure) return caller;
   const after = new URL(request.url).searchParams.get("after")?.toLowerCase();
   if (after !== undefined && !isSha1Hex(after)) {
-    return new Failure("unprocessable", "After must be a SHA-1 of 40 hex digits");
+    return new Failure({
+      kind: "unprocessable",
+      violations: ["After must be a SHA-1 of 40 hex digits"],
+    });
   }
   const page = await askCatalog((catalog) => catalog.page(after), context);
   if (page instanceof Failure) return page;
@@ -39,7 +43,7 @@ export async function takeObservations(
 ): Promise<Response | Failure> {
   // Before the body comes: that may take a while, and what it tells was seen before it was sent.
   const arrivedAt = Date.now();
-  const body = await receiveBody(request);
+  const body = await readRequestBody(request);
   if (body instanceof Failure) return body;
   const caller = await admit(request, "write", context);
   if (caller instanceof Failure) return caller;

@@ -91,7 +91,7 @@ export function parseObservations(text: string, arrivedAt: number): SentObservat
   try {
     json = JSON.parse(text);
   } catch {
-    return new Failure("parse-error", "the body is no JSON");
+    return new Failure({ kind: "parse-error", reason: "the body is no JSON" });
   }
   const body = v.safeParse(ObservationsSchema, json);
   if (!body.success) return unprocessable(new Set(body.issues.map(({ message }) => message)));
@@ -137,5 +137,5 @@ function sha1Of(resource: unknown): string | undefined {
 }
 
 function unprocessable(violations: ReadonlySet<string>): Failure {
-  return new Failure("unprocessable", [...violations].join(", "));
+  return new Failure({ kind: "unprocessable", violations: [...violations] });
 }

@@ -11,10 +11,13 @@ export async function refusalOf(caller: Caller, context: RequestContext): Promis
 function authorize({ scopes }: Caller, { configuration }: RequestContext): Failure | undefined {
   const isAdmin = scopes.has("cloud_controller.admin");
   if (!isAdmin && !scopes.has("cloud_controller.write")) {
-    return new Failure("not-authorized", "neither cloud_controller.write nor cloud_controller.admin");
+    return new Failure({
+      kind: "not-authorized",
+      reason: "neither cloud_controller.write nor cloud_controller.admin",
+    });
   }
   if (!isAdmin && !configuration.features.appBitsUpload) {
-    return new Failure("app-bits-upload-disabled", "FEATURE_APP_BITS_UPLOAD is false");
+    return new Failure({ kind: "app-bits-upload-disabled", reason: "FEATURE_APP_BITS_UPLOAD is false" });
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 import { authenticate } from "../auth/authentication.ts";
 import { Failure } from "../failure.ts";
-import { receiveBody } from "../http/received-body.ts";
+import { readRequestBody } from "../http/body.ts";
 import { pushIdOf } from "../push-sessions/push-id.ts";
 import type { RequestContext } from "../request-context.ts";
 import { refusalOf } from "./access.ts";
@@ -27,7 +27,7 @@ async function handle(
   account: RequestMetrics,
   context: RequestContext,
 ): Promise<Response | Failure> {
-  const body = await receiveBody(request);
+  const body = await readRequestBody(request);
   account.watch.lap("body");
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
@@ -40,7 +40,7 @@ async function handle(
   const authorization = request.headers.get("Authorization") ?? "";
   const asker = { id: caller.id, pushId: pushIdOf(request.headers), authorization };
   const answered = await resolveRequest(question, asker, context);
-  if (answered instanceof Response) return answered;
+  if (answered instanceof Failure) return answered;
   account.answered(question, answered);
   return answered.response;
 }

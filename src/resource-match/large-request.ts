@@ -1,6 +1,6 @@
 import { TEXT_MAX_BYTES } from "../bytes/workspace.ts";
 import { Failure } from "../failure.ts";
-import { isUtf8 } from "../http/received-body.ts";
+import { isUtf8 } from "../http/body.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
 import { type CanonicalRequest, CanonicalText } from "./canonical-text.ts";
@@ -55,11 +55,11 @@ export function isLarge(body: Uint8Array): boolean {
  * @returns a failure for what is no JSON, or not as the schema has it
  */
 export function readLarge(body: Uint8Array): CanonicalRequest | Failure {
-  if (!isUtf8(body)) return new Failure("parse-error", "the body is not UTF-8");
+  if (!isUtf8(body)) return new Failure({ kind: "parse-error", reason: "the body is not UTF-8" });
   try {
     return new LargeRequest(body).read();
   } catch (error) {
-    if (error instanceof SyntaxError) return new Failure("parse-error", error.message);
+    if (error instanceof SyntaxError) return new Failure({ kind: "parse-error", reason: error.message });
     throw error;
   }
 }

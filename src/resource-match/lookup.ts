@@ -1,6 +1,7 @@
 import type { Contents } from "../cache/contents.ts";
 import type { EdgeCache } from "../cache/edge-cache.ts";
 import type { Fault, Tally } from "../cache/lookup-result.ts";
+import type { Failure } from "../failure.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
@@ -53,14 +54,14 @@ export function noMatches({ count }: Contents): Matches {
  * Which of `contents` the pool holds. What no tier resolves is not held.
  *
  * @param contents of resources that may match
- * @returns a Response where the origin refuses the whole request
+ * @returns `relayed` if the origin refuses the whole request
  */
 export async function matchResources(
   contents: Contents,
   { cache, origin }: Sources,
   deadline: Deadline,
   context: RequestContext,
-): Promise<Matches | Response> {
+): Promise<Matches | Failure> {
   const { isPresent, isRemoved, faults, tiers, isSuspended } = await cache.lookUp(
     contents,
     deadline,

@@ -4,7 +4,7 @@ import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../byte
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, PRESENT } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
-import { decodeBody } from "../http/received-body.ts";
+import { decodeBody } from "../http/body.ts";
 import type { SessionRequest } from "../push-sessions/decisions.ts";
 import { toHex } from "../resources/hex.ts";
 import { sha1Bytes } from "../resources/sha1.ts";

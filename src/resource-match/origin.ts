@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { chunks } from "../chunks.ts";
-import { readBody, UnreadBody } from "../http/body.ts";
+import { Failure } from "../failure.ts";
+import { readBody } from "../http/body.ts";
 import type { TraceHeaders } from "../http/trace-headers.ts";
 import { causeOf } from "../observability/log.ts";
 import { ORIGIN_ANSWER_MAX_BYTES } from "../platform-limits.ts";
@@ -76,7 +77,7 @@ export function originTier(
       signal: deadline.signal,
     });
     const body = await readBody(response.body, ORIGIN_ANSWER_MAX_BYTES);
-    if (body instanceof UnreadBody) throw new Error(`status ${response.status}, ${body.reason}`);
+    if (body instanceof Failure) throw new Error(`status ${response.status}, ${body.reason}`);
 
     // Any other body with such a status is not the Cloud Controller's: something between it and here failed.
     if (REFUSALS.includes(response.status) && v.is(ErrorEnvelope, jsonOf(body))) {
@@ -155,13 +156,13 @@ function matchedKeys(
   return new Set(keys);
 }
 
-function relay({ status, headers }: Response, body: Uint8Array): Response {
+function relay({ status, headers }: Response, body: Uint8Array): Failure {
   const relayed = new Response(body, { status });
   for (const name of REFUSAL_HEADERS) {
     const value = headers.get(name);
     if (value !== null) relayed.headers.set(name, value);
   }
-  return relayed;
+  return new Failure({ kind: "relayed", response: relayed });
 }
 
 function jsonOf(body: Uint8Array): unknown {

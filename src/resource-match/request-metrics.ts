@@ -70,19 +70,19 @@ export class RequestMetrics {
   #tell(outcome: Response | Failure): void {
     const { configuration, log } = this.#context;
     const { question, answered } = this.#answered ?? {};
+    const response = outcome instanceof Failure ? outcome.relayed : outcome;
     const figures = question && answered ? figuresOf(question, answered) : NO_FIGURES;
     const pushSessions = answered?.decided.ms.pushSessions ?? 0;
     const ms = { total: this.watch.total, ...this.watch.ms, pushSessions };
     if (answered) {
       log.info("matched", { ...figures, ms });
       lastHourOf(configuration).count(figures.eligible, figures.matched, Date.now());
-    } else if (outcome instanceof Response) {
-      log.info("relayed", { status: outcome.status, ms });
+    } else if (response) {
+      log.info("relayed", { status: response.status, ms });
     }
-    if (outcome instanceof Response) outcome.headers.set("Server-Timing", serverTiming(figures, ms));
-    const end = answered ? "answered" : "relayed";
+    response?.headers.set("Server-Timing", serverTiming(figures, ms));
     const point = {
-      outcome: outcome instanceof Failure ? outcome.kind : end,
+      outcome: outcome instanceof Failure ? outcome.kind : "answered",
       status: outcome.status,
       ...columnsOf(figures, ms),
     };

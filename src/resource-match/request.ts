@@ -68,7 +68,7 @@ export function parseResources(text: string): Resource[] | Failure {
   try {
     json = text === "" ? {} : JSON.parse(text);
   } catch {
-    return new Failure("parse-error", "the body is no JSON");
+    return new Failure({ kind: "parse-error", reason: "the body is no JSON" });
   }
   const resources = isObject(json) ? json.resources : undefined;
   const violations = new Violations();
@@ -95,8 +95,8 @@ export class Violations {
   }
 
   failure(): Failure | undefined {
-    const all = [...this.#ofList, ...this.#ofResources];
-    return all.length === 0 ? undefined : new Failure("unprocessable", all.join(", "));
+    const violations = [...this.#ofList, ...this.#ofResources];
+    return violations.length === 0 ? undefined : new Failure({ kind: "unprocessable", violations });
   }
 }
 

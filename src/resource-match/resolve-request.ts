@@ -1,5 +1,6 @@
 import { edgeCacheOf } from "../cache/edge-cache.ts";
-import { jsonResponse } from "../failure.ts";
+import { Failure } from "../failure.ts";
+import { jsonResponse } from "../http/json-response.ts";
 import { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
@@ -38,19 +39,19 @@ export interface Resolved {
  * Answers with those of the resources that the pool holds: as earlier requests of the same push decided, else what the
  * tiers say.
  *
- * @returns a Response where the Cloud Controller refuses the whole request
+ * @returns `relayed` if the Cloud Controller refuses the whole request
  */
 export async function resolveRequest(
   question: MatchRequest,
   asker: RequestOrigin,
   context: RequestContext,
-): Promise<Resolved | Response> {
+): Promise<Resolved | Failure> {
   const origin = originFor(asker, context);
   const session = new PushSession(question.sessionRequest(), asker.id, asker.pushId ?? "", context);
   // What the Cloud Controller matches is true as of the moment before it is asked.
   const askedAt = Date.now();
   const matches = await lookUp(question, origin?.(), context);
-  if (matches instanceof Response) return matches;
+  if (matches instanceof Failure) return matches;
   for (const { details } of matches.faults) context.log.warn("lookup-incomplete", { ...details });
   const decided = await decideMatches(question, matches, { session, origin }, context);
   const { bytes, hasOtherModes } = question.responseBody(decided.isMatch);
@@ -78,7 +79,7 @@ async function lookUp(
   { candidates, isEligible }: MatchRequest,
   origin: Tier | undefined,
   context: RequestContext,
-): Promise<Matches | Response> {
+): Promise<Matches | Failure> {
   const { features, lookupDeadlineMs } = context.configuration;
   const eligible = candidates.only(isEligible);
   if (!features.resourceMatching) return noMatches(eligible);

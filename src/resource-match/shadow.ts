@@ -2,8 +2,7 @@ import { authenticate } from "../auth/authentication.ts";
 import type { Contents } from "../cache/contents.ts";
 import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
-import { readBody, readRequestBody, UnreadBody } from "../http/body.ts";
-import { unread } from "../http/received-body.ts";
+import { readBody, readRequestBody } from "../http/body.ts";
 import { causeOf } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import { passThrough } from "../pass-through.ts";
@@ -78,7 +77,7 @@ async function ask(request: Request, context: RequestContext): Promise<Shadow | 
   const { eligibility, features, lookupDeadlineMs } = context.configuration;
   const body = await readRequestBody(request, COMPARED_MAX_BYTES);
   const receivedAt = Date.now();
-  if (body instanceof UnreadBody) return unread({ ...body, reason: `the request: ${body.reason}` });
+  if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
   if (caller instanceof Failure) return caller;
   const question = parseMatchRequest(body, eligibility);
@@ -114,8 +113,8 @@ async function report(
     const listing = await readBody(copy.body, COMPARED_MAX_BYTES);
     const cloudControllerReadAt = Date.now();
     const shadow = await asked;
-    if (shadow instanceof Failure) throw new Error(shadow.reason);
-    if (listing instanceof UnreadBody) throw new Error(`the answer: ${listing.reason}`);
+    if (shadow instanceof Failure) throw new Error(`the request: ${shadow.reason}`);
+    if (listing instanceof Failure) throw new Error(`the answer: ${listing.reason}`);
     // Only to a good question is the answer sure to be a list of what a question may have.
     const comparison = compare(shadow.eligible, shadow.wouldMatch, listedIn(listing));
     const { wouldMatch, bytesSaved, staleMatches: wrongYes, missedMatches: missing } = comparison;

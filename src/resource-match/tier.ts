@@ -1,4 +1,5 @@
 import type { Fault } from "../cache/lookup-result.ts";
+import type { Failure } from "../failure.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
 
@@ -25,5 +26,5 @@ export interface TierResult {
   rejected: readonly ResourceKey[];
   faults: Fault[];
   /** The answer to the whole request, where the tier has the say and refuses it. */
-  refusal?: Response;
+  refusal?: Failure;
 }

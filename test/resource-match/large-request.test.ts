@@ -100,7 +100,7 @@ function plainOutcome(body: Uint8Array): string {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
     return outcome(parseResources(text));
   } catch {
-    return outcome(new Failure("parse-error", "the body is not UTF-8"));
+    return outcome(new Failure({ kind: "parse-error", reason: "the body is not UTF-8" }));
   }
 }
 

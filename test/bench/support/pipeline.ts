@@ -34,7 +34,7 @@ export async function matchBytes(
     deadline,
     context,
   );
-  if (matches instanceof Response) throw new Error(`refused: ${matches.status}`);
+  if (matches instanceof Failure) throw new Error(`refused: ${matches.status}`);
   return question.responseBody(matches.foundBy()).bytes;
 }
 

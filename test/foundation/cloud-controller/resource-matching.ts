@@ -1,5 +1,5 @@
 import { Failure } from "../../../src/failure.ts";
-import { decodeBody } from "../../../src/http/received-body.ts";
+import { decodeBody } from "../../../src/http/body.ts";
 import { parseResources, type Resource } from "../../../src/resource-match/request.ts";
 import { READABLE_AND_WRITABLE } from "../file-mode.ts";
 import { ApiError } from "./api-error.ts";

@@ -59,7 +59,7 @@ export class Isolate extends Process {
       const context = { configuration, requestId, traceHeaders: {}, log: logOf(events), waitUntil };
       const answer = async () => {
         const answered = await answerQuestion(question, asker, context);
-        const response = answered instanceof Response ? answered : answered.response;
+        const response = "toResponse" in answered ? answered.toResponse() : answered.response;
         // A match is made when the answer leaves, whenever its text is read.
         const isOpen = invocation.isOpen;
         const logged = new Set(events);
