@@ -8,9 +8,7 @@ import { findCode } from "./markdown.ts";
 const OPERATING = "docs/operating.md";
 
 it("the troubleshooting table has each way to fail, by what the log says and what is sent", () => {
-  const rows = findTables(OPERATING, "what is printed", "the log says", "what to do").flatMap(
-    ({ rows }) => rows,
-  );
+  const rows = findTables(OPERATING, "message", "log", "what to do").flatMap(({ rows }) => rows);
   const kindsOf = (log: string) =>
     log
       .split("`refused`, ")
@@ -33,7 +31,7 @@ it("each event of the log is told, and what to do where there is something to do
     ([, event = ""]) => event,
   );
   expect(logged).toContain("matched");
-  const told = findTables(OPERATING, "event", "what it means", "what to do").flatMap(({ rows }) =>
+  const told = findTables(OPERATING, "event", "meaning", "what to do").flatMap(({ rows }) =>
     rows.flatMap(([event = ""]) => findCode(event)),
   );
   expect([...new Set(logged)].filter((event) => !told.includes(event))).toEqual([]);
