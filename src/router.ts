@@ -3,10 +3,10 @@ import { IttyRouter } from "itty-router/IttyRouter";
 import { Failure } from "./failure.ts";
 import {
   forgetEverything,
+  getStatus,
   listResources,
-  publishAnew,
-  showStatus,
-  takeObservations,
+  reportObservations,
+  republish,
 } from "./operator-api/handlers.ts";
 import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -25,11 +25,11 @@ const run = (handler: Handler) => (_: Routed, request: Request, context: Request
 const router = IttyRouter<IRequest, [Request, RequestContext]>();
 router
   .post(MATCHES, run(handleResourceMatches))
-  .get(CACHE, run(showStatus))
+  .get(CACHE, run(getStatus))
   .delete(CACHE, run(forgetEverything))
   .get(`${CACHE}/resources`, run(listResources))
-  .post(`${CACHE}/observations`, run(takeObservations))
-  .post(`${CACHE}/publication`, run(publishAnew));
+  .post(`${CACHE}/observations`, run(reportObservations))
+  .post(`${CACHE}/publication`, run(republish));
 
 /**
  * Answers a request by its method and path, to the letter: a slash more is another path. The router never sees the query,

@@ -1,5 +1,5 @@
 import { chunks } from "../chunks.ts";
-import type { CachedResource } from "../operator-api/answers.ts";
+import type { CachedResource } from "../operator-api/responses.ts";
 import type { CacheClient } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { checksumsInPool } from "./api/matches.ts";

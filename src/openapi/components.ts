@@ -1,12 +1,12 @@
 import * as v from "valibot";
 import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
+import { ObservationsSchema, PresentSchema, RemovedSchema } from "../operator-api/observations.ts";
 import {
   CachedResourceSchema,
   CacheStatusSchema,
-  ObservationsAnswerSchema,
+  ObservationsResultSchema,
   ResourcePageSchema,
-} from "../operator-api/answers.ts";
-import { ObservationsSchema, PresentSchema, RemovedSchema } from "../operator-api/observations.ts";
+} from "../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { ResourceSchema } from "../resource-match/request.ts";
 import { ErrorsSchema } from "./failures.ts";
@@ -130,7 +130,7 @@ export function components(): object {
       ObservationsRequest: observationsRequest(),
       Present: jsonSchemaOf(PresentSchema),
       Removed: jsonSchemaOf(RemovedSchema),
-      ObservationsAnswer: jsonSchemaOf(ObservationsAnswerSchema),
+      ObservationsAnswer: jsonSchemaOf(ObservationsResultSchema),
       Errors: { ...jsonSchemaOf(ErrorsSchema), description: "Cloud Foundry's error envelope." },
     },
   };

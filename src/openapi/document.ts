@@ -65,7 +65,7 @@ export async function openApiDocument(): Promise<object> {
       },
       "/v3/resource_matches/cache": {
         get: {
-          operationId: "showStatus",
+          operationId: "getStatus",
           tags: ["cache"],
           summary: "How is the cache, and how is the Worker set up?",
           description: `${READ} A browser, which prefers HTML, gets a page that asks for a token and shows the status.`,
@@ -110,7 +110,7 @@ export async function openApiDocument(): Promise<object> {
       },
       "/v3/resource_matches/cache/observations": {
         post: {
-          operationId: "takeObservations",
+          operationId: "reportObservations",
           tags: ["cache"],
           summary: "Tell what was seen of the pool.",
           description: `Of each SHA-1 the later observation wins, whatever comes first. ${WRITE}`,
@@ -126,7 +126,7 @@ export async function openApiDocument(): Promise<object> {
       },
       "/v3/resource_matches/cache/publication": {
         post: {
-          operationId: "publishAnew",
+          operationId: "republish",
           tags: ["cache"],
           summary: "Publish everything anew.",
           description: `A new snapshot, and all keys again: mends a namespace that was damaged or emptied. ${WRITE}`,

@@ -1,5 +1,5 @@
 import manifest from "../../package.json" with { type: "json" };
-import type { CacheStatus, ObservationsAnswer, ResourcePage } from "../operator-api/answers.ts";
+import type { CacheStatus, ObservationsResult, ResourcePage } from "../operator-api/responses.ts";
 
 const PRESENT = { checksum: { value: "79854389a18751ee065ee93124f14cf614956a87" }, size_in_bytes: 70_000 };
 const OTHER = { checksum: { value: "a9993e364706816aba3e25717850c26c9cd0d89d" }, size_in_bytes: 70_000 };
@@ -19,7 +19,7 @@ export const OBSERVATIONS = {
   removed: [{ checksum: OTHER.checksum }],
 };
 
-export const OBSERVED: ObservationsAnswer = {
+export const OBSERVED: ObservationsResult = {
   changed: 1,
   unchanged: 1,
   refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
@@ -32,7 +32,7 @@ export const STATUS: CacheStatus = {
   time: "2026-11-24T03:20:00.000Z",
   entries: 105_000,
   keys_waiting: 104_500,
-  removals_remembered: 12,
+  tombstones: 12,
   dirty_since: null,
   published: { at: "2026-11-24T03:17:02.000Z", delta: { added: 240, removed: 12 } },
   snapshot: { id: "x1", entries: 104_772, parts: 1, built_at: "2026-11-23T21:00:00.000Z" },

@@ -1,6 +1,6 @@
 import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type * as v from "valibot";
-import { fitsOneCall, hasOneTime, isTime } from "../operator-api/observations.ts";
+import { hasAtMostOneTime, isIsoTime, isWithinLimit } from "../operator-api/observations.ts";
 import { isObject, isSha1Length } from "../resource-match/request.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
 
@@ -14,10 +14,10 @@ const MEANINGS = new Map<unknown, JsonSchema>([
   [isObject, { type: "object" }],
   [isSha1Hex, { pattern: "^[0-9A-Fa-f]{40}$" }],
   [isSha1Length, { minLength: 40, maxLength: 40 }],
-  [isTime, { format: "date-time", pattern: "Z$" }],
-  [hasOneTime, { not: { required: ["seconds_ago", "observed_at"] } }],
+  [isIsoTime, { format: "date-time", pattern: "Z$" }],
+  [hasAtMostOneTime, { not: { required: ["seconds_ago", "observed_at"] } }],
   // Of two lists together it has no words; each is told its own maximum.
-  [fitsOneCall, {}],
+  [isWithinLimit, {}],
 ]);
 
 /**

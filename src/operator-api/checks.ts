@@ -1,7 +1,7 @@
 import { SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import type { Configuration } from "../configuration.ts";
 import { MANIFEST_TOUCH_MS, MANIFEST_TRUSTED_MS } from "../time/time-guarantees.ts";
-import type { CacheCheck, CacheStatus } from "./answers.ts";
+import type { CacheCheck, CacheStatus } from "./responses.ts";
 
 const MINUTE_MS = 60 * 1000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -20,7 +20,7 @@ const SNAPSHOT_MS = 26 * HOUR_MS;
 const LOG = "Look for catalog-step-failed in the Worker's log, which names what failed.";
 
 /** The judgement of a status, by the Worker's own clock. */
-export function checksOf(
+export function runChecks(
   status: Omit<CacheStatus, "checks">,
   {
     features,

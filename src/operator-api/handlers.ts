@@ -5,15 +5,15 @@ import type { RequestContext } from "../request-context.ts";
 import { parseResourceKey, type ResourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
 import { admit } from "./access.ts";
-import type { CachedResource, ObservationsAnswer, ResourcePage } from "./answers.ts";
 import { askCatalog } from "./ask-catalog.ts";
 import { parseObservations } from "./observations.ts";
 import { prefersHtml } from "./page/accept.ts";
 import { statusPage } from "./page/page.ts";
-import { toCacheStatus } from "./status.ts";
+import type { CachedResource, ObservationsResult, ResourcePage } from "./responses.ts";
+import { createStatus } from "./status.ts";
 
 /** Answers `GET …/cache`: the status for who has a token, and for a browser the page that asks for one. */
-export async function showStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
+export async function getStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
   if (prefersHtml(request.headers.get("Accept"))) return statusPage();
   const caller = await admit(request, "read", context);
   return caller instanceof Failure ? caller : statusResponse(200, context);
@@ -37,7 +37,7 @@ export async function listResources(request: Request, context: RequestContext): 
 }
 
 /** Answers `POST …/cache/observations`. */
-export async function takeObservations(
+export async function reportObservations(
   request: Request,
   context: RequestContext,
 ): Promise<Response | Failure> {
@@ -59,11 +59,11 @@ export async function takeObservations(
   if (observed instanceof Failure) return observed;
   const { changed, unchanged, refused } = observed;
   context.log.info("observations-recorded", { caller: caller.id, changed, unchanged, refused });
-  return json<ObservationsAnswer>({ changed, unchanged, refused });
+  return json<ObservationsResult>({ changed, unchanged, refused });
 }
 
 /** Answers `POST …/cache/publication`. */
-export async function publishAnew(request: Request, context: RequestContext): Promise<Response | Failure> {
+export async function republish(request: Request, context: RequestContext): Promise<Response | Failure> {
   const caller = await admit(request, "write", context);
   if (caller instanceof Failure) return caller;
   const failure = await askCatalog((catalog) => catalog.publish(), context);
@@ -89,7 +89,7 @@ async function statusResponse(httpStatus: number, context: RequestContext): Prom
   const time = new Date().toISOString();
   const status = await askCatalog((catalog) => catalog.status(), context);
   if (status instanceof Failure) return status;
-  return json(toCacheStatus(status, context.configuration, time), httpStatus);
+  return json(createStatus(status, context.configuration, time), httpStatus);
 }
 
 function toResource(key: ResourceKey): CachedResource {

@@ -6,7 +6,7 @@ import { type ResourceKey, resourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
 
 /** What an operator has seen of the pool. */
-export interface SentObservations {
+export interface ReportedObservations {
   /** Before it was looked at, in ms since the epoch by the Worker's clock. */
   asOf: number;
   present: ResourceKey[];
@@ -42,7 +42,7 @@ export const RemovedSchema = v.object({ checksum }, NO_OBJECT);
 const SECONDS_AGO = "Seconds ago must be a number, at least 0";
 const OBSERVED_AT = "Observed at must be a time in ISO 8601, as GET cache tells it";
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
-export const isTime = (text: string) => ISO_TIME.test(text) && !Number.isNaN(Date.parse(text));
+export const isIsoTime = (text: string) => ISO_TIME.test(text) && !Number.isNaN(Date.parse(text));
 const list = (name: string) => v.optional(v.custom<unknown[]>(Array.isArray, `${name} must be an array`), []);
 
 interface ObservationsBody {
@@ -52,10 +52,10 @@ interface ObservationsBody {
   removed: unknown[];
 }
 
-export const hasOneTime = ({ seconds_ago, observed_at }: ObservationsBody) =>
+export const hasAtMostOneTime = ({ seconds_ago, observed_at }: ObservationsBody) =>
   seconds_ago === undefined || observed_at === undefined;
 
-export const fitsOneCall = ({ present, removed }: ObservationsBody) =>
+export const isWithinLimit = ({ present, removed }: ObservationsBody) =>
   present.length + removed.length <= OBSERVATIONS_MAX;
 
 /** Strict, so that a misspelt member does not lose what it tells. */
@@ -66,15 +66,15 @@ export const ObservationsSchema = v.pipe(
       seconds_ago: v.optional(
         v.pipe(v.number(SECONDS_AGO), v.finite(SECONDS_AGO), v.minValue(0, SECONDS_AGO)),
       ),
-      observed_at: v.optional(v.pipe(v.string(OBSERVED_AT), v.check(isTime, OBSERVED_AT))),
+      observed_at: v.optional(v.pipe(v.string(OBSERVED_AT), v.check(isIsoTime, OBSERVED_AT))),
       present: list("Present"),
       removed: list("Removed"),
     },
     ({ expected, received }) =>
       expected === "never" ? `Unknown member ${received}` : "The body must be an object",
   ),
-  v.check(hasOneTime, "Seconds ago and observed at exclude each other"),
-  v.check(fitsOneCall, `Present and removed can have at most ${OBSERVATIONS_MAX} resources together`),
+  v.check(hasAtMostOneTime, "Seconds ago and observed at exclude each other"),
+  v.check(isWithinLimit, `Present and removed can have at most ${OBSERVATIONS_MAX} resources together`),
 );
 
 /**
@@ -86,7 +86,7 @@ export const ObservationsSchema = v.pipe(
  * @param arrivedAt when it did, in ms since the epoch
  * @returns a failure for what is no JSON, and one that tells every violation once, in the order met
  */
-export function parseObservations(text: string, arrivedAt: number): SentObservations | Failure {
+export function parseObservations(text: string, arrivedAt: number): ReportedObservations | Failure {
   let json: unknown;
   try {
     json = JSON.parse(text);

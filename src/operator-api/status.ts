@@ -2,11 +2,11 @@ import { version } from "../../package.json";
 import type { CatalogStatus } from "../catalog/catalog-status.ts";
 import type { Configuration } from "../configuration.ts";
 import { lastHourOf } from "../observability/last-hour.ts";
-import type { CacheStatus } from "./answers.ts";
-import { checksOf } from "./checks.ts";
+import { runChecks } from "./checks.ts";
+import type { CacheStatus } from "./responses.ts";
 
 /** How the cache is, and how the Worker is set up, without anything secret. @param time now, in ISO 8601 */
-export function toCacheStatus(
+export function createStatus(
   {
     entries,
     keysWaiting,
@@ -25,7 +25,7 @@ export function toCacheStatus(
     time,
     entries,
     keys_waiting: keysWaiting,
-    removals_remembered: removalsRemembered,
+    tombstones: removalsRemembered,
     dirty_since: dirtySince,
     published,
     snapshot: snapshot && {
@@ -39,7 +39,7 @@ export function toCacheStatus(
     refused,
     configuration: variablesOf(configuration),
   };
-  return { ...status, checks: checksOf(status, configuration) };
+  return { ...status, checks: runChecks(status, configuration) };
 }
 
 function variablesOf(configuration: Configuration): CacheStatus["configuration"] {

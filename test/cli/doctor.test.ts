@@ -1,6 +1,6 @@
 import { type IncomingMessage, type ServerResponse, request as send } from "node:http";
 import { beforeAll, expect, inject, test, vi } from "vitest";
-import type { CacheStatus } from "../../src/operator-api/answers.ts";
+import type { CacheStatus } from "../../src/operator-api/responses.ts";
 import { startCloudController } from "../foundation/cloud-controller/cloud-controller.ts";
 import { type Foundation, startFoundation } from "../foundation/foundation.ts";
 import type { TokenOptions } from "../foundation/uaa/token.ts";

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
-import type { ObservationsAnswer } from "../../src/operator-api/answers.ts";
-import { parseObservations, type SentObservations } from "../../src/operator-api/observations.ts";
+import { parseObservations, type ReportedObservations } from "../../src/operator-api/observations.ts";
+import type { ObservationsResult } from "../../src/operator-api/responses.ts";
 import { serve } from "./endpoint.ts";
 
 export const TOKEN = "a.b-c.d_e";
@@ -10,7 +10,7 @@ export const TOKEN = "a.b-c.d_e";
 const CLOCK_IS_BEHIND_MS = 3 * 3600 * 1000;
 
 /** Observations that have come in. */
-export interface Told extends SentObservations {
+export interface Told extends ReportedObservations {
   /** When, in milliseconds since some moment. */
   at: number;
 }
@@ -63,7 +63,7 @@ export async function fakeCache() {
       changed: changed + removed.length,
       unchanged: all - changed - removed.length,
       refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
-    } satisfies ObservationsAnswer);
+    } satisfies ObservationsResult);
   });
   /** What names it and its token to the command. */
   const env = { CF_TOKEN: TOKEN };

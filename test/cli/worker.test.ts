@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test, vi } from "vitest";
-import type { CacheStatus } from "../../src/operator-api/answers.ts";
+import type { CacheStatus } from "../../src/operator-api/responses.ts";
 import { keyOf, sha1Of, writeApp } from "./app.ts";
 import { type Blob, makeBlobs, makeNames, writeBlobs } from "./blobs.ts";
 import { resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { CHECKS } from "../../src/cli/doctor/finding.ts";
-import { CACHE_CHECKS } from "../../src/operator-api/answers.ts";
+import { CACHE_CHECKS } from "../../src/operator-api/responses.ts";
 import { findTables } from "./documents.ts";
 import { findCode } from "./markdown.ts";
 

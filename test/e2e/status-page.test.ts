@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from "vitest";
-import type { CacheStatus } from "../../src/operator-api/answers.ts";
-import { checksOf } from "../../src/operator-api/checks.ts";
+import { runChecks } from "../../src/operator-api/checks.ts";
+import type { CacheStatus } from "../../src/operator-api/responses.ts";
 import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
 import { findChromium, type Page, startChromium } from "../support/node/chromium.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
@@ -222,7 +222,7 @@ describe.skipIf(!chromium)(
       const headers = { Authorization: `bearer ${token}` };
       const status = (await (await fetch(`${worker.url}${CACHE}`, { headers })).json()) as CacheStatus;
       const figures = figuresOfLargePool(status);
-      const checks = checksOf(figures, {
+      const checks = runChecks(figures, {
         features: { resourceMatching: true, appBitsUpload: true },
         ...{ mode: "answer", keysPerDay: 500, cloudControllerUrl: "https://api.example.com" },
       });

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import packageJson from "../../package.json";
 import { noRefusals } from "../../src/catalog/observations.ts";
-import type { CacheStatus } from "../../src/operator-api/answers.ts";
+import type { CacheStatus } from "../../src/operator-api/responses.ts";
 import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
 import { advanceClock } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
@@ -329,7 +329,7 @@ describe("GET cache", () => {
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       entries: 2,
       keys_waiting: 2,
-      removals_remembered: 1,
+      tombstones: 1,
       dirty_since: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       published: null,
       snapshot: null,

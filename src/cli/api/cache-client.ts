@@ -1,4 +1,4 @@
-import type { CacheStatus, ObservationsAnswer, ResourcePage } from "../../operator-api/answers.ts";
+import type { CacheStatus, ObservationsResult, ResourcePage } from "../../operator-api/responses.ts";
 import { parseResourceKey, type ResourceKey } from "../../resources/resource-key.ts";
 import { Exit } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -46,7 +46,7 @@ export class CacheClient {
   }
 
   /** @param observations of at most 50,000 resources */
-  observe({ observedAt: seen, present = [], removed = [] }: PoolObservations): Promise<ObservationsAnswer> {
+  observe({ observedAt: seen, present = [], removed = [] }: PoolObservations): Promise<ObservationsResult> {
     // A SHA-1 and a size need no escaping, and JSON.stringify takes six times as long for the objects.
     const body = new TextEncoder().encode(
       `{"observed_at":${JSON.stringify(new Date(seen).toISOString())},` +

@@ -1,4 +1,4 @@
-import type { CachedResource } from "../../operator-api/answers.ts";
+import type { CachedResource } from "../../operator-api/responses.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";

@@ -1,4 +1,4 @@
-import type { CacheStatus } from "../../operator-api/answers.ts";
+import type { CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { jsonOf, send } from "./send.ts";
 

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { CacheStatus } from "../../operator-api/answers.ts";
+import type { CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { counted, number, print, printJson, table } from "../terminal/output.ts";
@@ -38,7 +38,7 @@ export async function printStatus(status: CacheStatus): Promise<void> {
     ["to be published", status.dirty_since ? `since ${status.dirty_since}` : "nothing"],
     ["suspended", status.suspended_until ? `until ${status.suspended_until}` : "no"],
     ["keys waiting", number(status.keys_waiting)],
-    ["removals remembered", number(status.removals_remembered)],
+    ["removals remembered", number(status.tombstones)],
     ...Object.entries(refused).map(([reason, count]) => [`refused: ${reason}`, number(count)]),
   ];
   const settings = Object.entries(status.configuration).map(([name, value]) => [

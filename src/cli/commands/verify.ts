@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { CachedResource } from "../../operator-api/answers.ts";
+import type { CachedResource } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import {
   baseUrl,

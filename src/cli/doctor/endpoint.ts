@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { CachedResource, CacheStatus } from "../../operator-api/answers.ts";
+import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { ANY_MODE, checksumsOf } from "../api/matches.ts";
 import { type ApiResponse, send, warningsOf } from "../api/send.ts";

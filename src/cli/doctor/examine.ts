@@ -1,4 +1,4 @@
-import type { CachedResource, CacheStatus } from "../../operator-api/answers.ts";
+import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { note } from "../terminal/output.ts";

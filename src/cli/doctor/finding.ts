@@ -1,4 +1,4 @@
-import type { CacheCheck } from "../../operator-api/answers.ts";
+import type { CacheCheck } from "../../operator-api/responses.ts";
 import { type ApiResponse, errorMessageOf, NoResponse } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 

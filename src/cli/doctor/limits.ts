@@ -1,4 +1,4 @@
-import type { CachedResource } from "../../operator-api/answers.ts";
+import type { CachedResource } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { ANY_MODE, type ApiResource, matchedPaths } from "../api/matches.ts";
 import { counted } from "../terminal/output.ts";

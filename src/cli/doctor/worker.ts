@@ -1,4 +1,4 @@
-import type { CacheStatus } from "../../operator-api/answers.ts";
+import type { CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type ApiResponse, jsonOf, send } from "../api/send.ts";
 import { duration, errorSentences, type Finding, fail, isOutage, ok, outageAdvice, warn } from "./finding.ts";

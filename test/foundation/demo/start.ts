@@ -5,7 +5,7 @@ import { stat } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
-import type { CacheStatus } from "../../../src/operator-api/answers.ts";
+import type { CacheStatus } from "../../../src/operator-api/responses.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { type Foundation, startFoundation } from "../foundation.ts";
 import { isPortFree, PortInUse } from "../loopback.ts";

@@ -45,7 +45,7 @@ export const CacheStatusSchema = v.object({
   ),
   entries: describe(count, "Resources that the cache holds."),
   keys_waiting: describe(count, "Those of them whose key is not written to Workers KV yet."),
-  removals_remembered: describe(count, "Removed resources that the catalog remembers."),
+  tombstones: describe(count, "Removed resources that the catalog remembers."),
   dirty_since: describe(
     v.nullable(time),
     "Since when something has changed that is not published yet; null where all is published.",
@@ -108,11 +108,11 @@ export const ResourcePageSchema = v.object({
 /** What `GET …/cache/resources` answers: resources in the order of their SHA-1s. */
 export type ResourcePage = v.InferOutput<typeof ResourcePageSchema>;
 
-export const ObservationsAnswerSchema = v.object({
+export const ObservationsResultSchema = v.object({
   changed: describe(count, "Resources that are held since, or no longer."),
   unchanged: describe(count, "What was known already, or has been overtaken by a later observation."),
   refused: RefusalsSchema,
 });
 
 /** What `POST …/cache/observations` answers: how many resources changed, did not, and were refused for which reason. */
-export type ObservationsAnswer = v.InferOutput<typeof ObservationsAnswerSchema>;
+export type ObservationsResult = v.InferOutput<typeof ObservationsResultSchema>;
