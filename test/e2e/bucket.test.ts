@@ -1,16 +1,16 @@
 import { createHash, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { type Harness, START_TIMEOUT_MS, startHarness } from "./stage.ts";
+import { type Harness, START_TIMEOUT_MS, startHarness } from "./harness.ts";
 
 const HANDLED_MAX_MS = 20_000;
 
-let stage: Harness;
+let harness: Harness;
 let sent = 0;
 
 beforeAll(async () => {
-  stage = await startHarness({ title: "", bucket: true });
+  harness = await startHarness({ title: "", bucket: true });
 }, START_TIMEOUT_MS);
-afterAll(() => stage.close());
+afterAll(() => harness.stop());
 
 /** A file that somebody has pushed, and the name that the Cloud Controller gives its blob. */
 function blobOf(content: string) {
@@ -19,31 +19,31 @@ function blobOf(content: string) {
   return { content, sha1, name };
 }
 
-const put = (name: string, content: string) => stage.command("PUT", `blob/${name}`, content);
-const remove = (name: string) => stage.command("DELETE", `blob/${name}`);
+const put = (name: string, content: string) => harness.command("PUT", `blob/${name}`, content);
+const remove = (name: string) => harness.command("DELETE", `blob/${name}`);
 
 /** Tells of a change as R2 does, which the local one does not. */
 async function announce(action: "PutObject" | "DeleteObject", name: string): Promise<void> {
   sent += 1;
   const event = { account: "account", bucket: "resource-pool", eventTime: new Date().toISOString() };
-  await stage.command("POST", "event", { ...event, action, object: { key: name } });
+  await harness.command("POST", "event", { ...event, action, object: { key: name } });
 }
 
 /** Waits until the consumer has had every event. */
 async function untilHandled(): Promise<void> {
-  const patience = { timeout: HANDLED_MAX_MS, interval: 20 };
-  await vi.waitFor(async () => expect((await stage.counts()).handledEvents).toBe(sent), patience);
+  const timeout = { timeout: HANDLED_MAX_MS, interval: 20 };
+  await vi.waitFor(async () => expect((await harness.readCounts()).handledEvents).toBe(sent), timeout);
 }
 
 /** Contents that the Worker matches, each time for another user: none of the requests is a retry. */
 async function heldOf(contents: readonly string[]): Promise<string[]> {
   const id = randomUUID();
-  const token = await stage.foundation.uaa.issueToken({ user: { id, name: id } });
+  const token = await harness.foundation.uaa.issueToken({ user: { id, name: id } });
   const resources = contents.map((content) => {
     const checksum = { value: blobOf(content).sha1 };
     return { checksum, size_in_bytes: content.length, path: content, mode: "644" };
   });
-  const response = await fetch(`${stage.worker.url}/v3/resource_matches`, {
+  const response = await fetch(`${harness.worker.url}/v3/resource_matches`, {
     method: "POST",
     headers: { Authorization: `bearer ${token}` },
     body: JSON.stringify({ resources }),
@@ -57,11 +57,11 @@ it("a blob is held once it lies in the bucket and its event has come, and no lon
   expect(await heldOf([content])).toEqual([]);
   await put(name, content);
   await announce("PutObject", name);
-  await stage.untilPublished(1);
+  await harness.waitForEntries(1);
   expect(await heldOf([content])).toEqual([content]);
   await remove(name);
   await announce("DeleteObject", name);
-  await stage.untilPublished(0);
+  await harness.waitForEntries(0);
   expect(await heldOf([content])).toEqual([]);
 });
 
@@ -102,17 +102,17 @@ it("in whatever order events come, doubled and late, a blob ends as it lies", as
   }
 
   const lying = all.filter(({ steps }) => steps.filter((step) => step === "put").length === 2);
-  await stage.untilPublished(lying.length);
+  await harness.waitForEntries(lying.length);
   expect(await heldOf(all.map(({ blob }) => blob.content))).toEqual(lying.map(({ blob }) => blob.content));
 });
 
 it("what is no blob of the pool is nothing to the cache", async () => {
-  const { entries } = await stage.catalog();
+  const { entries } = await harness.catalogStatus();
   const { sha1, content } = blobOf("in a place where the Cloud Controller does not look");
   for (const name of [`cc-resources/aa/bb/${sha1}`, "cc-droplets/aa/bb/droplet"]) {
     await put(name, content);
     await announce("PutObject", name);
   }
   await untilHandled();
-  expect(await stage.catalog()).toMatchObject({ entries });
+  expect(await harness.catalogStatus()).toMatchObject({ entries });
 });

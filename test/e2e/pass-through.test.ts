@@ -6,8 +6,8 @@ import { json } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { type Harness, START_TIMEOUT_MS, startHarness } from "./harness.ts";
 import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
-import { type Harness, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 const MB = 1_000_000;
 const UPLOAD_MB = 200;
@@ -16,21 +16,21 @@ const GROWTH_MAX_BYTES = 60 * MB;
 const SAMPLED_MS = 20;
 
 let origin: RecordingOrigin;
-let stage: Harness;
+let harness: Harness;
 
 beforeAll(async () => {
   origin = await startRecordingOrigin();
   // In shadow mode the Cloud Controller is asked for matches as for all else.
   const variables = { CLOUD_CONTROLLER_URL: origin.url, MODE: "shadow" };
-  stage = await startHarness({ title: "", bucket: false, variables });
+  harness = await startHarness({ title: "", bucket: false, variables });
 }, START_TIMEOUT_MS);
 afterAll(async () => {
-  await stage.close();
+  await harness.stop();
   await origin.close();
 });
 
 const recorded = async (path: string, init: RequestInit = {}) =>
-  (await (await fetch(stage.worker.url + path, init)).json()) as Recorded;
+  (await (await fetch(harness.worker.url + path, init)).json()) as Recorded;
 
 it("hands on method, path, query, headers and body as they came", async () => {
   const url = "/v3/apps/a%2Fb/x?names=a%2Cb,c&per_page=50&q=%C3%BC+1&empty=&order_by=-created_at";
@@ -61,12 +61,12 @@ it.each([
 });
 
 it("leaves it to the client to follow redirects", async () => {
-  const response = await fetch(`${stage.worker.url}/redirect`, { redirect: "manual" });
+  const response = await fetch(`${harness.worker.url}/redirect`, { redirect: "manual" });
   expect([response.status, response.headers.get("Location")]).toEqual([302, "/elsewhere"]);
 });
 
 it("lets WebSockets through, both ways", async () => {
-  const socket = new WebSocket(`${stage.worker.url.replace("http", "ws")}/v1/stream?app=1`);
+  const socket = new WebSocket(`${harness.worker.url.replace("http", "ws")}/v1/stream?app=1`);
   const reply = await new Promise((resolve, reject) => {
     socket.onopen = () => socket.send("hello");
     socket.onmessage = ({ data }) => resolve(data);
@@ -77,7 +77,7 @@ it("lets WebSockets through, both ways", async () => {
 });
 
 it.skipIf(!existsSync("/proc/self/stat"))("keeps no upload in memory while it flows", async () => {
-  const rss = () => stage.worker.usage().bytes;
+  const rss = () => harness.worker.usage().bytes;
   const before = rss();
   expect(before).toBeGreaterThan(0);
   let peak = before;
@@ -91,7 +91,7 @@ it.skipIf(!existsSync("/proc/self/stat"))("keeps no upload in memory while it fl
 
   const chunk = randomBytes(MB);
   const hash = createHash("sha1");
-  const upload = request(`${stage.worker.url}/v3/packages/1/upload`, {
+  const upload = request(`${harness.worker.url}/v3/packages/1/upload`, {
     method: "POST",
     headers: { "Content-Length": UPLOAD_MB * MB },
   });

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import type { Fault as CloudControllerFault } from "../foundation/cloud-controller/faults.ts";
 import type { Fault } from "./fault.ts";
+import { type Harness, type Resource, START_TIMEOUT_MS, startHarness } from "./harness.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { matchFaults } from "./match-faults.ts";
-import { type Harness, type Resource, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 const DEADLINE_MS = 2_000;
 /** The Cloud Controller's 12 ms a file, to a deadline of 8 s. */
@@ -26,27 +26,27 @@ const MODES = [
   [0o644, 0o444],
 ] as const;
 
-let stage: Harness;
+let harness: Harness;
 let app: LargeApp;
 let round = 0;
 
 beforeAll(async () => {
   // Snapshot and changes are what a push meets here; a key takes a local KV longer than it does KV.
   const variables = { LOOKUP_DEADLINE_MS: String(DEADLINE_MS), KEYS_PER_DAY: "0" };
-  stage = await startHarness({ title: "push sessions", bucket: false, variables });
+  harness = await startHarness({ title: "push sessions", bucket: false, variables });
   app = await createLargeApp(0);
 }, START_TIMEOUT_MS);
 afterAll(async () => {
-  await stage.close();
+  await harness.stop();
   await app.remove();
 }, START_TIMEOUT_MS);
 
-const inflict = (fault: Fault) => stage.command("PUT", "fault", fault);
+const inflict = (fault: Fault) => harness.command("PUT", "fault", fault);
 const inflictOnCloudController = (fault: CloudControllerFault) =>
-  stage.foundation.cloudController.faults.set({ [MATCHES]: fault });
+  harness.foundation.cloudController.faults.set({ [MATCHES]: fault });
 async function well(): Promise<void> {
-  stage.foundation.cloudController.faults.set({});
-  await stage.command("DELETE", "fault");
+  harness.foundation.cloudController.faults.set({});
+  await harness.command("DELETE", "fault");
 }
 
 /** What befalls one request of a push, or what happens between it and the next. */
@@ -60,13 +60,13 @@ interface Misfortune {
 }
 
 const replaceIsolate = async (_: unknown, user: string) => {
-  await stage.command("DELETE", "isolate");
-  await stage.command("DELETE", `session/${user}`);
+  await harness.command("DELETE", "isolate");
+  await harness.command("DELETE", `session/${user}`);
 };
 /** The cache learns what it did not know. */
 const publish = async (shared: readonly Resource[]) => {
-  await stage.tell({ present: shared });
-  await stage.publishSnapshot();
+  await harness.report({ present: shared });
+  await harness.publishSnapshot();
 };
 /** An isolate that knows nothing needs KV. */
 const OF_KV: Fault = { kind: "fail", operations: ["get"] };
@@ -131,9 +131,9 @@ describe.each([
     const others = (await gatherDirectory(app.path)).filter(({ path }) => path.includes("/shared/")).length;
     await app.grow(files - SHARED * requests - others);
     present = (await gatherDirectory(app.path)).filter(({ size }) => size > 0);
-    await stage.fillPool(app.path);
-    await stage.tell({ present });
-    await stage.untilSettled();
+    await harness.fillPool(app.path);
+    await harness.report({ present });
+    await harness.waitUntilPublished();
   }, PUSHED_MAX_MS);
 
   beforeEach(async () => {
@@ -147,7 +147,7 @@ describe.each([
       }
       const resource = { sha1: createHash("sha1").update(content).digest("hex"), size: content.length };
       shared.push(resource);
-      await stage.foundation.cloudController.pool.add(resource.sha1, resource.size, content);
+      await harness.foundation.cloudController.pool.add(resource.sha1, resource.size, content);
     }
   });
 
@@ -161,14 +161,14 @@ describe.each([
         if (cloudController) inflictOnCloudController(cloudController);
         if (!worker) continue;
         await inflict(worker);
-        await stage.command("DELETE", "isolate");
+        await harness.command("DELETE", "isolate");
       }
     };
     await begin(1);
     try {
-      return await stage.push(app.path, `${files}: ${label}`, {
+      return await harness.push(app.path, `${files}: ${label}`, {
         user,
-        async onAnswer(answered) {
+        async onResponse(answered) {
           await well();
           for (const { afterwards } of befallen(answered)) await afterwards?.(shared, user);
           await begin(answered + 1);
@@ -184,13 +184,13 @@ describe.each([
   // Of three requests one is neither the first nor the last.
   const slowly = it.runIf(requests === 3 || isEvery);
   slowly("a Cloud Controller that takes 12 ms a file", { timeout: PUSHED_MAX_MS }, async () => {
-    await stage.tell({ removed: present.slice(0, UNKNOWN).map(({ sha1 }) => sha1) });
-    await stage.untilSettled();
+    await harness.report({ removed: present.slice(0, UNKNOWN).map(({ sha1 }) => sha1) });
+    await harness.waitUntilPublished();
     const slow = { resource_ms: MS_PER_FILE };
     const always = Array.from({ length: requests }, (_, index) => ({ at: index + 1, cloudController: slow }));
     const pushed = await push("12 ms a file", always).finally(async () => {
-      await stage.tell({ present });
-      await stage.untilSettled();
+      await harness.report({ present });
+      await harness.waitUntilPublished();
     });
     expect(pushed.decided).toBeGreaterThanOrEqual(SHARED * (requests - 1));
     // The deadline has come in the first request.
@@ -207,8 +207,8 @@ describe.each([
       const isCombined = misfortunes.length > 1;
       const claimed = isCombined ? SHARED / 2 : isDenied ? 0 : SHARED;
       if (isCombined) {
-        await stage.tell({ present: shared.slice(0, claimed) });
-        await stage.untilSettled();
+        await harness.report({ present: shared.slice(0, claimed) });
+        await harness.waitUntilPublished();
       }
       const pushed = await push(label, misfortunes);
       expect(pushed.decided).toBeGreaterThanOrEqual(SHARED * (requests - 1));

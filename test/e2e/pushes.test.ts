@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { type AppFixture, createApp } from "../support/node/app-fixture.ts";
+import { type Harness, START_TIMEOUT_MS, startHarness } from "./harness.ts";
 import { createLargeApp, type LargeApp } from "./large-app.ts";
-import { type Harness, START_TIMEOUT_MS, startHarness } from "./stage.ts";
 
 const FILES = 5_600;
 const REQUESTS = 2;
@@ -14,14 +14,14 @@ const RETRY_MS = 10 * MINUTE_MS;
 /** What the catalog writes in a day, by default. */
 const KEYS_PER_DAY = 500;
 
-let stage: Harness;
+let harness: Harness;
 
 beforeAll(async () => {
   // A busy machine may take seconds, and what is late is uploaded.
   const variables = { LOOKUP_DEADLINE_MS: "60000" };
-  stage = await startHarness({ title: "pushes", bucket: false, variables });
+  harness = await startHarness({ title: "pushes", bucket: false, variables });
 }, START_TIMEOUT_MS);
-afterAll(() => stage.close(), START_TIMEOUT_MS);
+afterAll(() => harness.stop(), START_TIMEOUT_MS);
 
 /** How many different contents an app has that are asked for. */
 async function contentsOf({ path }: AppFixture): Promise<number> {
@@ -38,34 +38,36 @@ describe("an app of thousands of files", () => {
   afterAll(() => app.remove());
 
   it("is uploaded as a whole at first", async () => {
-    const first = await stage.push(app.path, "1st push, all new");
+    const first = await harness.push(app.path, "1st push, all new");
     expect(first).toMatchObject({ requested: FILES, matched: 0, uploadedFiles: FILES, warnings: [] });
     expect(first.matchRequestIds).toHaveLength(REQUESTS);
-    await stage.pass(RETRY_MS);
+    await harness.advanceClock(RETRY_MS);
   });
 
   it("is not uploaded at second, for the Cloud Controller knows it", async () => {
-    const second = await stage.push(app.path, "2nd push, nothing new");
+    const second = await harness.push(app.path, "2nd push, nothing new");
     expect(second).toMatchObject({ requested: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
     expect(second.origin).toBeGreaterThanOrEqual(await contentsOf(app));
     expect(second).toMatchObject({ snapshot: 0, keys: 0 });
-    await stage.untilPublished(await contentsOf(app));
+    await harness.waitForEntries(await contentsOf(app));
   });
 
   it("is matched by the edge alone in the third push, and the Cloud Controller verifies five files a request", async () => {
-    await stage.pass(RETRY_MS);
-    const { keysRead } = await stage.counts();
-    const third = await stage.push(app.path, "3rd push, ten minutes later");
+    await harness.advanceClock(RETRY_MS);
+    const { keysRead } = await harness.readCounts();
+    const third = await harness.push(app.path, "3rd push, ten minutes later");
     expect(third).toMatchObject({ requested: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
     expect(third).toMatchObject({ snapshot: FILES, keys: 0, origin: 0, verified: 0 });
-    expect(await stage.counts()).toMatchObject({ keysRead });
-    await vi.waitFor(() => expect(stage.originQuestions()).toEqual(Array(REQUESTS).fill(SAMPLE)));
-    expect(stage.originRequests()).toBe(REQUESTS);
+    expect(await harness.readCounts()).toMatchObject({ keysRead });
+    await vi.waitFor(() => expect(harness.originRequestSizes()).toEqual(Array(REQUESTS).fill(SAMPLE)));
+    expect(harness.originRequests()).toBe(REQUESTS);
   });
 
   it("has had as many keys written as may be in a day", async () => {
-    expect(await stage.keys()).toBe(KEYS_PER_DAY);
-    expect(await stage.catalog()).toMatchObject({ keysWaiting: (await contentsOf(app)) - KEYS_PER_DAY });
+    expect(await harness.countKeys()).toBe(KEYS_PER_DAY);
+    expect(await harness.catalogStatus()).toMatchObject({
+      keysWaiting: (await contentsOf(app)) - KEYS_PER_DAY,
+    });
   });
 });
 
@@ -84,15 +86,18 @@ describe("small apps", () => {
       if (i < 40) await one.write(`one/${i}`, `shared by name ${i}`);
       if (i >= 20) await other.write(`other/${i}`, `shared by name ${i}`);
     }
-    const { entries: known } = await stage.catalog();
-    await stage.push(one.path, "one app, 1st push");
-    expect(await stage.push(other.path, "another, sharing half")).toMatchObject({ matched: 20, origin: 20 });
-    await stage.untilPublished(known + 20);
-    expect(await stage.push(one.path, "one app, 2nd push")).toMatchObject({ snapshot: 20, origin: 20 });
-    await stage.untilPublished(known + 40);
-    await stage.pass(RETRY_MS);
-    expect(await stage.push(one.path, "one app, 3rd push")).toMatchObject({ matched: 40, snapshot: 40 });
-    await vi.waitFor(() => expect(stage.originQuestions()).toEqual([SAMPLE]));
+    const { entries: known } = await harness.catalogStatus();
+    await harness.push(one.path, "one app, 1st push");
+    expect(await harness.push(other.path, "another, sharing half")).toMatchObject({
+      matched: 20,
+      origin: 20,
+    });
+    await harness.waitForEntries(known + 20);
+    expect(await harness.push(one.path, "one app, 2nd push")).toMatchObject({ snapshot: 20, origin: 20 });
+    await harness.waitForEntries(known + 40);
+    await harness.advanceClock(RETRY_MS);
+    expect(await harness.push(one.path, "one app, 3rd push")).toMatchObject({ matched: 40, snapshot: 40 });
+    await vi.waitFor(() => expect(harness.originRequestSizes()).toEqual([SAMPLE]));
   });
 
   it("have one content under many paths and modes, and lose no file over it", async () => {
@@ -105,24 +110,24 @@ describe("small apps", () => {
     await app.write("h", "read-only", 0o444);
     await app.write("i", "for its owner's eyes", 0o400);
     await app.write("j", "", 0o444);
-    const { entries: known } = await stage.catalog();
+    const { entries: known } = await harness.catalogStatus();
     // The Cloud Controller itself would fail a package that claims a file whose mode lacks 0600.
     const uploaded = { matched: 3, uploadedFiles: 5 };
-    expect(await stage.push(app.path, "many modes, 1st push")).toMatchObject({
+    expect(await harness.push(app.path, "many modes, 1st push")).toMatchObject({
       matched: 0,
       uploadedFiles: 8,
     });
-    expect(await stage.push(app.path, "many modes, 2nd push")).toMatchObject({ ...uploaded, origin: 1 });
-    await stage.untilPublished(known + 1);
-    expect(await stage.push(app.path, "many modes, 3rd push")).toMatchObject({ ...uploaded, snapshot: 3 });
+    expect(await harness.push(app.path, "many modes, 2nd push")).toMatchObject({ ...uploaded, origin: 1 });
+    await harness.waitForEntries(known + 1);
+    expect(await harness.push(app.path, "many modes, 3rd push")).toMatchObject({ ...uploaded, snapshot: 3 });
     // That the cache holds each of them changes nothing.
     const other = await newApp();
     await other.write("f", "read-only somewhere");
     await other.write("h", "read-only");
     await other.write("i", "for its owner's eyes");
-    await stage.pushDirectly(other.path);
-    await stage.push(other.path, "same content, writable");
-    await stage.untilPublished(known + 4);
-    expect(await stage.push(app.path, "many modes, all known")).toMatchObject({ ...uploaded, snapshot: 3 });
+    await harness.pushDirectly(other.path);
+    await harness.push(other.path, "same content, writable");
+    await harness.waitForEntries(known + 4);
+    expect(await harness.push(app.path, "many modes, all known")).toMatchObject({ ...uploaded, snapshot: 3 });
   });
 });

@@ -2,13 +2,13 @@ import { writeSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { START_TIMEOUT_MS } from "../e2e/harness.ts";
 import { createLargeApp } from "../e2e/large-app.ts";
-import { START_TIMEOUT_MS } from "../e2e/stage.ts";
 import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { ORGANIZATION, SPACE } from "../foundation/cloud-controller/space.ts";
 import { type AppFixture, createVariedApp } from "../support/node/app-fixture.ts";
 import { findCf } from "./cf-cli.ts";
-import { type CfStage, openCfStage } from "./cf-stage.ts";
+import { type CfHarness, startCfHarness } from "./cf-harness.ts";
 
 const STDERR = 2;
 /** Of a file that the pool takes, in bytes. */
@@ -30,42 +30,42 @@ if (!cf) {
 }
 
 describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
-  let stage: CfStage;
+  let harness: CfHarness;
   let smallApp: AppFixture;
   let largeApp: AppFixture;
 
   beforeAll(async () => {
-    stage = await openCfStage(cf as string, { minimumSize: MINIMUM_SIZE });
+    harness = await startCfHarness(cf as string, { minimumSize: MINIMUM_SIZE });
     [smallApp, largeApp] = [await createSmallApp(), await createLargeApp(LARGE_APP_FILES)];
   }, START_TIMEOUT_MS);
   afterAll(async () => {
-    await stage.close();
+    await harness.stop();
     await Promise.all([smallApp.remove(), largeApp.remove()]);
   }, START_TIMEOUT_MS);
 
   it("refuses a wrong password", async () => {
-    expect(await stage.cf(["api", stage.worker.url])).toMatchObject({ code: 0 });
-    expect(await stage.cf(["auth", "developer", "wrong"])).toMatchObject({
+    expect(await harness.cf(["api", harness.worker.url])).toMatchObject({ code: 0 });
+    expect(await harness.cf(["auth", "developer", "wrong"])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("Credentials were rejected"),
     });
   });
 
   it("logs in through the Worker and targets the space", async () => {
-    const { worker } = stage;
-    const run = await stage.cf(["login", "-a", worker.url, "-u", "developer", "-p", "developer"]);
+    const { worker } = harness;
+    const run = await harness.cf(["login", "-a", worker.url, "-u", "developer", "-p", "developer"]);
     expect(run).toMatchObject({ code: 0 });
-    const { stdout } = await stage.cf(["target"]);
+    const { stdout } = await harness.cf(["target"]);
     expect(stdout).toContain(worker.url);
     expect(stdout).toMatch(new RegExp(`^org: +${ORGANIZATION.name}\\nspace: +${SPACE.name}$`, "m"));
   });
 
   it("refreshes an access token that has expired", async () => {
-    const path = join(stage.home, ".cf/config.json");
+    const path = join(harness.home, ".cf/config.json");
     const config = JSON.parse(await readFile(path, "utf8"));
-    const expired = `bearer ${await stage.foundation.uaa.issueToken({ lifetime: -1 })}`;
+    const expired = `bearer ${await harness.foundation.uaa.issueToken({ lifetime: -1 })}`;
     await writeFile(path, JSON.stringify({ ...config, AccessToken: expired }));
-    expect(await stage.cf(["spaces"])).toMatchObject({
+    expect(await harness.cf(["spaces"])).toMatchObject({
       code: 0,
       stdout: expect.stringContaining(SPACE.name),
     });
@@ -73,54 +73,54 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
   });
 
   it("uploads only files below the minimum size in the second push of 46 files", async () => {
-    const first = await stage.cfPush("small", smallApp.path);
+    const first = await harness.cfPush("small", smallApp.path);
     expect(first.uploaded.sort()).toEqual(await pathsOf(smallApp, () => true));
-    const second = await stage.cfPush("small", smallApp.path);
+    const second = await harness.cfPush("small", smallApp.path);
     expect(second.uploaded.sort()).toEqual(await pathsOf(smallApp, (size) => size <= MINIMUM_SIZE));
   });
 
   it("uploads no file in a second push of 6,200 files right after the first", async () => {
-    const first = await stage.cfPush("large", largeApp.path, LARGE_APP_REQUESTS.length);
+    const first = await harness.cfPush("large", largeApp.path, LARGE_APP_REQUESTS.length);
     expect(first.run.lines.map(({ resources }) => resources)).toEqual(LARGE_APP_REQUESTS);
     expect(first.uploaded).toHaveLength(LARGE_APP_FILES);
-    const second = await stage.cfPush("large", largeApp.path, LARGE_APP_REQUESTS.length);
+    const second = await harness.cfPush("large", largeApp.path, LARGE_APP_REQUESTS.length);
     expect(second.uploaded).toHaveLength(0);
   });
 
   it("pushes a manifest of three apps on one path", async () => {
     await smallApp.write("new.txt", Buffer.alloc(1_000, "new in this push"));
     const names = ["web", "worker", "clock"];
-    const manifest = join(stage.home, "three-apps.yml");
+    const manifest = join(harness.home, "three-apps.yml");
     const entries = names.map((name) => `- name: ${name}\n  path: ${smallApp.path}\n`);
     await writeFile(manifest, `applications:\n${entries.join("")}`);
-    expect(await stage.cf(["push", "-f", manifest, "--no-start"], names.length)).toMatchObject({ code: 0 });
+    expect(await harness.cf(["push", "-f", manifest, "--no-start"], names.length)).toMatchObject({ code: 0 });
     const known = await pathsOf(smallApp, (size, path) => size > MINIMUM_SIZE && path !== "new.txt");
     for (const name of names) {
-      const { uploaded } = await stage.checkedPackage(name, smallApp.path);
+      const { uploaded } = await harness.checkedPackage(name, smallApp.path);
       expect(uploaded.filter((path) => known.includes(path))).toEqual([]);
     }
   });
 
   it("fails with cf's message when the pool was wiped, and succeeds in the second try", async () => {
     const resources = (await gatherDirectory(largeApp.path)).filter(({ size }) => size > 0);
-    await stage.fillPool(largeApp.path);
-    await stage.tell({ present: resources });
-    await stage.untilSettled();
+    await harness.fillPool(largeApp.path);
+    await harness.report({ present: resources });
+    await harness.waitUntilPublished();
     // The requests of this app were made before: they are not to be taken for repeated ones.
-    await stage.pass(TEN_MINUTES_MS);
-    await stage.foundation.cloudController.pool.wipe();
+    await harness.advanceClock(TEN_MINUTES_MS);
+    await harness.foundation.cloudController.pool.wipe();
 
     const push = ["push", "wiped", "-p", largeApp.path, "--no-start"];
-    expect(await stage.cf(push, LARGE_APP_REQUESTS.length)).toMatchObject({
+    expect(await harness.cf(push, LARGE_APP_REQUESTS.length)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("Package failed to process correctly after upload"),
     });
-    const second = await stage.cfPush("wiped", largeApp.path, LARGE_APP_REQUESTS.length);
+    const second = await harness.cfPush("wiped", largeApp.path, LARGE_APP_REQUESTS.length);
     expect(second.uploaded).toHaveLength(LARGE_APP_FILES);
   });
 
   it("sends one trace id per run, which the Worker passes on to the Cloud Controller", () => {
-    const traceIds = stage.runs
+    const traceIds = harness.runs
       .map(({ passedTraceIds }) => passedTraceIds)
       .filter(({ length }) => length > 0);
     expect(traceIds.length).toBeGreaterThanOrEqual(8);
@@ -129,7 +129,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
   });
 
   it("has its trace id in each line that the Worker logs of its requests for matches", () => {
-    const pushes = stage.runs.filter(({ lines }) => lines.length > 0);
+    const pushes = harness.runs.filter(({ lines }) => lines.length > 0);
     expect(pushes.length).toBeGreaterThanOrEqual(7);
     const logged = pushes.map(({ lines }) => lines.map(({ traceId }) => traceId));
     expect(logged).toEqual(pushes.map(({ lines, passedTraceIds }) => lines.map(() => passedTraceIds[0])));

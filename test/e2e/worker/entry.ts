@@ -7,7 +7,7 @@ import worker, { Catalog as RealCatalog, PushSessions as RealPushSessions } from
 import { isResourceKey } from "../../../src/resources/resource-key.ts";
 import { TIMEOUT_MS } from "../../../src/time/timeouts.ts";
 import type { Fault } from "../fault.ts";
-import { pass, setOnAlarms } from "./clock.ts";
+import { advanceClock, followClock } from "./clock.ts";
 import { counts, faultyCache, faultyObjects } from "./faulty-bindings.ts";
 
 interface TestEnv {
@@ -42,7 +42,7 @@ function withFaults(env: TestEnv): object {
 
 export class Catalog extends RealCatalog {
   constructor(ctx: DurableObjectState, env: TestEnv) {
-    setOnAlarms(ctx.storage);
+    followClock(ctx.storage);
     super(ctx, { ...env, RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, currentFault) });
   }
 
@@ -60,7 +60,7 @@ export class Catalog extends RealCatalog {
 
 export class PushSessions extends RealPushSessions {
   constructor(ctx: DurableObjectState, env: TestEnv) {
-    setOnAlarms(ctx.storage);
+    followClock(ctx.storage);
     super(ctx, env);
   }
 
@@ -88,7 +88,7 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
   switch (`${request.method} ${name}`) {
     case "PUT fault":
       fault = await request.json();
-      counts.suffered = 0;
+      counts.injectedFaults = 0;
       return new Response();
     case "DELETE fault":
       fault = undefined;
@@ -99,7 +99,7 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
     case "POST time":
       // The alarm first, which is told by the clock as it was when it was set.
       await catalog.moveAlarm(Number(rest));
-      pass(Number(rest));
+      advanceClock(Number(rest));
       return new Response();
     case "GET keys":
       return Response.json(await countKeys(env.RESOURCE_CACHE));

@@ -3,7 +3,7 @@ import type { Fault } from "../fault.ts";
 type CurrentFault = () => Fault | undefined;
 
 /** Keys of resources that have been read of KV, and operations that have met a fault. */
-export const counts = { keysRead: 0, suffered: 0 };
+export const counts = { keysRead: 0, injectedFaults: 0 };
 
 /** Names that have been written, or may have been: nobody but this isolate writes. */
 const written = new Set<string>();
@@ -40,7 +40,7 @@ export function faultyCache(cache: KVNamespace, current: CurrentFault): KVNamesp
         const fault = current();
         if (!fault?.operations.includes(operation) || !isNamed(names, fault.names)) return operate();
         if (operations++ % (fault.every ?? 1) !== 0) return operate();
-        counts.suffered += 1;
+        counts.injectedFaults += 1;
         return suffer(fault, operate, args);
       };
     },
@@ -56,7 +56,7 @@ export function faultyObjects<T extends Rpc.DurableObjectBranded>(
   return {
     getByName(name) {
       if (current()?.operations.includes(operation)) {
-        counts.suffered += 1;
+        counts.injectedFaults += 1;
         throw new Error("the Durable Object is overloaded");
       }
       return namespace.getByName(name);

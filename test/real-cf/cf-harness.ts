@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
-import { type Harness, startHarness } from "../e2e/stage.ts";
+import { type Harness, startHarness } from "../e2e/harness.ts";
 import type { Package } from "../foundation/cloud-controller/packages.ts";
 import { comparePackage } from "../support/node/package-comparison.ts";
 import { type CfOutcome, runCf } from "./cf-cli.ts";
@@ -26,7 +26,7 @@ export interface CfRun extends CfOutcome {
 }
 
 /** The local foundation, the Worker in front of it, and the real cf CLI. */
-export interface CfStage extends Harness {
+export interface CfHarness extends Harness {
   /** All runs until now. */
   runs: CfRun[];
   /** The directory where cf keeps its target and its tokens, and in which it runs. */
@@ -40,10 +40,13 @@ export interface CfStage extends Harness {
 }
 
 /** @param minimumSize of a file that the pool takes, in bytes */
-export async function openCfStage(cf: string, { minimumSize }: { minimumSize: number }): Promise<CfStage> {
+export async function startCfHarness(
+  cf: string,
+  { minimumSize }: { minimumSize: number },
+): Promise<CfHarness> {
   const logged: MatchedLine[] = [];
   const home = await mkdtemp(join(tmpdir(), "cf-home-"));
-  const stage = await startHarness({
+  const harness = await startHarness({
     title: "real cf",
     bucket: false,
     minimumSize,
@@ -53,12 +56,12 @@ export async function openCfStage(cf: string, { minimumSize }: { minimumSize: nu
       if (line.includes('"event":"matched"')) logged.push(JSON.parse(line));
     },
   });
-  const { cloudController, uaa } = stage.foundation;
+  const { cloudController, uaa } = harness.foundation;
   // As on a foundation where the API's name leads to the Worker: cf follows the Location of a job.
-  cloudController.setExternalUrl(stage.worker.url);
+  cloudController.setExternalUrl(harness.worker.url);
   const runs: CfRun[] = [];
 
-  const run: CfStage["cf"] = async (args, requests = 0) => {
+  const run: CfHarness["cf"] = async (args, requests = 0) => {
     logged.length = 0;
     cloudController.stats.reset();
     const outcome = await runCf(cf, args, home);
@@ -74,7 +77,7 @@ export async function openCfStage(cf: string, { minimumSize }: { minimumSize: nu
     runs.push(ended);
     return ended;
   };
-  const checkedPackage: CfStage["checkedPackage"] = async (name, directory) => {
+  const checkedPackage: CfHarness["checkedPackage"] = async (name, directory) => {
     const app = cloudController.apps.list().find((each) => each.name === name);
     const item = cloudController.packages.ofApp(app?.guid ?? "").at(-1);
     if (!item) throw new Error(`the app ${name} has no package`);
@@ -83,7 +86,7 @@ export async function openCfStage(cf: string, { minimumSize }: { minimumSize: nu
     return item;
   };
   return {
-    ...stage,
+    ...harness,
     runs,
     home,
     cf: run,
@@ -94,8 +97,8 @@ export async function openCfStage(cf: string, { minimumSize }: { minimumSize: nu
       return { run: pushed, uploaded: (await checkedPackage(app, directory)).uploaded };
     },
     checkedPackage,
-    async close() {
-      await stage.close();
+    async stop() {
+      await harness.stop();
       await rm(home, { recursive: true, force: true });
     },
   };

@@ -23,7 +23,7 @@ const MODE_WARNING = /^Files were matched with a mode that the platform takes/;
 /** Between two manifests, and after a failure, the catalog lets so much time pass. */
 const PACE_MS = 10_000;
 
-interface StageOptions {
+interface HarnessOptions {
   /** Whether POOL_BUCKET is bound, and the queue consumed that tells of it. */
   bucket: boolean;
   /** Of the table of pushes. */
@@ -37,11 +37,11 @@ interface StageOptions {
 }
 
 /** How a push is made. */
-interface PushedBy {
+interface PushOptions {
   /** Who pushes; default: the user of `token`. What is decided for one binds no other. */
   user?: string;
   /** Called between two requests for matches, with how many have been answered, and after the last. */
-  onAnswer?: (answered: number) => Promise<unknown>;
+  onResponse?: (answered: number) => Promise<unknown>;
 }
 
 /** A file, as far as it is told of. */
@@ -52,10 +52,10 @@ export interface Resource {
 }
 
 /** A push that went well, with what the cache has answered, from memory and from keys together. */
-export type Pushed = Push & TierMatches & { cached: number };
+export type PushResult = Push & TierMatches & { cached: number };
 
 /** As much of the catalog's status as tests look at. */
-interface Catalog {
+interface CatalogStatus {
   entries: number;
   keysWaiting: number;
   published: { at: string; delta: { added: number; removed: number } } | null;
@@ -65,7 +65,7 @@ interface Catalog {
 }
 
 /** As the operator gets it. */
-interface CataloguePage {
+interface ResourcePage {
   resources: { checksum: { value: string } }[];
   after?: string;
 }
@@ -75,7 +75,7 @@ interface Counts {
   /** Keys of resources that were read of KV. */
   keysRead: number;
   /** Operations that met the fault of the moment. */
-  suffered: number;
+  injectedFaults: number;
   /** Events of the bucket that the consumer has had. */
   handledEvents: number;
 }
@@ -90,42 +90,42 @@ export interface Harness {
    *
    * @param label for the table
    */
-  push(directory: string, label: string, by?: PushedBy): Promise<Pushed>;
+  push(directory: string, label: string, by?: PushOptions): Promise<PushResult>;
   /** Pushes as `push` does, where the push may fail: then with a message. */
-  tryPush(directory: string, label: string, by?: PushedBy): Promise<Pushed | PushFailed>;
+  tryPush(directory: string, label: string, by?: PushOptions): Promise<PushResult | PushFailed>;
   /** Pushes past the Worker, so that the Cloud Controller knows what the cache has never heard of. */
   pushDirectly(directory: string): Promise<void>;
   /** Requests for matches that the Cloud Controller has got since the last push began. */
   originRequests(): number;
   /** How many resources each of those asked for that it has answered. */
-  originQuestions(): number[];
+  originRequestSizes(): number[];
   /** Sends a command to the Worker's test entry. */
   command(method: string, path: string, body?: string | object): Promise<Response>;
   /** Puts all files of a directory into the resource pool, as a push would. */
   fillPool(directory: string): Promise<void>;
   /** Tells the catalog, as the operator does, of files that the pool holds, and of SHA-1s that it does not. */
-  tell(told: { present?: readonly Resource[]; removed?: readonly string[] }): Promise<void>;
+  report(told: { present?: readonly Resource[]; removed?: readonly string[] }): Promise<void>;
   /** What the catalog says of itself. */
-  catalog(): Promise<Catalog>;
+  catalogStatus(): Promise<CatalogStatus>;
   /** SHA-1s of all that the catalog holds. */
-  catalogued(): Promise<string[]>;
+  listCatalog(): Promise<string[]>;
   /** Waits until the catalog has published all that it knows, and replaces the isolate. Time passes at once. */
-  untilSettled(): Promise<void>;
+  waitUntilPublished(): Promise<void>;
   /**
    * Waits until the catalog holds so many resources and has published them, and replaces the isolate, which would else
    * go on with its copy of the manifest for a while. Time passes at once.
    */
-  untilPublished(entries: number): Promise<void>;
+  waitForEntries(entries: number): Promise<void>;
   /** Has a new snapshot published, waits until nothing has changed since, and replaces the isolate. */
   publishSnapshot(): Promise<void>;
   /** Lets time pass at once, for the isolate and the catalog. */
-  pass(ms: number): Promise<void>;
+  advanceClock(ms: number): Promise<void>;
   /** How many keys of resources KV has. */
-  keys(): Promise<number>;
-  counts(): Promise<Counts>;
+  countKeys(): Promise<number>;
+  readCounts(): Promise<Counts>;
   /** Waits until the fault of the moment has been met so many times. Time passes at once. */
-  untilSuffered(times: number): Promise<void>;
-  close(): Promise<void>;
+  waitForFaults(times: number): Promise<void>;
+  stop(): Promise<void>;
 }
 
 export async function startHarness({
@@ -134,7 +134,7 @@ export async function startHarness({
   bucket,
   minimumSize = 0,
   onLine,
-}: StageOptions): Promise<Harness> {
+}: HarnessOptions): Promise<Harness> {
   const directory = await mkdtemp(join(tmpdir(), "e2e-"));
   const limits = { minimumSize };
   const foundation = await startFoundation({ poolDirectory: join(directory, "pool"), limits });
@@ -158,14 +158,14 @@ export async function startHarness({
     return response;
   };
   const answer = async <T>(path: string) => (await (await command("GET", path)).json()) as T;
-  const catalog = () => answer<Catalog>("catalog");
+  const catalog = () => answer<CatalogStatus>("catalog");
   const pass = async (ms: number) => void (await command("POST", `time/${ms}`));
   const counts = () => answer<Counts>("counts");
-  const patience = { timeout: PUBLISHED_MAX_MS, interval: POLL_MS };
-  const until = async (isSo: (status: Catalog) => boolean) => {
-    await vi.waitFor(async () => expect(await catalog()).toSatisfy(isSo), patience);
+  const timeout = { timeout: PUBLISHED_MAX_MS, interval: POLL_MS };
+  const until = async (isSo: (status: CatalogStatus) => boolean) => {
+    await vi.waitFor(async () => expect(await catalog()).toSatisfy(isSo), timeout);
   };
-  const tryPush: Harness["tryPush"] = async (directory, label, { user, onAnswer } = {}) => {
+  const tryPush: Harness["tryPush"] = async (directory, label, { user, onResponse } = {}) => {
     const identity = user === undefined ? {} : { user: { id: user, name: user } };
     const target = { url: worker.url, token: await uaa.issueToken(identity) };
     const requestIds: string[] = [];
@@ -173,7 +173,7 @@ export async function startHarness({
     const pushed = await push(directory, target, {
       async onResponse(requestId) {
         requestIds.push(requestId);
-        await onAnswer?.(requestIds.length);
+        await onResponse?.(requestIds.length);
       },
     }).catch((error) => {
       if (error instanceof PushFailed) return error;
@@ -213,7 +213,7 @@ export async function startHarness({
     worker,
     token,
     command,
-    close,
+    stop: close,
     async push(directory, label, by) {
       const pushed = await tryPush(directory, label, by);
       if (pushed instanceof PushFailed) throw pushed;
@@ -224,32 +224,32 @@ export async function startHarness({
       await push(directory, { url: cloudController.url, token });
     },
     originRequests: () => cloudController.stats.requests["POST /v3/resource_matches"] ?? 0,
-    originQuestions: () => cloudController.stats.resourcesPerRequest,
+    originRequestSizes: () => cloudController.stats.resourcesPerRequest,
     async fillPool(directory) {
       const files = (await gatherDirectory(directory)).filter(({ size }) => size > 0);
       await mapConcurrently(files, FILES_AT_A_TIME, ({ path, sha1, size }) =>
         cloudController.pool.add(sha1, size, readFileSync(join(directory, path))),
       );
     },
-    async tell({ present = [], removed = [] }) {
+    async report({ present = [], removed = [] }) {
       await operate("POST", "observations", {
         present: present.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size })),
         removed: removed.map((sha1) => ({ checksum: { value: sha1 } })),
       });
     },
-    catalog,
-    async catalogued() {
+    catalogStatus: catalog,
+    async listCatalog() {
       const sha1s: string[] = [];
       for (let after: string | undefined = ""; after !== undefined; ) {
         const page = await operate("GET", `resources${after && `?after=${after}`}`);
-        const { resources, after: next } = (await page.json()) as CataloguePage;
+        const { resources, after: next } = (await page.json()) as ResourcePage;
         sha1s.push(...resources.map(({ checksum }) => checksum.value));
         after = next;
       }
       return sha1s;
     },
-    untilSettled,
-    async untilPublished(entries) {
+    waitUntilPublished: untilSettled,
+    async waitForEntries(entries) {
       await until((status) => status.entries === entries);
       await untilSettled();
     },
@@ -265,12 +265,15 @@ export async function startHarness({
       });
       await command("DELETE", "isolate");
     },
-    pass,
-    keys: () => answer<number>("keys"),
-    counts,
-    async untilSuffered(times) {
+    advanceClock: pass,
+    countKeys: () => answer<number>("keys"),
+    readCounts: counts,
+    async waitForFaults(times) {
       await pass(PACE_MS);
-      await vi.waitFor(async () => expect((await counts()).suffered).toBeGreaterThanOrEqual(times), patience);
+      await vi.waitFor(
+        async () => expect((await counts()).injectedFaults).toBeGreaterThanOrEqual(times),
+        timeout,
+      );
     },
   };
 }
