@@ -1,20 +1,20 @@
 import { markMembers, wordsWith } from "../bytes/marks.ts";
 import { MATCH_FINAL_MS } from "../time/time-guarantees.ts";
 
-/** Marks of contents, one byte each. What was decided for a content: */
+/** Marks of contents, one byte each. The decision for a content: */
 export const UNDECIDED = 0;
 export const MATCH = 1;
 export const NO_MATCH = 2;
-/** What a look-up found: MATCH, NO_MATCH, a match that the Cloud Controller rejects, or a file that the delta says was removed. */
+/** A look-up finds MATCH or NO_MATCH; that the Cloud Controller rejects the match; or that the delta has a tombstone of the file. */
 export const REJECTED = 3;
 export const REMOVED = 4;
 
-/** A content is a SHA-1, folded to 8 bytes. Two files of one content are possible, but only on purpose, and harm only their own pushes. */
+/** A content is a SHA-1 folded to 8 bytes. Only a deliberate collision gives two files one content, and it harms only its own push. */
 export const CONTENT_BYTES = 8;
 
 type ByteArray = Uint8Array<ArrayBuffer>;
 
-/** A request as the session of its push knows it. */
+/** What the session of a push needs of a request. */
 export interface SessionRequest {
   /** One for each candidate, in the order of the request. */
   contents: ByteArray;
@@ -23,7 +23,7 @@ export interface SessionRequest {
   count: number;
 }
 
-/** What one request decided: MATCH or NO_MATCH for each content. */
+/** The decisions of one request: MATCH or NO_MATCH for each content. */
 export interface Batch {
   /** Milliseconds since the epoch. */
   decidedAt: number;
@@ -31,10 +31,10 @@ export interface Batch {
   marks: ByteArray;
 }
 
-/** A session as it crosses the network. */
+/** A session as the object returns it. */
 export interface SessionState {
   isIdentified: boolean;
-  /** Whether there was no room for all decisions: a content that has none is no match. */
+  /** Whether the session has no room for more decisions: a content without one is no match. */
   isFull: boolean;
   batches: Batch[];
 }
@@ -44,11 +44,11 @@ export const NO_SESSION: SessionState = { isIdentified: true, isFull: false, bat
 export interface Decided {
   /** MATCH or NO_MATCH for each content. */
   decisions: ByteArray;
-  /** How many of the contents earlier requests had decided. */
+  /** How many of the contents had a decision already. */
   decidedEarlier: number;
 }
 
-/** The decisions of a session. They are sorted when they are first needed: usually there are none. */
+/** The decisions of a session. They are sorted at the first use, because most sessions have none. */
 export class Decisions {
   readonly isIdentified: boolean;
   readonly #state: SessionState;
@@ -59,28 +59,28 @@ export class Decisions {
     this.#state = state;
   }
 
-  /** How each of the contents was decided. Of two decisions, no match wins. */
-  of(contents: Uint8Array): ByteArray {
+  /** The decision for each content, or UNDECIDED. If requests decided differently, no match wins. */
+  marksFor(contents: Uint8Array): ByteArray {
     const { batches } = this.#state;
     const marks = new Uint8Array(contents.length / CONTENT_BYTES);
     this.#sorted ??= [MATCH, NO_MATCH].flatMap((mark) =>
       batches.map((batch) => ({ mark, contents: wordsWith(mark, batch.contents, batch.marks) })),
     );
-    for (const { mark, contents: set } of this.#sorted) markMembers(set, contents, marks, mark);
+    for (const { mark, contents: members } of this.#sorted) markMembers(members, contents, marks, mark);
     return marks;
   }
 
   /**
-   * The decisions for a request. The first decision of a content is final. Only in an unidentified session may a match become
-   * "no match": if the Cloud Controller rejects it, or if it is old and the file was removed.
+   * Decides the contents of a request. The first decision for a content is final, with one exception: in an unidentified session a
+   * match becomes "no match" if the Cloud Controller rejects it, or if it is old and the file was removed.
    *
    * @param found a mark for each content
    */
   resolve(contents: Uint8Array, found: Uint8Array, now: number): Decided {
-    const decisions = this.of(contents);
+    const decisions = this.marksFor(contents);
     const isOld = ({ decidedAt }: Batch) => decidedAt < now - MATCH_FINAL_MS;
     const old = found.includes(REMOVED) ? this.#state.batches.filter(isOld) : [];
-    const oldMarks = new Decisions({ ...NO_SESSION, batches: old }).of(contents);
+    const oldMarks = new Decisions({ ...NO_SESSION, batches: old }).marksFor(contents);
     let decidedEarlier = 0;
     for (let index = 0; index < decisions.length; index++) {
       const mark = found[index];

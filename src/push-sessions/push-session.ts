@@ -15,9 +15,9 @@ import {
 import { isExpired, type SessionTimes } from "./expiry.ts";
 import type { Inspection, PushSessions } from "./push-sessions.ts";
 
-/** An isolate keeps its own decisions, for when the object can't be reached: those of its last sessions. */
+/** Sessions whose decisions an isolate keeps for the case that the object is unreachable. */
 const KEPT_SESSIONS_MAX = 8;
-/** Requests whose decisions are kept of each session, 45 KB a request. */
+/** Kept requests of a session, 45 KB each. */
 const KEPT_BATCHES_MAX = 20;
 const RETRY_DELAY_MS = 100;
 
@@ -31,8 +31,8 @@ interface KeptSession extends SessionTimes {
 const keptBy = new WeakMap<Configuration, Map<string, KeptSession>>();
 
 /**
- * The session of the push that a request belongs to: one call of its object for the whole request, or none if the request has no
- * candidate. Nothing here throws.
+ * The session of the push that a request belongs to. A request calls the object once, or not at all if it has no candidate.
+ * No method throws.
  */
 export class PushSession {
   readonly contents: Uint8Array<ArrayBuffer>;
@@ -42,13 +42,13 @@ export class PushSession {
   readonly #caller: string;
   readonly #pushId: string;
   readonly #requestId = crypto.randomUUID();
-  /** Of the session, among those that the isolate keeps. */
-  readonly #keptName: string;
+  /** The key of this session among those that the isolate keeps. */
+  readonly #keptKey: string;
   readonly #context: RequestContext;
   readonly #inspection: Promise<Reply | undefined> | undefined;
 
   /**
-   * Starts to inspect the session, unless the request is one of 5,000.
+   * Starts to inspect the session, unless the request has 5,000 resources.
    *
    * @param caller GUID of the user, or id of the client
    * @param pushId empty if the client does not identify its push
@@ -59,60 +59,69 @@ export class PushSession {
     this.#hasSuccessors = request.count === RESOURCES_PER_REQUEST_MAX;
     this.#caller = caller;
     this.#pushId = pushId;
-    this.#keptName = `${pushId} ${caller}`;
+    this.#keptKey = `${pushId} ${caller}`;
     this.#context = context;
     if (this.#hasSuccessors || this.contents.length === 0) return;
-    this.#inspection = this.#call("inspect", async (object, ...names) => object.inspect(...names));
+    this.#inspection = this.#call("inspect", async (object, ...ids) => object.inspect(...ids));
   }
 
   /**
-   * The decisions for the request. Those for 5,000 resources are stored before this returns.
+   * Decides the contents of the request. Decisions for 5,000 resources are stored before this returns.
    *
    * @param found a mark for each content
    * @param verify is called if a retry is suspected, and corrects `found`
    */
   async decide(found: Uint8Array, verify?: (earlier: Decisions) => Promise<void>): Promise<Decided> {
     if (this.contents.length === 0) return { decisions: new Uint8Array(), decidedEarlier: 0 };
-    const reply = await (this.#hasSuccessors ? this.#decide(found, verify === undefined) : this.#inspection);
+    const reply = await (this.#hasSuccessors
+      ? this.#callDecide(found, verify === undefined)
+      : this.#inspection);
     if (reply && "decisions" in reply) return reply;
-    const earlier = this.#earlier(reply);
+    const earlier = this.#earlierDecisions(reply);
     if (reply?.retrySuspected) await verify?.(earlier);
-    const decided = this.#hasSuccessors && reply ? await this.#decide(found, true) : undefined;
+    const decided = this.#hasSuccessors && reply ? await this.#callDecide(found, true) : undefined;
     if (decided && "decisions" in decided) return decided;
-    const alone = earlier.resolve(this.contents, found, Date.now());
-    if (this.#hasSuccessors) this.#keep(alone.decisions, false);
-    return alone;
+    const own = earlier.resolve(this.contents, found, Date.now());
+    if (this.#hasSuccessors) this.#keep(own.decisions, false);
+    return own;
   }
 
-  async #decide(found: Uint8Array, verified: boolean): Promise<Reply | undefined> {
+  async #callDecide(found: Uint8Array, isVerified: boolean): Promise<Reply | undefined> {
     const { contents } = this;
-    const batches = this.#unstored();
-    const kept = batches.length > 0 ? new Decisions({ ...NO_SESSION, batches }).of(contents) : undefined;
+    const batches = this.#unstoredBatches();
+    const kept =
+      batches.length > 0 ? new Decisions({ ...NO_SESSION, batches }).marksFor(contents) : undefined;
     const marks = kept ? found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark) : found;
-    const reply = await this.#call("decide", async (object, ...names) =>
-      object.decide(...names, contents, marks, verified),
+    const reply = await this.#call("decide", async (object, ...ids) =>
+      object.decide(...ids, contents, marks, isVerified),
     );
     if (reply && "decisions" in reply) this.#keep(reply.decisions, true);
     return reply;
   }
 
-  /** What was decided before: as the object says, and as this isolate decided without it; or, without its reply, all that is kept. */
-  #earlier(inspection: Inspection | undefined): Decisions {
+  /**
+   * Earlier decisions of the session: those that the object returned, and those of this isolate that the object has not stored.
+   * Without a reply, all that the isolate keeps.
+   */
+  #earlierDecisions(inspection: Inspection | undefined): Decisions {
     if (!inspection) return new Decisions(this.#kept() ?? NO_SESSION);
     const { session } = inspection;
-    return new Decisions({ ...session, batches: [...session.batches, ...this.#unstored()] });
+    return new Decisions({ ...session, batches: [...session.batches, ...this.#unstoredBatches()] });
   }
 
+  /** Calls the object, and repeats the call until it succeeds or times out. */
   async #call(
     method: "inspect" | "decide",
-    call: (object: DurableObjectStub<PushSessions>, ...names: [string, string, string]) => Promise<Reply>,
+    call: (object: DurableObjectStub<PushSessions>, ...ids: [string, string, string]) => Promise<Reply>,
   ): Promise<Reply | undefined> {
     const { configuration, log } = this.#context;
     const attempt = async (): Promise<Reply> => {
       // A deployment resets the object: only a new stub reaches the next instance.
       const stub = configuration.pushSessions.getByName(this.#caller) as unknown;
       const object = stub as DurableObjectStub<PushSessions>;
-      return understood(await call(object, this.#pushId, this.#fingerprint, this.#requestId), this.contents);
+      const reply = await call(object, this.#pushId, this.#fingerprint, this.#requestId);
+      checkReply(reply, this.contents);
+      return reply;
     };
     const giveUpAt = Date.now() + TIMEOUT_MS.pushSessions;
     const attempts = async (): Promise<Reply> => {
@@ -133,9 +142,9 @@ export class PushSession {
     }
   }
 
-  /** What this isolate has decided in the session's other requests. */
+  /** What this isolate decided in other requests of the session. */
   #kept() {
-    const kept = keptBy.get(this.#context.configuration)?.get(this.#keptName);
+    const kept = keptBy.get(this.#context.configuration)?.get(this.#keptKey);
     if (!kept || isExpired(kept, Date.now())) return undefined;
     return {
       ...NO_SESSION,
@@ -144,8 +153,8 @@ export class PushSession {
     };
   }
 
-  /** What of that the object lacks. */
-  #unstored(): Batch[] {
+  /** Kept batches that the object has not stored. */
+  #unstoredBatches(): Batch[] {
     return this.#kept()?.batches.filter(({ isStored }) => !isStored) ?? [];
   }
 
@@ -156,21 +165,21 @@ export class PushSession {
     const now = Date.now();
     const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
     const { firstAt = now, batches = [] } = this.#kept() ?? {};
-    // The session that was used last comes last.
-    sessions.delete(this.#keptName);
-    const kept = [...batches, batch].slice(-KEPT_BATCHES_MAX);
-    const isIdentified = this.#pushId !== "";
-    sessions.set(this.#keptName, { isIdentified, firstAt, lastAt: now, batches: kept });
+    // Delete first: a Map lists its entries in the order of insertion, and the oldest ones are dropped.
+    sessions.delete(this.#keptKey);
+    sessions.set(this.#keptKey, {
+      isIdentified: this.#pushId !== "",
+      firstAt,
+      lastAt: now,
+      batches: [...batches, batch].slice(-KEPT_BATCHES_MAX),
+    });
     for (const oldest of [...sessions.keys()].slice(0, -KEPT_SESSIONS_MAX)) sessions.delete(oldest);
   }
 }
 
-/** @throws for a reply of another form: during a deployment the object may run another version of the Worker */
-function understood(reply: Reply, contents: Uint8Array): Reply {
+/** @throws if the reply has another form: during a deployment the object may run another version of the Worker */
+function checkReply(reply: Reply, contents: Uint8Array): void {
   const batches = "decisions" in reply ? [{ contents, marks: reply.decisions }] : reply.session.batches;
-  const isUnderstood = batches.every(
-    ({ contents, marks }) => contents.length === CONTENT_BYTES * marks.length,
-  );
-  if (!isUnderstood) throw new Error("the object runs another version of the Worker");
-  return reply;
+  const isValid = batches.every(({ contents: each, marks }) => each.length === CONTENT_BYTES * marks.length);
+  if (!isValid) throw new Error("the object runs another version of the Worker");
 }

@@ -5,14 +5,14 @@ import { RETRY_MS, SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
 import { type Decided, Decisions, MATCH, NO_MATCH, type SessionState } from "./decisions.ts";
 import { isExpired } from "./expiry.ts";
 
-/** Requests of a session whose decisions are stored, 45 KB each: an inspection returns all of them. */
+/** Requests of a session whose decisions are stored, 45 KB each. An inspection returns all of them. */
 const BATCHES_MAX = 90;
-/** A write delays the responses that leave the object until it is on disk: what no response depends on is written once a second. */
+/** Until a write is on disk, it delays all replies of the object. So what no reply depends on is written once a second. */
 const WRITE_DELAY_MS = 1_000;
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS sessions (
-    push_id TEXT PRIMARY KEY,        -- empty for all requests without one
+    push_id TEXT PRIMARY KEY,        -- empty in the session of all unidentified requests
     is_identified INTEGER NOT NULL,
     is_full INTEGER NOT NULL,
     first_at INTEGER NOT NULL,       -- ms since the epoch
@@ -22,7 +22,7 @@ const TABLES = `
     push_id TEXT NOT NULL,
     request_id TEXT NOT NULL,
     decided_at INTEGER NOT NULL,
-    contents BLOB NOT NULL,          -- 8 bytes each, as they came
+    contents BLOB NOT NULL,          -- 8 bytes each, in the order of the request
     marks BLOB NOT NULL,             -- a byte each
     PRIMARY KEY (push_id, request_id)
   ) WITHOUT ROWID;
@@ -41,16 +41,16 @@ type DecisionsRow = { request_id: string; decided_at: number; contents: ArrayBuf
 type RequestRow = Record<"fingerprint" | "push_id" | "request_id", string> &
   Record<"at" | "is_retry", number>;
 
-/** What a request has to know before it is answered. */
+/** What a request needs of its session before it decides. */
 export interface Inspection {
-  /** Whether the caller sent the same request a short while ago. */
+  /** Whether the caller sent the same request in the last ten minutes. */
   retrySuspected: boolean;
   session: SessionState;
 }
 
 /**
- * The push sessions of one caller: what was decided for the contents of each push, so that its requests agree. A method that is called
- * again with the same `requestId` returns the same as before.
+ * The push sessions of one caller. They store the decisions for the contents of each push, so that its requests agree. The methods are
+ * idempotent: a repeated call with the same `requestId` returns what the first one did.
  */
 export class PushSessions extends DurableObject<Env> {
   readonly #log = createLog({ object: "push-sessions" });
@@ -72,7 +72,7 @@ export class PushSessions extends DurableObject<Env> {
   }
 
   /**
-   * For a request of fewer than 5,000 resources, the last of its app: it decides nothing that another request must know.
+   * For a request of fewer than 5,000 resources. It is the last one of its app, so its decisions are not stored.
    *
    * @param pushId empty if the client does not identify its push
    */
@@ -84,12 +84,12 @@ export class PushSessions extends DurableObject<Env> {
   }
 
   /**
-   * Decides the contents of a request of 5,000 resources, and stores that before it returns.
+   * Decides the contents of a request of 5,000 resources, and stores the decisions before it returns.
    *
    * @param contents 8 bytes each
    * @param found a mark for each
-   * @param verified whether to decide even if a retry is suspected
-   * @returns the decisions; or, if a retry is suspected and not verified, what was decided before
+   * @param isVerified whether to decide even if a retry is suspected
+   * @returns the decisions; or the earlier ones, if a retry is suspected and `found` is not verified
    */
   async decide(
     pushId: string,
@@ -97,12 +97,12 @@ export class PushSessions extends DurableObject<Env> {
     requestId: string,
     contents: Uint8Array<ArrayBuffer>,
     found: Uint8Array,
-    verified: boolean,
+    isVerified: boolean,
   ): Promise<Decided | Inspection> {
     const now = Date.now();
     const { isRetry, isRepeated } = this.#record(pushId, fingerprint, requestId, now);
     const { firstAt, ...session } = this.#session(pushId, isRepeated, now);
-    if (isRetry && !verified) {
+    if (isRetry && !isVerified) {
       this.#writeLater();
       return { retrySuspected: true, session };
     }
@@ -112,21 +112,21 @@ export class PushSessions extends DurableObject<Env> {
     const earlier = new Decisions({ ...session, isFull, batches: others });
     const decided = earlier.resolve(contents, found, now);
     const { decisions } = decided;
-    // If the call is repeated, "no match" of either call wins.
+    // If the call is repeated, a "no match" of either call wins.
     own?.marks.forEach((mark, index) => {
       if (mark === NO_MATCH) decisions[index] = NO_MATCH;
     });
-    const before = isFull ? earlier.of(contents) : decisions;
+    const before = isFull ? earlier.marksFor(contents) : decisions;
     // A full session still stores that a match has become "no match".
     const isStored = !isFull || before.some((mark, index) => mark === MATCH && decisions[index] === NO_MATCH);
     await this.#write((sql) => {
       if (firstAt === undefined) sql.exec("DELETE FROM decisions WHERE push_id = ?", pushId);
-      const flags = [session.isIdentified ? 1 : 0, isFull ? 1 : 0];
-      const times = [firstAt ?? now, now];
-      sql.exec("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", pushId, ...flags, ...times);
+      const isIdentified = session.isIdentified ? 1 : 0;
+      const insertSession = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)";
+      sql.exec(insertSession, pushId, isIdentified, isFull ? 1 : 0, firstAt ?? now, now);
       if (!isStored) return;
-      const blobs = [contents.slice().buffer, decisions.buffer];
-      sql.exec("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", pushId, requestId, now, ...blobs);
+      const insertDecisions = "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)";
+      sql.exec(insertDecisions, pushId, requestId, now, contents.slice().buffer, decisions.buffer);
     });
     return decided;
   }
@@ -147,22 +147,21 @@ export class PushSessions extends DurableObject<Env> {
     await Promise.all([this.#storage.deleteAlarm(), this.#storage.deleteAll()]);
   }
 
-  /** Notes a request, unless this is a repeated call. */
+  /** Records a request, unless this is a repeated call. */
   #record(pushId: string, fingerprint: string, requestId: string, now: number) {
     const since = now - RETRY_MS;
-    const of = "FROM requests WHERE fingerprint = ?1";
+    const sameRequests = "FROM requests WHERE fingerprint = ?1";
     const query = `SELECT
-      (SELECT is_retry ${of} AND push_id = ?2 AND request_id = ?3) AS noted,
-      EXISTS (SELECT 1 ${of} AND push_id = ?2 AND request_id <> ?3 AND at > ?4) AS is_repeated,
-      EXISTS (SELECT 1 ${of} AND request_id <> ?3 AND at > ?4) AS is_retry`;
-    const values = [fingerprint, pushId, requestId, since];
-    type Stored = { noted: number | null; is_repeated: number; is_retry: number };
-    const [stored] = this.#read<Stored>(query, ...values);
+      (SELECT is_retry ${sameRequests} AND push_id = ?2 AND request_id = ?3) AS recorded,
+      EXISTS (SELECT 1 ${sameRequests} AND push_id = ?2 AND request_id <> ?3 AND at > ?4) AS is_repeated,
+      EXISTS (SELECT 1 ${sameRequests} AND request_id <> ?3 AND at > ?4) AS is_retry`;
+    type Stored = { recorded: number | null; is_repeated: number; is_retry: number };
+    const [stored] = this.#read<Stored>(query, fingerprint, pushId, requestId, since);
     const same = this.#unwritten.filter((row) => row.fingerprint === fingerprint);
     const others = same.filter((row) => row.request_id !== requestId && row.at > since);
-    const noted = stored?.noted ?? same.find((row) => row.request_id === requestId)?.is_retry;
-    const is_retry = noted ?? (stored?.is_retry || others.length > 0 ? 1 : 0);
-    if (noted === undefined) {
+    const recorded = stored?.recorded ?? same.find((row) => row.request_id === requestId)?.is_retry;
+    const is_retry = recorded ?? (stored?.is_retry || others.length > 0 ? 1 : 0);
+    if (recorded === undefined) {
       this.#unwritten.push({ fingerprint, push_id: pushId, request_id: requestId, at: now, is_retry });
     }
     const isRepeated = stored?.is_repeated === 1 || others.some((row) => row.push_id === pushId);
@@ -170,9 +169,9 @@ export class PushSessions extends DurableObject<Env> {
   }
 
   /**
-   * The session of a push, which this request keeps alive.
+   * The session of a push. The request keeps it alive.
    *
-   * @param isRepeated whether the push has sent this request before: then its id is that of several pushes, and identifies none
+   * @param isRepeated whether the push sent this request before. Then several pushes have its id, and it identifies none of them
    */
   #session(pushId: string, isRepeated: boolean, now: number) {
     const isIdentified = pushId !== "" && !isRepeated;
@@ -181,8 +180,8 @@ export class PushSessions extends DurableObject<Env> {
     const times = row && { isIdentified: wasIdentified, firstAt: row.first_at, lastAt: row.last_at };
     if (!times || isExpired(times, now)) return { isIdentified, isFull: false, batches: [] };
     if (wasIdentified) {
-      const change = "UPDATE sessions SET last_at = ?, is_identified = ? WHERE push_id = ?";
-      this.#storage.sql.exec(change, now, isIdentified ? 1 : 0, pushId);
+      const update = "UPDATE sessions SET last_at = ?, is_identified = ? WHERE push_id = ?";
+      this.#storage.sql.exec(update, now, isIdentified ? 1 : 0, pushId);
     }
     const query = "SELECT * FROM decisions WHERE push_id = ?";
     const batches = this.#read<DecisionsRow>(query, pushId).map((each) => ({
@@ -199,18 +198,18 @@ export class PushSessions extends DurableObject<Env> {
     return this.#hasTables ? this.#storage.sql.exec<Row>(query, ...values).toArray() : [];
   }
 
-  /** Stores the requests that are not on disk yet, and what `change` does, all or nothing. */
+  /** Runs `change`, and stores the unwritten requests, in one transaction. */
   async #write(change: (sql: SqlStorage) => void = () => {}): Promise<void> {
-    // Without an `await` in between, the alarm is stored with the rest.
+    // There is no `await` up to the end of the transaction, so that the alarm and the rows are stored together.
     const alarmSet = this.#hasAlarm ? undefined : this.#storage.setAlarm(Date.now() + SESSION_IDLE_MAX_MS);
     this.#hasAlarm = true;
     this.#storage.transactionSync(() => {
       const { sql } = this.#storage;
       if (!this.#hasTables) sql.exec(TABLES);
       change(sql);
+      const insertRequest = "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)";
       for (const { fingerprint, push_id, request_id, at, is_retry } of this.#unwritten) {
-        const row = [fingerprint, push_id, request_id, at, is_retry];
-        sql.exec("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)", ...row);
+        sql.exec(insertRequest, fingerprint, push_id, request_id, at, is_retry);
       }
     });
     this.#hasTables = true;

@@ -52,7 +52,7 @@ export async function decideMatches(
   const verify = async (earlier: Decisions) => {
     watch.lap("pushSessions");
     found.set(marksOf(true));
-    const marks = { found, foundBy, decided: earlier.of(session.contents) };
+    const marks = { found, foundBy, decided: earlier.marksFor(session.contents) };
     if (origin) verified = await verifyFound(candidates, marks, earlier.isIdentified, origin, context);
     watch.lap("verification");
   };

@@ -265,17 +265,17 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R3.1: a decision of no match is stored": {
     file: "src/push-sessions/push-sessions.ts",
-    from: "const blobs = [contents.slice().buffer, decisions.buffer];",
-    to: "const blobs = [contents.slice().buffer, decisions.map((mark) => (mark === NO_MATCH ? 0 : mark)).buffer];",
+    from: "contents.slice().buffer, decisions.buffer);",
+    to: "contents.slice().buffer, decisions.map((mark) => (mark === NO_MATCH ? 0 : mark)).buffer);",
     profile: "pushes",
     seed: 6,
   },
   "R1.7: a suspected retry is verified before its decisions are stored": {
     file: "src/push-sessions/push-sessions.ts",
-    from: "if (isRetry && !verified) {",
+    from: "if (isRetry && !isVerified) {",
     to: `const recorded = session.batches.find((batch) => batch.requestId === requestId);
     if (recorded) return { decisions: recorded.marks, decidedEarlier: 0 };
-    if (isRetry && !verified) {
+    if (isRetry && !isVerified) {
       await this.decide(pushId, fingerprint, requestId, contents, found, true);`,
     profile: "pushes",
     seed: 64,
@@ -289,8 +289,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R3.4: a repeated call is no retry": {
     file: "src/push-sessions/push-sessions.ts",
-    from: "const is_retry = noted ?? (stored?.is_retry",
-    to: "const is_retry = (noted !== undefined || stored?.is_retry",
+    from: "const is_retry = recorded ?? (stored?.is_retry",
+    to: "const is_retry = (recorded !== undefined || stored?.is_retry",
     profile: "pushes",
     named: "asks the Cloud Controller about no match when reply",
   },
@@ -380,8 +380,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R3.6: the object receives the decisions that were made without it": {
     file: "src/push-sessions/push-session.ts",
-    from: "const kept = batches.length > 0 ?",
-    to: "const kept = batches.length > 1_000 ?",
+    from: "batches.length > 0 ? new Decisions",
+    to: "batches.length > 1_000 ? new Decisions",
     profile: "pushes",
     named: "keeps the decision of an isolate that did not reach",
   },
