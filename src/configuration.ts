@@ -154,18 +154,24 @@ const SCHEMA = v.pipe(
   })),
 );
 
-const decoded = new WeakMap<Env, Configuration | Failure>();
+/** The configuration of `env`, or `misconfigured` with every wrong variable. Each env object is decoded once. */
+export const configurationOf = memoize(decode);
 
 /**
- * The configuration of `env`, decoded once for each env object; or a failure that tells everything that is wrong with it.
+ * A function that returns one value per configuration, and creates it at the first call. An isolate has one configuration, so
+ * that the value lives as long as the isolate.
  */
-export function configurationOf(env: Env): Configuration | Failure {
-  let outcome = decoded.get(env);
-  if (!outcome) {
-    outcome = decode(env);
-    decoded.set(env, outcome);
-  }
-  return outcome;
+export function perConfiguration<T extends object>(create: (configuration: Configuration) => T) {
+  return memoize(create);
+}
+
+function memoize<K extends object, V extends object>(create: (key: K) => V): (key: K) => V {
+  const values = new WeakMap<K, V>();
+  return (key) => {
+    const value = values.get(key) ?? create(key);
+    values.set(key, value);
+    return value;
+  };
 }
 
 function decode(env: Env): Configuration | Failure {

@@ -1,5 +1,5 @@
 import { errors, type JWTPayload, jwtVerify } from "jose";
-import type { Configuration } from "../configuration.ts";
+import { perConfiguration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -9,8 +9,10 @@ import { VerifiedTokens } from "./verified-tokens.ts";
 
 const REFRESH_TOKEN_JTI_SUFFIX = "-r";
 
-/** Keys and tokens live as long as the configuration that they belong to: as the env object, the isolate. */
-const heldBy = new WeakMap<Configuration, { keys: UaaKeys; tokens: VerifiedTokens }>();
+const cachesOf = perConfiguration(({ uaa }) => ({
+  keys: new UaaKeys(uaa.url),
+  tokens: new VerifiedTokens(),
+}));
 
 /**
  * The caller that the Authorization header proves: `Bearer` and a UAA access token, verified as a JWT
@@ -37,21 +39,16 @@ export async function authenticate(request: Request, context: RequestContext): P
 }
 
 async function verify(token: string, context: RequestContext): Promise<Caller | Failure> {
-  const { issuer, audience, url } = context.configuration.uaa;
-  const present = heldBy.get(context.configuration) ?? {
-    keys: new UaaKeys(url),
-    tokens: new VerifiedTokens(),
-  };
-  heldBy.set(context.configuration, present);
-
-  const known = present.tokens.recall(token, Date.now());
+  const { issuer, audience } = context.configuration.uaa;
+  const { keys, tokens } = cachesOf(context.configuration);
+  const known = tokens.recall(token, Date.now());
   // A key that UAA has withdrawn, or put another in the place of, verifies nothing any more.
-  if (known && (await present.keys.find(known, context)) === known.key) return known.caller;
+  if (known && (await keys.find(known, context)) === known.key) return known.caller;
 
   const { payload, protectedHeader, key } = await jwtVerify(
     token,
     async (header) => {
-      const found = await present.keys.find(header, context);
+      const found = await keys.find(header, context);
       if (!found) throw new errors.JWKSNoMatchingKey();
       return found;
     },
@@ -61,7 +58,7 @@ async function verify(token: string, context: RequestContext): Promise<Caller | 
   if (caller instanceof Failure) return caller;
   const { alg, kid } = protectedHeader;
   const expiresAt = (payload.exp as number) * 1000;
-  present.tokens.remember(token, { caller, key: key as CryptoKey, alg, kid, expiresAt });
+  tokens.remember(token, { caller, key: key as CryptoKey, alg, kid, expiresAt });
   return caller;
 }
 

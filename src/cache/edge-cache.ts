@@ -1,5 +1,5 @@
 import { countOf } from "../bytes/marks.ts";
-import type { Configuration } from "../configuration.ts";
+import { perConfiguration } from "../configuration.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Deadline } from "../time/deadline.ts";
@@ -169,15 +169,6 @@ function unreadFault(unread: number, causes: string[], tier: string): Fault {
   };
 }
 
-/** The caches live as long as the configuration that they belong to: as the env object, the isolate. */
-const caches = new WeakMap<Configuration, EdgeCache>();
-
-export function edgeCacheOf(configuration: Configuration): EdgeCache {
-  let cache = caches.get(configuration);
-  if (!cache) {
-    const { cache: namespace, keyPrefix, kvCacheTtl } = configuration;
-    cache = new EdgeCache(keyValueStore(namespace, keyPrefix), kvCacheTtl);
-    caches.set(configuration, cache);
-  }
-  return cache;
-}
+export const edgeCacheOf = perConfiguration(
+  ({ cache, keyPrefix, kvCacheTtl }) => new EdgeCache(keyValueStore(cache, keyPrefix), kvCacheTtl),
+);

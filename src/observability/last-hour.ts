@@ -1,4 +1,4 @@
-import type { Configuration } from "../configuration.ts";
+import { perConfiguration } from "../configuration.ts";
 
 const BUCKET_MS = 60_000;
 const BUCKETS = 60;
@@ -41,14 +41,4 @@ export class LastHour {
 
 const emptyBucket = (minute: number) => ({ minute, requests: 0, eligible: 0, matched: 0 });
 
-/** Kept as long as the configuration: as the isolate. */
-const lastHours = new WeakMap<Configuration, LastHour>();
-
-export function lastHourOf(configuration: Configuration): LastHour {
-  let lastHour = lastHours.get(configuration);
-  if (!lastHour) {
-    lastHour = new LastHour();
-    lastHours.set(configuration, lastHour);
-  }
-  return lastHour;
-}
+export const lastHourOf = perConfiguration(() => new LastHour());

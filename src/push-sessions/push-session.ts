@@ -1,4 +1,4 @@
-import type { Configuration } from "../configuration.ts";
+import { perConfiguration } from "../configuration.ts";
 import { causeOf } from "../observability/log.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -27,8 +27,7 @@ interface KeptSession extends SessionTimes {
   batches: (Batch & { isStored: boolean })[];
 }
 
-/** Kept as long as the configuration: as the isolate. */
-const keptBy = new WeakMap<Configuration, Map<string, KeptSession>>();
+const keptSessionsOf = perConfiguration(() => new Map<string, KeptSession>());
 
 /**
  * The session of the push that a request belongs to. A request calls the object once, or not at all if it has no candidate.
@@ -144,7 +143,7 @@ export class PushSession {
 
   /** What this isolate decided in other requests of the session. */
   #kept() {
-    const kept = keptBy.get(this.#context.configuration)?.get(this.#keptKey);
+    const kept = keptSessionsOf(this.#context.configuration).get(this.#keptKey);
     if (!kept || isExpired(kept, Date.now())) return undefined;
     return {
       ...NO_SESSION,
@@ -160,8 +159,7 @@ export class PushSession {
 
   #keep(decisions: Uint8Array<ArrayBuffer>, isStored: boolean): void {
     const { configuration } = this.#context;
-    const sessions = keptBy.get(configuration) ?? new Map<string, KeptSession>();
-    keptBy.set(configuration, sessions);
+    const sessions = keptSessionsOf(configuration);
     const now = Date.now();
     const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
     const { firstAt = now, batches = [] } = this.#kept() ?? {};
