@@ -21,14 +21,14 @@ const object = () => env.PUSH_SESSIONS.getByName(USER);
 const traceId = () => crypto.randomUUID().replaceAll("-", "");
 
 interface Run {
-  /** Each run of cf has its own. */
+  /** The trace id; each run of cf has its own. */
   trace?: string;
   userAgent?: string;
-  /** As an isolate: the Worker keeps what it knows by it. */
+  /** The env object: requests with the same one reach the same isolate. */
   isolate?: object;
 }
 
-/** Sends a request as cf does, to an isolate of its own unless told otherwise. */
+/** Sends a request as cf does, by default to a new isolate. */
 async function send(resources: SentResource[], { trace, userAgent = NEW_CF, isolate = {} }: Run) {
   const token = await signToken({ user_id: USER });
   const headers = {
@@ -42,15 +42,15 @@ async function send(resources: SentResource[], { trace, userAgent = NEW_CF, isol
 }
 const pathsOf = async (resources: SentResource[], run: Run) => matchedPaths(await send(resources, run));
 
-/** Tells the catalog, and has it publish that: every isolate that starts from now on knows. */
+/** Reports to the catalog and publishes: every isolate that starts after this has the observations in its delta. */
 async function publish(observations: Parameters<typeof report>[0]): Promise<void> {
   await report({ ...observations, asOf: Date.now() + 1 });
   advanceClock(20_000);
   await runAlarm();
 }
 
-/** Calls of the object, by its method. */
-function countedObject(calls: string[], namespace = env.PUSH_SESSIONS) {
+/** Bindings that record the methods that are called on the object. */
+function recordCalls(calls: string[], namespace = env.PUSH_SESSIONS) {
   const getByName = (name: string) =>
     new Proxy(namespace.getByName(name), {
       get:
@@ -69,7 +69,7 @@ const decisionsOf = async (decision: ReturnType<PushSessions["decide"]>) => {
   const reply = await decision;
   return "decisions" in reply ? [...reply.decisions] : reply;
 };
-/** Resets the object: what it knows from now on is what it has stored. */
+/** Resets the object: it keeps only what it has stored. */
 const resetObject = () => runInDurableObject(object(), (_, state) => state.abort("reset")).catch(() => {});
 
 let logs: Record<string, unknown>[];
@@ -81,15 +81,15 @@ afterEach(async () => {
   await reset();
 });
 
-describe("the requests of one push agree on a content", () => {
-  it("keeps no match in the last request after the pool has got the file", async () => {
+describe("one push", () => {
+  it("keeps no match in the last request of a push after the file was added to the pool (R3.1)", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1), keyOf(9_000)] });
     expect(await pathsOf([resource(1), resource(9_000)], run)).toEqual(["src/9000.js"]);
   });
 
-  it("keeps a match in the last request when KV fails by then", async () => {
+  it("keeps a match in the last request of a push when KV fails (R3.1)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
@@ -100,7 +100,7 @@ describe("the requests of one push agree on a content", () => {
     ]);
   });
 
-  it("keeps a match after the removal of the file was published: the push fails with a message, and loses no file", async () => {
+  it("keeps a match of a push after the removal of the file was published, so that no file is lost silently (R3.1)", async () => {
     await publish({ present: [keyOf(1)] });
     const run = { trace: traceId() };
     await pathsOf(rows(5_000), run);
@@ -109,7 +109,7 @@ describe("the requests of one push agree on a content", () => {
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
-  it("keeps the first decision when a second request of 5,000 disagrees", async () => {
+  it("keeps the first decision when a second request of 5,000 resources disagrees (R3.1)", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1), keyOf(6_000)] });
@@ -117,7 +117,7 @@ describe("the requests of one push agree on a content", () => {
     expect(await pathsOf([resource(1), resource(6_000)], run)).toEqual(["src/6000.js"]);
   });
 
-  it("keeps no match of a request that the Cloud Controller did not answer in time", async () => {
+  it("keeps no match after the Cloud Controller timed out in the first request of a push (R3.1)", async () => {
     const hasAll = respondWithMatches(() => true);
     let isSilent = true;
     fakeCloudController((request) => (isSilent ? new Promise(() => {}) : hasAll(request)));
@@ -129,14 +129,14 @@ describe("the requests of one push agree on a content", () => {
     expect(await pathsOf(last, { ...run, isolate: { CLOUD_CONTROLLER_URL } })).toEqual(["src/9000.js"]);
   });
 
-  it("records a candidate whose mode rules it out as no match", async () => {
+  it("stores no match for a candidate whose mode rules it out (R3.1)", async () => {
     await publish({ present: [keyOf(1)] });
     const run = { trace: traceId(), isolate: { MINIMUM_FILE_MODE: "0600" } };
     expect(await pathsOf([resource(1, { mode: "0444" }), ...rows(4_999, 2)], run)).toEqual([]);
     expect(await pathsOf([resource(1)], run)).toEqual([]);
   });
 
-  it("adds the bits that a mode lacks to a file that was matched before, with a warning", async () => {
+  it("adds missing mode bits to a file that the push matched before, and warns (R1.8, R3.1)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { trace: traceId(), isolate: { MINIMUM_FILE_MODE: "0600" } };
     await pathsOf(rows(5_000), run);
@@ -150,9 +150,9 @@ describe("the requests of one push agree on a content", () => {
   });
 
   it.each([
-    ["keeps matches when matching is switched off during the push", "true", "false", ["copy"]],
-    ["keeps no match when matching is switched on during the push", "false", "true", []],
-  ])("%s", async (_, first, last, expected) => {
+    ["keeps matches when matching is switched off during a push", "true", "false", ["copy"]],
+    ["keeps no match when matching is switched on during a push", "false", "true", []],
+  ])("%s (R3.1)", async (_, first, last, expected) => {
     await publish({ present: [keyOf(1)] });
     const run = { trace: traceId() };
     const withFeature = (value: string) => ({ ...run, isolate: { FEATURE_RESOURCE_MATCHING: value } });
@@ -160,7 +160,7 @@ describe("the requests of one push agree on a content", () => {
     expect(await pathsOf([resource(1, { path: "copy" })], withFeature(last))).toEqual(expected);
   });
 
-  it.each([8, 29])("keeps decisions for a push that takes %i minutes", async (minutes) => {
+  it.each([8, 29])("keeps the decisions of a push that takes %i minutes (R3.5)", async (minutes) => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
@@ -171,7 +171,7 @@ describe("the requests of one push agree on a content", () => {
     expect(await pathsOf([resource(1)], run)).toEqual([]);
   });
 
-  it("does not end a session that is older than 30 minutes between two requests of an app", async () => {
+  it("ends a session that is older than 30 minutes only in a pause of three minutes (R3.5)", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
@@ -184,8 +184,8 @@ describe("the requests of one push agree on a content", () => {
   });
 });
 
-describe("pushes do not influence each other", () => {
-  it("matches in a second run of cf what the first one uploaded, right after it", async () => {
+describe("two pushes", () => {
+  it("matches in the next run of cf the files that the previous one uploaded", async () => {
     const app = [rows(5_000), [resource(6_000)]];
     const first = { trace: traceId() };
     for (const request of app) expect(await pathsOf(request, first)).toEqual([]);
@@ -193,14 +193,14 @@ describe("pushes do not influence each other", () => {
     expect(await pathsOf(rows(5_000), { trace: traceId() })).toHaveLength(5_000);
   });
 
-  it("does not match in another push of the caller what was removed", async () => {
+  it("does not match a removed file in another push of the caller (R1.1)", async () => {
     await publish({ present: [keyOf(1)] });
     expect(await pathsOf(rows(5_000), {})).toEqual(["src/1.js"]);
     await publish({ removed: [resource(1).checksum.value] });
     expect(await pathsOf([resource(1)], {})).toEqual([]);
   });
 
-  it("keeps the decisions of two pushes of one user that run at once apart", async () => {
+  it("separates the decisions of two concurrent pushes of one user (R3.1)", async () => {
     const [early, late] = [{ trace: traceId() }, { trace: traceId() }];
     expect(await pathsOf(rows(5_000), early)).toEqual([]);
     await publish({ present: [keyOf(1)] });
@@ -209,7 +209,7 @@ describe("pushes do not influence each other", () => {
     expect(await pathsOf([resource(1)], late)).toEqual(["src/1.js"]);
   });
 
-  it("decides nothing in a request of fewer than 5,000", async () => {
+  it("stores no decisions of a request of fewer than 5,000 resources (R3.3)", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(4_999), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
@@ -217,12 +217,12 @@ describe("pushes do not influence each other", () => {
   });
 });
 
-describe("unidentified requests of a caller share a session", () => {
+describe("the session of unidentified requests", () => {
   it.each<[string, Run]>([
-    ["of cf CLI before 8.12, although a proxy adds an id to each", { userAgent: OLD_CF }],
+    ["of cf CLI before 8.12 whose trace ids a proxy added", { userAgent: OLD_CF }],
     ["of another client", { userAgent: "Go-http-client/1.1" }],
-    ["of cf CLI whose trace id is no UUID", { trace: "my-trace" }],
-  ])("%s", async (_, run) => {
+    ["of cf CLI whose trace id is not 32 hex digits", { trace: "my-trace" }],
+  ])("shares decisions between requests %s, for five minutes (R3.2)", async (_, run) => {
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1)], run)).toEqual([]);
@@ -230,7 +230,7 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
-  it("is not kept alive by requests of fewer than 5,000", async () => {
+  it("is not extended by requests of fewer than 5,000 resources (R3.2)", async () => {
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
@@ -240,7 +240,7 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
-  it("turns a match that is older than three minutes into no match when the file was removed", async () => {
+  it("changes a match that is older than three minutes to no match when the file was removed (R3.2)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
@@ -253,18 +253,18 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf(rows(3), run)).toEqual(["src/2.js"]);
   });
 
-  it("turns a match into no match when the Cloud Controller lacks the file in the look-up of a later request", async () => {
+  it("changes a match to no match when the Cloud Controller does not match it in a later look-up (R3.2)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
     fakeCloudController(respondWithMatches(({ checksum }) => checksum.value === resource(2).checksum.value));
-    // Without a manifest the isolate asks the Cloud Controller for everything.
+    // Without a manifest the isolate requests all files from the Cloud Controller.
     const get = async (names: string | string[]) => (Array.isArray(names) ? new Map() : null);
     const isolate = { ...env, CLOUD_CONTROLLER_URL, RESOURCE_CACHE: { get, put: get, delete: get } };
     expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/2.js"]);
   });
 
-  it("keeps a match when a Cloud Controller whose matching is off denies everything", async () => {
+  it("keeps a match when a Cloud Controller with matching disabled matches nothing (R3.2)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
@@ -274,7 +274,7 @@ describe("unidentified requests of a caller share a session", () => {
     expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/1.js", "src/2.js"]);
   });
 
-  it("makes a pinned trace id one of them once it sends a request again, and keeps its decisions", async () => {
+  it("applies to a pinned trace id once it repeats a request, and keeps the earlier decisions (R3.2)", async () => {
     await publish({ present: [keyOf(1)] });
     const pinned = { trace: "0".repeat(32) };
     expect(await pathsOf(rows(5_000), pinned)).toEqual(["src/1.js"]);
@@ -286,7 +286,7 @@ describe("unidentified requests of a caller share a session", () => {
   });
 
   it.each([1, 5_000])(
-    "ends the session of a pinned trace id for a request of %i in the isolate that knows its decisions",
+    "ends for a pinned trace id before a request of %i in the isolate that keeps its decisions (R3.2)",
     async (count) => {
       const run = { trace: traceId(), isolate: { ...env, RESOURCE_CACHE: cacheWithoutKeys } };
       await send(rows(5_000), run);
@@ -298,13 +298,13 @@ describe("unidentified requests of a caller share a session", () => {
   );
 });
 
-describe("a push that is tried again", () => {
+describe("a suspected retry", () => {
   const WITH_ORIGIN = { CLOUD_CONTROLLER_URL };
 
   it.each([
-    ["a request of fewer than 5,000", 10],
-    ["a request of 5,000", 5_000],
-  ])("verifies what the cache matches before it answers %s", async (_, count) => {
+    ["a request of fewer than 5,000 resources", 10],
+    ["a request of 5,000 resources", 5_000],
+  ])("verifies the matches of the cache before the response to %s (R1.7)", async (_, count) => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     fakeCloudController(respondWithMatches(({ checksum }) => checksum.value !== resource(1).checksum.value));
     const known = count === 10 ? rows(3, 1) : rows(count);
@@ -314,14 +314,14 @@ describe("a push that is tried again", () => {
     expect(await pathsOf(known, { isolate })).toContain("src/2.js");
   });
 
-  it("keeps an old client's match that the Cloud Controller does not answer for, and drops one that it rejects", async () => {
+  it("changes a match of an unidentified session only if it was rejected (R3.2)", async () => {
     const [found, first] = [marks(MATCH, MATCH), "first"];
     await object().decide("", "f", first, contents(1, 2), found, true);
     const second = object().decide("", "f", "second", contents(1, 2), marks(REJECTED, NO_MATCH), true);
     expect(await decisionsOf(second)).toEqual([NO_MATCH, MATCH]);
   });
 
-  it("drops an old client's match that the Cloud Controller rejects in the look-up, and does not ask again", async () => {
+  it("changes a match that the look-up of an unidentified retry rejects, without a second request (R1.7, R3.2)", async () => {
     await publish({ present: [keyOf(1)] });
     const run = { userAgent: OLD_CF };
     await pathsOf(rows(5_000), run);
@@ -333,7 +333,7 @@ describe("a push that is tried again", () => {
     expect(requests).toHaveLength(1);
   });
 
-  it("verifies nothing that an earlier request of an identified push decided", async () => {
+  it("does not verify matches that an earlier request of an identified push decided (R3.1)", async () => {
     await publish({ present: [keyOf(1)] });
     const requests = fakeCloudController(respondWithMatches(() => false));
     const isolate = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "true" };
@@ -347,7 +347,7 @@ describe("a push that is tried again", () => {
     expect(requests.length - before).toBe(1);
   });
 
-  it("is known by its contents and paths: another app with the same contents is no retry", async () => {
+  it("is recognized by contents and paths: another app with the same contents is no retry (R1.7)", async () => {
     await publish({ present: [keyOf(1)] });
     const requests = fakeCloudController(respondWithMatches(() => true));
     const isolate = { ...WITH_ORIGIN };
@@ -365,32 +365,32 @@ describe("a push that is tried again", () => {
   });
 });
 
-describe("a request calls its object once", () => {
+describe("the calls of the object", () => {
   it.each<[string, SentResource[], object, string[]]>([
-    ["not at all without a candidate", rows(5_000), { MINIMUM_SIZE: "10000" }, []],
-    ["to inspect, with fewer than 5,000", rows(4_999), {}, ["inspect"]],
-    ["to decide, with 5,000", rows(5_000), {}, ["decide"]],
-  ])("%s", async (_, resources, variables, expected) => {
+    ["nothing for a request without a candidate", rows(5_000), { MINIMUM_SIZE: "10000" }, []],
+    ["inspect once for fewer than 5,000 resources", rows(4_999), {}, ["inspect"]],
+    ["decide once for 5,000 resources", rows(5_000), {}, ["decide"]],
+  ])("calls %s", async (_, resources, variables, expected) => {
     const calls: string[] = [];
-    await send(resources, { isolate: { ...countedObject(calls), ...variables } });
+    await send(resources, { isolate: { ...recordCalls(calls), ...variables } });
     expect(calls).toEqual(expected);
   });
 
-  it("decides a second time only if a retry is suspected and there is a Cloud Controller", async () => {
+  it("calls decide twice only if a retry is suspected and a Cloud Controller is configured (R1.7)", async () => {
     fakeCloudController(respondWithMatches(() => true));
     const calls: string[] = [];
-    const isolate = { ...countedObject(calls), CLOUD_CONTROLLER_URL };
+    const isolate = { ...recordCalls(calls), CLOUD_CONTROLLER_URL };
     await send(rows(5_000), { isolate });
     expect(calls.splice(0)).toEqual(["decide"]);
     await send(rows(5_000), { isolate });
     expect(calls.splice(0)).toEqual(["decide", "decide"]);
-    await send(rows(5_000), { isolate: countedObject(calls) });
+    await send(rows(5_000), { isolate: recordCalls(calls) });
     expect(calls).toEqual(["decide"]);
   });
 });
 
-describe("a call that is repeated", () => {
-  it("returns what the first one did, although its reply was lost and the object was reset", async () => {
+describe("a repeated call", () => {
+  it("returns the decisions of the first call after its reply was lost and the object was reset (R3.4)", async () => {
     const call = (requestId: string, ...found: number[]) =>
       object().decide("push", `of ${requestId}`, requestId, contents(1, 2), marks(...found), false);
     expect(await decisionsOf(call("first", MATCH, NO_MATCH))).toEqual([MATCH, NO_MATCH]);
@@ -399,7 +399,7 @@ describe("a call that is repeated", () => {
     expect(await decisionsOf(call("second", NO_MATCH, MATCH))).toEqual([MATCH, NO_MATCH]);
   });
 
-  it("is no retry of itself", async () => {
+  it("is not suspected as a retry of itself (R3.4)", async () => {
     const inspect = (requestId: string) => object().inspect("push", "fingerprint", requestId);
     expect(await inspect("first")).toMatchObject({ retrySuspected: false });
     expect(await inspect("first")).toMatchObject({ retrySuspected: false });
@@ -408,22 +408,22 @@ describe("a call that is repeated", () => {
     expect(await inspect("second")).toMatchObject({ retrySuspected: true });
   });
 
-  it("may take back a match that no response has named yet, in any order", async () => {
+  it("keeps no match if either call found none, in any order (R3.4)", async () => {
     const call = (found: number) => object().decide("push", "f", "first", contents(1), marks(found), true);
     expect(await decisionsOf(call(MATCH))).toEqual([MATCH]);
     expect(await decisionsOf(call(NO_MATCH))).toEqual([NO_MATCH]);
     expect(await decisionsOf(call(MATCH))).toEqual([NO_MATCH]);
   });
 
-  it("decides nothing while a retry is suspected and not verified", async () => {
-    const call = (requestId: string, found: number, verified: boolean) =>
-      object().decide(`push ${requestId}`, "f", requestId, contents(1), marks(found), verified);
+  it("decides nothing while a retry is suspected and not verified (R1.7)", async () => {
+    const call = (requestId: string, found: number, isVerified: boolean) =>
+      object().decide(`push ${requestId}`, "f", requestId, contents(1), marks(found), isVerified);
     await call("first", MATCH, true);
     expect(await call("second", MATCH, false)).toMatchObject({ retrySuspected: true });
     expect(await decisionsOf(call("second", REJECTED, true))).toEqual([NO_MATCH]);
   });
 
-  it("keeps a match of an identified session, whatever is found later", async () => {
+  it("keeps a match of an identified session if a later request finds it removed, rejected or missing (R3.1)", async () => {
     const call = (requestId: string, found: number) =>
       object().decide("push", requestId, requestId, contents(1), marks(found), true);
     await call("first", MATCH);
@@ -434,7 +434,7 @@ describe("a call that is repeated", () => {
   });
 });
 
-describe("an object that can't be reached", () => {
+describe("an unreachable object", () => {
   const unreachable = (call: () => Promise<unknown>) => ({
     ...env,
     RESOURCE_CACHE: cacheWithoutKeys,
@@ -442,20 +442,23 @@ describe("an object that can't be reached", () => {
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ["fails", () => Promise.reject(new Error("the object was reset"))],
+    ["throws", () => Promise.reject(new Error("the object was reset"))],
     ["hangs", () => new Promise(() => {})],
-  ])("and %s does not fail a push: what the isolate has decided itself counts", async (_, call) => {
-    const run = { trace: traceId(), isolate: unreachable(call) };
-    expect(await pathsOf(rows(5_000), run)).toEqual([]);
-    expect(logs).toContainEqual(
-      expect.objectContaining({ event: "push-sessions-unreachable", method: "decide", mayLoseFile: true }),
-    );
-    await publish({ present: [keyOf(1), keyOf(9_000)] });
-    advanceClock(MINUTE_MS);
-    expect(await pathsOf([resource(1), resource(9_000)], run)).toEqual(["src/9000.js"]);
-  });
+  ])(
+    "lets the decisions of the isolate count if it %s, and logs a possible loss (R2.1, R3.6)",
+    async (_, call) => {
+      const run = { trace: traceId(), isolate: unreachable(call) };
+      expect(await pathsOf(rows(5_000), run)).toEqual([]);
+      expect(logs).toContainEqual(
+        expect.objectContaining({ event: "push-sessions-unreachable", method: "decide", mayLoseFile: true }),
+      );
+      await publish({ present: [keyOf(1), keyOf(9_000)] });
+      advanceClock(MINUTE_MS);
+      expect(await pathsOf([resource(1), resource(9_000)], run)).toEqual(["src/9000.js"]);
+    },
+  );
 
-  it("gets what the isolate has decided without it, once it can be reached again", async () => {
+  it("receives the decisions of the isolate once it is reachable again (R3.6)", async () => {
     let isReachable = false;
     const getByName = (name: string) => {
       if (!isReachable) throw new Error("the object is overloaded");
@@ -472,7 +475,7 @@ describe("an object that can't be reached", () => {
     expect(await pathsOf([resource(1)], { trace: run.trace })).toEqual([]);
   });
 
-  it("is called again until it answers, for up to two seconds", async () => {
+  it("is called again for up to two seconds (R3.6)", async () => {
     const start = Date.now();
     const getByName = (name: string) => {
       if (Date.now() - start < 600) throw new Error("the object was reset");
@@ -490,7 +493,7 @@ describe("an object that can't be reached", () => {
     ["a request of 3 gets no session", 3, {}],
     ["a request of 5,000 gets batches of another form", 5_000, { session: { batches: [{}] } }],
     ["a request of 5,000 gets decisions of other contents", 5_000, { decisions: marks(MATCH) }],
-  ])("and runs another version of the Worker does not fail a push: %s", async (_, count, reply) => {
+  ])("does not fail a push if it runs another version of the Worker: %s (R2.1)", async (_, count, reply) => {
     const call = async () => ({ retrySuspected: false, ...reply });
     expect((await send(rows(count), { isolate: unreachable(call) })).status).toBe(201);
     expect(logs).toContainEqual(
@@ -499,14 +502,14 @@ describe("an object that can't be reached", () => {
   });
 });
 
-describe("what an object stores", () => {
+describe("the storage of the object", () => {
   const count = (table: string) =>
     runInDurableObject(object(), (_, { storage: { sql } }) => {
       const exists = sql.exec("SELECT 1 FROM sqlite_master WHERE name = ?", table).toArray().length > 0;
       return exists ? sql.exec(`SELECT * FROM ${table}`).toArray().length : 0;
     });
 
-  it("is on disk before a request of 5,000 is answered, and a second later for a smaller one", async () => {
+  it("has the decisions for 5,000 resources before the reply, and a smaller request a second later (R3.3)", async () => {
     await object().inspect("push", "f", "a request");
     expect(await count("requests")).toBe(0);
     await vi.waitFor(async () => expect(await count("requests")).toBe(1), { timeout: 5_000 });
@@ -514,7 +517,7 @@ describe("what an object stores", () => {
     expect([await count("requests"), await count("decisions"), await count("sessions")]).toEqual([2, 1, 1]);
   });
 
-  it("is nothing once all of it has expired", async () => {
+  it("is empty once all sessions have expired", async () => {
     await send(rows(5_000), {});
     advanceClock(10 * MINUTE_MS + 1);
     await runDurableObjectAlarm(object());
@@ -523,7 +526,7 @@ describe("what an object stores", () => {
     expect(await count("sessions")).toBe(1);
   });
 
-  it("keeps what has not expired when it is cleaned up", async () => {
+  it("keeps sessions that have not expired when the alarm deletes others (R3.5)", async () => {
     const run = { trace: traceId() };
     await send(rows(5_000), {});
     advanceClock(9 * MINUTE_MS);
@@ -535,11 +538,11 @@ describe("what an object stores", () => {
     expect(await pathsOf([resource(1)], run)).toEqual([]);
   });
 
-  it("are the decisions of 90 requests of a session; what more of them ask for is no match for the rest of the session", async () => {
+  it("has the decisions of 90 requests of a session; contents of later requests are no match (R3.1)", async () => {
     const all = new Uint8Array(5_000).fill(MATCH);
     const random = () => crypto.getRandomValues(new Uint8Array(8 * 5_000));
-    const decide = (pushId: string, name: string, asked: Uint8Array<ArrayBuffer>) =>
-      decisionsOf(object().decide(pushId, name, name, asked, all.slice(0, asked.length / 8), true));
+    const decide = (pushId: string, name: string, batch: Uint8Array<ArrayBuffer>) =>
+      decisionsOf(object().decide(pushId, name, name, batch, all.slice(0, batch.length / 8), true));
     const first = random();
     await decide("push", "0", first);
     for (let index = 1; index < 90; index++) {
@@ -561,11 +564,11 @@ describe("what an object stores", () => {
     expect(bytes).toBeLessThan(5_000_000);
   });
 
-  it("are rejections of the Cloud Controller even if the unidentified session is full", async () => {
+  it("accepts a rejection when the unidentified session is full (R3.2)", async () => {
     const all = new Uint8Array(5_000).fill(MATCH);
     const random = () => crypto.getRandomValues(new Uint8Array(8 * 5_000));
-    const decide = (name: string, asked: Uint8Array<ArrayBuffer>, found: Uint8Array) =>
-      decisionsOf(object().decide("", name, name, asked, found, true));
+    const decide = (name: string, batch: Uint8Array<ArrayBuffer>, found: Uint8Array) =>
+      decisionsOf(object().decide("", name, name, batch, found, true));
     const first = random();
     await decide("0", first, all);
     for (let index = 1; index < 90; index++) await decide(`${index}`, random(), all);
