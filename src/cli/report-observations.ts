@@ -1,7 +1,7 @@
 import { noRefusals, OBSERVATIONS_MAX, type Observed, type Refusal } from "../catalog/observations.ts";
+import { formatCount, formatNumber } from "../format.ts";
 import type { CacheClient, PoolObservations } from "./api/cache-client.ts";
 import { untilAborted } from "./terminal/interrupt.ts";
-import { counted, number } from "./terminal/output.ts";
 import { Progress } from "./terminal/progress.ts";
 
 export const nothingObserved = (): Observed => ({ changed: 0, unchanged: 0, refused: noRefusals() });
@@ -32,7 +32,8 @@ export async function reportAll<T>(
     for await (const item of untilAborted(items, signal)) {
       read += 1;
       batch.push(item);
-      const text = () => `${counted(read, "resource")} read, ${number(reportedCount(outcome))} told`;
+      const text = () =>
+        `${formatCount(read, "resource")} read, ${formatNumber(reportedCount(outcome))} told`;
       progress.update(text, read, totalOf(read));
       if (batch.length < OBSERVATIONS_MAX) continue;
       await landing;

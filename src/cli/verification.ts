@@ -1,11 +1,11 @@
 import { chunks } from "../chunks.ts";
+import { formatCount, formatNumber } from "../format.ts";
 import type { CachedResource } from "../operator-api/responses.ts";
 import type { CacheClient } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { checksumsInPool } from "./api/matches.ts";
 import type { WorkerClock } from "./api/worker-clock.ts";
 import { Exit } from "./terminal/exit.ts";
-import { counted, number } from "./terminal/output.ts";
 import { Progress } from "./terminal/progress.ts";
 
 /** The Cloud Controller looks them up one after the other, for about 12 ms each. */
@@ -56,7 +56,7 @@ export class Verification {
           this.#rejected.push(...denied);
           this.#controlSample.push(...matched.slice(0, CONTROL_SAMPLE - this.#controlSample.length));
           const done = this.matched + this.rejected + this.skipped;
-          const text = `${counted(done, "resource")} verified, ${number(this.rejected)} denied`;
+          const text = `${formatCount(done, "resource")} verified, ${formatNumber(this.rejected)} denied`;
           progress.update(() => text, done, total);
         }
       }
@@ -94,7 +94,7 @@ export class Verification {
         const removed = some.filter((resource) => !back.has(resource)).map(({ checksum }) => checksum.value);
         if (removed.length > 0) this.removed += (await client.observe({ observedAt: seen, removed })).changed;
         done += some.length;
-        progress.update(() => `${counted(done, "resource")} denied again`, done, suspects.length);
+        progress.update(() => `${formatCount(done, "resource")} denied again`, done, suspects.length);
       }
     } finally {
       progress.clear();

@@ -1,5 +1,6 @@
 import { SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import type { Configuration } from "../configuration.ts";
+import { formatCount, formatDuration, formatNumber } from "../format.ts";
 import { MANIFEST_TOUCH_MS, MANIFEST_TRUSTED_MS } from "../time/time-guarantees.ts";
 import type { CacheCheck, CacheStatus } from "./responses.ts";
 
@@ -58,7 +59,7 @@ function matchingCheck(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
 }
 
 function catalogCheck({ entries }: Judged, hasCloudController: boolean): CacheCheck {
-  if (entries > 0) return ok("catalog", `The catalog holds ${counted(entries, "resource")}.`);
+  if (entries > 0) return ok("catalog", `The catalog holds ${formatCount(entries, "resource")}.`);
   return warn(
     "catalog",
     "The catalog holds nothing. Fill it from the pool with `resource-pool sync`, `add` or `import`, or " +
@@ -70,7 +71,8 @@ function manifestCheck({ published, dirty_since: since, time }: Judged): CacheCh
   if (!published && since === null) return ok("manifest", "There is nothing to publish.");
   const [now, publishedAt] = [Date.parse(time), published && Date.parse(published.at)];
   const age = publishedAt === null ? 0 : now - publishedAt;
-  const told = publishedAt === null ? "Nothing is published yet" : `The manifest was written ${ago(age)}`;
+  const told =
+    publishedAt === null ? "Nothing is published yet" : `The manifest was written ${formatAge(age)}`;
   if (age >= MANIFEST_TRUSTED_MS) {
     return fail(
       "manifest",
@@ -85,7 +87,7 @@ function manifestCheck({ published, dirty_since: since, time }: Judged): CacheCh
     );
   }
   const behind = since === null ? 0 : now - Date.parse(since);
-  const waiting = `${told}, and the oldest change that is not published came ${ago(behind)}`;
+  const waiting = `${told}, and the oldest change that is not published came ${formatAge(behind)}`;
   if (behind >= DIRTY_FAIL_MS) {
     return fail(
       "manifest",
@@ -110,7 +112,7 @@ function snapshotCheck({ snapshot, entries, time }: Judged): CacheCheck {
     );
   }
   const age = Date.parse(time) - Date.parse(snapshot.built_at);
-  const told = `The snapshot of ${counted(snapshot.entries, "resource")} was built ${ago(age)}`;
+  const told = `The snapshot of ${formatCount(snapshot.entries, "resource")} was built ${formatAge(age)}`;
   return age > SNAPSHOT_MS && entries > 0
     ? warn(
         "snapshot",
@@ -121,7 +123,7 @@ function snapshotCheck({ snapshot, entries, time }: Judged): CacheCheck {
 
 function keysCheck({ keys_waiting: waiting, entries }: Judged, keysPerDay: number): CacheCheck {
   if (waiting === 0) return ok("keys", "No key waits to be written.");
-  const told = `${counted(waiting, "key")} wait to be written, ${number(keysPerDay)} a day at most`;
+  const told = `${formatCount(waiting, "key")} wait to be written, ${formatNumber(keysPerDay)} a day at most`;
   if (entries <= SNAPSHOT_ENTRIES_MAX) return ok("keys", `${told}; the snapshot answers without them.`);
   return warn(
     "keys",
@@ -154,8 +156,8 @@ function lastHourCheck(
   const ratio = ((100 * matched) / eligible).toFixed(1);
   return ok(
     "last hour",
-    `This isolate matched ${ratio} % in its last hour: ${number(matched)} of ${counted(eligible, "file")} that could match, ` +
-      `in ${counted(requests, "request")}.`,
+    `This isolate matched ${ratio} % in its last hour: ${formatNumber(matched)} of ${formatCount(eligible, "file")} that could match, ` +
+      `in ${formatCount(requests, "request")}.`,
   );
 }
 
@@ -166,14 +168,6 @@ const check = (level: CacheCheck["level"]) => (name: CacheCheck["name"], text: s
 });
 const [ok, warn, fail] = [check("ok"), check("warn"), check("fail")];
 
-/** `20 s ago`, `3 min ago`, `5 h ago`, `2 days ago`. */
-function ago(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  if (seconds < 120) return `${seconds} s ago`;
-  if (seconds < 2 * 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86_400)} days ago`;
+function formatAge(ms: number): string {
+  return `${formatDuration(Math.max(0, ms))} ago`;
 }
-
-const number = (count: number) => count.toLocaleString("en");
-const counted = (count: number, noun: string) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;

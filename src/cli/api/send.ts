@@ -1,4 +1,4 @@
-import { causeOf, reasonOf } from "../terminal/exit.ts";
+import { innermostCause, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import type { Endpoint } from "./endpoint.ts";
 
@@ -76,7 +76,7 @@ export async function send(
   } catch (error) {
     const told = reasonOf(error);
     const reason = NO_TLS.test(told) ? `${new URL(url).host} does not speak TLS there: is it http://?` : told;
-    const { code = "" } = causeOf(error) as NodeJS.ErrnoException;
+    const { code = "" } = innermostCause(error) as NodeJS.ErrnoException;
     const isOfWrongAddress = WRONG_ADDRESS.test(code) && !answering.has(endpoint);
     throw new NoResponse(`No answer from ${target}: ${reason}`, isOfWrongAddress);
   }

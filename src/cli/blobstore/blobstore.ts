@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { formatCount } from "../../format.ts";
 import { type ResourceKey, resourceKey } from "../../resources/resource-key.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
-import { counted } from "../terminal/output.ts";
 import { redacted } from "../terminal/redacted.ts";
 import { userDirectory } from "../user-directory.ts";
 import { directoryObjects } from "./directory.ts";
@@ -113,7 +113,7 @@ async function* resources(
 function noPool(where: string, skipped: number): Exit {
   return new Exit(
     "done-in-part",
-    `${where} looks like a resource pool, among ${counted(skipped, "file")}: ` +
+    `${where} looks like a resource pool, among ${formatCount(skipped, "file")}: ` +
       "its blobs are named app_bits_cache/ab/cd/<sha1>.",
   );
 }

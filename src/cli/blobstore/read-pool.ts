@@ -1,7 +1,7 @@
+import { formatCount } from "../../format.ts";
 import { parseResourceKey, type ResourceKey } from "../../resources/resource-key.ts";
 import { Exit } from "../terminal/exit.ts";
 import { untilAborted } from "../terminal/interrupt.ts";
-import { counted } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
 
 /** Sizes by SHA-1. */
@@ -19,7 +19,7 @@ export async function readPool(keys: AsyncIterable<ResourceKey>, signal: AbortSi
     for await (const key of untilAborted(keys, signal)) {
       const { sha1, size } = parseResourceKey(key);
       pool.set(sha1, size);
-      progress.update(() => `${counted(pool.size, "resource")} read`, pool.size);
+      progress.update(() => `${formatCount(pool.size, "resource")} read`, pool.size);
     }
   } finally {
     progress.clear();

@@ -1,4 +1,5 @@
 import type { Observed } from "../../catalog/observations.ts";
+import { formatCount, formatNumber } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
@@ -6,7 +7,7 @@ import { TwoPools } from "../blobstore/one-pool.ts";
 import { nothingObserved, reportAll, reportedCount } from "../report-observations.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt, untilAborted } from "../terminal/interrupt.ts";
-import { counted, note, number, print, printJson } from "../terminal/output.ts";
+import { note, print, printJson } from "../terminal/output.ts";
 
 /** Options of every subcommand that adds. */
 export interface AddOptions extends EndpointOptions {
@@ -65,7 +66,7 @@ export async function addResources(
     await printJson({ added, alreadyThere, refused, ...counts, dryRun, interrupted });
   } else {
     await print(
-      `${counted(added, "resource")} added, ${number(alreadyThere)} already there${inWords(counts)}`,
+      `${formatCount(added, "resource")} added, ${formatNumber(alreadyThere)} already there${inWords(counts)}`,
     );
     noteRefusals(outcome);
   }
@@ -92,7 +93,7 @@ export function stoppedBy(error: unknown, outcome: Observed): Exit {
     error instanceof TwoPools
       ? "if they are of the wrong one, `sync --prune` of the right one takes them out."
       : "run the same command again to go on.";
-  const before = `${counted(count, "resource")} had landed before: ${advice}`;
+  const before = `${formatCount(count, "resource")} had landed before: ${advice}`;
   return new Exit(reason, `${reasonOf(error)}\n${before}`);
 }
 
@@ -101,7 +102,7 @@ async function reportDryRun({ keys, leftOut }: Addition, json: boolean, signal: 
   for await (const _ of untilAborted(keys, signal)) found += 1;
   const { counts, isIncomplete } = leftOut();
   if (json) await printJson({ found, ...counts, dryRun: true, interrupted: signal.aborted });
-  else await print(`${counted(found, "resource")} found, none of them told${inWords(counts)}`);
+  else await print(`${formatCount(found, "resource")} found, none of them told${inWords(counts)}`);
   if (signal.aborted) throw new Exit("interrupted");
   if (isIncomplete) throw new Exit(found > 0 ? "done-in-part" : "failed");
 }
@@ -110,17 +111,17 @@ async function reportDryRun({ keys, leftOut }: Addition, json: boolean, signal: 
 function inWords(counts: Record<string, number>): string {
   const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
   return Object.entries(counts)
-    .map(([name, count]) => `, ${number(count)} ${words(name)}`)
+    .map(([name, count]) => `, ${formatNumber(count)} ${words(name)}`)
     .join("");
 }
 
 export function noteRefusals({ refused }: Observed): void {
   if (refused["outside-limits"] > 0) {
-    const files = counted(refused["outside-limits"], "resource");
+    const files = formatCount(refused["outside-limits"], "resource");
     note(`${files} not added: outside the Worker's MINIMUM_SIZE and MAXIMUM_SIZE, and so never matched.`);
   }
   if (refused["too-old"] > 0) {
-    const files = counted(refused["too-old"], "resource");
+    const files = formatCount(refused["too-old"], "resource");
     note(`${files} not added: seen more than a day ago, or before everything was forgotten.`);
   }
 }

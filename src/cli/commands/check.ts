@@ -1,12 +1,13 @@
 import type { Command } from "commander";
 import { chunks } from "../../chunks.ts";
+import { formatCount, formatNumber } from "../../format.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { type ApiResource, matchedChecksums } from "../api/matches.ts";
 import { sizeLimitsOf } from "../api/size-limits.ts";
 import { appFiles, type LeftOut, noFileIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
-import { bytes, counted, number, print, printJson, table } from "../terminal/output.ts";
+import { bytes, print, printJson, table } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
 
 interface CheckOptions extends EndpointOptions {
@@ -69,7 +70,7 @@ async function gather(paths: readonly string[], leftOut: LeftOut): Promise<ReadF
   const files: ReadFile[] = [];
   for await (const file of await appFiles(paths, leftOut)) {
     files.push(file);
-    progress.update(() => `${counted(files.length, "file")} read`, files.length);
+    progress.update(() => `${formatCount(files.length, "file")} read`, files.length);
   }
   progress.clear();
   return files;
@@ -96,7 +97,7 @@ async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<
     for (const checksum of await matchedChecksums(endpoint, chunk)) matched.add(checksum);
     asked += chunk.length;
     progress.update(
-      () => `${number(asked)} of ${counted(resources.length, "file")} asked for`,
+      () => `${formatNumber(asked)} of ${formatCount(resources.length, "file")} asked for`,
       asked,
       resources.length,
     );
@@ -154,17 +155,17 @@ async function printTable(files: readonly ReadFile[], verdictOf: (file: ReadFile
   if (rows.length > 0) await print(`${table(rows, [1])}\n`);
 
   const { asked, matched, toUpload, neverAsked, saved } = summaryOf(files, verdictOf);
-  const always = `${counted(neverAsked.empty, "empty file")}, ${counted(neverAsked.links, "symbolic link")}`;
+  const always = `${formatCount(neverAsked.empty, "empty file")}, ${formatCount(neverAsked.links, "symbolic link")}`;
   await print(
     table([
-      ["asked for", counted(asked.files, "file"), bytes(asked.bytes)],
+      ["asked for", formatCount(asked.files, "file"), bytes(asked.bytes)],
       [
         "matched",
-        counted(matched.files, "file"),
+        formatCount(matched.files, "file"),
         bytes(matched.bytes),
         matched.files === asked.files ? "all of them" : "",
       ],
-      ["to upload", counted(toUpload.files, "file"), bytes(toUpload.bytes)],
+      ["to upload", formatCount(toUpload.files, "file"), bytes(toUpload.bytes)],
       ["always uploaded", always],
       ["saved", `${saved} %`, bytes(matched.bytes)],
     ]),

@@ -1,8 +1,9 @@
 import type { Command } from "commander";
+import { formatCount } from "../../format.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { Exit } from "../terminal/exit.ts";
-import { counted, print } from "../terminal/output.ts";
+import { print } from "../terminal/output.ts";
 
 export function registerForget(program: Command): void {
   const command = program
@@ -19,7 +20,7 @@ export function registerForget(program: Command): void {
     const endpoint = endpointOf(options);
     const client = new CacheClient(endpoint, new AbortController().signal);
     const { entries } = await client.status();
-    const what = `${counted(entries, "resource")} of ${endpoint.url}`;
+    const what = `${formatCount(entries, "resource")} of ${endpoint.url}`;
     if (!yes) throw new Exit("wrong-usage", `This would forget ${what}; with --yes it does.`);
     await client.forget();
     await print(`${what} forgotten`);

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { formatCount } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
 import { OnePool } from "../blobstore/one-pool.ts";
@@ -6,7 +7,7 @@ import type { Passed } from "../blobstore/stored-object.ts";
 import { inputLines, type Line } from "../input-lines.ts";
 import { parseResourceLine } from "../resource-line.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
-import { counted, note } from "../terminal/output.ts";
+import { note } from "../terminal/output.ts";
 import { type AddOptions, addResources } from "./add-resources.ts";
 
 export function registerImport(program: Command): void {
@@ -84,7 +85,7 @@ async function* keysOf(
 function nothingUsable(file: string, { skipped, leftOut }: Passed): Exit {
   return new Exit(
     "done-in-part",
-    `Nothing in ${file === "-" ? "stdin" : file} names a resource, among ${counted(skipped + leftOut, "line")}. ` +
+    `Nothing in ${file === "-" ? "stdin" : file} names a resource, among ${formatCount(skipped + leftOut, "line")}. ` +
       "Expected are lines like <sha1> <size>, or <size> <anything>/app_bits_cache/ab/cd/<sha1>; --help tells all.",
   );
 }

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
+import { formatCount } from "../../format.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { counted, print, printJson } from "../terminal/output.ts";
+import { print, printJson } from "../terminal/output.ts";
 
 export function registerPublish(program: Command): void {
   const command = program
@@ -17,6 +18,6 @@ export function registerPublish(program: Command): void {
   withEndpointOptions(command).action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
     const status = await new CacheClient(endpointOf(options), new AbortController().signal).publish();
     if (json) await printJson(status);
-    else await print(`${counted(status.entries, "resource")} are being published anew`);
+    else await print(`${formatCount(status.entries, "resource")} are being published anew`);
   });
 }

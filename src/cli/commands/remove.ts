@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { formatCount, formatNumber } from "../../format.ts";
 import { isSha1Hex } from "../../resources/sha1.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
@@ -7,7 +8,7 @@ import { nothingObserved, reportAll } from "../report-observations.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { counted, note, number, print, printJson } from "../terminal/output.ts";
+import { note, print, printJson } from "../terminal/output.ts";
 import { interruptedWithin, stoppedBy } from "./add-resources.ts";
 
 interface RemoveOptions extends EndpointOptions {
@@ -58,7 +59,7 @@ export function registerRemove(program: Command): void {
     if (json) await printJson({ removed, notPresent, leftOut, interrupted });
     else {
       await print(
-        `${counted(removed, "resource")} removed, ${number(notPresent)} not present, ${number(leftOut)} left out`,
+        `${formatCount(removed, "resource")} removed, ${formatNumber(notPresent)} not present, ${formatNumber(leftOut)} left out`,
       );
     }
     if (interrupted) throw interruptedWithin();

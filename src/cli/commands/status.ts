@@ -1,8 +1,9 @@
 import type { Command } from "commander";
+import { formatCount, formatNumber } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { counted, number, print, printJson, table } from "../terminal/output.ts";
+import { print, printJson, table } from "../terminal/output.ts";
 
 export function registerStatus(program: Command): void {
   const command = program
@@ -25,21 +26,21 @@ export async function printStatus(status: CacheStatus): Promise<void> {
   const { published, snapshot, refused } = status;
   const rows = [
     ["version", status.version],
-    ["holds", counted(status.entries, "resource")],
+    ["holds", formatCount(status.entries, "resource")],
     ["published", published ? published.at : "nothing yet"],
     [
       "snapshot",
-      snapshot ? `${counted(snapshot.entries, "resource")}, built at ${snapshot.built_at}` : "none",
+      snapshot ? `${formatCount(snapshot.entries, "resource")}, built at ${snapshot.built_at}` : "none",
     ],
     [
       "changes since",
-      `${number(published?.delta.added ?? 0)} present, ${number(published?.delta.removed ?? 0)} removed`,
+      `${formatNumber(published?.delta.added ?? 0)} present, ${formatNumber(published?.delta.removed ?? 0)} removed`,
     ],
     ["to be published", status.dirty_since ? `since ${status.dirty_since}` : "nothing"],
     ["suspended", status.suspended_until ? `until ${status.suspended_until}` : "no"],
-    ["keys waiting", number(status.keys_waiting)],
-    ["removals remembered", number(status.tombstones)],
-    ...Object.entries(refused).map(([reason, count]) => [`refused: ${reason}`, number(count)]),
+    ["keys waiting", formatNumber(status.keys_waiting)],
+    ["removals remembered", formatNumber(status.tombstones)],
+    ...Object.entries(refused).map(([reason, count]) => [`refused: ${reason}`, formatNumber(count)]),
   ];
   const settings = Object.entries(status.configuration).map(([name, value]) => [
     name,

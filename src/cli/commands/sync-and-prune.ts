@@ -1,3 +1,4 @@
+import { formatCount, formatNumber } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { endpointOf } from "../api/endpoint.ts";
@@ -7,7 +8,7 @@ import type { Passed } from "../blobstore/stored-object.ts";
 import { nothingObserved, reportAll, reportedCount } from "../report-observations.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { counted, note, number, print, printJson } from "../terminal/output.ts";
+import { note, print, printJson } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
 import { type AddOptions, interruptedWithin, noteRefusals, stoppedBy } from "./add-resources.ts";
 
@@ -34,7 +35,7 @@ export async function syncAndPrune(
   const observedAt = new WorkerClock(time).now();
   const pool = await readPool(resources, signal);
   if (passed.leftOut > 0) {
-    const reason = `${counted(passed.leftOut, "part")} of the blobstore could not be read`;
+    const reason = `${formatCount(passed.leftOut, "part")} of the blobstore could not be read`;
     throw new Exit("failed", `Refused: ${reason}. The Worker was told nothing.`);
   }
   const { entries, gone } = await compare(client, pool, total, signal);
@@ -42,14 +43,15 @@ export async function syncAndPrune(
   if (dryRun) {
     const counts = { found: pool.size, toRemove: gone.length };
     if (json) await printJson({ ...counts, ...passed, refused: isTooMany, dryRun: true });
-    else await print(`${counted(pool.size, "resource")} found, ${number(gone.length)} to be removed`);
+    else
+      await print(`${formatCount(pool.size, "resource")} found, ${formatNumber(gone.length)} to be removed`);
     if (isTooMany) note("That is more than a tenth of the cache: without --yes it would be refused.");
     return;
   }
   if (isTooMany) {
     throw new Exit(
       "failed",
-      `Refused: ${number(gone.length)} of the ${counted(entries, "resource")} in the cache are not in the blobstore, ` +
+      `Refused: ${formatNumber(gone.length)} of the ${formatCount(entries, "resource")} in the cache are not in the blobstore, ` +
         "more than a tenth. Is it the right one? Then --yes removes them. The Worker was told nothing.",
     );
   }
@@ -71,8 +73,8 @@ export async function syncAndPrune(
     await printJson({ ...counts, ...passed, dryRun, interrupted: signal.aborted });
   } else {
     await print(
-      `${counted(added, "resource")} added, ${number(alreadyThere)} already there, ${number(pruned)} removed, ` +
-        `${number(kept)} kept as observed since, ${number(passed.skipped)} skipped`,
+      `${formatCount(added, "resource")} added, ${formatNumber(alreadyThere)} already there, ${formatNumber(pruned)} removed, ` +
+        `${formatNumber(kept)} kept as observed since, ${formatNumber(passed.skipped)} skipped`,
     );
     noteRefusals(present);
   }
@@ -89,7 +91,7 @@ async function compare(client: CacheClient, pool: Pool, total: number, signal: A
     if (signal.aborted) throw new Exit("interrupted", "Interrupted: the Worker was told nothing.");
     entries += page.length;
     for (const { checksum } of page) if (!pool.has(checksum.value)) gone.push(checksum.value);
-    progress.update(() => `${counted(entries, "resource")} compared`, entries, total);
+    progress.update(() => `${formatCount(entries, "resource")} compared`, entries, total);
   }
   progress.clear();
   return { entries, gone };

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import {
@@ -13,7 +14,7 @@ import { send } from "../api/send.ts";
 import { WorkerClock } from "../api/worker-clock.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { counted, number, print, printJson } from "../terminal/output.ts";
+import { print, printJson } from "../terminal/output.ts";
 import { Verification } from "../verification.ts";
 
 /** More than this of what was asked goes only where that is confirmed: a wrong or emptied pool is likelier. */
@@ -101,7 +102,7 @@ export function registerVerify(program: Command): void {
     if (remove && isTooMany) {
       throw new Exit(
         "failed",
-        `Refused: ${number(verification.rejected)} of ${counted(verification.matched + verification.rejected, "resource")} ` +
+        `Refused: ${formatNumber(verification.rejected)} of ${formatCount(verification.matched + verification.rejected, "resource")} ` +
           "are denied, more than a tenth. Has its pool lost so many? Then --yes removes them. Nothing was removed.",
       );
     }
@@ -111,8 +112,8 @@ export function registerVerify(program: Command): void {
 
 function inWords({ matched, rejected: denied, removed, skipped: passedOver }: Verification): string {
   return (
-    `${counted(matched, "resource")} matched, ${number(denied)} denied, ${number(removed)} removed, ` +
-    `${number(passedOver)} passed over`
+    `${formatCount(matched, "resource")} matched, ${formatNumber(denied)} denied, ${formatNumber(removed)} removed, ` +
+    `${formatNumber(passedOver)} passed over`
   );
 }
 

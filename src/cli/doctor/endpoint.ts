@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
+import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { ANY_MODE, checksumsOf } from "../api/matches.ts";
 import { type ApiResponse, send, warningsOf } from "../api/send.ts";
-import { counted, number } from "../terminal/output.ts";
 import {
   errorSentences,
   type Finding,
@@ -134,7 +134,7 @@ function* edgeFindings(matched: ReadonlySet<string>, { status, sample }: Known):
   if (sample.length === 0 || suspended || !published || configuration.FEATURE_RESOURCE_MATCHING !== true)
     return;
   const known = sample.filter(({ checksum }) => matched.has(checksum.value)).length;
-  const told = `Of ${counted(sample.length, "file")} that the catalog holds, the endpoint matches ${number(known)}`;
+  const told = `Of ${formatCount(sample.length, "file")} that the catalog holds, the endpoint matches ${formatNumber(known)}`;
   if (known === sample.length) yield ok("edge", `${told}.`);
   else {
     yield (known === 0 ? fail : warn)(

@@ -77,11 +77,3 @@ export function outageAdvice({ status }: ApiResponse, log: "Worker" | "Cloud Con
 function inSentences(lines: string): string {
   return lines.replaceAll(/([^.?!])(\n|$)/g, "$1.$2").replaceAll("\n", " ");
 }
-
-/** `90 s`, `12 min`, `5 h`, `3 days`. */
-export function duration(ms: number): string {
-  const seconds = Math.floor(Math.abs(ms) / 1000);
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 2 * 3600) return `${Math.floor(seconds / 60)} min`;
-  return seconds < 48 * 3600 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} days`;
-}

@@ -1,7 +1,7 @@
+import { formatCount } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { ANY_MODE, type ApiResource, matchedPaths } from "../api/matches.ts";
-import { counted } from "../terminal/output.ts";
 import type { Known } from "./endpoint.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -26,7 +26,7 @@ export async function* limitFindings(
   if (!file) {
     yield fail(
       "cloud controller",
-      `It matches none of ${counted(sample.length, "file")} that the catalog holds. Is its feature flag resource_matching ` +
+      `It matches none of ${formatCount(sample.length, "file")} that the catalog holds. Is its feature flag resource_matching ` +
         "on, and is this its pool? `resource-pool verify` asks for all; `forget` empties the cache.",
     );
     return;

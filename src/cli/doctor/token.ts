@@ -1,4 +1,5 @@
-import { duration, type Finding, fail, ok, warn } from "./finding.ts";
+import { formatDuration } from "../../format.ts";
+import { type Finding, fail, ok, warn } from "./finding.ts";
 
 const ADMIN = "cloud_controller.admin";
 const READERS = [ADMIN, "cloud_controller.admin_read_only", "cloud_controller.global_auditor"];
@@ -53,8 +54,8 @@ export function lifetimeFinding(
   }
   if (typeof exp !== "number") return fail("token", "It does not tell when it expires, as UAA's do (exp).");
   const left = exp * 1000 - now;
-  if (left <= 0) return fail("token", `It has expired ${duration(left)} ago: ${NEW_ONE}`);
-  const told = `${user ?? client ?? "Somebody"}'s, of ${iss ?? "nobody"}, valid for ${duration(left)} more`;
+  if (left <= 0) return fail("token", `It has expired ${formatDuration(left)} ago: ${NEW_ONE}`);
+  const told = `${user ?? client ?? "Somebody"}'s, of ${iss ?? "nobody"}, valid for ${formatDuration(left)} more`;
   return left < LIFETIME_MIN_MS ? warn("token", `${told}: ${NEW_ONE}`) : ok("token", `${told}.`);
 }
 

@@ -1,7 +1,8 @@
+import { formatDuration } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type ApiResponse, jsonOf, send } from "../api/send.ts";
-import { duration, errorSentences, type Finding, fail, isOutage, ok, outageAdvice, warn } from "./finding.ts";
+import { errorSentences, type Finding, fail, isOutage, ok, outageAdvice, warn } from "./finding.ts";
 import { claimsOf, lifetimeFinding } from "./token.ts";
 
 export const CACHE = "/v3/resource_matches/cache";
@@ -75,7 +76,7 @@ function statusOutageAdvice(answer: ApiResponse): string {
 }
 
 export function clockFinding(aheadMs: number): Finding {
-  const apart = duration(aheadMs);
+  const apart = formatDuration(aheadMs);
   if (Math.abs(aheadMs) <= CLOCK_MS) return ok("clock", `This machine's is within ${apart} of the Worker's.`);
   return warn(
     "clock",

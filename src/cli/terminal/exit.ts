@@ -26,14 +26,14 @@ export class Exit extends Error {
 
 /** What went wrong, in the words of the innermost cause. */
 export function reasonOf(error: unknown): string {
-  const cause = causeOf(error);
+  const cause = innermostCause(error);
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
 
 /** The innermost cause; of several at once the first. */
-export function causeOf(error: unknown): unknown {
+export function innermostCause(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  if (error.cause instanceof Error) return causeOf(error.cause);
-  if (error instanceof AggregateError && error.errors.length > 0) return causeOf(error.errors[0]);
+  if (error.cause instanceof Error) return innermostCause(error.cause);
+  if (error instanceof AggregateError && error.errors.length > 0) return innermostCause(error.errors[0]);
   return error;
 }

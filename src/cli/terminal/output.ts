@@ -17,18 +17,6 @@ export async function printJson(value: unknown): Promise<void> {
   await print(JSON.stringify(value, undefined, 2));
 }
 
-const COUNT = new Intl.NumberFormat("en");
-
-/** `12,345`. */
-export function number(count: number): string {
-  return COUNT.format(count);
-}
-
-/** `12,345 files`. */
-export function counted(count: number, singular: string, plural = `${singular}s`): string {
-  return `${number(count)} ${count === 1 ? singular : plural}`;
-}
-
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 /** `1.2 MB`, in powers of 1000. */

@@ -1,4 +1,5 @@
-import { CLEAR_LINE, number } from "./output.ts";
+import { formatDuration, formatNumber } from "../../format.ts";
+import { CLEAR_LINE } from "./output.ts";
 
 const TERMINAL_INTERVAL_MS = 100;
 const LINE_INTERVAL_MS = 5_000;
@@ -44,18 +45,10 @@ export class Progress {
 
 /** `[#####               ]  25 %  12,345 resources read, 4,321/s, 9 s left`. */
 function lineOf(text: string, done: number, total: number | undefined, seconds: number): string {
-  const line = `${text}, ${number(Math.round(done / seconds))}/s`;
+  const line = `${text}, ${formatNumber(Math.round(done / seconds))}/s`;
   if (!total || done === 0) return line;
   const part = Math.min(done / total, 1);
   const bar = "#".repeat(Math.floor(part * BAR_CHARACTERS)).padEnd(BAR_CHARACTERS);
   const percent = String(Math.floor(part * 100)).padStart(3);
-  return `[${bar}] ${percent} %  ${line}, ${duration((seconds * (1 - part)) / part)} left`;
-}
-
-/** `5 s`, `2 min 5 s`, `3 h 20 min`. */
-function duration(seconds: number): string {
-  const whole = Math.ceil(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return `[${bar}] ${percent} %  ${line}, ${formatDuration((1000 * seconds * (1 - part)) / part)} left`;
 }
