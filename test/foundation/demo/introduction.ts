@@ -1,57 +1,67 @@
 import { DEFAULT_LIMITS } from "../cloud-controller/cloud-controller.ts";
 import type { Foundation } from "../foundation.ts";
-import { type DemoRequest, formatCurl } from "./demo.ts";
+import { type DemoRequest, formatCurl } from "./demo-request.ts";
 
-interface Shown {
+interface DemoState {
   workerUrl: string;
   foundation: Foundation;
   token: string;
-  /** How long the token is good for. */
-  hours: number;
-  demo: DemoRequest;
+  tokenHours: number;
+  request: DemoRequest;
   /** The directory whose files are in the cache. */
-  heldDirectory: string;
+  presentDirectory: string;
   /** The app that was pushed. */
   appDirectory: string;
-  /** What came of the pushes. */
-  table: string;
+  /** The outcome of the pushes. */
+  pushes: string;
 }
 
-/** What `npm start` says when all is running: nothing but the token is wider than 80 columns. */
-export function introduction(shown: Shown): string {
-  const { workerUrl, foundation, token, hours, demo, heldDirectory, appDirectory, table } = shown;
-  const { uaa, cloudController } = foundation;
-  const paths = demo.present.map(({ path }) => path).join(" and ");
-  const missing = demo.resources
-    .filter((resource) => !demo.present.includes(resource))
-    .map(({ path }) => path);
-  return `
-The Worker listens on ${workerUrl}, before a local foundation for a
-foundation: UAA on ${uaa.url}, the Cloud Controller on
-${cloudController.url}. What they know is kept in .wrangler for the
-next start. Ctrl-C stops everything.
+/** The last line of the introduction. */
+export const LAST_LINE = "Press Ctrl-C to stop. The data is kept in .wrangler for the next start.";
 
-A token for everything below, good for ${hours} hours:
+/** What `npm start` prints when everything runs. Only the token is wider than 80 columns. */
+export function formatIntroduction(state: DemoState): string {
+  const { workerUrl, foundation, token, tokenHours, request, presentDirectory, appDirectory, pushes } = state;
+  const { uaa, cloudController } = foundation;
+  const { present, missing } = request;
+  return `
+Ready:
+
+  Worker            ${workerUrl}
+  UAA               ${uaa.url}
+  Cloud Controller  ${cloudController.url}
+
+The app in ${appDirectory}, with one new file added,
+was pushed through the Worker three times. The table shows how many of its files
+the cache matched, how many the Cloud Controller matched, and how many were
+uploaded:
+
+${pushes}
+
+A file is added to the cache after the Cloud Controller has matched it. Files of
+up to ${DEFAULT_LIMITS.minimumSize} bytes are never matched, so they are uploaded each time.
+
+To send requests yourself, set the token in another terminal. It is valid for
+${tokenHours} hours:
 
 export CF_TOKEN=${token}
 
-The files of ${heldDirectory} are in the cache and in the
-local foundation. Ask for two of them, and for one that nobody holds:
+Request two files that are in the cache, and one that is not:
 
-${formatCurl(workerUrl, demo.resources)}
+${formatCurl(workerUrl, [...present, missing])}
 
-It answers 201 with ${paths},
-and without ${missing.join(" and ")}: that is what cf push would upload.
-Ask for the whole directory, or look at the cache:
+The response is 201 and lists ${present.map(({ path }) => path).join(" and ")}.
+It does not list ${missing.path}: cf push would upload that file.
 
-npm run -s resource-pool -- check ${heldDirectory} \\
+Show which files of a directory a push would upload:
+
+npm run -s resource-pool -- check ${presentDirectory} \\
   --url ${workerUrl}
+
+Show the state of the cache:
+
 npm run -s resource-pool -- status --url ${workerUrl}
 
-${appDirectory} and a file that is new were pushed through
-the Worker three times, as cf push does. Of ${DEFAULT_LIMITS.minimumSize} bytes and less the Cloud
-Controller matches nothing: such files are uploaded each time. In files:
-
-${table}
+${LAST_LINE}
 `;
 }

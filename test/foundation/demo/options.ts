@@ -1,61 +1,63 @@
 import { parseArgs } from "node:util";
 
-/** What `npm start` listens on; the flag of each is `--<name>`. */
+/** The ports of `npm start`. The flag of each is `--<name>`. */
 export const PORTS = {
-  port: { purpose: "the Worker", default: 8787 },
-  "uaa-port": { purpose: "the UAA local foundation", default: 8788 },
-  "cloud-controller-port": { purpose: "the Cloud Controller local foundation", default: 8789 },
+  port: { user: "the Worker", default: 8787 },
+  "uaa-port": { user: "the UAA", default: 8788 },
+  "cloud-controller-port": { user: "the Cloud Controller", default: 8789 },
 } as const;
 
 export type PortName = keyof typeof PORTS;
 
 export interface StartOptions {
   ports: Record<PortName, number>;
-  /** Path of a wrangler.toml; the local KV, the local foundation's resource pool and the demo's files lie in `.wrangler` beside it. */
+  /** Path of a wrangler.toml. The `.wrangler` directory next to it has the local KV, the resource pool and the demo's files. */
   config: string;
 }
 
-/** The command line can't be understood. */
+/** The command line is invalid. */
 export class WrongUsage extends Error {
   override name = "WrongUsage";
 }
 
 const PORT_MAX = 65_535;
-const CONFIG = "wrangler.toml";
+const DEFAULT_CONFIG = "wrangler.toml";
 export const PORT_NAMES = Object.keys(PORTS) as PortName[];
 
 export const HELP = `Usage: npm start -- [options]
 
-Starts the Worker on this machine before a local foundation for a foundation, with a few
-files in its cache, pushes a small app through it, and shows a request that it
-answers. Ctrl-C stops everything.
+Starts the Worker and a local foundation: a simulated UAA and Cloud Controller.
+Adds a few files to the cache, pushes a small app three times, and prints where
+its files were found and which commands to try next. Ctrl-C stops everything.
 
 Options:
-${PORT_NAMES.map((name) => `  ${`--${name} <port>`.padEnd(30)} of ${PORTS[name].purpose} (default: ${PORTS[name].default})`).join("\n")}
-  --config <file>                the wrangler.toml to run; what is kept lies in
-                                 .wrangler beside it (default: this project's)
-  --help                         shows this
+${PORT_NAMES.map((name) => `  ${`--${name} <port>`.padEnd(31)} port of ${PORTS[name].user} (default: ${PORTS[name].default})`).join("\n")}
+  --config <file>                 the wrangler.toml to use; data is stored in
+                                  .wrangler next to it (default: this project's)
+  --help                          show this help
 `;
 
 /**
- * @returns undefined where only help is wanted
+ * Parses the command line.
+ *
+ * @returns undefined for `--help`
  * @throws WrongUsage
  */
 export function parseOptions(args: readonly string[]): StartOptions | undefined {
   const values = parse(args);
   if (values.help) return undefined;
-  const ports = Object.fromEntries(PORT_NAMES.map((name) => [name, portOf(name, values[name])]));
+  const ports = Object.fromEntries(PORT_NAMES.map((name) => [name, parsePort(name, values[name])]));
   if (new Set(Object.values(ports)).size < PORT_NAMES.length) {
     throw new WrongUsage(`${PORT_NAMES.map((name) => `--${name}`).join(", ")} must differ`);
   }
-  return { ports: ports as Record<PortName, number>, config: values.config ?? CONFIG };
+  return { ports: ports as Record<PortName, number>, config: values.config ?? DEFAULT_CONFIG };
 }
 
-/** What starts with these options: those that are not the defaults are named. */
-export function commandLine({ ports, config }: StartOptions): string {
+/** Formats the command that starts the demo with these options. Defaults are left out. */
+export function formatCommand({ ports, config }: StartOptions): string {
   const chosen = PORT_NAMES.filter((name) => ports[name] !== PORTS[name].default);
   const words = chosen.map((name) => `--${name} ${ports[name]}`);
-  if (config !== CONFIG) words.push(`--config '${config.replaceAll("'", "'\\''")}'`);
+  if (config !== DEFAULT_CONFIG) words.push(`--config '${config.replaceAll("'", "'\\''")}'`);
   return ["npm start --", ...words].join(" ");
 }
 
@@ -76,7 +78,7 @@ function parse(args: readonly string[]) {
   }
 }
 
-function portOf(name: PortName, value: string | undefined): number {
+function parsePort(name: PortName, value: string | undefined): number {
   if (value === undefined) return PORTS[name].default;
   const port = /^\d{1,5}$/.test(value) ? Number(value) : 0;
   if (port < 1 || port > PORT_MAX) {

@@ -7,51 +7,54 @@ import { gatherDirectory } from "../cf-push/app-directory.ts";
 import { CfConnection } from "../cf-push/cf-connection.ts";
 import { encodeResource } from "../cf-push/cf-resource.ts";
 import { type Push, type PushTarget, push } from "../cf-push/push-client.ts";
-import { generateBytes } from "./contents.ts";
+import { generateBytes } from "./demo-files.ts";
 import type { MatchedLog, TierMatches } from "./matched-log.ts";
 
-/** An isolate reads at most a minute late what the catalog has published, and that at most every ten seconds. */
-const LEARNED_MAX_MS = 90_000;
+/** The catalog publishes at most every 10 s, and an isolate reads what is published up to 75 s later. */
+const CACHED_MAX_MS = 90_000;
 const POLL_MS = 1_000;
 
-/** One push, and which tier has answered for how many of its files. */
+/** One push, and how many of its files each tier matched. */
 export type DemoPush = Pick<Push, "requested" | "matched" | "uploadedFiles"> & TierMatches;
 
 /**
- * Pushes a copy of `directory`, with one file that no pool has, three times as it is: for the platform to learn it,
- * for the cache to learn it from the platform, and for the cache to answer.
+ * Pushes a copy of `directory` with one new file three times. The first push uploads the new file. The second gets it
+ * matched by the Cloud Controller, which adds it to the cache. The third gets it matched by the cache.
  *
- * @param tell gets a line of what goes on
+ * @param print receives a line of progress
  */
 export async function pushDemoApp(
   directory: string,
   target: PushTarget,
   log: MatchedLog,
-  tell: (line: string) => void,
+  print: (line: string) => void,
 ): Promise<DemoPush[]> {
   const app = await mkdtemp(join(tmpdir(), "demo-"));
   try {
     await cp(directory, app, { recursive: true });
     await writeFile(join(app, "new.bin"), generateBytes(`pushed at ${new Date().toISOString()}`));
-    tell("Pushing an app, twice …");
+    print("Pushing the demo app twice …");
     const first = await pushOnce(app, target, log);
     const second = await pushOnce(app, target, log);
-    tell("Waiting until the cache has learned what it lacked, for up to a minute …");
-    await untilLearned(app, target, log);
-    tell("Pushing the app once more …");
+    print("Waiting until the cache has the app's files, usually less than a minute …");
+    await waitUntilCached(app, target, log);
+    print("Pushing the demo app again …");
     return [first, second, await pushOnce(app, target, log)];
   } finally {
     await rm(app, { recursive: true });
   }
 }
 
-/** What `demoPushes` has brought, as a table. */
+/** Formats the pushes as a table: how many files each place matched, and how many were uploaded. */
 export function formatPushes(pushes: readonly DemoPush[]): string {
   const rows = pushes.map(({ requested, snapshot, keys, origin, uploadedFiles }, index) => [
     `push ${index + 1}`,
-    ...[requested, snapshot + keys, origin, uploadedFiles],
+    requested,
+    snapshot + keys,
+    origin,
+    uploadedFiles,
   ]);
-  return textTable(["", "asked", "held by cache", "by the Cloud Controller", "uploaded"], rows);
+  return textTable(["", "files", "cache", "Cloud Controller", "uploaded"], rows);
 }
 
 async function pushOnce(app: string, target: PushTarget, log: MatchedLog): Promise<DemoPush> {
@@ -59,11 +62,11 @@ async function pushOnce(app: string, target: PushTarget, log: MatchedLog): Promi
   return { requested, matched, uploadedFiles, ...(await log.sumTiers(matchRequestIds)) };
 }
 
-/** What the Cloud Controller has matched is observed after the answer, published after that, and read again later. */
-async function untilLearned(app: string, { url, token }: PushTarget, log: MatchedLog): Promise<void> {
+/** Repeats the request of the app until the Cloud Controller matches nothing more of it. */
+async function waitUntilCached(app: string, { url, token }: PushTarget, log: MatchedLog): Promise<void> {
   const connection = new CfConnection(url, token);
   const resources = (await gatherDirectory(app)).filter(({ size }) => size !== 0).map(encodeResource);
-  const deadline = Date.now() + LEARNED_MAX_MS;
+  const deadline = Date.now() + CACHED_MAX_MS;
   while (Date.now() < deadline) {
     await connection.postJson("/v3/resource_matches", { resources });
     if ((await log.sumTiers(connection.requestIds.splice(0))).origin === 0) return;

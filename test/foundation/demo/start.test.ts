@@ -10,11 +10,12 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { resourcePoolInThread } from "../../cli/command.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { freePort, isPortFree, listenOnLoopback } from "../loopback.ts";
+import { LAST_LINE } from "./introduction.ts";
 import { parseOptions } from "./options.ts";
 
-const start = (...args: string[]) => startWith({}, ...args);
+const start = (...args: string[]) => startWithEnv({}, ...args);
 
-const startWith = (env: Record<string, string>, ...args: string[]) =>
+const startWithEnv = (env: Record<string, string>, ...args: string[]) =>
   spawn(process.execPath, ["test/foundation/demo/start.ts", ...args], {
     cwd: PROJECT_ROOT,
     stdio: ["ignore", "pipe", "pipe"],
@@ -26,14 +27,14 @@ type Ports = [worker: number, uaa: number, cloudController: number];
 const portFlags = ([port, uaa, cloudController]: Ports) =>
   ["--port", port, "--uaa-port", uaa, "--cloud-controller-port", cloudController].map(String);
 
-// What it leaves behind when it is killed, it leaves there.
+// A killed process leaves its temporary files in this directory, which the test deletes.
 const startIn = async (directory: string, ports: Ports) =>
-  startWith({ TMPDIR: directory }, ...portFlags(ports), "--config", await configIn(directory));
+  startWithEnv({ TMPDIR: directory }, ...portFlags(ports), "--config", await writeConfig(directory));
 
 const freePorts = async (): Promise<Ports> => [await freePort(), await freePort(), await freePort()];
 
-/** Everything that it says until it ends. */
-async function outcome(child: ChildProcess) {
+/** Waits for the exit, and returns the whole output. */
+async function waitForExit(child: ChildProcess) {
   const [stdout, stderr, [code]] = await Promise.all([
     text(child.stdout as NodeJS.ReadableStream & AsyncIterable<Buffer>),
     text(child.stderr as NodeJS.ReadableStream & AsyncIterable<Buffer>),
@@ -42,12 +43,12 @@ async function outcome(child: ChildProcess) {
   return { stdout, stderr, code };
 }
 
-/** What it says on stdout or stderr up to `mark`; all of it where the process ends before. */
-function saidUntil(stream: Readable | null, mark: string): Promise<string> {
+/** Reads until the output has `mark`. If the stream ends before, returns all of it. */
+function readUntil(stream: Readable | null, mark: string): Promise<string> {
   let output = "";
   return new Promise((resolve) => {
     stream?.on("end", () => resolve(output));
-    // Read on after that: who is no longer listened to dies of the next line.
+    // Keep reading after the mark: the process would fail with EPIPE if the pipe were closed.
     stream?.on("data", (chunk) => {
       output += chunk;
       if (output.includes(mark)) resolve(output);
@@ -55,11 +56,8 @@ function saidUntil(stream: Readable | null, mark: string): Promise<string> {
   });
 }
 
-/** The last line of the table, which comes last of all. */
-const LAST_ROW = "push 3";
-
-/** A token of the local foundation's own user. */
-async function tokenFrom(uaaPort: number): Promise<string> {
+/** Logs in as the local foundation's user `developer`. */
+async function logIn(uaaPort: number): Promise<string> {
   const form = new URLSearchParams({ grant_type: "password", username: "developer", password: "developer" });
   const headers = { Authorization: `Basic ${btoa("cf:")}` };
   const response = await fetch(`http://localhost:${uaaPort}/oauth/token`, {
@@ -70,8 +68,8 @@ async function tokenFrom(uaaPort: number): Promise<string> {
   return ((await response.json()) as { access_token: string }).access_token;
 }
 
-/** The project's own wrangler.toml at another place, which has a local KV of its own; in shadow mode, as on trial. */
-async function configIn(directory: string): Promise<string> {
+/** Copies the project's wrangler.toml to `directory`, which then has its own local KV. Sets shadow mode. */
+async function writeConfig(directory: string): Promise<string> {
   const toml = await readFile(join(PROJECT_ROOT, "wrangler.toml"), "utf8");
   const path = join(directory, "wrangler.toml");
   const inShadow = toml.replace('# MODE = "answer"', 'MODE = "shadow"');
@@ -80,14 +78,14 @@ async function configIn(directory: string): Promise<string> {
   return path;
 }
 
-/** The rows of the table that it prints: files asked for, held by cache and Cloud Controller, uploaded. */
-function pushesOf(output: string): number[][] {
+/** Parses the printed table. Each row: files, matched by the cache, matched by the Cloud Controller, uploaded. */
+function parsePushes(output: string): number[][] {
   return [...output.matchAll(/^ *push \d((?: +\d+)+)$/gm)].map(([, row = ""]) =>
     row.trim().split(/ +/).map(Number),
   );
 }
 
-async function processesThatMention(needle: string): Promise<string[]> {
+async function findProcesses(needle: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)("ps", ["-eo", "pid,args"]);
   return stdout.split("\n").filter((line) => line.includes(needle));
 }
@@ -103,7 +101,7 @@ describe("npm start", () => {
     directory = await mkdtemp(join(tmpdir(), "start-"));
     ports = await freePorts();
     child = await startIn(directory, ports);
-    output = await saidUntil(child.stdout, LAST_ROW);
+    output = await readUntil(child.stdout, LAST_LINE);
     token = /^export CF_TOKEN=(\S+)$/m.exec(output)?.[1] ?? "";
   }, 150_000);
 
@@ -115,16 +113,16 @@ describe("npm start", () => {
   const shell = async (command: string) =>
     (await promisify(execFile)("sh", ["-c", command], { env: { ...process.env, CF_TOKEN: token } })).stdout;
 
-  it("prints a curl that is answered with exactly the resources that are held", async () => {
+  it("prints a curl command whose response lists exactly the two resources in the cache", async () => {
     const command = /^curl (?:.*\n)*? *\]\}'$/m.exec(output)?.[0] ?? "false";
     const [head = "", body = ""] = (await shell(command)).split("\r\n\r\n");
-    const asked = JSON.parse(/-d '(.*)'/s.exec(command)?.[1] ?? "").resources;
+    const requested = JSON.parse(/-d '(.*)'/s.exec(command)?.[1] ?? "").resources;
     expect(head).toMatch(/^HTTP\/1.1 201 /);
-    expect(asked).toHaveLength(3);
-    expect(JSON.parse(body).resources).toEqual(asked.slice(0, 2));
+    expect(requested).toHaveLength(3);
+    expect(JSON.parse(body).resources).toEqual(requested.slice(0, 2));
   });
 
-  it("answers the first request of README.md as printed there", async () => {
+  it("returns the response that README.md prints for its first request", async () => {
     const readme = await readFile(join(PROJECT_ROOT, "README.md"), "utf8");
     const [, command = "false"] =
       /^ {4}(curl [^\n]*\/v3\/resource_matches (?:.*\n)*? *\]\}')$/m.exec(readme) ?? [];
@@ -133,63 +131,64 @@ describe("npm start", () => {
     expect(JSON.parse(answer)).toEqual(JSON.parse(printed));
   });
 
-  it("prints the token once and the table last, and nothing else that is wider than a terminal", () => {
+  it("prints the token once, how to stop last, and no other line wider than 80 columns", () => {
     const lines = output.trimEnd().split("\n");
     expect(lines.filter((line) => line.includes(token))).toEqual([`export CF_TOKEN=${token}`]);
-    expect(lines.at(-1)).toContain(LAST_ROW);
-    // Of the temporary directory's path the project's own is shorter.
-    const own = lines.map((line) => line.replace(/\S+(?=\/demo\/)/, ".wrangler/foundation"));
-    expect(own.filter((line) => line.length > 80 && !line.includes(token))).toEqual([]);
+    expect(lines.at(-1)).toBe(LAST_LINE);
+    // In a project's directory the paths are shorter than in this temporary one.
+    const shortened = lines.map((line) => line.replace(/\S+(?=\/demo\/)/, ".wrangler/foundation"));
+    expect(shortened.filter((line) => line.length > 80 && !line.includes(token))).toEqual([]);
   });
 
-  // Files that a stock foundation matches, with the one that is new at each start, and files too small for it.
+  // Files that a stock foundation matches, including the new one, and files that are too small for it.
   const [LARGE, SMALL] = [41, 5];
   const ALL = LARGE + SMALL;
 
-  it("shows a miss, what the Cloud Controller knows after it, and a hit", () => {
-    expect(pushesOf(output)).toEqual([
+  it("prints that the first push uploads all files, the Cloud Controller matches the second, and the cache the third", () => {
+    expect(parsePushes(output)).toEqual([
       [ALL, 0, 0, ALL],
       [ALL, 0, LARGE, SMALL],
       [ALL, LARGE, 0, SMALL],
     ]);
   });
 
-  it("tells the operator what its cache holds, with the token that it prints", async () => {
+  it("prints a token that may read the status of the cache", async () => {
     const url = `http://localhost:${ports[0]}`;
     const { stdout } = await resourcePoolInThread(["status", "--url", url, "--json"], {
       env: { CF_TOKEN: token },
     });
-    // The demo's four files, and what the pushes have taught it.
+    // Four files from the beginning, and the large files of the app.
     expect(JSON.parse(stdout).entries).toBe(4 + LARGE);
   });
 
-  it("says which port is taken while it runs", async () => {
-    const { stderr, code } = await outcome(start(...portFlags(ports)));
+  it("prints which ports are in use if it already runs, and a command with other ports", async () => {
+    const { stderr, code } = await waitForExit(start(...portFlags(ports)));
     expect(code).toBe(1);
     const [worker, uaa, cloudController] = ports.map((port) => port + 10);
     expect(stderr).toBe(
-      `Port ${ports[0]} is taken; the Worker needs it.\nPort ${ports[1]} is taken; the UAA local foundation needs it.\n` +
-        `Port ${ports[2]} is taken; the Cloud Controller local foundation needs it. ` +
-        `\`lsof ${ports.map((port) => `-i :${port}`).join(" ")}\` shows what does that. Stop it, or choose another port: ` +
+      `Port ${ports[0]} is in use, but the Worker needs it.\nPort ${ports[1]} is in use, but the UAA needs it.\n` +
+        `Port ${ports[2]} is in use, but the Cloud Controller needs it.\n` +
+        `To see which program uses it: lsof ${ports.map((port) => `-i :${port}`).join(" ")}\n` +
+        "Stop that program, or choose another port: " +
         `npm start -- --port ${worker} --uaa-port ${uaa} --cloud-controller-port ${cloudController}\n`,
     );
   });
 
-  it("leaves no process and no port behind on SIGINT to it alone", async () => {
+  it("ends its child processes and frees its ports on SIGINT", async () => {
     const ended = once(child, "exit");
     child.kill("SIGINT");
     expect(await ended).toEqual([0, null]);
-    expect(await processesThatMention(directory)).toEqual([]);
+    expect(await findProcesses(directory)).toEqual([]);
     expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true, true]);
   });
 
-  it("knows at the next start what it knew, and the local foundation has all that the cache holds", async () => {
+  it("keeps the cache and the resource pool for the next start", async () => {
     child = await startIn(directory, ports);
-    await saidUntil(child.stderr, "Pushing an app");
+    await readUntil(child.stderr, "Pushing the demo app");
     const app = join(directory, ".wrangler/foundation/demo/app");
     const check = async (port: number) => {
       const args = ["check", app, "--url", `http://localhost:${port}`, "--json"];
-      const { stdout } = await resourcePoolInThread(args, { env: { CF_TOKEN: await tokenFrom(ports[1]) } });
+      const { stdout } = await resourcePoolInThread(args, { env: { CF_TOKEN: await logIn(ports[1]) } });
       const { matched, toUpload } = JSON.parse(stdout).summary;
       return [matched.files, toUpload.files];
     };
@@ -197,22 +196,22 @@ describe("npm start", () => {
     expect(await check(ports[2])).toEqual([LARGE - 1, SMALL]);
   });
 
-  const nothingIsLeft = () =>
+  const waitForCleanUp = () =>
     vi.waitFor(
       async () => {
-        expect(await processesThatMention(directory)).toEqual([]);
+        expect(await findProcesses(directory)).toEqual([]);
         expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true, true]);
       },
       { timeout: 20_000, interval: 200 },
     );
 
-  it("leaves no process and no port behind when it is killed", async () => {
+  it("ends its child processes and frees its ports when it is killed", async () => {
     child.kill("SIGKILL");
-    await nothingIsLeft();
+    await waitForCleanUp();
   });
 
-  it("leaves none behind when only the shell between npm and it has got the signal", async () => {
-    const args = [...portFlags(ports), "--config", await configIn(directory)];
+  it("ends its child processes and frees its ports when only its parent shell gets the signal", async () => {
+    const args = [...portFlags(ports), "--config", await writeConfig(directory)];
     const command = [process.execPath, "test/foundation/demo/start.ts", ...args].join(" ");
     const shell = spawn("sh", ["-c", `${command}; exit`], {
       cwd: PROJECT_ROOT,
@@ -220,35 +219,33 @@ describe("npm start", () => {
     });
     for await (const chunk of shell.stderr) if (String(chunk).includes("Starting the Worker")) break;
     shell.kill("SIGTERM");
-    await nothingIsLeft();
+    await waitForCleanUp();
   });
 });
 
 describe("the command line of npm start", () => {
-  it("names a taken port, what needs it, and the whole command that chooses another", async () => {
+  it("prints the port that is in use, what needs it, and a complete command with another port", async () => {
     const server = await listenOnLoopback(() => {});
     const [port, other] = [await freePort(), await freePort()];
     const flags = portFlags([port, server.port, other]);
-    const { stdout, stderr, code } = await outcome(start(...flags, "--config", "./wrangler.toml"));
+    const { stdout, stderr, code } = await waitForExit(start(...flags, "--config", "./wrangler.toml"));
     await server.close();
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
     const command =
       `npm start -- --port ${port} --uaa-port ${server.port + 10} --cloud-controller-port ${other} ` +
       "--config './wrangler.toml'\n";
-    expect(stderr).toMatch(
-      new RegExp(`^Port ${server.port} is taken; the UAA local foundation needs it\\. `),
-    );
+    expect(stderr).toMatch(new RegExp(`^Port ${server.port} is in use, but the UAA needs it\\.\n`));
     expect(stderr.endsWith(command)).toBe(true);
   });
 
-  it("refuses a flag that it does not know", async () => {
-    const { stdout, stderr, code } = await outcome(start("--portt", "1"));
+  it("exits with 2 for an unknown option", async () => {
+    const { stdout, stderr, code } = await waitForExit(start("--portt", "1"));
     expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
     expect(stderr).toContain("Unknown option '--portt'");
   });
 
-  it("refuses a --config that is not there before anything is started", async () => {
-    const { stdout, stderr, code } = await outcome(start("--config", "wrangler.tmol"));
+  it("exits with 2 if the file of --config does not exist, before it starts anything", async () => {
+    const { stdout, stderr, code } = await waitForExit(start("--config", "wrangler.tmol"));
     expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
     expect(stderr).toMatch(/^--config: there is no file wrangler\.tmol\n/);
   });
@@ -260,12 +257,12 @@ describe("the command line of npm start", () => {
     [["--port", "65536"], 'not "65536"'],
     [["--port", "8788"], "must differ"],
     [["--cloud-controller-port", "8788"], "must differ"],
-  ])("refuses %j", (args, complaint) => {
-    expect(() => parseOptions(args)).toThrow(complaint);
+  ])("rejects the arguments %j", (args, message) => {
+    expect(() => parseOptions(args)).toThrow(message);
   });
 
-  it("shows its flags on --help", async () => {
-    const { stdout, code } = await outcome(start("--help"));
+  it("prints aligned options on --help", async () => {
+    const { stdout, code } = await waitForExit(start("--help"));
     expect(code).toBe(0);
     const columns = ["--port", "--uaa-port", "--cloud-controller-port"].map(
       (flag) => new RegExp(`^ +${flag} <port> +`, "m").exec(stdout)?.[0].length,

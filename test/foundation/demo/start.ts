@@ -1,4 +1,4 @@
-/** `npm start`: the Worker on this machine, ready to be asked, with everything that it needs. */
+/** `npm start`: runs the Worker with a local foundation, pushes a demo app, and prints what to try next. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { stat } from "node:fs/promises";
@@ -10,12 +10,12 @@ import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { type Foundation, startFoundation } from "../foundation.ts";
 import { isPortFree, PortInUse } from "../loopback.ts";
 import { DEVELOPER_SCOPES } from "../uaa/token.ts";
-import { writeDemoFiles } from "./contents.ts";
-import { createDemoRequest, type DemoRequest } from "./demo.ts";
-import { introduction } from "./introduction.ts";
+import { addToPool, writeDemoFiles } from "./demo-files.ts";
+import { createDemoRequest, type DemoRequest } from "./demo-request.ts";
+import { formatIntroduction } from "./introduction.ts";
 import { MatchedLog } from "./matched-log.ts";
 import {
-  commandLine,
+  formatCommand,
   HELP,
   PORT_NAMES,
   PORTS,
@@ -24,26 +24,25 @@ import {
   type StartOptions,
   WrongUsage,
 } from "./options.ts";
-import { addToPool } from "./pool.ts";
 import { formatPushes, pushDemoApp } from "./pushes.ts";
 import { startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";
 
-const TOKEN_LIFETIME_HOURS = 12;
-/** Of a developer who may operate the cache too. */
+const TOKEN_HOURS = 12;
+/** A developer who may also use the operator API. */
 const SCOPES = [...DEVELOPER_SCOPES, "cloud_controller.admin"];
 const WORKER_START_MAX_MS = 60_000;
-const ANSWER_MAX_MS = 5_000;
+const RESPONSE_MAX_MS = 5_000;
 const POLL_MS = 100;
-/** The catalog touches its manifest every hour, and one of a start long ago right after this one. */
-const MANIFEST_TRUSTED_MS = 2 * 3600 * 1000;
+/** The catalog rewrites its manifest every hour, and soon after a start if the stored one is older. */
+const MANIFEST_MAX_AGE_MS = 2 * 3600 * 1000;
 const PARENT_POLL_MS = 500;
-/** From a port that is taken to the one that is advised. */
-const PORTS_APART = 10;
+/** Distance of the port that is suggested from one that is in use. */
+const PORT_STEP = 10;
 
 const EXIT_FAILED = 1;
 const EXIT_WRONG_USAGE = 2;
 
-/** Something that keeps the demo from running, told to the user as it is. */
+/** The demo can't run. The message is printed without a stack. */
 class CannotStart extends Error {
   override name = "CannotStart";
 }
@@ -52,12 +51,12 @@ const stop = new AbortController();
 const stopped = once(stop.signal, "abort").then(() => {});
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
 
-// npm passes a signal on to the shell that it has started this with, and no further: then the parent is gone.
+// npm passes a signal only to the shell that runs this process. If the shell exits, the parent's id changes.
 const parent = process.ppid;
 setInterval(() => process.ppid !== parent && stop.abort(), PARENT_POLL_MS).unref();
 
 process.exitCode = await main(process.argv.slice(2));
-// A timer or an idle connection must not keep the terminal.
+// Exit even if a timer or an idle connection is left.
 process.exit();
 
 async function main(args: readonly string[]): Promise<number> {
@@ -77,13 +76,13 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Runs until the signal to stop. */
+/** Runs until a signal to stop. */
 async function run({ ports, config }: StartOptions): Promise<void> {
   await checkConfig(config);
   await checkPorts({ ports, config });
-  const kept = keptBeside(config);
-  const { present, app } = await writeDemoFiles(join(kept, "demo"));
-  const demo = await createDemoRequest(present);
+  const data = dataDirectory(config);
+  const { present, app } = await writeDemoFiles(join(data, "demo"));
+  const request = await createDemoRequest(present);
 
   let foundation: Foundation | undefined;
   let worker: WranglerDev | undefined;
@@ -91,11 +90,11 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   try {
     foundation = await startFoundation({
       ports: { uaa: ports["uaa-port"], cloudController: ports["cloud-controller-port"] },
-      poolDirectory: join(kept, "resource-pool"),
+      poolDirectory: join(data, "resource-pool"),
     });
-    // First: the cache may not know what the pool does not have.
+    // Before the cache is filled, because it must have no file that the pool lacks.
     await addToPool(foundation.cloudController.pool, present);
-    const token = await foundation.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_LIFETIME_HOURS * 3600 });
+    const token = await foundation.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_HOURS * 3600 });
     console.error("Starting the Worker …");
     const log = new MatchedLog();
     worker = startWranglerDev({
@@ -103,35 +102,40 @@ async function run({ ports, config }: StartOptions): Promise<void> {
       variables: {
         UAA_URL: foundation.uaa.url,
         CLOUD_CONTROLLER_URL: foundation.cloudController.url,
-        // In shadow mode there would be nothing to show.
+        // In shadow mode the cache would match nothing.
         MODE: "answer",
       },
       config,
       onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.readLine(line)),
     });
-    // A cf that talks to the Worker goes on talking to it.
+    // The links of responses must lead a cf CLI that targets the Worker back to the Worker.
     foundation.cloudController.setExternalUrl(worker.url);
-    const died = worker.ended.then(() => Promise.reject(new CannotStart(deathOf(worker))));
-    // It also ends when it is told to.
-    died.catch(() => {});
-    await Promise.race([prepare(worker, token, present, demo), died, stopped]);
+    const exited = worker.ended.then(() => Promise.reject(new CannotStart(formatExit(worker))));
+    // Its exit is no failure after a signal to stop.
+    exited.catch(() => {});
+    await Promise.race([fillCache(worker, token, present, request), exited, stopped]);
     if (stop.signal.aborted) return;
 
-    const pushes = pushDemoApp(app, { url: worker.url, token }, log, console.error).then(formatPushes);
-    // They are left alone on the signal to stop.
-    pushes.catch(() => {});
-    const table = await Promise.race([pushes, died, stopped]);
-    if (table === undefined) return;
+    const pushing = pushDemoApp(app, { url: worker.url, token }, log, console.error).then(formatPushes);
+    // The pushes may fail after a signal to stop.
+    pushing.catch(() => {});
+    const pushes = await Promise.race([pushing, exited, stopped]);
+    if (pushes === undefined) return;
 
-    // npm runs its scripts in the project's root.
-    const directories = {
-      heldDirectory: relative(PROJECT_ROOT, present),
+    const introduction = formatIntroduction({
+      workerUrl: worker.url,
+      foundation,
+      token,
+      tokenHours: TOKEN_HOURS,
+      request,
+      // Relative to the project's root, where npm runs its scripts.
+      presentDirectory: relative(PROJECT_ROOT, present),
       appDirectory: relative(PROJECT_ROOT, app),
-    };
-    const shown = { workerUrl: worker.url, foundation, token, hours: TOKEN_LIFETIME_HOURS, demo, table };
-    console.log(introduction({ ...shown, ...directories }));
+      pushes,
+    });
+    console.log(introduction);
     isReady = true;
-    await Promise.race([died, stopped]);
+    await Promise.race([exited, stopped]);
     console.error("\nStopping …");
   } finally {
     isReady = false;
@@ -139,8 +143,8 @@ async function run({ ports, config }: StartOptions): Promise<void> {
   }
 }
 
-/** Where the local foundation's part of the demo lies: beside the local KV, so that both are kept, or deleted, together. */
-function keptBeside(config: string): string {
+/** The local foundation's data is next to the local KV, so that both are kept, or deleted, together. */
+function dataDirectory(config: string): string {
   return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundation");
 }
 
@@ -150,44 +154,50 @@ async function checkConfig(config: string): Promise<void> {
 }
 
 async function checkPorts({ ports, config }: StartOptions): Promise<void> {
-  const taken: PortName[] = [];
-  for (const name of PORT_NAMES) if (!(await isPortFree(ports[name]))) taken.push(name);
-  if (taken.length === 0) return;
-  const complaints = taken.map((name) => `Port ${ports[name]} is taken; ${PORTS[name].purpose} needs it.`);
-  const whatUses = `lsof ${taken.map((name) => `-i :${ports[name]}`).join(" ")}`;
-  const others = Object.fromEntries(taken.map((name) => [name, ports[name] + PORTS_APART]));
-  const command = commandLine({ ports: { ...ports, ...others }, config });
+  const inUse: PortName[] = [];
+  for (const name of PORT_NAMES) if (!(await isPortFree(ports[name]))) inUse.push(name);
+  if (inUse.length === 0) return;
+  const problems = inUse.map((name) => `Port ${ports[name]} is in use, but ${PORTS[name].user} needs it.`);
+  const listUsers = `lsof ${inUse.map((name) => `-i :${ports[name]}`).join(" ")}`;
+  const others = Object.fromEntries(inUse.map((name) => [name, ports[name] + PORT_STEP]));
+  const command = formatCommand({ ports: { ...ports, ...others }, config });
   throw new CannotStart(
-    `${complaints.join("\n")} \`${whatUses}\` shows what does that. Stop it, or choose another port: ${command}`,
+    [
+      ...problems,
+      `To see which program uses it: ${listUsers}`,
+      `Stop that program, or choose another port: ${command}`,
+    ].join("\n"),
   );
 }
 
-/** Fills the cache before the isolate answers its first request: what it has read once, it keeps for a while. */
-async function prepare(
+/**
+ * Adds the files to the cache, and waits until the Worker matches. This happens before the first request for matches,
+ * because an isolate keeps a manifest that it has read for up to a minute.
+ */
+async function fillCache(
   worker: WranglerDev,
   token: string,
   present: string,
-  demo: DemoRequest,
+  request: DemoRequest,
 ): Promise<void> {
-  const cache = `${worker.url}/v3/resource_matches/cache`;
-  await untilAnswered(worker, token, cache, {}, async (response) => response.status === 200);
-  console.error("Putting files into the cache …");
+  const status = `${worker.url}/v3/resource_matches/cache`;
+  await pollUntil(worker, token, status, {}, async (response) => response.status === 200);
+  console.error("Adding files to the cache …");
   await addToCache(worker.url, token, present);
-  await untilAnswered(worker, token, cache, {}, async (response) =>
-    isReadable((await response.json()) as CacheStatus),
+  await pollUntil(worker, token, status, {}, async (response) =>
+    isPublished((await response.json()) as CacheStatus),
   );
-  const question = { method: "POST", body: JSON.stringify({ resources: demo.resources }) };
+  const body = JSON.stringify({ resources: [...request.present, request.missing] });
   const endpoint = `${worker.url}/v3/resource_matches`;
-  await untilAnswered(worker, token, endpoint, question, async (response) => response.status === 201);
+  await pollUntil(worker, token, endpoint, { method: "POST", body }, async ({ status }) => status === 201);
 }
 
-/** Whether the edge reads what the catalog has written: the manifest, and after it the first snapshot. */
-function isReadable({ published, snapshot }: CacheStatus): boolean {
+/** Whether the cache has a current manifest; without one, whether it has a snapshot. */
+function isPublished({ published, snapshot }: CacheStatus): boolean {
   const writtenAt = Date.parse(published?.at ?? snapshot?.built_at ?? "");
-  return Date.now() - writtenAt < MANIFEST_TRUSTED_MS;
+  return Date.now() - writtenAt < MANIFEST_MAX_AGE_MS;
 }
 
-/** By the operator's own command. */
 async function addToCache(url: string, token: string, directory: string): Promise<void> {
   const child = spawn(process.execPath, ["src/cli/bin.js", "add", directory, "--url", url], {
     cwd: PROJECT_ROOT,
@@ -195,40 +205,42 @@ async function addToCache(url: string, token: string, directory: string): Promis
     stdio: ["ignore", "ignore", "pipe"],
     signal: stop.signal,
   });
-  const [complaints, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
+  const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
   if (code !== 0) {
-    throw new CannotStart(`The files of ${directory} can't be put into the cache.\n${complaints}`);
+    throw new CannotStart(`Could not add the files of ${directory} to the cache:\n${stderr}`);
   }
 }
 
-/** Asks the Worker until it answers as it should. */
-async function untilAnswered(
+/** Repeats a request until the response is the expected one. */
+async function pollUntil(
   { tail }: WranglerDev,
   token: string,
   url: string,
-  question: RequestInit,
+  request: RequestInit,
   isExpected: (response: Response) => Promise<boolean>,
 ): Promise<void> {
   const deadline = Date.now() + WORKER_START_MAX_MS;
-  let last = "nothing";
+  let last = "none";
   while (Date.now() < deadline && !stop.signal.aborted) {
     try {
       const response = await fetch(url, {
-        ...question,
+        ...request,
         headers: { Authorization: `Bearer ${token}` },
-        signal: AbortSignal.any([stop.signal, AbortSignal.timeout(ANSWER_MAX_MS)]),
+        signal: AbortSignal.any([stop.signal, AbortSignal.timeout(RESPONSE_MAX_MS)]),
       });
-      const told = response.clone();
+      const copy = response.clone();
       if (await isExpected(response)) return;
-      last = `${told.status} ${await told.text()}`;
+      last = `${copy.status} ${await copy.text()}`;
     } catch (error) {
       last = String(error);
     }
     await pause(POLL_MS);
   }
-  throw new CannotStart(`The Worker does not answer as it should. Its last answer: ${last}\n${tail()}`);
+  throw new CannotStart(
+    `The Worker did not become ready within ${WORKER_START_MAX_MS / 1000} s. Its last response: ${last}\n${tail()}`,
+  );
 }
 
-function deathOf(worker: WranglerDev | undefined): string {
-  return `wrangler dev has ended by itself. Its last words:\n${worker?.tail()}`;
+function formatExit(worker: WranglerDev | undefined): string {
+  return `wrangler dev has exited. Its last output:\n${worker?.tail()}`;
 }

@@ -1,10 +1,10 @@
 /**
- * Runs a command in a process group of its own, and ends the whole group when the process that asked for it is
- * gone, however it ended: workerd outlives a wrangler that is killed, and keeps its port.
+ * Runs a command in its own process group, and ends the whole group when the parent process is gone, even if it was
+ * killed. Without this, workerd would outlive a killed wrangler and keep its port.
  *
  *     node supervise.ts <program> <argument>…
  *
- * To be started with `fork` and `detached`. Exits with the command's exit code.
+ * Start it with `fork` and `detached`. It exits with the exit code of the command.
  */
 import { spawn } from "node:child_process";
 import { EXIT_MAX_MS, signalGroup } from "./process-group.ts";
@@ -17,7 +17,7 @@ child.on("error", (error) => {
 });
 child.on("exit", (code) => process.exit(code ?? 1));
 
-// The command gets them too, being of the same group, and says when it is done.
+// The command is in the same group and gets these signals too. Its exit ends this process.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 
 process.on("disconnect", () => {

@@ -9,15 +9,15 @@ import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { EXIT_MAX_MS, signalGroup } from "./process-group.ts";
 
 const TAIL_MAX_CHARACTERS = 8_000;
-const KILLED_MAX_MS = 1_000;
+const KILL_MAX_MS = 1_000;
 
 export interface WranglerDevOptions {
   port: number;
-  /** Variables of the Worker, laid over those of wrangler.toml. */
+  /** Variables of the Worker. They override those of wrangler.toml. */
   variables: Record<string, string>;
-  /** Path of its wrangler.toml; the local KV lies in `.wrangler` beside it. */
+  /** Path of a wrangler.toml. The local KV is in `.wrangler` next to it. */
   config: string;
-  /** Gets the output of `wrangler dev`, among it what the Worker logs. */
+  /** Receives the output of `wrangler dev`, including the Worker's log. */
   onLine?: (line: string) => void;
 }
 
@@ -25,21 +25,21 @@ export interface WranglerDevOptions {
 export interface WranglerDev {
   /** `http://localhost:<port>` */
   url: string;
-  /** The process group of wrangler and all that it has started; undefined where it could not be started. */
+  /** The process group of wrangler and its child processes; undefined if it could not be started. */
   group: number | undefined;
-  /** Settles when wrangler has ended, whatever the reason. */
+  /** Resolves when wrangler has exited. */
   ended: Promise<void>;
-  /** The last output of wrangler. */
+  /** The last 8,000 characters of its output. */
   tail(): string;
-  /** Ends wrangler and everything that it has started. */
+  /** Ends wrangler and its child processes. */
   stop(): Promise<void>;
 }
 
-/** Starts `wrangler dev`, which asks nobody anything: neither the terminal nor the internet. */
+/** Starts `wrangler dev` without prompts, telemetry and other requests to the internet. */
 export function startWranglerDev(options: WranglerDevOptions): WranglerDev {
   const child = fork(
     fileURLToPath(new URL("supervise.ts", import.meta.url)),
-    [process.execPath, wrangler(), ...wranglerArguments(options)],
+    [process.execPath, wranglerPath(), ...wranglerArguments(options)],
     {
       cwd: PROJECT_ROOT,
       detached: true,
@@ -63,7 +63,7 @@ export function startWranglerDev(options: WranglerDevOptions): WranglerDev {
   }
 
   const group = child.pid;
-  // "close" would wait for a workerd that still holds the pipe.
+  // "close" would wait for a workerd that still has the pipe open.
   const ended = once(child, "exit").then(() => {});
   return {
     url: `http://localhost:${options.port}`,
@@ -75,24 +75,28 @@ export function startWranglerDev(options: WranglerDevOptions): WranglerDev {
       signalGroup(group, "SIGINT");
       await Promise.race([ended, pause(EXIT_MAX_MS, undefined, { ref: false })]);
       signalGroup(group, "SIGKILL");
-      await Promise.race([ended, pause(KILLED_MAX_MS, undefined, { ref: false })]);
+      await Promise.race([ended, pause(KILL_MAX_MS, undefined, { ref: false })]);
     },
   };
 }
 
 function wranglerArguments({ port, variables, config }: WranglerDevOptions): string[] {
+  const variableArguments = Object.entries(variables).flatMap(([name, value]) => [
+    "--var",
+    `${name}:${value}`,
+  ]);
   return [
     "dev",
-    ...["--port", String(port)],
-    // Any free port: the usual one may be another wrangler's.
-    ...["--inspector-port", "0"],
+    `--port=${port}`,
+    // Any free port, because another wrangler may use the default one.
+    "--inspector-port=0",
     "--show-interactive-dev-session=false",
-    ...["--config", config],
-    ...Object.entries(variables).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
+    `--config=${config}`,
+    ...variableArguments,
   ];
 }
 
-function wrangler(): string {
+function wranglerPath(): string {
   const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
   return join(dirname(manifest), "bin", "wrangler.js");
 }
