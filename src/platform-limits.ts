@@ -24,6 +24,12 @@ export const BODY_MAX_BYTES = 15 * 1024 * 1024;
 /** Cloudflare gives up on an idle connection after 100 s; an answer must be on its way well before. */
 export const LOOKUP_DEADLINE_MAX_MS = 60_000;
 
+/** Resources in one request of this project to the Cloud Controller. Answers to small requests count as they come. */
+export const ORIGIN_RESOURCES_PER_REQUEST = 250;
+
+/** The Cloud Controller matches nothing without a mode. Every mode with these bits matches. */
+export const ANY_MODE = "0744";
+
 /** The longest period that a rate limit binding can have. */
 export const RATE_LIMIT_PERIOD_SECONDS = 60;
 

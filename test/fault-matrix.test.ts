@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import worker from "../src/index.ts";
 import { NO_SESSION } from "../src/push-sessions/decisions.ts";
-import { TIMEOUT_MS } from "../src/time/timeouts.ts";
+import { TIMEOUT_MS } from "../src/time/time-guarantees.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL } from "./support/origin.ts";
 import { type Cell, markdownTable } from "./support/table.ts";

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { TIMEOUT_MS } from "../src/time/timeouts.ts";
+import { TIMEOUT_MS } from "../src/time/time-guarantees.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "./support/origin.ts";
 import { ENDPOINT, resource, send, sendWith } from "./support/worker.ts";

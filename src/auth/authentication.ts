@@ -3,9 +3,15 @@ import { perConfiguration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Caller } from "./caller.ts";
 import { KeysUnavailable, UAA_ALGORITHMS, UaaKeys } from "./uaa-keys.ts";
 import { VerifiedTokens } from "./verified-tokens.ts";
+
+/** The owner of a token, and what the token allows. */
+export interface Caller {
+  /** GUID of the user, or id of a client that acts for itself. */
+  id: string;
+  scopes: ReadonlySet<string>;
+}
 
 const REFRESH_TOKEN_JTI_SUFFIX = "-r";
 

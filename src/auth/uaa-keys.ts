@@ -4,7 +4,8 @@ import { Failure } from "../failure.ts";
 import { readBody } from "../http/body.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { withTimeout } from "../time/deadline.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 
 /** UAA's own signing algorithms; nothing else is ever tried. */
 export const UAA_ALGORITHMS = ["RS256", "RS384", "RS512"];

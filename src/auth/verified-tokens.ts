@@ -1,4 +1,4 @@
-import type { Caller } from "./caller.ts";
+import type { Caller } from "./authentication.ts";
 
 /** Pushes that go on at a time in one isolate are fewer; a token of UAA has about 1.5 KB. */
 const TOKENS_MAX = 100;

@@ -1,4 +1,5 @@
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { withTimeout } from "../time/deadline.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 
 /** Where the cache lies. Names stand below the foundation's KEY_PREFIX, which is put before them here and nowhere else. */
 export interface KeyValueStore {

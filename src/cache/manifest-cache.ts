@@ -1,13 +1,14 @@
 import { markMembers } from "../bytes/marks.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
+import { withTimeout } from "../time/deadline.ts";
 import {
   MANIFEST_MAX_AGE_MS,
   MANIFEST_RENEWAL_AGE_MS,
   MANIFEST_RENEWAL_MAX_MS,
   MANIFEST_START_MAX_AGE_MS,
+  TIMEOUT_MS,
 } from "../time/time-guarantees.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
 import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { type CurrentManifest, deltaName, isTrusted, MANIFEST_NAME, parseManifest } from "./manifest.ts";

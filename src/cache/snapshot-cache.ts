@@ -1,8 +1,8 @@
 import { SnapshotMemory } from "../bytes/snapshot-memory.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
-import { DeadlineExceeded } from "../time/deadline.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { DeadlineExceeded, withTimeout } from "../time/deadline.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { type Contents, PRESENT } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { type CurrentManifest, partName } from "./manifest.ts";

@@ -1,7 +1,8 @@
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { resourceKey } from "../resources/resource-key.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { withTimeout } from "../time/deadline.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { catalogOf } from "./catalog-stub.ts";
 import { parsePoolEvent } from "./pool-event.ts";
 

@@ -1,4 +1,4 @@
-import { toHex } from "../resources/hex.ts";
+import { toHex } from "../resources/sha1.ts";
 
 /** An id that tells when it was made. */
 export function newId(now: number): string {

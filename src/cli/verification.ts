@@ -1,6 +1,7 @@
 import { chunks } from "../chunks.ts";
 import { formatCount, formatNumber } from "../format.ts";
 import type { CachedResource } from "../operator-api/responses.ts";
+import { ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
 import type { CacheClient } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { checksumsInPool } from "./api/matches.ts";
@@ -8,8 +9,6 @@ import type { WorkerClock } from "./api/worker-clock.ts";
 import { Exit } from "./terminal/exit.ts";
 import { Progress } from "./terminal/progress.ts";
 
-/** The Cloud Controller looks them up one after the other, for about 12 ms each. */
-const RESOURCES_PER_REQUEST = 250;
 /** So many of what was matched are asked again together with what was denied. */
 const CONTROL_SAMPLE = 10;
 
@@ -49,7 +48,7 @@ export class Verification {
       for await (const page of pages) {
         const asked = page.filter(({ size_in_bytes: size }) => !limits.includes(size));
         this.skipped += page.length - asked.length;
-        for (const question of chunks(asked, RESOURCES_PER_REQUEST)) {
+        for (const question of chunks(asked, ORIGIN_RESOURCES_PER_REQUEST)) {
           if (this.#signal.aborted) return;
           const { matched, denied } = await this.#ask(question);
           this.matched += matched.length;
@@ -76,7 +75,7 @@ export class Verification {
     const progress = new Progress();
     try {
       let done = 0;
-      for (const some of chunks(suspects, RESOURCES_PER_REQUEST - CONTROL_SAMPLE)) {
+      for (const some of chunks(suspects, ORIGIN_RESOURCES_PER_REQUEST - CONTROL_SAMPLE)) {
         if (this.#signal.aborted) return;
         // Before the question: what somebody observes meanwhile stands against the answer.
         const seen = clock.now();

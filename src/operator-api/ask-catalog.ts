@@ -3,7 +3,8 @@ import { catalogOf } from "../catalog/catalog-stub.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { withTimeout } from "../time/deadline.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 
 /** What the catalog answers, or the failure that it can't be had. What was told it may have arrived all the same. */
 export async function askCatalog<T>(

@@ -1,10 +1,10 @@
+import { authorizeOperator } from "../auth/authorization.ts";
 import { Failure } from "../failure.ts";
 import { decodeBody, readRequestBody } from "../http/body.ts";
 import { jsonResponse } from "../http/json-response.ts";
 import type { RequestContext } from "../request-context.ts";
 import { parseResourceKey, type ResourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
-import { admit } from "./access.ts";
 import { askCatalog } from "./ask-catalog.ts";
 import { parseObservations } from "./observations.ts";
 import { prefersHtml } from "./page/accept.ts";
@@ -15,13 +15,13 @@ import { createStatus } from "./status.ts";
 /** Answers `GET …/cache`: the status for who has a token, and for a browser the page that asks for one. */
 export async function getStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
   if (prefersHtml(request.headers.get("Accept"))) return statusPage();
-  const caller = await admit(request, "read", context);
+  const caller = await authorizeOperator(request, "read", context);
   return caller instanceof Failure ? caller : statusResponse(200, context);
 }
 
 /** Answers `GET …/cache/resources?after=<sha1>`. */
 export async function listResources(request: Request, context: RequestContext): Promise<Response | Failure> {
-  const caller = await admit(request, "read", context);
+  const caller = await authorizeOperator(request, "read", context);
   if (caller instanceof Failure) return caller;
   const after = new URL(request.url).searchParams.get("after")?.toLowerCase();
   if (after !== undefined && !isSha1Hex(after)) {
@@ -45,7 +45,7 @@ export async function reportObservations(
   const arrivedAt = Date.now();
   const body = await readRequestBody(request);
   if (body instanceof Failure) return body;
-  const caller = await admit(request, "write", context);
+  const caller = await authorizeOperator(request, "write", context);
   if (caller instanceof Failure) return caller;
   const text = decodeBody(body);
   if (text instanceof Failure) return text;
@@ -64,7 +64,7 @@ export async function reportObservations(
 
 /** Answers `POST …/cache/publication`. */
 export async function republish(request: Request, context: RequestContext): Promise<Response | Failure> {
-  const caller = await admit(request, "write", context);
+  const caller = await authorizeOperator(request, "write", context);
   if (caller instanceof Failure) return caller;
   const failure = await askCatalog((catalog) => catalog.publish(), context);
   if (failure instanceof Failure) return failure;
@@ -77,7 +77,7 @@ export async function forgetEverything(
   request: Request,
   context: RequestContext,
 ): Promise<Response | Failure> {
-  const caller = await admit(request, "write", context);
+  const caller = await authorizeOperator(request, "write", context);
   if (caller instanceof Failure) return caller;
   const failure = await askCatalog((catalog) => catalog.forget(), context);
   if (failure instanceof Failure) return failure;

@@ -2,7 +2,8 @@ import { perConfiguration } from "../configuration.ts";
 import { causeOf } from "../observability/log.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { withTimeout } from "../time/deadline.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import {
   type Batch,
   CONTENT_BYTES,

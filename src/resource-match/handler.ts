@@ -1,9 +1,9 @@
 import { authenticate } from "../auth/authentication.ts";
+import { authorizePush } from "../auth/authorization.ts";
 import { Failure } from "../failure.ts";
 import { readRequestBody } from "../http/body.ts";
 import { pushIdOf } from "../push-sessions/push-id.ts";
 import type { RequestContext } from "../request-context.ts";
-import { refusalOf } from "./access.ts";
 import { parseMatchRequest } from "./match-request.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import { resolveRequest } from "./resolve-request.ts";
@@ -33,7 +33,7 @@ async function handle(
   const caller = await authenticate(request, context);
   account.watch.lap("token");
   if (caller instanceof Failure) return caller;
-  const refusal = await refusalOf(caller, context);
+  const refusal = await authorizePush(caller, context);
   if (refusal) return refusal;
   const question = parseMatchRequest(body, context.configuration.eligibility);
   if (question instanceof Failure) return question;

@@ -1,3 +1,5 @@
+import { HEX_VALUES } from "../resources/sha1.ts";
+
 /**
  * Tokens of JSON text (RFC 8259) in its bytes. Each function is given where one begins, and tells where it ends, or throws a
  * SyntaxError: what is passed by the million keeps its place in a variable.
@@ -25,14 +27,6 @@ const tableOf = (characters: string) => {
 };
 export const IS_SPACE = tableOf(" \t\n\r");
 const IS_ESCAPE = tableOf('"\\/bfnrt');
-const HEX_DIGITS = "0123456789abcdef";
-const NO_DIGIT = 16;
-const NIBBLE = new Uint8Array(256).fill(NO_DIGIT);
-for (const digits of [HEX_DIGITS, HEX_DIGITS.toUpperCase()]) {
-  codes(digits).forEach((code, value) => {
-    NIBBLE[code] = value;
-  });
-}
 const LITERALS = new Map(["true", "false", "null"].map((word) => [word.charCodeAt(0), codes(word)]));
 
 export function blanksEnd(bytes: Uint8Array, start: number): number {
@@ -67,7 +61,8 @@ export function stringEnd(bytes: Uint8Array, start: number): number {
     if (byte !== BACKSLASH) continue;
     const escaped = bytes[at++] ?? 0;
     if (escaped === U) {
-      for (const end = at + 4; at < end; at++) if (NIBBLE[bytes[at] ?? 0] === NO_DIGIT) throw noJson();
+      for (const end = at + 4; at < end; at++)
+        if ((HEX_VALUES[bytes[at] ?? 0] as number) > 15) throw noJson();
     } else if (!IS_ESCAPE[escaped]) throw noJson();
   }
   return at;
@@ -99,7 +94,8 @@ export function isMeant(name: string, bytes: Uint8Array, start: number, end: num
       // No other escape stands for a letter.
       if (bytes[at++] !== U) return false;
       code = 0;
-      for (const last = at + 4; at < last; at++) code = (code << 4) | (NIBBLE[bytes[at] as number] as number);
+      for (const last = at + 4; at < last; at++)
+        code = (code << 4) | (HEX_VALUES[bytes[at] as number] as number);
     }
     if (code !== name.charCodeAt(index)) return false;
   }

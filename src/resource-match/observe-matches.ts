@@ -2,7 +2,8 @@ import { catalogOf } from "../catalog/catalog-stub.ts";
 import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { withTimeout } from "../time/deadline.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 
 /**
  * Tells the catalog what the Cloud Controller has matched, in one call. Never throws: what is not told now is told by

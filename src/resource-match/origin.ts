@@ -4,7 +4,7 @@ import { Failure } from "../failure.ts";
 import { readBody } from "../http/body.ts";
 import type { TraceHeaders } from "../http/trace-headers.ts";
 import { causeOf } from "../observability/log.ts";
-import { ORIGIN_ANSWER_MAX_BYTES } from "../platform-limits.ts";
+import { ANY_MODE, ORIGIN_ANSWER_MAX_BYTES, ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
 import type { Tier, TierResult } from "./tier.ts";
@@ -24,15 +24,8 @@ export type Origin = (resourcesPerRequest?: number) => Tier;
 
 const ORIGIN = "origin";
 
-/** The Cloud Controller matches nothing without a mode; this one lets it look at the content alone. */
-const ANY_MODE = "0744";
-
 /** What the Cloud Controller takes for a file, which it looks up one after the other. */
 const MS_PER_FILE = 12;
-/**
- * With small requests, several at once, what it has answered by the deadline counts, and is learned, however much more was asked.
- */
-export const ORIGIN_RESOURCES_PER_REQUEST = 250;
 const QUICK_RESOURCES_MIN = 40;
 const CONCURRENT_REQUESTS = 4;
 

@@ -8,12 +8,13 @@ import { writePoint } from "../observability/metrics.ts";
 import { passThrough } from "../pass-through.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
+import { AFTER_RESPONSE_MAX_MS } from "../time/time-guarantees.ts";
 import { type Comparison, compare } from "./comparison.ts";
 import { type MatchRequest, parseMatchRequest } from "./match-request.ts";
 import { reportMatches } from "./observe-matches.ts";
 import { listedIn, originTier } from "./origin.ts";
 import { guardTelemetry } from "./request-metrics.ts";
-import { AFTER_RESPONSE_MAX_MS, reportRejections } from "./verification.ts";
+import { reportRejections } from "./verification.ts";
 
 /**
  * Of a request, and of the answer to it, that are compared: 5,000 resources have less than one. Of more, copies, text and

@@ -2,13 +2,14 @@ import type { Contents } from "../cache/contents.ts";
 import { catalogOf } from "../catalog/catalog-stub.ts";
 import { causeOf } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
+import { ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
 import { MATCH, NO_MATCH, REJECTED, UNDECIDED } from "../push-sessions/decisions.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
-import { Deadline } from "../time/deadline.ts";
-import { TIMEOUT_MS, withTimeout } from "../time/timeouts.ts";
+import { Deadline, withTimeout } from "../time/deadline.ts";
+import { AFTER_RESPONSE_MAX_MS, TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { ORIGIN } from "./lookup.ts";
-import { ORIGIN_RESOURCES_PER_REQUEST, type Origin, quickRequestSize } from "./origin.ts";
+import { type Origin, quickRequestSize } from "./origin.ts";
 import type { TierResult } from "./tier.ts";
 
 /** Matches of each response that the Cloud Controller is asked about after it. */
@@ -17,8 +18,6 @@ const SAMPLE = 5;
 const DEADLINE_SHARE = 1 / 4;
 /** Requests to the Cloud Controller for one verification, before the response and after it each. */
 const REQUESTS_MAX = 20;
-/** `waitUntil` lasts 30 s in all. */
-export const AFTER_RESPONSE_MAX_MS = 20_000;
 
 /** Answers to fewer matches are reported together. */
 const REPORTED_MIN = 10;

@@ -45,3 +45,12 @@ export class DeadlineExceeded extends Error {
     super(`no answer within ${ms} ms`);
   }
 }
+
+/**
+ * The result of `work`, if it comes within `ms`.
+ *
+ * @throws DeadlineExceeded
+ */
+export function withTimeout<T>(ms: number, work: Promise<T>): Promise<T> {
+  return new Deadline(ms).race(work);
+}

@@ -3,7 +3,6 @@ import {
   KV_CACHE_TTL_MIN_SECONDS,
   LOOKUP_DEADLINE_MAX_MS,
 } from "../platform-limits.ts";
-import { TIMEOUT_MS } from "./timeouts.ts";
 
 /**
  * Every duration that a promise about time depends on, in ms, and the relations between them. They are checked when the Worker starts:
@@ -21,6 +20,8 @@ const REMOVAL_KNOWN_MS = 3 * MINUTE_MS;
 const KV_PROPAGATION_MS = 60 * SECOND_MS;
 /** An alarm of a Durable Object runs for at most this time. */
 const ALARM_MAX_MS = 15 * MINUTE_MS;
+/** `waitUntil` keeps an invocation running for this time after its response. */
+const WAIT_UNTIL_MAX_MS = 30 * SECOND_MS;
 /** cf CLI pauses for less between two requests of an app. */
 const PUSH_GAP_MAX_MS = 90 * SECOND_MS;
 
@@ -70,6 +71,35 @@ export const SESSION_PAUSE_MS = 3 * MINUTE_MS;
 /** The same request within this time most likely comes from a push that failed and is tried again. */
 export const RETRY_MS = 10 * MINUTE_MS;
 
+/**
+ * Timeouts for calls that leave the isolate, in ms (R2.2). A call that takes longer has failed. Key reads and the Cloud
+ * Controller's matches share the deadline of the look-up instead, LOOKUP_DEADLINE_MS. A request that is passed through has no
+ * timeout: the client and the Cloud Controller have their own.
+ */
+export const TIMEOUT_MS = {
+  /** Every request waits for it, and continues without it. */
+  rateLimiter: 500,
+  /** Without the decisions of its push a request may lose a file, which is worse than two seconds. */
+  pushSessions: 2_000,
+  /** Includes connecting; at most 1 MB. */
+  uaaKeys: 5_000,
+  /** After the response. */
+  catalogReport: 10_000,
+  /** 50,000 observations take a second, and may wait for others. */
+  catalogQuery: 10_000,
+  /** For one blob. The event is retried. */
+  bucketHead: 10_000,
+  /** Manifest and delta, after a response. Before one, the deadline of the look-up ends first. */
+  manifest: 20_000,
+  /** A part of 8 MB. */
+  snapshotPart: 30_000,
+  /** A write may still land later, but the next one does not wait for it. */
+  kvWrite: 5_000,
+};
+
+/** Requests to the Cloud Controller after a response end at this time after it. Their results are reported to the catalog then. */
+export const AFTER_RESPONSE_MAX_MS = 20 * SECOND_MS;
+
 /** What passes at most between the report of a removal and the last response that matches the file. */
 const REMOVAL_DELAYS_MS = {
   published: PUBLISHED_AFTER_MS + MANIFEST_PACE_MS + TIMEOUT_MS.kvWrite,
@@ -101,6 +131,8 @@ const RELATIONS: Record<string, boolean> = {
   "no session ends between two requests of an app":
     PUSH_GAP_MAX_MS + (LOOKUP_DEADLINE_MAX_MS * 5) / 4 + 2 * TIMEOUT_MS.pushSessions < SESSION_PAUSE_MS,
   "an old session ends sooner than a young one": SESSION_PAUSE_MS < UNIDENTIFIED_SESSION_IDLE_MS,
+  "work after a response ends while waitUntil keeps the invocation running":
+    AFTER_RESPONSE_MAX_MS + TIMEOUT_MS.catalogReport <= WAIT_UNTIL_MAX_MS,
   "a retry is recognised for as long as any session lasts": RETRY_MS >= SESSION_IDLE_MAX_MS,
 };
 

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { toHex } from "../../src/resources/hex.ts";
+import { toHex } from "../../src/resources/sha1.ts";
 
 /** Bodies of requests: of the usual form, nearly so, and anything else. */
 

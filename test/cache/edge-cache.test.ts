@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { TIMEOUT_MS } from "../../src/time/timeouts.ts";
+import { TIMEOUT_MS } from "../../src/time/time-guarantees.ts";
 import { readManifest, report, runAlarm } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";

@@ -5,8 +5,7 @@ import { markMembers } from "../../src/bytes/marks.ts";
 import { SnapshotMemory } from "../../src/bytes/snapshot-memory.ts";
 import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
 import { pack, unpack } from "../../src/cache/packed-value.ts";
-import { toHex } from "../../src/resources/hex.ts";
-import { sha1Bytes } from "../../src/resources/sha1.ts";
+import { sha1Bytes, toHex } from "../../src/resources/sha1.ts";
 
 const SECRET = "000102030405060708090a0b0c0d0e0f";
 

@@ -1,6 +1,6 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { TIMEOUT_MS } from "../../src/time/timeouts.ts";
+import { TIMEOUT_MS } from "../../src/time/time-guarantees.ts";
 import { catalog, report, runAlarm } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";

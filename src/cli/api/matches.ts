@@ -1,12 +1,11 @@
 import type { CachedResource } from "../../operator-api/responses.ts";
+import { ANY_MODE } from "../../platform-limits.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retried } from "./retry.ts";
 import { type ApiRequest, type ApiResponse, errorMessageOf, jsonOf, NoResponse, send } from "./send.ts";
 
 const MATCHED = 201;
-/** The Cloud Controller matches nothing without a mode; this one lets it look at the content alone. */
-export const ANY_MODE = "0744";
 
 /** A resource as `POST /v3/resource_matches` takes it. */
 export interface ApiResource {

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
+import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { ANY_MODE, checksumsOf } from "../api/matches.ts";
+import { checksumsOf } from "../api/matches.ts";
 import { type ApiResponse, send, warningsOf } from "../api/send.ts";
 import {
   errorSentences,

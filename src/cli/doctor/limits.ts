@@ -1,7 +1,8 @@
 import { formatCount } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
+import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { ANY_MODE, type ApiResource, matchedPaths } from "../api/matches.ts";
+import { type ApiResource, matchedPaths } from "../api/matches.ts";
 import type { Known } from "./endpoint.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 

@@ -1,8 +1,7 @@
+import { ADMIN_SCOPE, CACHE_READ_SCOPES, PUSH_SCOPES } from "../../auth/scopes.ts";
 import { formatDuration } from "../../format.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
-const ADMIN = "cloud_controller.admin";
-const READERS = [ADMIN, "cloud_controller.admin_read_only", "cloud_controller.global_auditor"];
 /** What the rest of the checks may take. */
 const LIFETIME_MIN_MS = 60_000;
 const NEW_ONE = 'export CF_TOKEN="$(cf oauth-token)"';
@@ -29,7 +28,7 @@ export function scopesOf({ scope }: Claims): string[] {
 /** Whether a push may be asked for with it. */
 export function maySend(claims: Claims | undefined): boolean {
   const scopes = claims ? scopesOf(claims) : [];
-  return scopes.includes("cloud_controller.write") || scopes.includes(ADMIN);
+  return PUSH_SCOPES.some((scope) => scopes.includes(scope));
 }
 
 /** @param now ms since the epoch, by the Worker's clock where it is known */
@@ -60,8 +59,8 @@ export function lifetimeFinding(
 }
 
 function scopesFinding(scopes: readonly string[]): Finding {
-  if (scopes.includes(ADMIN)) return ok("scopes", `${ADMIN}: it may change the cache.`);
-  const reader = READERS.find((name) => scopes.includes(name));
+  if (scopes.includes(ADMIN_SCOPE)) return ok("scopes", `${ADMIN_SCOPE}: it may change the cache.`);
+  const reader = CACHE_READ_SCOPES.find((name) => scopes.includes(name));
   if (reader) return ok("scopes", `${reader}: it may see the cache, and not change it.`);
-  return fail("scopes", `None of ${READERS.join(", ")}: log in as one who has.`);
+  return fail("scopes", `None of ${CACHE_READ_SCOPES.join(", ")}: log in as one who has.`);
 }

@@ -5,7 +5,7 @@
  */
 import worker, { Catalog as RealCatalog, PushSessions as RealPushSessions } from "../../../src/index.ts";
 import { isResourceKey } from "../../../src/resources/resource-key.ts";
-import { TIMEOUT_MS } from "../../../src/time/timeouts.ts";
+import { TIMEOUT_MS } from "../../../src/time/time-guarantees.ts";
 import type { Fault } from "../fault.ts";
 import { advanceClock, followClock } from "./clock.ts";
 import { counts, faultyCache, faultyObjects } from "./faulty-bindings.ts";
