@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { CatalogNamespace } from "./catalog/catalog-api.ts";
 import { Failure } from "./failure.ts";
 import {
   KEY_PREFIX_MAX_BYTES,
@@ -71,7 +72,7 @@ const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
 
 const VARIABLES = {
   RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put", "delete"),
-  CATALOG: binding<DurableObjectNamespace>("a Durable Object namespace", "getByName"),
+  CATALOG: binding<CatalogNamespace>("a Durable Object namespace", "getByName"),
   PUSH_SESSIONS: binding<DurableObjectNamespace>("a Durable Object namespace", "getByName"),
   UAA_URL: serverUrl,
   UAA_ISSUER: v.optional(nonEmpty),

@@ -1,111 +1,160 @@
+import { toHex } from "../resources/sha1.ts";
 import { noRefusals, type Refusals } from "./observations.ts";
 
-/** What the catalog remembers beside its tables. */
+/** The state of the catalog apart from its resources. Times are in ms since the epoch. */
 export interface State {
-  /** KEY_PREFIX of the foundation that the catalog describes. */
+  /** KEY_PREFIX of the cache that the catalog publishes to. */
   prefix: string;
-  /** The number of the last change. */
+  /** The number of the last change of a resource, from 1. */
   revision: number;
-  /** What it was when nothing was held: at first, and when everything was forgotten last. */
+  /** The revision at which the catalog was empty last. */
   emptyRevision: number;
-  /** Counts the times that everything was forgotten: a snapshot that was begun before is not of use. */
+  /** Counts how often all resources were removed. Work that began in an earlier epoch is discarded. */
   epoch: number;
-  /** Nothing that was seen until then is believed; ms since the epoch. */
-  forgottenAt: number;
-  /** 16 bytes in hex, drawn for each snapshot. */
-  secret: string;
-  snapshot: { id: string; entries: number; parts: number; revision: number; builtAt: number } | null;
-  /** The manifest that was written last. */
-  published: {
-    revision: number;
-    delta: { id: string; added: number; removed: number } | null;
-    at: number;
-  } | null;
-  /** Since when, nearly, something has changed that no manifest tells yet, in ms since the epoch; null where all is told. */
+  /** Observations from this time or earlier are refused. */
+  forgottenAt: number | null;
+  /** When the oldest unpublished change was recorded, to within seconds; null if everything is published. */
   dirtySince: number | null;
-  /** The number of the manifest that was written last. */
-  manifestRevision: number;
-  /** A manifest is being written, or was and nobody knows whether that is over. */
-  isManifestUncertain: boolean;
-  /** Until then such a manifest may still arrive; ms since the epoch. */
-  uncertainUntil: number;
-  /** To write the manifest again, since a late write may have replaced it; ms since the epoch. */
-  rewriteManifestAt: number;
-  /** Not to publish before; ms since the epoch. */
-  notBefore: number;
-  /** A snapshot that was begun later is wanted, whatever has changed; ms since the epoch. */
-  snapshotWantedAt: number;
-  /** Not to build a snapshot before; ms since the epoch. */
-  snapshotNotBefore: number;
-  /** The cache does not count from one moment until another, in ms since the epoch. */
+  /** Key of the entry hashes of snapshot and delta: 16 bytes in hex, new for each snapshot. */
+  secret: string;
+  snapshot: {
+    current: Snapshot | null;
+    /** A snapshot that began later is due. */
+    requestedAt: number | null;
+    /** No snapshot is built before. */
+    notBefore: number | null;
+  };
+  manifest: {
+    /** Counts the manifests. */
+    revision: number;
+    published: Published | null;
+    /** A write has begun and its outcome is unknown. */
+    isWriteUncertain: boolean;
+    /** Until then a write whose outcome was unknown may still land. */
+    uncertainUntil: number | null;
+    /** The manifest is written again although nothing has changed. */
+    rewriteAt: number | null;
+    /** No manifest is written before. */
+    notBefore: number | null;
+  };
+  keys: {
+    /** Set if KV refused a write: no key is written or deleted before. */
+    notBefore: number | null;
+    /**
+     * The keys that were written on the last day on which there were any. `day` counts days in UTC since the
+     * epoch.
+     */
+    written: { day: number; count: number } | null;
+  };
+  /** `hasMatched`: whether the Cloud Controller has matched anything since `from`. */
   suspension: { from: number; until: number; hasMatched: boolean } | null;
-  /** Claims that the Cloud Controller was asked about, and denied, since a moment. */
-  rejections: { since: number; verified: number; rejected: number };
-  /** Prefixes whose manifest is to say that they are no longer in use, and when it was written first. */
+  /** Matches that the Cloud Controller verified and rejected since a time. */
+  rejections: { since: number; verified: number; rejected: number } | null;
+  /** Former values of KEY_PREFIX whose manifest has to be retired; `writtenAt`: when that was done first. */
   retired: { prefix: string; writtenAt: number | null }[];
-  /** Keys written on this day since the epoch, UTC. */
-  keysOfDay: { day: number; written: number };
-  /** KV refused a key: not to be tried before; ms since the epoch. */
-  keysNotBefore: number;
-  /** Resources that were not taken, since the catalog began. */
+  /** Refused observations since the catalog began. */
   refused: Refusals;
 }
 
-const DEFAULTS: State = {
-  prefix: "",
-  revision: 0,
-  emptyRevision: 0,
-  epoch: 0,
-  forgottenAt: 0,
-  secret: "",
-  snapshot: null,
-  published: null,
-  dirtySince: null,
-  manifestRevision: 0,
-  isManifestUncertain: false,
-  uncertainUntil: 0,
-  rewriteManifestAt: Number.MAX_SAFE_INTEGER,
-  notBefore: 0,
-  snapshotWantedAt: -1,
-  snapshotNotBefore: 0,
-  suspension: null,
-  rejections: { since: 0, verified: 0, rejected: 0 },
-  retired: [],
-  keysOfDay: { day: 0, written: 0 },
-  keysNotBefore: 0,
-  refused: noRefusals(),
-};
+export interface Snapshot {
+  id: string;
+  entries: number;
+  parts: number;
+  /** The catalog's revision that it contains. */
+  revision: number;
+  builtAt: number;
+}
 
-/** The revision of a manifest that does not tell what the catalog holds, whatever it is. */
-export const UNPUBLISHED = -1;
+/** The content of the last manifest. */
+export interface Published {
+  /** The catalog's revision. */
+  revision: number;
+  snapshotId: string | null;
+  delta: { id: string; added: number; removed: number } | null;
+  at: number;
+}
 
-/** `Memory` by name, in a table. */
+export type DeepReadonly<T> = { readonly [K in keyof T]: DeepReadonly<T[K]> };
+
+const TABLE = `
+  CREATE TABLE IF NOT EXISTS catalog_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    value TEXT NOT NULL -- JSON of State
+  )
+`;
+
+/** The catalog's state: one JSON object in one row, which is read once per instance. */
 export class CatalogState {
-  readonly #sql: SqlStorage;
+  readonly #storage: DurableObjectStorage;
+  #storedJson: string | undefined;
+  #current: DeepReadonly<State>;
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    storage.sql.exec(TABLE);
+    const [row] = storage.sql.exec<{ value: string }>("SELECT value FROM catalog_state").toArray();
+    this.#storedJson = row?.value;
+    this.#current = row ? (JSON.parse(row.value) as State) : initialState();
   }
 
-  get<Name extends keyof State>(name: Name): State[Name] {
-    const [row] = this.#sql
-      .exec<{ value: string }>("SELECT value FROM memory WHERE name = ?", name)
-      .toArray();
-    return row ? JSON.parse(row.value) : DEFAULTS[name];
+  /** Whether no state was ever stored. */
+  get isNew(): boolean {
+    return this.#storedJson === undefined;
   }
 
-  set(values: Partial<State>): void {
-    for (const [name, value] of Object.entries(values)) {
-      this.#sql.exec(
-        "INSERT OR REPLACE INTO memory (name, value) VALUES (?, ?)",
-        name,
-        JSON.stringify(value),
-      );
-    }
+  /** The stored state. A change replaces this object, so that a reference to it stays as it was. */
+  get current(): DeepReadonly<State> {
+    return this.#current;
   }
 
-  /** Something has changed that no manifest tells yet. @param now ms since the epoch */
-  markDirty(now: number): void {
-    if (this.get("dirtySince") === null) this.set({ dirtySince: now });
+  /**
+   * Changes the state, and the rows that `work` writes to other tables, in one transaction. If `work` throws,
+   * neither is changed. Calls must not be nested.
+   */
+  change<T>(work: (draft: State) => T): T {
+    const draft = structuredClone(this.#current) as State;
+    const { result, json } = this.#storage.transactionSync(() => {
+      const result = work(draft);
+      const json = JSON.stringify(draft);
+      // Rows written are billed.
+      if (json !== this.#storedJson) {
+        this.#storage.sql.exec("INSERT OR REPLACE INTO catalog_state (id, value) VALUES (1, ?)", json);
+      }
+      return { result, json };
+    });
+    this.#storedJson = json;
+    this.#current = draft;
+    return result;
   }
+}
+
+/** 16 random bytes in hex. */
+export function newSecret(): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(16)));
+}
+
+function initialState(): State {
+  return {
+    prefix: "",
+    revision: 0,
+    emptyRevision: 0,
+    epoch: 0,
+    forgottenAt: null,
+    dirtySince: null,
+    secret: newSecret(),
+    snapshot: { current: null, requestedAt: null, notBefore: null },
+    manifest: {
+      revision: 0,
+      published: null,
+      isWriteUncertain: false,
+      uncertainUntil: null,
+      rewriteAt: null,
+      notBefore: null,
+    },
+    keys: { notBefore: null, written: null },
+    suspension: null,
+    rejections: null,
+    retired: [],
+    refused: noRefusals(),
+  };
 }

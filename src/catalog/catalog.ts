@@ -4,164 +4,175 @@ import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
-import { type CatalogPage, pageOf } from "./catalog-page.ts";
+import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
+import { readPage, readStatus } from "./catalog-queries.ts";
 import { CatalogState } from "./catalog-state.ts";
-import { type CatalogStatus, statusOf } from "./catalog-status.ts";
-import { newSecret } from "./ids.ts";
 import { Ledger } from "./ledger.ts";
+import { manifestDueAt } from "./manifest-writer.ts";
 import { OBSERVATIONS_MAX, type Observations, type Observed } from "./observations.ts";
+import { PublishedObjects } from "./published-objects.ts";
 import { Publisher } from "./publisher.ts";
-import { type Rejections, Suspension } from "./suspension.ts";
-import { STATE, TABLES } from "./tables.ts";
+import { judgeRejections, recordMatch } from "./suspension.ts";
 
-/** An alarm that dies is followed by another after this time, even when the platform has given up repeating it. */
+/**
+ * An alarm that dies is followed by another one after this time, even if the platform no longer retries it.
+ */
 const SAFETY_MS = 60_000;
 const MISCONFIGURED_PAUSE_MS = 5 * 60 * 1000;
 
 /**
- * The one writer of the cache: a Durable Object for each foundation. It takes down what was seen of the resource pool,
- * in order, and its alarm publishes that to Workers KV.
+ * The single writer of the cache: a Durable Object. Its methods record observations of the resource pool; its
+ * alarm publishes them to Workers KV.
  */
-export class Catalog extends DurableObject<Env> {
+export class Catalog extends DurableObject<Env> implements CatalogApi {
   readonly #sql: SqlStorage;
-  readonly #memory: CatalogState;
+  readonly #state: CatalogState;
   readonly #ledger: Ledger;
-  readonly #suspension: Suspension;
-  readonly #publisher: Publisher;
+  readonly #objects: PublishedObjects;
   readonly #log = createLog({ object: "catalog" });
-  /** When the alarm comes, as far as this instance has set it; ms since the epoch. */
-  #alarmAt = Number.POSITIVE_INFINITY;
+  /** When the next alarm runs, in ms since the epoch; null if this instance has not set it. */
+  #alarmAt: number | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
-    this.#sql.exec(TABLES);
-    this.#memory = new CatalogState(this.#sql);
-    this.#ledger = new Ledger(this.#sql, this.#memory);
-    this.#suspension = new Suspension(this.#memory);
-    this.#publisher = new Publisher(this.#sql, this.#memory, this.#suspension, this.#log);
+    this.#state = new CatalogState(ctx.storage);
+    this.#ledger = new Ledger(this.#sql);
+    this.#objects = new PublishedObjects(this.#sql);
   }
 
-  /**
-   * Takes observations down; they are published within seconds.
-   *
-   * @throws RangeError for more than 50,000
-   */
   async observe(observations: Observations): Promise<Observed> {
     const count = (observations.present?.length ?? 0) + (observations.removed?.length ?? 0);
-    if (count > OBSERVATIONS_MAX)
-      throw new RangeError(`${count} observations, where ${OBSERVATIONS_MAX} fit`);
+    if (count > OBSERVATIONS_MAX) {
+      throw new RangeError(`${count} observations exceed the limit of ${OBSERVATIONS_MAX} per call`);
+    }
     const now = Date.now();
-    const { eligibility } = this.#settle(now);
-    const observed = this.ctx.storage.transactionSync(() =>
-      this.#ledger.record(observations, eligibility, now),
-    );
-    // A size that is only said is the Cloud Controller's match.
-    if (observations.sizes === "client-reported" && observations.present?.length)
-      this.#suspension.matched(observations.asOf);
-    // Whatever has changed now: a call that was cut off before it set the alarm is repeated, and changes nothing more.
-    if (this.#memory.get("dirtySince") !== null) {
-      await this.#wake(Math.max(now + PUBLISHED_AFTER_MS, this.#publisher.manifestDueAt()));
+    const { eligibility } = this.#configure(now);
+    const observed = this.#state.change((draft) => {
+      // The Cloud Controller's matches are the observations with client-reported sizes.
+      if (observations.sizes === "client-reported" && observations.present?.length) {
+        recordMatch(draft, observations.asOf);
+      }
+      return this.#ledger.record(draft, observations, eligibility, now);
+    });
+    // Not `observed.changed`: a repeated call changes nothing, but the first one may have been cut off before
+    // it set the alarm.
+    if (this.#state.current.dirtySince !== null) {
+      await this.#scheduleAlarm(Math.max(now + PUBLISHED_AFTER_MS, manifestDueAt(this.#state.current, now)));
     }
     return observed;
   }
 
-  /**
-   * Takes down what the Cloud Controller denied of the cache's claims. Where that is much, only the Cloud Controller
-   * answers for a while.
-   */
+  /** Records rejections. If there are many, the cache is suspended. */
   async reportRejections(rejections: Rejections): Promise<void> {
     const now = Date.now();
-    const configuration = this.#settle(now);
-    const { isSuspending, isBelieved } = this.#suspension.judge(rejections, now);
-    const counts = { verified: rejections.verified, rejected: rejections.rejected.length };
+    const configuration = this.#configure(now);
+    const isSuspending = this.#state.change((draft) => {
+      const { isSuspending, areCredible } = judgeRejections(draft, rejections, now);
+      if (isSuspending) draft.manifest.rewriteAt = now;
+      if (areCredible) {
+        const removed = rejections.rejected.filter((sha1) => this.#ledger.isPresent(sha1));
+        const observations: Observations = { asOf: rejections.asOf, removed, sizes: "client-reported" };
+        this.#ledger.record(draft, observations, configuration.eligibility, now);
+      }
+      return isSuspending;
+    });
     if (isSuspending) {
-      this.#log.error("cache-suspended", {
-        ...counts,
-        until: new Date(this.#suspension.endsAt()).toISOString(),
-      });
+      const counts = { verified: rejections.verified, rejected: rejections.rejected.length };
+      const until = new Date(this.#state.current.suspension?.until ?? now).toISOString();
+      this.#log.error("cache-suspended", { ...counts, until });
       writePoint("cache-suspended", counts, configuration, this.#log);
-      this.#memory.set({ rewriteManifestAt: now });
     }
-    if (isBelieved) {
-      const removed = rejections.rejected.filter((sha1) => this.#ledger.isPresent(sha1));
-      const observations: Observations = { asOf: rejections.asOf, removed, sizes: "client-reported" };
-      this.ctx.storage.transactionSync(() =>
-        this.#ledger.record(observations, configuration.eligibility, now),
-      );
-    }
-    await this.#wake(Math.max(now, this.#publisher.manifestDueAt()));
+    await this.#scheduleAlarm(manifestDueAt(this.#state.current, now));
   }
 
   async status(): Promise<CatalogStatus> {
-    this.#settle(Date.now());
-    return statusOf(this.#sql, this.#memory, this.#suspension);
+    const now = Date.now();
+    this.#configure(now);
+    return readStatus(this.#sql, this.#state.current, now);
   }
 
-  /** @param after the last SHA-1 of the page before, in lower-case hex */
   async page(after?: string): Promise<CatalogPage> {
-    this.#settle(Date.now());
-    return pageOf(this.#sql, after);
+    this.#configure(Date.now());
+    return readPage(this.#sql, after);
   }
 
-  /** A new snapshot as soon as may be, and all keys again: mends a damaged or emptied namespace. */
+  /** Repairs a namespace that was damaged or emptied. */
   async publish(): Promise<void> {
     const now = Date.now();
-    this.#settle(now);
-    this.#sql.exec("UPDATE resources SET state = ? WHERE state = ?", STATE.keyBegun, STATE.keyed);
-    this.#memory.set({ snapshotWantedAt: now, snapshotNotBefore: 0, keysNotBefore: 0 });
-    await this.#wake(now);
+    this.#configure(now);
+    this.#state.change(({ snapshot, keys }) => {
+      this.#ledger.rewriteKeys();
+      snapshot.requestedAt = now;
+      snapshot.notBefore = null;
+      keys.notBefore = null;
+    });
+    await this.#scheduleAlarm(now);
   }
 
-  /** Forgets everything, and believes nothing that was seen before. */
   async forget(): Promise<void> {
     const now = Date.now();
-    this.#settle(now);
-    this.ctx.storage.transactionSync(() => this.#ledger.forget(now));
-    await this.#wake(Math.max(now, this.#publisher.manifestDueAt()));
+    this.#configure(now);
+    this.#state.change((draft) => this.#ledger.forget(draft, now));
+    await this.#scheduleAlarm(manifestDueAt(this.#state.current, now));
   }
 
-  /** Publishes, a step after the other; what fails is logged, and tried again by a later alarm. */
   override async alarm(): Promise<void> {
     const now = Date.now();
     await this.#setAlarm(now + SAFETY_MS);
     let configuration: Configuration;
     try {
-      configuration = this.#settle(now);
+      configuration = this.#configure(now);
     } catch (error) {
-      this.#log.error("catalog-step-failed", { step: "settle", cause: causeOf(error) });
+      this.#log.error("catalog-step-failed", { step: "configure", cause: causeOf(error) });
       await this.#setAlarm(now + MISCONFIGURED_PAUSE_MS);
       return;
     }
-    if (this.#suspension.hasEnded(now)) {
-      this.#log.info("cache-resumed");
-      writePoint("cache-resumed", { verified: 0, rejected: 0 }, configuration, this.#log);
-      this.#memory.set({ rewriteManifestAt: now });
-    }
-    const isDone = await this.#publisher.work(configuration, now);
-    this.#ledger.forgetOldRemovals(now);
-    await this.#setAlarm(this.#publisher.nextAt(configuration, !isDone));
+    const { suspension } = this.#state.current;
+    if (suspension && now >= suspension.until) this.#resume(configuration, now);
+    const publisher = new Publisher(this.#sql, this.#state, this.#objects, configuration, this.#log);
+    const hasSucceeded = await publisher.run(now);
+    this.#ledger.deleteOldRemovals(now);
+    await this.#setAlarm(publisher.dueAt(!hasSucceeded));
   }
 
-  /** The configuration; where KEY_PREFIX has changed, what was told under the one before is forgotten. */
-  #settle(now: number): Configuration {
+  /** Ends the suspension. */
+  #resume(configuration: Configuration, now: number): void {
+    this.#state.change((draft) => {
+      draft.suspension = null;
+      draft.manifest.rewriteAt = now;
+    });
+    this.#log.info("cache-resumed");
+    writePoint("cache-resumed", { verified: 0, rejected: 0 }, configuration, this.#log);
+  }
+
+  /**
+   * Returns the configuration, after adopting its KEY_PREFIX.
+   *
+   * @throws if the Worker is misconfigured
+   */
+  #configure(now: number): Configuration {
     const configuration = configurationOf(this.env);
     if (configuration instanceof Failure) throw new Error(configuration.reason);
     const { keyPrefix } = configuration;
-    if (this.#memory.get("secret") === "") this.#memory.set({ prefix: keyPrefix, secret: newSecret() });
-    else if (this.#memory.get("prefix") !== keyPrefix) {
-      this.ctx.storage.transactionSync(() => this.#ledger.moveTo(keyPrefix, now));
+    if (this.#state.isNew) {
+      this.#state.change((draft) => {
+        draft.prefix = keyPrefix;
+      });
+    } else if (this.#state.current.prefix !== keyPrefix) {
+      this.#state.change((draft) => this.#ledger.moveTo(draft, keyPrefix, now));
     }
     return configuration;
   }
 
   /**
-   * Sees to it that an alarm comes at `time` or before. In the same turn as what it is to publish was taken down, so that
-   * both land or neither: hence it asks nobody when the alarm is.
+   * Makes the alarm run at `time` or earlier. It does not wait before it sets the alarm: the changes and the
+   * alarm become durable together or not at all.
    */
-  #wake(time: number): Promise<void> {
-    const isLost = this.#alarmAt < Date.now() - SAFETY_MS;
-    return this.#alarmAt > time || isLost ? this.#setAlarm(time) : Promise.resolve();
+  #scheduleAlarm(time: number): Promise<void> {
+    const isSet = this.#alarmAt !== null && this.#alarmAt <= time;
+    const isLost = this.#alarmAt !== null && this.#alarmAt < Date.now() - SAFETY_MS;
+    return isSet && !isLost ? Promise.resolve() : this.#setAlarm(time);
   }
 
   #setAlarm(time: number): Promise<void> {

@@ -1,78 +1,99 @@
+import * as v from "valibot";
 import type { Configuration } from "../configuration.ts";
+import { Failure } from "../failure.ts";
 import { causeOf, type Log } from "../observability/log.ts";
+import { parseBlobName } from "../resources/blob-name.ts";
 import { resourceKey } from "../resources/resource-key.ts";
 import { withTimeout } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
-import { catalogOf } from "./catalog-stub.ts";
-import { parsePoolEvent } from "./pool-event.ts";
+import { callCatalog } from "./call-catalog.ts";
 
 const FIRST_RETRY_SECONDS = 10;
 const LAST_RETRY_SECONDS = 3_600;
+
+/** An event notification of R2. */
+const BucketEvent = v.object({
+  action: v.string(),
+  bucket: v.string(),
+  object: v.object({ key: v.string() }),
+});
 
 interface Context {
   configuration: Configuration;
   log: Log;
 }
 
-/** What the bucket holds of a blob that events were about; no size where it holds nothing. */
-interface Look {
+/** A blob of the resource pool and the events about it. */
+interface Blob {
+  objectKey: string;
   sha1: string;
+  messages: Message[];
+}
+
+/** The current state of a blob; `size` is undefined if the bucket does not have it. */
+interface BlobState {
+  blob: Blob;
   size: number | undefined;
-  messages: readonly Message[];
 }
 
 /**
- * Tells the catalog what is true of the blobs that a batch of events is about. An event is only a hint, and may come
- * twice, late and in any order; it is acknowledged when the catalog has what was seen.
+ * Reports the blobs that a batch of events is about to the catalog. Events may come twice, late and in any
+ * order, so the bucket is read. They are acknowledged once the catalog has recorded the blobs.
  */
 export async function consumePoolEvents(batch: MessageBatch, context: Context): Promise<void> {
-  const { log } = context;
-  // Before any look: what is seen is true as of now or later, and every event of the batch is older.
+  const { configuration, log } = context;
+  // Before the bucket is read: an observation must not be older than its time.
   const asOf = Date.now();
-  const blobs = new Map<string, { sha1: string; messages: Message[] }>();
-  for (const message of batch.messages) {
-    const event = parsePoolEvent(message.body);
-    if (event?.sha1) {
-      const blob = blobs.get(event.objectKey) ?? { sha1: event.sha1, messages: [] };
-      blob.messages.push(message);
-      blobs.set(event.objectKey, blob);
-    } else {
-      if (!event) log.warn("message-invalid", { queue: batch.queue, id: message.id });
-      message.ack();
-    }
-  }
-
-  const looks = await Promise.all([...blobs].map(([objectKey, blob]) => look(objectKey, blob, context)));
-  const seen = looks.filter((one) => one !== undefined);
-  if (seen.length === 0) return;
-  const messages = seen.flatMap((one) => one.messages);
-  try {
-    const present = seen.flatMap(({ sha1, size }) =>
-      size === undefined ? [] : (resourceKey(sha1, size) ?? []),
-    );
-    const removed = seen.flatMap(({ sha1, size }) => (size === undefined ? sha1 : []));
-    const observations = { asOf, present, removed, sizes: "verified" } as const;
-    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(context.configuration).observe(observations));
-    for (const message of messages) message.ack();
-  } catch (error) {
-    log.error("pool-events-failed", { blobs: seen.length, cause: causeOf(error) });
+  const blobs = groupByBlob(batch, log);
+  const states = await Promise.all(blobs.map((blob) => readBlobState(blob, context)));
+  const known = states.filter((state) => state !== undefined);
+  if (known.length === 0) return;
+  const messages = known.flatMap(({ blob }) => blob.messages);
+  const present = known.flatMap(({ blob, size }) =>
+    size === undefined ? [] : (resourceKey(blob.sha1, size) ?? []),
+  );
+  const removed = known.flatMap(({ blob, size }) => (size === undefined ? blob.sha1 : []));
+  const observations = { asOf, present, removed, sizes: "verified" } as const;
+  const outcome = await callCatalog(configuration, (catalog) => catalog.observe(observations));
+  if (outcome instanceof Failure) {
+    log.error("pool-events-failed", { blobs: known.length, cause: outcome.reason });
     for (const message of messages) retryLater(message);
+  } else {
+    for (const message of messages) message.ack();
   }
 }
 
-/** @returns undefined where the bucket can't be asked: the messages are retried */
-async function look(
-  objectKey: string,
-  { sha1, messages }: { sha1: string; messages: readonly Message[] },
-  { configuration, log }: Context,
-): Promise<Look | undefined> {
+/** Acknowledges the messages that are not about a blob of the resource pool. */
+function groupByBlob({ messages, queue }: MessageBatch, log: Log): Blob[] {
+  const blobs = new Map<string, Blob>();
+  for (const message of messages) {
+    if (!v.is(BucketEvent, message.body)) {
+      log.warn("message-invalid", { queue, id: message.id });
+      message.ack();
+      continue;
+    }
+    const objectKey = message.body.object.key;
+    const sha1 = parseBlobName(objectKey)?.sha1;
+    if (sha1 === undefined) {
+      message.ack();
+      continue;
+    }
+    const blob = blobs.get(objectKey) ?? { objectKey, sha1, messages: [] };
+    blob.messages.push(message);
+    blobs.set(objectKey, blob);
+  }
+  return [...blobs.values()];
+}
+
+/** @returns undefined if the bucket can't be read: the messages are retried */
+async function readBlobState(blob: Blob, { configuration, log }: Context): Promise<BlobState | undefined> {
   try {
-    if (!configuration.poolBucket) throw new Error("POOL_BUCKET is not bound: the blob can't be looked at");
-    const object = await withTimeout(TIMEOUT_MS.bucketHead, configuration.poolBucket.head(objectKey));
-    return { sha1, size: object?.size, messages };
+    if (!configuration.poolBucket) throw new Error("POOL_BUCKET is not bound: the blob can't be read");
+    const object = await withTimeout(TIMEOUT_MS.bucketHead, configuration.poolBucket.head(blob.objectKey));
+    return { blob, size: object?.size };
   } catch (error) {
-    log.error("pool-events-failed", { blob: objectKey, cause: causeOf(error) });
-    for (const message of messages) retryLater(message);
+    log.error("pool-events-failed", { blob: blob.objectKey, cause: causeOf(error) });
+    for (const message of blob.messages) retryLater(message);
     return undefined;
   }
 }

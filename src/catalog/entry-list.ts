@@ -1,24 +1,24 @@
 import { hashKeys } from "../bytes/keys.ts";
 import { KEY_BYTES, KEY_SIZE } from "../bytes/workspace.ts";
 
-/** A resource as a query yields it: `SELECT sha1, size …`, raw. */
-export type ResourceRow = [sha1: ArrayBuffer, size: number];
+/** A row of a raw query `SELECT sha1, size …`. */
+export type EntryRow = [sha1: ArrayBuffer, size: number];
 
 /** Resources that are hashed together. */
-const AT_A_TIME = 5_000;
+const ROWS_PER_HASH = 5_000;
 
-/** Collects resources, in any order, as sorted entry hashes. */
+/** Converts resources, in any order, to sorted entry hashes. */
 export class EntryList {
   readonly #secret: string;
-  readonly #keys = new Uint8Array(KEY_BYTES * AT_A_TIME);
+  readonly #keys = new Uint8Array(KEY_BYTES * ROWS_PER_HASH);
   readonly #sizes = new DataView(this.#keys.buffer);
-  #waiting = 0;
+  #unhashed = 0;
   #entries: Uint8Array<ArrayBuffer>;
   #hashed = 0;
 
   /**
    * @param secret 16 bytes in hex
-   * @param capacity how many to expect; more fit as well
+   * @param capacity the expected number of resources; the list grows beyond it
    */
   constructor(secret: string, capacity = 1024) {
     this.#secret = secret;
@@ -26,18 +26,18 @@ export class EntryList {
   }
 
   get count(): number {
-    return this.#hashed + this.#waiting;
+    return this.#hashed + this.#unhashed;
   }
 
-  add([sha1, size]: ResourceRow): void {
-    const row = KEY_BYTES * this.#waiting;
+  add([sha1, size]: EntryRow): void {
+    const row = KEY_BYTES * this.#unhashed;
     this.#keys.set(new Uint8Array(sha1), row);
     this.#sizes.setFloat64(row + KEY_SIZE, size, true);
-    this.#waiting += 1;
-    if (this.#waiting === AT_A_TIME) this.#hash();
+    this.#unhashed += 1;
+    if (this.#unhashed === ROWS_PER_HASH) this.#hash();
   }
 
-  /** A view that the list goes on using. */
+  /** @returns a view of the list's memory, valid until the list changes */
   sorted(): BigUint64Array<ArrayBuffer> {
     this.#hash();
     return new BigUint64Array(this.#entries.buffer, 0, this.#hashed).sort();
@@ -51,10 +51,10 @@ export class EntryList {
       this.#entries = grown;
     }
     this.#entries.set(
-      hashKeys(this.#keys.subarray(0, KEY_BYTES * this.#waiting), this.#secret),
+      hashKeys(this.#keys.subarray(0, KEY_BYTES * this.#unhashed), this.#secret),
       8 * this.#hashed,
     );
-    this.#hashed += this.#waiting;
-    this.#waiting = 0;
+    this.#hashed += this.#unhashed;
+    this.#unhashed = 0;
   }
 }

@@ -1,12 +1,13 @@
 import { KEY_VALUE } from "../cache/key-reads.ts";
-import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { chunks } from "../chunks.ts";
 import { sha1Hex } from "../resources/sha1.ts";
 import { KEY_DELETED_AFTER_MS } from "../time/time-guarantees.ts";
 import type { CatalogState } from "./catalog-state.ts";
-import { STATE } from "./tables.ts";
+import type { StoreOf } from "./published-objects.ts";
+import { ROW_STATE } from "./resource-tables.ts";
+import { afterPause, earliest } from "./schedule.ts";
 
-/** A batch that is recorded before it is written, and once it has been. */
+/** Keys that are written at the same time. */
 const KEYS_AT_A_TIME = 50;
 const REFUSED_PAUSE_MS = 10 * 60 * 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -15,70 +16,64 @@ type Key = { sha1: ArrayBuffer; size: number; revision: number };
 
 const nameOf = ({ sha1, size }: Key) => `${sha1Hex(sha1)}:${size}`;
 
-/**
- * Brings the keys of Workers KV up to the catalog, behind everything else: deletions first, then what has no key, the
- * newest first. What KV refuses waits.
- */
+/** Deletes the keys of removed resources, then writes the missing keys, the newest first. */
 export class KeyWriter {
   readonly #sql: SqlStorage;
-  readonly #memory: CatalogState;
+  readonly #state: CatalogState;
+  readonly #storeOf: StoreOf;
   readonly #keysPerDay: number;
 
-  constructor(sql: SqlStorage, memory: CatalogState, keysPerDay: number) {
+  constructor(sql: SqlStorage, state: CatalogState, storeOf: StoreOf, keysPerDay: number) {
     this.#sql = sql;
-    this.#memory = memory;
+    this.#state = state;
+    this.#storeOf = storeOf;
     this.#keysPerDay = keysPerDay;
   }
 
-  /** When there is something to do, in ms since the epoch. */
-  dueAt(now: number): number {
-    const query = "SELECT MIN(departed_at) AS first FROM departed WHERE keyed = 1 AND deleted_at IS NULL";
+  /** When the next key is to be deleted or written, in ms since the epoch; null if there is none. */
+  dueAt(now: number): number | null {
+    const query =
+      "SELECT MIN(removed_at) AS first FROM tombstones WHERE has_key = 1 AND key_deleted_at IS NULL";
     const { first } = this.#sql.exec<{ first: number | null }>(query).one();
-    const deletions = first === null ? Number.POSITIVE_INFINITY : first + KEY_DELETED_AFTER_MS;
-    return Math.max(this.#memory.get("keysNotBefore"), Math.min(deletions, this.#writesAt(now)));
+    const deletionsDueAt = first === null ? null : first + KEY_DELETED_AFTER_MS;
+    const dueAt = earliest(deletionsDueAt, this.#writesDueAt(now));
+    return dueAt === null ? null : Math.max(dueAt, afterPause(this.#state.current.keys.notBefore, now));
   }
 
   /**
-   * Spends at most `operations` on keys, deletions in any prefix among them.
+   * Deletes and writes at most `operations` keys.
    *
-   * @param between what must not wait for all of it
+   * @param publishChanges is called between batches, so that changes do not wait for the keys
    */
-  async work(
-    storeOf: (prefix: string) => KeyValueStore,
-    now: number,
-    operations: number,
-    between: () => Promise<void>,
-  ): Promise<void> {
-    if (now < this.#memory.get("keysNotBefore")) return;
+  async work(now: number, operations: number, publishChanges: () => Promise<void>): Promise<void> {
+    if (afterPause(this.#state.current.keys.notBefore, now) > now) return;
     try {
-      const deleted = await this.#deleteDeparted(storeOf, now, operations, between);
-      await this.#writeMissing(storeOf, now, operations - deleted, between);
+      const deleted = await this.#deleteKeys(now, operations, publishChanges);
+      await this.#writeKeys(now, operations - deleted, publishChanges);
     } catch (error) {
-      this.#memory.set({ keysNotBefore: now + REFUSED_PAUSE_MS });
+      this.#state.change(({ keys }) => {
+        keys.notBefore = now + REFUSED_PAUSE_MS;
+      });
       throw error;
     }
   }
 
-  async #deleteDeparted(
-    storeOf: (prefix: string) => KeyValueStore,
-    now: number,
-    limit: number,
-    between: () => Promise<void>,
-  ): Promise<number> {
+  /** @returns the number of keys */
+  async #deleteKeys(now: number, limit: number, publishChanges: () => Promise<void>): Promise<number> {
     const due = this.#sql
       .exec<Key & { prefix: string }>(
-        `SELECT prefix, sha1, size, revision FROM departed
-         WHERE keyed = 1 AND deleted_at IS NULL AND departed_at <= ? LIMIT ?`,
+        `SELECT prefix, sha1, size, revision FROM tombstones
+         WHERE has_key = 1 AND key_deleted_at IS NULL AND removed_at <= ? LIMIT ?`,
         now - KEY_DELETED_AFTER_MS,
         limit,
       )
       .toArray();
     for (const batch of chunks(due, KEYS_AT_A_TIME)) {
-      await allLanded(batch, async (key) => {
-        await storeOf(key.prefix).delete(nameOf(key));
-        // Not where it has come back and departed again meanwhile.
+      await settleAll(batch, async (key) => {
+        await this.#storeOf(key.prefix).delete(nameOf(key));
+        // The revision excludes a resource that was added and removed again during the deletion.
         this.#sql.exec(
-          "UPDATE departed SET deleted_at = ? WHERE prefix = ? AND sha1 = ? AND size = ? AND revision = ?",
+          "UPDATE tombstones SET key_deleted_at = ? WHERE prefix = ? AND sha1 = ? AND size = ? AND revision = ?",
           now,
           key.prefix,
           key.sha1,
@@ -86,72 +81,84 @@ export class KeyWriter {
           key.revision,
         );
       });
-      await between();
+      await publishChanges();
     }
     return due.length;
   }
 
-  async #writeMissing(
-    storeOf: (prefix: string) => KeyValueStore,
-    now: number,
-    operations: number,
-    between: () => Promise<void>,
-  ): Promise<void> {
+  async #writeKeys(now: number, operations: number, publishChanges: () => Promise<void>): Promise<void> {
     const limit = Math.min(operations, this.#leftToday(now));
-    const epoch = this.#memory.get("epoch");
-    const store = storeOf(this.#memory.get("prefix"));
-    for (const batch of chunks(this.#missing(limit), KEYS_AT_A_TIME)) {
-      const still = batch.filter((key) => this.#move(key, STATE.keyBegun));
-      this.#countWritten(now, still.length);
-      await allLanded(still, async (key) => {
+    const { epoch, prefix } = this.#state.current;
+    const store = this.#storeOf(prefix);
+    for (const batch of chunks(this.#missingKeys(limit), KEYS_AT_A_TIME)) {
+      const keys = batch.filter((key) => this.#setState(key, ROW_STATE.keyBegun));
+      this.#countWritten(now, keys.length);
+      await settleAll(keys, async (key) => {
         await store.put(nameOf(key), KEY_VALUE);
-        this.#move(key, STATE.keyed);
+        this.#setState(key, ROW_STATE.keyWritten);
       });
-      await between();
-      // Everything was forgotten meanwhile.
-      if (this.#memory.get("epoch") !== epoch) return;
+      await publishChanges();
+      // Everything was forgotten during the writes.
+      if (this.#state.current.epoch !== epoch) return;
     }
   }
 
-  /** Those first of which a write was begun, for nobody knows whether it has landed. */
-  #missing(limit: number): Key[] {
-    const found: Key[] = [];
-    for (const state of [STATE.keyBegun, STATE.unkeyed]) {
+  /** Keys whose write has begun come first: it may have failed. */
+  #missingKeys(limit: number): Key[] {
+    const keys: Key[] = [];
+    for (const state of [ROW_STATE.keyBegun, ROW_STATE.keyMissing]) {
       const query =
         "SELECT sha1, size, revision FROM resources WHERE state = ? ORDER BY revision DESC LIMIT ?";
-      if (found.length < limit) found.push(...this.#sql.exec<Key>(query, state, limit - found.length));
+      if (keys.length < limit) keys.push(...this.#sql.exec<Key>(query, state, limit - keys.length));
     }
-    return found;
+    return keys;
   }
 
-  /** @returns false where the resource has departed since, or come back */
-  #move({ sha1, size, revision }: Key, state: number): boolean {
+  /** @returns false if the resource was removed since the key was read, even if it is present again */
+  #setState({ sha1, size, revision }: Key, state: number): boolean {
     const query = `UPDATE resources SET state = ?
       WHERE sha1 = ? AND size = ? AND revision = ? AND state IN (?, ?) RETURNING size`;
-    const moved = this.#sql.exec(query, state, sha1, size, revision, STATE.unkeyed, STATE.keyBegun);
-    return moved.toArray().length > 0;
+    const updated = this.#sql.exec(
+      query,
+      state,
+      sha1,
+      size,
+      revision,
+      ROW_STATE.keyMissing,
+      ROW_STATE.keyBegun,
+    );
+    return updated.toArray().length > 0;
   }
 
-  #writesAt(now: number): number {
-    if (this.#keysPerDay === 0 || this.#missing(1).length === 0) return Number.POSITIVE_INFINITY;
-    return this.#leftToday(now) > 0 ? now : (Math.floor(now / DAY_MS) + 1) * DAY_MS;
+  #writesDueAt(now: number): number | null {
+    if (this.#keysPerDay === 0 || this.#missingKeys(1).length === 0) return null;
+    return this.#leftToday(now) > 0 ? now : (dayOf(now) + 1) * DAY_MS;
   }
 
   #leftToday(now: number): number {
-    const { day, written } = this.#memory.get("keysOfDay");
-    return day === Math.floor(now / DAY_MS) ? Math.max(0, this.#keysPerDay - written) : this.#keysPerDay;
+    return Math.max(0, this.#keysPerDay - this.#writtenToday(now));
+  }
+
+  #writtenToday(now: number): number {
+    const { written } = this.#state.current.keys;
+    return written?.day === dayOf(now) ? written.count : 0;
   }
 
   #countWritten(now: number, count: number): void {
-    const today = Math.floor(now / DAY_MS);
-    const { day, written } = this.#memory.get("keysOfDay");
-    this.#memory.set({ keysOfDay: { day: today, written: count + (day === today ? written : 0) } });
+    this.#state.change(({ keys }) => {
+      keys.written = { day: dayOf(now), count: this.#writtenToday(now) + count };
+    });
   }
 }
 
-/** Waits for all, so that what has landed is recorded, and throws what the first of them threw. */
-async function allLanded<T>(items: readonly T[], land: (item: T) => Promise<void>): Promise<void> {
-  const outcomes = await Promise.allSettled(items.map(land));
+/** Days since the epoch, UTC. */
+function dayOf(time: number): number {
+  return Math.floor(time / DAY_MS);
+}
+
+/** Waits for the work on all items, and throws the first error. */
+async function settleAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const outcomes = await Promise.allSettled(items.map(work));
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
   if (failed) throw failed.reason;
 }

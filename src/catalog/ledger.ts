@@ -2,20 +2,19 @@ import { chunks } from "../chunks.ts";
 import { parseResourceKey, type ResourceKey, sizeOf } from "../resources/resource-key.ts";
 import { sha1Bytes } from "../resources/sha1.ts";
 import { OBSERVATION_MAX_AGE_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
-import type { CatalogState } from "./catalog-state.ts";
-import { newSecret } from "./ids.ts";
+import { newSecret, type State } from "./catalog-state.ts";
 import { noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
-import { ResourceTable } from "./resource-table.ts";
-import { STATE } from "./tables.ts";
+import { ResourceTables, ROW_STATE } from "./resource-tables.ts";
 
 /** Bytes, both included. */
-export interface SizeLimits {
+interface SizeLimits {
   minimumSize: number;
   maximumSize: number;
 }
 
-/** What holds for all that is taken down together. */
+/** The common values of observations that are recorded together. */
 interface Batch {
+  prefix: string;
   /** ms since the epoch. */
   observedAt: number;
   isSizeVerified: boolean;
@@ -25,27 +24,26 @@ interface Batch {
 
 const ROWS_PER_INSERT = 1000;
 
-/** Takes observations into the catalog's tables. Every method is to run within a transaction. */
+/** Records observations. Methods with a draft are to be called in `CatalogState.change`. */
 export class Ledger {
-  readonly #table: ResourceTable;
-  readonly #memory: CatalogState;
+  readonly #tables: ResourceTables;
 
-  constructor(sql: SqlStorage, memory: CatalogState) {
-    this.#table = new ResourceTable(sql, memory);
-    this.#memory = memory;
+  constructor(sql: SqlStorage) {
+    this.#tables = new ResourceTables(sql);
   }
 
-  /** Of each SHA-1 the later observation wins, and at the same time "not present" does. */
+  /** For each SHA-1 the later observation wins; at the same time, the removal (R1.3). */
   record(
+    draft: State,
     { asOf, present = [], removed = [], sizes }: Observations,
     limits: SizeLimits,
     now: number,
   ): Observed {
-    const revision = this.#memory.get("revision") + 1;
-    const look: Batch = {
+    const batch: Batch = {
+      prefix: draft.prefix,
       observedAt: Math.min(asOf, now),
       isSizeVerified: sizes === "verified",
-      revision,
+      revision: draft.revision + 1,
       now,
     };
     const observed = { changed: 0, unchanged: 0, refused: noRefusals() };
@@ -55,115 +53,114 @@ export class Ledger {
       else observed.unchanged += 1;
     };
 
-    for (const sha1 of removed) count(this.#recordRemoved(sha1Bytes(sha1), look));
-    const isBelieved =
-      look.observedAt > now - OBSERVATION_MAX_AGE_MS && look.observedAt > this.#memory.get("forgottenAt");
-    const taken: ResourceKey[] = [];
+    for (const sha1 of removed) count(this.#recordRemoved(sha1Bytes(sha1), batch));
+    const isRecent =
+      batch.observedAt > now - OBSERVATION_MAX_AGE_MS &&
+      (draft.forgottenAt === null || batch.observedAt > draft.forgottenAt);
+    const accepted: ResourceKey[] = [];
     for (const key of present) {
       const size = sizeOf(key);
-      if (!isBelieved) count("too-old");
+      if (!isRecent) count("too-old");
       else if (size < limits.minimumSize || size > limits.maximumSize) count("outside-limits");
-      else taken.push(key);
+      else accepted.push(key);
     }
-    // In the order of the table: each of its pages is then visited once, however large it is.
-    taken.sort();
-    for (const some of chunks(taken, ROWS_PER_INSERT)) {
-      const known = this.#table.insertUnknown(some, { ...look, observedAt: look.observedAt });
-      observed.changed += some.length - known.length;
-      for (const key of known) count(this.#recordPresent(key, look));
+    // In the order of the table, so that each of its pages is visited once.
+    accepted.sort();
+    for (const keys of chunks(accepted, ROWS_PER_INSERT)) {
+      const known = this.#tables.insertUnknown(batch.prefix, keys, batch);
+      observed.changed += keys.length - known.length;
+      for (const key of known) count(this.#recordPresent(key, batch));
     }
 
-    // So that the difference of two revisions tells how much has changed between them.
-    if (observed.changed > 0) {
-      this.#memory.set({ revision: revision - 1 + observed.changed });
-      this.#memory.markDirty(now);
+    // The difference of two revisions is the number of changes between them.
+    draft.revision += observed.changed;
+    if (observed.changed > 0) draft.dirtySince ??= now;
+    for (const reason of Object.keys(observed.refused) as Refusal[]) {
+      draft.refused[reason] += observed.refused[reason];
     }
-    this.#countRefusals(observed);
     return observed;
   }
 
   /** @param sha1 lower-case hex */
   isPresent(sha1: string): boolean {
-    const row = this.#table.row(sha1Bytes(sha1));
-    return row !== undefined && row.state !== STATE.removed;
+    const row = this.#tables.find(sha1Bytes(sha1));
+    return row !== undefined && row.state !== ROW_STATE.removed;
   }
 
-  /** Forgets everything; nothing that was seen until `now` is believed any more. */
-  forget(now: number): void {
-    this.#removeAll(now);
-    this.#table.forgetAll();
-    this.#memory.set({ forgottenAt: now });
+  /** Removes everything, and refuses observations from before. */
+  forget(draft: State, now: number): void {
+    this.#removeAll(draft, now);
+    this.#tables.deleteRemovals();
+    draft.forgottenAt = now;
   }
 
-  /** The catalog describes the cache under another prefix from now on: of the one before it keeps what must be deleted. */
-  moveTo(prefix: string, now: number): void {
-    const before = this.#memory.get("prefix");
-    this.#removeAll(now);
-    const others = this.#memory
-      .get("retired")
-      .filter((one) => one.prefix !== prefix && one.prefix !== before);
-    this.#memory.set({ prefix, retired: [...others, { prefix: before, writtenAt: null }] });
+  /** Changes the prefix. Tombstones of the former prefix are kept until its keys are deleted. */
+  moveTo(draft: State, prefix: string, now: number): void {
+    this.#removeAll(draft, now);
+    const others = draft.retired.filter((one) => one.prefix !== prefix && one.prefix !== draft.prefix);
+    draft.retired = [...others, { prefix: draft.prefix, writtenAt: null }];
+    draft.prefix = prefix;
   }
 
-  forgetOldRemovals(now: number): void {
-    this.#table.forgetRemovalsBefore(now - REMOVAL_REMEMBERED_MS);
+  deleteOldRemovals(now: number): void {
+    this.#tables.deleteRemovalsBefore(now - REMOVAL_REMEMBERED_MS);
   }
 
-  /** Nothing is present any more, and what was published of it is of no use. */
-  #removeAll(now: number): void {
-    const revision = this.#memory.get("revision") + 1;
-    this.#table.entombAll(revision, now);
-    const epoch = this.#memory.get("epoch") + 1;
-    this.#memory.set({
-      ...{ revision, emptyRevision: revision, epoch },
-      ...{ secret: newSecret(), snapshot: null, published: null },
-    });
-    this.#memory.markDirty(now);
+  rewriteKeys(): void {
+    this.#tables.rewriteKeys();
   }
 
-  /** @returns whether the catalog holds something else than before */
-  #recordPresent(key: ResourceKey, { observedAt, isSizeVerified, revision, now }: Batch): boolean | Refusal {
+  /** Removals are remembered, because older observations may still arrive. */
+  #removeAll(draft: State, now: number): void {
+    draft.revision += 1;
+    this.#tables.removeAll(draft.prefix, draft.revision, now);
+    draft.emptyRevision = draft.revision;
+    draft.epoch += 1;
+    draft.secret = newSecret();
+    draft.snapshot.current = null;
+    draft.manifest.published = null;
+    draft.dirtySince ??= now;
+  }
+
+  /** @returns whether the resource or its size is new */
+  #recordPresent(
+    key: ResourceKey,
+    { prefix, observedAt, isSizeVerified, revision, now }: Batch,
+  ): boolean | Refusal {
     const { sha1: hex, size } = parseResourceKey(key);
     const sha1 = sha1Bytes(hex);
-    const row = this.#table.row(sha1);
+    const row = this.#tables.find(sha1);
     if (!row) {
-      this.#table.add(sha1, size, { isSizeVerified, observedAt, revision });
+      this.#tables.add(prefix, sha1, size, { isSizeVerified, observedAt, revision });
       return true;
     }
-    const isPresent = row.state !== STATE.removed;
-    // A content has one size: one that was measured stands, whenever that was, against one that was said.
-    if (row.measured && !isSizeVerified && size !== row.size) return "conflicting-size";
-    const isCorrected = isPresent && isSizeVerified && !row.measured;
-    if (observedAt <= row.observed_at && !isCorrected) return false;
+    const isPresent = row.state !== ROW_STATE.removed;
+    // A content has one size: a verified one wins over a client-reported one, even if that is later.
+    if (row.size_verified && !isSizeVerified && size !== row.size) return "conflicting-size";
+    const isCorrection = isPresent && isSizeVerified && !row.size_verified;
+    if (observedAt <= row.observed_at && !isCorrection) return false;
 
-    const seen = {
-      isSizeVerified: isSizeVerified || row.measured === 1,
+    const presence = {
+      isSizeVerified: isSizeVerified || row.size_verified === 1,
       observedAt: Math.max(observedAt, row.observed_at),
       revision,
     };
     if (isPresent && size === row.size) {
-      this.#table.confirm(sha1, seen.isSizeVerified, seen.observedAt);
+      this.#tables.confirm(sha1, presence.isSizeVerified, presence.observedAt);
       return false;
     }
-    if (isPresent) this.#table.entomb(sha1, row, revision, now);
-    this.#table.add(sha1, size, seen);
+    if (isPresent) this.#tables.addTombstone(prefix, sha1, row, revision, now);
+    this.#tables.add(prefix, sha1, size, presence);
     return true;
   }
 
-  /** @returns whether it was present before */
-  #recordRemoved(sha1: Uint8Array, { observedAt, revision, now }: Batch): boolean {
-    const row = this.#table.row(sha1);
+  /** @returns whether the resource was present */
+  #recordRemoved(sha1: Uint8Array, { prefix, observedAt, revision, now }: Batch): boolean {
+    const row = this.#tables.find(sha1);
     if (row && observedAt < row.observed_at) return false;
-    const isPresent = row !== undefined && row.state !== STATE.removed;
-    if (isPresent) this.#table.entomb(sha1, row, revision, now);
-    this.#table.remove(sha1, observedAt, revision);
+    const isPresent = row !== undefined && row.state !== ROW_STATE.removed;
+    if (isPresent) this.#tables.addTombstone(prefix, sha1, row, revision, now);
+    this.#tables.remove(sha1, observedAt, revision);
     return isPresent;
-  }
-
-  #countRefusals({ refused }: Observed): void {
-    const total = { ...this.#memory.get("refused") };
-    if (Object.values(refused).every((count) => count === 0)) return;
-    for (const reason of Object.keys(refused) as Refusal[]) total[reason] += refused[reason];
-    this.#memory.set({ refused: total });
   }
 }

@@ -1,134 +1,189 @@
-import type { KeyValueStore } from "../cache/key-value-store.ts";
+import { deltaName, MANIFEST_NAME, type Manifest, partName } from "../cache/manifest.ts";
+import { type PackedValue, pack } from "../cache/packed-value.ts";
 import {
-  type CurrentManifest,
-  deltaName,
-  MANIFEST_NAME,
-  type Manifest,
-  partName,
-} from "../cache/manifest.ts";
-import { pack } from "../cache/packed-value.ts";
-import { LATE_WRITE_MS, MANIFEST_PACE_MS, MANIFEST_TOUCH_MS } from "../time/time-guarantees.ts";
-import type { CatalogState, State } from "./catalog-state.ts";
-import { DeltaReader } from "./delta.ts";
-import { newId } from "./ids.ts";
-import type { PublishedObjects } from "./published-objects.ts";
-import type { Suspension } from "./suspension.ts";
+  LATE_WRITE_MS,
+  MANIFEST_PACE_MS,
+  MANIFEST_TOUCH_MS,
+  TOMBSTONE_KEPT_MS,
+} from "../time/time-guarantees.ts";
+import type { CatalogState, DeepReadonly, Published, State } from "./catalog-state.ts";
+import { EntryList, type EntryRow } from "./entry-list.ts";
+import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
+import { PRESENT_STATES } from "./resource-tables.ts";
+import { afterPause, earliest } from "./schedule.ts";
+import { suspendedUntil } from "./suspension.ts";
 
-/** What a manifest is to tell: the catalog's state of one moment. */
-type ManifestState = Pick<State, "prefix" | "epoch" | "revision" | "snapshot" | "secret"> &
-  Pick<CurrentManifest, "delta" | "areKeysTrusted">;
+/** If more keys would have to be overruled by the delta, 4 MB, no key is trusted. */
+const OVERRULED_KEYS_MAX = 500_000;
 
-/**
- * Writes the manifest and the delta since the snapshot. What is published is a function of the catalog's state: the
- * delta under a new name first, the manifest last; whatever is cut off in between is done anew.
- */
+/** What a manifest names and says, apart from the state. */
+interface Contents {
+  delta: Published["delta"];
+  areKeysTrusted: boolean;
+}
+
+/** Writes the manifest and the delta that it names, and retires the manifests of former prefixes. */
 export class ManifestWriter {
-  readonly #memory: CatalogState;
-  readonly #values: PublishedObjects;
-  readonly #suspension: Suspension;
-  readonly #delta: DeltaReader;
+  readonly #sql: SqlStorage;
+  readonly #state: CatalogState;
+  readonly #objects: PublishedObjects;
+  readonly #storeOf: StoreOf;
 
-  constructor(sql: SqlStorage, memory: CatalogState, values: PublishedObjects, suspension: Suspension) {
-    this.#memory = memory;
-    this.#values = values;
-    this.#suspension = suspension;
-    this.#delta = new DeltaReader(sql, memory);
+  constructor(sql: SqlStorage, state: CatalogState, objects: PublishedObjects, storeOf: StoreOf) {
+    this.#sql = sql;
+    this.#state = state;
+    this.#objects = objects;
+    this.#storeOf = storeOf;
   }
 
-  /** When the next manifest is due, in ms since the epoch. */
-  dueAt(): number {
-    const published = this.#memory.get("published");
-    const notBefore = this.#memory.get("notBefore");
-    if (published?.revision !== this.#memory.get("revision") || this.#memory.get("isManifestUncertain"))
-      return notBefore;
-    return Math.max(
-      notBefore,
-      Math.min(published.at + MANIFEST_TOUCH_MS, this.#memory.get("rewriteManifestAt")),
-    );
-  }
-
-  /** @throws where KV refuses a write; all is done anew at the next turn */
-  async write(storeOf: (prefix: string) => KeyValueStore, now: number): Promise<void> {
-    this.#memory.set({ notBefore: now + MANIFEST_PACE_MS, rewriteManifestAt: Number.MAX_SAFE_INTEGER });
-    const { state, packed } = this.#compose(now);
-    const store = storeOf(state.prefix);
-    if (packed) await this.#values.write(store, state.prefix, packed.name, pack(packed.name, packed.value));
-    if (this.#isForgotten(state)) return;
-    await this.#writeManifest(store, state, now);
-    if (this.#isForgotten(state)) return;
-    this.#noteWritten(state, now);
-  }
-
-  /** The state of one moment; `packed` is what has to be written of it, if the delta are not the published ones. */
-  #compose(now: number) {
-    const memory = this.#memory;
-    const [prefix, epoch, revision] = [memory.get("prefix"), memory.get("epoch"), memory.get("revision")];
-    const [snapshot, secret, published] = [
-      memory.get("snapshot"),
-      memory.get("secret"),
-      memory.get("published"),
-    ];
-    const dropped = this.#delta.dropOutlived(now);
-    const areKeysTrusted = this.#delta.areKeysTrusted(prefix);
-    const state = { prefix, epoch, revision, snapshot, secret, areKeysTrusted };
-    if (dropped === 0 && published?.revision === revision) {
-      return { state: { ...state, delta: published.delta }, packed: undefined };
+  /** @throws if KV refuses a write; the next call starts again */
+  async write(now: number): Promise<void> {
+    const expired = this.#state.change((draft) => {
+      draft.manifest.notBefore = now + MANIFEST_PACE_MS;
+      draft.manifest.rewriteAt = null;
+      return this.#deleteExpiredTombstones(draft, now);
+    });
+    // Later changes do not alter this object: delta and manifest show the catalog at one moment.
+    const state = this.#state.current;
+    const store = this.#storeOf(state.prefix);
+    const areKeysTrusted = this.#areKeysTrusted(state.prefix);
+    let delta = state.manifest.published?.delta ?? null;
+    if (expired > 0 || !isPublished(state)) {
+      const value = this.#readDelta(state, areKeysTrusted);
+      const [added, removed] = [value.added.length, value.removed.length];
+      delta = added + removed === 0 ? null : { id: newObjectId(now), added, removed };
+      const name = delta && deltaName(delta.id);
+      if (name) await this.#objects.write(store, state.prefix, name, pack(name, value));
     }
-    const value = this.#delta.since(snapshot?.revision ?? 0, secret, prefix, areKeysTrusted);
-    const [added, removed] = [value.added.length, value.removed.length];
-    if (added + removed === 0) return { state: { ...state, delta: null }, packed: undefined };
-    const delta = { id: newId(now), added, removed };
-    return { state: { ...state, delta }, packed: { name: deltaName(delta.id), value } };
+    if (this.#state.current.epoch !== state.epoch) return;
+    await this.#writeManifest(state, { delta, areKeysTrusted }, now);
   }
 
-  /** Whether everything was forgotten since a state was composed. */
-  #isForgotten({ epoch }: ManifestState): boolean {
-    return this.#memory.get("epoch") !== epoch;
+  /**
+   * Marks the manifest of each former prefix as retired, so that the prefix can be used again without its old
+   * entries. It is done twice, because an earlier write of that manifest may land late.
+   */
+  async retireFormerPrefixes(now: number): Promise<void> {
+    for (const { prefix, writtenAt } of this.#state.current.retired) {
+      if (writtenAt !== null && now < writtenAt + LATE_WRITE_MS) continue;
+      const manifest: Manifest = {
+        version: 2,
+        state: "retired",
+        publishedAt: new Date(now).toISOString(),
+      };
+      await this.#storeOf(prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
+      this.#state.change((draft) => {
+        this.#objects.supersede(prefix, [], now);
+        draft.retired = draft.retired.filter((one) => one.prefix !== prefix);
+        if (writtenAt === null) draft.retired.push({ prefix, writtenAt: now });
+      });
+    }
+  }
+
+  /**
+   * Deletes tombstones that overrule nothing: no cache of KV can serve the key, and no snapshot has the entry
+   * (R1.4).
+   */
+  #deleteExpiredTombstones({ prefix, revision, snapshot }: State, now: number): number {
+    const query =
+      "DELETE FROM tombstones WHERE key_deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size";
+    const expired = now - TOMBSTONE_KEPT_MS;
+    return this.#sql.exec(query, expired, prefix, snapshot.current?.revision ?? revision).toArray().length;
+  }
+
+  #areKeysTrusted(prefix: string): boolean {
+    const query = "SELECT COUNT(*) AS count FROM tombstones WHERE prefix = ? AND has_key = 1";
+    return this.#sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
+  }
+
+  #readDelta({ prefix, secret, snapshot }: DeepReadonly<State>, areKeysTrusted: boolean): PackedValue {
+    const added = new EntryList(secret);
+    const removed = new EntryList(secret);
+    // Without a snapshot: all changes.
+    const revision = snapshot.current?.revision ?? 0;
+    for (const state of PRESENT_STATES) {
+      const query = "SELECT sha1, size FROM resources WHERE state = ? AND revision > ?";
+      for (const row of this.#sql.exec(query, state, revision).raw<EntryRow>()) added.add(row);
+    }
+    // If there is neither a snapshot nor a trusted key, there is nothing to overrule.
+    if (snapshot.current || areKeysTrusted) {
+      const query = `SELECT sha1, size FROM tombstones
+        WHERE prefix = ? AND (revision > ? OR (has_key = 1 AND ?))`;
+      const rows = this.#sql.exec(query, prefix, revision, areKeysTrusted ? 1 : 0).raw<EntryRow>();
+      for (const row of rows) removed.add(row);
+    }
+    return { added: added.sorted(), removed: removed.sorted() };
   }
 
   async #writeManifest(
-    store: KeyValueStore,
-    { snapshot, secret, delta, areKeysTrusted }: ManifestState,
+    state: DeepReadonly<State>,
+    { delta, areKeysTrusted }: Contents,
     now: number,
   ): Promise<void> {
-    const memory = this.#memory;
-    const wasInDoubt = memory.get("isManifestUncertain");
-    const revision = memory.get("manifestRevision") + 1;
-    if (wasInDoubt) memory.set({ uncertainUntil: now + LATE_WRITE_MS });
-    memory.set({ manifestRevision: revision, isManifestUncertain: true });
-    const suspendedUntil = this.#suspension.until(now);
-    const builtAt = new Date(snapshot?.builtAt ?? 0).toISOString();
+    this.#state.change(({ manifest }) => {
+      if (manifest.isWriteUncertain) manifest.uncertainUntil = now + LATE_WRITE_MS;
+      manifest.isWriteUncertain = true;
+      manifest.revision += 1;
+    });
+    const snapshot = state.snapshot.current;
+    const suspended = suspendedUntil(this.#state.current, now);
     const manifest: Manifest = {
       version: 2,
       state: "current",
-      revision,
+      revision: this.#state.current.manifest.revision,
       publishedAt: new Date(now).toISOString(),
-      secret,
-      snapshot: snapshot && { id: snapshot.id, entries: snapshot.entries, parts: snapshot.parts, builtAt },
-      delta: delta,
-      areKeysTrusted: areKeysTrusted,
-      suspendedUntil: suspendedUntil === undefined ? null : new Date(suspendedUntil).toISOString(),
+      secret: state.secret,
+      snapshot: snapshot && {
+        id: snapshot.id,
+        entries: snapshot.entries,
+        parts: snapshot.parts,
+        builtAt: new Date(snapshot.builtAt).toISOString(),
+      },
+      delta,
+      areKeysTrusted,
+      suspendedUntil: suspended === null ? null : new Date(suspended).toISOString(),
     };
-    await store.put(MANIFEST_NAME, JSON.stringify(manifest));
-    // Until a late write has had its time, whatever it replaces is written again at once.
-    const again = now < memory.get("uncertainUntil") ? now + MANIFEST_PACE_MS : Number.MAX_SAFE_INTEGER;
-    // It may have been asked for while this one was under way.
-    memory.set({
-      isManifestUncertain: false,
-      rewriteManifestAt: Math.min(again, memory.get("rewriteManifestAt")),
+    await this.#storeOf(state.prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
+    this.#state.change((draft) => {
+      const { uncertainUntil, rewriteAt } = draft.manifest;
+      const isLateWritePossible = uncertainUntil !== null && now < uncertainUntil;
+      draft.manifest.isWriteUncertain = false;
+      // A suspension may have set rewriteAt during the write.
+      draft.manifest.rewriteAt = earliest(rewriteAt, isLateWritePossible ? now + MANIFEST_PACE_MS : null);
+      if (draft.epoch !== state.epoch) return;
+      draft.manifest.published = {
+        revision: state.revision,
+        snapshotId: snapshot?.id ?? null,
+        delta,
+        at: now,
+      };
+      // Changes that the manifest lacks were recorded between `now` and the end of the writes, within
+      // seconds.
+      draft.dirtySince = draft.revision === state.revision ? null : now;
+      const names = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
+        partName(snapshot?.id ?? "", part),
+      );
+      if (delta) names.push(deltaName(delta.id));
+      this.#objects.supersede(state.prefix, names, now);
     });
   }
+}
 
-  /** The manifest is written: what it does not name is superseded. */
-  #noteWritten({ prefix, revision, snapshot, delta }: ManifestState, now: number): void {
-    // What the manifest does not tell has come after its state was composed, at `now`, and before KV had taken the writes:
-    // that is nearly since when, by some seconds, where a check of it counts minutes.
-    const dirtySince = revision === this.#memory.get("revision") ? null : now;
-    this.#memory.set({ published: { revision, delta, at: now }, dirtySince: dirtySince });
-    const names = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
-      partName(snapshot?.id ?? "", part),
-    );
-    if (delta) names.push(deltaName(delta.id));
-    this.#values.supersede(prefix, names, now);
-  }
+/** When the manifest is to be written, in ms since the epoch. */
+export function manifestDueAt(state: DeepReadonly<State>, now: number): number {
+  const { published, isWriteUncertain, rewriteAt, notBefore } = state.manifest;
+  const first = afterPause(notBefore, now);
+  if (published === null || !isPublished(state) || isWriteUncertain) return first;
+  const touchAt = published.at + MANIFEST_TOUCH_MS;
+  return Math.max(first, rewriteAt === null ? touchAt : Math.min(touchAt, rewriteAt));
+}
+
+/** When the manifest of a former prefix is to be written, in ms since the epoch. */
+export function retirementDueAt({ retired }: DeepReadonly<State>, now: number): number | null {
+  return earliest(...retired.map(({ writtenAt }) => (writtenAt === null ? now : writtenAt + LATE_WRITE_MS)));
+}
+
+/** Whether the last manifest has all changes and names the current snapshot. */
+function isPublished({ revision, snapshot, manifest: { published } }: DeepReadonly<State>): boolean {
+  return published?.revision === revision && published.snapshotId === (snapshot.current?.id ?? null);
 }

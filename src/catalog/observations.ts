@@ -1,41 +1,40 @@
 import type { ResourceKey } from "../resources/resource-key.ts";
 
-/** What somebody has seen of the pool. */
+/** Which resources the pool had, and which it had not, at a time. */
 export interface Observations {
   /**
-   * The moment before the pool was asked, in ms since the epoch by Cloudflare's clock: what is told of another clock
-   * says how long ago, and is counted back from there.
+   * The moment before the pool was read, in ms since the epoch by Cloudflare's clock. A client with another
+   * clock reports the age of its observations.
    */
   asOf: number;
-  /** Resources that the pool held. */
   present?: readonly ResourceKey[];
-  /** SHA-1s in lower-case hex of what it did not hold. */
+  /** SHA-1s in lower-case hex. */
   removed?: readonly string[];
-  /** Whether the sizes were measured, by `head`, a listing or the operator, or only said by a client that pushes. */
+  /** `verified`: from the bucket, a listing or the operator. `client-reported`: from a client that pushes. */
   sizes: "verified" | "client-reported";
 }
 
-/** Why a resource was not taken into the catalog. */
+/** Why an observation that a resource is present was not recorded. */
 export type Refusal =
-  /** Its size lies outside MINIMUM_SIZE and MAXIMUM_SIZE. */
+  /** Its size is below MINIMUM_SIZE or above MAXIMUM_SIZE. */
   | "outside-limits"
-  /** It was seen more than a day ago, or before everything was forgotten. */
+  /** It is more than a day old, or from before everything was forgotten. */
   | "too-old"
-  /** A client said a size where another was measured. */
+  /** Its size is client-reported and differs from the verified one. */
   | "conflicting-size";
 
 export type Refusals = Record<Refusal, number>;
 
-/** What became of observations. */
+/** The outcome of observations. */
 export interface Observed {
-  /** Resources that are held since, or no longer. */
+  /** Resources that became present, were removed, or have another size. */
   changed: number;
-  /** What was known already, or has been overtaken by a later observation. */
+  /** Observations that were known, or older than the recorded one. */
   unchanged: number;
   refused: Refusals;
 }
 
-/** The most that one call takes. */
+/** The most observations of one call. */
 export const OBSERVATIONS_MAX = 50_000;
 
 export const noRefusals = (): Refusals => ({ "outside-limits": 0, "too-old": 0, "conflicting-size": 0 });

@@ -1,12 +1,28 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { SUPERSEDED_KEPT_MS } from "../time/time-guarantees.ts";
 
-/** The packed values of the cache, each recorded before it is written, so that none is ever left behind. */
+const TABLE = `
+  CREATE TABLE IF NOT EXISTS published_objects (
+    prefix TEXT NOT NULL,  -- KEY_PREFIX
+    name TEXT NOT NULL,
+    superseded_at INTEGER, -- ms since the epoch; null until a manifest was written that does not name it
+    PRIMARY KEY (prefix, name)
+  ) WITHOUT ROWID;
+`;
+
+/** The store of the cache below a KEY_PREFIX. */
+export type StoreOf = (prefix: string) => KeyValueStore;
+
+/**
+ * The parts of snapshots and the deltas in Workers KV. Each is recorded before it is written, so that it is
+ * deleted in any case.
+ */
 export class PublishedObjects {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
+    sql.exec(TABLE);
   }
 
   async write(store: KeyValueStore, prefix: string, name: string, bytes: Uint8Array): Promise<void> {
@@ -14,20 +30,20 @@ export class PublishedObjects {
     await store.put(name, bytes);
   }
 
-  /** A manifest has been written that names `current` and nothing else; what is being written, a later one may name. */
-  supersede(prefix: string, current: readonly string[], now: number): void {
-    const query = "SELECT name, superseded_at AS since FROM published_objects WHERE prefix = ?";
-    const values = this.#sql.exec<{ name: string; since: number | null }>(query, prefix).toArray();
-    for (const { name, since } of values) {
-      const isCurrent = current.includes(name);
-      if (isCurrent === (since === null)) continue;
+  /** Marks all objects as superseded that the last manifest does not name. */
+  supersede(prefix: string, namesInManifest: readonly string[], now: number): void {
+    const query = "SELECT name, superseded_at FROM published_objects WHERE prefix = ?";
+    const objects = this.#sql.exec<{ name: string; superseded_at: number | null }>(query, prefix).toArray();
+    for (const { name, superseded_at } of objects) {
+      const isCurrent = namesInManifest.includes(name);
+      if (isCurrent === (superseded_at === null)) continue;
       const update = "UPDATE published_objects SET superseded_at = ? WHERE prefix = ? AND name = ?";
       this.#sql.exec(update, isCurrent ? null : now, prefix, name);
     }
   }
 
-  /** Deletes what was superseded an hour ago, at most `limit` values. */
-  async clear(storeOf: (prefix: string) => KeyValueStore, now: number, limit: number): Promise<void> {
+  /** Deletes at most `limit` objects that were superseded an hour ago. */
+  async deleteSuperseded(storeOf: StoreOf, now: number, limit: number): Promise<void> {
     const due = this.#sql
       .exec<{ prefix: string; name: string }>(
         "SELECT prefix, name FROM published_objects WHERE superseded_at <= ? LIMIT ?",
@@ -41,10 +57,15 @@ export class PublishedObjects {
     }
   }
 
-  /** When there is something to clear, in ms since the epoch. */
-  clearAt(): number {
+  /** When the next object is to be deleted, in ms since the epoch; null if none is superseded. */
+  deletionDueAt(): number | null {
     const query = "SELECT MIN(superseded_at) AS first FROM published_objects";
     const { first } = this.#sql.exec<{ first: number | null }>(query).one();
-    return first === null ? Number.POSITIVE_INFINITY : first + SUPERSEDED_KEPT_MS;
+    return first === null ? null : first + SUPERSEDED_KEPT_MS;
   }
+}
+
+/** A name for an object that was never used before: it begins with the time in base 36. */
+export function newObjectId(now: number): string {
+  return `${now.toString(36)}-${crypto.randomUUID().slice(0, 8)}`;
 }

@@ -1,69 +1,89 @@
-import { type KeyValueStore, keyValueStore } from "../cache/key-value-store.ts";
+import { keyValueStore } from "../cache/key-value-store.ts";
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import type { CatalogState } from "./catalog-state.ts";
 import { KeyWriter } from "./key-writer.ts";
-import { ManifestWriter } from "./manifest-writer.ts";
-import { PublishedObjects } from "./published-objects.ts";
-import { retire, retireAt } from "./retirement.ts";
+import { ManifestWriter, manifestDueAt, retirementDueAt } from "./manifest-writer.ts";
+import type { PublishedObjects, StoreOf } from "./published-objects.ts";
+import { earliest, isDue } from "./schedule.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
-import type { Suspension } from "./suspension.ts";
 
-/** The free plan allows an alarm 1,000 operations on KV; a snapshot, a manifest and what they supersede take some. */
+/**
+ * The free plan allows 1,000 operations on KV per alarm; snapshot, manifest and deletions take the others.
+ */
 const KEY_OPERATIONS_PER_ALARM = 900;
-const CLEARED_PER_ALARM = 50;
-/** Between two alarms, at least; and where something has failed. */
+const DELETIONS_PER_ALARM = 50;
+/** The shortest time between two alarms. */
 const PAUSE_MS = 1_000;
 const FAILED_PAUSE_MS = 10_000;
 
-/** Brings Workers KV up to the catalog, a step after the other: what the catalog's alarm does. */
+/**
+ * Publishes the catalog to Workers KV. One run of the catalog's alarm does what is due. A step that fails
+ * ends the run; the next alarm starts again from the tables. So each step may fail, or run twice:
+ *
+ * 1. Record the name of a new delta, or of a part of a new snapshot, in `published_objects`. Names are never
+ *    used twice. If the object is reset now, the name has no value in KV, and is deleted like any other.
+ * 2. Write the delta, or all parts of the snapshot. If a write fails, no manifest names the object. The next
+ *    run writes another one. If everything was forgotten during the write (`epoch`), the object is not used.
+ * 3. Set `isWriteUncertain`, and write the manifest, which names only stored objects (R1.5). If the write
+ *    fails or the object is reset, the manifest is written again, and every ten seconds for two minutes: the
+ *    failed write may still land, over a later one.
+ * 4. Record in one transaction what the manifest has, and mark the objects that it does not name as
+ *    superseded. If the object is reset before this, the manifest is written again (step 3).
+ * 5. Delete superseded objects after an hour: until then a reader may have an older manifest. If a deletion
+ *    fails, it is repeated.
+ * 6. Delete the key of a removed resource 20 minutes after the removal, when no earlier write of it can land.
+ *    Its tombstone stays in the delta for 25 hours more, because the caches of KV may serve the key for so
+ *    long (R1.4).
+ * 7. Write missing keys: set `keyBegun`, write the key, set `keyWritten`. A key of state `keyBegun` counts as
+ *    existing if its resource is removed, and is written again otherwise.
+ */
 export class Publisher {
-  readonly #sql: SqlStorage;
-  readonly #memory: CatalogState;
-  readonly #suspension: Suspension;
+  readonly #state: CatalogState;
   readonly #log: Log;
-  readonly #values: PublishedObjects;
+  readonly #storeOf: StoreOf;
+  readonly #objects: PublishedObjects;
   readonly #manifest: ManifestWriter;
   readonly #snapshots: SnapshotBuilder;
+  readonly #keys: KeyWriter;
 
-  constructor(sql: SqlStorage, memory: CatalogState, suspension: Suspension, log: Log) {
-    this.#sql = sql;
-    this.#memory = memory;
-    this.#suspension = suspension;
+  constructor(
+    sql: SqlStorage,
+    state: CatalogState,
+    objects: PublishedObjects,
+    { cache, keysPerDay }: Configuration,
+    log: Log,
+  ) {
+    this.#state = state;
+    this.#objects = objects;
     this.#log = log;
-    this.#values = new PublishedObjects(sql);
-    this.#manifest = new ManifestWriter(sql, memory, this.#values, suspension);
-    this.#snapshots = new SnapshotBuilder(sql, memory, this.#values);
-  }
-
-  /** When the next manifest is due, in ms since the epoch. */
-  manifestDueAt(): number {
-    return this.#manifest.dueAt();
+    this.#storeOf = (prefix) => keyValueStore(cache, prefix);
+    this.#manifest = new ManifestWriter(sql, state, objects, this.#storeOf);
+    this.#snapshots = new SnapshotBuilder(sql, state, objects, this.#storeOf);
+    this.#keys = new KeyWriter(sql, state, this.#storeOf, keysPerDay);
   }
 
   /**
-   * Does what is due, the urgent first. What fails is logged, most likely has KV unwell, and ends the work: the next
-   * alarm begins with what is urgent.
+   * Does what is due. If a step fails, KV is most likely unavailable: the others wait for the next alarm.
    *
-   * @returns whether nothing has failed
+   * @returns whether all steps succeeded
    */
-  async work({ cache, keysPerDay }: Configuration, now: number): Promise<boolean> {
-    const storeOf = (prefix: string) => keyValueStore(cache, prefix);
-    const point = () => this.#pointIfDue(storeOf);
-    const keys = new KeyWriter(this.#sql, this.#memory, keysPerDay);
-    // The snapshot tells of an import by itself.
+  async run(now: number): Promise<boolean> {
+    const writeManifest = () => this.#writeManifestIfDue();
+    // An import is published by its snapshot alone, without a delta.
     const isImport = this.#snapshots.isImportDue(now);
-    const steps: [string, () => Promise<unknown>][] = [
-      ["retire", () => retire(this.#memory, this.#values, storeOf, now)],
-      ["publish", async () => isImport || point()],
-      ["snapshot", () => this.#buildIfDue(storeOf, isImport ? async () => {} : point)],
-      ["publish", point],
-      ["clear", () => this.#values.clear(storeOf, Date.now(), CLEARED_PER_ALARM)],
-      ["keys", () => keys.work(storeOf, Date.now(), KEY_OPERATIONS_PER_ALARM, point)],
+    const writeDelta = isImport ? async () => {} : writeManifest;
+    const steps: [name: string, run: () => Promise<void>][] = [
+      ["retire", () => this.#manifest.retireFormerPrefixes(now)],
+      ["manifest", writeDelta],
+      ["snapshot", () => this.#buildSnapshotIfDue(writeDelta)],
+      ["manifest", writeManifest],
+      ["delete", () => this.#objects.deleteSuperseded(this.#storeOf, Date.now(), DELETIONS_PER_ALARM)],
+      ["keys", () => this.#keys.work(Date.now(), KEY_OPERATIONS_PER_ALARM, writeManifest)],
     ];
-    for (const [step, work] of steps) {
+    for (const [step, run] of steps) {
       try {
-        await work();
+        await run();
       } catch (error) {
         this.#log.error("catalog-step-failed", { step, cause: causeOf(error) });
         return false;
@@ -72,27 +92,29 @@ export class Publisher {
     return true;
   }
 
-  /** When there is something to do again, in ms since the epoch. */
-  nextAt({ keysPerDay }: Configuration, hasFailed: boolean): number {
+  /** When the next run is due, in ms since the epoch. */
+  dueAt(hasFailed: boolean): number {
     const now = Date.now();
-    const due = [
-      retireAt(this.#memory),
-      this.#manifest.dueAt(),
-      this.#snapshots.dueAt(),
-      this.#suspension.endsAt(),
-      this.#values.clearAt(),
-      new KeyWriter(this.#sql, this.#memory, keysPerDay).dueAt(now),
-    ];
-    return Math.max(Math.min(...due), now + (hasFailed ? FAILED_PAUSE_MS : PAUSE_MS));
+    const state = this.#state.current;
+    const others = earliest(
+      retirementDueAt(state, now),
+      this.#snapshots.dueAt(now),
+      state.suspension?.until ?? null,
+      this.#objects.deletionDueAt(),
+      this.#keys.dueAt(now),
+    );
+    const manifestAt = manifestDueAt(state, now);
+    const first = others === null ? manifestAt : Math.min(manifestAt, others);
+    return Math.max(first, now + (hasFailed ? FAILED_PAUSE_MS : PAUSE_MS));
   }
 
-  async #pointIfDue(storeOf: (prefix: string) => KeyValueStore): Promise<void> {
+  async #writeManifestIfDue(): Promise<void> {
     const now = Date.now();
-    if (this.#manifest.dueAt() <= now) await this.#manifest.write(storeOf, now);
+    if (manifestDueAt(this.#state.current, now) <= now) await this.#manifest.write(now);
   }
 
-  async #buildIfDue(storeOf: (prefix: string) => KeyValueStore, between: () => Promise<void>): Promise<void> {
+  async #buildSnapshotIfDue(publishChanges: () => Promise<void>): Promise<void> {
     const now = Date.now();
-    if (this.#snapshots.dueAt() <= now) await this.#snapshots.build(storeOf, now, between);
+    if (isDue(this.#snapshots.dueAt(now), now)) await this.#snapshots.build(now, publishChanges);
   }
 }

@@ -1,79 +1,55 @@
-import type { CatalogState } from "./catalog-state.ts";
+import type { Rejections } from "./catalog-api.ts";
+import type { DeepReadonly, State } from "./catalog-state.ts";
 
-/** What the Cloud Controller said when it was asked whether what the cache claimed is true. */
-export interface Rejections {
-  /** ms since the epoch, Cloudflare's clock: the moment before it was asked. */
-  asOf: number;
-  /** Claims that it has answered. */
-  verified: number;
-  /** SHA-1s in lower-case hex of those that it does not match. */
-  rejected: readonly string[];
-}
-
-/** So many of the claims being denied, the pool is another than the catalog knows … */
+/** The cache is suspended if the Cloud Controller rejects this share of its matches … */
 const REJECTED_SHARE = 0.3;
-/** … where so many have been asked, within the time of a suspension. */
+/** … and has verified at least this many in SUSPENDED_MS. */
 const VERIFIED_MIN = 10;
 const SUSPENDED_MS = 10 * 60 * 1000;
 
-/** Keeps a pool that was wiped, pruned or restored from breaking pushes: only the Cloud Controller answers for a while. */
-export class Suspension {
-  readonly #memory: CatalogState;
+/**
+ * A suspension keeps a pool that was wiped, pruned or restored from breaking pushes (R1.6): only the Cloud
+ * Controller matches until it ends.
+ *
+ * @returns ms since the epoch, or null if the cache is not suspended
+ */
+export function suspendedUntil({ suspension }: DeepReadonly<State>, now: number): number | null {
+  return suspension && now < suspension.until ? suspension.until : null;
+}
 
-  constructor(memory: CatalogState) {
-    this.#memory = memory;
+/**
+ * Records a report of the Cloud Controller.
+ *
+ * @returns `isSuspending`: whether this report suspends the cache. `areCredible`: whether the rejected
+ * resources were removed. A Cloud Controller whose own matching is off rejects everything and must not empty
+ * the catalog: during a suspension its rejections count only once it has matched a resource
+ */
+export function judgeRejections(
+  draft: State,
+  { verified, rejected }: Rejections,
+  now: number,
+): { isSuspending: boolean; areCredible: boolean } {
+  const hasMatched = verified > rejected.length;
+  const { suspension } = draft;
+  if (suspension && now < suspension.until) {
+    suspension.hasMatched ||= hasMatched;
+    return { isSuspending: false, areCredible: suspension.hasMatched };
   }
+  const recent =
+    draft.rejections !== null && now - draft.rejections.since < SUSPENDED_MS ? draft.rejections : null;
+  const sum = recent ?? { since: now, verified: 0, rejected: 0 };
+  sum.verified += verified;
+  sum.rejected += rejected.length;
+  const isSuspending = sum.verified >= VERIFIED_MIN && sum.rejected >= REJECTED_SHARE * sum.verified;
+  draft.rejections = isSuspending ? null : sum;
+  if (isSuspending) draft.suspension = { from: now, until: now + SUSPENDED_MS, hasMatched };
+  return { isSuspending, areCredible: hasMatched || !isSuspending };
+}
 
-  /** When the cache counts again, in ms since the epoch; undefined where it does. */
-  until(now: number): number | undefined {
-    const until = this.#memory.get("suspension")?.until ?? 0;
-    return now < until ? until : undefined;
-  }
-
-  /**
-   * Takes a report down.
-   *
-   * @returns whether the cache is suspended by it, and whether the denials are to be believed: a Cloud Controller whose
-   * own matching is off denies everything, and must not erase the catalog, until it has matched something
-   */
-  judge({ verified, rejected }: Rejections, now: number): { isSuspending: boolean; isBelieved: boolean } {
-    const hasMatched = verified > rejected.length;
-    const suspension = this.#memory.get("suspension");
-    if (suspension && now < suspension.until) {
-      if (hasMatched) this.matched(now);
-      return { isSuspending: false, isBelieved: hasMatched || suspension.hasMatched };
-    }
-    const before = this.#memory.get("rejections");
-    const window = now - before.since < SUSPENDED_MS ? before : { since: now, verified: 0, rejected: 0 };
-    const sum = {
-      since: window.since,
-      verified: window.verified + verified,
-      rejected: window.rejected + rejected.length,
-    };
-    const isSuspending = sum.verified >= VERIFIED_MIN && sum.rejected >= REJECTED_SHARE * sum.verified;
-    this.#memory.set({ rejections: isSuspending ? { since: now, verified: 0, rejected: 0 } : sum });
-    if (isSuspending) this.#memory.set({ suspension: { from: now, until: now + SUSPENDED_MS, hasMatched } });
-    return { isSuspending, isBelieved: hasMatched || !isSuspending };
-  }
-
-  /** The Cloud Controller has matched something, as of `asOf`: its own matching is on. */
-  matched(asOf: number): void {
-    const suspension = this.#memory.get("suspension");
-    if (suspension && !suspension.hasMatched && asOf >= suspension.from) {
-      this.#memory.set({ suspension: { ...suspension, hasMatched: true } });
-    }
-  }
-
-  /** @returns whether a suspension has come to its end since this was asked last */
-  hasEnded(now: number): boolean {
-    const suspension = this.#memory.get("suspension");
-    if (!suspension || now < suspension.until) return false;
-    this.#memory.set({ suspension: null });
-    return true;
-  }
-
-  /** When the suspension ends, in ms since the epoch. */
-  endsAt(): number {
-    return this.#memory.get("suspension")?.until ?? Number.POSITIVE_INFINITY;
-  }
+/**
+ * Records that the Cloud Controller has matched a resource: its own matching is on. @param asOf ms since the
+ * epoch
+ */
+export function recordMatch({ suspension }: State, asOf: number): void {
+  if (suspension && asOf >= suspension.from) suspension.hasMatched = true;
 }

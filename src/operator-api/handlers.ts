@@ -1,11 +1,11 @@
 import { authorizeOperator } from "../auth/authorization.ts";
+import { callCatalog } from "../catalog/call-catalog.ts";
 import { Failure } from "../failure.ts";
 import { decodeBody, readRequestBody } from "../http/body.ts";
 import { jsonResponse } from "../http/json-response.ts";
 import type { RequestContext } from "../request-context.ts";
 import { parseResourceKey, type ResourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
-import { askCatalog } from "./ask-catalog.ts";
 import { parseObservations } from "./observations.ts";
 import { prefersHtml } from "./page/accept.ts";
 import { statusPage } from "./page/page.ts";
@@ -30,7 +30,7 @@ export async function listResources(request: Request, context: RequestContext): 
       violations: ["After must be a SHA-1 of 40 hex digits"],
     });
   }
-  const page = await askCatalog((catalog) => catalog.page(after), context);
+  const page = await callCatalog(context.configuration, (catalog) => catalog.page(after));
   if (page instanceof Failure) return page;
   const { resources, ...next } = page;
   return json<ResourcePage>({ resources: resources.map(toResource), ...next });
@@ -52,9 +52,8 @@ export async function reportObservations(
   const observations = parseObservations(text, arrivedAt);
   if (observations instanceof Failure) return observations;
 
-  const observed = await askCatalog(
-    (catalog) => catalog.observe({ ...observations, sizes: "verified" }),
-    context,
+  const observed = await callCatalog(context.configuration, (catalog) =>
+    catalog.observe({ ...observations, sizes: "verified" }),
   );
   if (observed instanceof Failure) return observed;
   const { changed, unchanged, refused } = observed;
@@ -66,7 +65,7 @@ export async function reportObservations(
 export async function republish(request: Request, context: RequestContext): Promise<Response | Failure> {
   const caller = await authorizeOperator(request, "write", context);
   if (caller instanceof Failure) return caller;
-  const failure = await askCatalog((catalog) => catalog.publish(), context);
+  const failure = await callCatalog(context.configuration, (catalog) => catalog.publish());
   if (failure instanceof Failure) return failure;
   context.log.info("cache-publication", { caller: caller.id });
   return statusResponse(202, context);
@@ -79,7 +78,7 @@ export async function forgetEverything(
 ): Promise<Response | Failure> {
   const caller = await authorizeOperator(request, "write", context);
   if (caller instanceof Failure) return caller;
-  const failure = await askCatalog((catalog) => catalog.forget(), context);
+  const failure = await callCatalog(context.configuration, (catalog) => catalog.forget());
   if (failure instanceof Failure) return failure;
   context.log.info("cache-forgotten", { caller: caller.id });
   return new Response(null, { status: 204 });
@@ -87,7 +86,7 @@ export async function forgetEverything(
 
 async function statusResponse(httpStatus: number, context: RequestContext): Promise<Response | Failure> {
   const time = new Date().toISOString();
-  const status = await askCatalog((catalog) => catalog.status(), context);
+  const status = await callCatalog(context.configuration, (catalog) => catalog.status());
   if (status instanceof Failure) return status;
   return json(createStatus(status, context.configuration, time), httpStatus);
 }

@@ -1,5 +1,5 @@
 import { version } from "../../package.json";
-import type { CatalogStatus } from "../catalog/catalog-status.ts";
+import type { CatalogStatus } from "../catalog/catalog-api.ts";
 import type { Configuration } from "../configuration.ts";
 import { lastHourOf } from "../observability/last-hour.ts";
 import { runChecks } from "./checks.ts";

@@ -1,9 +1,7 @@
-import { catalogOf } from "../catalog/catalog-stub.ts";
-import { causeOf } from "../observability/log.ts";
+import { callCatalog } from "../catalog/call-catalog.ts";
+import { Failure } from "../failure.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
-import { withTimeout } from "../time/deadline.ts";
-import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 
 /**
  * Tells the catalog what the Cloud Controller has matched, in one call. Never throws: what is not told now is told by
@@ -16,12 +14,9 @@ export async function reportMatches(
   asOf: number,
   { configuration, log }: RequestContext,
 ): Promise<void> {
-  try {
-    const observations = { asOf, present: credible(keys), sizes: "client-reported" } as const;
-    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(configuration).observe(observations));
-  } catch (error) {
-    log.warn("report-failed", { keys: keys.length, cause: causeOf(error) });
-  }
+  const observations = { asOf, present: credible(keys), sizes: "client-reported" } as const;
+  const outcome = await callCatalog(configuration, (catalog) => catalog.observe(observations));
+  if (outcome instanceof Failure) log.warn("report-failed", { keys: keys.length, cause: outcome.reason });
 }
 
 /** The Cloud Controller does not compare sizes, but a file has only one: checksums with several are made up. */

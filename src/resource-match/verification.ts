@@ -1,13 +1,13 @@
 import type { Contents } from "../cache/contents.ts";
-import { catalogOf } from "../catalog/catalog-stub.ts";
-import { causeOf } from "../observability/log.ts";
+import { callCatalog } from "../catalog/call-catalog.ts";
+import { Failure } from "../failure.ts";
 import { writePoint } from "../observability/metrics.ts";
 import { ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
 import { MATCH, NO_MATCH, REJECTED, UNDECIDED } from "../push-sessions/decisions.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
-import { Deadline, withTimeout } from "../time/deadline.ts";
-import { AFTER_RESPONSE_MAX_MS, TIMEOUT_MS } from "../time/time-guarantees.ts";
+import { Deadline } from "../time/deadline.ts";
+import { AFTER_RESPONSE_MAX_MS } from "../time/time-guarantees.ts";
 import { ORIGIN } from "./lookup.ts";
 import { type Origin, quickRequestSize } from "./origin.ts";
 import type { TierResult } from "./tier.ts";
@@ -165,13 +165,10 @@ export async function reportToCatalog(
   asOf: number,
   { configuration, log }: RequestContext,
 ): Promise<void> {
-  try {
-    const verified = matched.length + rejected.length;
-    const rejections = { asOf, verified, rejected: rejected.map(sha1Of) };
-    await withTimeout(TIMEOUT_MS.catalogReport, catalogOf(configuration).reportRejections(rejections));
-  } catch (error) {
-    log.warn("report-failed", { keys: rejected.length, cause: causeOf(error) });
-  }
+  const verified = matched.length + rejected.length;
+  const rejections = { asOf, verified, rejected: rejected.map(sha1Of) };
+  const outcome = await callCatalog(configuration, (catalog) => catalog.reportRejections(rejections));
+  if (outcome instanceof Failure) log.warn("report-failed", { keys: rejected.length, cause: outcome.reason });
 }
 
 /** `count` of `items` at random, or all where there are no more. */

@@ -83,10 +83,8 @@ export const TIMEOUT_MS = {
   pushSessions: 2_000,
   /** Includes connecting; at most 1 MB. */
   uaaKeys: 5_000,
-  /** After the response. */
-  catalogReport: 10_000,
   /** 50,000 observations take a second, and may wait for others. */
-  catalogQuery: 10_000,
+  catalog: 10_000,
   /** For one blob. The event is retried. */
   bucketHead: 10_000,
   /** Manifest and delta, after a response. Before one, the deadline of the look-up ends first. */
@@ -132,7 +130,7 @@ const RELATIONS: Record<string, boolean> = {
     PUSH_GAP_MAX_MS + (LOOKUP_DEADLINE_MAX_MS * 5) / 4 + 2 * TIMEOUT_MS.pushSessions < SESSION_PAUSE_MS,
   "an old session ends sooner than a young one": SESSION_PAUSE_MS < UNIDENTIFIED_SESSION_IDLE_MS,
   "work after a response ends while waitUntil keeps the invocation running":
-    AFTER_RESPONSE_MAX_MS + TIMEOUT_MS.catalogReport <= WAIT_UNTIL_MAX_MS,
+    AFTER_RESPONSE_MAX_MS + TIMEOUT_MS.catalog <= WAIT_UNTIL_MAX_MS,
   "a retry is recognised for as long as any session lasts": RETRY_MS >= SESSION_IDLE_MAX_MS,
 };
 

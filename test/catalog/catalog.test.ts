@@ -1,8 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Catalog } from "../../src/catalog/catalog.ts";
-import { catalog, readManifest, report, runAlarm } from "../support/catalog.ts";
+import { catalog, readManifest, report, runAlarm, withVariables } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
 import { keyOf, matchedPaths, resource, send } from "../support/worker.ts";
@@ -13,11 +12,6 @@ const row = (count: number) => Array.from({ length: count }, (_, index) => keyOf
 const present = async () => (await catalog().page()).resources;
 const names = async (prefix = "") => (await env.RESOURCE_CACHE.list({ prefix })).keys.map(({ name }) => name);
 const NONE_REFUSED = { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 };
-
-/** Does something to the catalog's object as another deployment would have it: with other variables. */
-async function deployed(variables: object, use: (instance: Catalog) => Promise<unknown>): Promise<void> {
-  await runInDurableObject(catalog(), (_, state) => use(new Catalog(state, { ...env, ...variables })));
-}
 
 let logs: Record<string, unknown>[];
 beforeEach(() => {
@@ -124,7 +118,7 @@ describe("a SHA-1 has one size", () => {
 
 describe("what is refused is counted by its reason", () => {
   it("sizes outside the limits, both of which are included", async () => {
-    await deployed({ MINIMUM_SIZE: "10", MAXIMUM_SIZE: "20" }, async (instance) => {
+    await withVariables({ MINIMUM_SIZE: "10", MAXIMUM_SIZE: "20" }, async (instance) => {
       const keys = [8, 9, 19, 20].map(keyOf);
       const observed = await instance.observe({ asOf: Date.now(), present: keys, sizes: "verified" });
       expect(observed).toEqual({
@@ -138,7 +132,7 @@ describe("what is refused is counted by its reason", () => {
 
   it("more than 50,000 in one call are refused as a whole", async () => {
     const many = { asOf: Date.now(), removed: Array(50_001).fill(sha1Of(1)), sizes: "verified" as const };
-    await deployed({}, (instance) => expect(instance.observe(many)).rejects.toThrow(/50000 fit/));
+    await withVariables({}, (instance) => expect(instance.observe(many)).rejects.toThrow(/limit of 50000/));
   });
 });
 
@@ -172,9 +166,9 @@ describe("publishing", () => {
       put: async (name: string) => void written.push(name.replace(/\/.*/, "")),
     };
     await report({ present: row(3) });
-    await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+    await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
     advanceClock(20_000);
-    await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+    await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
     expect(written).toEqual(["delta", "manifest", "snapshot", keyOf(2), keyOf(1), keyOf(0), "manifest"]);
   });
 
@@ -227,7 +221,7 @@ describe("publishing", () => {
       };
       advanceClock(25 * HOUR_MS);
       await report({ removed: [sha1Of(1)] });
-      await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+      await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
       expect(logs).toContainEqual(expect.objectContaining({ event: "catalog-step-failed" }));
       if (refused !== "snapshot/") expect(await readManifest()).toEqual(before);
       advanceClock(HOUR_MS);
@@ -253,7 +247,7 @@ describe("publishing", () => {
     await report({ present: [keyOf(2)] });
     const refuse = () => Promise.reject(new Error("KV PUT failed: 429 Too Many Requests"));
     const RESOURCE_CACHE = { get: () => null, put: refuse, delete: refuse };
-    await deployed({ RESOURCE_CACHE }, async (instance) => {
+    await withVariables({ RESOURCE_CACHE }, async (instance) => {
       await instance.alarm();
       expect((await instance.status()).dirtySince).toBe(since);
     });
@@ -276,16 +270,16 @@ describe("publishing", () => {
       if (name === "manifest") await report({ present: [keyOf(2)] });
     };
     const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
-    await deployed({ RESOURCE_CACHE, KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    await withVariables({ RESOURCE_CACHE, KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     const { dirtySince } = await catalog().status();
     expect(Math.abs(Date.parse(dirtySince ?? "") - writtenAt)).toBeLessThan(1_000);
   });
 
   it("of 50,000 resources at once makes a snapshot, which the manifest names next", async () => {
     await report({ present: row(50_000) });
-    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     advanceClock(20_000);
-    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ snapshot: { entries: 50_000, parts: 1 }, delta: null });
   });
 
@@ -315,24 +309,24 @@ describe("keys", () => {
     const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "1000" };
     const written = () =>
       put.mock.calls.map(([name]: string[]) => name ?? "").filter((name) => /:/.test(name));
-    await deployed(bindings, (instance) => instance.alarm());
+    await withVariables(bindings, (instance) => instance.alarm());
     expect(written()).toHaveLength(900);
     expect(written().slice(0, 600).sort()).toEqual(row(1_600).slice(1_000).sort());
-    await deployed(bindings, (instance) => instance.alarm());
+    await withVariables(bindings, (instance) => instance.alarm());
     expect(written()).toHaveLength(1_000);
-    await deployed(bindings, (instance) => instance.alarm());
+    await withVariables(bindings, (instance) => instance.alarm());
     expect(written()).toHaveLength(1_000);
     advanceClock(24 * HOUR_MS);
-    await deployed(bindings, (instance) => instance.alarm());
+    await withVariables(bindings, (instance) => instance.alarm());
     expect(new Set(written()).size).toBe(1_600);
   });
 
   it("let a removal go first that is told while they are being written", async () => {
     const names: string[] = [];
     await report({ present: row(900) });
-    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     advanceClock(20_000);
-    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     advanceClock(20_000);
     const put = async (name: string) => {
       names.push(name);
@@ -340,7 +334,7 @@ describe("keys", () => {
         await catalog().observe({ asOf: Date.now(), removed: [sha1Of(1)], sizes: "verified" });
     };
     const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "900" };
-    await deployed(bindings, (instance) => instance.alarm());
+    await withVariables(bindings, (instance) => instance.alarm());
     expect(names.indexOf("manifest")).toBeGreaterThan(0);
     expect(names.indexOf("manifest")).toBeLessThan(100);
     expect(names.length).toBeGreaterThan(800);
@@ -351,13 +345,13 @@ describe("keys", () => {
     await runAlarm();
     await runInDurableObject(catalog(), (_, state) => {
       const insert = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500001)
-        INSERT INTO departed SELECT '', CAST(printf('%020d', i) AS BLOB), 1, 1, 0, 1, 1 FROM n`;
+        INSERT INTO tombstones SELECT '', CAST(printf('%020d', i) AS BLOB), 1, 1, 0, 1, 1 FROM n`;
       state.storage.sql.exec(insert);
-      state.storage.sql.exec("UPDATE departed SET deleted_at = ?", Date.now());
+      state.storage.sql.exec("UPDATE tombstones SET key_deleted_at = ?", Date.now());
     });
     advanceClock(20_000);
     await catalog().forget();
-    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ areKeysTrusted: false, delta: null });
     expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
     expect(await matchedPaths(await send({ resources: [resource(1)] }))).toEqual([]);
@@ -372,7 +366,7 @@ describe("keys", () => {
       delete: (name: string) => env.RESOURCE_CACHE.delete(name),
     };
     await report({ present: row(3) });
-    await deployed({ RESOURCE_CACHE }, (instance) => instance.alarm());
+    await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ delta: { added: 3 } });
     expect(await catalog().status()).toMatchObject({ keysWaiting: 3 });
     advanceClock(HOUR_MS);
@@ -408,7 +402,7 @@ describe("keys", () => {
 
   it("none are written where KEYS_PER_DAY is 0", async () => {
     await report({ present: row(3) });
-    await deployed({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
+    await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await names("aaaa")).toEqual([]);
   });
 });
@@ -433,7 +427,7 @@ describe("forgetting", () => {
     await report({ present: row(3) });
     await runAlarm();
     advanceClock(20_000);
-    await deployed({ KEY_PREFIX: "b/" }, async (instance) => {
+    await withVariables({ KEY_PREFIX: "b/" }, async (instance) => {
       await instance.observe({ asOf: Date.now(), present: [keyOf(7)], sizes: "verified" });
       await instance.alarm();
     });
@@ -442,7 +436,7 @@ describe("forgetting", () => {
       delta: { added: 1, removed: 0 },
     });
     advanceClock(20_000);
-    await deployed({}, async (instance) => {
+    await withVariables({}, async (instance) => {
       await instance.observe({ asOf: Date.now(), present: [keyOf(8)], sizes: "verified" });
       await instance.alarm();
     });

@@ -1,8 +1,7 @@
-import { reset, runInDurableObject } from "cloudflare:test";
+import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Catalog } from "../../src/catalog/catalog.ts";
-import { catalog, readManifest, report, runAlarm } from "../support/catalog.ts";
+import { catalog, readManifest, report, runAlarm, withVariables } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
@@ -247,7 +246,7 @@ it("a suspension that comes while the manifest is being written is published all
     return env.RESOURCE_CACHE.put(name, value);
   };
   const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
-  await runInDurableObject(catalog(), (_, state) => new Catalog(state, { ...env, RESOURCE_CACHE }).alarm());
+  await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
   await publish();
   expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
 });

@@ -1,4 +1,4 @@
-import { STATE } from "../../src/catalog/tables.ts";
+import { ROW_STATE } from "../../src/catalog/resource-tables.ts";
 import { PATIENT_DEADLINE_MS } from "./limits.ts";
 import { OPERATOR } from "./operator.ts";
 import type { Answer, Isolate, Question } from "./platform/isolate.ts";
@@ -133,7 +133,7 @@ export class Judge {
     const isBelieved = (sha1: string) => {
       const query = "SELECT state FROM resources WHERE sha1 = ? AND observed_at = ?";
       const [row] = sql.exec(query, Buffer.from(sha1, "hex"), asOf).toArray();
-      return row?.state === STATE.removed;
+      return row?.state === ROW_STATE.removed;
     };
     const removed = rejected.filter(isBelieved);
     kernel.note(
@@ -148,10 +148,10 @@ export class Judge {
   /** When the catalog has suspended the cache last, if it has not resumed it since. */
   #suspension(): { from: number; until: number } | undefined {
     const { sql } = this.#world.catalog.storage.api;
-    const tables = sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'memory'").toArray();
+    const tables = sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'catalog_state'").toArray();
     if (tables.length === 0) return undefined;
-    const [row] = sql.exec("SELECT value FROM memory WHERE name = 'suspension'").toArray();
-    return (row && JSON.parse(String(row.value))) ?? undefined;
+    const [row] = sql.exec("SELECT value FROM catalog_state").toArray();
+    return (row && JSON.parse(String(row.value)).suspension) ?? undefined;
   }
 
   /** The caller hears what became of it. */

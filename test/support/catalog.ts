@@ -1,6 +1,7 @@
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { Manifest } from "../../src/cache/manifest.ts";
+import type { Catalog } from "../../src/catalog/catalog.ts";
 import type { Observations } from "../../src/catalog/observations.ts";
 
 /** The catalog that the Worker under test tells and asks. */
@@ -16,3 +17,18 @@ export async function runAlarm(): Promise<void> {
 }
 
 export const readManifest = () => env.RESOURCE_CACHE.get<Manifest>("manifest", "json");
+
+/** Runs `use` on the catalog's object while it has other variables and bindings. */
+export async function withVariables(
+  variables: object,
+  use: (instance: Catalog) => Promise<unknown>,
+): Promise<void> {
+  await runInDurableObject(catalog(), async (instance: Catalog) => {
+    const configured = instance as unknown as { env: object };
+    const before = configured.env;
+    configured.env = { ...before, ...variables };
+    await use(instance).finally(() => {
+      configured.env = before;
+    });
+  });
+}

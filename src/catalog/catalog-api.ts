@@ -1,0 +1,58 @@
+import type { ResourceKey } from "../resources/resource-key.ts";
+import type { Observations, Observed, Refusals } from "./observations.ts";
+
+/**
+ * The methods of the catalog that its callers use. Each may throw, take long, or run although its caller got
+ * an error.
+ */
+export interface CatalogApi {
+  /** @throws RangeError for more than 50,000 observations */
+  observe(observations: Observations): Promise<Observed>;
+  reportRejections(rejections: Rejections): Promise<void>;
+  status(): Promise<CatalogStatus>;
+  /** @param after the last SHA-1 of the previous page, in lower-case hex */
+  page(after?: string): Promise<CatalogPage>;
+  /** Publishes a new snapshot and rewrites all keys. */
+  publish(): Promise<void>;
+  /** Removes everything, and refuses observations from before. */
+  forget(): Promise<void>;
+}
+
+/** The part of the binding CATALOG that the Worker uses. */
+export interface CatalogNamespace {
+  getByName(name: string): CatalogApi;
+}
+
+/** The Cloud Controller's verdict on matches of the cache. */
+export interface Rejections {
+  /** The moment before the Cloud Controller was called; ms since the epoch, by Cloudflare's clock. */
+  asOf: number;
+  /** How many matches it verified, including those that it rejected. */
+  verified: number;
+  /** SHA-1s in lower-case hex. */
+  rejected: readonly string[];
+}
+
+/** Resources of the catalog in the order of their SHA-1s. */
+export interface CatalogPage {
+  resources: ResourceKey[];
+  /** The parameter for the next page; absent on the last one. */
+  after?: string;
+}
+
+/** Times are in ISO 8601. */
+export interface CatalogStatus {
+  /** Resources that are present. */
+  entries: number;
+  /** Resources that are present and whose key is not written yet. */
+  keysWaiting: number;
+  removalsRemembered: number;
+  /** The last manifest. */
+  published: { at: string; delta: { added: number; removed: number } } | null;
+  snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;
+  /** Null if the cache is not suspended. */
+  suspendedUntil: string | null;
+  /** When the oldest unpublished change was recorded; null if everything is published. */
+  dirtySince: string | null;
+  refused: Refusals;
+}

@@ -1,0 +1,54 @@
+import type { ResourceKey } from "../resources/resource-key.ts";
+import { sha1Bytes, sha1Hex } from "../resources/sha1.ts";
+import type { CatalogPage, CatalogStatus } from "./catalog-api.ts";
+import type { DeepReadonly, State } from "./catalog-state.ts";
+import { PRESENT_STATES, ROW_STATE } from "./resource-tables.ts";
+import { suspendedUntil } from "./suspension.ts";
+
+const PAGE_RESOURCES = 10_000;
+
+/** @param after the last SHA-1 of the previous page, in lower-case hex */
+export function readPage(sql: SqlStorage, after: string | undefined): CatalogPage {
+  const rows = sql
+    .exec<{ sha1: ArrayBuffer; size: number }>(
+      "SELECT sha1, size FROM resources WHERE sha1 > ? AND state < ? ORDER BY sha1 LIMIT ?",
+      after === undefined ? new Uint8Array() : sha1Bytes(after),
+      ROW_STATE.removed,
+      PAGE_RESOURCES,
+    )
+    .toArray();
+  const resources = rows.map(({ sha1, size }): ResourceKey => `${sha1Hex(sha1)}:${size}`);
+  const last = rows.at(-1);
+  return rows.length === PAGE_RESOURCES && last ? { resources, after: sha1Hex(last.sha1) } : { resources };
+}
+
+export function readStatus(sql: SqlStorage, state: DeepReadonly<State>, now: number): CatalogStatus {
+  const query = "SELECT state, COUNT(*) AS count FROM resources GROUP BY state";
+  const rows = sql.exec<{ state: number; count: number }>(query).toArray();
+  const counts = new Map(rows.map(({ state, count }) => [state, count]));
+  const entries = PRESENT_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+  const { published } = state.manifest;
+  const snapshot = state.snapshot.current;
+  return {
+    entries,
+    keysWaiting: entries - (counts.get(ROW_STATE.keyWritten) ?? 0),
+    removalsRemembered: counts.get(ROW_STATE.removed) ?? 0,
+    published: published && {
+      at: new Date(published.at).toISOString(),
+      delta: { added: published.delta?.added ?? 0, removed: published.delta?.removed ?? 0 },
+    },
+    snapshot: snapshot && {
+      id: snapshot.id,
+      entries: snapshot.entries,
+      parts: snapshot.parts,
+      builtAt: new Date(snapshot.builtAt).toISOString(),
+    },
+    suspendedUntil: isoTime(suspendedUntil(state, now)),
+    dirtySince: isoTime(state.dirtySince),
+    refused: state.refused,
+  };
+}
+
+function isoTime(time: number | null): string | null {
+  return time === null ? null : new Date(time).toISOString();
+}
