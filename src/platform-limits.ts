@@ -30,6 +30,9 @@ export const ORIGIN_RESOURCES_PER_REQUEST = 250;
 /** The Cloud Controller matches nothing without a mode. Every mode with these bits matches. */
 export const ANY_MODE = "0744";
 
+/** Analytics Engine takes at most this many values per data point; the index and the text of each are short enough. */
+export const DATA_POINT_MAX = { blobs: 20, doubles: 20 };
+
 /** The longest period that a rate limit binding can have. */
 export const RATE_LIMIT_PERIOD_SECONDS = 60;
 

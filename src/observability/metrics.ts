@@ -1,29 +1,54 @@
 import type { Configuration } from "../configuration.ts";
+import { DATA_POINT_MAX } from "../platform-limits.ts";
 import { causeOf, type Log } from "./log.ts";
 
 const HEALING = { blobs: ["foundation"], doubles: ["verified", "rejected"] } as const;
 
 /**
- * The columns of METRICS, by the event that `index1` names: `blob1`, `double1` and so on, in this order. What has been
- * written keeps its number for three months: columns are only ever added, at the end.
+ * Columns of METRICS in the order of `blob1`, `blob2` …, `double1` …, by the event in `index1`. Data points are kept for three
+ * months, so that a column keeps its number: add new ones at the end.
  */
 export const COLUMNS = {
-  /** A request of the endpoint, whatever its answer. */
+  /** A request of the endpoint, with any outcome. */
   resource_matches: {
     blobs: ["foundation", "outcome"],
     doubles: [
-      ...["total_ms", "body_ms", "token_ms", "memory_ms", "keys_ms", "origin_ms", "push_sessions_ms"],
-      ...["status", "resources", "eligible", "matched", "bytes_matched"],
-      ...["keys_read", "origin_requested", "memory_matched", "keys_matched", "origin_matched"],
-      ...["decided", "rejected", "warnings"],
+      "total_ms",
+      "body_ms",
+      "token_ms",
+      "memory_ms",
+      "keys_ms",
+      "origin_ms",
+      "push_sessions_ms",
+      "status",
+      "resources",
+      "eligible",
+      "matched",
+      "bytes_matched",
+      "keys_read",
+      "origin_requested",
+      "memory_matched",
+      "keys_matched",
+      "origin_matched",
+      "decided",
+      "rejected",
+      "warnings",
     ],
   },
   /** A request of the endpoint in shadow mode. */
   shadowed: {
     blobs: ["foundation", "outcome"],
     doubles: [
-      ...["cloud_controller_ms", "cache_ms", "status", "resources", "eligible"],
-      ...["would_match", "bytes_saved", "stale_matches", "missing", "keys_read"],
+      "cloud_controller_ms",
+      "cache_ms",
+      "status",
+      "resources",
+      "eligible",
+      "would_match",
+      "bytes_saved",
+      "stale_matches",
+      "missed_matches",
+      "keys_read",
     ],
   },
   "matches-rejected": HEALING,
@@ -31,14 +56,21 @@ export const COLUMNS = {
   "cache-resumed": HEALING,
 } as const;
 
+// Checked at start-up: Analytics Engine would refuse each data point, and only the log would show it.
+for (const [event, { blobs, doubles }] of Object.entries(COLUMNS)) {
+  if (blobs.length > DATA_POINT_MAX.blobs || doubles.length > DATA_POINT_MAX.doubles) {
+    throw new Error(`METRICS has too many columns for ${event}.`);
+  }
+}
+
 export type PointEvent = keyof typeof COLUMNS;
 type Blob<E extends PointEvent> = Exclude<(typeof COLUMNS)[E]["blobs"][number], "foundation">;
 type Double<E extends PointEvent> = (typeof COLUMNS)[E]["doubles"][number];
 
-/** The values of a data point by column, but for the foundation, which is the configuration's. */
+/** The values of a data point by column. The configuration has the foundation. */
 export type Point<E extends PointEvent> = Record<Blob<E>, string> & Record<Double<E>, number>;
 
-/** Writes a data point. Never throws: a dataset that is out of order keeps nobody from pushing. */
+/** Writes a data point. Never throws (R2.3). */
 export function writePoint<E extends PointEvent>(
   event: E,
   point: Point<E>,

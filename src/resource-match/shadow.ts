@@ -8,7 +8,7 @@ import { writePoint } from "../observability/metrics.ts";
 import { passThrough } from "../pass-through.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
-import { AFTER_RESPONSE_MAX_MS } from "../time/time-guarantees.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { type Comparison, compare } from "./comparison.ts";
 import { type MatchRequest, parseMatchRequest } from "./match-request.ts";
 import { reportMatches } from "./observe-matches.ts";
@@ -138,10 +138,18 @@ async function report(
   }
 }
 
-function columnsOf({ ms, keysAsked, wouldMatch, bytesSaved, wrongYes, ...rest }: typeof NOTHING_COMPARED) {
+function columnsOf({
+  ms,
+  keysAsked,
+  wouldMatch,
+  bytesSaved,
+  wrongYes,
+  missing,
+  ...rest
+}: typeof NOTHING_COMPARED) {
   return {
     ...{ cloud_controller_ms: ms.cloudController, cache_ms: ms.cache, keys_read: keysAsked },
-    ...{ would_match: wouldMatch, bytes_saved: bytesSaved, stale_matches: wrongYes },
+    ...{ would_match: wouldMatch, bytes_saved: bytesSaved, stale_matches: wrongYes, missed_matches: missing },
     ...rest,
   };
 }
@@ -156,6 +164,6 @@ async function learn(
   if (contradicted.length === 0) return;
   const { requestId, traceHeaders } = context;
   const origin = originTier({ url, authorization, requestId, traceHeaders });
-  const { matched, rejected } = await origin.lookUp(contradicted, new Deadline(AFTER_RESPONSE_MAX_MS));
+  const { matched, rejected } = await origin.lookUp(contradicted, new Deadline(TIMEOUT_MS.afterResponse));
   await reportRejections({ matched: [...confirmed, ...matched], rejected }, askedAt, context);
 }

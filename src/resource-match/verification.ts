@@ -7,7 +7,7 @@ import { MATCH, NO_MATCH, REJECTED, UNDECIDED } from "../push-sessions/decisions
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
 import { Deadline } from "../time/deadline.ts";
-import { AFTER_RESPONSE_MAX_MS } from "../time/time-guarantees.ts";
+import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { ORIGIN } from "./lookup.ts";
 import { type Origin, quickRequestSize } from "./origin.ts";
 import type { TierResult } from "./tier.ts";
@@ -109,7 +109,7 @@ async function verifyAfterResponse(
   report: RejectionReport,
 ): Promise<void> {
   const some = matches.slice(0, REQUESTS_MAX * ORIGIN_RESOURCES_PER_REQUEST);
-  await origin().lookUp(some, new Deadline(AFTER_RESPONSE_MAX_MS), report.add);
+  await origin().lookUp(some, new Deadline(TIMEOUT_MS.afterResponse), report.add);
   await report.send();
 }
 

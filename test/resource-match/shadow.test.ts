@@ -154,7 +154,7 @@ describe("in shadow mode the cache is compared", () => {
     expect(points.filter(({ event }) => event === "shadowed")).toEqual([
       expect.objectContaining({
         ...{ foundation: "uaa.example.com", outcome: "compared", status: 201, resources: 8, keys_read: 6 },
-        ...{ would_match: 5, bytes_saved: 5, stale_matches: 2, missing: 2 },
+        ...{ would_match: 5, bytes_saved: 5, stale_matches: 2, missed_matches: 2 },
       }),
     ]);
     expect(logs.map(({ event }) => event)).not.toContain("matched");
