@@ -1,4 +1,4 @@
-/** `work` on every item, on at most `limit` of them at a time; the results in the order of the items. */
+/** Calls `work` for every item, at most `limit` at a time. Returns the results in the order of the items. */
 export async function mapConcurrently<T, R>(
   items: readonly T[],
   limit: number,
@@ -7,7 +7,7 @@ export async function mapConcurrently<T, R>(
   const results: R[] = new Array(items.length);
   const remaining = items.entries();
   const worker = async () => {
-    // All workers draw from one iterator.
+    // All workers share one iterator.
     for (const [index, item] of remaining) results[index] = await work(item);
   };
   await Promise.all(Array.from({ length: limit }, worker));

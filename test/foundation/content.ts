@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { type BigIntStats, createReadStream, readFileSync, statSync } from "node:fs";
 import type { Readable } from "node:stream";
 
-/** Bytes, or how to get at them; to be opened as often as is wanted. */
+/** Bytes, or a function that opens a stream of them. It can be called repeatedly. */
 export type Content = Buffer | (() => Promise<Readable>);
 
-/** What has been read once, to learn its digest. */
+/** Content with its digest. */
 export interface Digested {
   /** SHA-1 in lower-case hex. */
   sha1: string;
@@ -14,10 +14,10 @@ export interface Digested {
   content: Content;
 }
 
-/** Up to here it stays in memory: opening thousands of small files again and again takes seconds. */
+/** Smaller content stays in memory, because opening thousands of small files repeatedly takes seconds. */
 const SMALL_MAX_BYTES = 16_384;
 
-/** What can be read at once or in pieces. */
+/** Content that can be read as a whole or as a stream. */
 export interface Source {
   /** Bytes. */
   size: number;
@@ -26,33 +26,35 @@ export interface Source {
 }
 
 export async function digestContent({ size, read, open }: Source): Promise<Digested> {
-  if (size > SMALL_MAX_BYTES) return { ...(await digestOf(await open())), content: open };
+  if (size > SMALL_MAX_BYTES) return { ...(await digestStream(await open())), content: open };
   const content = await read();
   return { sha1: createHash("sha1").update(content).digest("hex"), size: content.length, content };
 }
 
-/** What has been read, by what changes with any change of a file: directories of thousands are read many times. */
-const known = new Map<string, Digested>();
+/** Digests of files by inode, change time and size. Tests read directories of thousands of files many times. */
+const cachedDigests = new Map<string, Digested>();
 
 /**
- * What a file holds; one that has not changed is not read again. Files are looked at synchronously, which takes a fifth
- * of the CPU, for it is done to thousands.
+ * Digests a file. A file that has not changed since the last call is not read. Small files are read synchronously, which
+ * takes a fifth of the CPU.
  *
- * @param stats of the file, where they are at hand
- * @throws where there is none
+ * @param stats of the file, if the caller has them
+ * @throws Error if the file does not exist
  */
 export async function digestFile(path: string, stats?: BigIntStats): Promise<Digested> {
   const { dev, ino, ctimeNs, size } = stats ?? statSync(path, { bigint: true });
   const identity = `${dev}:${ino}:${ctimeNs}:${size}`;
-  const before = known.get(identity);
-  if (before)
-    return { ...before, content: Buffer.isBuffer(before.content) ? before.content : () => open(path) };
+  const cached = cachedDigests.get(identity);
+  if (cached) {
+    // The cached stream may be of another path with the same inode.
+    return Buffer.isBuffer(cached.content) ? cached : { ...cached, content: () => open(path) };
+  }
   const digested = await digestContent({
     size: Number(size),
     read: async () => readFileSync(path),
     open: () => open(path),
   });
-  known.set(identity, digested);
+  cachedDigests.set(identity, digested);
   return digested;
 }
 
@@ -60,7 +62,7 @@ async function open(path: string): Promise<Readable> {
   return createReadStream(path);
 }
 
-async function digestOf(chunks: AsyncIterable<Buffer>): Promise<{ sha1: string; size: number }> {
+async function digestStream(chunks: AsyncIterable<Buffer>): Promise<{ sha1: string; size: number }> {
   const hash = createHash("sha1");
   let size = 0;
   for await (const chunk of chunks) {

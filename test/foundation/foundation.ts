@@ -6,21 +6,21 @@ import {
 import { startUaa, type Uaa } from "./uaa/uaa.ts";
 
 export interface FoundationOptions {
-  /** Default: free ones. */
+  /** Default: free ports. */
   ports?: { uaa?: number; cloudController?: number };
-  /** The root of the resource pool. */
+  /** The root directory of the resource pool. */
   poolDirectory: string;
   limits?: Partial<CloudControllerLimits>;
 }
 
-/** A foundation on this machine, as much of it as a push needs. */
+/** A local foundation: a simulated UAA and Cloud Controller, with the endpoints that a push needs. */
 export interface Foundation {
   uaa: Uaa;
   cloudController: CloudController;
   close(): Promise<void>;
 }
 
-/** @throws PortTaken */
+/** @throws PortInUse */
 export async function startFoundation({
   ports = {},
   poolDirectory,

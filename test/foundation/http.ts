@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 
-/** Answers with `body` as JSON. */
+/** Sends `body` as JSON. */
 export function sendJson(
   response: ServerResponse,
   status: number,
@@ -21,7 +21,7 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
   return buffer(request);
 }
 
-/** Path and query of a request. */
-export function locationOf(request: IncomingMessage): URL {
+/** Returns the URL of a request. Only its path and query are meaningful. */
+export function parseUrl(request: IncomingMessage): URL {
   return new URL(request.url ?? "/", "http://localhost");
 }

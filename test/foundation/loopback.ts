@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 
-/** Both, because what "localhost" means differs from program to program. */
+/** Both, because some programs resolve "localhost" to one, and some to the other. */
 const LOOPBACK_ADDRESSES = ["127.0.0.1", "::1"];
 const PORT_ATTEMPTS = 20;
 
@@ -10,43 +10,43 @@ export interface LoopbackServer {
   port: number;
   /** `http://localhost:<port>` */
   url: string;
-  /** Cuts what is still open. */
+  /** Also closes open connections. */
   close(): Promise<void>;
 }
 
-/** The port is not to be had. */
+/** The port is in use, or may not be opened by this user. */
 export class PortInUse extends Error {
-  override name = "PortTaken";
+  override name = "PortInUse";
   readonly port: number;
 
   constructor(port: number) {
-    super(`port ${port} is taken`);
+    super(`port ${port} is in use`);
     this.port = port;
   }
 }
 
 /**
- * Serves on every loopback address that the machine has.
+ * Listens on every loopback address of the machine.
  *
- * @param port 0 for a free one
- * @throws PortTaken
+ * @param port 0 for a free port
+ * @throws PortInUse
  */
 export async function listenOnLoopback(handler: RequestListener, port = 0): Promise<LoopbackServer> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await listen(handler, port);
     } catch (error) {
-      // A port that is free on one address may be taken on the other.
+      // A port that is free on one address may be in use on the other.
       if (!(error instanceof PortInUse) || port !== 0 || attempt === PORT_ATTEMPTS) throw error;
     }
   }
 }
 
-/** Whether a server could listen on `port` now, on every loopback address. */
+/** Whether a server can listen on `port` on every loopback address. */
 export async function isPortFree(port: number): Promise<boolean> {
-  // Some systems let a socket bind one address while another process serves all of them.
-  const answers = await Promise.all(LOOPBACK_ADDRESSES.map((host) => isServed(port, host)));
-  if (answers.includes(true)) return false;
+  // Some systems let a socket bind one address while another process listens on all of them.
+  const served = await Promise.all(LOOPBACK_ADDRESSES.map((host) => acceptsConnections(port, host)));
+  if (served.includes(true)) return false;
   try {
     const server = await listen(() => {}, port);
     await server.close();
@@ -57,7 +57,7 @@ export async function isPortFree(port: number): Promise<boolean> {
   }
 }
 
-/** A port that is free now. */
+/** Returns a port that is free now. */
 export async function freePort(): Promise<number> {
   const server = await listenOnLoopback(() => {});
   await server.close();
@@ -67,7 +67,7 @@ export async function freePort(): Promise<number> {
 async function listen(handler: RequestListener, port: number): Promise<LoopbackServer> {
   const servers: Server[] = [];
   const close = async () => {
-    await Promise.all(servers.map(stop));
+    await Promise.all(servers.map(closeServer));
   };
   let bound = port;
   for (const host of LOOPBACK_ADDRESSES) {
@@ -88,21 +88,20 @@ async function listen(handler: RequestListener, port: number): Promise<LoopbackS
   return { port: bound, url: `http://localhost:${bound}`, close };
 }
 
-async function stop(server: Server): Promise<void> {
+async function closeServer(server: Server): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeAllConnections();
   await closed;
 }
 
-function isServed(port: number, host: string): Promise<boolean> {
+function acceptsConnections(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host });
-    const answer = (served: boolean) => {
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => {
       socket.destroy();
-      resolve(served);
-    };
-    socket.once("connect", () => answer(true));
-    socket.once("error", () => answer(false));
+      resolve(true);
+    });
   });
 }

@@ -9,26 +9,26 @@ import { ZipFile } from "yazl";
 import type { Content, Source } from "./content.ts";
 import { DIRECTORY, FILE_TYPE, REGULAR_FILE, SYMLINK } from "./file-mode.ts";
 
-/** One entry of an archive that is being read; its content can be had until the archive is closed. */
+/** One entry of an open archive. Its content can be read until the archive is closed. */
 export interface ArchiveEntry extends Source {
-  /** That of a directory ends in a slash. */
+  /** A directory's name ends in a slash. */
   name: string;
-  /** By its name, as unzip decides. */
+  /** A directory is recognised by its name, as unzip does. */
   kind: "file" | "directory" | "symlink";
-  /** All 16 bits as the archive has them. */
+  /** All 16 bits. */
   mode: number;
   modified: Date;
 }
 
-/** Up to here an archive is read into memory. */
+/** Smaller archives are read into memory. */
 const SMALL_MAX_BYTES = 64 * 1024 * 1024;
-/** Of the header before each file, and where in it the lengths of its last two fields stand. */
+/** Size of the header before each file, and the offsets of the lengths of its last two fields. */
 const LOCAL_HEADER_BYTES = 30;
-const NAME_LENGTH_AT = 26;
-const EXTRA_LENGTH_AT = 28;
+const NAME_LENGTH_OFFSET = 26;
+const EXTRA_LENGTH_OFFSET = 28;
 const MADE_ON_UNIX = 3;
 const DEFLATED = 8;
-/** Below, packing costs more time than it is worth. */
+/** Compressing smaller files costs more time than it saves. */
 const DEFLATED_MIN_BYTES = 1_024;
 
 export interface OpenArchive {
@@ -37,9 +37,10 @@ export interface OpenArchive {
 }
 
 /**
- * Throws for what is no archive, or one with unsafe names.
+ * Opens a zip archive.
  *
- * @param source its path, or all of it
+ * @param source its path or its bytes
+ * @throws Error if it is no archive, or has unsafe names
  */
 export async function openArchive(source: string | Buffer): Promise<OpenArchive> {
   const options = { lazyEntries: true, autoClose: false, strictFileNames: true };
@@ -57,8 +58,9 @@ export async function openArchive(source: string | Buffer): Promise<OpenArchive>
         mode,
         size: entry.uncompressedSize,
         modified: entry.getLastModDate(),
-        read: async () => contentOf(entry, bytes ? packedIn(bytes, entry) : await packedFrom(archive, entry)),
-        open: async () => Readable.from(checked(entry, await archive.openReadStreamPromise(entry))),
+        read: async () =>
+          decompress(entry, bytes ? sliceCompressed(bytes, entry) : await readCompressed(archive, entry)),
+        open: async () => Readable.from(verifyChecksum(entry, await archive.openReadStreamPromise(entry))),
       });
     }
   } catch (error) {
@@ -68,17 +70,17 @@ export async function openArchive(source: string | Buffer): Promise<OpenArchive>
   return { entries, close: () => archive.close() };
 }
 
-/** One entry of an archive that is to be written. */
+/** One entry of an archive to write. */
 export interface ArchiveContent {
   name: string;
   /** All 16 bits. */
   mode: number;
   modified: Date;
-  /** None for a directory. */
+  /** Undefined for a directory. */
   content: Content | undefined;
 }
 
-/** Writes an archive with entries in the given order. */
+/** Writes an archive. Its entries keep the given order. */
 export async function writeArchive(
   path: string,
   contents: Iterable<ArchiveContent>,
@@ -91,8 +93,8 @@ export async function writeArchive(
   for (const { name, mode, modified: mtime, content } of contents) {
     if (content === undefined) archive.addEmptyDirectory(name, { mode, mtime });
     else if (Buffer.isBuffer(content)) {
-      const isWorthIt = content.length >= DEFLATED_MIN_BYTES;
-      archive.addBuffer(content, name, { mode, mtime, compress: compress && isWorthIt });
+      const isLargeEnough = content.length >= DEFLATED_MIN_BYTES;
+      archive.addBuffer(content, name, { mode, mtime, compress: compress && isLargeEnough });
     } else {
       archive.addReadStreamLazy(name, { mode, mtime, compress }, (deliver) => {
         content().then(
@@ -106,29 +108,29 @@ export async function writeArchive(
   await written;
 }
 
-/** A stream for each of thousands of small files takes ten times as long. */
-function packedIn(
+/** Slices the compressed bytes from the archive. A stream for each of thousands of small files takes ten times as long. */
+function sliceCompressed(
   archive: Buffer,
   { relativeOffsetOfLocalHeader: header, compressedSize, fileName }: Entry,
 ): Buffer {
   if (header + LOCAL_HEADER_BYTES > archive.length) throw new Error(`${fileName} is damaged`);
-  const names =
-    archive.readUInt16LE(header + NAME_LENGTH_AT) + archive.readUInt16LE(header + EXTRA_LENGTH_AT);
-  const start = header + LOCAL_HEADER_BYTES + names;
+  const variableFields =
+    archive.readUInt16LE(header + NAME_LENGTH_OFFSET) + archive.readUInt16LE(header + EXTRA_LENGTH_OFFSET);
+  const start = header + LOCAL_HEADER_BYTES + variableFields;
   return archive.subarray(start, start + compressedSize);
 }
 
-async function packedFrom(archive: ReadableZip, entry: Entry): Promise<Buffer> {
+async function readCompressed(archive: ReadableZip, entry: Entry): Promise<Buffer> {
   return buffer(await archive.openReadStreamPromise(entry, { decodeFileData: false }));
 }
 
-function contentOf(entry: Entry, packed: Buffer): Buffer {
-  const content = entry.compressionMethod === DEFLATED ? inflateRawSync(packed) : packed;
+function decompress(entry: Entry, compressed: Buffer): Buffer {
+  const content = entry.compressionMethod === DEFLATED ? inflateRawSync(compressed) : compressed;
   if (crc32(content) !== entry.crc32) throw new Error(`${entry.fileName} is damaged`);
   return content;
 }
 
-async function* checked(entry: Entry, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* verifyChecksum(entry: Entry, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let checksum = 0;
   for await (const chunk of chunks) {
     checksum = crc32(chunk, checksum);
@@ -148,8 +150,8 @@ function kindOf(name: string, mode: number): ArchiveEntry["kind"] {
 }
 
 /**
- * Whether rubyzip, with which the Cloud Controller looks for directories, takes an entry for one: it goes by the
- * type in the mode. The directories of cf CLI have that of a file.
+ * Whether rubyzip considers an entry a directory. The Cloud Controller uses rubyzip to find directories. rubyzip decides by
+ * the file type in the mode, and cf CLI gives its directories the type of a regular file.
  */
 export function isDirectoryToRubyzip({ name, mode }: Pick<ArchiveEntry, "name" | "mode">): boolean {
   const type = mode & FILE_TYPE;

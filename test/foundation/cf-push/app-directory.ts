@@ -4,16 +4,16 @@ import { join } from "node:path";
 import ignore from "ignore";
 import { digestFile } from "../content.ts";
 
-/** One entry of an app directory as cf CLI sees it. */
+/** One entry of an app directory. */
 export interface AppEntry {
   /** Relative, with slashes. */
   path: string;
   kind: "file" | "directory" | "symlink";
-  /** As Go has it: permissions, and setuid, setgid and sticky at bits of its own. */
+  /** In the format of Go: permissions, and Go's own bits for setuid, setgid and sticky. */
   mode: number;
-  /** Empty for what is no file. */
+  /** Empty for directories and links. */
   sha1: string;
-  /** Bytes; 0 for what is no file. */
+  /** In bytes. 0 for directories and links. */
   size: number;
   modified: Date;
 }
@@ -31,7 +31,7 @@ const IGNORED = [
 ];
 
 const FOLDER_MODE = 0o755;
-/** The bits of a Unix mode, and where Go has them. */
+/** Bits of a Unix mode, and the corresponding bits of Go. */
 const GO_MODE_BITS: [number, number][] = [
   [0o4000, 1 << 23],
   [0o2000, 1 << 22],
@@ -39,7 +39,7 @@ const GO_MODE_BITS: [number, number][] = [
 ];
 const GO_SYMLINK = 1 << 27;
 
-/** Everything in `directory` except what cf CLI always ignores, in the order of the names. */
+/** Lists all entries of `directory` in the order of their names, except those that cf CLI always ignores. */
 export async function gatherDirectory(directory: string): Promise<AppEntry[]> {
   const ignored = ignore({ ignorecase: false }).add(IGNORED);
   const root = await realpath(directory);
@@ -48,7 +48,7 @@ export async function gatherDirectory(directory: string): Promise<AppEntry[]> {
     for (const entry of readdirSync(join(root, parent), { withFileTypes: true }).sort(byName)) {
       const path = parent === "" ? entry.name : `${parent}/${entry.name}`;
       if (ignored.ignores(path)) continue;
-      // The zip library would make a slash of it.
+      // The zip library would replace the backslash by a slash.
       if (path.includes("\\"))
         throw new Error(`${path}: names with a backslash can't be pushed by this client`);
       paths.push(path);
@@ -57,12 +57,12 @@ export async function gatherDirectory(directory: string): Promise<AppEntry[]> {
   };
   walk("");
   const entries: AppEntry[] = [];
-  for (const path of paths) entries.push(await entryOf(join(root, path), path));
+  for (const path of paths) entries.push(await readEntry(join(root, path), path));
   return entries;
 }
 
-/** What a symbolic link of the directory points to. */
-export function targetOf(directory: string, { path }: AppEntry): Promise<string> {
+/** Reads the target of a symbolic link. */
+export function readTarget(directory: string, { path }: AppEntry): Promise<string> {
   return readlink(join(directory, path));
 }
 
@@ -70,22 +70,22 @@ function byName(a: Dirent, b: Dirent): number {
   return a.name < b.name ? -1 : 1;
 }
 
-async function entryOf(fullPath: string, path: string): Promise<AppEntry> {
+async function readEntry(fullPath: string, path: string): Promise<AppEntry> {
   const stats = lstatSync(fullPath, { bigint: true });
   const unix = Number(stats.mode);
   const { mtime: modified } = stats;
   const nothing = { sha1: "", size: 0, modified };
   if (stats.isDirectory()) return { path, kind: "directory", mode: FOLDER_MODE, ...nothing };
-  if (stats.isSymbolicLink()) return { path, kind: "symlink", mode: goMode(unix) | GO_SYMLINK, ...nothing };
+  if (stats.isSymbolicLink()) return { path, kind: "symlink", mode: toGoMode(unix) | GO_SYMLINK, ...nothing };
   const { sha1 } = await digestFile(fullPath, stats);
-  return { path, kind: "file", mode: goMode(unix), sha1, size: Number(stats.size), modified };
+  return { path, kind: "file", mode: toGoMode(unix), sha1, size: Number(stats.size), modified };
 }
 
-function goMode(unixMode: number): number {
+function toGoMode(unixMode: number): number {
   return GO_MODE_BITS.reduce((mode, [unix, go]) => (unixMode & unix ? mode | go : mode), unixMode & 0o777);
 }
 
-/** The other way round, as an archive wants it. */
-export function unixMode(mode: number): number {
+/** Converts a mode of Go to a Unix mode. */
+export function toUnixMode(mode: number): number {
   return GO_MODE_BITS.reduce((unix, [bit, go]) => (mode & go ? unix | bit : unix), mode & 0o777);
 }

@@ -5,10 +5,10 @@ import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { cfHeaders, newTraceId } from "./cf-headers.ts";
 
-/** A body that is sent as it is read. */
+/** A body that is streamed. */
 export interface StreamedBody {
   stream: Readable;
-  /** Bytes. */
+  /** In bytes. */
   length: number;
 }
 
@@ -17,7 +17,7 @@ interface RequestOptions {
   body?: Buffer | StreamedBody;
 }
 
-/** The push ends here: with a status of 400 or more, or an answer that cf CLI can't read. */
+/** The push failed: a status of 400 or more, or a response that cf CLI can't parse. */
 export class PushFailed extends Error {
   override name = "PushFailed";
   readonly status: number | undefined;
@@ -28,15 +28,15 @@ export class PushFailed extends Error {
   }
 }
 
-/** Of a GET; a POST is never sent again. */
+/** Retries of a GET. A POST is never retried. */
 const RETRIES_MAX = 2;
 const RETRIED_STATUSES = [500, 502, 503, 504];
 
-/** The Cloud Controller as one run of cf CLI talks to it: with one token and one trace id, collecting its warnings. */
+/** The requests of one run of cf CLI. They have one token and one trace id. */
 export class CfConnection {
   readonly traceId = newTraceId();
   readonly warnings: string[] = [];
-  /** `X-Vcap-Request-Id` of each answer, by which logs name it. */
+  /** `X-Vcap-Request-Id` of each response. Logs name requests by it. */
   readonly requestIds: string[] = [];
   readonly #url: string;
   readonly #token: string;
@@ -47,8 +47,10 @@ export class CfConnection {
   }
 
   /**
-   * @returns the body of the answer
-   * @throws PushFailed, or the connection's own error
+   * Sends a request, and retries a GET as cf CLI does.
+   *
+   * @returns the body of the response
+   * @throws PushFailed, or the error of the connection
    */
   async send(method: "GET" | "POST", path: string, options: RequestOptions = {}): Promise<Buffer> {
     for (let retries = method === "GET" ? RETRIES_MAX : 0; ; retries--) {
@@ -75,15 +77,15 @@ export class CfConnection {
       ...cfHeaders(this.traceId),
       ...(contentType ? { "Content-Type": contentType } : {}),
     });
-    const answer = await buffer(response);
+    const responseBody = await buffer(response);
     this.requestIds.push(String(response.headers["x-vcap-request-id"]));
-    // Before the status, so that a wrong escape fails a push that was answered well.
-    this.warnings.push(...warningsOf(response));
+    // Before the status is checked: like in cf CLI, a malformed escape fails the push even if the status is 201.
+    this.warnings.push(...parseWarnings(response));
     const status = response.statusCode ?? 0;
     if (status >= 400) {
-      throw new PushFailed(`${method} ${path}: ${status} ${answer.toString().slice(0, 500)}`, status);
+      throw new PushFailed(`${method} ${path}: ${status} ${responseBody.toString().slice(0, 500)}`, status);
     }
-    return answer;
+    return responseBody;
   }
 }
 
@@ -99,33 +101,33 @@ function exchange(
     const request = send(url, {
       method,
       headers: { ...headers, ...(length === undefined ? {} : { "Content-Length": length }) },
-      // A connection that the server is just closing would fail a request that is never sent twice.
+      // A new connection for each request: a POST is not retried if the server closes an idle connection.
       ...(url.protocol === "https:" ? {} : { agent: new Agent({ keepAlive: false }) }),
     });
     request.once("response", resolve);
     request.on("error", reject);
     if (body && "stream" in body) {
-      // An answer may come before all is sent; then that is what counts.
+      // The response may come before the whole body is sent. Then an error of the body does not matter.
       pipeline(body.stream, request).catch(() => {});
     } else request.end(body);
   });
 }
 
 /**
- * The warnings of an answer, split at commas and unescaped as Go's `url.QueryUnescape` does.
+ * Parses the warnings of a response. Splits them at commas, and unescapes them like Go's `url.QueryUnescape`.
  *
- * @throws PushFailed for an escape that is none
+ * @throws PushFailed for a malformed escape
  */
-export function warningsOf({ headersDistinct }: Pick<IncomingMessage, "headersDistinct">): string[] {
+export function parseWarnings({ headersDistinct }: Pick<IncomingMessage, "headersDistinct">): string[] {
   const values = headersDistinct["x-cf-warnings"] ?? [];
   return values.flatMap((value) =>
-    value.split(",").map((warning) => queryUnescape(warning).replace(/^ +| +$/g, "")),
+    value.split(",").map((warning) => unescapeQuery(warning).replace(/^ +| +$/g, "")),
   );
 }
 
-function queryUnescape(text: string): string {
-  const wrong = /%(?![0-9a-f]{2}).{0,2}/i.exec(text)?.[0];
-  if (wrong !== undefined) throw new PushFailed(`invalid URL escape "${wrong}"`);
+function unescapeQuery(text: string): string {
+  const malformed = /%(?![0-9a-f]{2}).{0,2}/i.exec(text)?.[0];
+  if (malformed !== undefined) throw new PushFailed(`invalid URL escape "${malformed}"`);
   const bytes = text
     .replaceAll("+", " ")
     .replaceAll(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));

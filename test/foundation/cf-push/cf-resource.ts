@@ -1,9 +1,9 @@
 import { PushFailed } from "./cf-connection.ts";
 
-/** A resource as cf CLI keeps it. */
+/** A resource in cf CLI. */
 export interface CfResource {
   path: string;
-  /** As Go has it. */
+  /** In the format of Go. */
   mode: number;
   sha1: string;
   /** Bytes. */
@@ -12,7 +12,7 @@ export interface CfResource {
 
 const GO_UINT32_MAX = 0xffff_ffff;
 
-/** For a request: the mode in octal digits without padding, no path where it is empty. */
+/** Encodes a resource for a request. The mode is in octal digits without padding. An empty path is left out. */
 export function encodeResource({ path, mode, sha1, size }: CfResource) {
   return {
     ...(path === "" ? {} : { path }),
@@ -23,40 +23,40 @@ export function encodeResource({ path, mode, sha1, size }: CfResource) {
 }
 
 /**
- * What an answer to `POST /v3/resource_matches` lists. cf CLI reads it into a map of lists of resources, and
- * takes no resource without a mode.
+ * Decodes a response to `POST /v3/resource_matches`. Like cf CLI, it decodes the response as a map of lists of resources, and
+ * rejects a resource without a mode.
  *
  * @throws PushFailed
  */
 export function decodeMatches(body: Buffer): CfResource[] {
   try {
-    const answer = JSON.parse(body.toString());
-    for (const member of Object.values(answer)) (member as unknown[] | null)?.forEach(decodeResource);
-    return (answer.resources ?? []).map(decodeResource);
+    const response = JSON.parse(body.toString());
+    for (const member of Object.values(response)) (member as unknown[] | null)?.forEach(decodeResource);
+    return (response.resources ?? []).map(decodeResource);
   } catch (error) {
-    throw new PushFailed(`the answer can't be read: ${(error as Error).message}`);
+    throw new PushFailed(`the response can't be decoded: ${(error as Error).message}`);
   }
 }
 
 function decodeResource(resource: unknown): CfResource {
   const { path, mode, checksum, size_in_bytes: size } = resource as Record<string, unknown>;
   const { value } = (checksum ?? {}) as Record<string, unknown>;
-  const octal = textOf(mode);
+  const octal = decodeText(mode);
   if (!/^[0-7]+$/.test(octal) || Number.parseInt(octal, 8) > GO_UINT32_MAX) {
     throw new Error(`strconv.ParseUint: parsing "${octal}": invalid syntax`);
   }
   if (!Number.isSafeInteger(size ?? 0)) throw new Error(`size_in_bytes is ${size}`);
   return {
-    path: textOf(path),
+    path: decodeText(path),
     mode: Number.parseInt(octal, 8),
-    sha1: textOf(value),
+    sha1: decodeText(value),
     size: Number(size ?? 0),
   };
 }
 
-/** Go takes null for the empty value, and no other type for text. */
-function textOf(value: unknown): string {
+/** Like Go: decodes null as the empty string, and rejects every other type. */
+function decodeText(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === undefined || value === null) return "";
-  throw new Error(`${JSON.stringify(value)} is no text`);
+  throw new Error(`${JSON.stringify(value)} is no string`);
 }

@@ -11,37 +11,37 @@ import { CfConnection, PushFailed } from "./cf-connection.ts";
 import { type CfResource, decodeMatches, encodeResource } from "./cf-resource.ts";
 
 export interface PushTarget {
-  /** Where the API is: the Cloud Controller's, or that of a Worker before it. */
+  /** URL of the Cloud Controller, or of a Worker in front of it. */
   url: string;
   token: string;
-  /** Default: one made up. */
+  /** Default: a random GUID. */
   appGuid?: string;
 }
 
 export interface PushOptions {
   /**
-   * Whether an empty request for matches ends those of exactly n × 5,000 files where the last entry of the app is
-   * empty. cf CLI 7.0 to 8.14 send it, and fail on the 422.
+   * Sends an empty request for matches after the others if the app has exactly n × 5,000 files and its last entry is empty.
+   * cf CLI 7.0 to 8.14 do this, and fail with the 422. Default: false.
    */
   sendsEmptyRequest?: boolean;
-  /** Called with each answer to a request for matches, by the name that it gives the request, before the next is sent. */
+  /** Called after each response to a request for matches, before the next request. */
   onResponse?: (requestId: string) => Promise<void> | void;
 }
 
 export interface Push {
   packageGuid: string;
-  /** Resources that were asked for. */
+  /** Resources in the requests for matches. */
   requested: number;
-  /** Resources that the answers listed. */
+  /** Resources in the responses. */
   matched: number;
-  /** Files in the uploaded archive, empty ones too. */
+  /** Files in the uploaded archive, including empty ones. */
   uploadedFiles: number;
   /** Bytes of these files. */
   uploadedBytes: number;
   warnings: string[];
-  /** Of all requests of the push. */
+  /** The trace id of all requests of the push. */
   traceId: string;
-  /** Of the requests for matches, as their answers name them. */
+  /** `X-Vcap-Request-Id` of the responses to the requests for matches. */
   matchRequestIds: string[];
   /** Milliseconds that each step took. */
   durations: Record<Step, number>;
@@ -49,37 +49,37 @@ export interface Push {
 
 export type Step = "gather" | "match" | "create" | "archive" | "upload" | "process";
 
-/** The most that cf CLI asks for in one request. */
+/** cf CLI sends at most this many resources in one request. */
 const RESOURCES_PER_REQUEST_MAX = 5_000;
 const POLL_MS = 20;
 
 /**
- * Pushes the bits of an app as cf CLI 8 and 9 do, as far as a package that is READY.
+ * Uploads an app as cf CLI 8 and 9 do, and waits until its package is READY.
  *
- * The checksums of all answers together say what is not uploaded, but only the entries that were listed are
- * claimed, as they were listed. So a file is lost without a word when its content is matched under another path
- * alone; `comparePackage` tells.
+ * cf CLI does not upload a file if any response lists its checksum. But the upload names only the resources that responses
+ * list, with their paths. So a file is lost without an error if its content is matched only under another path.
+ * `comparePackage` finds such files.
  *
- * @throws PushFailed where cf CLI fails, with the error of a package that has FAILED
+ * @throws PushFailed if cf CLI would fail; if the package has FAILED, with its error
  */
 export async function push(
   directory: string,
   { url, token, appGuid = randomUUID() }: PushTarget,
-  { sendsEmptyRequest = false, onResponse: onAnswer }: PushOptions = {},
+  { sendsEmptyRequest = false, onResponse }: PushOptions = {},
 ): Promise<Push> {
   const connection = new CfConnection(url, token);
   const durations: Push["durations"] = { gather: 0, match: 0, create: 0, archive: 0, upload: 0, process: 0 };
   const timed = async <T>(step: Step, work: Promise<T>): Promise<T> => {
-    const begun = performance.now();
+    const start = performance.now();
     const result = await work;
-    durations[step] = performance.now() - begun;
+    durations[step] = performance.now() - start;
     return result;
   };
 
   const entries = await timed("gather", gatherDirectory(directory));
   if (entries.length === 0) throw new PushFailed(`${directory} is empty`);
-  const requests = chunksOf(entries, sendsEmptyRequest);
-  const matched = await timed("match", match(requests, connection, onAnswer));
+  const requests = splitIntoRequests(entries, sendsEmptyRequest);
+  const matched = await timed("match", match(requests, connection, onResponse));
   const matchRequestIds = [...connection.requestIds];
   const checksums = new Set(matched.map(({ sha1 }) => sha1));
   const unmatched = entries.filter(({ sha1 }) => !checksums.has(sha1));
@@ -93,7 +93,7 @@ export async function push(
   } finally {
     await rm(scratch, { recursive: true });
   }
-  await timed("process", poll(connection, packageGuid));
+  await timed("process", waitForPackage(connection, packageGuid));
 
   const files = unmatched.filter(({ kind }) => kind === "file");
   return {
@@ -109,8 +109,8 @@ export async function push(
   };
 }
 
-/** What each request asks for: files that are not empty, in the order of the app's entries. */
-function chunksOf(entries: readonly AppEntry[], sendsEmptyRequest: boolean): AppEntry[][] {
+/** Splits the entries with content into requests of at most 5,000. */
+function splitIntoRequests(entries: readonly AppEntry[], sendsEmptyRequest: boolean): AppEntry[][] {
   const resources = entries.filter(({ size }) => size !== 0);
   const chunks: AppEntry[][] = [];
   for (let start = 0; start < resources.length; start += RESOURCES_PER_REQUEST_MAX) {
@@ -120,30 +120,30 @@ function chunksOf(entries: readonly AppEntry[], sendsEmptyRequest: boolean): App
   return sendsEmptyRequest && endsEmpty ? [...chunks, []] : chunks;
 }
 
-/** One request after the other. */
+/** Sends one request after the other. */
 async function match(
   requests: readonly (readonly AppEntry[])[],
   connection: CfConnection,
-  onAnswer: PushOptions["onResponse"],
+  onResponse: PushOptions["onResponse"],
 ): Promise<CfResource[]> {
   const matched: CfResource[] = [];
   for (const request of requests) {
     const resources = request.map(encodeResource);
     matched.push(...decodeMatches(await connection.postJson("/v3/resource_matches", { resources })));
-    await onAnswer?.(connection.requestIds.at(-1) ?? "");
+    await onResponse?.(connection.requestIds.at(-1) ?? "");
   }
   return matched;
 }
 
 async function createPackage(connection: CfConnection, appGuid: string): Promise<string> {
-  const answer = await connection.postJson("/v3/packages", {
+  const response = await connection.postJson("/v3/packages", {
     type: "bits",
     relationships: { app: { data: { guid: appGuid } } },
   });
-  return JSON.parse(answer.toString()).guid;
+  return JSON.parse(response.toString()).guid;
 }
 
-/** @param archive undefined where every file was matched: then there is no part `bits` */
+/** @param archive undefined if every file was matched: then the upload has no part `bits` */
 async function upload(
   connection: CfConnection,
   packageGuid: string,
@@ -173,13 +173,13 @@ async function upload(
   await connection.send("POST", path, { ...options, body: { stream, length } });
 }
 
-async function poll(connection: CfConnection, packageGuid: string): Promise<void> {
+async function waitForPackage(connection: CfConnection, packageGuid: string): Promise<void> {
   for (;;) {
     const { state, data } = JSON.parse(
       (await connection.send("GET", `/v3/packages/${packageGuid}`)).toString(),
     );
     if (state === "READY") return;
-    if (state === "FAILED") throw new PushFailed(`the package has failed: ${data?.error}`);
+    if (state === "FAILED") throw new PushFailed(`the package failed: ${data?.error}`);
     await pause(POLL_MS);
   }
 }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { sendJson } from "../http.ts";
 
-/** The errors of the Cloud Controller that this local foundation knows: title, code and status of its own list. */
+/** Title, code and status of the errors that the local foundation sends. */
 const KINDS = {
   "bad-request": { title: "CF-BadRequest", code: 1004, status: 400 },
   "invalid-token": { title: "CF-InvalidAuthToken", code: 1000, status: 401 },
@@ -15,12 +15,12 @@ const KINDS = {
   unknown: { title: "UnknownError", code: 10001, status: 500 },
 } as const;
 
-/** A request that ends in Cloud Foundry's error envelope. */
+/** A response with Cloud Foundry's error envelope. */
 export class ApiError extends Error {
   override name = "ApiError";
   readonly kind: keyof typeof KINDS;
 
-  /** @param detail what the envelope says */
+  /** @param detail the text for the user */
   constructor(kind: keyof typeof KINDS, detail: string) {
     super(detail);
     this.kind = kind;

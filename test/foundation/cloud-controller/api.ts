@@ -7,25 +7,25 @@ import { ApiError } from "./api-error.ts";
 import { addFalseMatches, type Fault, type Faults } from "./faults.ts";
 import { parseFingerprints } from "./fingerprints.ts";
 import { type Packages, presentPackage } from "./packages.ts";
-import { echo, matchResources, requestedResources } from "./resource-matching.ts";
+import { matchResources, parseRequest, presentMatch } from "./resource-matching.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 import type { Routes } from "./routes.ts";
 import type { Stats } from "./stats.ts";
 import { receiveUpload } from "./upload.ts";
 
 export interface ApiOptions {
-  /** That of the API itself; not known before it listens. */
+  /** URL of the API. It is known only when the server listens. */
   baseUrl: () => string;
   uaaUrl: string;
   pool: ResourcePool;
   packages: Packages;
   stats: Stats;
   faults: Faults;
-  /** For uploads that are being received. */
+  /** Stores uploads until they are processed. */
   directory: string;
 }
 
-/** What is answered without a token: where cf CLI learns what is where. */
+/** Endpoints without a token: cf CLI reads the URLs of the APIs from them. */
 export function openRoutes({ baseUrl, uaaUrl }: ApiOptions): Routes {
   return {
     "GET /": ({ response }) =>
@@ -42,26 +42,25 @@ export function openRoutes({ baseUrl, uaaUrl }: ApiOptions): Routes {
   };
 }
 
-/** What takes a token. */
+/** Endpoints that need a token. */
 export function guardedRoutes({ baseUrl, pool, packages, stats, directory }: ApiOptions): Routes {
   return {
     "POST /v3/resource_matches": async ({ request, response, fault }) => {
-      const asked = requestedResources(await readBody(request));
-      if (fault?.resource_ms !== undefined) await pause(fault.resource_ms * asked.length);
-      const matched = await matchResources(pool, asked);
-      const answer = fault?.false_matches
-        ? addFalseMatches(fault.false_matches, asked.map(echo), matched)
-        : matched;
-      stats.countResources(asked.length, answer.length);
-      sendJson(response, 201, { resources: answer });
+      const requested = parseRequest(await readBody(request));
+      if (fault?.resource_ms !== undefined) await pause(fault.resource_ms * requested.length);
+      const found = matchResources(pool, requested);
+      const kind = fault?.false_matches;
+      const resources = kind ? addFalseMatches(kind, requested.map(presentMatch), found) : found;
+      stats.countResources(requested.length, resources.length);
+      sendJson(response, 201, { resources });
     },
-    // As a stock foundation has them; only a fault says otherwise, for nothing here heeds them.
+    // Always enabled, as in a stock foundation. A test disables them with a fault that replaces this response.
     "GET /v3/feature_flags": ({ response }) =>
       sendJson(response, 200, {
         resources: ["app_bits_upload", "resource_matching"].map((name) => ({ name, enabled: true })),
       }),
     "POST /v3/packages": async ({ request, response }) => {
-      const created = packages.create(jsonOf(await readBody(request)));
+      const created = packages.create(parseJson(await readBody(request)));
       sendJson(response, 201, presentPackage(created, baseUrl()));
     },
     "GET /v3/packages/:guid": ({ response, guid }) => {
@@ -91,11 +90,11 @@ export function guardedRoutes({ baseUrl, pool, packages, stats, directory }: Api
   };
 }
 
-/** The test's own hand on the local foundation; not part of any Cloud Controller. */
+/** Endpoints with which a test sets faults and reads statistics. The real Cloud Controller does not have them. */
 export function controlRoutes({ faults, stats }: ApiOptions): Routes {
   return {
     "PUT /__faults": async ({ request, response }) => {
-      faults.set(jsonOf(await readBody(request)) as Record<string, Fault>);
+      faults.set(parseJson(await readBody(request)) as Record<string, Fault>);
       response.writeHead(204).end();
     },
     "DELETE /__faults": ({ response }) => {
@@ -110,7 +109,7 @@ export function controlRoutes({ faults, stats }: ApiOptions): Routes {
   };
 }
 
-function jsonOf(body: Buffer): unknown {
+function parseJson(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString());
   } catch {

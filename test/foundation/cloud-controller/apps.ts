@@ -3,7 +3,7 @@ import { ApiError } from "./api-error.ts";
 import { SPACE } from "./space.ts";
 import { timestamp } from "./timestamp.ts";
 
-/** An app, which is never started. Its GUID is that of its process `web` too, as in the Cloud Controller. */
+/** An app. It is never started. As in the Cloud Controller, its process `web` has the same GUID. */
 export interface App {
   guid: string;
   name: string;
@@ -11,35 +11,41 @@ export interface App {
   updatedAt: string;
 }
 
-/** What applying a manifest changes, as `manifest_diff` lists it. */
+/** A change that applying a manifest would make, as `manifest_diff` lists it. */
 export interface ManifestChange {
   op: "add";
-  /** JSON Manifest into the manifest. */
+  /** JSON Pointer into the manifest. */
   path: string;
   value: string;
 }
 
-/** The apps of the space, in memory. Apps are created by manifests, as cf push does it. */
+/** The apps of the space, in memory. They are created by manifests, as cf push does. */
 export class Apps {
   readonly #apps = new Map<string, App>();
 
   /**
-   * Creates the apps that a manifest names. All other properties of a manifest are ignored.
+   * Creates the apps that a manifest names. Ignores all other properties of the manifest.
    *
    * @throws ApiError
    */
   apply(manifest: string): void {
     const now = timestamp();
-    for (const name of appNames(manifest)) {
-      const app = this.#named(name) ?? { guid: randomUUID(), name, createdAt: now, updatedAt: now };
+    for (const name of parseAppNames(manifest)) {
+      const app = this.#findByName(name) ?? { guid: randomUUID(), name, createdAt: now, updatedAt: now };
       this.#apps.set(app.guid, Object.assign(app, { updatedAt: now }));
     }
   }
 
-  /** @throws ApiError */
-  changes(manifest: string): ManifestChange[] {
-    return appNames(manifest).flatMap((name, index) =>
-      this.#named(name) ? [] : [{ op: "add" as const, path: `/applications/${index}/name`, value: name }],
+  /**
+   * Lists what `apply` would change.
+   *
+   * @throws ApiError
+   */
+  diff(manifest: string): ManifestChange[] {
+    return parseAppNames(manifest).flatMap((name, index) =>
+      this.#findByName(name)
+        ? []
+        : [{ op: "add" as const, path: `/applications/${index}/name`, value: name }],
     );
   }
 
@@ -54,24 +60,24 @@ export class Apps {
     return [...this.#apps.values()];
   }
 
-  #named(name: string): App | undefined {
+  #findByName(name: string): App | undefined {
     return this.list().find((app) => app.name === name);
   }
 }
 
 /**
- * The names of a manifest's apps. It must have the layout in which cf writes manifests: each app begins with its name, at
+ * Parses the names of a manifest's apps. The manifest must have the layout that cf writes: each app begins with its name, at
  * the start of a line.
  *
  * @throws ApiError
  */
-function appNames(manifest: string): string[] {
+function parseAppNames(manifest: string): string[] {
   const names = [...manifest.matchAll(/^- name: (["']?)(.+)\1$/gm)].map(([, , name = ""]) => name);
   if (names.length === 0) throw new ApiError("unprocessable", "The manifest names no app");
   return names;
 }
 
-/** @param baseUrl that of the API, for the links */
+/** @param baseUrl URL of the API, for the links */
 export function presentApp({ guid, name, createdAt, updatedAt }: App, baseUrl: string) {
   const self = `${baseUrl}/v3/apps/${guid}`;
   return {

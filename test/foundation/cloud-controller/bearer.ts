@@ -7,11 +7,13 @@ const READ = ["cloud_controller.read", "cloud_controller.admin"];
 const WRITE = ["cloud_controller.write", "cloud_controller.admin"];
 
 /**
- * A check that throws an ApiError for a request without a valid token of `uaa`, or without the scope that its
- * method needs.
+ * Creates a function that throws an ApiError if a request has no valid token of `uaa`, or lacks the scope that its method
+ * needs.
  */
-export function bearerCheck(uaa: Pick<Uaa, "url" | "issuer">): (request: IncomingMessage) => Promise<void> {
-  // Keys are rotated by tests within moments.
+export function createAuthenticator(
+  uaa: Pick<Uaa, "url" | "issuer">,
+): (request: IncomingMessage) => Promise<void> {
+  // Without a cooldown, because tests rotate keys in quick succession.
   const keys = createRemoteJWKSet(new URL(`${uaa.url}/token_keys`), { cooldownDuration: 0 });
   return async ({ headers: { authorization }, method }) => {
     const token = /^bearer (.+)$/i.exec(authorization ?? "")?.[1];

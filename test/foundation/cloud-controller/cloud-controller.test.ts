@@ -6,83 +6,47 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import contract from "../../contract/cloud-controller-cases.json" with { type: "json" };
 import { createApp } from "../../support/node/app-fixture.ts";
 import { push } from "../cf-push/push-client.ts";
+import { type FoundationFixture, startFoundationFixture } from "../foundation-fixture.ts";
 import { isPortFree } from "../loopback.ts";
-import { startUaa, type Uaa } from "../uaa/uaa.ts";
-import { type CloudController, startCloudController } from "./cloud-controller.ts";
+import { startCloudController } from "./cloud-controller.ts";
 
-const EXISTS = "5b0e6a95648b2ee1b949ce86aa16ef497af1d66a";
+const PRESENT_SHA1 = "5b0e6a95648b2ee1b949ce86aa16ef497af1d66a";
 
-let uaa: Uaa;
-let cloudController: CloudController;
-let directory: string;
-let token: string;
+let foundation: FoundationFixture;
+let send: FoundationFixture["send"];
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "pool-"));
-  uaa = await startUaa();
-  cloudController = await startCloudController({
-    uaa,
-    poolDirectory: directory,
-    limits: { minimumSize: 0 },
-  });
-  token = await uaa.issueToken();
+  foundation = await startFoundationFixture({ minimumSize: 0 });
+  send = foundation.send;
 });
 
-afterAll(async () => {
-  await Promise.all([uaa.close(), cloudController.close()]);
-  await rm(directory, { recursive: true });
-});
+afterAll(() => foundation.close());
 
 beforeEach(async () => {
-  // Each time, because an upload that claims them takes them out: they are not what they are called.
+  // Written before each test, because an upload that names them deletes them: their content has another SHA-1.
+  const { cloudController } = foundation;
   for (const { sha1 } of contract.pool) {
     const path = cloudController.pool.pathOf(sha1) as string;
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, "only its name is looked at");
+    await writeFile(path, "only the name matters");
   }
   cloudController.faults.set({});
   cloudController.stats.reset();
 });
-
-interface Answer {
-  status: number;
-  headers: Headers;
-  text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: what it answers is what is tested
-  json: any;
-}
-
-async function send(method: string, path: string, body?: string | FormData, headers = {}): Promise<Answer> {
-  const response = await fetch(cloudController.url + path, {
-    method,
-    headers: { Authorization: `bearer ${token}`, ...headers },
-    body: body ?? null,
-  });
-  const text = await response.text();
-  return { status: response.status, headers: response.headers, text, json: parsed(text) };
-}
 
 interface Case {
   body: string | null;
   repeat?: { resource: object; times: number; then?: object };
 }
 
-function bodyOf({ body, repeat }: Case): string {
+function expandBody({ body, repeat }: Case): string {
   if (!repeat) return body ?? "";
   const resources: object[] = Array(repeat.times).fill(repeat.resource);
   return JSON.stringify({ resources: repeat.then ? [...resources, repeat.then] : resources });
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 const resource = (changes: object = {}) => ({
-  checksum: { value: EXISTS },
+  checksum: { value: PRESENT_SHA1 },
   size_in_bytes: 150,
   path: "p",
   mode: "644",
@@ -93,15 +57,15 @@ const setFaults = (faults: object) => send("PUT", "/__faults", JSON.stringify(fa
 
 describe("POST /v3/resource_matches", () => {
   it.each(contract.cases.filter((entry) => !("differs" in entry)))(
-    "answers as recorded: $name",
+    "returns the recorded response: $name",
     async (entry) => {
-      const { status, text } = await send("POST", "/v3/resource_matches", bodyOf(entry));
-      // JSON numbers of 30 digits do not survive, so that only the text can tell.
+      const { status, text } = await send("POST", "/v3/resource_matches", expandBody(entry));
+      // The text is compared, because parsing would change numbers of 30 digits.
       expect({ status, text }).toEqual({ status: entry.status, text: JSON.stringify(entry.response) });
     },
   );
 
-  it("groups its answer by size, in the order in which the groups are met", async () => {
+  it("groups the response by size class, in the order of the first resource of each class", async () => {
     const sizes = [2048, 10, 200_000, 1024, 1023];
     const { json } = await match(...sizes.map((size_in_bytes) => resource({ size_in_bytes })));
     expect(json.resources.map((matched: { size_in_bytes: number }) => matched.size_in_bytes)).toEqual([
@@ -109,7 +73,7 @@ describe("POST /v3/resource_matches", () => {
     ]);
   });
 
-  it("looks at the checksum alone, and says null for a path that was not sent", async () => {
+  it("ignores the size of the blob, and returns null for a path that was not sent", async () => {
     const { json } = await match(resource({ size_in_bytes: 7, path: undefined }));
     expect(json).toEqual({ resources: [resource({ size_in_bytes: 7, path: null })] });
   });
@@ -122,7 +86,7 @@ describe("POST /v3/resource_matches", () => {
     ["100444", true],
     [null, false],
     [undefined, false],
-  ])("compares the mode %s as a number", async (mode, isMatched) => {
+  ])("compares the mode %s as a number with 0600", async (mode, isMatched) => {
     expect((await match(resource({ mode }))).json.resources).toHaveLength(isMatched ? 1 : 0);
   });
 
@@ -131,7 +95,7 @@ describe("POST /v3/resource_matches", () => {
     [1, true],
     [536_870_911, true],
     [536_870_912, false],
-  ])("matches between its limits, not at them: %d bytes", async (size_in_bytes, isMatched) => {
+  ])("matches only sizes between the limits: %d bytes", async (size_in_bytes, isMatched) => {
     expect((await match(resource({ size_in_bytes }))).json.resources).toHaveLength(isMatched ? 1 : 0);
   });
 });
@@ -139,13 +103,13 @@ describe("POST /v3/resource_matches", () => {
 it.each([
   [{ Authorization: "" }, 401, 10002],
   [{ Authorization: "bearer garbage" }, 401, 1000],
-])("refuses %j", async (headers, status, code) => {
-  const answer = await send("POST", "/v3/resource_matches", "{}", headers);
-  expect(answer).toMatchObject({ status, json: { errors: [{ code }] } });
+])("returns 401 for %j", async (headers, status, code) => {
+  const response = await send("POST", "/v3/resource_matches", "{}", headers);
+  expect(response).toMatchObject({ status, json: { errors: [{ code }] } });
 });
 
-it("wants the scope to write for a POST, and the scope to read for a GET", async () => {
-  const Authorization = `bearer ${await uaa.issueToken({ scopes: ["cloud_controller.read"] })}`;
+it("requires the write scope for a POST and the read scope for a GET", async () => {
+  const Authorization = `bearer ${await foundation.uaa.issueToken({ scopes: ["cloud_controller.read"] })}`;
   expect(await send("POST", "/v3/packages", "{}", { Authorization })).toMatchObject({ status: 403 });
   expect(await send("GET", `/v3/packages/${randomUUID()}`, undefined, { Authorization })).toMatchObject({
     status: 404,
@@ -153,11 +117,11 @@ it("wants the scope to write for a POST, and the scope to read for a GET", async
   });
 });
 
-it("tells where everything is, and the request's id", async () => {
+it("returns the URLs of the APIs and the request id, and 404 for an unknown path", async () => {
   const { json, headers } = await send("GET", "/", undefined, { "X-Vcap-Request-Id": "mine" });
   expect(json.links).toMatchObject({
-    cloud_controller_v3: { href: `${cloudController.url}/v3` },
-    uaa: { href: uaa.url },
+    cloud_controller_v3: { href: `${foundation.cloudController.url}/v3` },
+    uaa: { href: foundation.uaa.url },
   });
   expect(headers.get("X-Vcap-Request-Id")).toMatch(/^mine::[0-9a-f-]{36}$/);
   expect(await send("GET", "/v3/buildpacks")).toMatchObject({
@@ -179,14 +143,14 @@ describe("a package", () => {
     if (parts.bits) form.set("bits", parts.bits, "package.zip");
     return send("POST", `/v3/packages/${guid}/upload`, form);
   };
-  const outcome = async (guid: string) => {
+  const waitForPackage = async (guid: string) => {
     for (;;) {
       const { json } = await send("GET", `/v3/packages/${guid}`);
       if (json.state !== "PROCESSING_UPLOAD") return { state: json.state, error: json.data.error };
     }
   };
 
-  it("needs a type and an app", async () => {
+  it("returns 422 for a package without a type or an app", async () => {
     expect((await send("POST", "/v3/packages", JSON.stringify({ type: "bits" }))).status).toBe(422);
     expect((await send("POST", "/v3/packages", JSON.stringify({ type: "zip" }))).status).toBe(422);
   });
@@ -196,13 +160,13 @@ describe("a package", () => {
     [{ resources: "[]" }, "Upload must include either resources or bits"],
     [{ resources: "[" }, "Resources must be valid JSON."],
     [{ resources: '{"a":1}' }, "Resources must be valid JSON."],
-  ])("is not made of %j", async (parts, detail) => {
+  ])("returns 422 for an upload of %j", async (parts, detail) => {
     const guid = await create();
     expect(await upload(guid, parts)).toMatchObject({ status: 422, json: { errors: [{ detail }] } });
     expect(await send("GET", `/v3/packages/${guid}/download`)).toMatchObject({ status: 422 });
   });
 
-  it("takes bits once", async () => {
+  it("returns 400 for a second upload", async () => {
     const guid = await create();
     const resources = JSON.stringify([resource()]);
     expect(await upload(guid, { resources })).toMatchObject({
@@ -213,7 +177,7 @@ describe("a package", () => {
       status: 400,
       json: { errors: [{ code: 150004 }] },
     });
-    await outcome(guid);
+    await waitForPackage(guid);
   });
 
   it.each([
@@ -225,16 +189,16 @@ describe("a package", () => {
     [resource({ path: "/p" }), "The resource file path is invalid: File path '/p' is not safe."],
     [resource({ checksum: { value: "a".repeat(40) } }), `Could not find object '${"a".repeat(40)}'`],
     [{ sha1: "b".repeat(40), size: 1, fn: "p" }, `Could not find object '${"b".repeat(40)}'`],
-  ])("fails with %j", async (fingerprint, error) => {
+  ])("fails if the upload names %j", async (fingerprint, error) => {
     const guid = await create();
     await upload(guid, { resources: JSON.stringify([fingerprint]) });
-    expect(await outcome(guid)).toEqual({ state: "FAILED", error });
+    expect(await waitForPackage(guid)).toEqual({ state: "FAILED", error });
   });
 
-  it("fails with bits that are no archive", async () => {
+  it("fails if the uploaded bits are no archive", async () => {
     const guid = await create();
     await upload(guid, { bits: new Blob(["no archive"]) });
-    expect(await outcome(guid)).toEqual({
+    expect(await waitForPackage(guid)).toEqual({
       state: "FAILED",
       error: "The app upload is invalid: Invalid zip archive.",
     });
@@ -242,25 +206,25 @@ describe("a package", () => {
 });
 
 describe("limits", () => {
-  const blobOf = (content: string) => {
+  const blobPath = (content: string) => {
     const sha1 = createHash("sha1").update(content).digest("hex");
     return `app_bits_cache/${sha1.slice(0, 2)}/${sha1.slice(2, 4)}/${sha1}`;
   };
-  const blobsOf = async (poolDirectory: string) => {
+  const listBlobs = async (poolDirectory: string) => {
     const entries = await readdir(poolDirectory, { recursive: true, withFileTypes: true });
     const files = entries.filter((entry) => entry.isFile());
     return files.map(({ parentPath, name }) => relative(poolDirectory, join(parentPath, name))).sort();
   };
 
-  it("let files of exactly that size into the pool, and no package be larger", async () => {
+  it("stores files of exactly the minimum or maximum size, and rejects a larger package", async () => {
     const poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
     const limits = { minimumSize: 10, maximumSize: 20, maximumPackageSize: 100 };
-    const limited = await startCloudController({ uaa, poolDirectory, limits });
+    const limited = await startCloudController({ uaa: foundation.uaa, poolDirectory, limits });
     const app = await createApp();
     for (const size of [9, 10, 20, 21]) await app.write(String(size), "x".repeat(size));
-    const target = { url: limited.url, token };
+    const target = { url: limited.url, token: foundation.token };
     await push(app.path, target);
-    expect(await blobsOf(poolDirectory)).toEqual(["x".repeat(10), "x".repeat(20)].map(blobOf).sort());
+    expect(await listBlobs(poolDirectory)).toEqual(["x".repeat(10), "x".repeat(20)].map(blobPath).sort());
     expect(await push(app.path, target)).toMatchObject({ requested: 4, matched: 0 });
 
     await app.write("too much", "x".repeat(41));
@@ -270,15 +234,15 @@ describe("limits", () => {
     await rm(poolDirectory, { recursive: true });
   });
 
-  it("are a stock foundation's where nothing is said: 65536 bytes are too few to match", async () => {
+  it("defaults to the limits of a stock foundation: 65536 bytes are stored but not matched", async () => {
     const poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
-    const stock = await startCloudController({ uaa, poolDirectory });
+    const stock = await startCloudController({ uaa: foundation.uaa, poolDirectory });
     const app = await createApp();
     const contents = [65_535, 65_536, 65_537].map((size) => "x".repeat(size));
     for (const content of contents) await app.write(String(content.length), content);
-    const target = { url: stock.url, token };
+    const target = { url: stock.url, token: foundation.token };
     await push(app.path, target);
-    expect(await blobsOf(poolDirectory)).toEqual(contents.slice(1).map(blobOf).sort());
+    expect(await listBlobs(poolDirectory)).toEqual(contents.slice(1).map(blobPath).sort());
     expect(await push(app.path, target)).toMatchObject({ requested: 3, matched: 1, uploadedFiles: 2 });
     await app.remove();
     await stock.close();
@@ -292,11 +256,11 @@ describe("faults", () => {
     ["a status with HTML", { status: 504, body: "<html>" }, { status: 504, text: "<html>" }],
     ["malformed JSON", { malformed: true }, { status: 201, json: undefined }],
     [
-      "a lie about everything",
+      "matches for all resources",
       { false_matches: "all" },
       { status: 201, json: { resources: [resource(), resource({ checksum: { value: "c".repeat(40) } })] } },
     ],
-  ])("answer with %s until they are switched off", async (_, fault, expected) => {
+  ])("replace the response by %s until they are deleted", async (_, fault, expected) => {
     await setFaults({ "/v3/resource_matches": fault });
     const resources = [resource(), resource({ checksum: { value: "c".repeat(40) } })];
     expect(await match(...resources)).toMatchObject(expected);
@@ -305,42 +269,45 @@ describe("faults", () => {
     expect((await match(...resources)).json.resources).toHaveLength(1);
   });
 
-  it("name a resource that was not asked for", async () => {
+  it("add a match for a resource that was not requested", async () => {
     await setFaults({ "/v3/resource_matches": { false_matches: "unrequested" } });
     const { json } = await match(resource());
     expect(json.resources).toEqual([
       resource(),
-      resource({ checksum: { value: expect.any(String) }, size_in_bytes: 1, path: "stranger" }),
+      resource({ checksum: { value: expect.any(String) }, size_in_bytes: 1, path: "unrequested" }),
     ]);
   });
 
-  it.each(["before", "during"])("cut the connection %s the answer", async (cut) => {
+  it.each(["before", "during"])("cut the connection %s the response", async (cut) => {
     await setFaults({ "/v3/resource_matches": { cut } });
     await expect(match(resource())).rejects.toThrow();
   });
 
-  it("hang, and bear being closed meanwhile", async () => {
-    const other = await startCloudController({ uaa, poolDirectory: directory });
+  it("hang until the server is closed", async () => {
+    const other = await startCloudController({
+      uaa: foundation.uaa,
+      poolDirectory: foundation.poolDirectory,
+    });
     other.faults.set({ "*": { hang: true } });
-    const answer = fetch(other.url).then(
-      () => "answered",
+    const outcome = fetch(other.url).then(
+      () => "response",
       () => "cut",
     );
     while (other.stats.requests["GET /"] === undefined) await new Promise(setImmediate);
     await other.close();
-    expect(await answer).toBe("cut");
+    expect(await outcome).toBe("cut");
     expect(await isPortFree(other.port)).toBe(true);
   });
 
-  it("hold answers back", async () => {
+  it("delay the response", async () => {
     await setFaults({ "/v3*": { latency_ms: 200 } });
-    const begun = performance.now();
+    const start = performance.now();
     await match(resource());
-    expect(performance.now() - begun).toBeGreaterThanOrEqual(199);
+    expect(performance.now() - start).toBeGreaterThanOrEqual(199);
   });
 });
 
-it("counts requests by method and path, by trace id, and what was matched, until it is reset", async () => {
+it("counts requests by path and trace id, and resources, until it is reset", async () => {
   await match(resource(), resource({ checksum: { value: "d".repeat(40) } }));
   await send("GET", `/v3/packages/${randomUUID()}`, undefined, { "X-B3-TraceId": "7".repeat(32) });
   expect((await send("GET", "/__stats")).json).toEqual({

@@ -3,13 +3,13 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { vcapRequestId } from "../../../src/http/request-id.ts";
-import { locationOf } from "../http.ts";
+import { parseUrl } from "../http.ts";
 import { listenOnLoopback } from "../loopback.ts";
 import type { Uaa } from "../uaa/uaa.ts";
 import { controlRoutes, guardedRoutes, openRoutes } from "./api.ts";
 import { ApiError } from "./api-error.ts";
 import { Apps } from "./apps.ts";
-import { bearerCheck } from "./bearer.ts";
+import { createAuthenticator } from "./bearer.ts";
 import { applyFault, Faults } from "./faults.ts";
 import { Packages } from "./packages.ts";
 import { type PoolLimits, ResourcePool } from "./resource-pool.ts";
@@ -18,11 +18,11 @@ import { spaceRoutes } from "./space-api.ts";
 import { Stats } from "./stats.ts";
 
 export interface CloudControllerLimits extends PoolLimits {
-  /** Bytes of a package's files together. */
+  /** Sum of the sizes of a package's files, in bytes. */
   maximumPackageSize: number;
 }
 
-/** Those of a stock foundation: the defaults of capi-release. */
+/** The defaults of capi-release. */
 export const DEFAULT_LIMITS: CloudControllerLimits = {
   minimumSize: 65_536,
   maximumSize: 512 * 1024 * 1024,
@@ -31,14 +31,14 @@ export const DEFAULT_LIMITS: CloudControllerLimits = {
 
 export interface CloudControllerOptions {
   uaa: Pick<Uaa, "url" | "issuer">;
-  /** The pool's root; each blob lies at `app_bits_cache/ab/cd/<sha1>` below it. */
+  /** The pool's root directory. A blob is stored at `app_bits_cache/ab/cd/<sha1>` below it. */
   poolDirectory: string;
   limits?: Partial<CloudControllerLimits>;
-  /** 0, the default, for a free one. */
+  /** Default: 0, a free port. */
   port?: number;
 }
 
-/** A local foundation for the Cloud Controller: resource matching, and packages that are really assembled. */
+/** A simulated Cloud Controller. It matches resources, and assembles packages as the real one does. */
 export interface CloudController {
   /** `http://localhost:<port>` */
   url: string;
@@ -48,12 +48,12 @@ export interface CloudController {
   stats: Stats;
   apps: Apps;
   packages: Packages;
-  /** Names another URL in links and headers from now on, for instance that of a Worker before it. */
+  /** Sets the URL that links and headers name, for instance the URL of a Worker in front of it. */
   setExternalUrl(url: string): void;
   close(): Promise<void>;
 }
 
-/** @throws PortTaken */
+/** @throws PortInUse */
 export async function startCloudController(options: CloudControllerOptions): Promise<CloudController> {
   const { uaa, poolDirectory, port = 0 } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -70,18 +70,18 @@ export async function startCloudController(options: CloudControllerOptions): Pro
   const control = controlRoutes(api);
   const open = openRoutes(api);
   const guarded = { ...guardedRoutes(api), ...spaceRoutes(api) };
-  const authenticate = bearerCheck(uaa);
+  const authenticate = createAuthenticator(uaa);
 
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const method = request.method ?? "GET";
-    const { pathname } = locationOf(request);
-    const command = findRoute(control, method, pathname);
-    if (command) return command.handler({ request, response, guid: "", fault: undefined });
+    const { pathname } = parseUrl(request);
+    const controlRoute = findRoute(control, method, pathname);
+    if (controlRoute) return controlRoute.handler({ request, response, guid: "", fault: undefined });
 
     const guardedRoute = findRoute(guarded, method, pathname);
     const route = guardedRoute ?? findRoute(open, method, pathname);
     stats.countRequest(route?.name ?? `${method} ${pathname}`, String(request.headers["x-b3-traceid"] ?? ""));
-    response.setHeader("X-Vcap-Request-Id", vcapRequestId(headersOf(request)));
+    response.setHeader("X-Vcap-Request-Id", vcapRequestId(toHeaders(request)));
 
     const fault = faults.take(method, pathname);
     if (fault && (await applyFault(fault, request, response))) return;
@@ -90,10 +90,10 @@ export async function startCloudController(options: CloudControllerOptions): Pro
     await route.handler({ request, response, guid: route.guid, fault });
   }
   const listener: RequestListener = (request, response) => {
-    answer(request, response).catch((error) => fail(request, response, error));
+    handle(request, response).catch((error) => sendError(request, response, error));
   };
 
-  const close = async () => {
+  const cleanUp = async () => {
     await packages.waitForJobs();
     await rm(directory, { recursive: true, force: true });
   };
@@ -103,24 +103,28 @@ export async function startCloudController(options: CloudControllerOptions): Pro
     return {
       url: server.url,
       port: server.port,
-      ...{ pool, apps, packages, faults, stats },
+      pool,
+      apps,
+      packages,
+      faults,
+      stats,
       setExternalUrl(url) {
         externalUrl = url;
       },
-      close: () => server.close().then(close),
+      close: () => server.close().then(cleanUp),
     };
   } catch (error) {
-    await close();
+    await cleanUp();
     throw error;
   }
 }
 
-function headersOf({ headers }: IncomingMessage): Headers {
+function toHeaders({ headers }: IncomingMessage): Headers {
   return new Headers(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 }
 
-function fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-  // The client must get rid of its body, or it never looks at the answer.
+function sendError(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  // A client may read the response only after it has sent its whole body.
   request.resume();
   if (response.headersSent || request.socket.destroyed) {
     response.destroy();

@@ -3,49 +3,49 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import type { MatchedResource } from "./resource-matching.ts";
 
-/** What goes wrong on a path. Of the ways to answer, the first that is set is taken. */
+/** A fault of a path. If several replace the response, the first one of this list applies. */
 export interface Fault {
-  /** Milliseconds before anything else happens. */
+  /** Delays the request, in milliseconds. */
   latency_ms?: number;
-  /** Resource matches only: milliseconds that each resource takes. */
+  /** Delays a request for matches, in milliseconds for each resource. */
   resource_ms?: number;
-  /** Laid over the answer's own. */
+  /** Added to the response. */
   headers?: Record<string, string>;
-  /** Never answers. */
+  /** Never sends a response. */
   hang?: boolean;
-  /** Closes the connection, `before` the answer or after half of one. */
+  /** Closes the connection before the response, or after half of it. */
   cut?: "before" | "during";
-  /** Answers 201 with JSON that ends in the middle. */
+  /** Responds with 201 and truncated JSON. */
   malformed?: boolean;
-  /** Answers this instead, with `body`: text as HTML, anything else as JSON. */
+  /** Responds with this status and `body`: a string as HTML, anything else as JSON. */
   status?: number;
   body?: unknown;
-  /** Resource matches only: claims what nobody asked for, or everything that was asked for. */
+  /** Adds a match for a resource that was not requested, or matches all requested resources. */
   false_matches?: "unrequested" | "all";
-  /** How many requests it is good for; default: all. */
+  /** How many requests have the fault. Default: all. */
   times?: number;
 }
 
-const HALF_AN_ANSWER = '{"resources":[{"checksum":{"val';
+const TRUNCATED_BODY = '{"resources":[{"checksum":{"val';
 const SERVER_ERROR = {
   errors: [{ detail: "An unknown error occurred.", title: "UnknownError", code: 10001 }],
 };
 
-/** The faults that are switched on, by path: `/v3/resource_matches`, `POST /v3/packages`, `/v3/packages/*`. */
+/** The active faults by path: `/v3/resource_matches`, `POST /v3/packages`, `/v3/packages/*`. */
 export class Faults {
   #faults = new Map<string, Fault>();
 
-  /** Replaces all that were there. */
+  /** Replaces all faults. */
   set(faults: Record<string, Fault>): void {
     this.#faults = new Map(Object.entries(faults).map(([path, fault]) => [path, { ...fault }]));
   }
 
-  /** The fault for a request, if there is one; uses up one of its times. */
+  /** Returns the fault of a request, and decrements its `times`. */
   take(method: string, path: string): Fault | undefined {
     for (const [key, fault] of this.#faults) {
       const [, faultMethod = method, pattern = ""] = /^(?:([A-Z]+) )?(.*)$/.exec(key) ?? [];
-      const isMeant = pattern.endsWith("*") ? path.startsWith(pattern.slice(0, -1)) : path === pattern;
-      if (faultMethod !== method || !isMeant || fault.times === 0) continue;
+      const isMatch = pattern.endsWith("*") ? path.startsWith(pattern.slice(0, -1)) : path === pattern;
+      if (faultMethod !== method || !isMatch || fault.times === 0) continue;
       if (fault.times !== undefined) fault.times -= 1;
       return fault;
     }
@@ -53,7 +53,7 @@ export class Faults {
   }
 }
 
-/** @returns whether the fault has answered in the handler's place */
+/** @returns whether the fault replaces the response of the handler */
 export async function applyFault(
   fault: Fault,
   request: IncomingMessage,
@@ -61,20 +61,20 @@ export async function applyFault(
 ): Promise<boolean> {
   if (fault.latency_ms !== undefined) await pause(fault.latency_ms);
   for (const [name, value] of Object.entries(fault.headers ?? {})) response.setHeader(name, value);
-  const isTaken = fault.hang || fault.cut || fault.malformed || fault.status !== undefined;
-  if (!isTaken) return false;
-  // The client must get rid of its body, or it never looks at the answer.
+  const isReplaced = fault.hang || fault.cut || fault.malformed || fault.status !== undefined;
+  if (!isReplaced) return false;
+  // A client may read the response only after it has sent its whole body.
   request.resume();
   if (fault.hang) return true;
   if (fault.cut === "before") request.socket.destroy();
   else if (fault.cut === "during") {
     response.writeHead(201, {
       "Content-Type": "application/json",
-      "Content-Length": 2 * HALF_AN_ANSWER.length,
+      "Content-Length": 2 * TRUNCATED_BODY.length,
     });
-    response.write(HALF_AN_ANSWER, () => setImmediate(() => request.socket.destroy()));
+    response.write(TRUNCATED_BODY, () => setImmediate(() => request.socket.destroy()));
   } else if (fault.malformed) {
-    response.writeHead(201, { "Content-Type": "application/json; charset=utf-8" }).end(HALF_AN_ANSWER);
+    response.writeHead(201, { "Content-Type": "application/json; charset=utf-8" }).end(TRUNCATED_BODY);
   } else {
     const body = fault.body ?? SERVER_ERROR;
     const isHtml = typeof body === "string";
@@ -84,18 +84,18 @@ export async function applyFault(
   return true;
 }
 
-/** What a lying Cloud Controller makes of its answer. */
+/** Returns the matches of a response, and false ones. */
 export function addFalseMatches(
   kind: NonNullable<Fault["false_matches"]>,
-  asked: readonly MatchedResource[],
+  requested: readonly MatchedResource[],
   matched: readonly MatchedResource[],
 ): MatchedResource[] {
-  if (kind === "all") return [...asked];
-  const stranger = {
+  if (kind === "all") return [...requested];
+  const unrequested = {
     checksum: { value: randomBytes(20).toString("hex") },
     size_in_bytes: 1,
-    path: "stranger",
+    path: "unrequested",
     mode: "644",
   };
-  return [...matched, stranger];
+  return [...matched, unrequested];
 }

@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { READABLE_AND_WRITABLE } from "../file-mode.ts";
 import { ApiError } from "./api-error.ts";
 
-/** A file of a package that is not uploaded but taken from the pool. */
+/** A file of a package that comes from the pool instead of the upload. */
 export interface Fingerprint {
   path: string | null;
   sha1: string;
@@ -10,7 +10,7 @@ export interface Fingerprint {
   mode: string | null;
 }
 
-/** Where the Cloud Controller puts a fingerprint that has passed. */
+/** A valid fingerprint and its place in the package. */
 export interface PlacedFingerprint {
   /** Relative to the package, normalised. */
   path: string;
@@ -21,8 +21,8 @@ export interface PlacedFingerprint {
 const DEFAULT_MODE = 0o744;
 
 /**
- * The field `resources` of an upload: JSON, an array in the form of v3 or v2. What an entry holds is only looked
- * at by the job that makes the package.
+ * Parses the field `resources` of an upload: a JSON array in the format of v3 or v2. The values of its entries are validated
+ * later, by the job that makes the package.
  *
  * @throws ApiError
  */
@@ -31,9 +31,9 @@ export function parseFingerprints(json: string): Fingerprint[] {
     return (JSON.parse(json) as Record<string, unknown>[]).map((resource) => {
       if ("checksum" in resource && "size_in_bytes" in resource) {
         const { value } = resource.checksum as { value: unknown };
-        return fingerprint(value, resource.path, resource.mode);
+        return toFingerprint(value, resource.path, resource.mode);
       }
-      return fingerprint(resource.sha1, resource.fn, resource.mode);
+      return toFingerprint(resource.sha1, resource.fn, resource.mode);
     });
   } catch {
     throw new ApiError("unprocessable", "Resources must be valid JSON.");
@@ -41,7 +41,9 @@ export function parseFingerprints(json: string): Fingerprint[] {
 }
 
 /**
- * @throws Error with the Cloud Controller's message; it becomes the error of the package
+ * Validates the path and the mode.
+ *
+ * @throws Error with the Cloud Controller's message, which becomes the error of the package
  */
 export function placeFingerprint({ path, sha1, mode: rawMode }: Fingerprint): PlacedFingerprint {
   if (path === null) throw new Error("no implicit conversion of nil into String");
@@ -59,7 +61,7 @@ export function placeFingerprint({ path, sha1, mode: rawMode }: Fingerprint): Pl
   return { path: posix.relative("/package", resolved), sha1, mode };
 }
 
-function fingerprint(sha1: unknown, path: unknown, mode: unknown): Fingerprint {
+function toFingerprint(sha1: unknown, path: unknown, mode: unknown): Fingerprint {
   return { sha1: String(sha1 ?? ""), path: textOrNull(path), mode: textOrNull(mode) };
 }
 

@@ -15,27 +15,27 @@ import type { ResourcePool } from "./resource-pool.ts";
 
 export interface PackagerOptions {
   pool: ResourcePool;
-  /** Bytes of all files together, unpacked. */
+  /** Sum of the uncompressed sizes of all files, in bytes. */
   maximumPackageSize: number;
 }
 
 interface Draft {
   /** By name. */
   contents: Map<string, ArchiveContent>;
-  /** Bytes, unpacked. */
+  /** Uncompressed, in bytes. */
   size: number;
 }
 
-const FILES_AT_A_TIME = 8;
+const CONCURRENT_FILES = 8;
 
 /**
- * Makes a package of an uploaded archive and of what the pool has, in the Cloud Controller's order: the
- * archive's files go into the pool before anything is taken out of it.
+ * Writes a package from an uploaded archive and files of the pool. As in the Cloud Controller, the archive's files are added
+ * to the pool before any file is read from it.
  *
- * @param bits path of the uploaded archive; undefined where none came
- * @param packagePath where the package is written
+ * @param bits path of the uploaded archive, if there is one
+ * @param packagePath path of the package to write
  * @returns paths of the archive's files and links
- * @throws Error whose message becomes the error of the package
+ * @throws Error with a message that becomes the error of the package
  */
 export async function assemblePackage(
   bits: string | undefined,
@@ -48,7 +48,7 @@ export async function assemblePackage(
     if (draft.size <= maximumPackageSize) return;
     throw new Error(`The app package is invalid: Package may not be larger than ${maximumPackageSize} bytes`);
   };
-  const archive = bits === undefined ? undefined : await orInvalidZip(openArchive(bits));
+  const archive = bits === undefined ? undefined : await rejectInvalidZip(openArchive(bits));
   try {
     if (archive) {
       draft.size = archive.entries.reduce((sum, { size }) => sum + size, 0);
@@ -58,7 +58,6 @@ export async function assemblePackage(
     await appendFromPool(fingerprints, draft, pool);
     checkSize();
     const kept = [...draft.contents.values()].filter((entry) => !isDirectoryToRubyzip(entry));
-    // How it is packed is nobody's concern.
     await writeArchive(packagePath, kept, { compress: false });
     return archive?.entries.filter(({ kind }) => kind !== "directory").map(({ name }) => name) ?? [];
   } finally {
@@ -68,7 +67,7 @@ export async function assemblePackage(
 
 async function unpack({ entries }: OpenArchive, { contents }: Draft, pool: ResourcePool): Promise<void> {
   if (entries.length === 0) throw new Error(`${INVALID_ZIP} (zipfile is empty).`);
-  const unpacked = await mapConcurrently(entries, FILES_AT_A_TIME, (entry) => unpackEntry(entry, pool));
+  const unpacked = await mapConcurrently(entries, CONCURRENT_FILES, (entry) => unpackEntry(entry, pool));
   for (const content of unpacked) contents.set(content.name, content);
 }
 
@@ -76,26 +75,26 @@ async function unpackEntry(entry: ArchiveEntry, pool: ResourcePool): Promise<Arc
   const { name, kind, mode, modified, read } = entry;
   if (kind === "directory") return { name, mode, modified, content: undefined };
   if (kind === "symlink") {
-    return { name, mode, modified, content: await orInvalidZip(read()) };
+    return { name, mode, modified, content: await rejectInvalidZip(read()) };
   }
-  const { sha1, size, content } = await orInvalidZip(digestContent(entry));
-  // Compared as a number, of the permissions alone.
+  const { sha1, size, content } = await rejectInvalidZip(digestContent(entry));
+  // The Cloud Controller compares the permissions as a number.
   if ((mode & PERMISSIONS) >= READABLE_AND_WRITABLE) await pool.add(sha1, size, content);
   return { name, mode, modified, content };
 }
 
-/** All fingerprints are judged before the first blob is fetched. */
+/** Validates all fingerprints before it fetches the first blob. */
 async function appendFromPool(
   fingerprints: readonly Fingerprint[],
   draft: Draft,
   pool: ResourcePool,
 ): Promise<void> {
   const placed = fingerprints.map(placeFingerprint);
-  const blobs = await mapConcurrently(placed, FILES_AT_A_TIME, ({ sha1 }) => fetchBlob(sha1, pool));
+  const blobs = await mapConcurrently(placed, CONCURRENT_FILES, ({ sha1 }) => fetchBlob(sha1, pool));
   await checkBlobs(placed, blobs, pool);
   const modified = new Date();
   for (const [index, { path, mode }] of placed.entries()) {
-    // `zip -r` enters the directories too, over those of the same name.
+    // `zip -r` adds the parent directories too, and replaces entries of the same name.
     for (let parent = posix.dirname(path); parent !== "."; parent = posix.dirname(parent)) {
       const name = `${parent}/`;
       draft.contents.set(name, { name, mode: DIRECTORY | 0o755, modified, content: undefined });
@@ -106,28 +105,28 @@ async function appendFromPool(
   }
 }
 
-/** @returns undefined where the pool does not have it */
+/** @returns undefined if the pool does not have the blob */
 async function fetchBlob(sha1: string, pool: ResourcePool): Promise<Digested | undefined> {
   const path = pool.pathOf(sha1);
   return path === undefined ? undefined : digestFile(path).catch(() => undefined);
 }
 
-/** In the order of the fingerprints: the first one that is missing ends it. */
+/** Throws for the first missing blob. Deletes damaged blobs from the pool, and throws if there was one. */
 async function checkBlobs(
   placed: readonly PlacedFingerprint[],
   blobs: readonly (Digested | undefined)[],
   pool: ResourcePool,
 ): Promise<void> {
-  let isMismatched = false;
+  let hasMismatch = false;
   for (const [index, { sha1 }] of placed.entries()) {
     const blob = blobs[index];
     if (!blob) throw new Error(`Could not find object '${sha1}'`);
-    // To the letter: a checksum in capitals costs the pool its blob.
+    // The comparison is case-sensitive: a checksum in capitals deletes the blob.
     if (blob.sha1 === sha1) continue;
-    isMismatched = true;
+    hasMismatch = true;
     await pool.delete(sha1);
   }
-  if (isMismatched) {
+  if (hasMismatch) {
     throw new Error(
       "One or more cached resources did not match the given checksum. They have been deleted; please retry package upload.",
     );
@@ -136,7 +135,7 @@ async function checkBlobs(
 
 const INVALID_ZIP = "The app upload is invalid: Invalid zip archive";
 
-function orInvalidZip<T>(reading: Promise<T>): Promise<T> {
+function rejectInvalidZip<T>(reading: Promise<T>): Promise<T> {
   return reading.catch((cause) => {
     throw new Error(`${INVALID_ZIP}.`, { cause });
   });

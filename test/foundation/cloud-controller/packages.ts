@@ -8,7 +8,7 @@ import type { Fingerprint } from "./fingerprints.ts";
 import { assemblePackage, type PackagerOptions } from "./packager.ts";
 import { timestamp } from "./timestamp.ts";
 
-/** A package of an app, as the Cloud Controller keeps it. */
+/** A package of an app. */
 export interface Package {
   guid: string;
   appGuid: string;
@@ -17,11 +17,11 @@ export interface Package {
   updatedAt: string;
   error: string | null;
   sha256: string | null;
-  /** Paths of the files and links of the uploaded archive; the API does not present them. */
+  /** Paths of the files and links of the uploaded archive. The API does not present them. */
   uploaded: string[];
 }
 
-/** The packages of a foundation; their archives lie in a directory of their own. */
+/** The packages of a foundation. Their archives are stored in one directory. */
 export class Packages {
   readonly #directory: string;
   readonly #packager: PackagerOptions;
@@ -34,7 +34,9 @@ export class Packages {
   }
 
   /**
-   * @param body of `POST /v3/packages`, parsed
+   * Creates a package.
+   *
+   * @param body the parsed body of `POST /v3/packages`
    * @throws ApiError
    */
   create(body: unknown): Package {
@@ -66,13 +68,13 @@ export class Packages {
     return found;
   }
 
-  /** The packages of an app, the newest last. */
+  /** Returns the packages of an app, the newest last. */
   ofApp(appGuid: string): Package[] {
     return [...this.#packages.values()].filter((item) => item.appGuid === appGuid);
   }
 
   /**
-   * Leaves the package PROCESSING_UPLOAD; a job makes it READY or FAILED, and takes the bits away.
+   * Sets the package to PROCESSING_UPLOAD, and starts a job that sets it to READY or FAILED and deletes the bits.
    *
    * @throws ApiError
    */
@@ -89,12 +91,12 @@ export class Packages {
     job.finally(() => this.#jobs.delete(job));
   }
 
-  /** Where the archive of a package that is READY lies. */
+  /** Returns the path of the archive of a package that is READY. */
   archiveOf({ guid }: Package): string {
     return join(this.#directory, `${guid}.zip`);
   }
 
-  /** Resolves when no job is running any more. */
+  /** Resolves when no job is running. */
   async waitForJobs(): Promise<void> {
     await Promise.all(this.#jobs);
   }
@@ -126,7 +128,7 @@ interface PackageRelationships {
   app?: { data?: { guid?: unknown } };
 }
 
-/** @param baseUrl that of the API, for the links */
+/** @param baseUrl URL of the API, for the links */
 export function presentPackage(item: Package, baseUrl: string) {
   const { guid, appGuid, state, createdAt, updatedAt, error, sha256 } = item;
   const self = `${baseUrl}/v3/packages/${guid}`;

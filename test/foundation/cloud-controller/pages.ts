@@ -1,13 +1,13 @@
 import type { IncomingMessage } from "node:http";
-import { locationOf } from "../http.ts";
+import { parseUrl } from "../http.ts";
 
 /**
- * A list of the v3 API. All of it is on one page, whatever `per_page` says.
+ * Presents a list of the v3 API on one page. Ignores `per_page`.
  *
- * @param baseUrl that of the API, for the links
+ * @param baseUrl URL of the API, for the links
  */
 export function presentPage(resources: readonly unknown[], request: IncomingMessage, baseUrl: string) {
-  const page = { href: `${baseUrl}${locationOf(request).pathname}?page=1` };
+  const page = { href: `${baseUrl}${parseUrl(request).pathname}?page=1` };
   return {
     pagination: {
       total_results: resources.length,
@@ -21,8 +21,8 @@ export function presentPage(resources: readonly unknown[], request: IncomingMess
   };
 }
 
-/** Whether a query parameter such as `names` is absent, or lists `value` between its commas. */
+/** Whether a query parameter such as `names` is absent, or its comma-separated list has `value`. */
 export function isSelected(request: IncomingMessage, parameter: string, value: string): boolean {
-  const selected = locationOf(request).searchParams.get(parameter);
+  const selected = parseUrl(request).searchParams.get(parameter);
   return selected === null || selected.split(",").includes(value);
 }

@@ -4,9 +4,9 @@ const MEBIBYTE = 1024 * 1024;
 const LIMIT_MIB = 1024;
 
 /**
- * The process `web` of an app.
+ * Presents the process `web` of an app.
  *
- * @param baseUrl that of the API, for the links
+ * @param baseUrl URL of the API, for the links
  */
 export function presentProcess({ guid, createdAt, updatedAt }: App, baseUrl: string) {
   const self = `${baseUrl}/v3/processes/${guid}`;
@@ -32,7 +32,7 @@ export function presentProcess({ guid, createdAt, updatedAt }: App, baseUrl: str
   };
 }
 
-/** The statistics of a process that does not run: its one instance is down. */
+/** Presents the statistics of a stopped process: its one instance is down. */
 export function presentStoppedStats() {
   return {
     resources: [

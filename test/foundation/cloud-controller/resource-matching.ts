@@ -5,7 +5,7 @@ import { READABLE_AND_WRITABLE } from "../file-mode.ts";
 import { ApiError } from "./api-error.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 
-/** A resource of an answer; the Cloud Controller says null for what was not sent. */
+/** A resource of a response. A path or a mode that was not sent is null. */
 export interface MatchedResource {
   checksum: { value: string };
   size_in_bytes: number;
@@ -15,17 +15,17 @@ export interface MatchedResource {
 
 const KIB = 1024;
 const MIB = KIB * KIB;
-/** Bytes at which the next of the Cloud Controller's size classes begins. */
+/** The smallest sizes, in bytes, of the Cloud Controller's size classes. */
 const SIZE_CLASSES = [KIB, 100 * KIB, MIB, 100 * MIB, KIB * MIB];
 
 const sizeClassOf = (size: number) => SIZE_CLASSES.findLastIndex((minimum) => size >= minimum);
 
 /**
- * The resources of a request's body.
+ * Parses the body of a request.
  *
- * @throws ApiError in the Cloud Controller's words
+ * @throws ApiError with the Cloud Controller's message
  */
-export function requestedResources(body: Uint8Array): Resource[] {
+export function parseRequest(body: Uint8Array): Resource[] {
   const text = decodeBody(body);
   const resources = text instanceof Failure ? text : parseResources(text);
   if (!(resources instanceof Failure)) return resources;
@@ -34,8 +34,9 @@ export function requestedResources(body: Uint8Array): Resource[] {
 }
 
 /**
- * Which of `resources` the pool has, by checksum alone, grouped by size class. The mode is compared as a
- * number, so that 100444 passes here and fails when it is uploaded; an absent one never matches.
+ * Returns the resources whose checksum is in the pool, grouped by size class. As in the Cloud Controller, the size is not
+ * compared with the blob, and the mode is compared as a number: 100444 matches here, and fails when the package is made. A
+ * resource without a mode never matches.
  */
 export function matchResources(pool: ResourcePool, resources: readonly Resource[]): MatchedResource[] {
   const allowed = resources.filter(
@@ -44,12 +45,12 @@ export function matchResources(pool: ResourcePool, resources: readonly Resource[
   );
   const present = allowed.filter(({ checksum }) => pool.has(checksum.value));
   const groups = Map.groupBy(present, ({ size_in_bytes: size }) => sizeClassOf(size));
-  // In the order in which each class is first met among all that was allowed.
+  // A class comes where its first allowed resource comes, even if that one is not present.
   const order = new Set(allowed.map(({ size_in_bytes: size }) => sizeClassOf(size)));
-  return [...order].flatMap((sizeClass) => groups.get(sizeClass) ?? []).map(echo);
+  return [...order].flatMap((sizeClass) => groups.get(sizeClass) ?? []).map(presentMatch);
 }
 
-/** A resource as it is answered. */
-export function echo({ checksum, size_in_bytes, path, mode }: Resource): MatchedResource {
+/** Formats a resource for a response. */
+export function presentMatch({ checksum, size_in_bytes, path, mode }: Resource): MatchedResource {
   return { checksum: { value: checksum.value }, size_in_bytes, path: path ?? null, mode: mode ?? null };
 }

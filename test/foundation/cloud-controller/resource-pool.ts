@@ -11,15 +11,14 @@ export interface PoolLimits {
   maximumSize: number;
 }
 
-/** Below the pool's root, where older Cloud Controllers had their blobs. */
+/** The directory below the pool's root in which older Cloud Controllers stored blobs. */
 const BLOBS_DIRECTORY = "app_bits_cache";
 
 /**
- * The blobs of a foundation on disk, each at `<directory>/app_bits_cache/ab/cd/<sha1>`. Small ones are dealt with
- * synchronously, which takes a fifth of the CPU, for there are thousands.
+ * The blobs of a foundation on disk. A blob is stored at `<directory>/app_bits_cache/ab/cd/<sha1>`. Small ones are written
+ * synchronously, which takes a fifth of the CPU.
  *
- * The Cloud Controller applies its two limits in two ways, and so does this: what is stored may be as small or
- * large as a limit, what is matched must lie between them.
+ * As in the Cloud Controller, a stored file may have exactly the minimum or the maximum size, but a matched one may not.
  */
 export class ResourcePool {
   readonly directory: string;
@@ -30,7 +29,7 @@ export class ResourcePool {
     this.#limits = limits;
   }
 
-  /** Names in any letter case; undefined for what can't be a blob's name. */
+  /** Ignores the case of `sha1`. Returns undefined if it is no SHA-1. */
   pathOf(sha1: string): string | undefined {
     const name = sha1.toLowerCase();
     if (!/^[0-9a-f]{40}$/.test(name)) return undefined;
@@ -41,14 +40,14 @@ export class ResourcePool {
     return this.sizeOf(sha1) !== undefined;
   }
 
-  /** Bytes; undefined where the pool does not have it. */
+  /** Returns the size in bytes, or undefined if the pool does not have the blob. */
   sizeOf(sha1: string): number | undefined {
     const path = this.pathOf(sha1);
     return path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })?.size;
   }
 
   /**
-   * Stores a file, unless the pool has it or its size is out of the limits.
+   * Stores a file, unless the pool has it or its size is outside the limits.
    *
    * @param size bytes
    */
@@ -57,14 +56,14 @@ export class ResourcePool {
     if (path === undefined || size < this.#limits.minimumSize || size > this.#limits.maximumSize) return;
     if (this.has(sha1)) return;
     mkdirSync(dirname(path), { recursive: true });
-    // In one step, so that nobody is told of half a blob.
+    // Renamed when complete, so that a partial blob is never matched.
     const draft = `${path}.${randomUUID()}`;
     if (Buffer.isBuffer(content)) writeFileSync(draft, content);
     else await writeFile(draft, await content());
     renameSync(draft, path);
   }
 
-  /** SHA-1s of all blobs. */
+  /** Returns the SHA-1s of all blobs. */
   async list(): Promise<string[]> {
     const root = join(this.directory, BLOBS_DIRECTORY);
     const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => []);

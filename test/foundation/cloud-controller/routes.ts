@@ -1,18 +1,18 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Fault } from "./faults.ts";
 
-/** A request on its way to be answered. */
+/** A request that is being processed. */
 export interface Exchange {
   request: IncomingMessage;
   response: ServerResponse;
-  /** What `:guid` stands for; empty where the path has none. */
+  /** The value of `:guid`. Empty if the path has none. */
   guid: string;
   fault: Fault | undefined;
 }
 
 export type Handler = (exchange: Exchange) => Promise<void> | void;
 
-/** By method and path: `GET /v3/packages/:guid`. */
+/** Handlers by method and path: `GET /v3/packages/:guid`. */
 export type Routes = Record<string, Handler>;
 
 export interface Route {

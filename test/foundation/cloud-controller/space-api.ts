@@ -8,14 +8,14 @@ import type { Handler, Routes } from "./routes.ts";
 import { ORGANIZATION, presentOrganization, presentSpace, SPACE } from "./space.ts";
 
 export interface SpaceApiOptions {
-  /** That of the API. */
+  /** URL of the API. */
   baseUrl: () => string;
   apps: Apps;
 }
 
-/** What cf asks for besides packages and matches: to log in, to choose a target, and to push an app without starting it. */
+/** Endpoints that cf uses besides packages and matches: to log in, to select a target, and to push an app without a start. */
 export function spaceRoutes({ baseUrl, apps }: SpaceApiOptions): Routes {
-  /** All of them are complete: a manifest is applied before its job is named. */
+  /** All jobs are complete: a manifest is applied before the response names its job. */
   const jobs = new Set<string>();
 
   const emptyPage: Handler = ({ request, response, guid }) => {
@@ -36,7 +36,7 @@ export function spaceRoutes({ baseUrl, apps }: SpaceApiOptions): Routes {
     },
     "POST /v3/spaces/:guid/manifest_diff": async ({ request, response, guid }) => {
       checkSpace(guid);
-      sendJson(response, 201, { diff: apps.changes((await readBody(request)).toString()) });
+      sendJson(response, 201, { diff: apps.diff((await readBody(request)).toString()) });
     },
     "POST /v3/spaces/:guid/actions/apply_manifest": async ({ request, response, guid }) => {
       checkSpace(guid);

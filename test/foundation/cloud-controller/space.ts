@@ -1,11 +1,10 @@
-/** The one organization and the one space that the local foundation has. */
-
 const CREATED_AT = "2026-01-01T00:00:00Z";
 
+/** The only organization and space of the local foundation. */
 export const ORGANIZATION = { guid: "00000000-0000-4000-8000-00000000000a", name: "local" };
 export const SPACE = { guid: "00000000-0000-4000-8000-00000000000b", name: "development" };
 
-/** @param baseUrl that of the API, for the links */
+/** @param baseUrl URL of the API, for the links */
 export function presentOrganization(baseUrl: string) {
   return {
     ...ORGANIZATION,
@@ -18,7 +17,7 @@ export function presentOrganization(baseUrl: string) {
   };
 }
 
-/** @param baseUrl that of the API, for the links */
+/** @param baseUrl URL of the API, for the links */
 export function presentSpace(baseUrl: string) {
   const self = `${baseUrl}/v3/spaces/${SPACE.guid}`;
   return {

@@ -1,12 +1,12 @@
-/** What the Cloud Controller was asked, since it started or `reset`. */
+/** Counts the requests since the start or the last `reset`. */
 export class Stats {
-  /** How often, by method and path: `POST /v3/packages/:guid/upload`. */
+  /** Number of requests by method and path: `POST /v3/packages/:guid/upload`. */
   requests: Record<string, number> = {};
-  /** The same requests in their order, by the `X-B3-TraceId` that they carried; "" where they had none. */
+  /** The same requests in their order, by `X-B3-TraceId`. "" has those without one. */
   traces: Record<string, string[]> = {};
-  /** Resources in requests for matches that were answered. */
+  /** Resources in requests for matches that got a response. */
   resources = { requested: 0, matched: 0 };
-  /** How many resources each of these requests asked for. */
+  /** Number of resources in each of these requests. */
   resourcesPerRequest: number[] = [];
 
   countRequest(name: string, traceId: string): void {
@@ -16,10 +16,10 @@ export class Stats {
     this.traces[traceId] = trace;
   }
 
-  countResources(asked: number, matched: number): void {
-    this.resources.requested += asked;
+  countResources(requested: number, matched: number): void {
+    this.resources.requested += requested;
     this.resources.matched += matched;
-    this.resourcesPerRequest.push(asked);
+    this.resourcesPerRequest.push(requested);
   }
 
   reset(): void {

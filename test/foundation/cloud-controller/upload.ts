@@ -9,24 +9,24 @@ import { ApiError } from "./api-error.ts";
 
 /** The parts of an upload. */
 export interface Upload {
-  /** JSON text; empty where the part is missing. */
+  /** JSON text. Empty if the part is missing. */
   resources: string;
-  /** Path of a file of its own; undefined where the part is missing. */
+  /** Path of the stored file. Undefined if the part is missing. */
   bits: string | undefined;
 }
 
-/** A hundred thousand matched resources and more. */
+/** Enough for 100,000 matched resources. */
 const RESOURCES_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Reads `multipart/form-data`, the part `bits` straight into a new file of `directory`.
+ * Reads a `multipart/form-data` body. Streams the part `bits` into a new file of `directory`.
  *
  * @throws ApiError
  */
 export async function receiveUpload(request: IncomingMessage, directory: string): Promise<Upload> {
   const upload: Upload = { resources: "", bits: undefined };
   const files: Promise<void>[] = [];
-  const parser = parserOf(request);
+  const parser = createParser(request);
   parser.on("field", (name, value) => {
     if (name === "resources") upload.resources = value;
   });
@@ -38,7 +38,7 @@ export async function receiveUpload(request: IncomingMessage, directory: string)
     const path = join(directory, `upload-${randomUUID()}`);
     upload.bits = path;
     const written = pipeline(stream, createWriteStream(path));
-    // Awaited below; the parser may fail before.
+    // It is awaited below, unless the parser fails first.
     written.catch(() => {});
     files.push(written);
   });
@@ -52,7 +52,7 @@ export async function receiveUpload(request: IncomingMessage, directory: string)
   return upload;
 }
 
-function parserOf(request: IncomingMessage): BusboyInstance {
+function createParser(request: IncomingMessage): BusboyInstance {
   try {
     return new Busboy({
       headers: request.headers as BusboyHeaders,

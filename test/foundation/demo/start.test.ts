@@ -127,8 +127,8 @@ describe("npm start", () => {
     const [, command = "false"] =
       /^ {4}(curl [^\n]*\/v3\/resource_matches (?:.*\n)*? *\]\}')$/m.exec(readme) ?? [];
     const [, printed = ""] = /^ {4}(\{"resources":\[.*\]\})$/m.exec(readme) ?? [];
-    const answer = await shell(command.replace("localhost:8787", `localhost:${ports[0]}`));
-    expect(JSON.parse(answer)).toEqual(JSON.parse(printed));
+    const response = await shell(command.replace("localhost:8787", `localhost:${ports[0]}`));
+    expect(JSON.parse(response)).toEqual(JSON.parse(printed));
   });
 
   it("prints the token once, how to stop last, and no other line wider than 80 columns", () => {

@@ -1,11 +1,11 @@
 import { decodeJwt } from "jose";
 import { DEFAULT_LIFETIME_SECONDS, DEVELOPER_SCOPES, type TokenOptions } from "./token.ts";
 
-/** Who may ask for tokens. */
+/** Users and clients that get tokens. */
 export interface Registry {
   /** By name. */
   users: Record<string, { password: string; id: string; scopes?: string[] }>;
-  /** By id. The client `cf`, with an empty secret, is always there. */
+  /** By id. The client `cf` with an empty secret always exists. */
   clients: Record<string, { secret: string; scopes: string[] }>;
 }
 
@@ -23,26 +23,26 @@ interface GrantRequest {
 
 const REFRESH_LIFETIME_SECONDS = 2_592_000;
 
-/** What `POST /oauth/token` answers to the three grants that cf CLI asks for. */
-export async function grant(request: GrantRequest): Promise<Grant> {
+/** Responds to `POST /oauth/token` for the three grant types that cf CLI uses. */
+export async function grantToken(request: GrantRequest): Promise<Grant> {
   const { form, authorization, registry } = request;
-  const client = clientOf(form, authorization);
+  const client = parseClient(form, authorization);
   const secret = client.id === "cf" ? "" : registry.clients[client.id]?.secret;
   if (secret === undefined || secret !== client.secret) return unauthorized("Bad client credentials");
 
   switch (form.get("grant_type")) {
     case "client_credentials": {
       const scopes = registry.clients[client.id]?.scopes ?? [];
-      return tokens(request, { client: client.id, user: null, scopes });
+      return issueTokens(request, { client: client.id, user: null, scopes });
     }
     case "password": {
       const name = form.get("username") ?? "";
       const user = registry.users[name];
       if (!user || user.password !== form.get("password")) return unauthorized("Bad credentials");
-      return userTokens(request, client.id, name);
+      return issueUserTokens(request, client.id, name);
     }
     case "refresh_token":
-      return refreshed(request, client.id);
+      return refreshTokens(request, client.id);
     default:
       return {
         status: 400,
@@ -51,25 +51,25 @@ export async function grant(request: GrantRequest): Promise<Grant> {
   }
 }
 
-async function refreshed(request: GrantRequest, client: string): Promise<Grant> {
+async function refreshTokens(request: GrantRequest, client: string): Promise<Grant> {
   try {
-    // It was signed here, or it names nobody: a local foundation has no more to protect.
+    // The signature is not verified: the local foundation protects nothing.
     const { jti, user_name: name } = decodeJwt(request.form.get("refresh_token") ?? "");
     if (jti?.endsWith("-r") && typeof name === "string" && request.registry.users[name]) {
-      return userTokens(request, client, name);
+      return issueUserTokens(request, client, name);
     }
   } catch {
-    // Falls through: no JWT at all.
+    // It is no JWT.
   }
   return { status: 401, body: { error: "invalid_token", error_description: "The token is invalid" } };
 }
 
-function userTokens(request: GrantRequest, client: string, name: string): Promise<Grant> {
+function issueUserTokens(request: GrantRequest, client: string, name: string): Promise<Grant> {
   const { id = "", scopes = DEVELOPER_SCOPES } = request.registry.users[name] ?? {};
-  return tokens(request, { client, user: { id, name }, scopes });
+  return issueTokens(request, { client, user: { id, name }, scopes });
 }
 
-async function tokens(
+async function issueTokens(
   { issueToken }: GrantRequest,
   options: TokenOptions & { scopes: string[] },
 ): Promise<Grant> {
@@ -90,8 +90,8 @@ async function tokens(
   };
 }
 
-/** cf CLI sends a client of its own in the form, and the client `cf` as Basic. */
-function clientOf(form: URLSearchParams, authorization = ""): { id: string; secret: string } {
+/** `cf auth --client-credentials` sends the client in the form. Otherwise cf CLI sends the client `cf` as Basic. */
+function parseClient(form: URLSearchParams, authorization = ""): { id: string; secret: string } {
   const basic = /^Basic (.+)$/i.exec(authorization)?.[1];
   if (basic === undefined) {
     return { id: form.get("client_id") ?? "", secret: form.get("client_secret") ?? "" };

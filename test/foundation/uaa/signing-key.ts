@@ -2,16 +2,16 @@ import type { webcrypto } from "node:crypto";
 import { randomBytes } from "node:crypto";
 import { exportJWK, exportSPKI, generateKeyPair, type JWK } from "jose";
 
-/** A key pair of UAA. */
+/** A key pair of the UAA. */
 export interface SigningKey {
   kid: string;
   privateKey: webcrypto.CryptoKey;
   publicKey: webcrypto.CryptoKey;
-  /** The public half as `GET /token_keys` shows it: a JWK, and besides it the PEM text as `value`. */
+  /** The public key as `GET /token_keys` returns it: a JWK with the PEM text as `value`. */
   jwk: JWK & { value: string };
 }
 
-/** RSA of 2048 bits. */
+/** Creates an RSA key of 2048 bits. */
 export async function createSigningKey(): Promise<SigningKey> {
   const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
   const kid = `key-${randomBytes(4).toString("hex")}`;

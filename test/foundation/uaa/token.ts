@@ -3,20 +3,20 @@ import { type JWTPayload, SignJWT } from "jose";
 import type { SigningKey } from "./signing-key.ts";
 
 export interface TokenOptions {
-  /** Default: what a developer of a space has. */
+  /** Default: those of a space developer. */
   scopes?: readonly string[];
-  /** Default: the user `developer`; null for a token of a client that acts for itself. */
+  /** Default: the user `developer`. Null: a client without a user. */
   user?: { id: string; name: string } | null;
   /** Default `cf`. */
   client?: string;
   grantType?: string;
-  /** Seconds from now; negative for a token that has expired. Default: ten minutes. */
+  /** Seconds from now. A negative number makes an expired token. Default: 600. */
   lifetime?: number;
   issuer?: string;
   audience?: readonly string[];
-  /** Laid over everything else; undefined takes a claim away. */
+  /** Override all other claims. Undefined removes a claim. */
   claims?: JWTPayload;
-  /** A refresh token, which only UAA itself accepts. */
+  /** Makes a refresh token, which only the UAA accepts. */
   refresh?: boolean;
 }
 
@@ -24,7 +24,7 @@ export const DEVELOPER_SCOPES = ["openid", "uaa.user", "cloud_controller.read", 
 const DEVELOPER = { id: "00000000-0000-4000-8000-000000000001", name: "developer" };
 export const DEFAULT_LIFETIME_SECONDS = 600;
 
-/** A token with the header and the claims of UAA's own. */
+/** Signs a token with the header and the claims of UAA. */
 export function signToken(
   signer: { key: SigningKey; issuer: string },
   {
@@ -66,7 +66,7 @@ export function signToken(
     .sign(signer.key.privateKey);
 }
 
-/** UAA's rule: the client, and of each scope what stands before its last dot. */
+/** Like UAA: the client, and the part of each scope before its last dot. */
 function audienceOf(client: string, scopes: readonly string[]): string[] {
   const resources = scopes
     .filter((scope) => scope.includes("."))

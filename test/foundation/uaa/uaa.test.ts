@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => uaa.close());
 
-// biome-ignore lint/suspicious/noExplicitAny: what it answers is what is tested
+// biome-ignore lint/suspicious/noExplicitAny: the tests check the type
 const getJson = async (url: string): Promise<any> => (await fetch(url)).json();
 
 interface Token {
@@ -22,7 +22,7 @@ const verify = async (token: string) => {
   return jwtVerify(token, createLocalJWKSet(jwks), { issuer: uaa.issuer, audience: "cloud_controller" });
 };
 
-const askForToken = (form: Record<string, string>, authorization?: string) =>
+const requestToken = (form: Record<string, string>, authorization?: string) =>
   fetch(`${uaa.url}/oauth/token`, {
     method: "POST",
     body: new URLSearchParams(form),
@@ -35,8 +35,8 @@ const askForToken = (form: Record<string, string>, authorization?: string) =>
 const CF_CLIENT = `Basic ${Buffer.from("cf:").toString("base64")}`;
 const DEVELOPER = { grant_type: "password", username: "developer", password: "developer" };
 
-describe("a token", () => {
-  it("has the claims of UAA's", async () => {
+describe("issueToken", () => {
+  it("issues a token with the claims of UAA", async () => {
     const { payload } = await verify(await uaa.issueToken());
     expect(payload).toMatchObject({
       jti: expect.stringMatching(/^[0-9a-f]{32}$/),
@@ -53,7 +53,7 @@ describe("a token", () => {
     });
   });
 
-  it("has what it was given", async () => {
+  it("applies scopes, client, lifetime and claims", async () => {
     const options = {
       scopes: ["cloud_controller.admin"],
       user: null,
@@ -76,12 +76,12 @@ describe("a token", () => {
     [{ lifetime: -1 }, /"exp"/],
     [{ issuer: "https://elsewhere.example.com/oauth/token" }, /"iss"/],
     [{ audience: ["other"] }, /"aud"/],
-  ])("can be made wrong: %j", async (options, message) => {
+  ])("issues a token that fails verification with %j", async (options, message) => {
     await expect(verify(await uaa.issueToken(options))).rejects.toThrow(message);
   });
 });
 
-it("names what cf login asks the user for", async () => {
+it("returns the prompts of cf login", async () => {
   const response = await fetch(`${uaa.url}/login`, { headers: { Accept: "application/json" } });
   expect(await response.json()).toMatchObject({
     app: { version: expect.any(String) },
@@ -91,19 +91,19 @@ it("names what cf login asks the user for", async () => {
 });
 
 describe("POST /oauth/token", () => {
-  it("takes a user's password from the client cf, and the refresh token after it", async () => {
-    const { status, body } = await askForToken(DEVELOPER, CF_CLIENT);
+  it("issues tokens for a user's password, and later for the refresh token", async () => {
+    const { status, body } = await requestToken(DEVELOPER, CF_CLIENT);
     expect(status).toBe(200);
     expect(body).toMatchObject({ token_type: "bearer", expires_in: 599 });
     await verify(body.access_token);
 
     const refresh = { grant_type: "refresh_token", refresh_token: body.refresh_token };
-    const refreshed = await askForToken(refresh, CF_CLIENT);
+    const refreshed = await requestToken(refresh, CF_CLIENT);
     expect((await verify(refreshed.body.access_token)).payload.user_name).toBe("developer");
   });
 
-  it("takes a client's own credentials", async () => {
-    const { body } = await askForToken({
+  it("issues a token without a refresh token for client credentials", async () => {
+    const { body } = await requestToken({
       grant_type: "client_credentials",
       client_id: "ci",
       client_secret: "ci",
@@ -120,16 +120,16 @@ describe("POST /oauth/token", () => {
     [{ grant_type: "client_credentials", client_id: "ci", client_secret: "wrong" }, undefined, 401],
     [{ grant_type: "refresh_token", refresh_token: "wrong" }, CF_CLIENT, 401],
     [{ grant_type: "implicit" }, CF_CLIENT, 400],
-  ])("refuses %j", async (form, authorization, status) => {
-    expect(await askForToken(form, authorization)).toMatchObject({
+  ])("returns an error for %j", async (form, authorization, status) => {
+    expect(await requestToken(form, authorization)).toMatchObject({
       status,
       body: { error: expect.any(String) },
     });
   });
 });
 
-describe("the keys", () => {
-  it("are shown as JWK and as PEM, and where they are is told", async () => {
+describe("signing keys", () => {
+  it("are published as JWK and PEM at the URL of the OpenID configuration", async () => {
     const configuration = await getJson(`${uaa.url}/.well-known/openid-configuration`);
     expect(configuration).toMatchObject({ issuer: uaa.issuer, jwks_uri: `${uaa.url}/token_keys` });
     const { keys } = await getJson(configuration.jwks_uri);
@@ -139,7 +139,7 @@ describe("the keys", () => {
     await jwtVerify(await uaa.issueToken(), await importSPKI(keys[0].value, "RS256"));
   });
 
-  it("can be rotated: old ones stay published until they are withdrawn", async () => {
+  it("stay published after a rotation until they are withdrawn", async () => {
     const keys = createRemoteJWKSet(new URL(`${uaa.url}/token_keys`), { cooldownDuration: 0 });
     const old = await uaa.issueToken();
     await uaa.rotateKeys();

@@ -1,29 +1,29 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { locationOf, readBody, sendJson } from "../http.ts";
+import { parseUrl, readBody, sendJson } from "../http.ts";
 import { listenOnLoopback } from "../loopback.ts";
-import { type Grant, grant, type Registry } from "./grants.ts";
+import { type Grant, grantToken, type Registry } from "./grants.ts";
 import { createSigningKey, type SigningKey } from "./signing-key.ts";
 import { signToken, type TokenOptions } from "./token.ts";
 
 export interface UaaOptions {
-  /** 0, the default, for a free one. */
+  /** Default: 0, a free port. */
   port?: number;
-  /** Who may ask for tokens; the default has the user `developer` and the client `ci`. */
+  /** Users and clients that get tokens. Default: the user `developer` and the client `ci`. */
   registry?: Registry;
 }
 
-/** A local foundation for the User Account and Authentication server. Its keys are made when it starts. */
+/** A simulated UAA (User Account and Authentication server). It creates its key at start. */
 export interface Uaa {
   /** `http://localhost:<port>` */
   url: string;
   port: number;
   /** `<url>/oauth/token` */
   issuer: string;
-  /** An access token, without anybody asking for it over HTTP. */
+  /** Issues an access token without an HTTP request. */
   issueToken(options?: TokenOptions): Promise<string>;
-  /** Signs with a new key from now on; keys of before stay published unless `withdraw` is set. */
+  /** Signs later tokens with a new key. Older keys stay published unless `withdraw` is set. */
   rotateKeys(options?: { withdraw?: boolean }): Promise<void>;
-  /** The private key that is signed with now. */
+  /** The key that signs now. */
   signingKey(): SigningKey;
   close(): Promise<void>;
 }
@@ -42,18 +42,18 @@ export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOpt
   const handlers: Record<string, (request: IncomingMessage, response: ServerResponse) => unknown> = {
     "GET /token_keys": (_, response) => sendJson(response, 200, { keys: keys.map(({ jwk }) => jwk) }),
     "GET /token_key": (_, response) => sendJson(response, 200, signingKey().jwk),
-    "GET /.well-known/openid-configuration": (_, response) => sendJson(response, 200, discovery(issuer)),
-    "GET /login": (_, response) => sendJson(response, 200, loginInformation(issuer)),
+    "GET /.well-known/openid-configuration": (_, response) => sendJson(response, 200, describeIssuer(issuer)),
+    "GET /login": (_, response) => sendJson(response, 200, describeLogin(issuer)),
     "POST /oauth/token": async (request, response) => {
       const form = new URLSearchParams((await readBody(request)).toString());
       sendGrant(
         response,
-        await grant({ form, authorization: request.headers.authorization, registry, issueToken }),
+        await grantToken({ form, authorization: request.headers.authorization, registry, issueToken }),
       );
     },
   };
   const listener: RequestListener = async (request, response) => {
-    const handler = handlers[`${request.method} ${locationOf(request).pathname}`];
+    const handler = handlers[`${request.method} ${parseUrl(request).pathname}`];
     if (!handler) return sendJson(response, 404, { error: "not_found" });
     try {
       await handler(request, response);
@@ -75,20 +75,20 @@ export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOpt
   };
 }
 
-/** What UAA says of itself to who asks for JSON; the local foundation has no page for anybody else. */
-function loginInformation(issuer: string) {
-  const url = urlOf(issuer);
+/** The response to `GET /login` with `Accept: application/json`. There is no HTML page. */
+function describeLogin(issuer: string) {
+  const url = baseUrlOf(issuer);
   return {
     app: { version: "77.20.0" },
     links: { uaa: url, login: url },
     zone_name: "uaa",
-    // What cf CLI asks the user for: by the credential's name, how it is typed and what it is called.
+    // The prompts of `cf login`: name of the credential, its input type and its label.
     prompts: { username: ["text", "Email"], password: ["password", "Password"] },
   };
 }
 
-function discovery(issuer: string) {
-  const url = urlOf(issuer);
+function describeIssuer(issuer: string) {
+  const url = baseUrlOf(issuer);
   return {
     issuer,
     authorization_endpoint: `${url}/oauth/authorize`,
@@ -100,7 +100,7 @@ function discovery(issuer: string) {
   };
 }
 
-function urlOf(issuer: string): string {
+function baseUrlOf(issuer: string): string {
   return issuer.replace(/\/oauth\/token$/, "");
 }
 

@@ -2,8 +2,8 @@ import { posix } from "node:path";
 import {
   type AppEntry,
   gatherDirectory,
-  targetOf,
-  unixMode,
+  readTarget,
+  toUnixMode,
 } from "../../foundation/cf-push/app-directory.ts";
 import { CfConnection } from "../../foundation/cf-push/cf-connection.ts";
 import type { PushTarget } from "../../foundation/cf-push/push-client.ts";
@@ -47,9 +47,10 @@ async function describeEntries(
   const filled = filledDirectories(entries.map(({ path }) => path));
   const description: Description = new Map();
   for (const entry of entries) {
-    if (entry.kind === "symlink") description.set(entry.path, `link to ${await targetOf(directory, entry)}`);
+    if (entry.kind === "symlink")
+      description.set(entry.path, `link to ${await readTarget(directory, entry)}`);
     else if (entry.kind === "file") {
-      description.set(entry.path, describeFile(unixMode(entry.mode) | addedMode, entry.size, entry.sha1));
+      description.set(entry.path, describeFile(toUnixMode(entry.mode) | addedMode, entry.size, entry.sha1));
     } else if (!filled.has(entry.path)) description.set(`${entry.path}/`, "empty directory");
   }
   return description;
