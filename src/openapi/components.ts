@@ -9,20 +9,19 @@ import {
 } from "../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { ResourceSchema } from "../resource-match/request.ts";
-import { ErrorsSchema } from "./failures.ts";
-import { type JsonSchema, jsonSchemaOf } from "./json-schema.ts";
+import { ErrorsSchema } from "./error-responses.ts";
+import { type JsonSchema, toJsonSchema } from "./json-schema.ts";
 
-export const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
-const arrayOf = (name: string, description: string): JsonSchema => ({
-  type: "array",
-  items: ref(name),
-  description,
-});
+export const schemaRef = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+
+function arrayOf(name: string, description: string): JsonSchema {
+  return { type: "array", items: schemaRef(name), description };
+}
 
 /** An entry of Server-Timing: the Worker's, or one that Cloudflare adds, such as `cfL4;desc="?proto=TCP"`. */
 const TIMING = '([a-z-]+;dur=[0-9.]+|cf[A-Za-z0-9]+(;[a-z]+=("[^"]*"|[^",;]+))*)';
 
-/** What the request and the answer have in common, but for null, which the answer never has. */
+/** A resource of the response. Unlike one of the request, it has no null. */
 const MatchSchema = v.object({
   checksum: v.object({ value: v.pipe(v.string(), v.regex(/^[0-9A-Fa-f]{40}$/)) }),
   size_in_bytes: v.pipe(v.number(), v.integer(), v.minValue(0)),
@@ -31,27 +30,31 @@ const MatchSchema = v.object({
 });
 
 function observationsRequest(): JsonSchema {
-  const schema = jsonSchemaOf(ObservationsSchema);
-  const { present, removed, ...times } = schema.properties ?? {};
-  const list = (property: typeof present, name: string, description: string) => ({
-    ...(property as JsonSchema),
-    ...arrayOf(name, description),
-    maxItems: OBSERVATIONS_MAX,
-  });
+  const schema = toJsonSchema(ObservationsSchema);
+  const { present, removed, seconds_ago, observed_at } = schema.properties as Record<string, JsonSchema>;
   return {
     ...schema,
     description: `At most ${OBSERVATIONS_MAX} resources, present and removed together, and at most one of the times.`,
     properties: {
       seconds_ago: {
-        ...(times.seconds_ago as JsonSchema),
-        description: "How long before the request arrived the pool was looked at.",
+        ...seconds_ago,
+        description: "How long before this request arrived the pool was read.",
       },
       observed_at: {
-        ...(times.observed_at as JsonSchema),
-        description: "When it was looked at: a `time` that `GET /v3/resource_matches/cache` told before.",
+        ...observed_at,
+        description:
+          "When the pool was read: the `time` of a `GET /v3/resource_matches/cache` from before that.",
       },
-      present: list(present, "Present", "What the pool held."),
-      removed: list(removed, "Removed", "What it did not hold, whatever the size."),
+      present: {
+        ...present,
+        ...arrayOf("Present", "Resources that the pool had."),
+        maxItems: OBSERVATIONS_MAX,
+      },
+      removed: {
+        ...removed,
+        ...arrayOf("Removed", "SHA-1s that the pool did not have, in any size."),
+        maxItems: OBSERVATIONS_MAX,
+      },
     },
   };
 }
@@ -63,13 +66,13 @@ export function components(): object {
         type: "http",
         scheme: "bearer",
         bearerFormat: "JWT",
-        description: "An access token of the foundation's UAA: what `cf oauth-token` prints.",
+        description: "An access token of the foundation's UAA, as `cf oauth-token` prints it.",
       },
     },
     headers: {
       "X-Vcap-Request-Id": {
         description:
-          "The request's id in the log: the one that was sent as `X-Vcap-Request-Id` or `X-Request-Id`, and `::` and a UUID; a UUID alone where none was sent.",
+          "The request's id in the log: the id that was sent as `X-Vcap-Request-Id` or `X-Request-Id`, then `::` and a UUID; only a UUID if no id was sent.",
         required: true,
         schema: { type: "string", pattern: "^([A-Za-z0-9_-]{0,255}::)?[0-9a-f-]{36}$" },
       },
@@ -83,16 +86,17 @@ export function components(): object {
         schema: { type: "string" },
       },
       "X-Cf-Warnings": {
-        description: "Warnings for who pushes, each percent-encoded, joined with commas.",
+        description: "Warnings that cf CLI prints, each percent-encoded, joined with commas.",
         schema: { type: "string", pattern: "^[^ ]+$" },
       },
       "Server-Timing": {
         description:
-          "How long the request waited for what, in ms: `token;dur=2, keys;dur=14, total;dur=19`. Cloudflare may add entries whose names begin with `cf`.",
+          "How long the request waited for each step, in ms: `token;dur=2, keys;dur=14, total;dur=19`. Cloudflare may add entries whose names begin with `cf`.",
         schema: { type: "string", pattern: `^${TIMING}(, ?${TIMING})*$` },
       },
       "Retry-After": {
-        description: "Seconds to wait. The Worker's own answers always tell; a relayed one may not.",
+        description:
+          "Seconds to wait before a retry. The Worker's own responses always have it; a relayed response may not.",
         schema: { type: "string", pattern: "^[0-9]+$" },
       },
     },
@@ -109,29 +113,32 @@ export function components(): object {
         },
       },
       Resource: {
-        ...jsonSchemaOf(ResourceSchema),
+        ...toJsonSchema(ResourceSchema),
         description:
-          "A file: its SHA-1, its size, where it lies in the app and its octal mode. 40 characters that are not hex are valid, and never match.",
+          "A file: its SHA-1, its size, its path in the app and its octal mode. A checksum of 40 characters that are not all hex is valid, and never matches.",
       },
       ResourceMatches: {
         type: "object",
         required: ["resources"],
         properties: {
-          resources: arrayOf("Match", "Those of the request that the platform holds, in its order."),
+          resources: arrayOf(
+            "Match",
+            "The resources of the request that the platform has, in the order of the request.",
+          ),
         },
       },
       Match: {
-        ...jsonSchemaOf(MatchSchema),
-        description: "An entry of the request. What was absent there, or null, is absent here.",
+        ...toJsonSchema(MatchSchema),
+        description: "A resource of the request. Members that were absent or null are absent.",
       },
-      CacheStatus: jsonSchemaOf(CacheStatusSchema),
-      ResourcePage: jsonSchemaOf(ResourcePageSchema),
-      CachedResource: jsonSchemaOf(CachedResourceSchema),
+      CacheStatus: toJsonSchema(CacheStatusSchema),
+      ResourcePage: toJsonSchema(ResourcePageSchema),
+      CachedResource: toJsonSchema(CachedResourceSchema),
       ObservationsRequest: observationsRequest(),
-      Present: jsonSchemaOf(PresentSchema),
-      Removed: jsonSchemaOf(RemovedSchema),
-      ObservationsAnswer: jsonSchemaOf(ObservationsResultSchema),
-      Errors: { ...jsonSchemaOf(ErrorsSchema), description: "Cloud Foundry's error envelope." },
+      Present: toJsonSchema(PresentSchema),
+      Removed: toJsonSchema(RemovedSchema),
+      ObservationsResult: toJsonSchema(ObservationsResultSchema),
+      Errors: { ...toJsonSchema(ErrorsSchema), description: "Cloud Foundry's error envelope." },
     },
   };
 }

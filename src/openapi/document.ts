@@ -2,18 +2,22 @@ import manifest from "../../package.json" with { type: "json" };
 import { Failure } from "../failure.ts";
 import { parseObservations } from "../operator-api/observations.ts";
 import { parseResources } from "../resource-match/request.ts";
-import { components, ref } from "./components.ts";
+import { components, schemaRef } from "./components.ts";
+import {
+  COMMON_HEADERS,
+  commonErrorResponses,
+  errorResponses,
+  withRelayedResponses,
+} from "./error-responses.ts";
 import * as examples from "./examples.ts";
-import { COMMON_HEADERS, failureResponses, sharedResponses } from "./failures.ts";
-import { orRelayed } from "./relayed.ts";
 
 const READ =
   "Needs `cloud_controller.admin`, `cloud_controller.admin_read_only` or `cloud_controller.global_auditor`.";
 const WRITE = "Needs `cloud_controller.admin`.";
 
-/** The OpenAPI 3.1 document of the endpoint and of the operator's API, made of the schemas that the Worker goes by. */
+/** The OpenAPI 3.1 document of the endpoint and the operator API, made from the Worker's own schemas. */
 export async function openApiDocument(): Promise<object> {
-  const failures = await failureResponses(["catalog-unavailable"]);
+  const failures = await errorResponses(["catalog-unavailable"]);
   return {
     openapi: "3.1.1",
     info: {
@@ -21,7 +25,7 @@ export async function openApiDocument(): Promise<object> {
       version: manifest.version,
       summary: manifest.description,
       description:
-        "Which files of an app a Cloud Foundry platform already holds, and what its operator may see and tell of that.",
+        "Matches the files of an app with those that a Cloud Foundry platform already has, and lets the operator read and update the cache.",
       license: { name: "Apache License 2.0", identifier: manifest.license },
     },
     servers: [
@@ -34,32 +38,32 @@ export async function openApiDocument(): Promise<object> {
     ],
     security: [{ bearer: [] }],
     tags: [
-      { name: "matches", description: "What `cf push` asks." },
-      { name: "cache", description: "The operator's way in." },
+      { name: "matches", description: "The endpoint that `cf push` calls." },
+      { name: "cache", description: "The operator API." },
     ],
     paths: {
       "/v3/resource_matches": {
         post: {
           operationId: "matchResources",
           tags: ["matches"],
-          summary: "Which of these files does the platform hold?",
+          summary: "Match resources.",
           description:
-            "Needs `cloud_controller.write` or `cloud_controller.admin`. In shadow mode (`MODE`) the Cloud Controller " +
-            "answers: the request is passed through, and its answer relayed as it came, whatever the status, headers and body.",
-          requestBody: body("ResourceMatchesRequest", examples.QUESTION),
-          responses: await orRelayed({
-            201: answer("ResourceMatches", "The entries that are held.", examples.MATCHES, {
+            "Returns the resources that the platform has. Needs `cloud_controller.write` or `cloud_controller.admin`. In shadow " +
+            "mode (`MODE`) the request is passed through, and the Cloud Controller's response is relayed unchanged.",
+          requestBody: jsonBody("ResourceMatchesRequest", examples.MATCH_REQUEST),
+          responses: await withRelayedResponses({
+            201: jsonResponse("ResourceMatches", "The resources that the platform has.", examples.MATCHES, {
               "X-Cf-Warnings": { $ref: "#/components/headers/X-Cf-Warnings" },
               "Server-Timing": { $ref: "#/components/headers/Server-Timing" },
             }),
-            ...(await failureResponses(
+            ...(await errorResponses(
               ["parse-error", "app-bits-upload-disabled", "body-too-large", "cloud-controller-unavailable"],
-              failureFrom(parseResources('{"resources":[]}')),
+              expectFailure(parseResources('{"resources":[]}')),
             )),
-            409: {
-              ...answer("Errors", "What the Cloud Controller answers with 409, relayed as it came."),
-              description: "What the Cloud Controller answered, as it came; its 401 and 403 likewise.",
-            },
+            409: jsonResponse(
+              "Errors",
+              "The Cloud Controller's own 409, relayed unchanged; its 401 and 403 likewise.",
+            ),
           }),
         },
       },
@@ -67,20 +71,20 @@ export async function openApiDocument(): Promise<object> {
         get: {
           operationId: "getStatus",
           tags: ["cache"],
-          summary: "How is the cache, and how is the Worker set up?",
-          description: `${READ} A browser, which prefers HTML, gets a page that asks for a token and shows the status.`,
+          summary: "Get the status of the cache and the configuration of the Worker.",
+          description: `${READ} A client that prefers HTML gets a page instead, which asks for a token and shows the status.`,
           responses: {
-            200: withPage(answer("CacheStatus", "The status.", examples.STATUS)),
+            200: withPage(jsonResponse("CacheStatus", "The status.", examples.STATUS)),
             ...failures,
           },
         },
         delete: {
           operationId: "forgetEverything",
           tags: ["cache"],
-          summary: "Forget everything.",
-          description: `Nothing is believed any more that was seen before. ${WRITE}`,
+          summary: "Remove all resources from the cache.",
+          description: `Observations from before are refused afterwards. ${WRITE}`,
           responses: {
-            204: { description: "Everything is forgotten.", headers: COMMON_HEADERS },
+            204: { description: "All resources are removed.", headers: COMMON_HEADERS },
             ...failures,
           },
         },
@@ -89,21 +93,21 @@ export async function openApiDocument(): Promise<object> {
         get: {
           operationId: "listResources",
           tags: ["cache"],
-          summary: "What does the cache hold?",
-          description: `Page by page, 10,000 resources each. ${READ}`,
+          summary: "List the resources in the cache.",
+          description: `Pages of 10,000 resources. ${READ}`,
           parameters: [
             {
               name: "after",
               in: "query",
-              description: "The SHA-1 to begin after: `after` of the page before.",
+              description: "Start after this SHA-1: the `after` of the previous page.",
               schema: { type: "string", pattern: "^[0-9A-Fa-f]{40}$" },
             },
           ],
           responses: {
-            200: answer("ResourcePage", "A page.", examples.PAGE),
-            ...(await failureResponses(
+            200: jsonResponse("ResourcePage", "A page.", examples.PAGE),
+            ...(await errorResponses(
               ["catalog-unavailable"],
-              new Failure({ kind: "unprocessable", violations: ["After must be a SHA-1 of 40 hex digits"] }),
+              new Failure({ kind: "unprocessable", violations: ["after must be a SHA-1 of 40 hex digits"] }),
             )),
           },
         },
@@ -112,14 +116,18 @@ export async function openApiDocument(): Promise<object> {
         post: {
           operationId: "reportObservations",
           tags: ["cache"],
-          summary: "Tell what was seen of the pool.",
-          description: `Of each SHA-1 the later observation wins, whatever comes first. ${WRITE}`,
-          requestBody: body("ObservationsRequest", examples.OBSERVATIONS),
+          summary: "Report which resources the pool has, and which it no longer has.",
+          description: `For each SHA-1 the later observation wins, in whatever order they arrive. ${WRITE}`,
+          requestBody: jsonBody("ObservationsRequest", examples.OBSERVATIONS),
           responses: {
-            200: answer("ObservationsAnswer", "What became of it.", examples.OBSERVED),
-            ...(await failureResponses(
+            200: jsonResponse(
+              "ObservationsResult",
+              "How many resources changed.",
+              examples.OBSERVATIONS_RESULT,
+            ),
+            ...(await errorResponses(
               ["parse-error", "body-too-large", "catalog-unavailable"],
-              failureFrom(parseObservations('{"remove":[]}', 0)),
+              expectFailure(parseObservations('{"remove":[]}', 0)),
             )),
           },
         },
@@ -128,34 +136,38 @@ export async function openApiDocument(): Promise<object> {
         post: {
           operationId: "republish",
           tags: ["cache"],
-          summary: "Publish everything anew.",
-          description: `A new snapshot, and all keys again: mends a namespace that was damaged or emptied. ${WRITE}`,
+          summary: "Publish everything again.",
+          description: `Writes a new snapshot and all keys. This repairs a KV namespace that was damaged or emptied. ${WRITE}`,
           responses: {
-            202: answer("CacheStatus", "It has begun; the status before it.", examples.STATUS),
+            202: jsonResponse(
+              "CacheStatus",
+              "The publication has begun. The status is from before it.",
+              examples.STATUS,
+            ),
             ...failures,
           },
         },
       },
     },
-    components: { responses: await sharedResponses(), ...components() },
+    components: { responses: await commonErrorResponses(), ...components() },
   };
 }
 
-function body(schema: string, example: object): object {
+function jsonBody(schema: string, example: object): object {
   return {
     required: true,
-    description: "At most 15 MiB. Its Content-Type is not looked at.",
-    content: { "application/json": { schema: ref(schema), example } },
+    description: "At most 15 MiB. The Content-Type is ignored.",
+    content: { "application/json": { schema: schemaRef(schema), example } },
   };
 }
 
-/** The same answer for who prefers HTML: nothing of the cache is in it, and it needs no token. */
+/** Adds the HTML page, which clients that prefer HTML get without a token. */
 function withPage(status: { content: object }): object {
   return { ...status, content: { ...status.content, "text/html": { schema: { type: "string" } } } };
 }
 
-function answer(schema: string, description: string, example?: object, headers: object = {}) {
-  const content = { schema: ref(schema), ...(example && { example }) };
+function jsonResponse(schema: string, description: string, example?: object, headers: object = {}) {
+  const content = { schema: schemaRef(schema), ...(example && { example }) };
   return {
     description,
     headers: { ...COMMON_HEADERS, ...headers },
@@ -163,8 +175,8 @@ function answer(schema: string, description: string, example?: object, headers: 
   };
 }
 
-/** Of a request that is wrong, so that the example is what the Worker says of it. */
-function failureFrom(outcome: unknown): Failure {
+/** The failure of an invalid request, so that its example is the Worker's own response. */
+function expectFailure(outcome: unknown): Failure {
   if (outcome instanceof Failure) return outcome;
-  throw new Error("The example of a wrong request is valid.");
+  throw new Error("The example of an invalid request is valid.");
 }

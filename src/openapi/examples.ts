@@ -4,14 +4,14 @@ import type { CacheStatus, ObservationsResult, ResourcePage } from "../operator-
 const PRESENT = { checksum: { value: "79854389a18751ee065ee93124f14cf614956a87" }, size_in_bytes: 70_000 };
 const OTHER = { checksum: { value: "a9993e364706816aba3e25717850c26c9cd0d89d" }, size_in_bytes: 70_000 };
 
-export const QUESTION = {
+export const MATCH_REQUEST = {
   resources: [
     { ...PRESENT, path: "a.js", mode: "644" },
     { ...OTHER, path: "b.js", mode: "644" },
   ],
 };
 
-export const MATCHES = { resources: QUESTION.resources.slice(0, 1) };
+export const MATCHES = { resources: MATCH_REQUEST.resources.slice(0, 1) };
 
 export const OBSERVATIONS = {
   observed_at: "2026-11-24T03:17:00.000Z",
@@ -19,7 +19,7 @@ export const OBSERVATIONS = {
   removed: [{ checksum: OTHER.checksum }],
 };
 
-export const OBSERVED: ObservationsResult = {
+export const OBSERVATIONS_RESULT: ObservationsResult = {
   changed: 1,
   unchanged: 1,
   refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },

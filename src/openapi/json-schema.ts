@@ -1,4 +1,4 @@
-import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
+import { toJsonSchema as convertSchema, type JsonSchema } from "@valibot/to-json-schema";
 import type * as v from "valibot";
 import { hasAtMostOneTime, isIsoTime, isWithinLimit } from "../operator-api/observations.ts";
 import { isObject, isSha1Length } from "../resource-match/request.ts";
@@ -6,8 +6,8 @@ import { isSha1Hex } from "../resources/sha1.ts";
 
 export type { JsonSchema };
 
-/** What the functions that judge a value ask of it, as far as JSON Schema can say it. */
-const MEANINGS = new Map<unknown, JsonSchema>([
+/** JSON Schemas of the functions that the valibot schemas check values with. */
+const CHECKS = new Map<unknown, JsonSchema>([
   [Number.isInteger, { type: "integer" }],
   [Number.isSafeInteger, { type: "integer", maximum: Number.MAX_SAFE_INTEGER }],
   [Array.isArray, { type: "array" }],
@@ -16,39 +16,39 @@ const MEANINGS = new Map<unknown, JsonSchema>([
   [isSha1Length, { minLength: 40, maxLength: 40 }],
   [isIsoTime, { format: "date-time", pattern: "Z$" }],
   [hasAtMostOneTime, { not: { required: ["seconds_ago", "observed_at"] } }],
-  // Of two lists together it has no words; each is told its own maximum.
+  // JSON Schema can't limit two arrays together. Each has the limit as its own `maxItems`.
   [isWithinLimit, {}],
 ]);
 
 /**
- * The JSON Schema of what satisfies a valibot schema.
+ * The JSON Schema (draft 2020-12, as in OpenAPI 3.1) of the values that satisfy a valibot schema.
  *
- * @throws Error for a schema that has no such form, like a function that is not in the list above
+ * @throws Error if a part of the schema has no equivalent, such as a function that is not in `CHECKS`
  */
-export function jsonSchemaOf(schema: v.GenericSchema): JsonSchema {
-  // In draft 2020-12, which OpenAPI 3.1 has. "output" takes of a pipe the last schema, which says most.
-  const { $schema: _, ...converted } = toJsonSchema(schema, {
+export function toJsonSchema(schema: v.GenericSchema): JsonSchema {
+  const { $schema: _, ...converted } = convertSchema(schema, {
     target: "draft-2020-12",
+    // Converts the last schema of a pipe, which is the most specific.
     typeMode: "output",
     overrideSchema: ({ valibotSchema, jsonSchema }) => {
-      if ("check" in valibotSchema) return MEANINGS.get(valibotSchema.check);
+      if ("check" in valibotSchema) return CHECKS.get(valibotSchema.check);
       if ("entries" in valibotSchema) {
-        return withPresent(jsonSchema, valibotSchema.entries as Record<string, v.GenericSchema>);
+        return requirePresentMembers(jsonSchema, valibotSchema.entries as Record<string, v.GenericSchema>);
       }
       return undefined;
     },
     overrideAction: ({ valibotAction, jsonSchema }) => {
-      // No number of JSON is infinite.
+      // Every number in JSON is finite.
       if (valibotAction.type === "finite") return jsonSchema;
-      const meaning = "requirement" in valibotAction ? MEANINGS.get(valibotAction.requirement) : undefined;
-      return meaning && { ...jsonSchema, ...meaning };
+      const check = "requirement" in valibotAction ? CHECKS.get(valibotAction.requirement) : undefined;
+      return check && { ...jsonSchema, ...check };
     },
   });
   return converted;
 }
 
-/** Members that are judged as null where they are absent (`present` in request.ts) must be there. */
-function withPresent(jsonSchema: JsonSchema, entries: Record<string, v.GenericSchema>): JsonSchema {
+/** Requires the members that default to null (`present` in request.ts): their schemas reject null. */
+function requirePresentMembers(jsonSchema: JsonSchema, entries: Record<string, v.GenericSchema>): JsonSchema {
   const properties = { ...jsonSchema.properties };
   const required = new Set(jsonSchema.required);
   for (const [name, entry] of Object.entries(entries)) {

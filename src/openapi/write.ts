@@ -1,4 +1,4 @@
-// `npm run openapi`: writes docs/openapi.json, which a test compares with what would be written.
+// Run by `npm run openapi`: writes docs/openapi.json. A test checks that the committed file is up to date.
 import { writeFile } from "node:fs/promises";
 import { openApiDocument } from "./document.ts";
 

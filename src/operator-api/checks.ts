@@ -6,23 +6,25 @@ import type { CacheCheck, CacheStatus } from "./responses.ts";
 
 const MINUTE_MS = 60 * 1000;
 const HOUR_MS = 60 * MINUTE_MS;
-/** The catalog touches the manifest every hour: one that is older has missed a touch. */
+/** The catalog rewrites the manifest at least every hour: an older one missed a rewrite. */
 const MANIFEST_OVERDUE_MS = 2 * MANIFEST_TOUCH_MS;
 /**
- * Changes are published 10 s after those before at the soonest. While a pool of millions is packed, and where KV takes no
- * write for a moment, it is a minute more.
+ * A change is usually published within 10 s. It takes up to a minute longer while a pool of millions is packed, or while KV
+ * refuses writes for a moment.
  */
 const DIRTY_WARN_MS = 2 * MINUTE_MS;
-/** By then the three minutes are missed for which a removed file may still be claimed. */
+/** Longer than the three minutes after which no removed file is matched. */
 const DIRTY_FAIL_MS = 10 * MINUTE_MS;
-/** The catalog packs a new snapshot once a day, and tries again after some minutes where that fails. */
-const SNAPSHOT_MS = 26 * HOUR_MS;
+/** The catalog builds a snapshot once a day, and retries a failed one after some minutes. */
+const SNAPSHOT_OVERDUE_MS = 26 * HOUR_MS;
 
-const LOG = "Look for catalog-step-failed in the Worker's log, which names what failed.";
+const SEARCH_LOG = "Search the Worker's log for catalog-step-failed: it names the step that failed.";
 
-/** The judgement of a status, by the Worker's own clock. */
+type UncheckedStatus = Omit<CacheStatus, "checks">;
+
+/** Checks the state of the cache. Ages count from `status.time`. */
 export function runChecks(
-  status: Omit<CacheStatus, "checks">,
+  status: UncheckedStatus,
   {
     features,
     mode,
@@ -31,143 +33,154 @@ export function runChecks(
   }: Pick<Configuration, "features" | "mode" | "keysPerDay" | "cloudControllerUrl">,
 ): CacheCheck[] {
   return [
-    matchingCheck(features.resourceMatching, mode),
-    catalogCheck(status, cloudControllerUrl !== undefined),
-    manifestCheck(status),
-    snapshotCheck(status),
-    keysCheck(status, keysPerDay),
-    suspensionCheck(status),
-    lastHourCheck(status, mode),
+    checkMatching(features.resourceMatching, mode),
+    checkCatalog(status, cloudControllerUrl !== undefined),
+    checkManifest(status),
+    checkSnapshot(status),
+    checkKeys(status, keysPerDay),
+    checkSuspension(status),
+    checkLastHour(status, mode),
   ];
 }
 
-type Judged = Omit<CacheStatus, "checks">;
-
-function matchingCheck(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
+function checkMatching(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
   if (mode === "shadow") {
-    const told = "MODE is shadow: the Cloud Controller answers every push";
     return warn(
       "matching",
       isOn
-        ? `${told}, and the cache is only compared.`
-        : `${told}. FEATURE_RESOURCE_MATCHING is false, so that the cache is not compared, and learns nothing of it.`,
+        ? "MODE is shadow. The Cloud Controller answers every push, and the cache is only compared with it. Set MODE to " +
+            "answer once they agree."
+        : "MODE is shadow and FEATURE_RESOURCE_MATCHING is false. The Cloud Controller answers every push. The cache is not " +
+            "compared with it, and learns nothing from it. Set FEATURE_RESOURCE_MATCHING to true to compare it.",
     );
   }
   return isOn
     ? ok("matching", "Matching is on.")
-    : warn("matching", "FEATURE_RESOURCE_MATCHING is false: nothing matches, and pushes upload everything.");
+    : warn(
+        "matching",
+        "FEATURE_RESOURCE_MATCHING is false. Nothing matches, so pushes upload every file. Set it to true to match again.",
+      );
 }
 
-function catalogCheck({ entries }: Judged, hasCloudController: boolean): CacheCheck {
-  if (entries > 0) return ok("catalog", `The catalog holds ${formatCount(entries, "resource")}.`);
+function checkCatalog({ entries }: UncheckedStatus, hasCloudController: boolean): CacheCheck {
+  if (entries > 0) return ok("catalog", `The catalog has ${formatCount(entries, "resource")}.`);
   return warn(
     "catalog",
-    "The catalog holds nothing. Fill it from the pool with `resource-pool sync`, `add` or `import`, or " +
-      `${hasCloudController ? "" : "set CLOUD_CONTROLLER_URL and "}let pushes fill it.`,
+    "The catalog is empty, so the cache matches nothing. Fill it from the pool with `resource-pool sync`, `add` or " +
+      `\`import\`, or ${hasCloudController ? "" : "set CLOUD_CONTROLLER_URL and "}let pushes fill it.`,
   );
 }
 
-function manifestCheck({ published, dirty_since: since, time }: Judged): CacheCheck {
-  if (!published && since === null) return ok("manifest", "There is nothing to publish.");
-  const [now, publishedAt] = [Date.parse(time), published && Date.parse(published.at)];
-  const age = publishedAt === null ? 0 : now - publishedAt;
-  const told =
-    publishedAt === null ? "Nothing is published yet" : `The manifest was written ${formatAge(age)}`;
-  if (age >= MANIFEST_TRUSTED_MS) {
+function checkManifest({ published, dirty_since: dirtySince, time }: UncheckedStatus): CacheCheck {
+  if (!published && dirtySince === null) return ok("manifest", "There is nothing to publish.");
+  const manifestAgeMs = published ? ageMs(published.at, time) : 0;
+  const written = published
+    ? `The manifest was written ${formatDuration(manifestAgeMs)} ago`
+    : "Nothing is published yet";
+  if (manifestAgeMs >= MANIFEST_TRUSTED_MS) {
     return fail(
       "manifest",
-      `${told}: the edge believes none that is a day old, and nothing of the cache is claimed. ${LOG} ` +
-        "Then `resource-pool publish` has everything published anew.",
+      `${written}. Isolates ignore a manifest that is a day old, so the cache matches nothing. ${SEARCH_LOG} ` +
+        "Then run `resource-pool publish` to publish everything again.",
     );
   }
-  if (age > MANIFEST_OVERDUE_MS) {
+  if (manifestAgeMs > MANIFEST_OVERDUE_MS) {
     return fail(
       "manifest",
-      `${told}, though it is due every hour: removed files may still be claimed. ${LOG}`,
+      `${written}, but is due every hour. Removed files may still be matched. ${SEARCH_LOG}`,
     );
   }
-  const behind = since === null ? 0 : now - Date.parse(since);
-  const waiting = `${told}, and the oldest change that is not published came ${formatAge(behind)}`;
-  if (behind >= DIRTY_FAIL_MS) {
+  const dirtyMs = dirtySince === null ? 0 : ageMs(dirtySince, time);
+  const waiting = `${written}. The oldest unpublished change is ${formatDuration(dirtyMs)} old`;
+  if (dirtyMs >= DIRTY_FAIL_MS) {
     return fail(
       "manifest",
-      `${waiting}: removed files may still be claimed, and new ones are uploaded. ${LOG} Mostly KV refuses a write, as it ` +
-        "does once the day's writes of the Workers Free plan are spent. If nothing failed, `resource-pool publish` wakes " +
-        "the catalog.",
+      `${waiting}. Removed files may still be matched, and new files are uploaded. ${SEARCH_LOG} The usual cause is that KV ` +
+        "refuses writes, for example because the daily writes of the Workers Free plan are used up. If no step failed, run " +
+        "`resource-pool publish`.",
     );
   }
-  if (behind >= DIRTY_WARN_MS) {
-    return warn("manifest", `${waiting}, where seconds are usual. If it stays so: ${LOG}`);
+  if (dirtyMs >= DIRTY_WARN_MS) {
+    return warn("manifest", `${waiting}; a few seconds are normal. If this persists: ${SEARCH_LOG}`);
   }
-  if (!published) return warn("manifest", `${told}. That takes seconds; if it stays so: ${LOG}`);
-  return ok("manifest", since === null ? `${told}.` : `${told}. Newer changes follow within seconds.`);
+  if (!published) {
+    return warn("manifest", `${written}. It takes a few seconds. If this persists: ${SEARCH_LOG}`);
+  }
+  return ok("manifest", `${written}.${dirtySince === null ? "" : " Newer changes follow within seconds."}`);
 }
 
-function snapshotCheck({ snapshot, entries, time }: Judged): CacheCheck {
+function checkSnapshot({ snapshot, entries, time }: UncheckedStatus): CacheCheck {
   if (!snapshot) {
     if (entries === 0) return ok("snapshot", "There is nothing to pack.");
     return warn(
       "snapshot",
-      `There is no snapshot yet; until then keys and changes answer. If it stays so: ${LOG}`,
+      `There is no snapshot yet. Until then only keys and the delta are read. If this persists: ${SEARCH_LOG}`,
     );
   }
-  const age = Date.parse(time) - Date.parse(snapshot.built_at);
-  const told = `The snapshot of ${formatCount(snapshot.entries, "resource")} was built ${formatAge(age)}`;
-  return age > SNAPSHOT_MS && entries > 0
+  const snapshotAgeMs = ageMs(snapshot.built_at, time);
+  const built = `The snapshot of ${formatCount(snapshot.entries, "resource")} was built ${formatDuration(snapshotAgeMs)} ago`;
+  return snapshotAgeMs > SNAPSHOT_OVERDUE_MS && entries > 0
     ? warn(
         "snapshot",
-        `${told}, though it is due every day: all still counts, but isolates read more. ${LOG}`,
+        `${built}, but is due every day. Matches are still correct, but isolates read more from KV. ${SEARCH_LOG}`,
       )
-    : ok("snapshot", `${told}.`);
+    : ok("snapshot", `${built}.`);
 }
 
-function keysCheck({ keys_waiting: waiting, entries }: Judged, keysPerDay: number): CacheCheck {
-  if (waiting === 0) return ok("keys", "No key waits to be written.");
-  const told = `${formatCount(waiting, "key")} wait to be written, ${formatNumber(keysPerDay)} a day at most`;
-  if (entries <= SNAPSHOT_ENTRIES_MAX) return ok("keys", `${told}; the snapshot answers without them.`);
+function checkKeys({ keys_waiting: waiting, entries }: UncheckedStatus, keysPerDay: number): CacheCheck {
+  if (waiting === 0) return ok("keys", "All keys are written.");
+  const left = `${formatCount(waiting, "key")} left to write, at most ${formatNumber(keysPerDay)} a day`;
+  if (entries <= SNAPSHOT_ENTRIES_MAX) return ok("keys", `${left}. The snapshot matches without them.`);
   return warn(
     "keys",
-    `${told}. The pool is larger than a snapshot, so that what has no key is uploaded: raise KEYS_PER_DAY, on a paid plan.`,
+    `${left}. The pool is larger than a snapshot, so files without a key are uploaded. Raise KEYS_PER_DAY, on a paid plan.`,
   );
 }
 
-function suspensionCheck({ suspended_until: until }: Judged): CacheCheck {
+function checkSuspension({ suspended_until: until }: UncheckedStatus): CacheCheck {
   if (until === null) return ok("suspension", "The cache is not suspended.");
   return fail(
     "suspension",
-    `The cache is suspended until ${until}: the Cloud Controller denied much of what it claimed, and only that answers. ` +
-      "Was the pool wiped, pruned or restored, or its matching switched off? `resource-pool verify` tells what is " +
-      "denied; `sync --prune` or `forget` puts the cache right.",
+    `The cache is suspended until ${until}, because the Cloud Controller rejected many of its matches. Until then only the ` +
+      "Cloud Controller answers. Check whether the pool was wiped, pruned or restored, and whether resource matching is " +
+      "enabled in the Cloud Controller. `resource-pool verify` counts the matches that it rejects; `sync --prune` or " +
+      "`forget` repairs the cache.",
   );
 }
 
-/** A figure, of which nobody can say that it is too low: the pool may lack what was pushed. */
-function lastHourCheck(
-  { last_hour: { requests, eligible, matched } }: Judged,
+/** Always `ok`: a low ratio may be right, since the pool may lack the pushed files. */
+function checkLastHour(
+  { last_hour: { requests, eligible, matched } }: UncheckedStatus,
   mode: Configuration["mode"],
 ): CacheCheck {
   if (mode === "shadow") {
     return ok(
       "last hour",
-      "MODE is shadow: the cache answers no push. What it would have matched, `shadowed` in the log and METRICS tell.",
+      "MODE is shadow, so the cache answers no push. `shadowed` in the log and in METRICS shows what it would have matched.",
     );
   }
-  if (eligible === 0) return ok("last hour", "This isolate was asked for nothing in its last hour.");
+  if (eligible === 0) return ok("last hour", "This isolate received no eligible resources in the last hour.");
   const ratio = ((100 * matched) / eligible).toFixed(1);
   return ok(
     "last hour",
-    `This isolate matched ${ratio} % in its last hour: ${formatNumber(matched)} of ${formatCount(eligible, "file")} that could match, ` +
-      `in ${formatCount(requests, "request")}.`,
+    `This isolate matched ${ratio} % in the last hour: ${formatNumber(matched)} of ` +
+      `${formatCount(eligible, "eligible resource")} in ${formatCount(requests, "request")}.`,
   );
 }
 
-const check = (level: CacheCheck["level"]) => (name: CacheCheck["name"], text: string) => ({
-  name,
-  level,
-  text,
-});
-const [ok, warn, fail] = [check("ok"), check("warn"), check("fail")];
+function ok(name: CacheCheck["name"], text: string): CacheCheck {
+  return { name, level: "ok", text };
+}
 
-function formatAge(ms: number): string {
-  return `${formatDuration(Math.max(0, ms))} ago`;
+function warn(name: CacheCheck["name"], text: string): CacheCheck {
+  return { name, level: "warn", text };
+}
+
+function fail(name: CacheCheck["name"], text: string): CacheCheck {
+  return { name, level: "fail", text };
+}
+
+/** How long before `now` a time was, in ms; 0 if another machine's clock makes it later. */
+function ageMs(time: string, now: string): number {
+  return Math.max(0, Date.parse(now) - Date.parse(time));
 }

@@ -12,36 +12,33 @@ import { statusPage } from "./page/page.ts";
 import type { CachedResource, ObservationsResult, ResourcePage } from "./responses.ts";
 import { createStatus } from "./status.ts";
 
-/** Answers `GET …/cache`: the status for who has a token, and for a browser the page that asks for one. */
+/** `GET …/cache`: the status as JSON, or the status page for a browser. */
 export async function getStatus(request: Request, context: RequestContext): Promise<Response | Failure> {
   if (prefersHtml(request.headers.get("Accept"))) return statusPage();
   const caller = await authorizeOperator(request, "read", context);
   return caller instanceof Failure ? caller : statusResponse(200, context);
 }
 
-/** Answers `GET …/cache/resources?after=<sha1>`. */
+/** `GET …/cache/resources?after=<sha1>`: a page of the catalog's resources. */
 export async function listResources(request: Request, context: RequestContext): Promise<Response | Failure> {
   const caller = await authorizeOperator(request, "read", context);
   if (caller instanceof Failure) return caller;
   const after = new URL(request.url).searchParams.get("after")?.toLowerCase();
   if (after !== undefined && !isSha1Hex(after)) {
-    return new Failure({
-      kind: "unprocessable",
-      violations: ["After must be a SHA-1 of 40 hex digits"],
-    });
+    return new Failure({ kind: "unprocessable", violations: ["after must be a SHA-1 of 40 hex digits"] });
   }
   const page = await callCatalog(context.configuration, (catalog) => catalog.page(after));
   if (page instanceof Failure) return page;
   const { resources, ...next } = page;
-  return json<ResourcePage>({ resources: resources.map(toResource), ...next });
+  return toJsonResponse<ResourcePage>({ resources: resources.map(toCachedResource), ...next });
 }
 
-/** Answers `POST …/cache/observations`. */
+/** `POST …/cache/observations`: reports observations of the pool to the catalog. */
 export async function reportObservations(
   request: Request,
   context: RequestContext,
 ): Promise<Response | Failure> {
-  // Before the body comes: that may take a while, and what it tells was seen before it was sent.
+  // Before the body is read, which may take long: the pool was observed before the body was sent.
   const arrivedAt = Date.now();
   const body = await readRequestBody(request);
   if (body instanceof Failure) return body;
@@ -52,16 +49,16 @@ export async function reportObservations(
   const observations = parseObservations(text, arrivedAt);
   if (observations instanceof Failure) return observations;
 
-  const observed = await callCatalog(context.configuration, (catalog) =>
+  const result = await callCatalog(context.configuration, (catalog) =>
     catalog.observe({ ...observations, sizes: "verified" }),
   );
-  if (observed instanceof Failure) return observed;
-  const { changed, unchanged, refused } = observed;
+  if (result instanceof Failure) return result;
+  const { changed, unchanged, refused } = result;
   context.log.info("observations-recorded", { caller: caller.id, changed, unchanged, refused });
-  return json<ObservationsResult>({ changed, unchanged, refused });
+  return toJsonResponse<ObservationsResult>({ changed, unchanged, refused });
 }
 
-/** Answers `POST …/cache/publication`. */
+/** `POST …/cache/publication`: writes a new snapshot and all keys. */
 export async function republish(request: Request, context: RequestContext): Promise<Response | Failure> {
   const caller = await authorizeOperator(request, "write", context);
   if (caller instanceof Failure) return caller;
@@ -71,7 +68,7 @@ export async function republish(request: Request, context: RequestContext): Prom
   return statusResponse(202, context);
 }
 
-/** Answers `DELETE …/cache`. */
+/** `DELETE …/cache`: removes all resources, and refuses observations from before. */
 export async function forgetEverything(
   request: Request,
   context: RequestContext,
@@ -88,14 +85,14 @@ async function statusResponse(httpStatus: number, context: RequestContext): Prom
   const time = new Date().toISOString();
   const status = await callCatalog(context.configuration, (catalog) => catalog.status());
   if (status instanceof Failure) return status;
-  return json(createStatus(status, context.configuration, time), httpStatus);
+  return toJsonResponse(createStatus(status, context.configuration, time), httpStatus);
 }
 
-function toResource(key: ResourceKey): CachedResource {
+function toCachedResource(key: ResourceKey): CachedResource {
   const { sha1, size } = parseResourceKey(key);
   return { checksum: { value: sha1 }, size_in_bytes: size };
 }
 
-function json<T>(answer: T, status = 200): Response {
-  return jsonResponse(JSON.stringify(answer), status);
+function toJsonResponse<T>(body: T, status = 200): Response {
+  return jsonResponse(JSON.stringify(body), status);
 }

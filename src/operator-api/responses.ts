@@ -1,6 +1,6 @@
 import * as v from "valibot";
 
-// The Worker takes the types alone, so that its bundle has nothing of valibot's that is only for these.
+// The Worker imports only the types: so these schemas, which document the API, are not in its bundle.
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const time = v.pipe(v.string(), v.isoTimestamp());
@@ -8,11 +8,14 @@ const describe = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(
 
 const RefusalsSchema = describe(
   v.object({
-    "outside-limits": describe(count, "Their size lies outside MINIMUM_SIZE and MAXIMUM_SIZE."),
-    "too-old": describe(count, "They were seen more than a day ago, or before everything was forgotten."),
-    "conflicting-size": describe(count, "A client said a size where another was measured."),
+    "outside-limits": describe(count, "The size is outside MINIMUM_SIZE and MAXIMUM_SIZE."),
+    "too-old": describe(count, "The observation is older than a day, or than the last `DELETE …/cache`."),
+    "conflicting-size": describe(
+      count,
+      "A pushing client reported a size that differs from the verified size.",
+    ),
   }),
-  "Resources that were not taken, by reason.",
+  "Resources that were refused, by reason.",
 );
 
 export const CACHE_CHECKS = [
@@ -29,26 +32,29 @@ const CacheCheckSchema = v.object({
   name: v.picklist(CACHE_CHECKS),
   level: describe(
     v.picklist(["ok", "warn", "fail"]),
-    "`fail` where pushes upload more than they need to, or soon will.",
+    "`fail`: pushes upload more than necessary, or will soon. `warn`: the same may happen if nothing is done.",
   ),
-  text: describe(v.string(), "In plain sentences: how it is, and where that is not well, what to do."),
+  text: describe(
+    v.string(),
+    "What was found. For `warn` and `fail` also what it means, and what to do about it.",
+  ),
 });
 
-/** One thing of the cache's state that was looked at. */
+/** One check of the cache's state. */
 export type CacheCheck = v.InferOutput<typeof CacheCheckSchema>;
 
 export const CacheStatusSchema = v.object({
-  version: describe(v.string(), "Of this project."),
+  version: describe(v.string(), "The version of this project."),
   time: describe(
     time,
-    "The Worker's, before the answer was made: `observed_at` of what is seen of the pool from now on.",
+    "The Worker's clock when it began to respond. Send it as `observed_at` of what is read from the pool after this response.",
   ),
-  entries: describe(count, "Resources that the cache holds."),
-  keys_waiting: describe(count, "Those of them whose key is not written to Workers KV yet."),
-  tombstones: describe(count, "Removed resources that the catalog remembers."),
+  entries: describe(count, "Resources in the catalog."),
+  keys_waiting: describe(count, "Resources whose key is not written to Workers KV yet."),
+  tombstones: describe(count, "Removed resources that the catalog keeps for 48 hours."),
   dirty_since: describe(
     v.nullable(time),
-    "Since when something has changed that is not published yet; null where all is published.",
+    "The time of the oldest change that is not published yet; null if everything is published.",
   ),
   published: describe(
     v.nullable(
@@ -56,36 +62,33 @@ export const CacheStatusSchema = v.object({
         at: time,
         delta: describe(
           v.object({ added: count, removed: count }),
-          "The resources in which it differs from the snapshot.",
+          "How many resources were added and removed since the snapshot.",
         ),
       }),
     ),
-    "What the edge reads, and since when; null before the first publication.",
+    "The manifest that isolates read, and when it was written; null before the first publication.",
   ),
   snapshot: describe(
     v.nullable(v.object({ id: v.string(), entries: count, parts: count, built_at: time })),
-    "The pool, packed; null before the first one.",
+    "The current snapshot; null before the first one.",
   ),
   suspended_until: describe(
     v.nullable(time),
-    "Until then only the Cloud Controller answers, for it denied much of what the cache claimed.",
+    "The cache is suspended until this time, because the Cloud Controller rejected many of its matches. null if it is not suspended.",
   ),
   last_hour: describe(
     v.object({ requests: count, eligible: count, matched: count }),
-    "What the isolate that answers has answered to pushes in the last hour: requests, resources that could match by size and mode, and those that did. Other isolates have hours of their own.",
+    "The pushes that this isolate served in the last hour: requests, eligible resources, and matches. Each isolate counts its own.",
   ),
-  checks: describe(
-    v.array(CacheCheckSchema),
-    "How the cache is in the Worker's own judgement, and what to do where that is not well.",
-  ),
-  refused: describe(RefusalsSchema, "Resources that were not taken, since the catalog began, by reason."),
+  checks: v.array(CacheCheckSchema),
+  refused: describe(RefusalsSchema, "Resources that were refused since the catalog was created, by reason."),
   configuration: describe(
     v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])),
-    "The Worker's variables as they hold, by name; of the Cloud Controller and optional bindings, whether they are set.",
+    "The Worker's variables by name, with their defaults. For CLOUD_CONTROLLER_URL and optional bindings: whether they are set.",
   ),
 });
 
-/** What `GET …/cache` answers, and `POST …/cache/publication`. Times are in ISO 8601, UTC. */
+/** The body of `GET …/cache` and `POST …/cache/publication`. Times are in ISO 8601, UTC. */
 export type CacheStatus = v.InferOutput<typeof CacheStatusSchema>;
 
 export const CachedResourceSchema = v.object({
@@ -95,24 +98,24 @@ export const CachedResourceSchema = v.object({
   size_in_bytes: count,
 });
 
-/** A resource as the cache holds it; as `POST /v3/resource_matches` takes it. */
+/** A resource of the catalog, in the form that `POST /v3/resource_matches` takes. */
 export type CachedResource = v.InferOutput<typeof CachedResourceSchema>;
 
 export const ResourcePageSchema = v.object({
   resources: describe(v.array(CachedResourceSchema), "In the order of their SHA-1s."),
   after: v.exactOptional(
-    describe(v.string(), "To be sent as `after` for the next page; absent on the last."),
+    describe(v.string(), "The `after` parameter of the next page; absent on the last page."),
   ),
 });
 
-/** What `GET …/cache/resources` answers: resources in the order of their SHA-1s. */
+/** The body of `GET …/cache/resources`. */
 export type ResourcePage = v.InferOutput<typeof ResourcePageSchema>;
 
 export const ObservationsResultSchema = v.object({
-  changed: describe(count, "Resources that are held since, or no longer."),
-  unchanged: describe(count, "What was known already, or has been overtaken by a later observation."),
+  changed: describe(count, "Resources that were added or removed."),
+  unchanged: describe(count, "Resources that needed no change, or have a later observation."),
   refused: RefusalsSchema,
 });
 
-/** What `POST …/cache/observations` answers: how many resources changed, did not, and were refused for which reason. */
+/** The body of the response to `POST …/cache/observations`. */
 export type ObservationsResult = v.InferOutput<typeof ObservationsResultSchema>;

@@ -5,44 +5,36 @@ import { lastHourOf } from "../observability/last-hour.ts";
 import { runChecks } from "./checks.ts";
 import type { CacheStatus } from "./responses.ts";
 
-/** How the cache is, and how the Worker is set up, without anything secret. @param time now, in ISO 8601 */
+/** The status of the cache and the configuration of the Worker, without secrets. @param time now, in ISO 8601 */
 export function createStatus(
-  {
-    entries,
-    keysWaiting,
-    removalsRemembered,
-    dirtySince,
-    published,
-    snapshot,
-    suspendedUntil,
-    refused,
-  }: CatalogStatus,
+  catalog: CatalogStatus,
   configuration: Configuration,
   time: string,
 ): CacheStatus {
+  const { snapshot } = catalog;
   const status = {
     version,
     time,
-    entries,
-    keys_waiting: keysWaiting,
-    tombstones: removalsRemembered,
-    dirty_since: dirtySince,
-    published,
+    entries: catalog.entries,
+    keys_waiting: catalog.keysWaiting,
+    tombstones: catalog.removalsRemembered,
+    dirty_since: catalog.dirtySince,
+    published: catalog.published,
     snapshot: snapshot && {
       id: snapshot.id,
       entries: snapshot.entries,
       parts: snapshot.parts,
       built_at: snapshot.builtAt,
     },
-    suspended_until: suspendedUntil,
+    suspended_until: catalog.suspendedUntil,
     last_hour: lastHourOf(configuration).sum(Date.now()),
-    refused,
-    configuration: variablesOf(configuration),
+    refused: catalog.refused,
+    configuration: listVariables(configuration),
   };
   return { ...status, checks: runChecks(status, configuration) };
 }
 
-function variablesOf(configuration: Configuration): CacheStatus["configuration"] {
+function listVariables(configuration: Configuration): CacheStatus["configuration"] {
   const { uaa, features, eligibility } = configuration;
   return {
     UAA_URL: uaa.url,

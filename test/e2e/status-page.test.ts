@@ -7,17 +7,17 @@ import { findChromium, type Page, startChromium } from "../support/node/chromium
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 
 const chromium = findChromium();
-const STARTED_MAX_MS = 60_000;
+const START_TIMEOUT_MS = 60_000;
 const CACHE = "/v3/resource_matches/cache";
 /** WCAG 2.2, 1.4.3. */
-const CONTRAST_MIN = 4.5;
-/** Where to write what the documents show, if it is to be made anew. */
+const MIN_CONTRAST = 4.5;
+/** Path of the PNG to write, if the screenshot of the documents is to be replaced. */
 const { SCREENSHOT } = process.env;
 
-/** What of an answer that the page shows is not plain. */
+/** Markup in a response: the page must show it as text. */
 const HOSTILE = `<img src=x onerror="document.title='run'"><script>document.title="run"</script>`;
 const NOW = "2026-11-25T03:00:00.000Z";
-const UNWELL = {
+const DEGRADED = {
   version: HOSTILE,
   time: NOW,
   checks: [
@@ -30,16 +30,16 @@ const UNWELL = {
 describe.skipIf(!chromium)(
   chromium
     ? "the status page, in Chromium"
-    : "skipped: no Chromium is here (Debian: apt-get install chromium)",
+    : "skipped: Chromium is not installed (Debian: apt-get install chromium)",
   () => {
     let uaa: Uaa;
     let worker: Workerd;
     let token: string;
     let browser: Awaited<ReturnType<typeof startChromium>>;
     let page: Page;
-    /** What the browser complains of: exceptions, errors, violations of the policy. */
-    let complaints: unknown[];
-    /** What the script is answered in the Worker's place. */
+    /** Exceptions, console messages and violations of the policy. */
+    let browserErrors: unknown[];
+    /** The response that the script gets instead of the Worker's. */
     let substitute: { responseCode: number; body: string };
 
     beforeAll(async () => {
@@ -49,33 +49,33 @@ describe.skipIf(!chromium)(
         startChromium(chromium as string),
       ]);
       ({ page } = browser);
-      page.on("Runtime.exceptionThrown", (params) => complaints.push(params));
-      page.on("Log.entryAdded", ({ entry }) => complaints.push(entry));
-      page.on("Runtime.consoleAPICalled", ({ args }) => complaints.push(args));
+      page.on("Runtime.exceptionThrown", (params) => browserErrors.push(params));
+      page.on("Log.entryAdded", ({ entry }) => browserErrors.push(entry));
+      page.on("Runtime.consoleAPICalled", ({ args }) => browserErrors.push(args));
       const fulfil = ({ requestId }: Record<string, unknown>) =>
         page.call("Fetch.fulfillRequest", { requestId, ...substitute });
       page.on("Fetch.requestPaused", (params) => void fulfil(params).catch(() => {}));
       token = await uaa.issueToken({ scopes: ["cloud_controller.write", "cloud_controller.admin"] });
-      const ask = (path: string, body: object) =>
+      const post = (path: string, body: object) =>
         fetch(`${worker.url}${path}`, {
           method: "POST",
           headers: { Authorization: `bearer ${token}` },
           body: JSON.stringify(body),
         });
       const file = (letter: string) => ({ checksum: { value: letter.repeat(40) }, size_in_bytes: 5 });
-      expect((await ask(`${CACHE}/observations`, { present: [file("a"), file("b")] })).status).toBe(200);
-      const isKnown = async () => {
-        const answer = await ask("/v3/resource_matches", { resources: [file("a"), file("b"), file("c")] });
-        expect(((await answer.json()) as { resources: unknown[] }).resources).toHaveLength(2);
+      expect((await post(`${CACHE}/observations`, { present: [file("a"), file("b")] })).status).toBe(200);
+      const expectMatches = async () => {
+        const response = await post("/v3/resource_matches", { resources: [file("a"), file("b"), file("c")] });
+        expect(((await response.json()) as { resources: unknown[] }).resources).toHaveLength(2);
       };
-      await vi.waitFor(isKnown, { timeout: STARTED_MAX_MS, interval: 500 });
-    }, 2 * STARTED_MAX_MS);
+      await vi.waitFor(expectMatches, { timeout: START_TIMEOUT_MS, interval: 500 });
+    }, 2 * START_TIMEOUT_MS);
     afterAll(async () => {
       await Promise.all([browser?.stop(), worker?.stop(), uaa?.close()]);
     });
 
     beforeEach(async () => {
-      complaints = [];
+      browserErrors = [];
       await page.open(`${worker.url}${CACHE}`);
     });
     afterEach(async () => {
@@ -83,82 +83,84 @@ describe.skipIf(!chromium)(
       await page.call("Emulation.setEmulatedMedia", {});
     });
 
-    const shown = () => page.evaluate<string>("document.body.innerText");
-    const notice = () => page.evaluate<string>("document.querySelector('[role=status]').textContent");
+    const readText = () => page.evaluate<string>("document.body.innerText");
+    const readNotice = () => page.evaluate<string>("document.querySelector('[role=status]').textContent");
 
-    /** Types a token as a person pastes it, and presses Enter. */
-    async function paste(text: string, until: RegExp): Promise<void> {
+    /** Pastes a token, presses Enter and waits for the notice. */
+    async function paste(text: string, expectedNotice: RegExp): Promise<void> {
       await page.evaluate("document.getElementById('token').focus()");
       await page.call("Input.insertText", { text });
       const enter = { key: "Enter", code: "Enter", windowsVirtualKeyCode: 13, text: "\r" };
       await page.call("Input.dispatchKeyEvent", { type: "keyDown", ...enter });
       await page.call("Input.dispatchKeyEvent", { type: "keyUp", ...enter });
-      await vi.waitFor(async () => expect(await notice()).toMatch(until), { timeout: 10_000, interval: 50 });
+      await vi.waitFor(async () => expect(await readNotice()).toMatch(expectedNotice), {
+        timeout: 10_000,
+        interval: 50,
+      });
     }
 
-    /** From now on the Worker's answers to the script are these. */
-    async function answerWith(status: number, body: unknown): Promise<void> {
+    /** Replaces the Worker's responses to the script from now on. */
+    async function respondWith(status: number, body: unknown): Promise<void> {
       substitute = { responseCode: status, body: Buffer.from(JSON.stringify(body)).toString("base64") };
       await page.call("Fetch.enable", { patterns: [{ urlPattern: `*${CACHE}`, resourceType: "Fetch" }] });
     }
 
-    it("asks for a token, and with one shows the status", async () => {
-      expect(await shown()).not.toMatch(/What to do|catalog/);
+    it("asks for a token, then shows the status", async () => {
+      expect(await readText()).not.toMatch(/What to do|catalog/);
       await paste(`bearer ${token}`, /^As of .*, version \d/);
-      const text = await shown();
-      expect(text).toMatch(/^ok\s+catalog\s+The catalog holds 2 resources\.$/m);
+      const text = await readText();
+      expect(text).toMatch(/^ok\s+catalog\s+The catalog has 2 resources\.$/m);
       expect(text).toMatch(/^ok\s+manifest\s+The manifest was written \d+ s ago\./m);
       expect(text).toMatch(/^ok\s+suspension\s+The cache is not suspended\.$/m);
       expect(text).toMatch(
-        /^ok\s+last hour\s+This isolate matched \d+\.\d % in its last hour: \d+ of \d+ files/m,
+        /^ok\s+last hour\s+This isolate matched \d+\.\d % in the last hour: \d+ of \d+ eligible/m,
       );
-      // A narrow column must not break its words.
-      const linesOf = `[...document.querySelectorAll("th, td:not(:last-child)")].map((cell) => {
+      // The narrow columns break no line, except between the words of a two-word name.
+      const countLines = `[...document.querySelectorAll("th, td:not(:last-child)")].map((cell) => {
         const range = document.createRange();
         range.selectNodeContents(cell);
         return range.getClientRects().length;
       })`;
-      const lines = await page.evaluate<number[]>(linesOf);
+      const lines = await page.evaluate<number[]>(countLines);
       expect(lines.length).toBeGreaterThan(10);
-      // Of two words at most.
       expect(Math.max(...lines)).toBeLessThanOrEqual(2);
       expect(lines.slice(0, 5)).toEqual([1, 1, 1, 1, 1]);
-      expect(complaints).toEqual([]);
+      expect(browserErrors).toEqual([]);
     });
 
-    it("keeps the token in memory alone: in no field, storage or address, and not over a reload", async () => {
+    it("keeps the token only in memory: not in the field, storage, cookies or address, nor after a reload", async () => {
       await paste(token, /^As of /);
       const kept =
         "[document.getElementById('token').value, localStorage.length, sessionStorage.length, document.cookie, location.search + location.hash]";
       expect(await page.evaluate(kept)).toEqual(["", 0, 0, "", ""]);
       await paste("", /^As of /);
       await page.evaluate("document.getElementById('forget').click()");
-      expect(await notice()).toBe("The token is forgotten.");
-      expect(await shown()).not.toContain("catalog");
+      expect(await readNotice()).toBe("Token forgotten.");
+      expect(await readText()).not.toContain("catalog");
       await paste("", /^Paste a token first\.$/);
       await paste(token, /^As of /);
       await page.open(`${worker.url}${CACHE}`);
       await paste("", /^Paste a token first\.$/);
     });
 
-    it("says why there is no status, and takes away the one that it showed before", async () => {
+    it("shows the error instead of the previous status", async () => {
       await paste(token, /^As of /);
-      await paste("made.up.token", /^401 Invalid Auth Token\. Its lifetime may be over/);
-      expect(await shown()).not.toContain("catalog");
+      await paste("made.up.token", /^401 Invalid Auth Token\. The token may have expired/);
+      expect(await readText()).not.toContain("catalog");
       await paste(await uaa.issueToken(), /^403 You are not authorized .*cloud_controller\.admin/);
     });
 
-    it("tells what to do, and takes what it is told for text", async () => {
-      await answerWith(200, UNWELL);
+    it("lists what to do, and shows markup in the response as text", async () => {
+      await respondWith(200, DEGRADED);
       await paste(token, /^As of 2026-11-25/);
-      const text = await shown();
+      const text = await readText();
       expect(text).toContain(`What to do\nMany wait.\nSuspended: do this. ${HOSTILE}\n`);
-      expect(await notice()).toBe(`As of ${NOW}, version ${HOSTILE}`);
+      expect(await readNotice()).toBe(`As of ${NOW}, version ${HOSTILE}`);
       expect(await page.evaluate("[document.title, document.images.length]")).toEqual(["Resource cache", 0]);
-      expect(complaints).toEqual([]);
+      expect(browserErrors).toEqual([]);
     });
 
-    it("lets nothing else run, load or send, even if something got into it", async () => {
+    it("blocks injected scripts, images from elsewhere, and requests to other origins", async () => {
       const attempt = (code: string) => `(async () => { ${code} })().then(() => "done", ({ name }) => name)`;
       const markup = attempt("document.body.innerHTML = '<b>hello</b>'");
       expect(await page.evaluate(markup)).toBe("TypeError");
@@ -174,33 +176,36 @@ describe.skipIf(!chromium)(
         `await new Promise((resolve, reject) => { const image = new Image(); image.onload = resolve; image.onerror = () => reject(new RangeError()); image.src = ${JSON.stringify(worker.url)}; })`,
       );
       expect(await page.evaluate(image)).toBe("RangeError");
-      expect(JSON.stringify(complaints)).toMatch(
+      expect(JSON.stringify(browserErrors)).toMatch(
         /connect-src 'self'.*default-src 'none'|default-src 'none'.*connect-src 'self'/,
       );
     });
 
-    it.each(["light", "dark"])("is %s where the reader has it so, with enough contrast", async (scheme) => {
-      await page.call("Emulation.setEmulatedMedia", {
-        features: [{ name: "prefers-color-scheme", value: scheme }],
-      });
-      await answerWith(200, UNWELL);
-      await paste(token, /^As of /);
-      const colours = await page.evaluate<{ text: string; ink: string; paper: string }[]>(
-        `[...document.querySelectorAll("main *")]
+    it.each(["light", "dark"])(
+      "follows the %s colour scheme of the browser, with enough contrast",
+      async (scheme) => {
+        await page.call("Emulation.setEmulatedMedia", {
+          features: [{ name: "prefers-color-scheme", value: scheme }],
+        });
+        await respondWith(200, DEGRADED);
+        await paste(token, /^As of /);
+        const texts = await page.evaluate<{ text: string; ink: string; paper: string }[]>(
+          `[...document.querySelectorAll("main *")]
           .filter((each) => each.checkVisibility() && [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
           .map((each) => {
-            let under = each;
-            while (under && getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)") under = under.parentElement;
-            return { text: each.textContent, ink: getComputedStyle(each).color, paper: getComputedStyle(under).backgroundColor };
+            let background = each;
+            while (background && getComputedStyle(background).backgroundColor === "rgba(0, 0, 0, 0)") background = background.parentElement;
+            return { text: each.textContent, ink: getComputedStyle(each).color, paper: getComputedStyle(background).backgroundColor };
           })`,
-      );
-      expect(colours.length).toBeGreaterThan(20);
-      expect(colours.filter(({ ink, paper }) => contrast(ink, paper) < CONTRAST_MIN)).toEqual([]);
-      const paper = await page.evaluate<string>("getComputedStyle(document.body).backgroundColor");
-      expect(luminance(paper) > 0.5).toBe(scheme === "light");
-    });
+        );
+        expect(texts.length).toBeGreaterThan(20);
+        expect(texts.filter(({ ink, paper }) => contrast(ink, paper) < MIN_CONTRAST)).toEqual([]);
+        const paper = await page.evaluate<string>("getComputedStyle(document.body).backgroundColor");
+        expect(luminance(paper) > 0.5).toBe(scheme === "light");
+      },
+    );
 
-    it("has names and roles for who does not see it", async () => {
+    it("has accessible names and roles", async () => {
       await paste(token, /^As of /);
       const { nodes } = await page.call("Accessibility.getFullAXTree");
       const named = nodes
@@ -208,25 +213,27 @@ describe.skipIf(!chromium)(
         .map(({ role, name }: Record<string, { value: string }>) => `${role?.value}: ${name?.value ?? ""}`);
       expect(named).toEqual(
         expect.arrayContaining([
-          "textbox: Token of an admin, an admin_read_only or a global_auditor",
-          "button: Show the status",
-          "button: Forget the token",
+          "textbox: Access token of an admin, read-only admin or global auditor",
+          "button: Show status",
+          "button: Forget token",
           expect.stringMatching(/^status: /),
           "heading: What to do",
-          "columnheader: State",
+          "columnheader: Level",
         ]),
       );
     });
 
-    it.runIf(SCREENSHOT)("is shown by the documents as it is on a day with something to do", async () => {
+    it.runIf(SCREENSHOT)("takes the screenshot of the documents, with one check that is not ok", async () => {
       const headers = { Authorization: `bearer ${token}` };
       const status = (await (await fetch(`${worker.url}${CACHE}`, { headers })).json()) as CacheStatus;
-      const figures = figuresOfLargePool(status);
-      const checks = runChecks(figures, {
+      const example = createLargePoolStatus(status);
+      const checks = runChecks(example, {
         features: { resourceMatching: true, appBitsUpload: true },
-        ...{ mode: "answer", keysPerDay: 500, cloudControllerUrl: "https://api.example.com" },
+        mode: "answer",
+        keysPerDay: 500,
+        cloudControllerUrl: "https://api.example.com",
       });
-      await answerWith(200, { ...figures, checks });
+      await respondWith(200, { ...example, checks });
       await paste(token, /^As of /);
       await screenshot(SCREENSHOT as string);
     });
@@ -241,19 +248,22 @@ describe.skipIf(!chromium)(
   },
 );
 
-/** Of a foundation's whole pool on the free plan, whose snapshot is overdue. */
-function figuresOfLargePool(status: CacheStatus): CacheStatus {
+/** The status of a large pool on the free plan, whose snapshot is overdue. */
+function createLargePoolStatus(status: CacheStatus): CacheStatus {
   const before = (minutes: number) => new Date(Date.parse(status.time) - minutes * 60_000).toISOString();
   return {
     ...status,
-    ...{ entries: 284_310, keys_waiting: 251_810, dirty_since: null, suspended_until: null },
+    entries: 284_310,
+    keys_waiting: 251_810,
+    dirty_since: null,
+    suspended_until: null,
     published: { at: before(12), delta: { added: 1_204, removed: 31 } },
     snapshot: { id: "abc", entries: 283_137, parts: 1, built_at: before(27 * 60) },
     last_hour: { requests: 96, eligible: 41_872, matched: 39_418 },
   };
 }
 
-/** Relative luminance of `rgb(…)`, as WCAG has it. */
+/** Relative luminance of `rgb(…)`, by WCAG. */
 function luminance(colour: string): number {
   const [red = 0, green = 0, blue = 0] = (colour.match(/\d+/g) ?? []).map((part) => {
     const value = Number(part) / 255;

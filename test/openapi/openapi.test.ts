@@ -6,11 +6,11 @@ import { DocumentedApi } from "../support/node/documented-api.ts";
 
 const committed = await readFile(new URL("../../docs/openapi.json", import.meta.url), "utf8");
 
-it("docs/openapi.json is what `npm run openapi` makes of the schemas today", async () => {
+it("docs/openapi.json is up to date with the schemas: run `npm run openapi` after a change", async () => {
   expect(JSON.parse(committed)).toEqual(await openApiDocument());
 });
 
-it("it is valid OpenAPI 3.1, and names nothing that it has not", async () => {
+it("docs/openapi.json is valid OpenAPI 3.1 without dangling references", async () => {
   const validator = new Validator();
   const { valid, errors } = await validator.validate(JSON.parse(committed));
   expect(errors).toBeUndefined();
@@ -19,11 +19,11 @@ it("it is valid OpenAPI 3.1, and names nothing that it has not", async () => {
   expect(() => validator.resolveRefs()).not.toThrow();
 });
 
-it("its examples are what its schemas allow", () => {
+it("the examples satisfy their schemas", () => {
   expect(new DocumentedApi().wrongExamples()).toEqual([]);
 });
 
-it("an answer is held against it to the last member and header", () => {
+it("DocumentedApi reports every status, member and header of a response that is not documented", () => {
   const api = new DocumentedApi();
   const exchange = {
     method: "POST",
@@ -50,15 +50,15 @@ it("an answer is held against it to the last member and header", () => {
     "the header X-Vcap-Request-Id is absent",
   ]);
   const timed = (timing: string) => differs({ headers: { ...exchange.headers, "server-timing": timing } });
-  // On its way Cloudflare may add to the header.
+  // Cloudflare may add entries.
   expect(
     timed('token;dur=2, push-sessions;dur=0, total;dur=19,cfL4;desc="?proto=TCP&rtt=1,2", cfExtPri'),
   ).toEqual([]);
   for (const wrong of ["token;dur=2, total", "token;dur=", 'token;desc="2"', "token;dur=2, "]) {
     expect(timed(wrong)).toEqual([expect.stringContaining("it must match pattern")]);
   }
-  expect(differs({ sent: "{}" })).toEqual(["taken, but it must have required property 'resources'"]);
-  // In shadow mode the Cloud Controller's own, but not out of the Worker's mouth.
+  expect(differs({ sent: "{}" })).toEqual(["accepted, but it must have required property 'resources'"]);
+  // In shadow mode the Cloud Controller's own response is possible, but only there.
   const html = {
     status: 418,
     headers: { ...exchange.headers, "content-type": "text/html" },
@@ -67,6 +67,6 @@ it("an answer is held against it to the last member and header", () => {
   expect(differs({ ...html, isRelayed: true })).toEqual([]);
   expect(differs({ ...html, status: 413 })).toContain("the Content-Type text/html is not documented");
   expect(differs({ status: 422, body: '{"errors":[{"detail":"","title":"","code":1}]}' })).toEqual([
-    "refused, but valid by the document",
+    "rejected with 422, but valid by the document",
   ]);
 });

@@ -21,7 +21,7 @@ import {
 } from "../support/worker.ts";
 
 const CACHE = "https://api.example.com/v3/resource_matches/cache";
-const tokenOf = (...scopes: string[]) =>
+const signTokenWith = (...scopes: string[]) =>
   signToken({ scope: scopes.map((name) => `cloud_controller.${name}`) });
 
 type Route = [method: string, path: string];
@@ -37,35 +37,42 @@ const WRITES: Route[] = [
 
 const OBSERVATIONS = { method: "POST", url: `${CACHE}/observations` };
 
-interface Sent {
+interface CallOptions {
   body?: BodyInit | object;
   token?: string | null;
   bindings?: Record<string, unknown>;
 }
 
-async function call([method, path]: Route, { body, token, bindings = {} }: Sent = {}): Promise<Response> {
-  const [place] = path.split("?");
-  const sent = { method, url: CACHE + path, token: token === undefined ? await tokenOf("admin") : token };
-  const response = await sendWith(bindings, body ?? (method === "POST" ? {} : undefined), sent);
-  const isRoute = [...READS, ...WRITES].some(([verb, known]) => verb === method && known === place);
-  if (isRoute) await expectDocumented(sent, response);
+async function call(
+  [method, path]: Route,
+  { body, token, bindings = {} }: CallOptions = {},
+): Promise<Response> {
+  const [pathname] = path.split("?");
+  const options = {
+    method,
+    url: CACHE + path,
+    token: token === undefined ? await signTokenWith("admin") : token,
+  };
+  const response = await sendWith(bindings, body ?? (method === "POST" ? {} : undefined), options);
+  const isRoute = [...READS, ...WRITES].some((route) => route[0] === method && route[1] === pathname);
+  if (isRoute) await expectDocumented(options, response);
   return response;
 }
 
-async function tell(body: object): Promise<unknown> {
+async function report(body: object): Promise<unknown> {
   const response = await call(["POST", "/observations"], { body });
   expect(response.status).toBe(200);
   await expectDocumented(OBSERVATIONS, response, { sent: JSON.stringify(body) });
   return response.json();
 }
 
-async function detailOf(response: Response): Promise<unknown> {
+async function readDetail(response: Response): Promise<unknown> {
   const { errors } = await response.json<{ errors: { detail: string }[] }>();
   return errors[0]?.detail;
 }
 
-/** `<sha1>:<size>` of all that the catalog lists. */
-async function listed(): Promise<string[]> {
+/** `<sha1>:<size>` of all resources in the catalog. */
+async function listCatalog(): Promise<string[]> {
   const response = await call(["GET", "/resources"]);
   const { resources } = await response.json<{ resources: SentResource[] }>();
   return resources.map(keyOf);
@@ -75,31 +82,31 @@ const keyOf = ({ checksum, size_in_bytes }: SentResource) => `${checksum.value}:
 
 afterEach(() => vi.restoreAllMocks());
 
-describe("who may use the operator's API", () => {
+describe("access to the operator API", () => {
   const all = [...READS, ...WRITES];
 
-  it.each(all)("%s %s takes no caller without a token, nor one with a bad token", async (...route) => {
+  it.each(all)("%s %s returns 401 without a token, and with an invalid one", async (...route) => {
     expect((await call(route, { token: null })).status).toBe(401);
     expect((await call(route, { token: "garbage" })).status).toBe(401);
   });
 
-  it.each(all)("%s %s is nothing for who may only push", async (...route) => {
-    const response = await call(route, { token: await tokenOf("read", "write") });
+  it.each(all)("%s %s returns 403 to a user who may only push", async (...route) => {
+    const response = await call(route, { token: await signTokenWith("read", "write") });
     expect(response.status).toBe(403);
     expect(await response.text()).toBe(
       '{"errors":[{"detail":"You are not authorized to perform the requested action","title":"CF-NotAuthorized","code":10003}]}',
     );
   });
 
-  it.each(["admin_read_only", "global_auditor"])("%s reads, and changes nothing", async (scope) => {
-    await tell({ present: [resource(1)] });
-    const token = await tokenOf(scope);
+  it.each(["admin_read_only", "global_auditor"])("%s may read, but not write", async (scope) => {
+    await report({ present: [resource(1)] });
+    const token = await signTokenWith(scope);
     for (const route of READS) expect((await call(route, { token })).status).toBe(200);
     for (const route of WRITES) expect((await call(route, { token })).status).toBe(403);
-    expect(await listed()).toContain(keyOf(resource(1)));
+    expect(await listCatalog()).toContain(keyOf(resource(1)));
   });
 
-  it("asks the rate limit, as the endpoint does", async () => {
+  it("returns 429 when the caller exceeds the rate limit", async () => {
     const limit = vi.fn(async () => ({ success: false }));
     for (const route of all) {
       const response = await call(route, { bindings: { RATE_LIMITER: { limit } } });
@@ -110,7 +117,7 @@ describe("who may use the operator's API", () => {
   });
 });
 
-describe("what belongs to nobody", () => {
+describe("paths and methods that are not in the operator API", () => {
   it.each([
     ["PUT", ""],
     ["POST", ""],
@@ -121,17 +128,17 @@ describe("what belongs to nobody", () => {
     ["GET", "/elsewhere"],
     ["POST", "/observations/1"],
     ["OPTIONS", "/a/b/c"],
-  ])("%s %s is 404, also before a Cloud Controller, which hears nothing of it", async (...route) => {
+  ])("%s %s returns 404, and is not passed through to the Cloud Controller", async (...route) => {
     const requests = fakeCloudController(() => new Response("ok"));
     for (const bindings of [{}, { CLOUD_CONTROLLER_URL }]) {
       const response = await call(route as Route, { bindings });
       expect(response.status).toBe(404);
-      if (route[0] !== "HEAD") expect(await detailOf(response)).toBe("Unknown request");
+      if (route[0] !== "HEAD") expect(await readDetail(response)).toBe("Unknown request");
     }
     expect(requests).toEqual([]);
   });
 
-  it("a path that only begins like it is passed through", async () => {
+  it("passes a path through that only begins with the same characters", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     await call(["GET", "s"], { bindings: { CLOUD_CONTROLLER_URL } });
     expect(requests).toHaveLength(1);
@@ -141,50 +148,50 @@ describe("what belongs to nobody", () => {
 describe("POST observations", () => {
   beforeEach(() => reset());
 
-  it("takes what is held and what is removed, and says what came of it", async () => {
-    await tell({ present: [resource(1), resource(2)] });
-    const told = await tell({
+  it("adds and removes resources, and returns how many changed", async () => {
+    await report({ present: [resource(1), resource(2)] });
+    const result = await report({
       present: [resource(2), resource(3), resource(4, { size_in_bytes: 2 ** 40 })],
       removed: [resource(1), { checksum: { value: resource(9).checksum.value } }],
     });
-    expect(told).toEqual({
+    expect(result).toEqual({
       changed: 2,
       unchanged: 2,
       refused: { "outside-limits": 1, "too-old": 0, "conflicting-size": 0 },
     });
-    expect(await listed()).toEqual([resource(2), resource(3)].map(keyOf));
+    expect(await listCatalog()).toEqual([resource(2), resource(3)].map(keyOf));
   });
 
-  it("goes by when something was seen, not by when it was told", async () => {
+  it("keeps the later observation, even if the earlier one arrives after it (R1.3)", async () => {
     const [first, second] = [resource(1), resource(2)];
-    await tell({ seconds_ago: 0, removed: [first] });
-    await tell({ seconds_ago: 60, present: [first, second] });
-    expect(await listed()).toEqual([keyOf(second)]);
+    await report({ seconds_ago: 0, removed: [first] });
+    await report({ seconds_ago: 60, present: [first, second] });
+    expect(await listCatalog()).toEqual([keyOf(second)]);
     await scheduler.wait(2);
-    await tell({ present: [first, second] });
-    await tell({ seconds_ago: 0.5, removed: [first] });
-    expect(await listed()).toEqual([first, second].map(keyOf));
+    await report({ present: [first, second] });
+    await report({ seconds_ago: 0.5, removed: [first] });
+    expect(await listCatalog()).toEqual([first, second].map(keyOf));
   });
 
-  it("takes a time that the status told, whatever it takes to tell", async () => {
+  it("takes the time of the status as observed_at, and no time in the future (R1.3)", async () => {
     const { time } = await (await call(["GET", ""])).json<{ time: string }>();
     await scheduler.wait(2);
-    await tell({ removed: [resource(1)] });
-    await tell({ observed_at: time, present: [resource(1), resource(2)] });
-    expect(await listed()).toEqual([keyOf(resource(2))]);
-    // Nothing is seen in the future: what is told next would not count.
-    await tell({ observed_at: "9999-01-01T00:00:00Z", present: [resource(1)] });
+    await report({ removed: [resource(1)] });
+    await report({ observed_at: time, present: [resource(1), resource(2)] });
+    expect(await listCatalog()).toEqual([keyOf(resource(2))]);
+    // A time in the future counts as now: else it would overrule the removal that follows.
+    await report({ observed_at: "9999-01-01T00:00:00Z", present: [resource(1)] });
     await scheduler.wait(2);
-    await tell({ removed: [resource(1)] });
-    expect(await listed()).toEqual([keyOf(resource(2))]);
+    await report({ removed: [resource(1)] });
+    expect(await listCatalog()).toEqual([keyOf(resource(2))]);
   });
 
-  it("counts back from when the request arrived, however long its body takes", async () => {
+  it("counts seconds_ago back from when the request arrived, not from the end of its body (R1.3)", async () => {
     const text = new TextEncoder().encode(JSON.stringify({ removed: [resource(1)] }));
     const slow = new ReadableStream(
       {
         async pull(controller) {
-          await tell({ present: [resource(1)] });
+          await report({ present: [resource(1)] });
           await scheduler.wait(2);
           controller.enqueue(text);
           controller.close();
@@ -193,36 +200,36 @@ describe("POST observations", () => {
       { highWaterMark: 0 },
     );
     expect((await call(["POST", "/observations"], { body: slow })).status).toBe(200);
-    expect(await listed()).toEqual([keyOf(resource(1))]);
+    expect(await listCatalog()).toEqual([keyOf(resource(1))]);
   });
 
-  it("does not believe a day-old observation, and remembers an older removal than there is", async () => {
-    expect(await tell({ seconds_ago: 90_000, present: [resource(1)] })).toMatchObject({
+  it("refuses a present resource that was observed more than a day ago, and accepts a removal of any age (R1.3)", async () => {
+    expect(await report({ seconds_ago: 90_000, present: [resource(1)] })).toMatchObject({
       changed: 0,
       refused: { "too-old": 1 },
     });
-    expect(await tell({ seconds_ago: 1e300, removed: [resource(2)] })).toMatchObject({ unchanged: 1 });
+    expect(await report({ seconds_ago: 1e300, removed: [resource(2)] })).toMatchObject({ unchanged: 1 });
   });
 
-  it("takes 50,000 at once, and one more is refused", async () => {
+  it("accepts 50,000 resources, and returns 422 for 50,001", async () => {
     const bare = (index: number) => ({ checksum: resource(index).checksum, size_in_bytes: 1 });
     const present = Array.from({ length: 49_999 }, (_, index) => bare(index));
     const removed = [{ checksum: resource(50_000).checksum }];
-    expect(await tell({ present, removed })).toMatchObject({ changed: 49_999, unchanged: 1 });
+    expect(await report({ present, removed })).toMatchObject({ changed: 49_999, unchanged: 1 });
     const more = await call(["POST", "/observations"], {
       body: { present: [...present, bare(60_000)], removed },
     });
     expect(more.status).toBe(422);
-    expect(await detailOf(more)).toBe("Present and removed can have at most 50000 resources together");
+    expect(await readDetail(more)).toBe("present and removed can have at most 50000 resources together");
   });
 
   const upper = "ABCDEF0123456789ABCDEF0123456789ABCDEF01";
-  it("takes a checksum in either letter case, and nothing for nothing", async () => {
-    expect(await tell({ present: [{ checksum: { value: upper }, size_in_bytes: 5 }] })).toMatchObject({
+  it("accepts a checksum in upper case, and an empty report", async () => {
+    expect(await report({ present: [{ checksum: { value: upper }, size_in_bytes: 5 }] })).toMatchObject({
       changed: 1,
     });
-    expect(await listed()).toEqual([`${upper.toLowerCase()}:5`]);
-    expect(await tell({})).toMatchObject({ changed: 0, unchanged: 0 });
+    expect(await listCatalog()).toEqual([`${upper.toLowerCase()}:5`]);
+    expect(await report({})).toMatchObject({ changed: 0, unchanged: 0 });
   });
 
   const good = { checksum: resource(1).checksum, size_in_bytes: 1 };
@@ -231,33 +238,33 @@ describe("POST observations", () => {
     [[], "The body must be an object"],
     ["null", "The body must be an object"],
     [{ remove: [] }, 'Unknown member "remove"'],
-    [{ seconds_ago: -1 }, "Seconds ago must be a number, at least 0"],
-    [{ seconds_ago: "1" }, "Seconds ago must be a number, at least 0"],
-    ['{"seconds_ago":1e999}', "Seconds ago must be a number, at least 0"],
-    [{ observed_at: 5 }, "Observed at must be a time in ISO 8601, as GET cache tells it"],
+    [{ seconds_ago: -1 }, "seconds_ago must be a number, at least 0"],
+    [{ seconds_ago: "1" }, "seconds_ago must be a number, at least 0"],
+    ['{"seconds_ago":1e999}', "seconds_ago must be a number, at least 0"],
+    [{ observed_at: 5 }, "observed_at must be an ISO 8601 time in UTC, such as the time of the status"],
     [
       { observed_at: "2026-11-24T03:00:00+01:00" },
-      "Observed at must be a time in ISO 8601, as GET cache tells it",
+      "observed_at must be an ISO 8601 time in UTC, such as the time of the status",
     ],
     [
       { observed_at: "2026-13-24T03:00:00Z" },
-      "Observed at must be a time in ISO 8601, as GET cache tells it",
+      "observed_at must be an ISO 8601 time in UTC, such as the time of the status",
     ],
     [
       { observed_at: "2026-11-24T03:00:00Z", seconds_ago: 1 },
-      "Seconds ago and observed at exclude each other",
+      "seconds_ago and observed_at exclude each other",
     ],
-    [{ present: {}, removed: 1 }, "Present must be an array, Removed must be an array"],
-    [{ present: [good, null] }, "Present array contains at least one non-object resource"],
-    [{ present: [{ size_in_bytes: 1 }] }, `Present ${one} a non-object checksum`],
-    [{ present: [{ ...good, checksum: { value: 1 } }] }, `Present ${one} a non-string checksum value`],
-    [{ present: [{ ...good, checksum: { value: "abc" } }] }, `Present ${one} a non-SHA1 checksum value`],
+    [{ present: {}, removed: 1 }, "present must be an array, removed must be an array"],
+    [{ present: [good, null] }, "present array contains at least one non-object resource"],
+    [{ present: [{ size_in_bytes: 1 }] }, `present ${one} a non-object checksum`],
+    [{ present: [{ ...good, checksum: { value: 1 } }] }, `present ${one} a non-string checksum value`],
+    [{ present: [{ ...good, checksum: { value: "abc" } }] }, `present ${one} a non-SHA1 checksum value`],
     [
       { present: [{ ...good, checksum: { value: "z".repeat(40) } }] },
-      `Present ${one} a non-SHA1 checksum value`,
+      `present ${one} a non-SHA1 checksum value`,
     ],
-    [{ present: [{ ...good, size_in_bytes: 1.5 }] }, `Present ${one} a non-integer size_in_bytes`],
-    [{ present: [{ ...good, size_in_bytes: 2 ** 53 }] }, `Present ${one} a non-integer size_in_bytes`],
+    [{ present: [{ ...good, size_in_bytes: 1.5 }] }, `present ${one} a non-integer size_in_bytes`],
+    [{ present: [{ ...good, size_in_bytes: 2 ** 53 }] }, `present ${one} a non-integer size_in_bytes`],
     [
       {
         present: [
@@ -266,25 +273,25 @@ describe("POST observations", () => {
         ],
         removed: ["x"],
       },
-      `Present ${one} a negative size_in_bytes, Removed array contains at least one non-object resource`,
+      `present ${one} a negative size_in_bytes, removed array contains at least one non-object resource`,
     ],
-    [{ removed: [{ checksum: { value: "abc" } }] }, `Removed ${one} a non-SHA1 checksum value`],
-  ])("422: %j", async (body, detail) => {
+    [{ removed: [{ checksum: { value: "abc" } }] }, `removed ${one} a non-SHA1 checksum value`],
+  ])("returns 422 and names each violation in %j", async (body, detail) => {
     const response = await call(["POST", "/observations"], { body });
     expect(response.status).toBe(422);
     await expectDocumented(OBSERVATIONS, response, {
       sent: typeof body === "string" ? body : JSON.stringify(body),
     });
-    expect(await detailOf(response)).toBe(detail);
-    expect(await listed()).toEqual([]);
+    expect(await readDetail(response)).toBe(detail);
+    expect(await listCatalog()).toEqual([]);
   });
 
   it.each([
-    ["400: no JSON", "{", 400],
-    ["400: nothing", "", 400],
-    ["400: not UTF-8", Uint8Array.of(0x22, 0xff, 0x22), 400],
-    ["413: too large", " ".repeat(BODY_MAX_BYTES + 1), 413],
-  ])("%s", async (_, body, status) => {
+    [400, "a body that is not JSON", "{"],
+    [400, "an empty body", ""],
+    [400, "a body that is not UTF-8", Uint8Array.of(0x22, 0xff, 0x22)],
+    [413, "a body of more than 15 MiB", " ".repeat(BODY_MAX_BYTES + 1)],
+  ])("returns %i for %s", async (status, _, body) => {
     expect((await call(["POST", "/observations"], { body })).status).toBe(status);
   });
 });
@@ -292,9 +299,9 @@ describe("POST observations", () => {
 describe("GET resources", () => {
   beforeEach(() => reset());
 
-  it("lists page by page, in the order of the SHA-1s", async () => {
+  it("lists pages of 10,000 resources in the order of their SHA-1s", async () => {
     const present = Array.from({ length: 20_001 }, (_, index) => resource(20_000 - index));
-    await tell({ present });
+    await report({ present });
     const resources: SentResource[] = [];
     const pages: number[] = [];
     let after: string | undefined;
@@ -309,18 +316,18 @@ describe("GET resources", () => {
     expect(resources.map(keyOf)).toEqual(present.map(keyOf).reverse());
   });
 
-  it("422: after is no SHA-1", async () => {
+  it("returns 422 when after is not a SHA-1", async () => {
     const response = await call(["GET", "/resources?after=abc"]);
     expect(response.status).toBe(422);
-    expect(await detailOf(response)).toBe("After must be a SHA-1 of 40 hex digits");
+    expect(await readDetail(response)).toBe("after must be a SHA-1 of 40 hex digits");
   });
 });
 
 describe("GET cache", () => {
   beforeEach(() => reset());
 
-  it("tells the state, the version and the configuration", async () => {
-    await tell({ present: [resource(1), resource(2)], removed: [resource(3)] });
+  it("returns the state of the catalog, the version, the checks and the configuration", async () => {
+    await report({ present: [resource(1), resource(2)], removed: [resource(3)] });
     const response = await call(["GET", ""], {
       bindings: { MINIMUM_FILE_MODE: "600", MINIMUM_SIZE: "1", KEYS_PER_DAY: "500", CLOUD_CONTROLLER_URL },
     });
@@ -337,16 +344,20 @@ describe("GET cache", () => {
       last_hour: { requests: 0, eligible: 0, matched: 0 },
       checks: [
         { name: "matching", level: "ok", text: "Matching is on." },
-        { name: "catalog", level: "ok", text: "The catalog holds 2 resources." },
+        { name: "catalog", level: "ok", text: "The catalog has 2 resources." },
         { name: "manifest", level: "warn", text: expect.stringMatching(/^Nothing is published yet\./) },
-        { name: "snapshot", level: "warn", text: expect.stringMatching(/^There is no snapshot yet;/) },
+        { name: "snapshot", level: "warn", text: expect.stringMatching(/^There is no snapshot yet\./) },
         {
           name: "keys",
           level: "ok",
-          text: "2 keys wait to be written, 500 a day at most; the snapshot answers without them.",
+          text: "2 keys left to write, at most 500 a day. The snapshot matches without them.",
         },
         { name: "suspension", level: "ok", text: "The cache is not suspended." },
-        { name: "last hour", level: "ok", text: "This isolate was asked for nothing in its last hour." },
+        {
+          name: "last hour",
+          level: "ok",
+          text: "This isolate received no eligible resources in the last hour.",
+        },
       ],
       refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
       configuration: {
@@ -371,7 +382,7 @@ describe("GET cache", () => {
     });
   });
 
-  it("tells what is published", async () => {
+  it("returns the manifest, the snapshot and the suspension", async () => {
     const [at, builtAt] = ["2026-11-24T12:00:00.000Z", "2026-11-24T11:00:00.000Z"];
     const published = { at, delta: { added: 2, removed: 1 } };
     const snapshot = { id: "abc", entries: 7, parts: 1, builtAt };
@@ -396,7 +407,7 @@ describe("GET cache", () => {
 describe("the checks of GET cache", () => {
   const [MINUTE_MS, HOUR_MS] = [60_000, 3_600_000];
   const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
-  const WELL = {
+  const HEALTHY = {
     entries: 9,
     keysWaiting: 0,
     removalsRemembered: 0,
@@ -407,7 +418,7 @@ describe("the checks of GET cache", () => {
     dirtySince: null,
   };
   async function checksOf(changes: object, bindings: Record<string, unknown> = {}) {
-    const status = async () => ({ ...WELL, ...changes });
+    const status = async () => ({ ...HEALTHY, ...changes });
     const response = await call(["GET", ""], {
       bindings: { CATALOG: { getByName: () => ({ status }) }, ...bindings },
     });
@@ -415,33 +426,33 @@ describe("the checks of GET cache", () => {
     return checks;
   }
 
-  it("finds a cache well that is", async () => {
+  it("are all ok for a healthy cache", async () => {
     const checks = await checksOf({});
     expect(checks.map(({ level, text }) => `${level}: ${text}`)).toEqual([
       "ok: Matching is on.",
-      "ok: The catalog holds 9 resources.",
+      "ok: The catalog has 9 resources.",
       "ok: The manifest was written 2 min ago.",
       "ok: The snapshot of 9 resources was built 5 h ago.",
-      "ok: No key waits to be written.",
+      "ok: All keys are written.",
       "ok: The cache is not suspended.",
-      "ok: This isolate was asked for nothing in its last hour.",
+      "ok: This isolate received no eligible resources in the last hour.",
     ]);
   });
 
-  it("calls no pace a fault that is the catalog's own: a change is published seconds later, and a minute at times", async () => {
+  it("stay ok while a change waits for less than two minutes", async () => {
     const checks = await checksOf({ dirtySince: ago(110_000) });
     expect(checks.filter(({ level }) => level !== "ok")).toEqual([]);
     expect(checks[2]?.text).toBe("The manifest was written 2 min ago. Newer changes follow within seconds.");
   });
 
   it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
-    ["matching", "warn", {}, /pushes upload everything/, { FEATURE_RESOURCE_MATCHING: "false" }],
+    ["matching", "warn", {}, /pushes upload every file/, { FEATURE_RESOURCE_MATCHING: "false" }],
     ["matching", "warn", {}, /the cache is only compared/, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
     [
       "matching",
       "warn",
       {},
-      /the Cloud Controller answers every push\. .*not compared, and learns nothing/,
+      /The Cloud Controller answers every push\. .*not compared with it, and learns nothing/,
       { MODE: "shadow", FEATURE_RESOURCE_MATCHING: "false", CLOUD_CONTROLLER_URL },
     ],
     [
@@ -451,41 +462,41 @@ describe("the checks of GET cache", () => {
       /resource-pool sync.* or set CLOUD_CONTROLLER_URL and let pushes fill it/,
     ],
     ["catalog", "warn", { entries: 0 }, /`import`, or let pushes fill it\.$/, { CLOUD_CONTROLLER_URL }],
-    ["manifest", "warn", { published: null, dirtySince: ago(0) }, /takes seconds.*catalog-step-failed/],
-    ["manifest", "warn", { dirtySince: ago(2 * MINUTE_MS) }, /came 2 min ago, .*catalog-step-failed/],
+    ["manifest", "warn", { published: null, dirtySince: ago(0) }, /takes a few seconds.*catalog-step-failed/],
+    ["manifest", "warn", { dirtySince: ago(2 * MINUTE_MS) }, /change is 2 min old; .*catalog-step-failed/],
     [
       "manifest",
       "fail",
       { dirtySince: ago(10 * MINUTE_MS) },
-      /written 2 min ago, .*came 10 min ago: .*may still be claimed.*catalog-step-failed.*resource-pool publish/,
+      /written 2 min ago\. .*10 min old\. .*may still be matched.*catalog-step-failed.*resource-pool publish/,
     ],
     [
       "manifest",
       "fail",
       { published: null, dirtySince: ago(HOUR_MS) },
-      /^Nothing is published yet, .*60 min ago: /,
+      /^Nothing is published yet\. .*60 min old\. /,
     ],
     [
       "manifest",
       "fail",
-      { published: { ...WELL.published, at: ago(3 * HOUR_MS) } },
-      /3 h ago, .*still be claimed/,
+      { published: { ...HEALTHY.published, at: ago(3 * HOUR_MS) } },
+      /3 h ago, .*still be matched/,
     ],
     [
       "manifest",
       "fail",
-      { published: { ...WELL.published, at: ago(50 * HOUR_MS) } },
-      /2 days ago: .*nothing of the cache is claimed/,
+      { published: { ...HEALTHY.published, at: ago(50 * HOUR_MS) } },
+      /2 days ago\. .*the cache matches nothing/,
     ],
-    ["snapshot", "warn", { snapshot: { ...WELL.snapshot, builtAt: ago(27 * HOUR_MS) } }, /due every day/],
-    ["keys", "warn", { keysWaiting: 5, entries: 7_000_000 }, /raise KEYS_PER_DAY/],
+    ["snapshot", "warn", { snapshot: { ...HEALTHY.snapshot, builtAt: ago(27 * HOUR_MS) } }, /due every day/],
+    ["keys", "warn", { keysWaiting: 5, entries: 7_000_000 }, /Raise KEYS_PER_DAY/],
     [
       "suspension",
       "fail",
       { suspendedUntil: "2026-11-24T12:10:00.000Z" },
-      /until 2026-11-24T12:10:00.000Z: .*verify/,
+      /until 2026-11-24T12:10:00.000Z, because .*verify/,
     ],
-  ])("%s: %s, and says what to do: %j", async (name, level, changes, text, bindings = {}) => {
+  ])("%s is %s and says what to do for %j", async (name, level, changes, text, bindings = {}) => {
     const checks = await checksOf(changes, bindings);
     expect(checks.filter((check) => check.level !== "ok")).toEqual([
       { name, level, text: expect.stringMatching(text) },
@@ -499,10 +510,14 @@ describe("the last hour of GET cache", () => {
     replaceIsolate();
   });
 
-  it("counts what this isolate has answered to pushes, of what could match, and forgets it after an hour", async () => {
+  it("counts the requests, eligible resources and matches of this isolate in the last hour", async () => {
     await fillCache(resource(1));
     const status = async () => {
-      const response = await send(undefined, { method: "GET", url: CACHE, token: await tokenOf("admin") });
+      const response = await send(undefined, {
+        method: "GET",
+        url: CACHE,
+        token: await signTokenWith("admin"),
+      });
       return response.json<CacheStatus>();
     };
     const tooLarge = resource(3, { size_in_bytes: 2 ** 40 });
@@ -512,7 +527,7 @@ describe("the last hour of GET cache", () => {
     const { last_hour: hour, checks } = await status();
     expect(hour).toEqual({ requests: 2, eligible: 3, matched: 2 });
     expect(checks.at(-1)?.text).toBe(
-      "This isolate matched 66.7 % in its last hour: 2 of 3 files that could match, in 2 requests.",
+      "This isolate matched 66.7 % in the last hour: 2 of 3 eligible resources in 2 requests.",
     );
     advanceClock(59 * 60_000);
     await send({ resources: [resource(1)] }, { token: await signToken({ exp: 2 ** 33 }) });
@@ -522,27 +537,26 @@ describe("the last hour of GET cache", () => {
   });
 });
 
-it("the last hour in shadow mode is of nobody: the cache answers no push, however many there are", async () => {
+it("the last hour counts no requests in shadow mode", async () => {
   fakeCloudController(respondWithMatches(() => true));
   const isolate = { ...env, MODE: "shadow", CLOUD_CONTROLLER_URL };
   expect((await sendWithEnv(isolate, { resources: [resource(1)] })).status).toBe(201);
-  const asked = { method: "GET", url: CACHE, token: await tokenOf("admin") };
-  const { last_hour: hour, checks } = await (
-    await sendWithEnv(isolate, undefined, asked)
-  ).json<CacheStatus>();
+  const options = { method: "GET", url: CACHE, token: await signTokenWith("admin") };
+  const response = await sendWithEnv(isolate, undefined, options);
+  const { last_hour: hour, checks } = await response.json<CacheStatus>();
   expect(hour).toEqual({ requests: 0, eligible: 0, matched: 0 });
   expect(checks.at(-1)).toEqual({
     name: "last hour",
     level: "ok",
-    text: expect.stringMatching(/^MODE is shadow: .*`shadowed`/),
+    text: expect.stringMatching(/^MODE is shadow, .*`shadowed`/),
   });
 });
 
 describe("POST publication and DELETE", () => {
   beforeEach(() => reset());
 
-  it("has everything published anew", async () => {
-    await tell({ present: [resource(1)] });
+  it("publishes everything again, and returns the status from before", async () => {
+    await report({ present: [resource(1)] });
     const response = await call(["POST", "/publication"]);
     expect(response.status).toBe(202);
     expect(await response.json()).toMatchObject({
@@ -553,46 +567,46 @@ describe("POST publication and DELETE", () => {
     });
   });
 
-  it("forgets everything, and what was seen before is not believed afterwards", async () => {
-    await tell({ present: [resource(1), resource(2)] });
+  it("removes all resources, and refuses observations from before (R1.3)", async () => {
+    await report({ present: [resource(1), resource(2)] });
     const response = await call(["DELETE", ""]);
     expect(response.status).toBe(204);
     expect(await response.text()).toBe("");
-    expect(await listed()).toEqual([]);
-    expect(await tell({ seconds_ago: 5, present: [resource(1)] })).toMatchObject({
+    expect(await listCatalog()).toEqual([]);
+    expect(await report({ seconds_ago: 5, present: [resource(1)] })).toMatchObject({
       refused: { "too-old": 1 },
     });
   });
 });
 
-describe("a catalog that is out of reach", () => {
-  const broken = (answer: () => Promise<never>) => ({
-    CATALOG: { getByName: () => new Proxy({}, { get: () => answer }) },
+describe("a catalog that is unavailable", () => {
+  const brokenCatalog = (method: () => Promise<never>) => ({
+    CATALOG: { getByName: () => new Proxy({}, { get: () => method }) },
   });
   const detail = "The resource cache's catalog is currently unavailable";
 
-  it.each([...READS, ...WRITES])("%s %s: 503, and the cause stays in the log", async (...route) => {
+  it.each([...READS, ...WRITES])("%s %s returns 503, and logs the cause", async (...route) => {
     const logs = collectLogs();
-    const bindings = broken(() => Promise.reject(new Error("Durable Object is overloaded")));
+    const bindings = brokenCatalog(() => Promise.reject(new Error("Durable Object is overloaded")));
     const response = await call(route, { bindings });
     expect(response.status).toBe(503);
-    expect(await detailOf(response)).toBe(detail);
+    expect(await readDetail(response)).toBe(detail);
     expect(logs).toContainEqual(expect.objectContaining({ reason: "Error: Durable Object is overloaded" }));
   });
 
-  it("503 after ten seconds, where it says nothing", async () => {
+  it("returns 503 when the catalog does not respond within ten seconds (R2.2)", async () => {
     const real = AbortSignal.timeout.bind(AbortSignal);
     const timeout = vi
       .spyOn(AbortSignal, "timeout")
       .mockImplementation((ms) => real(ms === 10_000 ? 10 : ms));
-    const response = await call(["GET", ""], { bindings: broken(() => new Promise(() => {})) });
-    expect(await detailOf(response)).toBe(detail);
+    const response = await call(["GET", ""], { bindings: brokenCatalog(() => new Promise(() => {})) });
+    expect(await readDetail(response)).toBe(detail);
     expect(timeout).toHaveBeenCalledWith(10_000);
   });
 
-  it("does not keep the endpoint from answering", async () => {
+  it("does not fail a push (R2.1)", async () => {
     await fillCache(resource(1));
-    const bindings = broken(() => Promise.reject(new Error("down")));
+    const bindings = brokenCatalog(() => Promise.reject(new Error("down")));
     expect((await sendWith(bindings, { resources: [resource(1)] })).status).toBe(201);
   });
 });

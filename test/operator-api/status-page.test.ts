@@ -3,14 +3,14 @@ import { signToken } from "../support/tokens.ts";
 import { send } from "../support/worker.ts";
 
 const CACHE = "https://api.example.com/v3/resource_matches/cache";
-/** As Chromium sends it for a page. */
+/** Chromium's Accept header of a page load. */
 const BROWSER =
   "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
 
 const get = (headers: Record<string, string>, token: string | null = null) =>
   send(undefined, { method: "GET", url: CACHE, headers, token });
 
-it("a browser gets the page without a token, kept by nobody and framed by nobody", async () => {
+it("a browser gets the page without a token, not to be stored or framed", async () => {
   const response = await get({ Accept: BROWSER });
   expect(response.status).toBe(200);
   expect(Object.fromEntries(response.headers)).toMatchObject({
@@ -22,10 +22,10 @@ it("a browser gets the page without a token, kept by nobody and framed by nobody
   });
 });
 
-it("the page's policy names by its hash what stands in it, and lets nothing else run, load or send", async () => {
+it("the Content-Security-Policy allows only the page's own script and style, by hash, and its own origin", async () => {
   const response = await get({ Accept: BROWSER });
   const page = await response.text();
-  const hashOf = async (element: string) => {
+  const hashSource = async (element: string) => {
     const texts = [...page.matchAll(new RegExp(`<${element}>(.*?)</${element}>`, "gs"))];
     expect(texts).toHaveLength(1);
     const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(texts[0]?.[1]));
@@ -33,8 +33,8 @@ it("the page's policy names by its hash what stands in it, and lets nothing else
   };
   expect(response.headers.get("Content-Security-Policy")?.split("; ")).toEqual([
     "default-src 'none'",
-    `script-src ${await hashOf("script")}`,
-    `style-src ${await hashOf("style")}`,
+    `script-src ${await hashSource("script")}`,
+    `style-src ${await hashSource("style")}`,
     "connect-src 'self'",
     "base-uri 'none'",
     "form-action 'none'",
@@ -42,11 +42,11 @@ it("the page's policy names by its hash what stands in it, and lets nothing else
     "require-trusted-types-for 'script'",
     "trusted-types 'none'",
   ]);
-  // What a policy with hashes would refuse, or what would come from elsewhere.
+  // Inline handlers and styles, which the policy blocks, references to other resources, and ways to insert markup.
   expect(page).not.toMatch(/\son\w+=|\sstyle=|\s(src|href|action)=|innerHTML|insertAdjacentHTML/);
 });
 
-it("nothing of the cache is in the page: it is the same for everybody", async () => {
+it("the page is the same with and without a token, and contains no data", async () => {
   const pages = [await get({ Accept: BROWSER }), await get({ Accept: BROWSER }, await signToken())];
   const [first, second] = await Promise.all(pages.map((page) => page.text()));
   expect(first).toBe(second);
@@ -69,11 +69,14 @@ it.each([
   ["*/*, application/json;q=0", 200],
   ["text/html;q=2", 401],
   ["image/png", 401],
-])("Accept %j: %i, where JSON needs a token and the page none", async (accept, status) => {
-  expect((await get({ Accept: accept })).status).toBe(status);
-});
+])(
+  "returns the page, which needs no token, only if Accept prefers HTML: %j returns %i",
+  async (accept, status) => {
+    expect((await get({ Accept: accept })).status).toBe(status);
+  },
+);
 
-it("only the status has a page: no other address answers a browser with one", async () => {
+it("a browser gets JSON from the other paths", async () => {
   const response = await send(undefined, {
     method: "GET",
     url: `${CACHE}/resources`,

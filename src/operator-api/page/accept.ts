@@ -1,30 +1,31 @@
 /**
- * Whether an Accept header (RFC 9110, section 12.5.1) would rather have HTML than JSON, as browsers' do. Whoever takes
- * both alike gets JSON: curl and the command say that anything will do, or nothing.
+ * Whether an Accept header (RFC 9110, section 12.5.1) gives HTML a higher weight than JSON, as browsers do. JSON wins a tie: curl, for
+ * example, accepts any type.
  */
 export function prefersHtml(accept: string | null): boolean {
   if (accept === null) return false;
-  const ranges = accept.split(",").map(parseRange);
-  return quality(ranges, "text", "html") > quality(ranges, "application", "json");
+  const ranges = accept.split(",").map(parseMediaRange);
+  return findQuality(ranges, "text", "html") > findQuality(ranges, "application", "json");
 }
 
-interface Range {
+interface MediaRange {
   /** `text/html`, `text/*`; in lower case. */
   type: string;
+  /** 0 to 1. */
   quality: number;
 }
 
-function parseRange(text: string): Range {
+function parseMediaRange(text: string): MediaRange {
   const [type = "", ...parameters] = text.split(";").map((part) => part.trim().toLowerCase());
   const weight = parameters.find((parameter) => parameter.startsWith("q="))?.slice("q=".length) ?? "1";
-  // What is no weight has none: then JSON is the answer.
+  // An invalid weight counts as 0, so that the response is JSON.
   return { type, quality: /^(0(\.\d{0,3})?|1(\.0{0,3})?)$/.test(weight) ? Number(weight) : 0 };
 }
 
-/** The most specific range that fits counts, whatever its weight. */
-function quality(ranges: readonly Range[], type: string, subtype: string): number {
-  for (const fitting of [`${type}/${subtype}`, `${type}/*`, "*/*"]) {
-    const range = ranges.find((each) => each.type === fitting);
+/** The quality of the most specific range that includes the type; 0 if none does. */
+function findQuality(ranges: readonly MediaRange[], type: string, subtype: string): number {
+  for (const candidate of [`${type}/${subtype}`, `${type}/*`, "*/*"]) {
+    const range = ranges.find((each) => each.type === candidate);
     if (range) return range.quality;
   }
   return 0;

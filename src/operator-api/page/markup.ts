@@ -1,23 +1,23 @@
-/** The page's body. The field has no name: without the script, nothing could send what is typed there. */
+/** The body of the page. The token field has no name, so that a browser without the script does not submit it. */
 export const MARKUP = `<main>
 <h1>Resource cache</h1>
-<form id="ask">
-<label for="token">Token of an admin, an admin_read_only or a global_auditor</label>
-<p id="hint"><code>cf oauth-token</code> prints one. It stays in this tab's memory, until the tab is closed or loaded anew.</p>
+<form id="token-form">
+<label for="token">Access token of an admin, read-only admin or global auditor</label>
+<p id="hint"><code>cf oauth-token</code> prints it. The token stays in the memory of this tab until the tab is closed or reloaded.</p>
 <div class="row">
 <input id="token" type="password" autocomplete="off" spellcheck="false" aria-describedby="hint">
-<button>Show the status</button>
-<button type="button" id="forget" hidden>Forget the token</button>
+<button>Show status</button>
+<button type="button" id="forget" hidden>Forget token</button>
 </div>
 </form>
-<noscript><p>This page needs its script. <code>resource-pool status</code> tells the same.</p></noscript>
+<noscript><p>This page needs JavaScript. <code>resource-pool status</code> prints the same status.</p></noscript>
 <p id="notice" role="status"></p>
 <div id="result" hidden>
 <h2>What to do</h2>
-<ul id="advice"></ul>
-<h2>How it is</h2>
+<ul id="actions"></ul>
+<h2>All checks</h2>
 <table>
-<thead><tr><th scope="col">State</th><th scope="col">Check</th><th scope="col">What was found</th></tr></thead>
+<thead><tr><th scope="col">Level</th><th scope="col">Check</th><th scope="col">Result</th></tr></thead>
 <tbody id="checks"></tbody>
 </table>
 </div>

@@ -17,15 +17,14 @@ ${MARKUP}
 </html>
 `;
 
-/** Made once: the same page for everybody. */
 let policy: Promise<string> | undefined;
 
 /**
- * The page of `GET …/cache` for a browser. Nothing of the cache is in it, so that nobody needs a token to see it; it
- * asks for one, and with that for the status. Its policy lets run and load what is in it, and ask its own origin.
+ * The page of `GET …/cache` for a browser. It needs no token, because it has no data: it asks for a token and fetches the status. Its
+ * Content-Security-Policy allows its own script and style, and requests to its own origin.
  */
 export async function statusPage(): Promise<Response> {
-  policy ??= policyOf();
+  policy ??= createPolicy();
   return new Response(PAGE, {
     headers: {
       "Content-Type": "text/html; charset=utf-8",
@@ -38,23 +37,23 @@ export async function statusPage(): Promise<Response> {
   });
 }
 
-async function policyOf(): Promise<string> {
+async function createPolicy(): Promise<string> {
   return [
     "default-src 'none'",
-    `script-src '${await hashOf(SCRIPT)}'`,
-    `style-src '${await hashOf(STYLE)}'`,
+    `script-src '${await hashSource(SCRIPT)}'`,
+    `style-src '${await hashSource(STYLE)}'`,
     "connect-src 'self'",
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
-    // No text can become markup, whatever the script does with it.
+    // The script can't turn text into markup, even by mistake.
     "require-trusted-types-for 'script'",
     "trusted-types 'none'",
   ].join("; ");
 }
 
-/** As a policy names an inline text. */
-async function hashOf(text: string): Promise<string> {
+/** The hash source of an inline script or style: `sha256-<base64>`. */
+async function hashSource(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return `sha256-${btoa(String.fromCharCode(...new Uint8Array(digest)))}`;
 }

@@ -1,18 +1,18 @@
 /**
- * The page's script, for browsers: plain JavaScript as it is sent. Whatever comes from the Worker becomes text, never
- * markup. The token is kept in a variable, which a duplicate of the tab does not get, as it would get a sessionStorage.
+ * The script of the page: plain JavaScript, sent as it is. It shows the Worker's response as text, never as markup. The token is in a
+ * variable, not in sessionStorage, which a duplicated tab would inherit.
  */
 export const SCRIPT = String.raw`
 "use strict";
-const [ask, field, forget, notice, result, advice, checks] =
-  ["ask", "token", "forget", "notice", "result", "advice", "checks"].map((id) => document.getElementById(id));
-const ADVICE = {
-  401: "Its lifetime may be over: paste what cf oauth-token prints now.",
-  403: "It takes cloud_controller.admin, admin_read_only or global_auditor.",
+const [form, field, forget, notice, result, actions, checks] =
+  ["token-form", "token", "forget", "notice", "result", "actions", "checks"].map((id) => document.getElementById(id));
+const HINTS = {
+  401: "The token may have expired. Paste the output of cf oauth-token.",
+  403: "The token needs cloud_controller.admin, admin_read_only or global_auditor.",
 };
 let token = "";
 
-ask.addEventListener("submit", (event) => {
+form.addEventListener("submit", (event) => {
   event.preventDefault();
   token = field.value.trim().replace(/^bearer\s+/i, "") || token;
   field.value = "";
@@ -20,56 +20,56 @@ ask.addEventListener("submit", (event) => {
 });
 forget.addEventListener("click", () => {
   token = "";
-  tell("The token is forgotten.");
+  showNotice("Token forgotten.");
   field.focus();
 });
 
-/** Says how it stands in place of a result. */
-function tell(text) {
+function showNotice(text) {
   notice.textContent = text;
   result.hidden = true;
   forget.hidden = token === "";
 }
 
 async function load() {
-  if (token === "") return tell("Paste a token first.");
-  const asked = token;
-  tell("Asking …");
-  let outcome;
+  if (token === "") return showNotice("Paste a token first.");
+  const sentToken = token;
+  showNotice("Loading …");
+  let showOutcome;
   try {
     const response = await fetch(location.pathname, {
-      headers: { Accept: "application/json", Authorization: "Bearer " + asked },
+      headers: { Accept: "application/json", Authorization: "Bearer " + sentToken },
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
     });
     const { status, ok } = response;
-    const answer = await response.json();
-    outcome = () => ok ? show(answer) : tell(status + " " + answer.errors?.[0]?.detail + ". " + (ADVICE[status] ?? ""));
+    const body = await response.json();
+    const error = () => status + " " + body.errors?.[0]?.detail + ". " + (HINTS[status] ?? "");
+    showOutcome = () => ok ? showStatus(body) : showNotice(error());
   } catch (error) {
-    outcome = () => tell("There was no answer that could be read: " + error.message);
+    showOutcome = () => showNotice("The status could not be loaded: " + error.message);
   }
-  // Forgotten meanwhile, or replaced: then this answer is nobody's any more.
-  if (asked === token) outcome();
+  // Drop the response if the token was forgotten or replaced since.
+  if (sentToken === token) showOutcome();
 }
 
-function show(status) {
+function showStatus(status) {
   const texts = status.checks.filter(({ level }) => level !== "ok").map(({ text }) => text);
-  if (texts.length === 0) texts.push("Nothing: all is well.");
-  advice.replaceChildren(...texts.map((text) => element("li", text)));
+  if (texts.length === 0) texts.push("Nothing. All checks are ok.");
+  actions.replaceChildren(...texts.map((text) => createElement("li", text)));
   checks.replaceChildren(...status.checks.map(({ level, name, text }) => {
-    const row = element("tr", "");
+    const row = createElement("tr", "");
     row.className = level;
-    row.append(element("td", level), element("td", name), element("td", text));
+    row.append(createElement("td", level), createElement("td", name), createElement("td", text));
     return row;
   }));
   notice.textContent = "As of " + status.time + ", version " + status.version;
   result.hidden = false;
 }
 
-function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
+function createElement(name, text) {
+  const element = document.createElement(name);
+  element.textContent = text;
+  return element;
 }
 `;

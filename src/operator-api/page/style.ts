@@ -1,4 +1,4 @@
-/** The page's style. */
+/** The style sheet of the page. */
 export const STYLE = `
 :root {
   color-scheme: light dark;

@@ -111,8 +111,8 @@ export class DocumentedApi {
     if (status === 400 || status === 413) return [];
     const schema = `openapi${operation}/requestBody/content/${JSON_TYPE.replace("/", "~1")}/schema`;
     const violations = this.#violations(schema, JSON.parse(sent || "{}"));
-    if (status !== 422) return violations.map((violation) => `taken, but ${violation}`);
-    return violations.length === 0 ? ["refused, but valid by the document"] : [];
+    if (status !== 422) return violations.map((violation) => `accepted, but ${violation}`);
+    return violations.length === 0 ? ["rejected with 422, but valid by the document"] : [];
   }
 
   #violations(schema: string, value: unknown): string[] {
