@@ -1,6 +1,11 @@
 import { jsonResponse } from "./http/json-response.ts";
 import { causeOf, type Log } from "./observability/log.ts";
-import { BODY_MAX_BYTES, RATE_LIMIT_PERIOD_SECONDS } from "./platform-limits.ts";
+import {
+  BODY_MAX_BYTES,
+  NON_CANONICAL_MAX_BYTES,
+  NON_CANONICAL_MAX_TOKENS,
+  RATE_LIMIT_PERIOD_SECONDS,
+} from "./platform-limits.ts";
 
 interface Wire {
   status: number;
@@ -37,6 +42,13 @@ export const WIRE = {
     ...BAD_REQUEST,
     status: 413,
     detail: `Bad request: the body is larger than ${BODY_MAX_BYTES} bytes`,
+  },
+  "non-canonical-body-too-large": {
+    ...BAD_REQUEST,
+    status: 413,
+    detail:
+      "Bad request: the body is too large for JSON that is not in canonical form, which is limited to " +
+      `${NON_CANONICAL_MAX_BYTES} bytes and ${NON_CANONICAL_MAX_TOKENS} commas and opening brackets`,
   },
   "not-authenticated": {
     status: 401,

@@ -6,7 +6,7 @@ declare namespace Cloudflare {
     CATALOG: DurableObjectNamespace<import("../src/catalog/catalog.ts").Catalog>;
     PUSH_SESSIONS: DurableObjectNamespace<import("../src/push-sessions/push-sessions.ts").PushSessions>;
     TEST_UAA_KEY: import("jose").JWK;
-    ONE_MEANING_CASES: string;
+    FAST_PATH_CASES: string;
     FUZZ_SEED: string;
     FUZZ_CASES: string;
     DOCUMENTED_API: Fetcher;

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { BODY_MAX_BYTES } from "../src/platform-limits.ts";
+import { BODY_MAX_BYTES, NON_CANONICAL_MAX_BYTES } from "../src/platform-limits.ts";
 import { expectDocumented } from "./support/documented.ts";
 import { collectLogs } from "./support/logs.ts";
 import { signToken } from "./support/tokens.ts";
@@ -29,6 +29,12 @@ const NOT_AUTHORIZED = envelope(
 const FEATURE_DISABLED = envelope("Feature Disabled: app_bits_upload", "CF-FeatureDisabled", 330002);
 const NOT_FOUND = envelope("Unknown request", "CF-NotFound", 10000);
 const TOO_LARGE = envelope("Bad request: the body is larger than 15728640 bytes", "CF-BadRequest", 1004);
+const NOT_CANONICAL = envelope(
+  "Bad request: the body is too large for JSON that is not in canonical form, which is limited to 4194304 bytes and " +
+    "100000 commas and opening brackets",
+  "CF-BadRequest",
+  1004,
+);
 const RATE_LIMITED = envelope("Rate Limit Exceeded", "CF-RateLimitExceeded", 10013);
 const UNKNOWN = envelope("An unknown error occurred.", "UnknownError", 10001);
 const UAA_UNAVAILABLE = envelope("The UAA service is currently unavailable", "CF-ServiceUnavailable", 10015);
@@ -122,9 +128,28 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     await expectEnvelope(response, 404, NOT_FOUND);
   });
 
-  it("413: a body larger than 15 MiB, and not one of just 15 MiB", async () => {
-    await expectEnvelope(await send(" ".repeat(BODY_MAX_BYTES + 1)), 413, TOO_LARGE);
-    await expectEnvelope(await send(" ".repeat(BODY_MAX_BYTES)), 400, PARSE_ERROR);
+  it("413: a body larger than 15 MiB, and not one of just 15 MiB in canonical form", async () => {
+    const withPaths = (bytes: number) => {
+      const head = '{"resources":[';
+      const each = `${JSON.stringify(resource(1, { path: "x".repeat(4_000) }))},`;
+      const count = Math.floor((bytes - 5_000) / each.length);
+      const start = head + each.repeat(count);
+      const rest = JSON.stringify(resource(1, { path: "" }));
+      const path = "x".repeat(bytes - start.length - rest.length - 2);
+      return `${start}${JSON.stringify(resource(1, { path }))}]}`;
+    };
+    await expectEnvelope(await send(withPaths(BODY_MAX_BYTES + 1)), 413, TOO_LARGE);
+    expect((await send(withPaths(BODY_MAX_BYTES))).status).toBe(201);
+  });
+
+  it("413: a body larger than 4 MiB that is not in canonical form, and not one of just 4 MiB", async () => {
+    await expectEnvelope(await send(" ".repeat(NON_CANONICAL_MAX_BYTES + 1)), 413, NOT_CANONICAL);
+    await expectEnvelope(await send(" ".repeat(NON_CANONICAL_MAX_BYTES)), 400, PARSE_ERROR);
+  });
+
+  it("413: more than 100,000 commas and opening brackets in a body that is not in canonical form", async () => {
+    await expectEnvelope(await send(`${"[,{".repeat(33_333)}[[`), 413, NOT_CANONICAL);
+    await expectEnvelope(await send(`${"[,{".repeat(33_333)}[`), 400, PARSE_ERROR);
   });
 
   it("413: cut off while reading, whatever the length that is still to come", async () => {

@@ -2,8 +2,6 @@ import { Failure } from "../failure.ts";
 import { causeOf } from "../observability/log.ts";
 import { BODY_MAX_BYTES } from "../platform-limits.ts";
 
-const DECODED_CHUNK_BYTES = 64 * 1024;
-
 /**
  * The body of a request. Reads at most `maxBytes`, and never throws.
  *
@@ -56,20 +54,6 @@ function tooLarge(reason: string): Failure {
 
 function incomplete(error: unknown): Failure {
   return new Failure({ kind: "parse-error", reason: `the body is incomplete: ${causeOf(error)}` });
-}
-
-/** Whether bytes are UTF-8. Decodes them in chunks, so that no text of the whole body is created. */
-export function isUtf8(body: Uint8Array): boolean {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  try {
-    for (let at = 0; at < body.length; at += DECODED_CHUNK_BYTES) {
-      decoder.decode(body.subarray(at, at + DECODED_CHUNK_BYTES), { stream: true });
-    }
-    decoder.decode();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The text of a body, or `parse-error` if it is not UTF-8. Nothing is replaced, because responses echo paths. */

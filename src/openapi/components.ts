@@ -8,7 +8,7 @@ import {
   ResourcePageSchema,
 } from "../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
-import { ResourceSchema } from "../resource-match/request.ts";
+import { ResourceSchema } from "../resource-match/resource-schema.ts";
 import { ErrorsSchema } from "./error-responses.ts";
 import { type JsonSchema, toJsonSchema } from "./json-schema.ts";
 

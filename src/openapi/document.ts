@@ -1,7 +1,7 @@
 import manifest from "../../package.json" with { type: "json" };
 import { Failure } from "../failure.ts";
 import { parseObservations } from "../operator-api/observations.ts";
-import { parseResources } from "../resource-match/request.ts";
+import { parseResources } from "../resource-match/resource-schema.ts";
 import { components, schemaRef } from "./components.ts";
 import {
   COMMON_HEADERS,
@@ -57,7 +57,13 @@ export async function openApiDocument(): Promise<object> {
               "Server-Timing": { $ref: "#/components/headers/Server-Timing" },
             }),
             ...(await errorResponses(
-              ["parse-error", "app-bits-upload-disabled", "body-too-large", "cloud-controller-unavailable"],
+              [
+                "parse-error",
+                "app-bits-upload-disabled",
+                "body-too-large",
+                "non-canonical-body-too-large",
+                "cloud-controller-unavailable",
+              ],
               expectFailure(parseResources('{"resources":[]}')),
             )),
             409: jsonResponse(

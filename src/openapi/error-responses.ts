@@ -37,6 +37,8 @@ const CAUSES: Partial<Record<FailureKind, string>> = {
   "app-bits-upload-disabled":
     "FEATURE_APP_BITS_UPLOAD is false, and the token lacks the scope cloud_controller.admin.",
   "body-too-large": "The body is larger than 15 MiB.",
+  "non-canonical-body-too-large":
+    "The JSON is not in the form that cf CLI sends, and has more than 4 MiB, or more than 100,000 commas and opening brackets.",
   unprocessable: "The request is not valid. The detail lists each distinct violation once.",
   "rate-limited": "The caller exceeded the rate limit.",
   misconfigured: "A variable or binding of the Worker is wrong. The log names it.",

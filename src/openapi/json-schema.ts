@@ -1,7 +1,7 @@
 import { toJsonSchema as convertSchema, type JsonSchema } from "@valibot/to-json-schema";
 import type * as v from "valibot";
 import { hasAtMostOneTime, isIsoTime, isWithinLimit } from "../operator-api/observations.ts";
-import { isObject, isSha1Length } from "../resource-match/request.ts";
+import { isObject, isSha1Length } from "../resource-match/resource-schema.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
 
 export type { JsonSchema };

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
 import { Failure } from "../failure.ts";
-import { present, withA } from "../resource-match/request.ts";
+import { required, withA } from "../resource-match/resource-schema.ts";
 import { type ResourceKey, resourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
 
@@ -14,10 +14,10 @@ export interface ReportedObservations {
   removed: string[];
 }
 
-const checksum = present(
+const checksum = required(
   v.object(
     {
-      value: present(
+      value: required(
         v.pipe(
           v.string(withA("a non-string checksum value")),
           v.check(isSha1Hex, withA("a non-SHA1 checksum value")),
@@ -28,7 +28,7 @@ const checksum = present(
   ),
 );
 
-const size_in_bytes = present(
+const size_in_bytes = required(
   v.pipe(
     v.custom<number>(Number.isSafeInteger, withA("a non-integer size_in_bytes")),
     v.minValue(0, withA("a negative size_in_bytes")),

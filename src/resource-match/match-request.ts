@@ -4,63 +4,44 @@ import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../byte
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, PRESENT } from "../cache/contents.ts";
 import { Failure } from "../failure.ts";
-import { decodeBody } from "../http/body.ts";
 import type { SessionRequest } from "../push-sessions/decisions.ts";
 import { sha1Bytes, toHex } from "../resources/sha1.ts";
-import type { CanonicalRequest } from "./canonical-text.ts";
+import { toCanonicalForm } from "./canonical-form.ts";
 import { type EligibilityRules, withBits } from "./eligibility.ts";
-import { isLarge, readLarge } from "./large-request.ts";
-import { canonicalText, parseResources } from "./request.ts";
-import { isTooLong } from "./text-limit.ts";
 
 /**
- * What a request asks about. The usual request never becomes objects, but is read from its bytes; any other is written in
- * the usual form first, once JSON.parse and the schema have taken it.
+ * Parses the body of a request. Fast path: a body in canonical form is scanned in its bytes, and no object is created for a
+ * resource. Slow path: any other body is first written in canonical form.
  *
- * @param body which may be used up
- * @returns a failure for what is no JSON, or not as the schema has it
+ * @returns a failure if the body is not JSON, violates the schema, or is too large for the slow path
  */
 export function parseMatchRequest(body: Uint8Array, rules: EligibilityRules): MatchRequest | Failure {
   const scanned = scan(body, rules);
   if (scanned) return new MatchRequest(body, scanned, rules);
-  const usual = isLarge(body) ? readLarge(body) : readAsJson(body);
-  if (usual instanceof Failure) return usual;
-  const rescanned = usual.count === usual.tooLong.length ? NOTHING : scan(usual.text, rules);
-  if (!rescanned) throw new Error("the usual form was not understood");
-  // A body has room for sixty that are too long.
-  const ruledOut = usual.tooLong.map(sha1Bytes);
-  const lacking = ruledOut.reduce(joined, rescanned.lacking);
-  return new MatchRequest(usual.text, { ...rescanned, count: usual.count, lacking }, rules);
+  const canonical = toCanonicalForm(body);
+  if (canonical instanceof Failure) return canonical;
+  const { count, text, tooLong } = canonical;
+  const rescanned = count === tooLong.length ? NOTHING : scan(text, rules);
+  if (!rescanned) throw new Error("the scan did not accept the canonical form");
+  const lacking = tooLong.map(sha1Bytes).reduce(joined, rescanned.lacking);
+  return new MatchRequest(text, { ...rescanned, count, lacking }, rules);
 }
 
 const NOTHING = { keys: new Uint8Array(), places: new Uint8Array(), lacking: new Uint8Array() };
 
-/** By JSON.parse and the schema. */
-function readAsJson(body: Uint8Array): CanonicalRequest | Failure {
-  const text = decodeBody(body);
-  const resources = text instanceof Failure ? text : parseResources(text);
-  if (resources instanceof Failure) return resources;
-  const { short = [], long = [] } = Object.groupBy(resources, (each) => (isTooLong(each) ? "long" : "short"));
-  return {
-    count: resources.length,
-    text: new TextEncoder().encode(canonicalText(short)),
-    tooLong: long.map(({ checksum }) => checksum.value),
-  };
-}
-
-/** What a request asks about. */
+/** A parsed request. */
 export class MatchRequest {
-  /** Resources that were asked about, whether they can match or not. */
+  /** Resources, candidates or not. */
   readonly count: number;
-  /** Those whose size the pool may hold, the candidates, in the request's order: no other ever matches. */
+  /** Resources whose size is within the limits, in the order of the request. No other resource matches. */
   readonly candidates: Contents;
-  /** Of each candidate 1 where it may match with the modes that its content has. */
+  /** For each candidate 1 if no resource with the same SHA-1 is excluded by its mode, path or mode length; else 0. */
   readonly isEligible: Uint8Array;
   readonly #body: Uint8Array;
   readonly #scanned: Scanned;
   readonly #rules: EligibilityRules;
 
-  /** @param body in which `scanned` was found */
+  /** @param body what `scanned` was read from */
   constructor(body: Uint8Array, scanned: Scanned, rules: EligibilityRules) {
     this.count = scanned.count;
     this.candidates = new Contents(scanned.keys);
@@ -71,9 +52,9 @@ export class MatchRequest {
   }
 
   /**
-   * The answer that names the marked candidates, in their order, each with the bits that a mode must have.
+   * The body of the response: the marked candidates, in their order. A mode that lacks a required bit is returned with it.
    *
-   * @param marks of each candidate 1 or 0
+   * @param marks 1 or 0 for each candidate
    */
   responseBody(marks: Uint8Array): { bytes: Uint8Array<ArrayBuffer>; hasOtherModes: boolean } {
     const { keys, places, lacking } = this.#scanned;
@@ -93,14 +74,14 @@ export class MatchRequest {
     });
     if (copied === 0) return { bytes: write(this.#body, places, marks), hasOtherModes: false };
     pieces.push(this.#textAt(copied, this.#body.length));
-    // With these modes it is of the usual form as before, and its candidates are the same.
+    // The new modes change neither the form nor the candidates, but the offsets.
     const body = new TextEncoder().encode(pieces.join(""));
     const rescanned = scan(body, this.#rules);
-    if (!rescanned) throw new Error("the modes were not understood");
+    if (!rescanned) throw new Error("the scan did not accept the completed modes");
     return { bytes: write(body, rescanned.places, marks), hasOtherModes: true };
   }
 
-  /** What the session of the push knows of the request. */
+  /** What the push session needs of the request. */
   sessionRequest(): SessionRequest {
     const { count, candidates } = this;
     const contents = candidates.folded();
@@ -117,8 +98,8 @@ export class MatchRequest {
 }
 
 /**
- * cf CLI leaves out every file of a matched checksum and uploads none of them: one file that the platform can't make from
- * the pool rules out all that share its content.
+ * cf CLI uploads no file of a matched checksum. So one file that the platform can't take from the pool excludes all files
+ * with the same content.
  */
 function eligible({ keys, lacking }: Scanned): Uint8Array {
   const count = keys.length / KEY_BYTES;
@@ -131,25 +112,19 @@ function eligible({ keys, lacking }: Scanned): Uint8Array {
   );
 }
 
-/**
- * A function is compiled when it is first called. An isolate starts while TLS is agreed on: what it has gone through once by
- * then, no request waits for.
- */
+/** Warms up the fast path when the isolate starts, so that the first request does not wait for compilation. */
 function warmUp(): void {
   const text = `{"resources":[{"checksum":{"value":"${"0".repeat(40)}"},"size_in_bytes":0,"path":"","mode":"644"}]}`;
-  const question = parseMatchRequest(new TextEncoder().encode(text), {
-    minimumSize: 0,
-    maximumSize: 0,
-    minimumFileMode: 0,
-  });
-  if (question instanceof Failure) throw new Error(question.reason);
-  const { candidates, isEligible } = question;
+  const rules = { minimumSize: 0, maximumSize: 0, minimumFileMode: 0 };
+  const request = parseMatchRequest(new TextEncoder().encode(text), rules);
+  if (request instanceof Failure) throw new Error(request.reason);
+  const { candidates, isEligible } = request;
   const marks = new Uint8Array(candidates.count);
   markMembers(new BigUint64Array(1), candidates.entries("0".repeat(32)), marks, PRESENT);
   candidates.unknown(marks);
-  question.sessionRequest();
+  request.sessionRequest();
   candidates.bytesOf(marks);
-  question.responseBody(isEligible);
+  request.responseBody(isEligible);
 }
 
 warmUp();

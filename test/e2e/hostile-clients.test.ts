@@ -1,6 +1,10 @@
 import { existsSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from "vitest";
-import { BODY_MAX_BYTES } from "../../src/platform-limits.ts";
+import {
+  BODY_MAX_BYTES,
+  NON_CANONICAL_MAX_BYTES,
+  NON_CANONICAL_MAX_TOKENS,
+} from "../../src/platform-limits.ts";
 import { listenOnLoopback } from "../foundation/loopback.ts";
 import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
 import { putManifestIfMissing } from "../support/manifest.ts";
@@ -148,9 +152,9 @@ describe("a client that hangs up takes nobody's keys along", () => {
   );
 });
 
-describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
+describe.skipIf(!existsSync("/proc/self/status"))("the memory of a large body", () => {
   const filled = (head: string, unit: string, tail: string, bytes = BODY_MAX_BYTES) =>
-    head + unit.repeat((bytes - head.length - tail.length) / Buffer.byteLength(unit)) + tail;
+    head + unit.repeat((bytes - Buffer.byteLength(head + tail)) / Buffer.byteLength(unit)) + tail;
   const member = `"checksum":{"value":"${SHA1}"},"size_in_bytes":1`;
 
   const toldOf = () => worker.lines.filter(({ event }) => TOLD.includes(event as string)).length;
@@ -180,56 +184,62 @@ describe.skipIf(!existsSync("/proc/self/status"))("a body of 15 MiB", () => {
     return { answer, other, tookMb: (peak - before) / MB };
   };
 
+  /** As many units as a body that is not in canonical form may have, and then a member that fills it up to 4 MiB. */
+  const atLimits = (head: string, unit: (index: number) => string, tail: string) => {
+    const tokens = unit(0).match(/[,[{]/g)?.length ?? 0;
+    const units = Array.from({ length: Math.floor((NON_CANONICAL_MAX_TOKENS - 10) / tokens) }, (_, at) =>
+      unit(at),
+    );
+    const list = head + units.join("") + tail;
+    return filled(`{"resources":${list},"x":"`, "語", '"}', NON_CANONICAL_MAX_BYTES);
+  };
+  const object = (keys: number) => (index: number) =>
+    `,{${Array.from({ length: keys }, (_, at) => `"${(keys * index + at).toString(36)}":0`).join()}}`;
+
   it.each([
-    ["of arrays in arrays", `{"resources":${"[".repeat(7_800_000)}${"]".repeat(7_800_000)}}`],
-    ["of small objects", filled('{"resources":[{"a":1}', ',{"a":1}', "]}")],
-    ["of numbers", filled('{"resources":[1', ",1", "]}")],
-    ["of one path of escapes", filled('{"resources":[{"path":"', "\\n", '"}]}')],
-    ["of one resource's members", filled('{"resources":[{"a":1', ',"\\u0070ath":1', "}]}")],
-    ["of one path beyond Latin-1", filled(`{"resources":[{${member},"path":"`, "語", '"}]}'), 201],
-    ["of the same in an unusual form", filled(`{"resources":[{${member},"x":0,"path":"`, "語", '"}]}'), 201],
+    ["15 MiB of arrays in arrays", filled("", "[", ""), 413],
+    ["15 MiB of small objects", filled('{"resources":[{"a":1}', ',{"a":1}', "]}"), 413],
+    ["15 MiB of long paths, not in canonical form", filled('{"resources":[{"path":"', "\\n", '"}]}'), 413],
+    ["more than 4 MiB of blanks", filled('{"resources":[', " ", "]}", NON_CANONICAL_MAX_BYTES + 1), 413],
+    ["4 MiB of opening brackets", filled("", "[", "", NON_CANONICAL_MAX_BYTES), 413],
     [
-      "of long paths in an unusual form, all held",
-      filled(`{"resources":[{${member},"x":0}`, `,{${member},"path":"${"x".repeat(3_100)}"}`, "]}"),
-      201,
-    ],
-    [
-      "of the same with a letter beyond Latin-1",
-      filled(`{"resources":[{${member},"x":"語"}`, `,{${member},"path":"${"x".repeat(3_100)}"}`, "]}"),
-      201,
-    ],
-    [
-      "of paths as long as may be in an unusual form, all held",
-      filled(`{"resources":[{${member},"x":0}`, `,{${member},"path":"${"\\n".repeat(131_000)}"}`, "]}"),
-      201,
-    ],
-    [
-      "of sizes that are longer in the usual form, all held",
-      filled(`{"resources":[{${member}e8}`, `,{${member}e8,"path":"${"x".repeat(3_100)}"}`, "]}"),
-      201,
-    ],
-    [
-      "of long paths, and one that is none",
-      filled(`{"resources":[{${member},"path":1}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}"),
+      "arrays in arrays at the limits",
+      atLimits("", () => "[", "]".repeat(NON_CANONICAL_MAX_TOKENS - 10)),
       422,
     ],
+    ["empty objects at the limits", atLimits("[{}", () => ",{}", "]"), 422],
+    ["objects of distinct keys at the limits", atLimits("[{}", object(1), "]"), 422],
+    ["objects of 20 distinct keys at the limits", atLimits("[{}", object(20), "]"), 422],
+    ["numbers at the limits", atLimits("[0", () => ",0", "]"), 422],
     [
-      "of long paths, all held",
+      "4 MiB of the longest paths, not in canonical form, all present",
+      filled(
+        `{"resources":[{${member},"x":0}`,
+        `,{${member},"path":"${"\\n".repeat(131_000)}"}`,
+        "]}",
+        NON_CANONICAL_MAX_BYTES,
+      ),
+      201,
+    ],
+    [
+      "4 MiB of one path, not in canonical form",
+      filled(`{"resources":[{${member},"x":"語","path":"`, "x", '"}]}', NON_CANONICAL_MAX_BYTES),
+      201,
+    ],
+    [
+      "15 MiB of long paths in canonical form, all present",
       filled(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}"),
       201,
     ],
-  ])(
-    "%s takes less than 100 MB of memory, and others are answered as before",
-    async (_, body, status = 422) => {
-      worker = await start();
-      const { answer, other, tookMb } = await weighed(body, { isHeld: status === 201 });
-      await worker.stop();
+  ])("takes less than 100 MB of memory for %s, and responds to later requests", async (_, body, status) => {
+    worker = await start();
+    const { answer, other, tookMb } = await weighed(body, { isHeld: status === 201 });
+    await worker.stop();
 
-      expect(statusOf(answer)).toBe(status);
-      expect(statusOf(other)).toBe(201);
-      expect(tookMb).toBeLessThan(100);
-    },
-  );
+    expect(statusOf(answer)).toBe(status);
+    expect(statusOf(other)).toBe(201);
+    expect(tookMb).toBeLessThan(100);
+  });
 
   describe("or the most that is compared, in shadow mode with a Cloud Controller that answers the same,", () => {
     let echo: Awaited<ReturnType<typeof listenOnLoopback>>;

@@ -17,6 +17,8 @@ const OTHER_NAMES = [
 ];
 const KIB = 1024;
 export const BODY_MAX_BYTES = 15 * KIB * KIB;
+const NON_CANONICAL_MAX_BYTES = 4 * KIB * KIB;
+const NON_CANONICAL_MAX_TOKENS = 100_000;
 /** From where on a body may be told whole resources' contents in others of its caller. */
 const NEARLY_FULL = 4_900;
 
@@ -31,7 +33,7 @@ export const encode = (value: string) => new TextEncoder().encode(value) as Uint
 const object = (members: Members["members"]): Members => ({ members });
 
 export function bodyOf(random: Random): Body {
-  const kind = random.weighted({ usual: 30, mutated: 45, damaged: 20, arbitrary: 5, large: 0.04 });
+  const kind = random.weighted({ usual: 30, mutated: 45, damaged: 20, arbitrary: 5, large: 0.1 });
   if (kind === "arbitrary") return { bytes: arbitrary(random), isNearlyFull: false };
   if (kind === "large") return { bytes: large(random), isNearlyFull: true };
   const count = countOf(random);
@@ -280,23 +282,56 @@ function arbitrary(random: Random): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** With more to build than 5,000 resources have, or of the largest size. */
+/** About as large as a body may be, or a body that is not in canonical form. */
 function large(random: Random): Uint8Array<ArrayBuffer> {
+  switch (random.weighted({ padded: 2, tokens: 3, paths: 2 })) {
+    case "padded":
+      return padded(random);
+    case "tokens":
+      return withManyTokens(random);
+    default:
+      return withLongPaths(random);
+  }
+}
+
+function smallText(random: Random): string {
   const few = Array.from({ length: random.integer(1, 4) }, () => resource(random));
   const tree = random.chance(0.5)
     ? object([["resources", few]])
     : mutated(random, object([["resources", few]]), few);
-  const small = write(random, tree, { blank: random.pick([0, 0.2]), escape: random.pick([0, 0.2]) });
-  if (random.chance(0.15)) {
-    const bytes = new Uint8Array(BODY_MAX_BYTES + random.pick([-1, 0, 0, 1, 2, 100_000])).fill(0x20);
-    bytes.set(encode(small).subarray(0, bytes.length));
-    return bytes;
-  }
+  return write(random, tree, { blank: random.pick([0, 0.2]), escape: random.pick([0, 0.2]) });
+}
+
+function padded(random: Random): Uint8Array<ArrayBuffer> {
+  const limit = random.pick([BODY_MAX_BYTES, NON_CANONICAL_MAX_BYTES]);
+  const bytes = new Uint8Array(limit + random.pick([-1, 0, 0, 1, 2, 100_000])).fill(0x20);
+  bytes.set(encode(smallText(random)).subarray(0, bytes.length));
+  return bytes;
+}
+
+function withManyTokens(random: Random): Uint8Array<ArrayBuffer> {
+  const small = smallText(random);
   const unit = random.pick(["1,", "[],", '{"a":1},', '"x",', "null,", "{},"]);
-  const padding = `[${unit.repeat(100_001)}1]`;
+  const tokensOf = (text: string) => text.match(/[,[{]/g)?.length ?? 0;
+  const count = (NON_CANONICAL_MAX_TOKENS - tokensOf(small) - 2) / tokensOf(unit) + random.integer(-1, 1);
+  const padding = `[${unit.repeat(count)}1]`;
   const place = small.indexOf("{") + 1;
   const name = random.pick(['"padding"', '"resources"', '"\\u0070adding"']);
   const [before, after] = [small.slice(0, place), small.slice(place)];
   const bytes = encode(random.chance(0.5) ? `${before}${name}:${padding},${after}` : `[${small},${padding}]`);
   return random.chance(0.2) ? damaged(random, bytes) : bytes;
+}
+
+/** More than 4 MiB in canonical form, or not. */
+function withLongPaths(random: Random): Uint8Array<ArrayBuffer> {
+  const path = JSON.stringify(oddText(random)).slice(1, -1) + "a,[{b".repeat(random.integer(200, 500));
+  const unit = `{"path":"${path}",${write(random, resourceWithoutPath(random), { blank: 0, escape: 0 }).slice(1)}`;
+  const count = Math.min(5_001, Math.floor(random.integer(4, 15) * KIB * KIB) / encode(unit).length);
+  const units = Array.from({ length: count }, () => unit);
+  if (random.chance(0.5)) units[random.integer(0, units.length - 1)] = unit.replace("{", '{"x":0,');
+  return encode(`{"resources":[${units.join(",")}]}`);
+}
+
+function resourceWithoutPath(random: Random): Members {
+  return object(resource(random).members.filter(([name]) => name !== "path"));
 }

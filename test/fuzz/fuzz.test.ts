@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import { MATCH, NO_MATCH, NO_SESSION } from "../../src/push-sessions/decisions.ts";
 import type { PushSessions } from "../../src/push-sessions/push-sessions.ts";
 import type { ResourceKey } from "../../src/resources/resource-key.ts";
-import { isUsual } from "../bytes/one-meaning.ts";
+import { isCanonical } from "../bytes/request-paths.ts";
 import { report, runAlarm } from "../support/catalog.ts";
 import { generateRsaKeys, signToken } from "../support/tokens.ts";
 import { sendWithEnv } from "../support/worker.ts";
@@ -134,7 +134,7 @@ describe("whatever is sent, the Worker and an independent reading of the contrac
         });
         if (differences.length > 0) expect.fail(await explain(seed, sent, ask));
         statuses[status] = (statuses[status] ?? 0) + 1;
-        const hasUsualForm = isUsual(sent.body, RULES);
+        const hasUsualForm = isCanonical(sent.body, RULES);
         usual += hasUsualForm ? 1 : 0;
         if (status === 201) for (const form of longFormsOf(sent.body, hasUsualForm)) longForms.add(form);
       }

@@ -15,6 +15,9 @@ export interface Expected {
 
 const ENDPOINT = "/v3/resource_matches";
 const BODY_MAX_BYTES = 15_728_640;
+const NON_CANONICAL_MAX_BYTES = 4_194_304;
+const NON_CANONICAL_MAX_TOKENS = 100_000;
+const RESOURCE_MAX_BYTES = 1_048_576;
 const RESOURCES_MAX = 5_000;
 const TEXT_MAX_BYTES = 262_144;
 const MODE_OF_NONE = "0744";
@@ -42,6 +45,11 @@ function answer(sent: Sent, configuration: Configuration, pool: ReadonlyMap<stri
   }
   const refusal = refusalOf(sent.caller, configuration);
   if (refusal) return refusal;
+  if (exceedsNonCanonicalLimits(sent.body) && !isCanonical(sent.body)) {
+    const limits = `${NON_CANONICAL_MAX_BYTES} bytes and ${NON_CANONICAL_MAX_TOKENS} commas and opening brackets`;
+    const detail = `Bad request: the body is too large for JSON that is not in canonical form, which is limited to ${limits}`;
+    return error(413, "CF-BadRequest", 1004, detail);
+  }
 
   let json: unknown;
   try {
@@ -62,6 +70,65 @@ function answer(sent: Sent, configuration: Configuration, pool: ReadonlyMap<stri
 
 function error(status: number, title: string, code: number, detail: string): Answer {
   return { status, body: JSON.stringify({ errors: [{ detail, title, code }] }) };
+}
+
+function exceedsNonCanonicalLimits(body: Uint8Array): boolean {
+  if (body.length > NON_CANONICAL_MAX_BYTES) return true;
+  const isCounted = (byte: number) => byte === 0x2c || byte === 0x5b || byte === 0x7b;
+  return body.reduce((count, byte) => count + (isCounted(byte) ? 1 : 0), 0) > NON_CANONICAL_MAX_TOKENS;
+}
+
+const BLANKS = "[ \\t\\n\\r]*";
+const tokens = (...texts: string[]) => texts.join(BLANKS);
+const STRING = String.raw`"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"`;
+const MEMBER = [
+  tokens('"checksum"', ":", "\\{", '"value"', ":", '"[0-9a-fA-F]{40}"', "\\}"),
+  tokens('"size_in_bytes"', ":", "(?<size>0|[1-9][0-9]{0,15})(?![0-9.eE])"),
+  tokens('"path"', ":", `(?:null|(?<path>${STRING}))`),
+  tokens('"mode"', ":", '(?:null|(?<mode>"[0-7]+"))'),
+].join("|");
+const OPENING = new RegExp(tokens("", "\\{", '"resources"', ":", "\\[", ""), "y");
+const CLOSING = new RegExp(`${tokens("", "\\]", "\\}", "")}$`, "y");
+const BEFORE_MEMBER = new RegExp(tokens("", "[,{]", ""), "y");
+const A_MEMBER = new RegExp(MEMBER, "y");
+const RESOURCE_END = new RegExp(tokens("", "\\}", ""), "y");
+
+/** Whether a body is in the form of docs/api.md that may have 15 MiB. */
+function isCanonical(body: Uint8Array): boolean {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+  } catch {
+    return false;
+  }
+  let at = 0;
+  const match = (pattern: RegExp) => {
+    pattern.lastIndex = at;
+    const found = pattern.exec(text);
+    if (found) at = pattern.lastIndex;
+    return found;
+  };
+  if (!match(OPENING)) return false;
+  for (let count = 1; count <= RESOURCES_MAX; count++) {
+    const start = at;
+    const names = new Set<string>();
+    for (let isFirst = true; !match(RESOURCE_END); isFirst = false) {
+      const separator = match(BEFORE_MEMBER)?.[0].trim();
+      const member = separator === (isFirst ? "{" : ",") ? match(A_MEMBER) : null;
+      const name = member?.[0].slice(1, member[0].indexOf('"', 1)) ?? "";
+      if (!member || names.has(name)) return false;
+      names.add(name);
+      const { size = "0", path = "", mode = "" } = member.groups ?? {};
+      if (Number(size) > 2 ** 53 || Math.max(encode(path).length, mode.length) > TEXT_MAX_BYTES) return false;
+    }
+    if (!names.has("checksum") || !names.has("size_in_bytes")) return false;
+    const isLast = text[at] !== ",";
+    if (isLast) return match(CLOSING) !== null && encode(text.slice(start)).length < RESOURCE_MAX_BYTES;
+    if (encode(text.slice(start, at)).length >= RESOURCE_MAX_BYTES) return false;
+    at += 1;
+    match(/[ \t\n\r]*/y);
+  }
+  return false;
 }
 
 function refusalOf(caller: Caller, { FEATURE_APP_BITS_UPLOAD }: Configuration): Answer | undefined {

@@ -1,6 +1,6 @@
 import { Failure } from "../../../src/failure.ts";
 import { decodeBody } from "../../../src/http/body.ts";
-import { parseResources, type Resource } from "../../../src/resource-match/request.ts";
+import { parseResources, type Resource } from "../../../src/resource-match/resource-schema.ts";
 import { READABLE_AND_WRITABLE } from "../file-mode.ts";
 import { ApiError } from "./api-error.ts";
 import type { ResourcePool } from "./resource-pool.ts";

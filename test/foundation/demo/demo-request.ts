@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Resource } from "../../../src/resource-match/request.ts";
+import type { Resource } from "../../../src/resource-match/resource-schema.ts";
 import { PERMISSIONS } from "../file-mode.ts";
 import { generateBytes } from "./demo-files.ts";
 

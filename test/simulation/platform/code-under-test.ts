@@ -5,5 +5,5 @@ export { type Configuration, configurationOf, type Env } from "../../../src/conf
 export { pushIdOf } from "../../../src/push-sessions/push-id.ts";
 export { PushSessions } from "../../../src/push-sessions/push-sessions.ts";
 export { parseMatchRequest as readQuestion } from "../../../src/resource-match/match-request.ts";
-export type { Resource } from "../../../src/resource-match/request.ts";
 export { resolveRequest as answerQuestion } from "../../../src/resource-match/resolve-request.ts";
+export type { Resource } from "../../../src/resource-match/resource-schema.ts";

@@ -1,8 +1,6 @@
 import fc from "fast-check";
 import { toHex } from "../../src/resources/sha1.ts";
 
-/** Bodies of requests: of the usual form, nearly so, and anything else. */
-
 const hex = fc
   .tuple(fc.uint8Array({ minLength: 20, maxLength: 20 }), fc.boolean())
   .map(([bytes, isUpper]) => (isUpper ? toHex(bytes).toUpperCase() : toHex(bytes)));
@@ -22,18 +20,18 @@ const path = fc.oneof(
   fc.constantFrom("node_modules/lodash/index.js", 'a"b\\c/d', "\u2028<&>\u007f\u0000", "\ud83d\ude00\ud83d"),
 );
 
-/** White space between the tokens of JSON text. */
+/** Between the tokens of JSON. The last group is not allowed there. */
 const blank = fc.oneof(
   { weight: 400, arbitrary: fc.constant("") },
   { weight: 4, arbitrary: fc.constantFrom(" ", "\n", "\t\r", " ".repeat(20)) },
   { weight: 1, arbitrary: fc.constantFrom("\u00a0", "\f", "\v", "\0", "\ufeff") },
 );
 
-/** A text as JSON, with escapes where none are needed, or others than JSON.stringify's. */
+/** A JSON string: as JSON.stringify writes it, or with escapes that are not needed. */
 const quoted = (text: fc.Arbitrary<string>) =>
   fc.tuple(text, fc.integer({ min: 0, max: 3 }), fc.nat(7)).map(([plain, way, where]) => {
     if (way < 2) return JSON.stringify(plain);
-    const escaped = [...plain.split("")].map((unit, index) => {
+    const escaped = plain.split("").map((unit, index) => {
       if (index % 8 !== where && JSON.stringify(unit) === `"${unit}"`) return unit;
       if (unit === "/") return "\\/";
       const code = unit.charCodeAt(0).toString(16).padStart(4, "0");
@@ -63,8 +61,8 @@ const odd = fc.oneof(
   fc.constantFrom("true", "false", "null", "[]", "{}", '""', "1", '"x"', "nul", "nulll", "NaN", "'x'", ""),
   quoted(path),
 );
-const mostly = (usual: fc.Arbitrary<string>, other: fc.Arbitrary<string> = odd, weight = 150) =>
-  fc.oneof({ weight, arbitrary: usual }, { weight: 1, arbitrary: other });
+const mostly = (common: fc.Arbitrary<string>, other: fc.Arbitrary<string> = odd, weight = 150) =>
+  fc.oneof({ weight, arbitrary: common }, { weight: 1, arbitrary: other });
 
 const member = (name: string, value: fc.Arbitrary<string>) =>
   fc
@@ -148,7 +146,7 @@ const request = fc
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-/** Something is done to one byte, or to a few. */
+/** A request of which one to three bytes are deleted, inserted or replaced, or the rest is cut off. */
 const damaged = fc
   .tuple(request, fc.array(fc.tuple(fc.nat(), fc.nat(255), fc.nat(3)), { minLength: 1, maxLength: 3 }))
   .map(([text, damages]) => {
@@ -163,7 +161,8 @@ const damaged = fc
     return Uint8Array.from(bytes);
   });
 
-export const body: fc.Arbitrary<Uint8Array> = fc.oneof(
+/** The body of a request: canonical or nearly so, damaged, any JSON, or any bytes. */
+export const arbitraryBody: fc.Arbitrary<Uint8Array> = fc.oneof(
   { weight: 6, arbitrary: request.map(encode) },
   { weight: 4, arbitrary: damaged },
   { weight: 1, arbitrary: fc.json().map(encode) },
