@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-// Plain JavaScript that old versions understand too, so that they can say what is missing.
+// Plain JavaScript, so that old versions of Node.js can print what is missing.
 const [major, minor] = process.versions.node.split(".").map(Number);
-const INSTALL = "`npm ci --include=dev` in the project's directory brings all that is needed.";
+const INSTALL = "Run `npm ci --include=dev` in the project's directory.";
 
 if (major > 22 || (major === 22 && minor >= 18)) {
-  // AWS' client is a lot of code: compiled once, it loads in half the time.
+  // AWS' client is large: with the compile cache it loads in half the time.
   (await import("node:module")).enableCompileCache();
   try {
     await import("./main.ts");
@@ -16,7 +16,7 @@ if (major > 22 || (major === 22 && minor >= 18)) {
 } else {
   console.error(
     `resource-pool's source needs Node.js 22.18 or later; this is ${process.version}. ${INSTALL}\n` +
-      "`npm run build` makes dist/resource-pool.mjs, which needs Node.js 22 alone.",
+      "Or use dist/resource-pool.mjs, made by `npm run build`: it needs only Node.js 22.",
   );
   process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-// `npm run build`: the command as one file that needs nothing but Node.js.
+// `npm run build`: bundles the command as one file that needs only Node.js.
 import { chmod } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -16,7 +16,7 @@ await build({
   format: "esm",
   target: "node22",
   banner: {
-    // Packages that are CommonJS ask for Node's own modules by `require`.
+    // CommonJS packages load Node's own modules with `require`.
     js: '#!/usr/bin/env node\nimport { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);',
   },
   logLevel: "warning",

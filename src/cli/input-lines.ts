@@ -1,10 +1,9 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
-import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { Exit, reasonOf } from "./terminal/exit.ts";
-import { userDirectory } from "./user-directory.ts";
+import { resolveUserPath } from "./user-path.ts";
 
 export interface Line {
   /** From 1. */
@@ -15,41 +14,44 @@ export interface Line {
 /** A list that is being read. */
 export interface InputLines {
   lines: AsyncGenerator<Line>;
-  /** The part of the input that has been read, from 0 to 1; undefined where nobody knows how much there is. */
+  /** The part of the input that has been read, from 0 to 1; undefined if its size is not known. */
   partRead(): number | undefined;
-  /** How long ago the file was written last, in ms; 0 for stdin and pipes. */
-  age: number;
+  /** Time since the last modification of the file; 0 for stdin and pipes. */
+  ageMs: number;
 }
 
 /**
- * The lines of a file, or of stdin for `-`, without blank ones and those that begin with `#`.
+ * Yields the lines of a file, or of stdin for `-`, without blank lines and comments.
  *
- * @throws Exit at once if the file can't be opened
+ * @throws Exit if the file can't be opened, before the first line
  */
 export async function inputLines(path: string): Promise<InputLines> {
-  if (path === "-") return { lines: lines(process.stdin), partRead: () => undefined, age: 0 };
-  const fullPath = resolve(userDirectory(), path);
-  const { size, age } = await measure(fullPath, path);
+  if (path === "-") return { lines: readLines(process.stdin), partRead: () => undefined, ageMs: 0 };
+  const fullPath = resolveUserPath(path);
+  const { size, ageMs } = await measure(fullPath, path);
   const stream = createReadStream(fullPath);
-  return { lines: lines(stream), partRead: () => (size > 0 ? stream.bytesRead / size : undefined), age };
+  return {
+    lines: readLines(stream),
+    partRead: () => (size > 0 ? stream.bytesRead / size : undefined),
+    ageMs,
+  };
 }
 
 /** @returns `size` in bytes, 0 for a pipe */
-async function measure(fullPath: string, path: string): Promise<{ size: number; age: number }> {
+async function measure(fullPath: string, path: string): Promise<{ size: number; ageMs: number }> {
   try {
-    // Opened twice: a stream would tell only later that it can't be.
+    // A stream reports that it can't open the file only later.
     const file = await open(fullPath);
     const stats = await file.stat();
     await file.close();
     if (stats.isDirectory()) throw new Error("it is a directory");
-    const age = stats.isFile() ? Math.max(0, Date.now() - stats.mtimeMs) : 0;
-    return { size: stats.size, age };
+    return { size: stats.size, ageMs: stats.isFile() ? Math.max(0, Date.now() - stats.mtimeMs) : 0 };
   } catch (error) {
     throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}`);
   }
 }
 
-async function* lines(input: Readable): AsyncGenerator<Line> {
+async function* readLines(input: Readable): AsyncGenerator<Line> {
   let number = 0;
   for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
     number += 1;

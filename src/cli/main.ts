@@ -20,13 +20,12 @@ Exit codes:
     0  done
     1  failed
     2  wrong usage
-    3  done in part: something was left out, and is named on stderr; or what was
-       verified is denied; or \`doctor\` has found something to do
+    3  incomplete: a part of the input was invalid, unreadable or too old; or
+       \`verify\` found rejected resources; or \`doctor\` found a problem
   130  interrupted by Ctrl-C
 
-Data goes to stdout, everything else to stderr.`;
+Data goes to stdout, messages go to stderr.`;
 
-// All registered here, so that a subcommand is a file in commands/ and a line in this list.
 const SUBCOMMANDS = [
   registerAdd,
   registerImport,
@@ -43,13 +42,13 @@ const SUBCOMMANDS = [
 
 const program = new Command("resource-pool")
   .description(
-    "Fills and inspects the cache behind Cloud Foundry's POST /v3/resource_matches: it knows which files the " +
-      "platform's resource pool holds, so that `cf push` uploads only the others.",
+    "Fills and inspects the cache of Cloud Foundry's POST /v3/resource_matches. The cache contains the files of the " +
+      "platform's resource pool: `cf push` uploads only other files.",
   )
   .version(manifest.version)
   .exitOverride()
   .configureHelp({ helpWidth: 80 })
-  .showHelpAfterError("`--help` tells how it is used.")
+  .showHelpAfterError("Run the command with --help to see its usage.")
   .addHelpText("afterAll", EXIT_CODES_HELP);
 for (const register of SUBCOMMANDS) register(program);
 
@@ -59,7 +58,7 @@ async function run(): Promise<number> {
     return EXIT_CODES.done;
   } catch (error) {
     if (error instanceof CommanderError) {
-      return error.exitCode === 0 ? EXIT_CODES.done : EXIT_CODES["wrong-usage"];
+      return error.exitCode === 0 ? EXIT_CODES.done : EXIT_CODES.usage;
     }
     if (error instanceof Exit) {
       if (error.message) note(error.message);
@@ -70,12 +69,12 @@ async function run(): Promise<number> {
   }
 }
 
-/** `| head` has read enough. */
+// `| head` closes the pipe once it has read enough.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(error.code === "EPIPE" ? EXIT_CODES.done : EXIT_CODES.failed);
 });
 listenForInterrupts();
 
 const code = await run();
-// What was written must have left first; and something that hangs must not keep the command from ending.
+// Exits even if a connection hangs, but after stdout was flushed.
 process.stdout.write("", () => process.exit(code));

@@ -1,6 +1,4 @@
-/**
- * `transform` of each item, in the items' order, of which up to `concurrency` run at a time.
- */
+/** Yields `transform(item)` in the order of the items. Up to `concurrency` calls run at the same time. */
 export async function* mapOrdered<T, R>(
   items: AsyncIterable<T>,
   concurrency: number,
@@ -9,7 +7,7 @@ export async function* mapOrdered<T, R>(
   const running: Promise<R>[] = [];
   for await (const item of items) {
     const result = transform(item);
-    // It may fail before its turn comes to be awaited.
+    // It may reject before it is awaited below.
     result.catch(() => {});
     running.push(result);
     if (running.length >= concurrency) yield (await running.shift()) as R;

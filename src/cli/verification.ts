@@ -2,17 +2,16 @@ import { chunks } from "../chunks.ts";
 import { formatCount, formatNumber } from "../format.ts";
 import type { CachedResource } from "../operator-api/responses.ts";
 import { ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
-import type { CacheClient } from "./api/cache-client.ts";
+import type { CacheClient, WorkerClock } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
-import { checksumsInPool } from "./api/matches.ts";
-import type { WorkerClock } from "./api/worker-clock.ts";
+import { requestChecksumsInPool } from "./api/matches.ts";
 import { Exit } from "./terminal/exit.ts";
 import { Progress } from "./terminal/progress.ts";
 
-/** So many of what was matched are asked again together with what was denied. */
-const CONTROL_SAMPLE = 10;
+/** Matched resources that are sent again together with rejected ones: they show that matching still works. */
+const CONTROL_SAMPLE_SIZE = 10;
 
-/** Asks the Cloud Controller question after question whether it holds what the cache does, and counts. */
+/** Verifies resources of the cache with the Cloud Controller, and counts the results. */
 export class Verification {
   readonly #cloudController: Endpoint;
   readonly #signal: AbortSignal;
@@ -20,10 +19,10 @@ export class Verification {
   #rejected: CachedResource[] = [];
   matched = 0;
   removed = 0;
-  /** Of a size that the Cloud Controller does not match whether it holds the file or not. */
+  /** Resources whose size is exactly one of the Worker's limits. */
   skipped = 0;
 
-  /** @param signal aborted when no question may be begun any more */
+  /** @param signal stops further requests */
   constructor(cloudController: Endpoint, signal: AbortSignal) {
     this.#cloudController = cloudController;
     this.#signal = signal;
@@ -36,7 +35,7 @@ export class Verification {
   /**
    * @param limits sizes that the Cloud Controller does not match
    * @param total resources in `pages`
-   * @throws Exit; what has been counted stands
+   * @throws Exit; the counts stay valid
    */
   async run(
     pages: AsyncIterable<readonly CachedResource[]>,
@@ -46,16 +45,16 @@ export class Verification {
     const progress = new Progress();
     try {
       for await (const page of pages) {
-        const asked = page.filter(({ size_in_bytes: size }) => !limits.includes(size));
-        this.skipped += page.length - asked.length;
-        for (const question of chunks(asked, ORIGIN_RESOURCES_PER_REQUEST)) {
+        const candidates = page.filter(({ size_in_bytes: size }) => !limits.includes(size));
+        this.skipped += page.length - candidates.length;
+        for (const chunk of chunks(candidates, ORIGIN_RESOURCES_PER_REQUEST)) {
           if (this.#signal.aborted) return;
-          const { matched, denied } = await this.#ask(question);
+          const { matched, rejected } = await this.#verify(chunk);
           this.matched += matched.length;
-          this.#rejected.push(...denied);
-          this.#controlSample.push(...matched.slice(0, CONTROL_SAMPLE - this.#controlSample.length));
+          this.#rejected.push(...rejected);
+          this.#controlSample.push(...matched.slice(0, CONTROL_SAMPLE_SIZE - this.#controlSample.length));
           const done = this.matched + this.rejected + this.skipped;
-          const text = `${formatCount(done, "resource")} verified, ${formatNumber(this.rejected)} denied`;
+          const text = `${formatCount(done, "resource")} verified, ${formatNumber(this.rejected)} rejected`;
           progress.update(() => text, done, total);
         }
       }
@@ -65,44 +64,47 @@ export class Verification {
   }
 
   /**
-   * Removes from the cache what the Cloud Controller denies a second time, in an answer that matches something of what
-   * it matched before: one whose own matching was off in the meantime, or that had lost its pool, denies everything.
+   * Verifies the rejected resources again, each time together with the control sample, and removes from the cache those
+   * that are rejected again. If the Cloud Controller had its matching off or its pool missing for a while, it rejected
+   * everything during that time.
    *
-   * @throws Exit where it matches nothing any more
+   * @throws Exit if it no longer matches any of the control sample
    */
   async removeRejected(client: CacheClient, clock: WorkerClock): Promise<void> {
-    const suspects = this.#rejected;
+    const total = this.rejected;
     const progress = new Progress();
     try {
       let done = 0;
-      for (const some of chunks(suspects, ORIGIN_RESOURCES_PER_REQUEST - CONTROL_SAMPLE)) {
+      for (const chunk of chunks(this.#rejected, ORIGIN_RESOURCES_PER_REQUEST - CONTROL_SAMPLE_SIZE)) {
         if (this.#signal.aborted) return;
-        // Before the question: what somebody observes meanwhile stands against the answer.
-        const seen = clock.now();
-        const { matched } = await this.#ask([...this.#controlSample, ...some]);
+        // Before the request: a resource that is observed as present during the request stays.
+        const observedAt = clock.now();
+        const { matched } = await this.#verify([...this.#controlSample, ...chunk]);
         if (!matched.some((resource) => this.#controlSample.includes(resource))) {
           throw new Exit(
             "failed",
-            "The Cloud Controller denies now what it has matched before: its matching has been switched off, or its " +
-              "pool is another. Nothing is removed any more.",
+            "The Cloud Controller now rejects files that it matched before. Its matching was switched off, or its pool " +
+              "was replaced. No more files are removed.",
           );
         }
-        const back = new Set(matched.filter((resource) => !this.#controlSample.includes(resource)));
-        this.matched += back.size;
-        this.#rejected = this.#rejected.filter((resource) => !back.has(resource));
-        const removed = some.filter((resource) => !back.has(resource)).map(({ checksum }) => checksum.value);
-        if (removed.length > 0) this.removed += (await client.observe({ observedAt: seen, removed })).changed;
-        done += some.length;
-        progress.update(() => `${formatCount(done, "resource")} denied again`, done, suspects.length);
+        const recovered = new Set(matched.filter((resource) => !this.#controlSample.includes(resource)));
+        this.matched += recovered.size;
+        this.#rejected = this.#rejected.filter((resource) => !recovered.has(resource));
+        const removed = chunk
+          .filter((resource) => !recovered.has(resource))
+          .map(({ checksum }) => checksum.value);
+        if (removed.length > 0) this.removed += (await client.report({ observedAt, removed })).changed;
+        done += chunk.length;
+        progress.update(() => `${formatCount(done, "rejected resource")} verified again`, done, total);
       }
     } finally {
       progress.clear();
     }
   }
 
-  async #ask(resources: readonly CachedResource[]) {
-    const checksums = new Set(await checksumsInPool(this.#cloudController, resources, this.#signal));
+  async #verify(resources: readonly CachedResource[]) {
+    const checksums = new Set(await requestChecksumsInPool(this.#cloudController, resources, this.#signal));
     const isMatched = ({ checksum }: CachedResource) => checksums.has(checksum.value);
-    return { matched: resources.filter(isMatched), denied: resources.filter((one) => !isMatched(one)) };
+    return { matched: resources.filter(isMatched), rejected: resources.filter((one) => !isMatched(one)) };
   }
 }

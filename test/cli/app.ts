@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { ZipFile } from "yazl";
 
-/** `<sha1>:<size>` of a content, by other means than the command's. */
+/** `<sha1>:<size>` of a content, independent of the command's code. */
 export function keyOf(content: string): string {
   return `${createHash("sha1").update(content).digest("hex")}:${Buffer.byteLength(content)}`;
 }
@@ -14,7 +14,6 @@ export function sha1Of(content: string): string {
   return keyOf(content).slice(0, 40);
 }
 
-/** Writes files, by path. */
 export async function writeApp(directory: string, files: Record<string, string>): Promise<void> {
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(directory, path)), { recursive: true });

@@ -2,13 +2,13 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Blob } from "./blobs.ts";
-import { whenAllIsOver } from "./command.ts";
+import { afterTests } from "./command.ts";
 import { importOf } from "./import-of.ts";
 
 const require = createRequire(import.meta.url);
 const AZURITE = join(dirname(require.resolve("azurite/package.json")), "dist/src/blob/main.js");
 
-/** What of LokiJS, azurite's database, is used here. */
+/** The used part of LokiJS, azurite's database. */
 interface Collection {
   insert(documents: object[]): void;
 }
@@ -18,24 +18,24 @@ interface Database {
 }
 const Loki: new (file: string) => Database = createRequire(AZURITE)("lokijs");
 
-/** Azurite's own account, as its documentation tells it. */
+/** Azurite's well-known account. */
 const ACCOUNT = "devstoreaccount1";
 const KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 export const AZURE_CREDENTIALS = { AZURE_STORAGE_ACCOUNT: ACCOUNT, AZURE_STORAGE_KEY: KEY };
 
-/** Blobs of a page, of which the real one has 5,000: no test needs as many to see two pages. */
+/** Blobs per page. The real service has 5,000; tests need two pages with fewer blobs. */
 export const AZURE_PAGE = 20;
 const CONSTANTS = join(dirname(AZURITE), "utils/constants.js");
 const SMALL_PAGES = `import { createRequire } from "node:module";
   const constants = createRequire(${JSON.stringify(AZURITE)})(${JSON.stringify(CONSTANTS)});
-  if (constants.DEFAULT_LIST_BLOBS_MAX_RESULTS !== 5000) throw new Error("azurite's page has another name");
+  if (constants.DEFAULT_LIST_BLOBS_MAX_RESULTS !== 5000) throw new Error("azurite's page size has another name");
   constants.DEFAULT_LIST_BLOBS_MAX_RESULTS = ${AZURE_PAGE};`;
 
 const PROPERTIES = { lastModified: new Date(), leaseStatus: "unlocked", leaseState: "available" };
 
 /**
- * Azurite, Azure Blob Storage on this machine, in a process of its own, with one container. What that holds is written
- * to its database, which is sooner done than uploads. It lists `AZURE_PAGE` blobs at a time.
+ * Starts azurite, an emulator of Azure Blob Storage, in a process, with one container. The blobs are written to its
+ * database, which is faster than uploads. It lists `AZURE_PAGE` blobs at a time.
  *
  * @returns the URL of its account
  */
@@ -55,16 +55,21 @@ export async function azureServer(
     database.saveDatabase((error) => (error ? reject(error) : resolve())),
   );
 
-  const args = ["--location", directory, "--blobHost", "127.0.0.1", "--blobPort", "0"];
   const server = spawn(process.execPath, [
-    ...["--import", importOf(SMALL_PAGES)],
+    "--import",
+    importOf(SMALL_PAGES),
     AZURITE,
-    ...args,
+    "--location",
+    directory,
+    "--blobHost",
+    "127.0.0.1",
+    "--blobPort",
+    "0",
     "--silent",
     "--skipApiVersionCheck",
     "--disableTelemetry",
   ]);
-  whenAllIsOver(() => server.kill());
+  afterTests(() => server.kill());
   const port = await new Promise<string>((resolve, reject) => {
     server.stdout.on("data", (data) => {
       const [, port] = /successfully listens on \S+:(\d+)/.exec(String(data)) ?? [];
@@ -76,9 +81,22 @@ export async function azureServer(
 }
 
 function documentOf(containerName: string, name: string, contentLength: number): object {
-  const properties = { ...PROPERTIES, creationTime: new Date(), etag: '"1"', contentLength };
+  const properties = {
+    ...PROPERTIES,
+    creationTime: new Date(),
+    etag: '"1"',
+    contentLength,
+    blobType: "BlockBlob",
+    serverEncrypted: true,
+    accessTier: "Hot",
+  };
   return {
-    ...{ accountName: ACCOUNT, containerName, name, snapshot: "", deleted: false, isCommitted: true },
-    properties: { ...properties, blobType: "BlockBlob", serverEncrypted: true, accessTier: "Hot" },
+    accountName: ACCOUNT,
+    containerName,
+    name,
+    snapshot: "",
+    deleted: false,
+    isCommitted: true,
+    properties,
   };
 }

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 export interface Blob {
-  /** As the Cloud Controller names it. */
+  /** The Cloud Controller's name. */
   name: string;
   sha1: string;
   content: string;
@@ -11,7 +11,7 @@ export interface Blob {
   key: string;
 }
 
-/** Blobs of a resource pool, of 1 to 50 bytes, all different. */
+/** Different blobs of 1 to 50 bytes. */
 export function makeBlobs(count: number): Blob[] {
   return Array.from({ length: count }, (_, index) => {
     const content = `${index}`.padStart(1 + (index % 50), "-");
@@ -19,7 +19,7 @@ export function makeBlobs(count: number): Blob[] {
   });
 }
 
-/** Blobs that lie in a hundred folders alone, whose names no content stands behind: many are sooner written so. */
+/** Blobs in only a hundred folders, which are faster to write. Their SHA-1s are not those of their contents. */
 export function makeNames(count: number): Blob[] {
   return Array.from({ length: count }, (_, index) => {
     const sha1 = `00${String(index % 100).padStart(2, "0")}${index.toString(16).padStart(36, "e")}`;
@@ -32,7 +32,7 @@ function blobOf(sha1: string, content: string): Blob {
   return { name, sha1, content, key: `${sha1}:${content.length}` };
 }
 
-/** Without promises, which take several times as long for many small files. */
+/** Synchronous: promises take several times as long for many small files. */
 export function writeBlobs(directory: string, blobs: readonly Pick<Blob, "name" | "content">[]): void {
   const made = new Set<string>();
   for (const { name, content } of blobs) {

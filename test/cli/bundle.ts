@@ -12,10 +12,7 @@ declare module "vitest" {
   }
 }
 
-/**
- * Bundles the command once for all tests that run it, and has what one process compiles, of that and of all else, kept
- * for those after it: hundreds would compile the same.
- */
+/** Bundles the command once for all tests that run it. Hundreds of processes share its compile cache. */
 export default async function bundle(project: TestProject): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(tmpdir(), "resource-pool-command-"));
   await build({
@@ -24,7 +21,7 @@ export default async function bundle(project: TestProject): Promise<() => Promis
     outdir: directory,
     outExtension: { ".js": ".mjs" },
     bundle: true,
-    // What a subcommand does not need is not loaded.
+    // A process loads only what its subcommand needs.
     splitting: true,
     platform: "node",
     format: "esm",

@@ -1,6 +1,5 @@
 import { afterAll } from "vitest";
 import { cleanUp } from "./command.ts";
 
-// A set-up file is run for each file, a module that several files import only once. A blobstore of thousands of files is
-// not gone at once.
+// Vitest runs a set-up file once for each test file. It takes time to delete a blobstore of thousands of files.
 afterAll(cleanUp, 60_000);

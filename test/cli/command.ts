@@ -6,9 +6,9 @@ import { text } from "node:stream/consumers";
 import { Worker } from "node:worker_threads";
 import { inject } from "vitest";
 
-/** Lines that come where a run takes long: on which of them come, no test may depend. */
+/** Lines of progress: they depend on the time that a run takes, so tests must not see them. */
 const PROGRESS =
-  /^(\[[# ]+\] +\d+ % {2})?[\d,]+ (of [\d,]+ )?(files?|resources?) (read|compared|verified|asked for)\b.*\/s.*\n/gm;
+  /^(\[[# ]+\] +\d+ % {2})?[\d,]+ (of [\d,]+ )?(files?|(rejected )?resources?) (read|compared|verified|requested)\b.*\/s.*\n/gm;
 
 export interface Outcome {
   /** The exit code. */
@@ -23,11 +23,11 @@ interface RunOptions {
   /** For stdin. */
   input?: string;
   onStart?: (child: ChildProcess) => void;
-  /** Whether it leads a process group, as a command in a terminal does. */
+  /** Whether it gets its own process group, like a command in a terminal. */
   ownGroup?: boolean;
 }
 
-/** Runs the real command in a process of its own. */
+/** Runs the command in a process. */
 export async function resourcePool(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const { CF_TOKEN: _, ...inherited } = process.env;
   const child = spawn(process.execPath, [inject("resourcePool"), ...args], {
@@ -36,7 +36,7 @@ export async function resourcePool(args: readonly string[], options: RunOptions 
     env: { ...inherited, ...options.env },
   });
   options.onStart?.(child);
-  // It is no error if the command ends before it has read or said everything.
+  // The command may end before it has read all its input.
   child.stdin.on("error", () => {}).end(options.input ?? "");
   const closed = new Promise<number | null>((resolve) => child.on("close", resolve));
   const [stdout, stderr, code] = await Promise.all([
@@ -48,9 +48,8 @@ export async function resourcePool(args: readonly string[], options: RunOptions 
 }
 
 /**
- * Runs the real command in a thread, for a third of what a process costs: where neither signals nor the process itself
- * matter, nor when it began: that is when the process of the tests did. Its paths start from `cwd` as those of
- * `npm run resource-pool` do.
+ * Runs the command in a thread, which costs a third of a process. It can't get signals, and its start time is that of the
+ * process of the tests. Paths are relative to `cwd`, as with `npm run resource-pool`.
  */
 export async function resourcePoolInThread(
   args: readonly string[],
@@ -73,18 +72,18 @@ export async function resourcePoolInThread(
 
 const cleanUps: (() => unknown)[] = [];
 
-/** Once the last test of a file has ended: test/cli/clean-up.ts. */
+/** Called by test/cli/clean-up.ts after the last test of a file. */
 export async function cleanUp(): Promise<void> {
   for (const each of cleanUps.splice(0).reverse()) await each();
 }
 
-/** After the file's last test: its tests run side by side. */
-export function whenAllIsOver(cleanUp: () => unknown): void {
+/** Calls `cleanUp` after the last test of the file: its tests run concurrently. */
+export function afterTests(cleanUp: () => unknown): void {
   cleanUps.push(cleanUp);
 }
 
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "resource-pool-"));
-  whenAllIsOver(() => rm(directory, { recursive: true, force: true }));
+  afterTests(() => rm(directory, { recursive: true, force: true }));
   return directory;
 }

@@ -1,36 +1,36 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import { whenAllIsOver } from "./command.ts";
+import { afterTests } from "./command.ts";
 
-export interface AskedResource {
+export interface RequestedResource {
   checksum: { value: string };
   size_in_bytes: number;
   path: string;
   mode: string;
 }
 
-/** A server on loopback. */
-export async function serve(
-  answer: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>,
+/** Starts a server on loopback, and returns its URL. */
+export async function startServer(
+  respond: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>,
 ): Promise<string> {
   const server = createServer((request, response) => {
-    Promise.resolve(answer(request, response)).catch(() => response.destroy());
+    Promise.resolve(respond(request, response)).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  whenAllIsOver(() => {
+  afterTests(() => {
     server.closeAllConnections();
     server.close();
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** An endpoint that holds the files for which `isHeld` says so. */
-export async function endpointThatHolds(isPresent: (resource: AskedResource) => boolean) {
-  const requests: { authorization: string | undefined; path: string; resources: AskedResource[] }[] = [];
-  const url = await serve(async (request, response) => {
+/** Starts a `POST /v3/resource_matches` that matches the resources for which `isPresent` returns true. */
+export async function startEndpoint(isPresent: (resource: RequestedResource) => boolean) {
+  const requests: { authorization: string | undefined; path: string; resources: RequestedResource[] }[] = [];
+  const url = await startServer(async (request, response) => {
     if (request.method !== "POST") return void response.writeHead(404).end();
-    const { resources } = (await json(request)) as { resources: AskedResource[] };
+    const { resources } = (await json(request)) as { resources: RequestedResource[] };
     requests.push({
       authorization: request.headers.authorization,
       path: `${request.method} ${request.url}`,

@@ -1,4 +1,4 @@
-/** For `--import` of a process: a module that changes something before the program begins. */
+/** URL for `--import`: a module that runs before the program. */
 export function importOf(module: string): string {
   return `data:text/javascript,${encodeURIComponent(module)}`;
 }

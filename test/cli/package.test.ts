@@ -10,7 +10,7 @@ import { temporaryDirectory } from "./command.ts";
 const run = promisify(execFile);
 const OFFLINE = ["--offline", "--no-audit", "--no-fund", "--no-update-notifier"];
 
-test.concurrent("the packed command is installed without a registry, and runs with Node 22 and nothing else", async () => {
+test.concurrent("installs the packed command without a registry, and runs it with only Node.js 22", async () => {
   const directory = await temporaryDirectory();
   const packed = await run("npm", ["pack", "--silent", "--pack-destination", directory], {
     cwd: PROJECT_ROOT,
@@ -25,13 +25,13 @@ test.concurrent("the packed command is installed without a registry, and runs wi
   const { engines, dependencies } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
   expect({ engines, dependencies }).toEqual({ engines: { node: ">=22" }, dependencies: undefined });
 
-  // Beside any package.json, this one's type is CommonJS.
+  // The file also runs next to a package.json whose type is CommonJS.
   await cp(join(installed, "dist/resource-pool.mjs"), join(directory, "resource-pool.mjs"));
   const copied = await run(process.execPath, [join(directory, "resource-pool.mjs"), "--version"]);
   expect(copied.stdout).toBe(`${manifest.version}\n`);
 });
 
-test.concurrent("installed without what development needs, the source says what is missing", async () => {
+test.concurrent("prints what is missing when the source runs without the development dependencies", async () => {
   const directory = await temporaryDirectory();
   await mkdir(join(directory, "src"));
   for (const path of ["src", "package.json"]) {
@@ -40,8 +40,6 @@ test.concurrent("installed without what development needs, the source says what 
   const command = run(process.execPath, [join(directory, "src/cli/bin.js"), "--version"]);
   await expect(command).rejects.toMatchObject({
     code: 1,
-    stderr: expect.stringContaining(
-      "`npm ci --include=dev` in the project's directory brings all that is needed.",
-    ),
+    stderr: expect.stringContaining("Run `npm ci --include=dev` in the project's directory."),
   });
 });

@@ -7,46 +7,46 @@ import { expect, inject, test } from "vitest";
 import { PROJECT_ROOT } from "../support/node/project-root.ts";
 import { type Blob, makeBlobs } from "./blobs.ts";
 import { temporaryDirectory } from "./command.ts";
-import { serve } from "./endpoint.ts";
-import { fakeCache, refuse, TOKEN } from "./fake-cache.ts";
+import { startServer } from "./endpoint.ts";
+import { respondWithError, startFakeCache, TOKEN } from "./fake-cache.ts";
 import { S3_CREDENTIALS, s3Listing } from "./s3-server.ts";
 
 const DOCUMENT = await readFile(join(PROJECT_ROOT, "docs/recipes.md"), "utf8");
 const SECRET = "hush hush";
 
-/** The block of the document after the words `after`. */
+/** The first code block of a language after the words `after`. */
 function block(language: string, after: string): string {
   const rest = DOCUMENT.slice(DOCUMENT.indexOf(after));
   return new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "ms").exec(rest)?.[1] ?? "";
 }
 
-/** A UAA that knows the job's client, a bucket with a blob, and a cache that holds this blob and eleven others. */
-async function foundation() {
-  const cache = await fakeCache();
+/** A UAA with the job's client, a bucket with eleven blobs, and a cache with these and one more. */
+async function startFoundation() {
+  const cache = await startFakeCache();
   const blobs = makeBlobs(12);
   for (const { key } of blobs) cache.present.add(key);
-  const uaa = await serve(async (request, response) => {
+  const uaa = await startServer(async (request, response) => {
     const isKnown =
       request.headers.authorization === `Basic ${btoa(`resource-pool:${SECRET}`)}` &&
       (await text(request)) === "grant_type=client_credentials";
-    if (!isKnown) return refuse(response, 401, "Bad client credentials");
+    if (!isKnown) return respondWithError(response, 401, "Bad client credentials");
     response.writeHead(200, { "Content-Type": "application/json" });
     response.end(JSON.stringify({ access_token: TOKEN, token_type: "bearer" }));
   });
-  const bucket = await serve((_, response) => {
+  const bucket = await startServer((_, response) => {
     response.writeHead(200, { "Content-Type": "application/xml" });
     response.end(s3Listing(blobs.slice(1) as Blob[], false));
   });
   return { cache, uaa, bucket, gone: blobs[0]?.key };
 }
 
-/** A directory with the script of the document beside the command, and one with nothing but Node.js for the PATH. */
-async function installed() {
+/** Makes a directory with the script of the document next to the command, and one with only Node.js for the PATH. */
+async function install() {
   const directory = await temporaryDirectory();
   const [place, bin] = [join(directory, "resource-pool"), join(directory, "bin")];
   await mkdir(place);
   await mkdir(bin);
-  await writeFile(join(place, "nightly.sh"), block("sh", "`nightly.sh` beside"));
+  await writeFile(join(place, "nightly.sh"), block("sh", "`nightly.sh` next to"));
   await writeFile(join(place, "resource-pool.mjs"), `import ${JSON.stringify(inject("resourcePool"))};\n`);
   await symlink(process.execPath, join(bin, "node"));
   return { directory, place, bin };
@@ -55,12 +55,12 @@ async function installed() {
 const sh = (command: string, env: Record<string, string>, cwd?: string) =>
   promisify(execFile)("/bin/sh", ["-c", command], { env, cwd });
 
-/** Where AWS is in the document, the tests have another. */
-const elsewhere = (bucket: string) => ({ AWS_ENDPOINT_URL_S3: bucket, AWS_CONFIG_FILE: "/dev/null" });
+/** The document uses AWS; the tests, a server on this machine. */
+const s3Variables = (bucket: string) => ({ AWS_ENDPOINT_URL_S3: bucket, AWS_CONFIG_FILE: "/dev/null" });
 
-test.concurrent("the crontab of the recipes prunes with a fresh token, though cron knows no variables", async () => {
-  const { cache, uaa, bucket, gone } = await foundation();
-  const { directory, place, bin } = await installed();
+test.concurrent("runs the crontab of the recipes with a fresh token, without any variables but the file's", async () => {
+  const { cache, uaa, bucket, gone } = await startFoundation();
+  const { directory, place, bin } = await install();
   const values: Record<string, string> = {
     API: cache.url,
     UAA: uaa,
@@ -77,15 +77,15 @@ test.concurrent("the crontab of the recipes prunes with a fresh token, though cr
     .replace("/etc/resource-pool.env", join(directory, "resource-pool.env"))
     .replace("/usr/local/lib/resource-pool", place);
 
-  const env = { PATH: path.replace("/usr/local/bin", bin), HOME: directory, ...elsewhere(bucket) };
+  const env = { PATH: path.replace("/usr/local/bin", bin), HOME: directory, ...s3Variables(bucket) };
   const { stdout } = await sh(command, env);
-  expect(stdout).toMatch(/^0 resources added, 11 already there, 1 removed, /);
+  expect(stdout).toMatch(/^0 resources added, 11 already present, 1 removed, /);
   expect(cache.present).not.toContain(gone);
 });
 
-test.concurrent("Concourse's task of the recipes needs nothing but its params, sh and node", async () => {
-  const { cache, uaa, bucket, gone } = await foundation();
-  const { directory, bin } = await installed();
+test.concurrent("runs the Concourse task of the recipes with only its params, sh and node", async () => {
+  const { cache, uaa, bucket, gone } = await startFoundation();
+  const { directory, bin } = await install();
   const task = block("yaml", "With Concourse");
   const own: Record<string, string> = {
     API: cache.url,
@@ -102,14 +102,14 @@ test.concurrent("Concourse's task of the recipes needs nothing but its params, s
 
   await symlink("/usr/bin/dirname", join(bin, "dirname"));
   await symlink("/bin/sh", join(bin, "sh"));
-  const { stdout } = await sh(`${path} ${args}`, { ...env, PATH: bin, ...elsewhere(bucket) }, directory);
-  expect(stdout).toMatch(/^0 resources added, 11 already there, 1 removed, /);
+  const { stdout } = await sh(`${path} ${args}`, { ...env, PATH: bin, ...s3Variables(bucket) }, directory);
+  expect(stdout).toMatch(/^0 resources added, 11 already present, 1 removed, /);
   expect(cache.present).not.toContain(gone);
 
   const refused = sh(
     `${path} ${args}`,
-    { ...env, SECRET: "wrong", PATH: bin, ...elsewhere(bucket) },
+    { ...env, SECRET: "wrong", PATH: bin, ...s3Variables(bucket) },
     directory,
   );
-  await expect(refused).rejects.toMatchObject({ code: 1, stderr: `No token: ${uaa} answered 401\n` });
+  await expect(refused).rejects.toMatchObject({ code: 1, stderr: `No token: ${uaa} returned 401\n` });
 });

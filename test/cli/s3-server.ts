@@ -3,13 +3,13 @@ import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type Blob, writeBlobs } from "./blobs.ts";
-import { whenAllIsOver } from "./command.ts";
+import { afterTests } from "./command.ts";
 import { importOf } from "./import-of.ts";
 
 const S3RVER = dirname(createRequire(import.meta.url).resolve("s3rver/package.json"));
 const STORE = join(S3RVER, "lib/stores/filesystem.js");
 
-/** Objects of a page, of which the real one has 1,000: no test needs as many to see two pages. */
+/** Objects per page. The real server has 1,000; tests need two pages with fewer objects. */
 export const S3_PAGE = 20;
 const SMALL_PAGES = `import { createRequire } from "node:module";
   const store = createRequire(${JSON.stringify(STORE)})(${JSON.stringify(STORE)}).prototype;
@@ -18,12 +18,12 @@ const SMALL_PAGES = `import { createRequire } from "node:module";
     return listObjects.call(this, bucket, { ...options, maxKeys: Math.min(${S3_PAGE}, options.maxKeys) });
   };`;
 
-/** The only credentials that it takes. */
+/** The only valid credentials. */
 export const S3_CREDENTIALS = { AWS_ACCESS_KEY_ID: "S3RVER", AWS_SECRET_ACCESS_KEY: "S3RVER" };
 
 /**
- * An S3-compatible server in a process of its own, with one bucket. What that holds is written as the server itself
- * does, which is sooner done than uploads. It lists `S3_PAGE` objects at a time.
+ * Starts an S3-compatible server in a process, with one bucket. The objects are written in the server's own format, which
+ * is faster than uploads. It lists `S3_PAGE` objects at a time.
  *
  * @returns its URL
  */
@@ -41,13 +41,20 @@ export async function s3Server(
     ]),
   );
   const server = spawn(process.execPath, [
-    // Its continuation tokens are made with a cipher that OpenSSL 3 keeps for old programs.
+    // Its continuation tokens use a legacy cipher of OpenSSL.
     "--openssl-legacy-provider",
-    ...["--import", importOf(SMALL_PAGES)],
+    "--import",
+    importOf(SMALL_PAGES),
     join(S3RVER, "bin/s3rver.js"),
-    ...["--directory", directory, "--address", "127.0.0.1", "--port", "0", "--silent"],
+    "--directory",
+    directory,
+    "--address",
+    "127.0.0.1",
+    "--port",
+    "0",
+    "--silent",
   ]);
-  whenAllIsOver(() => server.kill());
+  afterTests(() => server.kill());
   const port = await new Promise<string>((resolve, reject) => {
     server.stdout.on("data", (data) => {
       const [, port] = /listening on \S+:(\d+)/.exec(String(data)) ?? [];

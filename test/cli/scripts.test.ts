@@ -6,8 +6,8 @@ import { PROJECT_ROOT } from "../support/node/project-root.ts";
 
 const PATH = `${join(PROJECT_ROOT, "node_modules/.bin")}:${process.env.PATH}`;
 
-/** Runs a script of the project as `npm run` does, which itself would take longer than the script. */
-function script(
+/** Runs a script of package.json without `npm run`, which takes longer than the script. */
+function runScript(
   name: keyof typeof manifest.scripts,
   ...args: string[]
 ): Promise<{ code: unknown; stdout: string; stderr: string }> {
@@ -21,9 +21,9 @@ function script(
 }
 
 test.concurrent.each(["fuzz", "simulate", "load", "bench"] as const)(
-  "npm run %s says what is wrong with an option that it does not know, and how it is used",
+  "prints the error and the usage when `npm run %s` gets an unknown option",
   async (name) => {
-    const { code, stdout, stderr } = await script(name, "--sed", "1");
+    const { code, stdout, stderr } = await runScript(name, "--sed", "1");
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toMatch(new RegExp(`^Unknown option '--sed'.*\n\nUsage: npm run ${name} -- \\[`));
     expect(
@@ -35,8 +35,8 @@ test.concurrent.each(["fuzz", "simulate", "load", "bench"] as const)(
   },
 );
 
-test.concurrent("--help is no mistake", async () => {
-  expect(await script("fuzz", "--help")).toEqual({
+test.concurrent("prints the usage on stdout for --help", async () => {
+  expect(await runScript("fuzz", "--help")).toEqual({
     code: 0,
     stdout: expect.stringMatching(/^Usage: npm run fuzz/),
     stderr: "",

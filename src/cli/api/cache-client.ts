@@ -2,26 +2,25 @@ import type { CacheStatus, ObservationsResult, ResourcePage } from "../../operat
 import { parseResourceKey, type ResourceKey } from "../../resources/resource-key.ts";
 import { Exit } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { retried } from "./retry.ts";
-import { type ApiRequest, jsonOf, send } from "./send.ts";
-import { WorkerClock } from "./worker-clock.ts";
+import { retry } from "./retry.ts";
+import { type ApiRequest, CACHE_PATH, jsonOf, send } from "./send.ts";
 
-/** What was observed of the pool. */
+/** Observations of the pool. */
 export interface PoolObservations {
-  /** Before the pool was asked, by the Worker's clock; ms since the epoch. */
+  /** A time before the pool was read, by the Worker's clock; ms since the epoch. */
   observedAt: number;
   present?: readonly ResourceKey[];
   /** SHA-1s in hex. */
   removed?: readonly string[];
 }
 
-/** The operator's API of a running Worker. Each call is tried again where that may help, and throws Exit. */
+/** Client of the operator API of a running Worker. Each call is retried if that may help, and throws Exit. */
 export class CacheClient {
   readonly #endpoint: Endpoint;
   readonly #signal: AbortSignal;
 
-  /** @param signal aborted when nothing new may be begun */
-  constructor(endpoint: Endpoint, signal: AbortSignal) {
+  /** @param signal stops further attempts */
+  constructor(endpoint: Endpoint, signal = new AbortController().signal) {
     this.#endpoint = endpoint;
     this.#signal = signal;
   }
@@ -34,7 +33,7 @@ export class CacheClient {
     return new WorkerClock((await this.status()).time);
   }
 
-  /** What the cache holds, page by page. @param after the SHA-1 to begin after */
+  /** Yields the resources in the cache, page by page. @param after skips the SHA-1s up to this one */
   async *resources(after?: string): AsyncGenerator<ResourcePage["resources"]> {
     let next = after;
     do {
@@ -46,10 +45,10 @@ export class CacheClient {
   }
 
   /** @param observations of at most 50,000 resources */
-  observe({ observedAt: seen, present = [], removed = [] }: PoolObservations): Promise<ObservationsResult> {
-    // A SHA-1 and a size need no escaping, and JSON.stringify takes six times as long for the objects.
+  report({ observedAt, present = [], removed = [] }: PoolObservations): Promise<ObservationsResult> {
+    // SHA-1s and sizes need no escaping, and JSON.stringify of objects takes six times as long.
     const body = new TextEncoder().encode(
-      `{"observed_at":${JSON.stringify(new Date(seen).toISOString())},` +
+      `{"observed_at":${JSON.stringify(new Date(observedAt).toISOString())},` +
         `"present":[${present.map(presentJson).join()}],"removed":[${removed.map(removedJson).join()}]}`,
     );
     return this.#call({ method: "POST", path: "/observations", body }, 200);
@@ -63,12 +62,19 @@ export class CacheClient {
     await this.#call({ method: "DELETE", path: "" }, 204);
   }
 
-  async #call<T>(question: ApiRequest, expected: number): Promise<T> {
-    const path = `/v3/resource_matches/cache${question.path}`;
-    const answer = await retried(() => send(this.#endpoint, { ...question, path }), expected, this.#signal);
-    const json = jsonOf(answer);
-    if (expected !== 204 && (typeof json !== "object" || json === null)) {
-      throw new Exit("failed", `${answer.target} answered ${expected}, but not as a resource cache does.`);
+  async #call<T>(request: ApiRequest, expectedStatus: number): Promise<T> {
+    const path = `${CACHE_PATH}${request.path}`;
+    const response = await retry(
+      () => send(this.#endpoint, { ...request, path }),
+      ({ status }) => status === expectedStatus,
+      this.#signal,
+    );
+    const json = jsonOf(response);
+    if (expectedStatus !== 204 && (typeof json !== "object" || json === null)) {
+      throw new Exit(
+        "failed",
+        `${response.target} returned ${expectedStatus}, but not as a resource cache does.`,
+      );
     }
     return json as T;
   }
@@ -81,4 +87,30 @@ function presentJson(key: ResourceKey): string {
 
 function removedJson(sha1: string): string {
   return `{"checksum":{"value":"${sha1}"}}`;
+}
+
+/**
+ * The Worker's clock, for the times of observations. It is late by the time that the response took to arrive, and never
+ * early: an observation never seems newer than it is.
+ */
+export class WorkerClock {
+  /** When the command started; ms since the epoch. */
+  readonly startedAt: number;
+
+  /** @param time of the response that has just arrived, in ISO 8601 */
+  constructor(time: unknown) {
+    const now = typeof time === "string" ? Date.parse(time) : Number.NaN;
+    if (Number.isNaN(now)) {
+      throw new Exit(
+        "failed",
+        "The status of the Worker has no time. The Worker and this command must be of the same version: deploy it.",
+      );
+    }
+    this.startedAt = now - performance.now();
+  }
+
+  /** ms since the epoch */
+  now(): number {
+    return this.startedAt + performance.now();
+  }
 }

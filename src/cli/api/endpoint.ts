@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import { Exit } from "../terminal/exit.ts";
-import { redacted } from "../terminal/redacted.ts";
+import { redactUrl } from "../terminal/output.ts";
 
-/** Where to ask, and with which token. */
+/** An API and the token for it. */
 export interface Endpoint {
-  /** The API's base: `https://api.example.com`. */
+  /** Base URL of the API: `https://api.example.com`. */
   url: string;
   /** A bearer token, without "bearer". */
   token: string;
@@ -15,45 +15,51 @@ export interface EndpointOptions {
   token?: string;
 }
 
-/** The options that say which running Worker a subcommand asks, and as whom. */
+/** Adds the options that name the Worker and the token. */
 export function withEndpointOptions(command: Command): Command {
   return command
-    .optionsGroup("Which Worker, and as whom:")
-    .requiredOption("--url <url>", "the API's base: http://localhost:8787, https://api.example.com")
+    .optionsGroup("Worker and token:")
+    .requiredOption(
+      "--url <url>",
+      "base URL of the API: https://api.example.com, or http://localhost:8787 of `npm start`",
+    )
     .option(
       "--token <token>",
-      'as `cf oauth-token` prints it, with "bearer" in front or without; better in the environment variable ' +
-        "CF_TOKEN, which other users of the machine don't see in its list of processes",
+      'token as `cf oauth-token` prints it, with or without "bearer". Other users of the machine can see it in the ' +
+        "list of processes: prefer the environment variable CF_TOKEN",
     );
 }
 
-/** @throws Exit that tells which option is wrong */
+/** @throws Exit if an option is invalid */
 export function endpointOf({ url, token }: EndpointOptions): Endpoint {
-  return { url: baseUrl(url, "--url"), token: bearerToken(token) };
+  return { url: parseBaseUrl(url, "--url"), token: parseToken(token) };
 }
 
-/** @param option which the text was given for, to be named where it is wrong */
-export function baseUrl(text: string, option: string): string {
+/**
+ * @param option named in the error message
+ * @throws Exit
+ */
+export function parseBaseUrl(text: string, option: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || `${url.username}${url.password}${url.search}${url.hash}`) {
     throw new Exit(
-      "wrong-usage",
-      `${option} must be the API's base, like https://api.example.com, not ${redacted(text)}`,
+      "usage",
+      `${option} must be the base URL of the API, like https://api.example.com, not ${redactUrl(text)}`,
     );
   }
-  // The endpoint's own address means the same.
+  // The URL of the endpoint itself is accepted too.
   return url.href.replace(/(?:\/v3\/resource_matches(?:\/cache)?)?\/*$/, "");
 }
 
-function bearerToken(option: string | undefined): string {
+function parseToken(option: string | undefined): string {
   const token = (option ?? process.env.CF_TOKEN ?? "").trim().replace(/^bearer\s+/i, "");
   if (token === "") {
     throw new Exit(
-      "wrong-usage",
-      'There is no token: export CF_TOKEN="$(cf oauth-token)", or the one that `npm start` prints, or give --token.',
+      "usage",
+      'There is no token. Set CF_TOKEN to the one that `npm start` prints, or: export CF_TOKEN="$(cf oauth-token)"',
     );
   }
-  // Anything else could not be sent in a header.
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Exit("wrong-usage", "The token is not one word.");
+  // An HTTP header takes no other characters.
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new Exit("usage", "The token must be a single word.");
   return token;
 }

@@ -1,27 +1,26 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { Exit, reasonOf } from "../terminal/exit.ts";
+import { Exit } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
-import { type ApiResponse, errorMessageOf, NoResponse } from "./send.ts";
+import { type ApiResponse, describeError, isOutage, NoResponse } from "./send.ts";
 
-/** With the seven pauses, a minute of trouble. */
+/** With seven pauses, about a minute. */
 const ATTEMPTS = 8;
-/** Of an address that nobody has ever answered at. */
-const ATTEMPTS_OF_WRONG_ADDRESS = 2;
+const ATTEMPTS_AT_WRONG_ADDRESS = 2;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
-/** What a server asks for is granted up to this. */
+/** A longer `Retry-After` is cut to this. */
 const LONGEST_RETRY_AFTER_MS = 10 * 60_000;
 
 /**
- * An answer with one of the expected statuses, also after a 429, a 5xx or a cut connection: after as long as the server
- * asks for, or longer from attempt to attempt.
+ * Sends a request until the response is as expected. Retries after a 429, a 5xx or a lost connection: after
+ * `Retry-After`, otherwise with exponential backoff.
  *
- * @param signal no attempt is begun after it is aborted
- * @throws Exit that tells what went wrong
+ * @param signal stops further attempts
+ * @throws Exit for any other response, and after the last attempt
  */
-export async function retried(
+export async function retry(
   attempt: () => Promise<ApiResponse>,
-  expected: number,
+  isExpected: (response: ApiResponse) => boolean,
   signal: AbortSignal,
 ): Promise<ApiResponse> {
   for (let number = 1; ; number++) {
@@ -29,20 +28,23 @@ export async function retried(
       if (error instanceof NoResponse) return error;
       throw error;
     });
-    if (!(outcome instanceof NoResponse) && outcome.status === expected) return outcome;
-    const complaint = outcome instanceof NoResponse ? reasonOf(outcome) : errorMessageOf(outcome);
-    const isPassing = outcome instanceof NoResponse || outcome.status === 429 || outcome.status >= 500;
-    if (!isPassing || number === ATTEMPTS) throw new Exit("failed", complaint);
-    if (outcome instanceof NoResponse && outcome.isOfWrongAddress && number === ATTEMPTS_OF_WRONG_ADDRESS) {
-      throw new Exit("failed", `${complaint}\nNobody has answered there: is the address right?`);
+    const response = outcome instanceof NoResponse ? undefined : outcome;
+    if (response && isExpected(response)) return response;
+
+    const message = outcome instanceof NoResponse ? outcome.message : describeError(outcome);
+    const isTransient = !response || isOutage(response);
+    if (!isTransient || number === ATTEMPTS) throw new Exit("failed", message);
+    const isWrongAddress = outcome instanceof NoResponse && outcome.isWrongAddress;
+    if (isWrongAddress && number === ATTEMPTS_AT_WRONG_ADDRESS) {
+      throw new Exit("failed", `${message}\nThis address has never responded. Is it right?`);
     }
     if (signal.aborted) {
-      note(complaint);
+      note(message);
       throw new Exit("interrupted");
     }
 
-    const ms = (outcome instanceof NoResponse ? undefined : retryAfterMs(outcome)) ?? growingMs(number);
-    note(`${complaint}\nTrying again in ${Math.ceil(ms / 1000)} s.`);
+    const ms = (response && retryAfterMs(response)) ?? backoffMs(number);
+    note(`${message}\nRetrying in ${Math.ceil(ms / 1000)} s.`);
     await pause(ms, undefined, { signal }).catch(() => {
       throw new Exit("interrupted");
     });
@@ -57,7 +59,7 @@ function retryAfterMs({ headers }: ApiResponse): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_RETRY_AFTER_MS);
 }
 
-function growingMs(attempt: number): number {
-  // Not at the same time as everybody else who was cut off.
+/** Doubles with each attempt, with a jitter of 25 %. */
+function backoffMs(attempt: number): number {
   return Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS) * (0.75 + Math.random() / 2);
 }

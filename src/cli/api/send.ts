@@ -2,89 +2,92 @@ import { innermostCause, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** Longer than the platforms' own time-outs, which tell more. */
+/** Path of the operator API. Only the Worker has it. */
+export const CACHE_PATH = "/v3/resource_matches/cache";
+
+/** Longer than the timeouts of the platforms, whose error messages say more. */
 const TIMEOUT_MS = 180_000;
 
-/** What is asked of an endpoint. */
+/** A request to the API of an endpoint. */
 export interface ApiRequest {
   method: "GET" | "POST" | "DELETE";
-  /** Below the API's base. */
+  /** Below the API's base URL. */
   path: string;
   /** JSON. */
   body?: Uint8Array<ArrayBuffer>;
-  /** Besides those of any request. */
+  /** Sent in addition to the token and the content type. */
   headers?: Record<string, string>;
 }
 
-/** An answer, whatever its status. */
+/** A response with any status. */
 export interface ApiResponse {
   status: number;
   headers: Headers;
   body: string;
-  /** The address that was asked. */
+  /** The URL of the request. */
   target: string;
 }
 
-/** No answer came. */
+/** The request got no response. */
 export class NoResponse extends Error {
-  override name = "NoAnswer";
-  /** Whether nobody has ever answered there, and nobody will: an address that is wrong. */
-  readonly isOfWrongAddress: boolean;
+  override name = "NoResponse";
+  /** Whether the address is probably wrong, so that retries are of no use. */
+  readonly isWrongAddress: boolean;
 
-  constructor(message: string, isOfWrongAddress: boolean) {
+  constructor(message: string, isWrongAddress: boolean) {
     super(message);
-    this.isOfWrongAddress = isOfWrongAddress;
+    this.isWrongAddress = isWrongAddress;
   }
 }
 
-/** No host, nobody at the port, or one whose TLS is not as it must be: by Node's and OpenSSL's codes. */
+/** Codes of Node.js and OpenSSL: no such host, connection refused, or a TLS handshake that failed. */
 const WRONG_ADDRESS =
   /^(ENOTFOUND|ECONNREFUSED|EPROTO|ERR_(SSL|TLS)_|CERT_|(DEPTH_ZERO_)?SELF_SIGNED_CERT|UNABLE_TO_(GET|VERIFY))/;
-/** What OpenSSL makes of an answer in plain HTTP. */
+/** OpenSSL's errors when the server speaks plain HTTP. */
 const NO_TLS = /wrong version number|packet length too long/;
 
-/** Those that have answered, whatever it was. */
-const answering = new WeakSet<Endpoint>();
+/** Endpoints that have responded at least once: their addresses are right. */
+const reached = new WeakSet<Endpoint>();
 
 /**
- * Asks once. Warnings that come with the answer are told on stderr.
+ * Sends a request once. Prints the warnings of the response on stderr.
  *
- * @throws NoAnswer
+ * @throws NoResponse
  */
 export async function send(
   endpoint: Endpoint,
-  { method, path, body, headers }: ApiRequest,
+  { method, path, body, headers: extraHeaders }: ApiRequest,
 ): Promise<ApiResponse> {
-  const { url, token } = endpoint;
-  const target = `${url}${path}`;
-  let answer: ApiResponse;
+  const target = `${endpoint.url}${path}`;
+  const headers = new Headers(extraHeaders);
+  headers.set("Authorization", `bearer ${endpoint.token}`);
+  if (body) headers.set("Content-Type", "application/json");
+  let received: ApiResponse;
   try {
     const response = await fetch(target, {
       method,
-      headers: {
-        Authorization: `bearer ${token}`,
-        ...(body ? { "Content-Type": "application/json" } : {}),
-        ...headers,
-      },
+      headers,
       body: body ?? null,
-      // The token is for this host only.
+      // A redirect would send the token to another host.
       redirect: "manual",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    answering.add(endpoint);
-    answer = { status: response.status, headers: response.headers, body: await response.text(), target };
+    reached.add(endpoint);
+    received = { status: response.status, headers: response.headers, body: await response.text(), target };
   } catch (error) {
-    const told = reasonOf(error);
-    const reason = NO_TLS.test(told) ? `${new URL(url).host} does not speak TLS there: is it http://?` : told;
+    let reason = reasonOf(error);
+    if (NO_TLS.test(reason)) {
+      reason = `${new URL(target).host} does not use TLS. Does the URL begin with http://?`;
+    }
     const { code = "" } = innermostCause(error) as NodeJS.ErrnoException;
-    const isOfWrongAddress = WRONG_ADDRESS.test(code) && !answering.has(endpoint);
-    throw new NoResponse(`No answer from ${target}: ${reason}`, isOfWrongAddress);
+    const isWrongAddress = WRONG_ADDRESS.test(code) && !reached.has(endpoint);
+    throw new NoResponse(`No response from ${target}: ${reason}`, isWrongAddress);
   }
-  for (const warning of warningsOf(answer.headers)) note(`Warning from the endpoint: ${warning}`);
-  return answer;
+  for (const warning of warningsOf(received.headers)) note(`Warning from ${target}: ${warning}`);
+  return received;
 }
 
-/** The JSON of an answer; undefined where it is none. */
+/** The JSON of a response; undefined if the body is not JSON. */
 export function jsonOf({ body }: ApiResponse): unknown {
   try {
     return JSON.parse(body);
@@ -93,53 +96,58 @@ export function jsonOf({ body }: ApiResponse): unknown {
   }
 }
 
-/** What an answer that is not the expected one says, with advice. */
-export function errorMessageOf(answer: ApiResponse): string {
-  const { status, headers, target } = answer;
-  const lines = [`${target} answered ${status}${detailOf(answer)}`];
+/** Whether the status shows that a server is unavailable. It does not show which server it is. */
+export function isOutage({ status }: ApiResponse): boolean {
+  return status === 429 || status >= 500;
+}
+
+/** Describes an unexpected response, with advice in further lines. */
+export function describeError(response: ApiResponse): string {
+  const { status, headers, target } = response;
+  const lines = [`${target} returned ${status}${detailOf(response)}`];
   if (status === 401) {
     lines.push(
-      'A token is valid for some minutes; `cf oauth-token` prints a new one: export CF_TOKEN="$(cf oauth-token)"',
+      'Has the token expired? Tokens are valid for some minutes. Get a new one: export CF_TOKEN="$(cf oauth-token)"',
     );
   }
-  if (CACHE.test(target)) lines.push(...adviceOfCache(status));
+  if (target.includes(CACHE_PATH)) lines.push(...operatorApiAdvice(status));
   const location = headers.get("Location");
-  if (location !== null) lines.push(`It points to ${location}: is --url the API's address?`);
+  if (location !== null) lines.push(`It redirects to ${location}. Is --url the base URL of the API?`);
   return lines.join("\n");
 }
 
-/** The operator's API, not the endpoint, which other scopes are enough for. */
-const CACHE = /\/v3\/resource_matches\/cache\b/;
-
-function adviceOfCache(status: number): string[] {
+function operatorApiAdvice(status: number): string[] {
   switch (status) {
     case 403:
       return [
-        "It takes a token with the scope cloud_controller.admin; for `list` and `status`, one with " +
+        "The token needs the scope cloud_controller.admin. For `list` and `status`, " +
           "cloud_controller.admin_read_only or cloud_controller.global_auditor is enough.",
       ];
     case 404:
-      return ["There is no Worker: is --url the API's address, and does the Worker's route end with a star?"];
+      return [
+        "There is no Worker at this address. Is --url the base URL of the API, and does the Worker's route end with " +
+          "a star?",
+      ];
     default:
       return [];
   }
 }
 
-/** What Cloud Foundry's error envelope says, or the beginning of what came instead. */
-function detailOf(answer: ApiResponse): string {
-  const { errors } = (jsonOf(answer) ?? {}) as { errors?: unknown };
-  const text = answer.body.trim().replaceAll(/\s+/g, " ");
+/** Text of Cloud Foundry's error envelope, otherwise the beginning of the body. */
+function detailOf(response: ApiResponse): string {
+  const { errors } = (jsonOf(response) ?? {}) as { errors?: unknown };
+  const text = response.body.trim().replaceAll(/\s+/g, " ");
   if (!Array.isArray(errors)) return text === "" ? "." : `: ${text.slice(0, 200)}`;
   return `: ${errors.map((error) => `${error?.detail} (${error?.title}, ${error?.code})`).join("; ")}`;
 }
 
-/** The header holds warnings that are percent-encoded, with commas between them. */
+/** Decodes `X-Cf-Warnings`: percent-encoded warnings, separated by commas. */
 export function warningsOf(headers: Headers): string[] {
   const warnings = headers.get("X-Cf-Warnings");
-  return warnings === null ? [] : warnings.split(",").map((warning) => decoded(warning.trim()));
+  return warnings === null ? [] : warnings.split(",").map((warning) => decodeWarning(warning.trim()));
 }
 
-function decoded(warning: string): string {
+function decodeWarning(warning: string): string {
   try {
     return decodeURIComponent(warning.replaceAll("+", " "));
   } catch {

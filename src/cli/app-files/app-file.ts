@@ -1,22 +1,22 @@
 /**
- * A file of an app, and what cf CLI makes of it. `path` is relative to the app, with `/`; `mode` is what cf CLI
- * sends: Go's os.FileMode, of which the last nine bits are the permissions.
+ * A file of an app, as cf CLI sees it. `path` is relative to the app, with `/`. `mode` is what cf CLI sends: Go's
+ * os.FileMode, whose last nine bits are the permissions.
  */
 export type AppFile =
   | { kind: "hashed"; path: string; mode: number; sha1: string; size: number }
-  /** Uploaded without asking. */
+  /** cf CLI always uploads these, without a request. */
   | { kind: "empty" | "link"; path: string; mode: number }
-  /** Could not be read. `path` is as a person finds it. */
-  | { kind: "left-out"; path: string; reason: string };
+  /** `path` is relative to the user's directory. */
+  | { kind: "unreadable"; path: string; reason: string };
 
 export const SYMBOLIC_LINK = 2 ** 27;
 const SET_USER_ID = 2 ** 23;
 const SET_GROUP_ID = 2 ** 22;
 const STICKY = 2 ** 20;
 
-/** Go's os.FileMode of a file with `mode` as stat(2) gives it. */
+/** Converts a mode of stat(2) to Go's os.FileMode. */
 export function goFileMode(mode: number): number {
-  // On Windows, where nothing says so, cf CLI lets every file be read, written and run by its owner.
+  // Windows has no modes: there cf CLI gives every file 0700.
   const permissions = (mode & 0o777) | (process.platform === "win32" ? 0o700 : 0);
   return (
     permissions +

@@ -1,56 +1,51 @@
 import { realpath, stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
-import { userDirectory } from "../user-directory.ts";
+import { resolveUserPath } from "../user-path.ts";
 import type { AppFile } from "./app-file.ts";
 import { archiveFiles, isArchiveName } from "./archive.ts";
 import { directoryFiles } from "./directory.ts";
 import { hashFile } from "./hash-file.ts";
 
-/** How many files could not be read; each has been named on stderr. */
-export interface LeftOut {
-  count: number;
-}
-
 /** A file that could be read. */
-export type ReadFile = Exclude<AppFile, { kind: "left-out" }>;
+export type ReadFile = Exclude<AppFile, { kind: "unreadable" }>;
 
 /**
- * The files of each of `paths`: of a directory or an archive as cf CLI would push it, or a single file.
+ * Yields the files of each of `paths`: a directory or an archive as cf CLI would push it, or a single file.
  *
- * @param leftOut is counted up
- * @throws Exit at once if one of the paths does not exist
+ * @param counts counts the files that could not be read; each is named on stderr
+ * @throws Exit if one of the paths does not exist, before the first file
  */
 export async function appFiles(
   paths: readonly string[],
-  leftOut: LeftOut,
+  counts: { unreadable: number },
 ): Promise<AsyncGenerator<ReadFile>> {
-  return readAll(await Promise.all(paths.map(locate)), leftOut);
+  return readAll(await Promise.all(paths.map(findRoot)), counts);
 }
 
-/** Where there was nothing to ask for: an address that is nearly right must not seem to have worked. */
-export function noFileIn(paths: readonly string[]): Exit {
+/** A wrong path must not look like success. */
+export function noFilesIn(paths: readonly string[]): Exit {
   return new Exit(
-    "done-in-part",
-    `No file to ask for in ${paths.join(", ")}: symbolic links and empty files are never asked for.`,
+    "incomplete",
+    `No files to match in ${paths.join(", ")}. Symbolic links and empty files are never matched.`,
   );
 }
 
-async function* readAll(roots: readonly Root[], leftOut: LeftOut): AsyncGenerator<ReadFile> {
+async function* readAll(roots: readonly Root[], counts: { unreadable: number }): AsyncGenerator<ReadFile> {
   for (const root of roots) {
     try {
       for await (const file of filesOf(root)) {
-        if (file.kind === "left-out") {
-          leftOut.count += 1;
-          note(`Left out: ${file.path}: ${file.reason}`);
+        if (file.kind === "unreadable") {
+          counts.unreadable += 1;
+          note(`Can't read ${file.path}: ${file.reason}`);
         } else {
           yield roots.length > 1 && !root.isSingle ? { ...file, path: join(root.path, file.path) } : file;
         }
       }
     } catch (error) {
-      leftOut.count += 1;
-      note(`Left out: ${root.path}: ${reasonOf(error)}`);
+      counts.unreadable += 1;
+      note(`Can't read ${root.path}: ${reasonOf(error)}`);
     }
   }
 }
@@ -62,8 +57,8 @@ interface Root {
   isSingle: boolean;
 }
 
-async function locate(path: string): Promise<Root> {
-  const fullPath = resolve(userDirectory(), path);
+async function findRoot(path: string): Promise<Root> {
+  const fullPath = resolveUserPath(path);
   try {
     const stats = await stat(fullPath);
     const isDirectory = stats.isDirectory();

@@ -8,14 +8,14 @@ import { openZip } from "./zip.ts";
 
 const ARCHIVE_NAME = /\.(zip|jar|war|ear)$/i;
 
-/** cf CLI gives every file of an archive this mode. */
+/** cf CLI sends this mode for every file of an archive. */
 const ARCHIVED_FILE_MODE = 0o744;
 
 const FILE_TYPE_MASK = 0o170000;
 const FILE_TYPE_LINK = 0o120000;
 const FILE_TYPE_DIRECTORY = 0o040000;
 
-/** Systems whose archives tell Unix modes: Unix and macOS, as the format numbers them. */
+/** Systems whose archives have Unix modes, by their numbers in the zip format: Unix and macOS. */
 const UNIX_SYSTEMS = [3, 19];
 
 export function isArchiveName(path: string): boolean {
@@ -23,28 +23,28 @@ export function isArchiveName(path: string): boolean {
 }
 
 /**
- * The files of an app in a zip, jar or war, in the archive's order: cf CLI asks for those, not for the archive.
+ * Yields the files in a zip archive, in the archive's order.
  *
- * @throws for a file that is no zip archive, or a damaged or encrypted one; what has been yielded is right
+ * @throws if it is no zip archive, or damaged or encrypted. Files that were yielded before are right
  */
 export async function* archiveFiles(archive: string): AsyncGenerator<AppFile> {
   const zip = await openZip(archive);
   try {
     const entries: yauzl.Entry[] = [];
     for await (const entry of zip.eachEntry()) entries.push(entry);
-    // cf CLI takes the first entry whose name ends so, in whatever directory.
+    // cf CLI takes the first entry with this ending, in any directory.
     const ignoreFile = entries.find(({ fileName }) => fileName.endsWith(IGNORE_FILE));
     const ignoreList = archiveIgnoreList(ignoreFile ? await text(await openEntry(zip, ignoreFile)) : "");
     for (const entry of entries) {
       if (isDirectory(entry) || ignoreList.ignores(entry.fileName)) continue;
-      yield await examine(zip, entry);
+      yield await readEntry(zip, entry);
     }
   } finally {
     zip.close();
   }
 }
 
-async function examine(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AppFile> {
+async function readEntry(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AppFile> {
   const path = entry.fileName;
   if (fileType(entry) === FILE_TYPE_LINK) {
     return { kind: "link", path, mode: SYMBOLIC_LINK + goFileMode(unixMode(entry)) };
@@ -56,7 +56,7 @@ async function examine(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AppFile>
     hash.update(chunk);
     checksum = crc32(chunk, checksum);
   }
-  if (checksum !== entry.crc32) throw new Error(`the archive is damaged: ${path} has another checksum`);
+  if (checksum !== entry.crc32) throw new Error(`the archive is damaged: the checksum of ${path} is wrong`);
 
   const size = entry.uncompressedSize;
   return size === 0
@@ -65,7 +65,7 @@ async function examine(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AppFile>
 }
 
 async function openEntry(zip: yauzl.ZipFile, entry: yauzl.Entry) {
-  if (entry.isEncrypted()) throw new Error(`the archive is encrypted: ${entry.fileName} can't be read`);
+  if (entry.isEncrypted()) throw new Error(`the archive is encrypted: ${entry.fileName}`);
   return zip.openReadStreamPromise(entry);
 }
 

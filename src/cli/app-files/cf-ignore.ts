@@ -1,6 +1,6 @@
 import ignore from "ignore";
 
-/** What cf CLI never pushes. */
+/** cf CLI never pushes these. */
 const BUILT_IN = [
   ".cfignore",
   ".DS_Store",
@@ -18,20 +18,20 @@ export const IGNORE_FILE = ".cfignore";
 export interface IgnoreList {
   /** @param path relative to the app, with `/`; a directory's ends in `/` */
   ignores(path: string): boolean;
-  /** Whether a file may count although a directory above it is ignored. */
+  /** Whether a pattern may include a file of an ignored directory. */
   readonly hasExceptions: boolean;
 }
 
-/** The built-in list stands after a directory's `.cfignore`, which thus can't take anything back from it. */
+/** In a directory the built-in patterns come last: `.cfignore` can't override them. */
 export const directoryIgnoreList = (cfIgnore: string) => ignoreList([...cfIgnore.split("\n"), ...BUILT_IN]);
 
-/** In an archive it stands before. */
+/** In an archive they come first. */
 export const archiveIgnoreList = (cfIgnore: string) => ignoreList([...BUILT_IN, ...cfIgnore.split("\n")]);
 
 /**
- * cf CLI asks of each path by itself which pattern matches it, or a directory above it, last. Git, and the package
- * `ignore`, give up a whole directory as soon as it is ignored. So each run of patterns of one sign becomes a
- * matcher of its own, and the last one that matches decides.
+ * cf CLI applies to each path the last pattern that matches it or a directory above it. Git and the package `ignore`
+ * skip an ignored directory as a whole. So consecutive patterns with the same sign become one matcher, and the last
+ * matcher that matches decides.
  */
 function ignoreList(lines: readonly string[]): IgnoreList {
   const runs: { negative: boolean; matcher: ReturnType<typeof ignore> }[] = [];
@@ -54,20 +54,20 @@ function ignoreList(lines: readonly string[]): IgnoreList {
   };
 }
 
-/** A line as cf CLI understands it, written as git would have to be told. */
+/** Translates a line from cf CLI's syntax to git's. */
 function gitPattern(line: string): { negative: boolean; text: string } | undefined {
   if (line.startsWith("#")) return undefined;
   const trimmed = line.replace(/\r+$/, "").replace(/^ +| +$/g, "");
   const negative = trimmed.startsWith("!");
-  // There, `?` is an ordinary character.
+  // For cf CLI, `?` is an ordinary character.
   const text = trimmed
     .slice(negative ? 1 : 0)
     .replace(/^[#!]/, "")
     .replaceAll("?", "\\?");
   if (text === "") return undefined;
 
-  // And a slash in the middle ties a pattern to the app's root only if `*.` follows it.
-  const isTied = text.startsWith("/") || text.startsWith("**/") || /[^/+]\/.*\*\./.test(text);
+  // For cf CLI, a slash in the middle anchors a pattern to the app's root only if `*.` follows.
+  const isAnchored = text.startsWith("/") || text.startsWith("**/") || /[^/+]\/.*\*\./.test(text);
   const hasMiddleSlash = /[^/]\/+[^/]/.test(text);
-  return { negative, text: hasMiddleSlash && !isTied ? `**/${text}` : text };
+  return { negative, text: hasMiddleSlash && !isAnchored ? `**/${text}` : text };
 }

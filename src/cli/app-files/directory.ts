@@ -7,9 +7,9 @@ import { type AppFile, goFileMode, SYMBOLIC_LINK } from "./app-file.ts";
 import { directoryIgnoreList, IGNORE_FILE, type IgnoreList } from "./cf-ignore.ts";
 import { hashFile } from "./hash-file.ts";
 
-const FILES_AT_A_TIME = 8;
+const CONCURRENCY = 8;
 
-interface Found {
+interface DirectoryItem {
   /** Relative to the app, with `/`. */
   path: string;
   fullPath: string;
@@ -17,16 +17,16 @@ interface Found {
 }
 
 /**
- * The files of an app in a directory, in cf CLI's order: what `.cfignore` and the built-in list leave of it. The
- * directory itself may be a symbolic link; those below it are never followed.
+ * Yields the files of an app in a directory, in cf CLI's order, without those that `.cfignore` and the built-in patterns
+ * ignore. The directory itself may be a symbolic link; links below it are not followed.
  */
 export async function* directoryFiles(directory: string): AsyncGenerator<AppFile> {
   const root = await realpath(directory);
   const ignoreList = directoryIgnoreList(await readIgnoreFile(root));
-  yield* mapOrdered(walk(root, "", ignoreList), FILES_AT_A_TIME, examine);
+  yield* mapOrdered(walk(root, "", ignoreList), CONCURRENCY, readItem);
 }
 
-async function* walk(root: string, parent: string, ignoreList: IgnoreList): AsyncGenerator<Found> {
+async function* walk(root: string, parent: string, ignoreList: IgnoreList): AsyncGenerator<DirectoryItem> {
   let entries: Dirent[];
   try {
     entries = await readdir(join(root, parent), { withFileTypes: true });
@@ -39,24 +39,28 @@ async function* walk(root: string, parent: string, ignoreList: IgnoreList): Asyn
   for (const entry of entries.sort(byName)) {
     const path = parent + entry.name;
     if (entry.isDirectory()) {
-      const isGivenUp = !ignoreList.hasExceptions && ignoreList.ignores(`${path}/`);
-      if (!isGivenUp) yield* walk(root, `${path}/`, ignoreList);
+      const isSkipped = !ignoreList.hasExceptions && ignoreList.ignores(`${path}/`);
+      if (!isSkipped) yield* walk(root, `${path}/`, ignoreList);
     } else if (!ignoreList.ignores(path)) {
       yield { path, fullPath: join(root, path), entry };
     }
   }
 }
 
-async function examine({ path, fullPath, entry }: Found): Promise<AppFile> {
-  if ("unreadable" in entry) return { kind: "left-out", path: fullPath, reason: entry.unreadable };
+async function readItem({ path, fullPath, entry }: DirectoryItem): Promise<AppFile> {
+  if ("unreadable" in entry) return { kind: "unreadable", path: fullPath, reason: entry.unreadable };
   if (entry.isFile()) return hashFile(fullPath, path);
   if (!entry.isSymbolicLink()) {
-    return { kind: "left-out", path: fullPath, reason: "is neither a file, a directory nor a symbolic link" };
+    return {
+      kind: "unreadable",
+      path: fullPath,
+      reason: "it is neither a file, a directory nor a symbolic link",
+    };
   }
   try {
     return { kind: "link", path, mode: SYMBOLIC_LINK + goFileMode((await lstat(fullPath)).mode) };
   } catch (error) {
-    return { kind: "left-out", path: fullPath, reason: reasonOf(error) };
+    return { kind: "unreadable", path: fullPath, reason: reasonOf(error) };
   }
 }
 

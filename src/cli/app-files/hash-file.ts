@@ -3,21 +3,21 @@ import { constants, open } from "node:fs/promises";
 import { reasonOf } from "../terminal/exit.ts";
 import { type AppFile, goFileMode } from "./app-file.ts";
 
-// Whatever took the file's place since it was listed: no link is followed, and no pipe waited for.
+// The file may have been replaced since it was listed: follow no link, and wait for no pipe.
 const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /**
- * Hashes a regular file, of which only a chunk is in memory at a time.
+ * Hashes a regular file, chunk by chunk.
  *
- * @param path what the file is called in the app
+ * @param path the file's path in the app
  */
 export async function hashFile(fullPath: string, path: string): Promise<AppFile> {
-  const leftOut = (reason: string): AppFile => ({ kind: "left-out", path: fullPath, reason });
+  const unreadable = (reason: string): AppFile => ({ kind: "unreadable", path: fullPath, reason });
   try {
     const file = await open(fullPath, FLAGS);
     try {
       const before = await file.stat({ bigint: true });
-      if (!before.isFile()) return leftOut("is no regular file any more");
+      if (!before.isFile()) return unreadable("it is no longer a regular file");
       const mode = goFileMode(Number(before.mode));
       if (before.size === 0n) return { kind: "empty", path, mode };
 
@@ -29,13 +29,13 @@ export async function hashFile(fullPath: string, path: string): Promise<AppFile>
       }
       const after = await file.stat({ bigint: true });
       if (size !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
-        return leftOut("changed while it was read");
+        return unreadable("it changed while it was read");
       }
       return { kind: "hashed", path, mode, sha1: hash.digest("hex"), size: Number(size) };
     } finally {
       await file.close();
     }
   } catch (error) {
-    return leftOut(reasonOf(error));
+    return unreadable(reasonOf(error));
   }
 }

@@ -7,20 +7,19 @@ const LOCAL_FILE_HEADER = Buffer.from("PK\x03\x04");
 const END_OF_CENTRAL_DIRECTORY = Buffer.from("PK\x05\x06");
 
 /**
- * Opens a zip archive; a jar that can be run may begin with a shell script. The caller closes it.
+ * Opens a zip archive. An executable jar may begin with a shell script. The caller closes it.
  *
- * @throws for what is no zip archive
+ * @throws if it is no zip archive
  */
 export async function openZip(path: string): Promise<yauzl.ZipFile> {
   const start = await startOfArchive(path);
-  if (start === 0 || (await countsFromStartOfFile(path)))
-    return yauzl.openPromise(path, { autoClose: false });
+  if (start === 0 || (await hasOffsetsOfFile(path))) return yauzl.openPromise(path, { autoClose: false });
   const { size } = await stat(path);
-  const reader = new FileFrom(path, start);
+  const reader = new RangeReader(path, start);
   return yauzl.fromRandomAccessReaderPromise(reader, size - start, { autoClose: false });
 }
 
-/** @returns bytes; 0 where there is no archive either */
+/** @returns offset in bytes; 0 also if there is no archive */
 async function startOfArchive(path: string): Promise<number> {
   let offset = 0;
   let rest = Buffer.alloc(0);
@@ -35,8 +34,8 @@ async function startOfArchive(path: string): Promise<number> {
   return 0;
 }
 
-/** Some tools count what stands before the archive, and some don't. */
-async function countsFromStartOfFile(path: string): Promise<boolean> {
+/** Whether the offsets in the archive count from the start of the file: this depends on the tool that wrote it. */
+async function hasOffsetsOfFile(path: string): Promise<boolean> {
   const zip = await yauzl.openPromise(path, { autoClose: false });
   try {
     const first = await zip.eachEntry().next();
@@ -49,7 +48,7 @@ async function countsFromStartOfFile(path: string): Promise<boolean> {
   }
 }
 
-class FileFrom extends yauzl.RandomAccessReader {
+class RangeReader extends yauzl.RandomAccessReader {
   readonly #path: string;
   readonly #start: number;
 

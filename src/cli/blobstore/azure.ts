@@ -3,20 +3,20 @@ import { Exit, reasonOf } from "../terminal/exit.ts";
 import type { Place, StoredObject } from "./stored-object.ts";
 
 /**
- * The blobs of a container of Azure Blob Storage, with the account and the credentials of the variables that Azure's own
- * command takes. Nothing but the list is read.
+ * Lists the blobs of a container of Azure Blob Storage. Account and credentials come from the environment variables of
+ * Azure's own command.
  *
- * @param endpoint the URL of the account's blob service, of another cloud than Azure's own
- * @throws Exit at once where the credentials are missing
+ * @param endpoint URL of the blob service, if it is not Azure's own cloud
+ * @throws Exit if the credentials are missing
  */
 export function azureObjects(
   { location, bucket, prefix }: Place,
   endpoint: string | undefined,
 ): AsyncGenerator<StoredObject> {
-  return objectsOf(clientOf(bucket, endpoint), prefix, location);
+  return listObjects(createClient(bucket, endpoint), prefix, location);
 }
 
-async function* objectsOf(
+async function* listObjects(
   client: ContainerClient,
   prefix: string,
   location: string,
@@ -30,19 +30,19 @@ async function* objectsOf(
   }
 }
 
-function clientOf(container: string, endpoint: string | undefined): ContainerClient {
+function createClient(container: string, endpoint: string | undefined): ContainerClient {
   const {
     AZURE_STORAGE_CONNECTION_STRING: connection,
     AZURE_STORAGE_ACCOUNT: account,
     AZURE_STORAGE_KEY: key,
     AZURE_STORAGE_SAS_TOKEN: sas,
   } = process.env;
-  if (connection) return connected(connection, container);
+  if (connection) return connect(connection, container);
   if (!account || !(key || sas)) {
     throw new Exit(
-      "wrong-usage",
-      "azure:// needs AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or " +
-        "AZURE_STORAGE_SAS_TOKEN, in the environment.",
+      "usage",
+      "There are no credentials for azure://. Set the environment variable AZURE_STORAGE_CONNECTION_STRING, or " +
+        "AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN.",
     );
   }
   const service = endpoint?.replace(/\/+$/, "") ?? `https://${account}.blob.core.windows.net`;
@@ -52,10 +52,10 @@ function clientOf(container: string, endpoint: string | undefined): ContainerCli
     : new ContainerClient(`${url}?${sas?.replace(/^\?/, "")}`, new AnonymousCredential());
 }
 
-function connected(connection: string, container: string): ContainerClient {
+function connect(connection: string, container: string): ContainerClient {
   try {
     return new ContainerClient(connection, container);
   } catch (error) {
-    throw new Exit("wrong-usage", `AZURE_STORAGE_CONNECTION_STRING: ${reasonOf(error)}`);
+    throw new Exit("usage", `AZURE_STORAGE_CONNECTION_STRING is invalid: ${reasonOf(error)}`);
   }
 }

@@ -8,7 +8,7 @@ import { Progress } from "../terminal/progress.ts";
 export type Pool = ReadonlyMap<string, number>;
 
 /**
- * Reads a blobstore to its end. What comes late may tell that it is the wrong one, or holds two pools.
+ * Reads a blobstore to its end: only then it is sure that it has no second pool.
  *
  * @throws Exit on Ctrl-C
  */
@@ -24,7 +24,7 @@ export async function readPool(keys: AsyncIterable<ResourceKey>, signal: AbortSi
   } finally {
     progress.clear();
   }
-  if (signal.aborted) throw new Exit("interrupted", "Interrupted: the Worker was told nothing.");
+  if (signal.aborted) throw new Exit("interrupted", "Interrupted. Nothing was sent to the Worker.");
   return pool;
 }
 

@@ -1,17 +1,17 @@
-import { paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
+import { paginateListObjectsV2, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { reasonOf } from "../terminal/exit.ts";
 import type { Place, StoredObject } from "./stored-object.ts";
 
 const ATTEMPTS = 5;
-/** Servers other than AWS take this region for theirs. */
-const ELSEWHERE = "us-east-1";
-/** What AWS' client says where neither variable nor profile names a region. */
+/** Servers other than AWS accept this region. */
+const DEFAULT_REGION = "us-east-1";
+/** Error of AWS' client if neither a variable nor the profile has a region. */
 const NO_REGION = /^Region is missing$/;
 const REGION_ADVICE =
-  "Set AWS_REGION to the bucket's; or for another server than AWS' (R2, MinIO, …) give --endpoint.";
+  "Set AWS_REGION to the bucket's region. If the server is not AWS' (R2, MinIO, …), use --endpoint.";
 
 /**
- * The objects of an S3-compatible bucket, with AWS' default chain of credentials. Nothing but the list is read.
+ * Lists the objects of an S3-compatible bucket, with AWS' default chain of credentials.
  *
  * @param endpoint URL of a server other than AWS
  */
@@ -20,11 +20,7 @@ export async function* s3Objects(
   endpoint: string | undefined,
 ): AsyncGenerator<StoredObject> {
   try {
-    const client = new S3Client({
-      maxAttempts: ATTEMPTS,
-      ...regionOf(process.env),
-      ...(endpoint === undefined ? {} : elsewhere(endpoint, bucket)),
-    });
+    const client = new S3Client(clientOptions(endpoint, bucket));
     for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
       for (const { Key: name, Size: size } of page.Contents ?? []) {
         if (name !== undefined && size !== undefined) yield { name, size };
@@ -38,18 +34,21 @@ export async function* s3Objects(
 }
 
 /**
- * Where to ask servers other than AWS, and how. Most have no host name for each bucket, some (Alibaba's OSS) nothing else:
- * an endpoint that begins with the bucket's name is its host.
+ * Most servers other than AWS have no host name for each bucket; some (Alibaba's OSS) have nothing else. An endpoint that
+ * begins with the bucket's name is the host of the bucket.
  */
-function elsewhere(endpoint: string, bucket: string) {
-  const url = new URL(endpoint);
-  const isBucketsHost = url.host.startsWith(`${bucket}.`);
-  if (isBucketsHost) url.host = url.host.slice(bucket.length + 1);
-  return { endpoint: url.href, forcePathStyle: !isBucketsHost, region: ELSEWHERE, ...regionOf(process.env) };
-}
+function clientOptions(endpoint: string | undefined, bucket: string): S3ClientConfig {
+  // AWS' client for JavaScript reads only the first variable, AWS' own command both. Without them, the profile counts.
+  const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION;
+  const options: S3ClientConfig = { maxAttempts: ATTEMPTS };
+  if (region) options.region = region;
+  if (endpoint === undefined) return options;
 
-/** AWS' client for JavaScript knows the first variable alone, AWS' own command both; otherwise the profile's counts. */
-function regionOf({ AWS_REGION, AWS_DEFAULT_REGION }: NodeJS.ProcessEnv): { region?: string } {
-  const region = AWS_REGION || AWS_DEFAULT_REGION;
-  return region ? { region } : {};
+  const url = new URL(endpoint);
+  const isBucketHost = url.host.startsWith(`${bucket}.`);
+  if (isBucketHost) url.host = url.host.slice(bucket.length + 1);
+  options.endpoint = url.href;
+  options.forcePathStyle = !isBucketHost;
+  options.region ??= DEFAULT_REGION;
+  return options;
 }

@@ -1,4 +1,4 @@
-/** Something in a blobstore, which may be a blob of the resource pool. */
+/** An object of a blobstore. It may be a blob of the resource pool. */
 export interface StoredObject {
   /** The whole path, with `/`. */
   name: string;
@@ -6,20 +6,20 @@ export interface StoredObject {
   size: number;
 }
 
-/** What was not taken of a blobstore. */
-export interface Passed {
-  /** Objects that are no blobs of a resource pool. */
+/** Objects of a blobstore that are not added. Counted while it is read. */
+export interface NotAdded {
+  /** Objects that are not blobs of a resource pool. */
   skipped: number;
-  /** Objects that could not be read; each has been named on stderr. */
-  leftOut: number;
+  /** Objects that could not be read; each is named on stderr. */
+  unreadable: number;
 }
 
-/** A place in a blobstore that is a service. */
+/** A place in a bucket. */
 export interface Place {
-  /** As it was given. */
+  /** As the user wrote it. */
   location: string;
-  /** A bucket; Azure says container. */
+  /** In Azure: a container. */
   bucket: string;
-  /** Empty, or with a slash at its end. */
+  /** Empty, or ends with a slash. */
   prefix: string;
 }

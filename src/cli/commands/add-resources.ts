@@ -3,35 +3,43 @@ import { formatCount, formatNumber } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
-import { TwoPools } from "../blobstore/one-pool.ts";
-import { nothingObserved, reportAll, reportedCount } from "../report-observations.ts";
-import { Exit, reasonOf } from "../terminal/exit.ts";
+import { ObservationReporter } from "../observation-reporter.ts";
+import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt, untilAborted } from "../terminal/interrupt.ts";
 import { note, print, printJson } from "../terminal/output.ts";
 
-/** Options of every subcommand that adds. */
+/** Options of `add`, `import` and `sync`. */
 export interface AddOptions extends EndpointOptions {
   dryRun?: boolean;
   json?: boolean;
 }
 
-/** What is to be added. */
+/** Parts of the input that are not added. Counted while it is read; complete at its end. */
+interface NotAdded {
+  /** Lines and files that are not resources of a pool. */
+  skipped?: number;
+  /** Lines that could not be parsed; each is named on stderr. */
+  invalid?: number;
+  /** Files that could not be read; each is named on stderr. */
+  unreadable?: number;
+}
+
+/** Resources to add. */
 export interface Addition {
-  /** Nothing is read before the first is asked for. */
+  /** Reads the input lazily. */
   keys: AsyncIterable<ResourceKey>;
-  /** How long before the command began they were looked at, in ms; 0 if not given. */
-  age?: number;
-  /** How many resources there are, where that is known or can be guessed when so many have been read. */
+  notAdded: Readonly<NotAdded>;
+  /** How long before the start of the command they were observed; 0 by default. */
+  ageMs?: number;
+  /** Estimates the number of resources after `read` of them. */
   totalOf?(read: number): number | undefined;
-  /** What of the input was not taken, by name, once it has come to its end. */
-  leftOut(): { counts: Record<string, number>; isIncomplete: boolean };
 }
 
 /**
- * Adds resources to the cache and tells on stdout what became of them.
+ * Adds resources to the cache and prints the result on stdout.
  *
- * @param open what is to be added; asked when the options are known to be right
- * @throws Exit if something was left out, or on Ctrl-C
+ * @param open opens the input, after the options were checked
+ * @throws Exit if the input was not added completely, or on Ctrl-C
  */
 export async function addResources(
   { dryRun = false, json = false, ...options }: AddOptions,
@@ -39,89 +47,66 @@ export async function addResources(
 ): Promise<void> {
   const endpoint = endpointOf(options);
   const signal = finishOnInterrupt();
-  const addition = await open();
-  if (dryRun) return reportDryRun(addition, json, signal);
+  const { keys, notAdded, ageMs = 0, totalOf } = await open();
+  if (dryRun) return printDryRun(keys, notAdded, json, signal);
 
   const client = new CacheClient(endpoint, signal);
-  const { begun } = await client.clock();
-  const observedAt = begun - (addition.age ?? 0);
-  const outcome = nothingObserved();
-  try {
-    await reportAll(
-      client,
-      addition.keys,
-      (present) => ({ observedAt, present }),
-      outcome,
-      signal,
-      addition.totalOf,
-    );
-  } catch (error) {
-    throw stoppedBy(error, outcome);
-  }
+  const reporter = new ObservationReporter(client, signal);
+  const observedAt = (await client.clock()).startedAt - ageMs;
+  const totals = await reporter.report(keys, (present) => ({ observedAt, present }), totalOf);
 
-  const { counts, isIncomplete } = addition.leftOut();
-  const interrupted = signal.aborted;
-  const { changed: added, unchanged: alreadyThere, refused } = outcome;
+  const { changed: added, unchanged: alreadyPresent, refused } = totals;
   if (json) {
-    await printJson({ added, alreadyThere, refused, ...counts, dryRun, interrupted });
+    await printJson({ added, alreadyPresent, refused, ...notAdded, dryRun, interrupted: signal.aborted });
   } else {
     await print(
-      `${formatCount(added, "resource")} added, ${formatNumber(alreadyThere)} already there${inWords(counts)}`,
+      `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present${countsText(notAdded)}`,
     );
-    noteRefusals(outcome);
+    noteRefusals(totals);
   }
-  if (interrupted) throw interruptedWithin();
-  if (isIncomplete || refused["too-old"] > 0) {
-    throw new Exit(reportedCount(outcome) > 0 ? "done-in-part" : "failed");
+  reporter.throwIfInterrupted();
+  if (!isComplete(notAdded) || refused["too-old"] > 0) {
+    throw new Exit(reporter.savedCount > 0 ? "incomplete" : "failed");
   }
 }
 
-/** A Ctrl-C has ended a run whose batches have been told. */
-export function interruptedWithin(): Exit {
-  return new Exit(
-    "interrupted",
-    "Interrupted: what is told above has landed; run the same command again to go on.",
-  );
-}
-
-/** What ended a run before its end, with how far it has come. */
-export function stoppedBy(error: unknown, outcome: Observed): Exit {
-  const reason = error instanceof Exit ? error.reason : "failed";
-  const count = reportedCount(outcome);
-  if (count === 0) return new Exit(reason, reasonOf(error));
-  const advice =
-    error instanceof TwoPools
-      ? "if they are of the wrong one, `sync --prune` of the right one takes them out."
-      : "run the same command again to go on.";
-  const before = `${formatCount(count, "resource")} had landed before: ${advice}`;
-  return new Exit(reason, `${reasonOf(error)}\n${before}`);
-}
-
-async function reportDryRun({ keys, leftOut }: Addition, json: boolean, signal: AbortSignal): Promise<void> {
+async function printDryRun(
+  keys: AsyncIterable<ResourceKey>,
+  notAdded: Readonly<NotAdded>,
+  json: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   let found = 0;
   for await (const _ of untilAborted(keys, signal)) found += 1;
-  const { counts, isIncomplete } = leftOut();
-  if (json) await printJson({ found, ...counts, dryRun: true, interrupted: signal.aborted });
-  else await print(`${formatCount(found, "resource")} found, none of them told${inWords(counts)}`);
+  if (json) await printJson({ found, ...notAdded, dryRun: true, interrupted: signal.aborted });
+  else
+    await print(
+      `${formatCount(found, "resource")} found${countsText(notAdded)}. Nothing was sent to the Worker.`,
+    );
   if (signal.aborted) throw new Exit("interrupted");
-  if (isIncomplete) throw new Exit(found > 0 ? "done-in-part" : "failed");
+  if (!isComplete(notAdded)) throw new Exit(found > 0 ? "incomplete" : "failed");
 }
 
-/** `{ leftOut: 3 }`: `, 3 left out`. */
-function inWords(counts: Record<string, number>): string {
-  const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+function isComplete({ invalid = 0, unreadable = 0 }: NotAdded): boolean {
+  return invalid + unreadable === 0;
+}
+
+/** `, 3 skipped, 1 invalid`. */
+function countsText(counts: Readonly<NotAdded>): string {
   return Object.entries(counts)
-    .map(([name, count]) => `, ${formatNumber(count)} ${words(name)}`)
+    .map(([name, count]) => `, ${formatNumber(count)} ${name}`)
     .join("");
 }
 
 export function noteRefusals({ refused }: Observed): void {
   if (refused["outside-limits"] > 0) {
-    const files = formatCount(refused["outside-limits"], "resource");
-    note(`${files} not added: outside the Worker's MINIMUM_SIZE and MAXIMUM_SIZE, and so never matched.`);
+    const resources = formatCount(refused["outside-limits"], "resource");
+    note(
+      `${resources} not added: the size is outside MINIMUM_SIZE and MAXIMUM_SIZE. The Worker never matches them.`,
+    );
   }
   if (refused["too-old"] > 0) {
-    const files = formatCount(refused["too-old"], "resource");
-    note(`${files} not added: seen more than a day ago, or before everything was forgotten.`);
+    const resources = formatCount(refused["too-old"], "resource");
+    note(`${resources} not added: observed more than a day ago, or before the last \`forget\`.`);
   }
 }

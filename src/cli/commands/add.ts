@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type ResourceKey, resourceKey } from "../../resources/resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import { appFiles, type LeftOut, noFileIn, type ReadFile } from "../app-files/app-files.ts";
+import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { type AddOptions, addResources } from "./add-resources.ts";
 
 export function registerAdd(program: Command): void {
@@ -9,14 +9,15 @@ export function registerAdd(program: Command): void {
     .command("add")
     .summary("hash files and add them to the cache")
     .description(
-      "Hashes files as cf CLI would for a push, and adds them to the cache. Add only files that the platform's " +
-        "resource pool does hold: of a file that is wrongly in the cache, pushes leave out the bytes, and fail.\n\n" +
-        "A directory is read as cf CLI reads it: .cfignore and cf CLI's own ignore list apply, symbolic links and " +
-        "empty files are passed over. Of an archive (.zip, .jar, .war, .ear) the files in it are added. Any other " +
-        "file is added itself.",
+      "Hashes files as `cf push` does, and adds them to the cache.\n\n" +
+        "Add only files that are present in the platform's resource pool. If a file is in the cache and not in the " +
+        "pool, pushes do not upload it, and fail.\n\n" +
+        "From a directory, it adds the files that `cf push` would push: it applies .cfignore and cf CLI's own ignore " +
+        "list, and skips symbolic links and empty files. From an archive (.zip, .jar, .war, .ear), it adds the files " +
+        "in it. Any other file is added itself.",
     )
     .argument("<path...>", "directories, archives or files")
-    .option("--dry-run", "say how many there are, and tell the Worker nothing")
+    .option("--dry-run", "count the files, and send nothing to the Worker")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -25,29 +26,26 @@ export function registerAdd(program: Command): void {
 
   withEndpointOptions(command).action((paths: string[], options: AddOptions) =>
     addResources(options, async () => {
-      const leftOut: LeftOut = { count: 0 };
-      const files = await appFiles(paths, leftOut);
-      return {
-        keys: keysOf(files, paths, leftOut),
-        leftOut: () => ({ counts: { leftOut: leftOut.count }, isIncomplete: leftOut.count > 0 }),
-      };
+      const notAdded = { unreadable: 0 };
+      const files = await appFiles(paths, notAdded);
+      return { keys: distinctKeys(files, paths, notAdded), notAdded };
     }),
   );
 }
 
-/** @throws Exit at the end where there was no file */
-async function* keysOf(
+/** @throws Exit at the end if there was no file */
+async function* distinctKeys(
   files: AsyncIterable<ReadFile>,
   paths: readonly string[],
-  leftOut: Readonly<LeftOut>,
+  notAdded: Readonly<{ unreadable: number }>,
 ): AsyncGenerator<ResourceKey> {
-  const seen = new Set<ResourceKey>();
+  const keys = new Set<ResourceKey>();
   for await (const file of files) {
     const key = file.kind === "hashed" ? resourceKey(file.sha1, file.size) : undefined;
-    if (key === undefined || seen.has(key)) continue;
-    // Otherwise a copy of a file would be told as having been there already.
-    seen.add(key);
+    if (key === undefined || keys.has(key)) continue;
+    // Reported twice, it would count as already present.
+    keys.add(key);
     yield key;
   }
-  if (seen.size === 0 && leftOut.count === 0) throw noFileIn(paths);
+  if (keys.size === 0 && notAdded.unreadable === 0) throw noFilesIn(paths);
 }

@@ -1,38 +1,44 @@
 import type { Command } from "commander";
 import { chunks } from "../../chunks.ts";
 import { formatCount, formatNumber } from "../../format.ts";
+import type { CacheStatus } from "../../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { type ApiResource, matchedChecksums } from "../api/matches.ts";
-import { sizeLimitsOf } from "../api/size-limits.ts";
-import { appFiles, type LeftOut, noFileIn, type ReadFile } from "../app-files/app-files.ts";
+import { type ApiResource, requestCacheStatus, requestMatchedChecksums } from "../api/matches.ts";
+import { jsonOf } from "../api/send.ts";
+import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
-import { bytes, print, printJson, table } from "../terminal/output.ts";
+import { formatBytes, print, printJson, table } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
 
 interface CheckOptions extends EndpointOptions {
   json?: boolean;
 }
 
-/** `held` is left out of an upload; all the others are in it, `link` and `empty` without having been asked for. */
-type Status = "matched" | "upload" | "link" | "empty";
-
-/** What becomes of a file, and why it is uploaded where its size is the reason. */
-interface Verdict {
-  status: Status;
+/** What `cf push` does with a file. It always uploads `link` and `empty`. */
+interface CheckedFile {
+  file: ReadFile;
+  status: "matched" | "upload" | "link" | "empty";
   reason?: "too small" | "too large";
+}
+
+/** Sizes that the Worker may match, in bytes, both included. */
+interface SizeLimits {
+  minimum: number;
+  maximum: number;
 }
 
 export function registerCheck(program: Command): void {
   const command = program
     .command("check")
-    .summary("ask a running endpoint which files a push would upload")
+    .summary("show which files of an app a push would upload")
     .description(
-      "Asks a running POST /v3/resource_matches about the files of an app, just as `cf push` does: 5,000 at a " +
-        "time, one request after the other. Prints which of them the platform holds and which would be uploaded.\n\n" +
-        "Symbolic links and empty files are never asked for and always uploaded; they are shown as `link` and " +
-        "`empty`. Files outside the Worker's size limits are shown with that as the reason, where the token may see the " +
-        "limits. Nothing is uploaded, and the cache is not changed.",
+      "Shows which files of an app `cf push` would upload. It sends the same requests to POST /v3/resource_matches: " +
+        "5,000 files at a time, one request after the other.\n\n" +
+        "Each file is `matched`, `upload`, `link` or `empty`. `cf push` never requests matches for symbolic links and " +
+        "empty files, and always uploads them. If the token may read the Worker's size limits, files outside of them " +
+        "are marked `too small` or `too large`.\n\n" +
+        "Nothing is uploaded, and the cache does not change.",
     )
     .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
     .option("--json", "print the result as JSON")
@@ -44,31 +50,21 @@ export function registerCheck(program: Command): void {
 
   withEndpointOptions(command).action(async (paths: string[], options: CheckOptions) => {
     const endpoint = endpointOf(options);
-    const leftOut: LeftOut = { count: 0 };
-    const files = await gather(paths, leftOut);
-    const matched = await ask(endpoint, files);
-
-    const hashed = files.filter((file) => file.kind === "hashed");
-    const isAllHeld = hashed.every(({ sha1 }) => matched.has(sha1));
-    const limits = isAllHeld ? undefined : await sizeLimitsOf(endpoint);
-    const verdictOf = (file: ReadFile): Verdict => {
-      if (file.kind !== "hashed") return { status: file.kind };
-      if (matched.has(file.sha1)) return { status: "matched" };
-      if (limits && file.size < limits.minimum) return { status: "upload", reason: "too small" };
-      if (limits && file.size > limits.maximum) return { status: "upload", reason: "too large" };
-      return { status: "upload" };
-    };
-    if (options.json) await printJson(asJson(files, verdictOf, leftOut));
-    else await printTable(files, verdictOf);
-    if (leftOut.count > 0) throw new Exit(files.length > 0 ? "done-in-part" : "failed");
-    if (hashed.length === 0) throw noFileIn(paths);
+    const counts = { unreadable: 0 };
+    const files = await readFiles(paths, counts);
+    const hasRequests = files.some(({ kind }) => kind === "hashed");
+    const checked = await checkFiles(endpoint, files);
+    if (options.json) await printJson(asJson(checked, counts.unreadable));
+    else await printTable(checked);
+    if (counts.unreadable > 0) throw new Exit(files.length > 0 ? "incomplete" : "failed");
+    if (!hasRequests) throw noFilesIn(paths);
   });
 }
 
-async function gather(paths: readonly string[], leftOut: LeftOut): Promise<ReadFile[]> {
+async function readFiles(paths: readonly string[], counts: { unreadable: number }): Promise<ReadFile[]> {
   const progress = new Progress();
   const files: ReadFile[] = [];
-  for await (const file of await appFiles(paths, leftOut)) {
+  for await (const file of await appFiles(paths, counts)) {
     files.push(file);
     progress.update(() => `${formatCount(files.length, "file")} read`, files.length);
   }
@@ -76,103 +72,116 @@ async function gather(paths: readonly string[], leftOut: LeftOut): Promise<ReadF
   return files;
 }
 
-/** As cf CLI does: every file that is not empty, whatever else has the same content. */
-async function ask(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
+async function checkFiles(endpoint: Endpoint, files: readonly ReadFile[]): Promise<CheckedFile[]> {
+  const matched = await requestAll(endpoint, files);
+  const areAllMatched = files.every((file) => file.kind !== "hashed" || matched.has(file.sha1));
+  const limits = areAllMatched ? undefined : await requestSizeLimits(endpoint);
+  return files.map((file): CheckedFile => {
+    if (file.kind !== "hashed") return { file, status: file.kind };
+    if (matched.has(file.sha1)) return { file, status: "matched" };
+    if (limits && file.size < limits.minimum) return { file, status: "upload", reason: "too small" };
+    if (limits && file.size > limits.maximum) return { file, status: "upload", reason: "too large" };
+    return { file, status: "upload" };
+  });
+}
+
+/** Requests matches for every file that is not empty, even if several have the same content, as cf CLI does. */
+async function requestAll(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
+  const resources: ApiResource[] = [];
+  for (const file of files) {
+    if (file.kind !== "hashed") continue;
+    resources.push({
+      checksum: { value: file.sha1 },
+      size_in_bytes: file.size,
+      path: file.path,
+      mode: file.mode.toString(8),
+    });
+  }
   const progress = new Progress();
-  const resources = files.flatMap((file): ApiResource[] =>
-    file.kind !== "hashed"
-      ? []
-      : [
-          {
-            checksum: { value: file.sha1 },
-            size_in_bytes: file.size,
-            path: file.path,
-            mode: file.mode.toString(8),
-          },
-        ],
-  );
+  const total = formatCount(resources.length, "file");
   const matched = new Set<string>();
-  let asked = 0;
+  let done = 0;
   for (const chunk of chunks(resources, RESOURCES_PER_REQUEST_MAX)) {
-    for (const checksum of await matchedChecksums(endpoint, chunk)) matched.add(checksum);
-    asked += chunk.length;
-    progress.update(
-      () => `${formatNumber(asked)} of ${formatCount(resources.length, "file")} asked for`,
-      asked,
-      resources.length,
-    );
+    for (const checksum of await requestMatchedChecksums(endpoint, chunk)) matched.add(checksum);
+    done += chunk.length;
+    progress.update(() => `${formatNumber(done)} of ${total} requested`, done, resources.length);
   }
   progress.clear();
   return matched;
 }
 
-function summaryOf(files: readonly ReadFile[], verdictOf: (file: ReadFile) => Verdict) {
+/** Returns undefined without a Worker, and for a token that may not read its status, like a developer's. */
+async function requestSizeLimits(endpoint: Endpoint): Promise<SizeLimits | undefined> {
+  const response = await requestCacheStatus(endpoint).catch(() => undefined);
+  if (response?.status !== 200) return undefined;
+  const { configuration } = (jsonOf(response) ?? {}) as Partial<CacheStatus>;
+  const minimum = configuration?.MINIMUM_SIZE;
+  const maximum = configuration?.MAXIMUM_SIZE;
+  return typeof minimum === "number" && typeof maximum === "number" ? { minimum, maximum } : undefined;
+}
+
+function summaryOf(checked: readonly CheckedFile[]) {
   const summary = {
-    asked: { files: 0, bytes: 0 },
+    /** Files that a request was sent for: `matched` and `upload`. */
+    requested: { files: 0, bytes: 0 },
     matched: { files: 0, bytes: 0 },
-    toUpload: { files: 0, bytes: 0 },
-    neverAsked: { links: 0, empty: 0 },
-    /** Per cent of the bytes. */
-    saved: 0,
+    upload: { files: 0, bytes: 0 },
+    link: 0,
+    empty: 0,
+    /** Part of the requested bytes that was matched, rounded down: 100 means all. */
+    savedPercent: 0,
   };
-  for (const file of files) {
-    const { status } = verdictOf(file);
-    if (status === "link") summary.neverAsked.links += 1;
-    if (status === "empty") summary.neverAsked.empty += 1;
-    if (file.kind !== "hashed") continue;
-    for (const sum of [summary.asked, status === "matched" ? summary.matched : summary.toUpload]) {
+  const { requested, matched } = summary;
+  for (const { file, status } of checked) {
+    if (file.kind !== "hashed") {
+      summary[file.kind] += 1;
+      continue;
+    }
+    for (const sum of [requested, status === "matched" ? matched : summary.upload]) {
       sum.files += 1;
       sum.bytes += file.size;
     }
   }
-  const { asked, matched } = summary;
-  // Rounded down: 100 means all.
-  summary.saved = asked.bytes === 0 ? 0 : Math.floor((matched.bytes / asked.bytes) * 1000) / 10;
+  if (requested.bytes > 0) summary.savedPercent = Math.floor((matched.bytes / requested.bytes) * 1000) / 10;
   return summary;
 }
 
-function asJson(
-  files: readonly ReadFile[],
-  verdictOf: (file: ReadFile) => Verdict,
-  { count }: LeftOut,
-): object {
-  return {
-    files: files.map((file) => ({
-      ...verdictOf(file),
-      path: file.path,
-      mode: file.mode.toString(8),
-      ...(file.kind === "hashed" ? { sha1: file.sha1, size: file.size } : {}),
-    })),
-    summary: { ...summaryOf(files, verdictOf), leftOut: count },
-  };
+function asJson(checked: readonly CheckedFile[], unreadable: number): object {
+  const files = checked.map(({ file, status, reason }) => {
+    const { path, mode } = file;
+    const common = { status, reason, path, mode: mode.toString(8) };
+    return file.kind === "hashed" ? { ...common, sha1: file.sha1, size: file.size } : common;
+  });
+  return { files, summary: { ...summaryOf(checked), unreadable } };
 }
 
-async function printTable(files: readonly ReadFile[], verdictOf: (file: ReadFile) => Verdict): Promise<void> {
-  const rows = files.map((file) => {
-    const { status, reason = "" } = verdictOf(file);
-    return [status, file.kind === "hashed" ? bytes(file.size) : "", printable(file.path), reason];
-  });
+async function printTable(checked: readonly CheckedFile[]): Promise<void> {
+  const rows = checked.map(({ file, status, reason = "" }) => [
+    status,
+    file.kind === "hashed" ? formatBytes(file.size) : "",
+    printable(file.path),
+    reason,
+  ]);
   if (rows.length > 0) await print(`${table(rows, [1])}\n`);
 
-  const { asked, matched, toUpload, neverAsked, saved } = summaryOf(files, verdictOf);
-  const always = `${formatCount(neverAsked.empty, "empty file")}, ${formatCount(neverAsked.links, "symbolic link")}`;
+  const { requested, matched, upload, link, empty, savedPercent } = summaryOf(checked);
+  const rowOf = (name: string, { files, bytes }: { files: number; bytes: number }) => [
+    name,
+    formatCount(files, "file"),
+    formatBytes(bytes),
+  ];
   await print(
     table([
-      ["asked for", formatCount(asked.files, "file"), bytes(asked.bytes)],
-      [
-        "matched",
-        formatCount(matched.files, "file"),
-        bytes(matched.bytes),
-        matched.files === asked.files ? "all of them" : "",
-      ],
-      ["to upload", formatCount(toUpload.files, "file"), bytes(toUpload.bytes)],
-      ["always uploaded", always],
-      ["saved", `${saved} %`, bytes(matched.bytes)],
+      rowOf("requested", requested),
+      [...rowOf("matched", matched), matched.files === requested.files ? "all of them" : ""],
+      rowOf("upload", upload),
+      ["always uploaded", `${formatCount(empty, "empty file")}, ${formatCount(link, "symbolic link")}`],
+      ["saved", `${savedPercent} %`, formatBytes(matched.bytes)],
     ]),
   );
 }
 
-/** A name must not be able to steer the terminal. */
+/** Replaces control characters: a file name must not control the terminal. */
 function printable(path: string): string {
   return path.replace(/\p{Cc}/gu, "\ufffd");
 }

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { baseUrl, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type EndpointOptions, endpointOf, parseBaseUrl, withEndpointOptions } from "../api/endpoint.ts";
 import { examine } from "../doctor/examine.ts";
 import { Exit } from "../terminal/exit.ts";
 import { print } from "../terminal/output.ts";
@@ -16,16 +16,18 @@ export function registerDoctor(program: Command): void {
     .command("doctor")
     .summary("check a deployed Worker, and say what to do")
     .description(
-      "Checks a deployed Worker from outside: token, clock, UAA's keys, whether the route leads the endpoint to the " +
-        "Worker and the rest to the Cloud Controller, its limits and flags against the Cloud Controller's, and how the " +
-        "cache is. Each line is `ok`, `warn` or `FAIL`, with what to do; the exit code is 3 where a line is not `ok`.\n\n" +
-        "Nothing is changed. It asks the endpoint for a few files of the cache and for one that does not exist, as a push " +
-        "does; and the Cloud Controller for one file of the pool, with sizes around the limits.",
+      "Checks a deployed Worker from outside: the token, the clock, UAA's keys, whether the route leads the endpoint to " +
+        "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, and " +
+        "the state of the cache.\n\n" +
+        "Prints a line for each check: `ok`, `warn` or `FAIL`, and what to do. The exit code is 3 if a line is not " +
+        "`ok`.\n\n" +
+        "Nothing is changed. It sends a request for a few files of the cache and for one that does not exist to the " +
+        "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller.",
     )
     .option(
       "--cloud-controller <url>",
-      "an address that leads to the Cloud Controller and not to the Worker; it gets the same token. Without it, sizes " +
-        "and modes are not compared",
+      "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token. Without it, sizes and " +
+        "modes are not compared",
     )
     .addHelpText(
       "after",
@@ -39,17 +41,17 @@ export function registerDoctor(program: Command): void {
     const origin =
       cloudController === undefined
         ? undefined
-        : { url: baseUrl(cloudController, "--cloud-controller"), token: endpoint.token };
-    let isWell = true;
+        : { url: parseBaseUrl(cloudController, "--cloud-controller"), token: endpoint.token };
+    let areAllOk = true;
     for await (const { level, name, text } of examine(endpoint, origin)) {
-      isWell &&= level === "ok";
+      areAllOk &&= level === "ok";
       await print(`${level.padEnd(LEVEL_CHARACTERS)}  ${name.padEnd(NAME_CHARACTERS)}  ${oneLine(text)}`);
     }
-    if (!isWell) throw new Exit("done-in-part");
+    if (!areAllOk) throw new Exit("incomplete");
   });
 }
 
-/** What a server says must not be able to steer the terminal, nor look like another line. */
+/** A server's text must not control the terminal, nor look like another line. */
 function oneLine(text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, " ").trim();
 }

@@ -10,19 +10,21 @@ export function registerForget(program: Command): void {
     .command("forget")
     .summary("empty the cache")
     .description(
-      "Empties the cache, for a pool that was wiped, replaced or restored from a backup. What was seen before is not " +
-        "believed afterwards; `sync` fills the cache again. Pushes go on meanwhile, and upload more.",
+      "Empties the cache, for a pool that was wiped, replaced or restored from a backup. Observations from before are " +
+        "refused afterwards. Run `sync` to fill the cache again. Until then pushes work, and upload more.",
     )
-    .option("--yes", "do it")
+    .option("--yes", "do it; without this option, the number of resources is printed")
     .addHelpText("after", "\nExample:\n  resource-pool forget --yes --url https://api.example.com");
 
   withEndpointOptions(command).action(async ({ yes, ...options }: EndpointOptions & { yes?: boolean }) => {
     const endpoint = endpointOf(options);
-    const client = new CacheClient(endpoint, new AbortController().signal);
+    const client = new CacheClient(endpoint);
     const { entries } = await client.status();
-    const what = `${formatCount(entries, "resource")} of ${endpoint.url}`;
-    if (!yes) throw new Exit("wrong-usage", `This would forget ${what}; with --yes it does.`);
+    const resources = `${formatCount(entries, "resource")} from the cache of ${endpoint.url}`;
+    if (!yes) {
+      throw new Exit("usage", `This would remove ${resources}. Nothing was removed. To do it, add --yes.`);
+    }
     await client.forget();
-    await print(`${what} forgotten`);
+    await print(`Removed ${resources}.`);
   });
 }

@@ -2,8 +2,7 @@ import type { Command } from "commander";
 import { formatCount } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import { OnePool } from "../blobstore/one-pool.ts";
-import type { Passed } from "../blobstore/stored-object.ts";
+import { SinglePool } from "../blobstore/single-pool.ts";
 import { inputLines, type Line } from "../input-lines.ts";
 import { parseResourceLine } from "../resource-line.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
@@ -16,17 +15,17 @@ export function registerImport(program: Command): void {
     .summary("add the resources of a list to the cache")
     .description(
       "Adds the resources of a list to the cache. A line is one of\n\n" +
-        "  <sha1> <size in bytes>                                  as `list` prints it\n" +
-        '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}  as `list --json` does\n' +
-        "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>  as `find` below does\n\n" +
-        "or the last with the size at its end; each also behind what `bosh ssh` puts before a line. Blank lines, lines " +
-        "that begin with #, and other paths are passed over. A line that is wrong is told with its number; the others " +
-        "are imported all the same, and the exit code is 3.\n\n" +
-        "A file counts as seen when it was written last, stdin when the command begins: import no list of which " +
-        "something had left the pool by then. What was seen more than a day ago is not believed.",
+        "  <sha1> <size in bytes>                                  from `list`\n" +
+        '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}  from `list --json`\n' +
+        "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>  from `find`, see below\n\n" +
+        "The last one may also have the size at its end. Each may have the prefix of `bosh ssh`. Blank lines, lines " +
+        "that begin with #, and other paths are skipped. Invalid lines are printed with their numbers, the other lines " +
+        "are imported, and the exit code is 3.\n\n" +
+        "The list counts as observed when the file was last modified; stdin, when the command started. If files have " +
+        "left the pool since then, do not import it. Observations of more than a day ago are refused.",
     )
-    .argument("<file>", "the list; - is stdin")
-    .option("--dry-run", "say how many there are, and tell the Worker nothing")
+    .argument("<file>", "the list, or - for stdin")
+    .option("--dry-run", "count the resources, and send nothing to the Worker")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -40,27 +39,27 @@ export function registerImport(program: Command): void {
 
   withEndpointOptions(command).action((file: string, options: AddOptions) =>
     addResources(options, async () => {
-      const passed: Passed = { skipped: 0, leftOut: 0 };
-      const { lines, partRead, age } = await inputLines(file);
+      const notAdded = { skipped: 0, invalid: 0 };
+      const { lines, partRead, ageMs } = await inputLines(file);
       return {
-        keys: keysOf(lines, file, passed),
-        age,
+        keys: parseLines(lines, file, notAdded),
+        notAdded,
+        ageMs,
         totalOf: (read) => {
           const part = partRead();
           return part && read / part;
         },
-        leftOut: () => ({ counts: { ...passed }, isIncomplete: passed.leftOut > 0 }),
       };
     }),
   );
 }
 
-async function* keysOf(
+async function* parseLines(
   lines: AsyncIterable<Line>,
   file: string,
-  passed: Passed,
+  notAdded: { skipped: number; invalid: number },
 ): AsyncGenerator<ResourceKey> {
-  const pool = new OnePool();
+  const pool = new SinglePool();
   let found = 0;
   for await (const { number, text } of lines) {
     let key: ResourceKey | undefined;
@@ -68,24 +67,22 @@ async function* keysOf(
       key = parseResourceLine(text, (path) => pool.sha1Of(path));
     } catch (error) {
       if (error instanceof Exit) throw error;
-      passed.leftOut += 1;
-      note(`Left out: line ${number}: ${reasonOf(error)}`);
+      notAdded.invalid += 1;
+      note(`Line ${number} is invalid: ${reasonOf(error)}`);
       continue;
     }
     if (key === undefined) {
-      passed.skipped += 1;
+      notAdded.skipped += 1;
     } else {
       found += 1;
       yield key;
     }
   }
-  if (found === 0) throw nothingUsable(file, passed);
-}
-
-function nothingUsable(file: string, { skipped, leftOut }: Passed): Exit {
-  return new Exit(
-    "done-in-part",
-    `Nothing in ${file === "-" ? "stdin" : file} names a resource, among ${formatCount(skipped + leftOut, "line")}. ` +
-      "Expected are lines like <sha1> <size>, or <size> <anything>/app_bits_cache/ab/cd/<sha1>; --help tells all.",
+  if (found > 0) return;
+  throw new Exit(
+    "incomplete",
+    `No resource found in ${file === "-" ? "stdin" : file}, ` +
+      `among ${formatCount(notAdded.skipped + notAdded.invalid, "line")}. ` +
+      "Expected lines like `<sha1> <size>` or `<size> <anything>/app_bits_cache/ab/cd/<sha1>`: see `import --help`.",
   );
 }

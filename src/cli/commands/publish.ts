@@ -7,17 +7,20 @@ import { print, printJson } from "../terminal/output.ts";
 export function registerPublish(program: Command): void {
   const command = program
     .command("publish")
-    .summary("publish everything anew")
+    .summary("publish the whole cache again")
     .description(
-      "Has a new snapshot written, and all keys again: mends a Workers KV namespace that was damaged, emptied or " +
-        "replaced. It goes on behind the command; `status` tells how far it is.",
+      "Makes the Worker write a new snapshot and all keys again. This repairs a Workers KV namespace that was damaged, " +
+        "emptied or replaced. The command returns before that is done: see `status`.",
     )
     .option("--json", "print the status as JSON")
     .addHelpText("after", "\nExample:\n  resource-pool publish --url https://api.example.com");
 
   withEndpointOptions(command).action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
-    const status = await new CacheClient(endpointOf(options), new AbortController().signal).publish();
+    const status = await new CacheClient(endpointOf(options)).publish();
     if (json) await printJson(status);
-    else await print(`${formatCount(status.entries, "resource")} are being published anew`);
+    else {
+      const resources = formatCount(status.entries, "resource");
+      await print(`Started to publish ${resources} again. \`status\` shows the progress.`);
+    }
   });
 }

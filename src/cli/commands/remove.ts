@@ -3,13 +3,12 @@ import { formatCount, formatNumber } from "../../format.ts";
 import { isSha1Hex } from "../../resources/sha1.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { inputLines } from "../input-lines.ts";
-import { nothingObserved, reportAll } from "../report-observations.ts";
+import { inputLines, type Line } from "../input-lines.ts";
+import { ObservationReporter } from "../observation-reporter.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { note, print, printJson } from "../terminal/output.ts";
-import { interruptedWithin, stoppedBy } from "./add-resources.ts";
 
 interface RemoveOptions extends EndpointOptions {
   from?: string;
@@ -19,14 +18,14 @@ interface RemoveOptions extends EndpointOptions {
 export function registerRemove(program: Command): void {
   const command = program
     .command("remove")
-    .summary("take resources out of the cache")
+    .summary("remove resources from the cache")
     .description(
-      "Takes resources out of the cache, by SHA-1. The Worker claims none of them any more within three minutes, " +
-        "usually within one. One that the cache does not hold is remembered all the same, so that nothing that was " +
-        "observedAt before brings it back.",
+      "Removes resources from the cache, by SHA-1. The Worker no longer matches them after at most three minutes, " +
+        "usually after one. The removal is recorded even if the resource is not in the cache, so that no earlier " +
+        "observation adds it again.",
     )
     .argument("[sha1...]", "40 hex digits each")
-    .option("--from <file>", "a list with a SHA-1 a line, or lines as `import` takes them; - is stdin")
+    .option("--from <file>", "a list with a SHA-1 per line, or lines as for `import`; - for stdin")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -36,53 +35,48 @@ export function registerRemove(program: Command): void {
 
   withEndpointOptions(command).action(async (sha1s: string[], { from, json, ...options }: RemoveOptions) => {
     for (const sha1 of sha1s) {
-      if (!isSha1Hex(sha1)) throw new Exit("wrong-usage", `Not a SHA-1 of 40 hex digits: ${sha1}`);
+      if (!isSha1Hex(sha1)) throw new Exit("usage", `Not a SHA-1 of 40 hex digits: ${sha1}`);
     }
     if (sha1s.length === 0 && from === undefined) {
-      throw new Exit("wrong-usage", "Nothing to remove: give SHA-1s, or --from <file>.");
+      throw new Exit("usage", "There is nothing to remove. Name SHA-1s, or use --from <file>.");
     }
     const endpoint = endpointOf(options);
     const signal = finishOnInterrupt();
-    const bad = { count: 0 };
-    const input = await checksums(sha1s, from, bad);
+    const counts = { invalid: 0 };
+    const input = from === undefined ? undefined : await inputLines(from);
     const client = new CacheClient(endpoint, signal);
-    const { begun: observedAt } = await client.clock();
-    const outcome = nothingObserved();
-    try {
-      const toSight = (removed: readonly string[]) => ({ observedAt, removed });
-      await reportAll(client, input, toSight, outcome, signal);
-    } catch (error) {
-      throw stoppedBy(error, outcome);
-    }
-    const { changed: removed, unchanged: notPresent } = outcome;
-    const [leftOut, interrupted] = [bad.count, signal.aborted];
-    if (json) await printJson({ removed, notPresent, leftOut, interrupted });
+    const reporter = new ObservationReporter(client, signal);
+    const { startedAt: observedAt } = await client.clock();
+    const { changed: removed, unchanged: notPresent } = await reporter.report(
+      allSha1s(sha1s, input?.lines, counts),
+      (removed) => ({ observedAt, removed }),
+    );
+    const { invalid } = counts;
+    if (json) await printJson({ removed, notPresent, invalid, interrupted: signal.aborted });
     else {
       await print(
-        `${formatCount(removed, "resource")} removed, ${formatNumber(notPresent)} not present, ${formatNumber(leftOut)} left out`,
+        `${formatCount(removed, "resource")} removed, ${formatNumber(notPresent)} not present, ` +
+          `${formatNumber(invalid)} invalid`,
       );
     }
-    if (interrupted) throw interruptedWithin();
-    if (leftOut > 0) throw new Exit(removed + notPresent > 0 ? "done-in-part" : "failed");
+    reporter.throwIfInterrupted();
+    if (invalid > 0) throw new Exit(removed + notPresent > 0 ? "incomplete" : "failed");
   });
 }
 
-async function checksums(
+async function* allSha1s(
   sha1s: readonly string[],
-  from: string | undefined,
-  bad: { count: number },
-): Promise<AsyncGenerator<string>> {
-  const input = from === undefined ? undefined : await inputLines(from);
-  return (async function* () {
-    yield* sha1s;
-    for await (const { number, text } of input?.lines ?? []) {
-      const sha1 = parseSha1Line(text);
-      if (sha1 !== undefined) {
-        yield sha1;
-      } else {
-        bad.count += 1;
-        note(`Left out: line ${number}: it does not begin with a SHA-1 of 40 hex digits`);
-      }
+  lines: AsyncIterable<Line> | undefined,
+  counts: { invalid: number },
+): AsyncGenerator<string> {
+  yield* sha1s;
+  for await (const { number, text } of lines ?? []) {
+    const sha1 = parseSha1Line(text);
+    if (sha1 !== undefined) {
+      yield sha1;
+    } else {
+      counts.invalid += 1;
+      note(`Line ${number} is invalid: it does not begin with a SHA-1 of 40 hex digits`);
     }
-  })();
+  }
 }

@@ -1,102 +1,101 @@
 import { formatCount, formatNumber } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
-import { CacheClient } from "../api/cache-client.ts";
+import { CacheClient, WorkerClock } from "../api/cache-client.ts";
 import { endpointOf } from "../api/endpoint.ts";
-import { WorkerClock } from "../api/worker-clock.ts";
 import { keysOf, type Pool, readPool } from "../blobstore/read-pool.ts";
-import type { Passed } from "../blobstore/stored-object.ts";
-import { nothingObserved, reportAll, reportedCount } from "../report-observations.ts";
+import type { NotAdded } from "../blobstore/stored-object.ts";
+import { ObservationReporter } from "../observation-reporter.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { note, print, printJson } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
-import { type AddOptions, interruptedWithin, noteRefusals, stoppedBy } from "./add-resources.ts";
+import { type AddOptions, noteRefusals } from "./add-resources.ts";
 
-/** More of the cache than this goes only where that is confirmed: a wrong bucket is likelier. */
-const GONE_PART_MAX = 0.1;
+/** More needs --yes: probably the bucket is wrong. */
+const REMOVED_PART_MAX = 0.1;
 
 /**
- * Makes the cache hold what the blobstore does, and tells on stdout what changed.
+ * Makes the cache equal to the blobstore, and prints on stdout what changed.
  *
- * @param passed what of the blobstore was not taken, once it is read
- * @param open the blobstore's resources
- * @throws Exit before the Worker is told anything, if what was read can't be relied on
+ * @param notAdded complete once the blobstore is read
+ * @param open opens the blobstore
+ * @throws Exit before anything is sent to the Worker, if the blobstore could not be read completely
  */
 export async function syncAndPrune(
   { dryRun = false, json = false, yes = false, ...options }: AddOptions & { yes?: boolean },
-  passed: Readonly<Passed>,
+  notAdded: Readonly<NotAdded>,
   open: () => Promise<AsyncIterable<ResourceKey>>,
 ): Promise<void> {
   const signal = finishOnInterrupt();
   const client = new CacheClient(endpointOf(options), signal);
   const resources = await open();
   const { entries: total, time } = await client.status();
-  // Before the listing: whatever was observed since stands against it.
+  // Before the blobstore is read: resources that are observed from now on stay.
   const observedAt = new WorkerClock(time).now();
   const pool = await readPool(resources, signal);
-  if (passed.leftOut > 0) {
-    const reason = `${formatCount(passed.leftOut, "part")} of the blobstore could not be read`;
-    throw new Exit("failed", `Refused: ${reason}. The Worker was told nothing.`);
-  }
-  const { entries, gone } = await compare(client, pool, total, signal);
-  const isTooMany = gone.length > GONE_PART_MAX * entries && !yes;
-  if (dryRun) {
-    const counts = { found: pool.size, toRemove: gone.length };
-    if (json) await printJson({ ...counts, ...passed, refused: isTooMany, dryRun: true });
-    else
-      await print(`${formatCount(pool.size, "resource")} found, ${formatNumber(gone.length)} to be removed`);
-    if (isTooMany) note("That is more than a tenth of the cache: without --yes it would be refused.");
-    return;
-  }
-  if (isTooMany) {
+  if (notAdded.unreadable > 0) {
+    const parts = formatCount(notAdded.unreadable, "part");
     throw new Exit(
       "failed",
-      `Refused: ${formatNumber(gone.length)} of the ${formatCount(entries, "resource")} in the cache are not in the blobstore, ` +
-        "more than a tenth. Is it the right one? Then --yes removes them. The Worker was told nothing.",
+      `Refused: can't read ${parts} of the blobstore. Nothing was sent to the Worker.`,
+    );
+  }
+  const { entries, missing } = await findMissing(client, pool, total, signal);
+  const isRefused = missing.length > REMOVED_PART_MAX * entries && !yes;
+  if (dryRun) {
+    const counts = { found: pool.size, toRemove: missing.length };
+    if (json) await printJson({ ...counts, ...notAdded, refused: isRefused, dryRun: true });
+    else
+      await print(`${formatCount(pool.size, "resource")} found, ${formatNumber(missing.length)} to remove`);
+    if (isRefused) note("This is more than a tenth of the cache. It would be refused without --yes.");
+    return;
+  }
+  if (isRefused) {
+    throw new Exit(
+      "failed",
+      `Refused: ${formatNumber(missing.length)} of the ${formatCount(entries, "resource")} in the cache are not in the ` +
+        "blobstore: more than a tenth. Nothing was sent to the Worker. If this is the right blobstore, add --yes to " +
+        "remove them.",
     );
   }
 
-  const [present, removed] = [nothingObserved(), nothingObserved()];
-  try {
-    const toAdd = (present: readonly ResourceKey[]) => ({ observedAt, present });
-    await reportAll(client, each(keysOf(pool)), toAdd, present, signal, () => pool.size);
-    const toRemove = (removed: readonly string[]) => ({ observedAt, removed });
-    await reportAll(client, each(gone), toRemove, removed, signal, () => gone.length);
-  } catch (error) {
-    throw stoppedBy(error, { ...present, unchanged: present.unchanged + reportedCount(removed) });
-  }
-  const { changed: added, unchanged: alreadyThere, refused } = present;
-  // What somebody observed meanwhile is not removed.
-  const { changed: pruned, unchanged: kept } = removed;
+  const reporter = new ObservationReporter(client, signal);
+  const toAdd = (present: readonly ResourceKey[]) => ({ observedAt, present });
+  const present = await reporter.report(iterate(keysOf(pool)), toAdd, () => pool.size);
+  const toRemove = (removed: readonly string[]) => ({ observedAt, removed });
+  const absent = await reporter.report(iterate(missing), toRemove, () => missing.length);
+  const { changed: added, unchanged: alreadyPresent, refused } = present;
+  const { changed: removed, unchanged: observedSince } = absent;
   if (json) {
-    const counts = { added, alreadyThere, removed: pruned, kept, refused };
-    await printJson({ ...counts, ...passed, dryRun, interrupted: signal.aborted });
+    const counts = { added, alreadyPresent, removed, observedSince, refused };
+    await printJson({ ...counts, ...notAdded, dryRun, interrupted: signal.aborted });
   } else {
     await print(
-      `${formatCount(added, "resource")} added, ${formatNumber(alreadyThere)} already there, ${formatNumber(pruned)} removed, ` +
-        `${formatNumber(kept)} kept as observed since, ${formatNumber(passed.skipped)} skipped`,
+      `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present, ` +
+        `${formatNumber(removed)} removed, ${formatNumber(observedSince)} kept because observed since, ` +
+        `${formatNumber(notAdded.skipped)} skipped`,
     );
     noteRefusals(present);
   }
-  if (signal.aborted) throw interruptedWithin();
-  if (refused["too-old"] > 0) throw new Exit("done-in-part");
+  reporter.throwIfInterrupted();
+  if (refused["too-old"] > 0) throw new Exit("incomplete");
 }
 
-/** How many resources the cache holds, and the SHA-1s of those that the pool does not. */
-async function compare(client: CacheClient, pool: Pool, total: number, signal: AbortSignal) {
+/** Counts the resources in the cache, and finds the SHA-1s of those that are not in the pool. */
+async function findMissing(client: CacheClient, pool: Pool, total: number, signal: AbortSignal) {
   const progress = new Progress();
-  const gone: string[] = [];
+  const missing: string[] = [];
   let entries = 0;
   for await (const page of client.resources()) {
-    if (signal.aborted) throw new Exit("interrupted", "Interrupted: the Worker was told nothing.");
+    if (signal.aborted) throw new Exit("interrupted", "Interrupted. Nothing was sent to the Worker.");
     entries += page.length;
-    for (const { checksum } of page) if (!pool.has(checksum.value)) gone.push(checksum.value);
+    for (const { checksum } of page) if (!pool.has(checksum.value)) missing.push(checksum.value);
     progress.update(() => `${formatCount(entries, "resource")} compared`, entries, total);
   }
   progress.clear();
-  return { entries, gone };
+  return { entries, missing };
 }
 
-async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
+async function* iterate<T>(items: Iterable<T>): AsyncGenerator<T> {
   yield* items;
 }

@@ -1,24 +1,24 @@
 import type { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
-import { CacheClient } from "../api/cache-client.ts";
+import { CacheClient, WorkerClock } from "../api/cache-client.ts";
 import {
-  baseUrl,
   type Endpoint,
   type EndpointOptions,
   endpointOf,
+  parseBaseUrl,
   withEndpointOptions,
 } from "../api/endpoint.ts";
-import { retried } from "../api/retry.ts";
-import { send } from "../api/send.ts";
-import { WorkerClock } from "../api/worker-clock.ts";
+import { isWorkerAbsent, requestCacheStatus } from "../api/matches.ts";
+import { retry } from "../api/retry.ts";
+import { describeError, isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { print, printJson } from "../terminal/output.ts";
 import { Verification } from "../verification.ts";
 
-/** More than this of what was asked goes only where that is confirmed: a wrong or emptied pool is likelier. */
-const REJECTED_SHARE_MAX = 0.1;
+/** More needs --yes: probably the pool is wrong or was emptied. */
+const REJECTED_PART_MAX = 0.1;
 
 interface VerifyOptions extends EndpointOptions {
   cloudController: string;
@@ -31,24 +31,24 @@ interface VerifyOptions extends EndpointOptions {
 export function registerVerify(program: Command): void {
   const command = program
     .command("verify")
-    .summary("ask the Cloud Controller whether it holds what the cache does")
+    .summary("verify the cache with the Cloud Controller")
     .description(
-      "Asks the Cloud Controller itself, 250 resources at a time, which of what the cache holds it still matches: " +
-        "whatever its blobstore is. The exit code is 3 where it denies some that stay in the cache. Files exactly as " +
-        "large as MINIMUM_SIZE or MAXIMUM_SIZE are passed over: the Cloud Controller takes both as exclusive.\n\n" +
-        "With --remove, what it has denied is asked again at the end, together with some that it has matched, and removed " +
-        "from the cache where it still matches those. It refuses, before anything is removed, if more than a tenth of " +
-        "what was asked is denied, which --yes allows, or all of it.\n\n" +
-        "It looks up one file after the other, about 80 a second. For more than the token's lifetime allows, take a " +
-        "sample, or the token of a client that lives longer.",
+      "Requests matches for the resources in the cache from the Cloud Controller itself, 250 at a time. This works " +
+        "with any blobstore. The exit code is 3 if it rejects some and they stay in the cache. Files exactly as large " +
+        "as MINIMUM_SIZE or MAXIMUM_SIZE are skipped: the Cloud Controller never matches these two sizes.\n\n" +
+        "With --remove, it verifies the rejected resources again at the end, together with some matched ones. It " +
+        "removes from the cache those that are rejected again, as long as the matched ones still match. If more than a " +
+        "tenth was rejected, it removes nothing without --yes. If all were rejected, it removes nothing.\n\n" +
+        "The Cloud Controller looks up about 80 files a second. If the token expires before all are verified, use " +
+        "--sample, or the token of a client with a longer lifetime.",
     )
     .requiredOption(
       "--cloud-controller <url>",
-      "an address that leads to the Cloud Controller and not to the Worker; it gets the same token",
+      "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token",
     )
-    .option("--sample <count>", "ask about so many, drawn at random, instead of all")
-    .option("--remove", "remove what it denies from the cache")
-    .option("--yes", "even if that is more than a tenth of what was asked")
+    .option("--sample <count>", "verify this many resources, drawn at random, instead of all")
+    .option("--remove", "remove rejected resources from the cache")
+    .option("--yes", "allow --remove to remove more than a tenth of the verified resources")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -58,13 +58,13 @@ export function registerVerify(program: Command): void {
     );
 
   withEndpointOptions(command).action(async ({ sample, remove, yes, json, ...options }: VerifyOptions) => {
-    if (yes && !remove) throw new Exit("wrong-usage", "--yes goes with --remove.");
+    if (yes && !remove) throw new Exit("usage", "--yes needs --remove.");
     if (sample !== undefined && !/^[1-9]\d{0,8}$/.test(sample)) {
-      throw new Exit("wrong-usage", `--sample is a number of resources, at least 1, not ${sample}`);
+      throw new Exit("usage", `--sample must be a number of resources, at least 1, not ${sample}`);
     }
     const endpoint = endpointOf(options);
     const cloudController = {
-      url: baseUrl(options.cloudController, "--cloud-controller"),
+      url: parseBaseUrl(options.cloudController, "--cloud-controller"),
       token: endpoint.token,
     };
     const signal = finishOnInterrupt();
@@ -73,58 +73,57 @@ export function registerVerify(program: Command): void {
     const { entries, configuration, time } = await client.status();
     const clock = new WorkerClock(time);
     const limits = [configuration.MINIMUM_SIZE, configuration.MAXIMUM_SIZE];
-    const resources = sample === undefined ? client.resources() : drawn(client, Number(sample));
+    const resources = sample === undefined ? client.resources() : drawSample(client, Number(sample));
     const verification = new Verification(cloudController, signal);
     const total = sample === undefined ? entries : Math.min(Number(sample), entries);
-    let isTooMany = false;
+    let isRefused = false;
     try {
       await verification.run(resources, limits, total);
-      const { matched, rejected: denied } = verification;
-      isTooMany = denied > REJECTED_SHARE_MAX * (matched + denied) && !yes;
-      if (remove && !isTooMany && matched > 0) await verification.removeRejected(client, clock);
+      const { matched, rejected } = verification;
+      isRefused = rejected > REJECTED_PART_MAX * (matched + rejected) && !yes;
+      if (remove && !isRefused && matched > 0) await verification.removeRejected(client, clock);
     } catch (error) {
       throw new Exit(
         error instanceof Exit ? error.reason : "failed",
-        `${reasonOf(error)}\nBefore that: ${inWords(verification)}.`,
+        `${reasonOf(error)}\nBefore that: ${summaryText(verification)}.`,
       );
     }
-    if (json) {
-      const { matched, rejected: denied, removed, skipped: passedOver } = verification;
-      await printJson({ matched, denied, removed, passedOver, interrupted: signal.aborted });
-    } else await print(inWords(verification));
+    const { matched, rejected, removed, skipped } = verification;
+    if (json) await printJson({ matched, rejected, removed, skipped, interrupted: signal.aborted });
+    else await print(summaryText(verification));
     if (signal.aborted) throw new Exit("interrupted");
-    if (verification.matched === 0 && verification.rejected > 0) {
+    if (matched === 0 && rejected > 0) {
       const advice =
-        "The Cloud Controller matches nothing at all: is its feature flag resource_matching on? If its pool was " +
-        "emptied, `forget` empties the cache.";
-      throw new Exit("done-in-part", remove ? `Nothing removed. ${advice}` : advice);
+        "The Cloud Controller matches nothing. Is its feature flag resource_matching enabled? If its pool was emptied, " +
+        "run `forget` to empty the cache.";
+      throw new Exit("incomplete", remove ? `Nothing was removed. ${advice}` : advice);
     }
-    if (remove && isTooMany) {
+    if (remove && isRefused) {
       throw new Exit(
         "failed",
-        `Refused: ${formatNumber(verification.rejected)} of ${formatCount(verification.matched + verification.rejected, "resource")} ` +
-          "are denied, more than a tenth. Has its pool lost so many? Then --yes removes them. Nothing was removed.",
+        `Refused: ${formatNumber(rejected)} of ${formatCount(matched + rejected, "resource")} were rejected: more than a ` +
+          "tenth. Nothing was removed. If the pool has lost that many, add --yes to remove them.",
       );
     }
-    if (verification.rejected > 0 && !remove) throw new Exit("done-in-part");
+    if (rejected > 0 && !remove) throw new Exit("incomplete");
   });
 }
 
-function inWords({ matched, rejected: denied, removed, skipped: passedOver }: Verification): string {
+function summaryText({ matched, rejected, removed, skipped }: Verification): string {
   return (
-    `${formatCount(matched, "resource")} matched, ${formatNumber(denied)} denied, ${formatNumber(removed)} removed, ` +
-    `${formatNumber(passedOver)} passed over`
+    `${formatCount(matched, "resource")} matched, ${formatNumber(rejected)} rejected, ${formatNumber(removed)} removed, ` +
+    `${formatNumber(skipped)} skipped`
   );
 }
 
-/** `count` of all at random, each as likely as any other. */
-async function* drawn(client: CacheClient, count: number): AsyncGenerator<readonly CachedResource[]> {
+/** Draws `count` resources at random, each with the same probability (reservoir sampling). */
+async function* drawSample(client: CacheClient, count: number): AsyncGenerator<readonly CachedResource[]> {
   const sample: CachedResource[] = [];
-  let met = 0;
+  let read = 0;
   for await (const page of client.resources()) {
     for (const resource of page) {
-      met += 1;
-      const place = met <= count ? met - 1 : Math.floor(Math.random() * met);
+      read += 1;
+      const place = read <= count ? read - 1 : Math.floor(Math.random() * read);
       if (place < count) sample[place] = resource;
     }
   }
@@ -132,17 +131,26 @@ async function* drawn(client: CacheClient, count: number): AsyncGenerator<readon
 }
 
 /**
- * The Worker must not be asked whether it is right. It alone knows this path: of any other answer than the Cloud
- * Controller's 404, a bad token's or a busy Worker's, nobody can say where it comes from.
+ * Requires that a Cloud Controller is at the address: the Worker can't verify its own matches.
+ *
+ * @throws Exit
  */
 async function refuseWorker(cloudController: Endpoint, signal: AbortSignal): Promise<void> {
-  const ask = async () => {
-    const answer = await send(cloudController, { method: "GET", path: "/v3/resource_matches/cache" });
-    if (answer.status !== 200) return answer;
+  const response = await retry(
+    () => requestCacheStatus(cloudController),
+    (response) => !isOutage(response),
+    signal,
+  );
+  if (isWorkerAbsent(response)) return;
+  if (response.status === 200) {
     throw new Exit(
-      "wrong-usage",
-      `${cloudController.url} leads to the Worker itself, or to something else that is no Cloud Controller.`,
+      "usage",
+      `${cloudController.url} leads to the Worker, or to another server that is not the Cloud Controller. ` +
+        "Set --cloud-controller to a URL that bypasses the Worker.",
     );
-  };
-  await retried(ask, 404, signal);
+  }
+  throw new Exit(
+    "failed",
+    `${describeError(response)}\nA Cloud Controller returns 404 here. Does --cloud-controller lead to it?`,
+  );
 }

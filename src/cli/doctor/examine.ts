@@ -3,75 +3,74 @@ import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { note } from "../terminal/output.ts";
 import { endpointFindings } from "./endpoint.ts";
-import { type Finding, orErrorMessage, warn } from "./finding.ts";
+import { catchErrors, type Finding, warn } from "./finding.ts";
 import { cloudControllerFindings, flagFindings, otherRequestsFindings } from "./foundation.ts";
 import { limitFindings } from "./limits.ts";
-import { claimsOf, maySend, tokenFindings } from "./token.ts";
-import { askStatus, clockFinding, keysFindings, workerFinding } from "./worker.ts";
+import { decodeClaims, mayRequestMatches, tokenFindings } from "./token.ts";
+import { clockFinding, requestStatus, signatureFindings, workerFinding } from "./worker.ts";
 
-/** Asked for by each run: a few tell whether the edge knows what the catalog does. */
-const SAMPLE = 10;
+/** Resources of the catalog that the endpoint should match. */
+const SAMPLE_SIZE = 10;
 
 /**
- * Looks at a deployed Worker from outside, as an operator and as a push, and says what it finds as it finds it.
+ * Checks a deployed Worker from outside, as an operator and as a push. Yields each finding as soon as it is known.
  *
- * @param cloudController where one answers and not the Worker, if that is known
- * @throws NoAnswer or Exit where nothing answers at `endpoint`
+ * @param cloudController a Cloud Controller that is reached without the Worker, if known
+ * @throws NoResponse or Exit if there is no server at `endpoint`
  */
 export async function* examine(
   endpoint: Endpoint,
   cloudController: Endpoint | undefined,
 ): AsyncGenerator<Finding> {
-  note(`Asking ${endpoint.url} …`);
-  const asked = await askStatus(endpoint);
-  const { status, aheadMs } = asked;
+  note(`Checking ${endpoint.url} …`);
+  const statusResponse = await requestStatus(endpoint);
+  const { status, aheadMs } = statusResponse;
   yield* tokenFindings(endpoint.token, Date.now() - aheadMs);
-  yield workerFinding(asked, endpoint.token);
+  yield workerFinding(statusResponse, endpoint.token);
   if (!status) {
-    yield warn("the rest", "It was not checked: put right what is above, and run this again.");
+    yield warn("the rest", "It was not checked. Fix the problem above, and run the command again.");
     return;
   }
   yield clockFinding(aheadMs);
-  yield* orErrorMessage("uaa keys", keysFindings(endpoint));
+  yield* catchErrors("uaa keys", signatureFindings(endpoint));
 
-  const known = { status, sample: await drawn(endpoint, status) };
-  if (maySend(claimsOf(endpoint.token))) yield* orErrorMessage("route", endpointFindings(endpoint, known));
-  else
-    yield warn(
-      "route",
-      "It was not checked: only a token with cloud_controller.write may ask as a push does.",
-    );
-  const isBehind = yield* orErrorMessage("other requests", otherRequestsFindings(endpoint, status));
+  const known = { status, sample: await drawSample(endpoint, status) };
+  if (mayRequestMatches(decodeClaims(endpoint.token))) {
+    yield* catchErrors("route", endpointFindings(endpoint, known));
+  } else {
+    yield warn("route", "It was not checked: requests of a push need a token with cloud_controller.write.");
+  }
+  const hasOthers = yield* catchErrors("other requests", otherRequestsFindings(endpoint, status));
 
-  let isBeside: boolean | undefined;
+  let isReachable: boolean | undefined;
   if (cloudController) {
-    note(`Asking ${cloudController.url} …`);
-    isBeside = yield* orErrorMessage("cloud controller", cloudControllerFindings(cloudController));
-    if (isBeside) yield* orErrorMessage("size limits", limitFindings(cloudController, known));
+    note(`Checking ${cloudController.url} …`);
+    isReachable = yield* catchErrors("cloud controller", cloudControllerFindings(cloudController));
+    if (isReachable) yield* catchErrors("size limits", limitFindings(cloudController, known));
   } else {
     yield warn(
       "size limits",
-      "They and the file modes were not compared with the Cloud Controller's: --cloud-controller <url> names an address " +
-        "that leads to it and not to the Worker.",
+      "Sizes and file modes were not compared with the Cloud Controller's. Set --cloud-controller to a URL that leads " +
+        "to it and not to the Worker.",
     );
   }
-  const answering = isBeside ? cloudController : isBehind ? endpoint : undefined;
-  if (answering) yield* orErrorMessage("feature flags", flagFindings(answering, status));
-  for (const { level, name, text } of status.checks)
+  const flagsEndpoint = isReachable ? cloudController : hasOthers ? endpoint : undefined;
+  if (flagsEndpoint) yield* catchErrors("feature flags", flagFindings(flagsEndpoint, status));
+  for (const { level, name, text } of status.checks) {
     yield { level: level === "fail" ? "FAIL" : level, name, text };
+  }
 }
 
-/** Some of what the catalog holds, at random, of sizes that the Cloud Controller may match: both of its limits are exclusive. */
-async function drawn(endpoint: Endpoint, { configuration }: CacheStatus): Promise<CachedResource[]> {
-  const client = new CacheClient(endpoint, new AbortController().signal);
-  const { value: page = [] } = await client.resources().next();
+/** Draws resources of the catalog's first page whose sizes the Cloud Controller may match: it excludes both limits. */
+async function drawSample(endpoint: Endpoint, { configuration }: CacheStatus): Promise<CachedResource[]> {
+  const { value: page = [] } = await new CacheClient(endpoint).resources().next();
   const { MINIMUM_SIZE: minimum, MAXIMUM_SIZE: maximum } = configuration;
-  const within = page.filter(
+  const candidates = page.filter(
     ({ size_in_bytes: size }: CachedResource) => size > Number(minimum) && size < Number(maximum),
   );
   const sample: CachedResource[] = [];
-  while (sample.length < SAMPLE && within.length > 0) {
-    sample.push(...within.splice(Math.floor(Math.random() * within.length), 1));
+  while (sample.length < SAMPLE_SIZE && candidates.length > 0) {
+    sample.push(...candidates.splice(Math.floor(Math.random() * candidates.length), 1));
   }
   return sample;
 }

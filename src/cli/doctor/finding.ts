@@ -1,8 +1,8 @@
 import type { CacheCheck } from "../../operator-api/responses.ts";
-import { type ApiResponse, errorMessageOf, NoResponse } from "../api/send.ts";
+import { type ApiResponse, describeError, NoResponse } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 
-/** What is checked from outside, beside the Worker's own checks. */
+/** Checks from outside, in addition to the Worker's own. */
 export const CHECKS = [
   "token",
   "scopes",
@@ -24,23 +24,24 @@ export const CHECKS = [
 ] as const;
 type CheckName = (typeof CHECKS)[number] | CacheCheck["name"];
 
-/** What a check has found, and where that is not well, what to do. */
+/** Result of a check. */
 export interface Finding {
-  /** `FAIL` where something is wrong; `warn` where it may be, or could not be found out. */
+  /** `FAIL`: a problem. `warn`: a possible problem, or the check could not be made. */
   level: "ok" | "warn" | "FAIL";
-  /** What was checked. */
   name: CheckName;
-  /** Shown as one line, whatever a server has said in it. */
+  /** What was found, and what to do. */
   text: string;
 }
 
-const finding =
+const findingOf =
   (level: Finding["level"]) =>
   (name: CheckName, text: string): Finding => ({ level, name, text });
-export const [ok, warn, fail] = [finding("ok"), finding("warn"), finding("FAIL")];
+export const ok = findingOf("ok");
+export const warn = findingOf("warn");
+export const fail = findingOf("FAIL");
 
-/** What a check finds, also where nobody answers it. @returns what it returns, undefined where it came to no end */
-export async function* orErrorMessage<T>(
+/** Makes a finding of an error that ends the checks. Returns their result, or undefined after an error. */
+export async function* catchErrors<T>(
   name: CheckName,
   findings: AsyncGenerator<Finding, T>,
 ): AsyncGenerator<Finding, T | undefined> {
@@ -48,32 +49,27 @@ export async function* orErrorMessage<T>(
     return yield* findings;
   } catch (error) {
     if (!(error instanceof NoResponse || error instanceof Exit)) throw error;
-    yield fail(name, inSentences(reasonOf(error)));
+    yield fail(name, asSentences(reasonOf(error)));
     return undefined;
   }
 }
 
-/** What an answer that is not the expected one says, with advice: in sentences, that another may follow. */
-export function errorSentences(answer: ApiResponse): string {
-  return inSentences(errorMessageOf(answer));
-}
-
-/** An answer that says how somebody is, and not who it is. */
-export function isOutage({ status }: ApiResponse): boolean {
-  return status === 429 || status >= 500;
+/** Like `describeError`, in complete sentences on one line. */
+export function errorSentences(response: ApiResponse): string {
+  return asSentences(describeError(response));
 }
 
 export function isRefusal({ status }: ApiResponse): boolean {
   return status === 401 || status === 403;
 }
 
-/** @param log that tells more of it: whose it is */
-export function outageAdvice({ status }: ApiResponse, log: "Worker" | "Cloud Controller"): string {
+/** @param server whose log has the reason */
+export function outageAdvice({ status }: ApiResponse, server: "Worker" | "Cloud Controller"): string {
   return status === 429
-    ? "It was asked too often: try again in a minute."
-    : `Try again in a minute; if it stays so, the ${log}'s log tells why.`;
+    ? "There were too many requests: try again in a minute."
+    : `Try again in a minute. If it stays so, see the ${server}'s log.`;
 }
 
-function inSentences(lines: string): string {
+function asSentences(lines: string): string {
   return lines.replaceAll(/([^.?!])(\n|$)/g, "$1.$2").replaceAll("\n", " ");
 }

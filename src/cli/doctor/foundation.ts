@@ -1,17 +1,8 @@
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type ApiResponse, jsonOf, send } from "../api/send.ts";
-import {
-  errorSentences,
-  type Finding,
-  fail,
-  isOutage,
-  isRefusal,
-  ok,
-  outageAdvice,
-  warn,
-} from "./finding.ts";
-import { CACHE } from "./worker.ts";
+import { isWorkerAbsent, requestCacheStatus } from "../api/matches.ts";
+import { type ApiResponse, isOutage, jsonOf, send } from "../api/send.ts";
+import { errorSentences, type Finding, fail, isRefusal, ok, outageAdvice, warn } from "./finding.ts";
 
 const FLAGS = [
   ["resource_matching", "FEATURE_RESOURCE_MATCHING"],
@@ -19,79 +10,94 @@ const FLAGS = [
 ] as const;
 
 /**
- * Whether all that is no resource match goes where it should: `GET /` is the first that cf CLI asks.
+ * Whether requests other than resource matches reach a Cloud Controller. `GET /` is the first request of cf CLI.
  *
- * @returns whether a Cloud Controller answers there
+ * @returns whether they do
  */
 export async function* otherRequestsFindings(
   endpoint: Endpoint,
   { configuration }: CacheStatus,
 ): AsyncGenerator<Finding, boolean> {
-  const answer = await send(endpoint, { method: "GET", path: "/" });
-  if (isCloudControllers(answer)) {
-    yield ok("other requests", `${answer.target} is answered by a Cloud Controller.`);
+  const response = await requestRoot(endpoint);
+  if (isApiRoot(response)) {
+    yield ok("other requests", `${response.target} leads to a Cloud Controller.`);
     return true;
   }
-  yield answer.status === 404 && configuration.CLOUD_CONTROLLER_URL !== true
+  yield response.status === 404 && configuration.CLOUD_CONTROLLER_URL !== true
     ? warn(
         "other requests",
-        `Nobody but the Worker is at ${endpoint.url}, so that cf can't use it: give the Worker a route on the API's ` +
-          "domain, or set CLOUD_CONTROLLER_URL.",
+        `There is only the Worker at ${endpoint.url}: cf can't use this URL. Give the Worker a route on the API's domain, ` +
+          "or set CLOUD_CONTROLLER_URL.",
       )
-    : fail("other requests", otherRequestsTrouble(answer));
+    : fail("other requests", otherRequestsError(response));
   return false;
 }
 
-function otherRequestsTrouble(answer: ApiResponse): string {
-  const complaint = errorSentences(answer);
-  if (answer.status === 503 && answer.body.includes("The Cloud Controller is currently unavailable")) {
+function otherRequestsError(response: ApiResponse): string {
+  const error = errorSentences(response);
+  if (response.status === 503 && response.body.includes("The Cloud Controller is currently unavailable")) {
     return (
-      `${complaint} The Worker can't reach it, and cf can't log in: is CLOUD_CONTROLLER_URL to be reached from the internet, ` +
-      "with a trusted certificate? `refused` in the Worker's log tells why."
+      `${error} The Worker can't reach it, and cf can't log in. Can CLOUD_CONTROLLER_URL be reached from the internet, ` +
+      "with a trusted certificate? See `refused` in the Worker's log for the reason."
     );
   }
-  if (isOutage(answer))
-    return `${complaint} cf can't log in meanwhile. ${outageAdvice(answer, "Cloud Controller")}`;
-  if (isRefusal(answer)) {
-    return `${complaint} A Cloud Controller tells this without a token: is there a firewall or a log-in before it?`;
+  if (isOutage(response)) {
+    return `${error} Until this is fixed, cf can't log in. ${outageAdvice(response, "Cloud Controller")}`;
   }
-  return `No Cloud Controller is behind it, and cf can't log in: ${complaint}`;
+  if (isRefusal(response)) {
+    return `${error} A Cloud Controller requires no token for this. Is there a firewall or a login page in front of it?`;
+  }
+  return `There is no Cloud Controller behind the Worker, and cf can't log in: ${error}`;
 }
 
-/** Whether `--cloud-controller` leads to one, and not to the Worker. @returns whether it does */
+/**
+ * Whether `--cloud-controller` leads to a Cloud Controller, and not to the Worker.
+ *
+ * @returns whether it does
+ */
 export async function* cloudControllerFindings(cloudController: Endpoint): AsyncGenerator<Finding, boolean> {
-  for (const path of [CACHE, "/"]) {
-    const answer = await send(cloudController, { method: "GET", path });
-    const isExpected =
-      path === CACHE ? answer.status === 404 || answer.status === 405 : isCloudControllers(answer);
-    if (isExpected) continue;
-    yield fail("cloud controller", cloudControllerTrouble(answer, path));
+  const statusResponse = await requestCacheStatus(cloudController);
+  if (!isWorkerAbsent(statusResponse)) {
+    yield cloudControllerProblem(
+      statusResponse,
+      "--cloud-controller must lead to the Cloud Controller and not to the Worker. A Cloud Controller returns 404 here: ",
+    );
     return false;
   }
-  yield ok("cloud controller", `It answers at ${cloudController.url}.`);
+  const root = await requestRoot(cloudController);
+  if (!isApiRoot(root)) {
+    yield cloudControllerProblem(root, "This is not a Cloud Controller: ");
+    return false;
+  }
+  yield ok("cloud controller", `It responds at ${cloudController.url}.`);
   return true;
 }
 
-function cloudControllerTrouble(answer: ApiResponse, path: string): string {
-  const complaint = errorSentences(answer);
-  if (isOutage(answer)) return `${complaint} ${outageAdvice(answer, "Cloud Controller")}`;
-  if (isRefusal(answer)) {
-    return `${complaint} The Worker takes the token: is --cloud-controller of the same foundation?`;
-  }
-  return path === CACHE
-    ? `--cloud-controller must lead to the Cloud Controller and not to the Worker, which alone knows this address: ${complaint}`
-    : `It is none: ${complaint}`;
+function cloudControllerProblem(response: ApiResponse, meaning: string): Finding {
+  const error = errorSentences(response);
+  if (isOutage(response))
+    return fail("cloud controller", `${error} ${outageAdvice(response, "Cloud Controller")}`);
+  return fail(
+    "cloud controller",
+    isRefusal(response)
+      ? `${error} The Worker accepts this token. Is --cloud-controller of the same foundation?`
+      : `${meaning}${error}`,
+  );
 }
 
-/** Whether the Worker's flags are those of the foundation. @param endpoint where a Cloud Controller answers */
+/**
+ * Whether the Worker's flags equal the foundation's.
+ *
+ * @param endpoint leads to a Cloud Controller
+ */
 export async function* flagFindings(
   endpoint: Endpoint,
   { configuration }: CacheStatus,
 ): AsyncGenerator<Finding> {
-  const answer = await send(endpoint, { method: "GET", path: "/v3/feature_flags" });
-  const { resources } = (jsonOf(answer) ?? {}) as { resources?: { name?: unknown; enabled?: unknown }[] };
-  if (answer.status !== 200 || !Array.isArray(resources)) {
-    yield warn("feature flags", `They could not be read: ${errorSentences(answer)}`);
+  const response = await send(endpoint, { method: "GET", path: "/v3/feature_flags" });
+  const { resources } = (jsonOf(response) ?? {}) as { resources?: { name?: unknown; enabled?: unknown }[] };
+  if (response.status !== 200 || !Array.isArray(resources)) {
+    yield warn("feature flags", `They could not be read: ${errorSentences(response)}`);
     return;
   }
   for (const [flag, variable] of FLAGS) {
@@ -99,7 +105,7 @@ export async function* flagFindings(
     if (typeof enabled !== "boolean") {
       yield warn(
         "feature flags",
-        `The Cloud Controller does not tell of ${flag}: compare \`cf feature-flag ${flag}\`.`,
+        `The Cloud Controller does not list ${flag}. Compare ${variable} with \`cf feature-flag ${flag}\`.`,
       );
     } else if (enabled === configuration[variable]) {
       yield ok("feature flags", `${flag} is ${enabled ? "on" : "off"}, and so is ${variable}.`);
@@ -109,7 +115,12 @@ export async function* flagFindings(
   }
 }
 
-function isCloudControllers(answer: ApiResponse): boolean {
-  const { links } = (jsonOf(answer) ?? {}) as { links?: { cloud_controller_v3?: unknown } };
-  return answer.status === 200 && links?.cloud_controller_v3 !== undefined;
+function requestRoot(endpoint: Endpoint): Promise<ApiResponse> {
+  return send(endpoint, { method: "GET", path: "/" });
+}
+
+/** Whether a response to `GET /` is a Cloud Controller's. */
+function isApiRoot(response: ApiResponse): boolean {
+  const { links } = (jsonOf(response) ?? {}) as { links?: { cloud_controller_v3?: unknown } };
+  return response.status === 200 && links?.cloud_controller_v3 !== undefined;
 }

@@ -2,15 +2,15 @@ import { formatCount } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type ApiResource, matchedPaths } from "../api/matches.ts";
+import { type ApiResource, requestMatchedPaths } from "../api/matches.ts";
 import type { Known } from "./endpoint.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
-const OWNERS_BITS = 0o600;
+const OWNER_BITS = 0o600;
 
 /**
- * Compares the limits with the Cloud Controller's. It goes by the checksum and by what it is told of size and mode: so one
- * file that it holds is asked for with sizes just within the Worker's limits and just beyond them, and with two modes.
+ * Compares the limits with the Cloud Controller's. The Cloud Controller looks up the checksum, and trusts the size and
+ * the mode of the request. So one file of its pool is requested with sizes around the Worker's limits and with two modes.
  */
 export async function* limitFindings(
   cloudController: Endpoint,
@@ -19,104 +19,121 @@ export async function* limitFindings(
   if (sample.length === 0) {
     yield warn(
       "size limits",
-      "They could not be checked: the catalog holds no file to ask the Cloud Controller for.",
+      "They could not be checked: the catalog has no file that the Cloud Controller may match.",
     );
     return;
   }
-  const file = await heldOf(sample, cloudController);
+  const file = await findMatched(sample, cloudController);
   if (!file) {
     yield fail(
       "cloud controller",
-      `It matches none of ${formatCount(sample.length, "file")} that the catalog holds. Is its feature flag resource_matching ` +
-        "on, and is this its pool? `resource-pool verify` asks for all; `forget` empties the cache.",
+      `It matches none of ${formatCount(sample.length, "file")} in the catalog. Is its feature flag resource_matching ` +
+        "enabled, and is this its pool? `resource-pool verify` checks all files; `resource-pool forget` empties the cache.",
     );
     return;
   }
   const sha1 = file.checksum.value;
-  const matches = async (size: number, mode = ANY_MODE) =>
-    (await matchedPaths(cloudController, [asked(sha1, size, mode)])).size > 0;
-  const [minimum, maximum] = [Number(configuration.MINIMUM_SIZE), Number(configuration.MAXIMUM_SIZE)];
-  yield await minimumFinding(minimum, file.size_in_bytes, matches);
-  yield await maximumFinding(maximum, file.size_in_bytes, matches);
+  const isMatched = async (size: number, mode = ANY_MODE) =>
+    (await requestMatchedPaths(cloudController, [resourceOf(sha1, size, mode)])).size > 0;
+  yield await minimumFinding(Number(configuration.MINIMUM_SIZE), file.size_in_bytes, isMatched);
+  yield await maximumFinding(Number(configuration.MAXIMUM_SIZE), file.size_in_bytes, isMatched);
 
   const mode = configuration.MINIMUM_FILE_MODE;
-  const isDemanded = !(await matches(file.size_in_bytes, "0400"));
+  const requiresMode = !(await isMatched(file.size_in_bytes, "0400"));
   const bits = typeof mode === "string" ? Number.parseInt(mode, 8) : 0;
-  if (!isDemanded) yield ok("file modes", "The Cloud Controller does not mind a file's mode.");
-  else if ((bits & OWNERS_BITS) === OWNERS_BITS) {
-    yield ok("file modes", `The Cloud Controller wants 0600, and MINIMUM_FILE_MODE is ${mode}.`);
+  if (!requiresMode) yield ok("file modes", "The Cloud Controller ignores the modes of files.");
+  else if ((bits & OWNER_BITS) === OWNER_BITS) {
+    yield ok("file modes", `The Cloud Controller requires mode 0600, and MINIMUM_FILE_MODE is ${mode}.`);
   } else {
     yield fail(
       "file modes",
-      `The Cloud Controller fails a package that claims a file whose mode lacks 0600, and MINIMUM_FILE_MODE is ${mode ?? "not set"}: set it to "0600".`,
+      "The Cloud Controller fails a package with a matched file whose mode lacks 0600, and MINIMUM_FILE_MODE is " +
+        `${mode ?? "not set"}: set MINIMUM_FILE_MODE = "0600".`,
     );
   }
 }
 
 type IsMatched = (size: number) => Promise<boolean>;
 
-async function minimumFinding(minimum: number, held: number, matches: IsMatched): Promise<Finding> {
+/** @param matchedSize bytes; the Cloud Controller matches it */
+async function minimumFinding(minimum: number, matchedSize: number, isMatched: IsMatched): Promise<Finding> {
   const [below, above] = [minimum - 1, minimum + 1];
-  if (above < held && !(await matches(above))) {
-    const own = await border(above, held, async (size) => !(await matches(size)));
+  if (above < matchedSize && !(await isMatched(above))) {
+    const limit = await findLast(above, matchedSize, async (size) => !(await isMatched(size)));
     return fail(
       "minimum size",
-      `The Cloud Controller matches only files larger than ${own} bytes: ${set("MINIMUM_SIZE", own)}`,
+      `The Cloud Controller matches only files larger than ${limit} bytes: ${setting("MINIMUM_SIZE", limit)}`,
     );
   }
-  if (below > 0 && (await matches(below))) {
-    const smallest = await border(below, -1, matches);
+  if (below > 0 && (await isMatched(below))) {
+    const smallest = await findLast(below, -1, isMatched);
     return warn(
       "minimum size",
-      `The Cloud Controller matches files from ${smallest} bytes on, which pushes upload: ${set("MINIMUM_SIZE", Math.max(0, smallest - 1))}`,
+      `The Cloud Controller matches files of ${smallest} bytes or more, and pushes upload small ones: ` +
+        setting("MINIMUM_SIZE", Math.max(0, smallest - 1)),
     );
   }
-  return ok("minimum size", `The Cloud Controller's limit is ${minimum} bytes too, as far as can be asked.`);
+  return ok(
+    "minimum size",
+    `As far as it can be checked, the Cloud Controller's limit is ${minimum} bytes too.`,
+  );
 }
 
-async function maximumFinding(maximum: number, held: number, matches: IsMatched): Promise<Finding> {
+/** @param matchedSize bytes; the Cloud Controller matches it */
+async function maximumFinding(maximum: number, matchedSize: number, isMatched: IsMatched): Promise<Finding> {
   const [below, above] = [maximum - 1, maximum + 1];
-  if (below > held && !(await matches(below))) {
-    const own = await border(below, held, async (size) => !(await matches(size)));
+  if (below > matchedSize && !(await isMatched(below))) {
+    const limit = await findLast(below, matchedSize, async (size) => !(await isMatched(size)));
     return fail(
       "maximum size",
-      `The Cloud Controller matches only files smaller than ${own} bytes: ${set("MAXIMUM_SIZE", own)}`,
+      `The Cloud Controller matches only files smaller than ${limit} bytes: ${setting("MAXIMUM_SIZE", limit)}`,
     );
   }
-  if (above < Number.MAX_SAFE_INTEGER && (await matches(above))) {
-    const largest = await border(above, Number.MAX_SAFE_INTEGER, matches);
+  if (above < Number.MAX_SAFE_INTEGER && (await isMatched(above))) {
+    const largest = await findLast(above, Number.MAX_SAFE_INTEGER, isMatched);
     return warn(
       "maximum size",
-      `The Cloud Controller matches files up to ${largest} bytes, which pushes upload: ${set("MAXIMUM_SIZE", largest + 1)}`,
+      `The Cloud Controller matches files of up to ${largest} bytes, and pushes upload large ones: ` +
+        setting("MAXIMUM_SIZE", largest + 1),
     );
   }
-  return ok("maximum size", `The Cloud Controller's limit is ${maximum} bytes too, as far as can be asked.`);
+  return ok(
+    "maximum size",
+    `As far as it can be checked, the Cloud Controller's limit is ${maximum} bytes too.`,
+  );
 }
 
-const set = (variable: string, size: number) => `set ${variable} = "${size}".`;
+const setting = (variable: string, size: number) => `set ${variable} = "${size}".`;
 
-/** The last size, from one for which `isSo` towards one for which it is not, for which it still is. */
-async function border(from: number, towards: number, isSo: IsMatched): Promise<number> {
-  let [so, not] = [from, towards];
-  while (Math.abs(not - so) > 1) {
-    const middle = so + Math.trunc((not - so) / 2);
-    if (await isSo(middle)) so = middle;
-    else not = middle;
+/**
+ * Finds by bisection the last size that passes a test.
+ *
+ * @param passing a size that passes
+ * @param failing a smaller or larger size that does not
+ */
+async function findLast(passing: number, failing: number, test: IsMatched): Promise<number> {
+  let [last, next] = [passing, failing];
+  while (Math.abs(next - last) > 1) {
+    const middle = last + Math.trunc((next - last) / 2);
+    if (await test(middle)) last = middle;
+    else next = middle;
   }
-  return so;
+  return last;
 }
 
-/** The first of the sample that the Cloud Controller matches. */
-async function heldOf(
+/** Finds a resource of the sample that the Cloud Controller matches. */
+async function findMatched(
   sample: readonly CachedResource[],
   cloudController: Endpoint,
 ): Promise<CachedResource | undefined> {
-  const resources = sample.map(({ checksum, size_in_bytes: size }) => asked(checksum.value, size, ANY_MODE));
-  const matched = await matchedPaths(cloudController, resources);
+  const resources = sample.map(({ checksum, size_in_bytes: size }) =>
+    resourceOf(checksum.value, size, ANY_MODE),
+  );
+  const matched = await requestMatchedPaths(cloudController, resources);
   return sample.find(({ checksum }) => matched.has(checksum.value));
 }
 
-/** By whose path the answer is known. */
-function asked(sha1: string, size: number, mode: string): ApiResource {
+/** The path identifies the resource in the response. */
+function resourceOf(sha1: string, size: number, mode: string): ApiResource {
   return { checksum: { value: sha1 }, size_in_bytes: size, path: sha1, mode };
 }

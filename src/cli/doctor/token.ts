@@ -2,15 +2,15 @@ import { ADMIN_SCOPE, CACHE_READ_SCOPES, PUSH_SCOPES } from "../../auth/scopes.t
 import { formatDuration } from "../../format.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
-/** What the rest of the checks may take. */
+/** The other checks may take this long. */
 const LIFETIME_MIN_MS = 60_000;
-const NEW_ONE = 'export CF_TOKEN="$(cf oauth-token)"';
+const GET_TOKEN = 'export CF_TOKEN="$(cf oauth-token)"';
 
-/** What a token says of itself; nothing of it is verified here. */
-export type Claims = Record<string, unknown>;
+/** Claims of a JWT, not verified. */
+export type TokenClaims = Record<string, unknown>;
 
-/** The claims of a JWT; undefined for what is none. */
-export function claimsOf(token: string): Claims | undefined {
+/** Returns undefined if the token is not a JWT. */
+export function decodeClaims(token: string): TokenClaims | undefined {
   const [header, payload, signature, ...more] = token.split(".");
   if (!header || !payload || !signature || more.length > 0) return undefined;
   try {
@@ -21,46 +21,49 @@ export function claimsOf(token: string): Claims | undefined {
   }
 }
 
-export function scopesOf({ scope }: Claims): string[] {
+function scopesOf({ scope }: TokenClaims): string[] {
   return Array.isArray(scope) ? scope.filter((name) => typeof name === "string") : [];
 }
 
-/** Whether a push may be asked for with it. */
-export function maySend(claims: Claims | undefined): boolean {
+/** Whether the token is allowed to request matches, as a push does. */
+export function mayRequestMatches(claims: TokenClaims | undefined): boolean {
   const scopes = claims ? scopesOf(claims) : [];
   return PUSH_SCOPES.some((scope) => scopes.includes(scope));
 }
 
-/** @param now ms since the epoch, by the Worker's clock where it is known */
+/** @param now ms since the epoch, by the Worker's clock if it is known */
 export function tokenFindings(token: string, now: number): Finding[] {
-  const claims = claimsOf(token);
+  const claims = decodeClaims(token);
   if (!claims) {
-    return [fail("token", `It is no JWT, as UAA's access tokens are: ${NEW_ONE}`)];
+    return [fail("token", `It is not a JWT, as UAA's access tokens are. Get a new one: ${GET_TOKEN}`)];
   }
   return [lifetimeFinding(claims, now), scopesFinding(scopesOf(claims))];
 }
 
 /** @param now ms since the epoch */
 export function lifetimeFinding(
-  { jti, exp, iss, user_name: user, client_id: client }: Claims,
+  { jti, exp, iss, user_name: user, client_id: client }: TokenClaims,
   now: number,
 ): Finding {
   if (typeof jti === "string" && jti.endsWith("-r")) {
-    return fail(
-      "token",
-      `It is a refresh token, which only UAA takes; the access token is another: ${NEW_ONE}`,
-    );
+    return fail("token", `It is a refresh token. Only UAA accepts it. Get an access token: ${GET_TOKEN}`);
   }
-  if (typeof exp !== "number") return fail("token", "It does not tell when it expires, as UAA's do (exp).");
-  const left = exp * 1000 - now;
-  if (left <= 0) return fail("token", `It has expired ${formatDuration(left)} ago: ${NEW_ONE}`);
-  const told = `${user ?? client ?? "Somebody"}'s, of ${iss ?? "nobody"}, valid for ${formatDuration(left)} more`;
-  return left < LIFETIME_MIN_MS ? warn("token", `${told}: ${NEW_ONE}`) : ok("token", `${told}.`);
+  if (typeof exp !== "number") return fail("token", "It has no expiry time (exp), as UAA's tokens have.");
+  const leftMs = exp * 1000 - now;
+  if (leftMs <= 0)
+    return fail("token", `It expired ${formatDuration(leftMs)} ago. Get a new one: ${GET_TOKEN}`);
+  const facts = `Issued for ${user ?? client ?? "no user"} by ${iss ?? "no issuer"}, valid for ${formatDuration(leftMs)} more.`;
+  return leftMs < LIFETIME_MIN_MS
+    ? warn("token", `${facts} Get a new one: ${GET_TOKEN}`)
+    : ok("token", facts);
 }
 
 function scopesFinding(scopes: readonly string[]): Finding {
   if (scopes.includes(ADMIN_SCOPE)) return ok("scopes", `${ADMIN_SCOPE}: it may change the cache.`);
   const reader = CACHE_READ_SCOPES.find((name) => scopes.includes(name));
-  if (reader) return ok("scopes", `${reader}: it may see the cache, and not change it.`);
-  return fail("scopes", `None of ${CACHE_READ_SCOPES.join(", ")}: log in as one who has.`);
+  if (reader) return ok("scopes", `${reader}: it may read the cache, and not change it.`);
+  return fail(
+    "scopes",
+    `It has none of ${CACHE_READ_SCOPES.join(", ")}. Log in as a user who has one of them.`,
+  );
 }

@@ -1,108 +1,112 @@
 import { formatDuration } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type ApiResponse, jsonOf, send } from "../api/send.ts";
-import { errorSentences, type Finding, fail, isOutage, ok, outageAdvice, warn } from "./finding.ts";
-import { claimsOf, lifetimeFinding } from "./token.ts";
+import { requestCacheStatus } from "../api/matches.ts";
+import { type ApiResponse, isOutage, jsonOf } from "../api/send.ts";
+import { errorSentences, type Finding, fail, ok, outageAdvice, warn } from "./finding.ts";
+import { decodeClaims, lifetimeFinding } from "./token.ts";
 
-export const CACHE = "/v3/resource_matches/cache";
-const CLOCK_MS = 60_000;
+const CLOCK_SKEW_MAX_MS = 60_000;
 const SIGNATURE_BYTES = 256;
 
-/** What came of asking for the status. */
-export interface AskedStatus {
-  answer: ApiResponse;
-  /** Undefined where it is none. */
+export interface StatusResponse {
+  response: ApiResponse;
+  /** Undefined if the response is not the status of a Worker. */
   status: CacheStatus | undefined;
-  /** By which this machine's clock is ahead of the Worker's, in ms, beyond what the answer took. */
+  /** How far this machine's clock is ahead of the Worker's, beyond the time that the request took. */
   aheadMs: number;
 }
 
-/** @throws NoAnswer */
-export async function askStatus(endpoint: Endpoint): Promise<AskedStatus> {
+/** @throws NoResponse */
+export async function requestStatus(endpoint: Endpoint): Promise<StatusResponse> {
   const before = Date.now();
-  const answer = await send(endpoint, { method: "GET", path: CACHE });
+  const response = await requestCacheStatus(endpoint);
   const after = Date.now();
-  const status = answer.status === 200 ? statusOf(answer) : undefined;
-  const told = status ? Date.parse(status.time) : before;
-  return { answer, status, aheadMs: told < before ? before - told : Math.min(0, after - told) };
+  const status = response.status === 200 ? parseStatus(response) : undefined;
+  const time = status ? Date.parse(status.time) : before;
+  return { response, status, aheadMs: time < before ? before - time : Math.min(0, after - time) };
 }
 
-function statusOf(answer: ApiResponse): CacheStatus | undefined {
-  const status = jsonOf(answer) as CacheStatus | null | undefined;
-  const isOne = status?.configuration && Array.isArray(status.checks) && Date.parse(status.time) > 0;
-  return isOne ? status : undefined;
+function parseStatus(response: ApiResponse): CacheStatus | undefined {
+  const status = jsonOf(response) as CacheStatus | null | undefined;
+  const isStatus = status?.configuration && Array.isArray(status.checks) && Date.parse(status.time) > 0;
+  return isStatus ? status : undefined;
 }
 
-/** Whether the Worker answers on the operator's path. */
-export function workerFinding({ answer, status }: AskedStatus, token: string): Finding {
-  if (status) return ok("worker", `Version ${status.version} answers at ${answer.target}.`);
-  const complaint = errorSentences(answer);
-  switch (answer.status) {
+/** Whether the Worker responds to the operator API. */
+export function workerFinding({ response, status }: StatusResponse, token: string): Finding {
+  if (status) return ok("worker", `Version ${status.version} responds at ${response.target}.`);
+  const error = errorSentences(response);
+  switch (response.status) {
     case 200:
       return fail(
         "worker",
-        `${answer.target} answered 200, but not as this version's Worker does: deploy the version of this command.`,
+        `${response.target} returned 200, but not the status of a Worker of this version. The Worker and this command ` +
+          "must be of the same version: deploy it.",
       );
     case 401:
-      return fail("worker", `${complaint}${issuerAdvice(token)}`);
-    case 405:
-      return fail("worker", `${complaint} There is no Worker: does its route end with a star?`);
+      return fail("worker", `${error}${issuerAdvice(token)}`);
     default:
-      return fail("worker", isOutage(answer) ? `${complaint} ${statusOutageAdvice(answer)}` : complaint);
+      return fail("worker", isOutage(response) ? `${error} ${statusOutageAdvice(response)}` : error);
   }
 }
 
-/** Nothing where the token itself is not what it should be. */
+/** Empty if the token itself is the problem. */
 function issuerAdvice(token: string): string {
-  const claims = claimsOf(token);
+  const claims = decodeClaims(token);
   if (!claims || lifetimeFinding(claims, Date.now()).level === "FAIL") return "";
   const { iss, aud } = claims;
   return (
-    ` If it is not that: UAA_ISSUER must be ${JSON.stringify(iss ?? null)}, as the token says it, UAA_AUDIENCE one of ` +
-    `${JSON.stringify(aud ?? null)}, and UAA_URL the UAA whose keys sign it. The log tells the reason (\`refused\`).`
+    ` If not: UAA_ISSUER must be ${JSON.stringify(iss ?? null)}, as in the token, UAA_AUDIENCE one of ` +
+    `${JSON.stringify(aud ?? null)}, and UAA_URL the UAA whose keys sign it. The log has the reason (\`refused\`).`
   );
 }
 
-/** The Worker's own 500 and 503 tell more than another's. */
-function statusOutageAdvice(answer: ApiResponse): string {
-  if (answer.status === 500 && answer.body.includes("UnknownError")) {
-    return "A variable is wrong, most likely: `npx wrangler tail` shows `misconfigured`, and which.";
+/** The bodies of the Worker's own 500 and 503 show the cause. */
+function statusOutageAdvice(response: ApiResponse): string {
+  if (response.status === 500 && response.body.includes("UnknownError")) {
+    return "Probably a variable is wrong: `npx wrangler tail` shows `misconfigured`, and which variable.";
   }
-  if (answer.status === 503 && answer.body.includes("UAA")) {
-    return "The Worker has never got UAA's keys: is <UAA_URL>/token_keys to be reached from the internet, with a trusted certificate?";
+  if (response.status === 503 && response.body.includes("UAA")) {
+    return (
+      "The Worker has never read UAA's keys. Can <UAA_URL>/token_keys be reached from the internet, with a trusted " +
+      "certificate?"
+    );
   }
-  return outageAdvice(answer, "Worker");
+  return outageAdvice(response, "Worker");
 }
 
 export function clockFinding(aheadMs: number): Finding {
-  const apart = formatDuration(aheadMs);
-  if (Math.abs(aheadMs) <= CLOCK_MS) return ok("clock", `This machine's is within ${apart} of the Worker's.`);
+  const skew = formatDuration(aheadMs);
+  if (Math.abs(aheadMs) <= CLOCK_SKEW_MAX_MS) {
+    return ok("clock", `This machine's clock is within ${skew} of the Worker's.`);
+  }
   return warn(
     "clock",
-    `This machine's is ${apart} ${aheadMs > 0 ? "ahead of" : "behind"} the Worker's: set it right. \`import\` tells by it ` +
-      "how old a list is.",
+    `This machine's clock is ${skew} ${aheadMs > 0 ? "ahead of" : "behind"} the Worker's. Set it: \`import\` computes ` +
+      "from it how old a list is.",
   );
 }
 
-/** Whether the Worker asks UAA's keys: of the token that it has just taken, with another signature. */
-export async function* keysFindings(endpoint: Endpoint): AsyncGenerator<Finding> {
+/** Whether the Worker verifies signatures: sends a token that it has just accepted, with another signature. */
+export async function* signatureFindings(endpoint: Endpoint): AsyncGenerator<Finding> {
   const signature = Buffer.from(crypto.getRandomValues(new Uint8Array(SIGNATURE_BYTES))).toString(
     "base64url",
   );
   const token = endpoint.token.replace(/[^.]*$/, signature);
-  const answer = await send({ ...endpoint, token }, { method: "GET", path: CACHE });
-  if (answer.status === 401) {
-    yield ok("uaa keys", "They verify this token, and refuse it with a made-up signature.");
-  } else if (isOutage(answer)) {
+  const response = await requestCacheStatus({ ...endpoint, token });
+  if (response.status === 401) {
+    yield ok("uaa keys", "The Worker accepts this token, and refuses it with a wrong signature.");
+  } else if (isOutage(response)) {
     yield warn(
       "uaa keys",
-      `It was not found out whether a made-up signature is refused: ${errorSentences(answer)} ${outageAdvice(answer, "Worker")}`,
+      `Could not check whether a wrong signature is refused: ${errorSentences(response)} ${outageAdvice(response, "Worker")}`,
     );
   } else {
     yield fail(
       "uaa keys",
-      `The token with a made-up signature is answered ${answer.status}, not 401: take the Worker off its route, and find out who answers.`,
+      `The token with a wrong signature got ${response.status}, not 401. Delete the Worker's route, and find out which ` +
+        "server this is.",
     );
   }
 }

@@ -1,15 +1,13 @@
-/** What the exit codes mean; `--help` shows them. */
+/** Exit codes; `--help` explains them. */
 export const EXIT_CODES = {
   done: 0,
   failed: 1,
-  "wrong-usage": 2,
-  "done-in-part": 3,
+  usage: 2,
+  incomplete: 3,
   interrupted: 130,
 } as const;
 
-/**
- * Ends the command with an exit code. The message goes to stderr; it is empty where everything has been said.
- */
+/** Ends the command with an exit code. The message goes to stderr; it is empty if everything was printed already. */
 export class Exit extends Error {
   override name = "Exit";
   readonly reason: keyof typeof EXIT_CODES;
@@ -24,13 +22,13 @@ export class Exit extends Error {
   }
 }
 
-/** What went wrong, in the words of the innermost cause. */
+/** The message of the root cause. */
 export function reasonOf(error: unknown): string {
   const cause = innermostCause(error);
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
 
-/** The innermost cause; of several at once the first. */
+/** The innermost cause; of several errors the first. */
 export function innermostCause(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   if (error.cause instanceof Error) return innermostCause(error.cause);

@@ -2,34 +2,31 @@ import { EXIT_CODES } from "./exit.ts";
 import { note } from "./output.ts";
 
 const interruption = new AbortController();
-let finishesFirst = false;
+let finishesBatch = false;
 
-/** Ctrl-C ends the process at once, unless `finishOnInterrupt` says that something must be finished. */
+/** Makes Ctrl-C end the process: immediately, or after the running batch if `finishOnInterrupt` was called. */
 export function listenForInterrupts(): void {
   process.on("SIGINT", () => {
-    if (!finishesFirst || interruption.signal.aborted) process.exit(EXIT_CODES.interrupted);
-    note("Interrupted: finishing the running batch. Ctrl-C again stops at once.");
+    if (!finishesBatch || interruption.signal.aborted) process.exit(EXIT_CODES.interrupted);
+    note("Interrupted. Finishing the running batch. Press Ctrl-C again to stop immediately.");
     interruption.abort();
   });
 }
 
-/** @returns is aborted by the first Ctrl-C; the second one ends the process */
+/** @returns aborted by the first Ctrl-C; the second one ends the process */
 export function finishOnInterrupt(): AbortSignal {
-  finishesFirst = true;
+  finishesBatch = true;
   return interruption.signal;
 }
 
-/**
- * The items of `source` until the signal is aborted, even if the source is just then waiting for something that
- * never comes.
- */
+/** Yields the items of `source` until the signal is aborted, even while the source never yields its next item. */
 export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   const iterator = source[Symbol.asyncIterator]();
   let stop = () => {};
   signal.addEventListener("abort", () => stop(), { once: true });
   try {
     while (!signal.aborted) {
-      // Not Promise.race: it would keep something of each item until the signal is aborted.
+      // Promise.race would leak memory for each item until the signal is aborted.
       const result = await new Promise<IteratorResult<T>>((resolve, reject) => {
         stop = () => resolve({ done: true, value: undefined });
         iterator.next().then(resolve, reject);
@@ -38,7 +35,7 @@ export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSi
       yield result.value;
     }
   } finally {
-    // Not awaited: a source that hangs would keep this from ending.
+    // Not awaited, because the source may hang.
     iterator.return?.().catch(() => {});
   }
 }

@@ -1,14 +1,14 @@
 import { once } from "node:events";
 
-/** For a terminal. */
+/** Control characters of a terminal: back to the start of the line, and erase it. */
 export const CLEAR_LINE = "\r\x1b[K";
 
-/** Writes data to stdout, at the pace at which it is read. */
+/** Writes data to stdout. Waits until the reader has kept up. */
 export async function print(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, "drain");
 }
 
-/** Tells a person something, on stderr, in place of a line of progress that may stand there. */
+/** Writes a message for a person to stderr. It replaces a line of progress. */
 export function note(text: string): void {
   process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ""}${text}\n`);
 }
@@ -20,7 +20,7 @@ export async function printJson(value: unknown): Promise<void> {
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 /** `1.2 MB`, in powers of 1000. */
-export function bytes(count: number): string {
+export function formatBytes(count: number): string {
   let value = count;
   let unit = 0;
   while (value >= 999.95 && unit < UNITS.length - 1) {
@@ -30,7 +30,7 @@ export function bytes(count: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
-/** Lines of columns that stand under each other; `right` names those that are numbers, by their index. */
+/** Aligns the cells of each column. @param right indexes of the columns that are aligned to the right */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths: number[] = [];
   for (const row of rows) {
@@ -41,4 +41,9 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
   const align = (cell: string, column: number) =>
     right.includes(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0);
   return rows.map((row) => row.map(align).join("  ").trimEnd()).join("\n");
+}
+
+/** Hides user, password and query of a URL: the query may contain a signature. */
+export function redactUrl(url: string): string {
+  return url.replace(/^(\w+:\/\/)?.*@/s, "$1***@").replace(/\?.*$/s, "?***");
 }

@@ -6,13 +6,13 @@ import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { keyOf, writeApp, writeZip } from "../app.ts";
 import { resourcePoolInThread, temporaryDirectory } from "../command.ts";
-import { answer, fakeCache } from "../fake-cache.ts";
+import { respond, startFakeCache } from "../fake-cache.ts";
 
-/** On Linux, a file that holds fewer bytes than its size says, as one does that is cut short while it is read. */
-const HAS_ANOTHER_SIZE = ["/sys/kernel/mm/transparent_hugepage/enabled"].filter(existsSync);
+/** On Linux, a file with fewer bytes than its size, like one that is truncated while it is read. */
+const WRONG_SIZE = ["/sys/kernel/mm/transparent_hugepage/enabled"].filter(existsSync);
 
-test.concurrent("of a directory those files are added that cf CLI would ask for, and no others", async () => {
-  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+test.concurrent("adds the files of a directory that cf CLI would match, and no others", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await startFakeCache()];
   const app = join(directory, "app");
   await writeApp(app, {
     "a.txt": "first",
@@ -25,10 +25,10 @@ test.concurrent("of a directory those files are added that cf CLI would ask for,
     "sub/manifest.yaml": "ignored at any depth",
     ".git/HEAD": "ignored directory",
     "logs/today.log": "ignored by pattern",
-    "logs/keep.log": "brought back, below an ignored directory",
+    "logs/keep.log": "included again, below an ignored directory",
     ".cfignore": "/logs\n!/logs/keep.log\n# comment\n\nvendor/cache\nX.TXT\nwhat?\n",
-    "x.txt": "patterns mind the letter case",
-    "deep/vendor/cache/c": "a slash in the middle does not tie a pattern to the root",
+    "x.txt": "patterns are case-sensitive",
+    "deep/vendor/cache/c": "a slash in the middle does not anchor a pattern to the root",
     "what?": "a question mark is no wildcard, ignored",
     whats: "a question mark is no wildcard, kept",
     "/../outside/target.txt": "outside",
@@ -39,14 +39,14 @@ test.concurrent("of a directory those files are added that cf CLI would ask for,
   await symlink("nowhere", join(app, "broken link"));
   await symlink(app, join(directory, "app-link"));
 
-  const outcome = await resourcePoolInThread(["add", "app-link", ...cache.to], {
+  const outcome = await resourcePoolInThread(["add", "app-link", ...cache.urlOption], {
     cwd: directory,
     env: cache.env,
   });
 
   expect(outcome).toEqual({
     code: 0,
-    stdout: "7 resources added, 0 already there, 0 left out\n",
+    stdout: "7 resources added, 0 already present, 0 unreadable\n",
     stderr: "",
   });
   const expected = [
@@ -54,68 +54,72 @@ test.concurrent("of a directory those files are added that cf CLI would ask for,
     "unicode",
     "hidden",
     "an archive inside a directory is a file",
-    "brought back, below an ignored directory",
-    "patterns mind the letter case",
+    "included again, below an ignored directory",
+    "patterns are case-sensitive",
     "a question mark is no wildcard, kept",
   ];
   expect(cache.present).toEqual(new Set(expected.map(keyOf)));
 });
 
-test.concurrent("what is there already is told so, and a dry run tells the Worker nothing", async () => {
-  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+test.concurrent("counts resources that are already present, and sends nothing in a dry run", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await startFakeCache()];
   await writeApp(directory, { "app/a": "first", "app/b": "second", "app/copy of b": "second" });
-  const add = ["add", "--json", ...cache.to, join(directory, "app")];
+  const add = ["add", "--json", ...cache.urlOption, join(directory, "app")];
 
   const dry = await resourcePoolInThread([...add, "--dry-run"], { env: cache.env });
-  expect(JSON.parse(dry.stdout)).toEqual({ found: 2, leftOut: 0, dryRun: true, interrupted: false });
-  expect(cache.told).toEqual([]);
+  expect(JSON.parse(dry.stdout)).toEqual({ found: 2, unreadable: 0, dryRun: true, interrupted: false });
+  expect(cache.received).toEqual([]);
 
   cache.present.add(keyOf("first"));
   const real = await resourcePoolInThread(add, { env: cache.env });
   expect(JSON.parse(real.stdout)).toEqual({
     added: 1,
-    alreadyThere: 1,
+    alreadyPresent: 1,
     refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
-    leftOut: 0,
+    unreadable: 0,
     dryRun: false,
     interrupted: false,
   });
   expect(cache.present).toEqual(new Set(["first", "second"].map(keyOf)));
 });
 
-test.concurrent("what the Worker refuses is told with the reason; what is too old makes the exit code 3", async () => {
-  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+test.concurrent("prints why the Worker refused resources, and exits with 3 when they were too old", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await startFakeCache()];
   await writeApp(directory, { a: "first" });
-  const add = () => resourcePoolInThread(["add", "a", ...cache.to], { cwd: directory, env: cache.env });
+  const add = () =>
+    resourcePoolInThread(["add", "a", ...cache.urlOption], { cwd: directory, env: cache.env });
   const refusing = (reason: string) => (response: ServerResponse) => {
     const refused = { "outside-limits": 0, "too-old": 0, "conflicting-size": 0, [reason]: 1 };
-    answer(response, 200, { changed: 1, unchanged: 0, refused });
+    respond(response, 200, { changed: 1, unchanged: 0, refused });
   };
   cache.faults.push(refusing("outside-limits"), refusing("too-old"));
   expect(await add()).toMatchObject({
     code: 0,
-    stderr: expect.stringContaining("outside the Worker's MINIMUM_SIZE and MAXIMUM_SIZE"),
+    stderr: expect.stringContaining("the size is outside MINIMUM_SIZE and MAXIMUM_SIZE"),
   });
-  expect(await add()).toMatchObject({ code: 3, stderr: expect.stringContaining("seen more than a day ago") });
+  expect(await add()).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining("observed more than a day ago"),
+  });
 });
 
-test.concurrent("where there is no file to add that is said, and the exit code is 3", async () => {
-  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+test.concurrent("exits with 3 when there is no file to add", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await startFakeCache()];
   await mkdir(join(directory, "emptydir"));
   await writeApp(directory, { "app/empty": "", "app/manifest.yml": "ignored" });
-  const command = ["add", "emptydir", "app", ...cache.to];
+  const command = ["add", "emptydir", "app", ...cache.urlOption];
   for (const flags of [[], ["--dry-run"]]) {
     expect(await resourcePoolInThread([...command, ...flags], { cwd: directory, env: cache.env })).toEqual({
       code: 3,
       stdout: "",
-      stderr: "No file to ask for in emptydir, app: symbolic links and empty files are never asked for.\n",
+      stderr: "No files to match in emptydir, app. Symbolic links and empty files are never matched.\n",
     });
   }
-  expect(cache.told).toEqual([]);
+  expect(cache.received).toEqual([]);
 });
 
-test.concurrent("of an archive its entries are added, also behind a shell script; a file is added itself", async () => {
-  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+test.concurrent("adds the files of an archive, also one that begins with a shell script, and a single file", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await startFakeCache()];
   const jar = join(directory, "app.JAR");
   await writeZip(jar, {
     "META-INF/": "",
@@ -125,7 +129,7 @@ test.concurrent("of an archive its entries are added, also behind a shell script
     "lib/link": { content: "big.class", mode: 0o120777 },
     "BOOT-INF/.cfignore": "*.txt\n!manifest.yml",
     "notes.txt": "ignored by the archive's list",
-    "manifest.yml": "brought back: here the built-in list comes first",
+    "manifest.yml": "included again: in an archive the built-in patterns come first",
     ".git/HEAD": "ignored",
   });
   const script = "#!/bin/sh\nexec java -jar $0\n";
@@ -136,24 +140,24 @@ test.concurrent("of an archive its entries are added, also behind a shell script
   await writeFile(join(directory, "lone.bin"), "a file by itself");
 
   const paths = [jar, "executable.war", "lone.bin"].map((name) => join(directory, basename(name)));
-  const outcome = await resourcePoolInThread(["add", ...cache.to, ...paths], { env: cache.env });
+  const outcome = await resourcePoolInThread(["add", ...cache.urlOption, ...paths], { env: cache.env });
 
   expect(outcome).toEqual({
     code: 0,
-    stdout: "4 resources added, 0 already there, 0 left out\n",
+    stdout: "4 resources added, 0 already present, 0 unreadable\n",
     stderr: "",
   });
   const expected = [
     "stored",
     "deflated ".repeat(100_000),
-    "brought back: here the built-in list comes first",
+    "included again: in an archive the built-in patterns come first",
     "a file by itself",
   ];
   expect(cache.present).toEqual(new Set(expected.map(keyOf)));
 });
 
-test.concurrent("what can't be read is named, the rest is added, and the exit code is 3", async () => {
-  const [directory, cache] = [await temporaryDirectory(), await fakeCache()];
+test.concurrent("names unreadable files, adds the others, and exits with 3", async () => {
+  const [directory, cache] = [await temporaryDirectory(), await startFakeCache()];
   const app = join(directory, "app");
   await writeApp(app, { good: "good", "ok/also good": "also good" });
   execFileSync("mkfifo", [join(app, "pipe")]);
@@ -171,20 +175,22 @@ test.concurrent("what can't be read is named, the rest is added, and the exit co
   await chmod(join(app, "closed"), 0);
 
   const outcome = await resourcePoolInThread(
-    ["add", ...cache.to, "app", "no.zip", "damaged.zip", "encrypted.zip", ...HAS_ANOTHER_SIZE],
+    ["add", ...cache.urlOption, "app", "no.zip", "damaged.zip", "encrypted.zip", ...WRONG_SIZE],
     { cwd: directory, env: cache.env },
   );
   await chmod(join(app, "closed"), 0o755);
 
   expect(outcome.code).toBe(3);
   expect(outcome.stderr).toMatch(
-    /^Left out: .*app\/pipe: is neither a file, a directory nor a symbolic link$/m,
+    /^Can't read .*app\/pipe: it is neither a file, a directory nor a symbolic link$/m,
   );
-  expect(outcome.stderr).toMatch(/^Left out: no\.zip: End of central directory record signature not found/m);
-  expect(outcome.stderr).toMatch(/^Left out: damaged\.zip: the archive is damaged: hurt/m);
-  expect(outcome.stderr).toMatch(/^Left out: encrypted\.zip: the archive is encrypted: secret/m);
-  for (const path of HAS_ANOTHER_SIZE) {
-    expect(outcome.stderr).toContain(`Left out: ${path}: changed while it was read`);
+  expect(outcome.stderr).toMatch(/^Can't read no\.zip: End of central directory record signature not found/m);
+  expect(outcome.stderr).toMatch(
+    /^Can't read damaged\.zip: the archive is damaged: the checksum of hurt is wrong/m,
+  );
+  expect(outcome.stderr).toMatch(/^Can't read encrypted\.zip: the archive is encrypted: secret/m);
+  for (const path of WRONG_SIZE) {
+    expect(outcome.stderr).toContain(`Can't read ${path}: it changed while it was read`);
   }
   const keys = [...cache.present];
   expect(keys).toEqual(expect.arrayContaining(["good", "also good", "whole"].map(keyOf)));
@@ -199,26 +205,21 @@ test.concurrent.each([
   ["no subcommand", [], 2, /Usage: resource-pool/],
   ["no path", ["add", ...AT], 2, /missing required argument 'path'/],
   ["no URL", ["add", "."], 2, /required option '--url <url>' not specified/],
-  [
-    "a missing path, before anything is told",
-    ["add", ".", "nowhere", ...AT],
-    1,
-    /Can't read nowhere: .*ENOENT/,
-  ],
-])("%s is refused on stderr", async (_, args, code, message) => {
+  ["a missing path", ["add", ".", "nowhere", ...AT], 1, /Can't read nowhere: .*ENOENT/],
+])("refuses %s on stderr, before anything is sent", async (_, args, code, message) => {
   const cwd = await temporaryDirectory();
   const outcome = await resourcePoolInThread(args, { cwd });
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);
 });
 
-test.concurrent("--help goes to stdout, and tells the exit codes", async () => {
+test.concurrent("prints the help of a subcommand with the exit codes on stdout", async () => {
   const outcome = await resourcePoolInThread(["add", "--help"]);
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   expect(outcome.stdout).toMatch(/Usage: resource-pool add .*Example:.*Exit codes:.*130/s);
 });
 
-test.concurrent("the help of every subcommand fits a terminal of 80 columns", async () => {
+test.concurrent("prints help that fits 80 columns, for every subcommand", async () => {
   const { stdout } = await resourcePoolInThread(["--help"]);
   const subcommands = [...stdout.matchAll(/^ {2}([a-z]+) .*[a-z]$/gm)].map(([, name = ""]) => name);
   expect(subcommands).toEqual(expect.arrayContaining(["add", "sync", "verify", "forget"]));

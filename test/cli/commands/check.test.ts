@@ -5,48 +5,48 @@ import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { sha1Of, writeApp, writeZip } from "../app.ts";
 import { resourcePoolInThread, temporaryDirectory } from "../command.ts";
-import { endpointThatHolds, serve } from "../endpoint.ts";
+import { startEndpoint, startServer } from "../endpoint.ts";
 
 const TOKEN = "a.b-c.d_e";
 
-test.concurrent("a directory is asked for as cf CLI does, and the answer is shown file by file and in sum", async () => {
+test.concurrent("sends the requests of cf CLI for a directory, and shows the result of each file and the totals", async () => {
   const app = await temporaryDirectory();
   await writeApp(app, {
     "b/run.sh": "#!/bin/sh",
-    "a.js": "held",
-    "b/same.js": "held",
-    "c.js": "not held",
+    "a.js": "present",
+    "b/same.js": "present",
+    "c.js": "absent",
     "empty.txt": "",
     "manifest.yml": "ignored",
   });
   await chmod(join(app, "a.js"), 0o644);
   await chmod(join(app, "b/run.sh"), 0o4755);
   await symlink("a.js", join(app, "link"));
-  // An endpoint may answer for one of two files with the same content: cf CLI goes by the checksum.
-  const { url, requests } = await endpointThatHolds(({ path }) => path === "a.js" || path === "b/run.sh");
+  // An endpoint may match only one of two files with the same content: cf CLI compares checksums.
+  const { url, requests } = await startEndpoint(({ path }) => path === "a.js" || path === "b/run.sh");
 
   const outcome = await resourcePoolInThread(["check", app, "--url", `${url}/`, "--token", TOKEN]);
 
   expect(outcome.stdout.split("\n").map((line) => line.trim().split(/ {2,}/))).toEqual([
-    ["matched", "4 B", "a.js"],
+    ["matched", "7 B", "a.js"],
     ["matched", "9 B", "b/run.sh"],
-    ["matched", "4 B", "b/same.js"],
-    ["upload", "8 B", "c.js"],
+    ["matched", "7 B", "b/same.js"],
+    ["upload", "6 B", "c.js"],
     ["empty", "empty.txt"],
     ["link", "link"],
     [""],
-    ["asked for", "4 files", "25 B"],
-    ["matched", "3 files", "17 B"],
-    ["to upload", "1 file", "8 B"],
+    ["requested", "4 files", "29 B"],
+    ["matched", "3 files", "23 B"],
+    ["upload", "1 file", "6 B"],
     ["always uploaded", "1 empty file, 1 symbolic link"],
-    ["saved", "68 %", "17 B"],
+    ["saved", "79.3 %", "23 B"],
     [""],
   ]);
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   expect(requests).toHaveLength(1);
   expect(requests[0]).toMatchObject({ authorization: `bearer ${TOKEN}`, path: "POST /v3/resource_matches" });
   expect(requests[0]?.resources).toEqual([
-    { checksum: { value: sha1Of("held") }, size_in_bytes: 4, path: "a.js", mode: "644" },
+    { checksum: { value: sha1Of("present") }, size_in_bytes: 7, path: "a.js", mode: "644" },
     // Go writes its own bit for set-user-ID.
     { checksum: { value: sha1Of("#!/bin/sh") }, size_in_bytes: 9, path: "b/run.sh", mode: "40000755" },
     expect.objectContaining({ path: "b/same.js" }),
@@ -54,14 +54,14 @@ test.concurrent("a directory is asked for as cf CLI does, and the answer is show
   ]);
 });
 
-test.concurrent("a directory without a file to ask for does not look like one that is held: exit code 3", async () => {
+test.concurrent("exits with 3 when a directory has no file that cf CLI would match", async () => {
   const app = await temporaryDirectory();
   await writeApp(app, { "emptydir/manifest.yml": "ignored", "empty/a": "" });
-  const { url, requests } = await endpointThatHolds(() => true);
+  const { url, requests } = await startEndpoint(() => true);
   const check = (directory: string) =>
     resourcePoolInThread(["check", directory, "--url", url, "--token", TOKEN], { cwd: app });
   const none = (directory: string) =>
-    `No file to ask for in ${directory}: symbolic links and empty files are never asked for.\n`;
+    `No files to match in ${directory}. Symbolic links and empty files are never matched.\n`;
   expect(await check("emptydir")).toMatchObject({ code: 3, stderr: none("emptydir") });
   const empty = await check("empty");
   expect(empty).toMatchObject({ code: 3, stderr: none("empty") });
@@ -69,11 +69,11 @@ test.concurrent("a directory without a file to ask for does not look like one th
   expect(requests).toEqual([]);
 });
 
-test.concurrent("of a file that its size keeps from matching that is said, where the token may see the limits", async () => {
+test.concurrent("marks files outside the size limits when the token may read the limits", async () => {
   const app = await temporaryDirectory();
-  await writeApp(app, { "a.txt": "abc", "b.txt": "held", "c.txt": "other", "d.txt": "much too large" });
+  await writeApp(app, { "a.txt": "abc", "b.txt": "four", "c.txt": "other", "d.txt": "much too large" });
   const check = async (status: number, flags: string[] = []) => {
-    const url = await serve(async (request, response) => {
+    const url = await startServer(async (request, response) => {
       if (request.method === "GET") {
         const configuration = { MINIMUM_SIZE: 4, MAXIMUM_SIZE: 10 };
         return void response.writeHead(status).end(JSON.stringify({ configuration }));
@@ -96,24 +96,30 @@ test.concurrent("of a file that its size keeps from matching that is said, where
   ]);
   const { files } = JSON.parse(await check(200, ["--json"]));
   expect(files.map(({ reason }: { reason?: string }) => reason)).toEqual([
-    ...["too small", undefined, undefined, "too large"],
+    "too small",
+    undefined,
+    undefined,
+    "too large",
   ]);
   expect(rows(await check(403)).map(([, , ...rest]) => rest)).toEqual([
-    ...[["a.txt"], ["b.txt"], ["c.txt"], ["d.txt"]],
+    ["a.txt"],
+    ["b.txt"],
+    ["c.txt"],
+    ["d.txt"],
   ]);
 });
 
-test.concurrent("5,100 files are asked for in two requests, one after the other; the token comes from CF_TOKEN", async () => {
+test.concurrent("sends two requests for 5,100 files, one after the other, with the token of CF_TOKEN", async () => {
   const directory = await temporaryDirectory();
   const files = Array.from({ length: 5_100 }, (_, index) => [`f${index}`, `content ${index}`]);
   await writeZip(join(directory, "app.zip"), Object.fromEntries([...files, ["empty", ""], ["dir/", ""]]));
   let running = 0;
-  let together = 0;
+  let concurrent = 0;
   const counts: number[] = [];
   const tokens = new Set<string | undefined>();
-  const url = await serve(async (request, response) => {
+  const url = await startServer(async (request, response) => {
     running += 1;
-    together = Math.max(together, running);
+    concurrent = Math.max(concurrent, running);
     const { resources } = (await json(request)) as { resources: object[] };
     counts.push(resources.length);
     tokens.add(request.headers.authorization);
@@ -130,12 +136,13 @@ test.concurrent("5,100 files are asked for in two requests, one after the other;
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   const { files: checked, summary } = JSON.parse(outcome.stdout);
   expect(summary).toMatchObject({
-    asked: { files: 5_100 },
+    requested: { files: 5_100 },
     matched: { files: 5_100 },
-    toUpload: { files: 0, bytes: 0 },
-    neverAsked: { links: 0, empty: 1 },
-    saved: 100,
-    leftOut: 0,
+    upload: { files: 0, bytes: 0 },
+    link: 0,
+    empty: 1,
+    savedPercent: 100,
+    unreadable: 0,
   });
   expect(checked).toHaveLength(5_101);
   expect(checked[0]).toEqual({
@@ -145,28 +152,28 @@ test.concurrent("5,100 files are asked for in two requests, one after the other;
     sha1: sha1Of("content 0"),
     size: 9,
   });
-  expect({ counts, together }).toEqual({ counts: [5000, 100], together: 1 });
+  expect({ counts, concurrent }).toEqual({ counts: [5000, 100], concurrent: 1 });
   expect(tokens).toEqual(new Set([`bearer ${TOKEN}`]));
 });
 
 test.concurrent.each([
-  ["no token", ["--url", "http://127.0.0.1:9"], 2, /There is no token: .*cf oauth-token/],
+  ["no token", ["--url", "http://127.0.0.1:9"], 2, /There is no token\. .*cf oauth-token/],
   ["no URL", ["--token", TOKEN], 2, /required option '--url <url>' not specified/],
   [
-    "a URL with a password, which is not shown,",
+    "a URL with a password, which is not shown",
     ["--url", "https://admin:hush-hush@a.example.com", "--token", TOKEN],
     2,
-    /^--url must be the API's base, like https:\/\/api\.example\.com, not https:\/\/\*\*\*@a\.example\.com\n$/,
+    /^--url must be the base URL of the API, like https:\/\/api\.example\.com, not https:\/\/\*\*\*@a\.example\.com\n$/,
   ],
-  ["a URL that is none", ["--url", "localhost:80", "--token", TOKEN], 2, /--url must be the API's base/],
-  ["a token of two words", ["--url", "http://a", "--token", "a b"], 2, /not one word/],
+  ["an invalid URL", ["--url", "localhost:80", "--token", TOKEN], 2, /--url must be the base URL of the API/],
+  ["a token of two words", ["--url", "http://a", "--token", "a b"], 2, /must be a single word/],
   [
-    "nobody there",
+    "a port where no server listens",
     ["--url", "http://127.0.0.1:9", "--token", TOKEN],
     1,
-    /No answer from http:\/\/127\.0\.0\.1:9\//,
+    /No response from http:\/\/127\.0\.0\.1:9\//,
   ],
-])("%s: said on stderr, with the exit code", async (_, args, code, message) => {
+])("refuses %s on stderr, with the exit code", async (_, args, code, message) => {
   const app = await temporaryDirectory();
   await writeApp(app, { a: "a" });
   const outcome = await resourcePoolInThread(["check", app, ...args]);
@@ -182,23 +189,23 @@ test.concurrent.each([
     401,
     {},
     envelope(1000, "CF-InvalidAuthToken", "Invalid Auth Token"),
-    /answered 401: Invalid Auth Token \(CF-InvalidAuthToken, 1000\)\n.*cf oauth-token/s,
+    /returned 401: Invalid Auth Token \(CF-InvalidAuthToken, 1000\)\n.*cf oauth-token/s,
   ],
   [
     422,
     {},
     envelope(10008, "CF-UnprocessableEntity", "Resources must be an array"),
-    /answered 422: Resources/,
+    /returned 422: Resources/,
   ],
-  [504, {}, "<html>gateway</html>", /answered 504: <html>gateway/],
+  [504, {}, "<html>gateway</html>", /returned 504: <html>gateway/],
   [
     302,
     { Location: "https://elsewhere.example.com/" },
     "",
-    /answered 302\.\nIt points to https:\/\/elsewhere/,
+    /returned 302\.\nIt redirects to https:\/\/elsewhere/,
   ],
-  [201, {}, "not JSON", /answered 201, but not with a list of resources/],
-  [201, {}, "null", /answered 201, but not with a list of resources/],
+  [201, {}, "not JSON", /returned 201, but no list of resources/],
+  [201, {}, "null", /returned 201, but no list of resources/],
   [
     500,
     { "X-Cf-Warnings": "first%2C%20with+comma,se%c3%a9cond,%zz" },
@@ -206,9 +213,9 @@ test.concurrent.each([
     /: first, with comma\n.*: seécond\n.*: %zz\n/,
   ],
 ])(
-  "an endpoint that answers %i %j ends the check, and what it says is told",
+  "fails when the endpoint returns %i %j, and prints its error and its warnings",
   async (status, headers, body, message) => {
-    const url = await serve((_, response) => {
+    const url = await startServer((_, response) => {
       response.writeHead(status, headers).end(body);
     });
     const app = await temporaryDirectory();

@@ -1,87 +1,95 @@
 import { expect, test } from "vitest";
 import { makeBlobs } from "../blobs.ts";
 import { resourcePoolInThread } from "../command.ts";
-import { endpointThatHolds, serve } from "../endpoint.ts";
-import { fakeCache, refuse } from "../fake-cache.ts";
+import { startEndpoint, startServer } from "../endpoint.ts";
+import { respondWithError, startFakeCache } from "../fake-cache.ts";
 
-/** The cache holds 1,000 resources, and the Cloud Controller those for which `isMatched` says so. */
-async function verifying(isMatched: (sha1: string, question: number) => boolean) {
-  const [cache, blobs] = [await fakeCache(), makeBlobs(1_000)];
+/**
+ * A cache with 1,000 resources, and a Cloud Controller.
+ *
+ * @param isMatched whether the Cloud Controller matches a resource in its nth request, from 1
+ */
+async function startVerification(isMatched: (sha1: string, request: number) => boolean) {
+  const [cache, blobs] = [await startFakeCache(), makeBlobs(1_000)];
   for (const { key } of blobs) cache.present.add(key);
-  const cloudController = await endpointThatHolds(({ checksum }) =>
+  const cloudController = await startEndpoint(({ checksum }) =>
     isMatched(checksum.value, cloudController.requests.length),
   );
   const verify = (...args: string[]) =>
-    resourcePoolInThread(["verify", "--cloud-controller", cloudController.url, ...args, ...cache.to], {
+    resourcePoolInThread(["verify", "--cloud-controller", cloudController.url, ...args, ...cache.urlOption], {
       env: cache.env,
     });
   return { cache, blobs, verify };
 }
 
-test.concurrent("what is denied twice is removed, up to a tenth of what was asked", async () => {
-  const denied = new Set(makeBlobs(100).map(({ sha1 }) => sha1));
-  const { cache, verify } = await verifying((sha1) => !denied.has(sha1));
+test.concurrent("removes resources that are rejected twice, up to a tenth of the verified ones", async () => {
+  const rejected = new Set(makeBlobs(100).map(({ sha1 }) => sha1));
+  const { cache, verify } = await startVerification((sha1) => !rejected.has(sha1));
   expect(await verify("--remove")).toEqual({
     code: 0,
-    stdout: "900 resources matched, 100 denied, 100 removed, 0 passed over\n",
+    stdout: "900 resources matched, 100 rejected, 100 removed, 0 skipped\n",
     stderr: "",
   });
   expect(cache.present.size).toBe(900);
 });
 
-test.concurrent("more than a tenth is removed only with --yes, and nothing before that is known", async () => {
-  const denied = new Set(makeBlobs(101).map(({ sha1 }) => sha1));
-  const { cache, verify } = await verifying((sha1) => !denied.has(sha1));
+test.concurrent("removes more than a tenth only with --yes, and nothing without it", async () => {
+  const rejected = new Set(makeBlobs(101).map(({ sha1 }) => sha1));
+  const { cache, verify } = await startVerification((sha1) => !rejected.has(sha1));
   expect(await verify("--remove")).toEqual({
     code: 1,
-    stdout: "899 resources matched, 101 denied, 0 removed, 0 passed over\n",
+    stdout: "899 resources matched, 101 rejected, 0 removed, 0 skipped\n",
     stderr:
-      "Refused: 101 of 1,000 resources are denied, more than a tenth. Has its pool lost so many? " +
-      "Then --yes removes them. Nothing was removed.\n",
+      "Refused: 101 of 1,000 resources were rejected: more than a tenth. Nothing was removed. If the pool has lost that " +
+      "many, add --yes to remove them.\n",
   });
-  expect(cache.told).toEqual([]);
+  expect(cache.received).toEqual([]);
   expect(await verify("--remove", "--yes")).toMatchObject({ code: 0 });
   expect(cache.present.size).toBe(899);
 });
 
-test.concurrent("a Cloud Controller whose matching is switched off in the middle removes nothing, even with --yes", async () => {
-  // The fourth question of 250 is the first that it denies, and it stays so.
-  const { cache, verify } = await verifying((_, question) => question <= 3);
+test.concurrent("removes nothing when the Cloud Controller's matching is switched off in the middle, even with --yes (R1.6)", async () => {
+  // It rejects everything from the fourth request on.
+  const { cache, verify } = await startVerification((_, request) => request <= 3);
   const outcome = await verify("--remove", "--yes");
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
-  expect(outcome.stderr).toMatch(/^The Cloud Controller denies now what it has matched before: /);
-  expect(cache.told).toEqual([]);
+  expect(outcome.stderr).toMatch(/^The Cloud Controller now rejects files that it matched before\. /);
+  expect(cache.received).toEqual([]);
 });
 
-test.concurrent("what is denied for a while only stays", async () => {
-  const { cache, verify } = await verifying((_, question) => question !== 2);
+test.concurrent("keeps resources that are rejected only for a while", async () => {
+  const { cache, verify } = await startVerification((_, request) => request !== 2);
   expect(await verify("--remove", "--yes")).toMatchObject({
     code: 0,
-    stdout: "1,000 resources matched, 0 denied, 0 removed, 0 passed over\n",
+    stdout: "1,000 resources matched, 0 rejected, 0 removed, 0 skipped\n",
   });
-  expect(cache.told).toEqual([]);
+  expect(cache.received).toEqual([]);
 });
 
-test.concurrent("one that matches nothing at all removes nothing, even with --yes", async () => {
-  const { cache, verify } = await verifying(() => false);
+test.concurrent("removes nothing when the Cloud Controller matches nothing, even with --yes", async () => {
+  const { cache, verify } = await startVerification(() => false);
   const outcome = await verify("--remove", "--yes");
   expect(outcome.code).toBe(3);
-  expect(outcome.stderr).toMatch(/^Nothing removed\. The Cloud Controller matches nothing at all: /);
-  expect(cache.told).toEqual([]);
+  expect(outcome.stderr).toMatch(/^Nothing was removed\. The Cloud Controller matches nothing\. /);
+  expect(cache.received).toEqual([]);
 });
 
-test.concurrent("whoever does not answer as a Cloud Controller does is not asked", async () => {
-  const cache = await fakeCache();
-  const asked: (string | undefined)[] = [];
-  // A Worker before which the token is no good.
-  const url = await serve((request, response) => {
-    asked.push(request.method);
-    refuse(response, 401, "Invalid Auth Token");
+test.concurrent.each([
+  ["401 like a Worker that refuses the token", 401],
+  ["405 like a proxy", 405],
+])("sends no matches to a --cloud-controller that returns %s", async (_, status) => {
+  const cache = await startFakeCache();
+  const requests: (string | undefined)[] = [];
+  const url = await startServer((request, response) => {
+    requests.push(request.method);
+    respondWithError(response, status, "no");
   });
-  const outcome = await resourcePoolInThread(["verify", "--cloud-controller", url, ...cache.to], {
+  const outcome = await resourcePoolInThread(["verify", "--cloud-controller", url, ...cache.urlOption], {
     env: cache.env,
   });
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
-  expect(outcome.stderr).toContain("answered 401: Invalid Auth Token");
-  expect(asked).toEqual(["GET"]);
+  expect(outcome.stderr).toMatch(
+    new RegExp(`returned ${status}: no .*\nA Cloud Controller returns 404 here\\.`, "s"),
+  );
+  expect(requests).toEqual(["GET"]);
 });

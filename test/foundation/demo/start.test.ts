@@ -189,8 +189,8 @@ describe("npm start", () => {
     const check = async (port: number) => {
       const args = ["check", app, "--url", `http://localhost:${port}`, "--json"];
       const { stdout } = await resourcePoolInThread(args, { env: { CF_TOKEN: await logIn(ports[1]) } });
-      const { matched, toUpload } = JSON.parse(stdout).summary;
-      return [matched.files, toUpload.files];
+      const { matched, upload } = JSON.parse(stdout).summary;
+      return [matched.files, upload.files];
     };
     expect(await check(ports[0])).toEqual([LARGE - 1, SMALL]);
     expect(await check(ports[2])).toEqual([LARGE - 1, SMALL]);

@@ -1,0 +1,31 @@
+import { parseBlobName } from "../../resources/blob-name.ts";
+import { Exit } from "../terminal/exit.ts";
+
+/** The blobs are of two resource pools. */
+export class SecondPoolError extends Exit {
+  constructor(roots: readonly [string, string]) {
+    const [first, second] = roots.map((root) => (root === "" ? "its top" : root));
+    super(
+      "failed",
+      `There are two resource pools, below ${first} and below ${second}. One may be a backup, or another foundation's. ` +
+        "Name the place of one of them.",
+    );
+  }
+}
+
+/** Parses names of blobs, and requires that all are of the same pool: a second pool would cause stale matches. */
+export class SinglePool {
+  #root: string | undefined;
+
+  /**
+   * @returns undefined if it is no name of a blob of a resource pool
+   * @throws SecondPoolError
+   */
+  sha1Of(name: string): string | undefined {
+    const blob = parseBlobName(name);
+    if (blob === undefined) return undefined;
+    this.#root ??= blob.root;
+    if (blob.root !== this.#root) throw new SecondPoolError([this.#root, blob.root]);
+    return blob.sha1;
+  }
+}
