@@ -1,40 +1,33 @@
 import type { RequestContext } from "../request-context.ts";
+import { reportMatches, reportWhileSuspended } from "./catalog-reports.ts";
 import type { DecidedMatches } from "./decide-matches.ts";
 import { type Matches, ORIGIN } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
-import { reportMatches } from "./observe-matches.ts";
 import type { Origin } from "./origin.ts";
-import { reportToCatalog, verifySample } from "./verification.ts";
+import { verifySample } from "./verification.ts";
 
-interface Answered {
-  question: MatchRequest;
+interface Responded {
+  matchRequest: MatchRequest;
   matches: Matches;
   decided: DecidedMatches;
   origin: Origin | undefined;
-  /** When the look-up began, in ms since the epoch. */
-  askedAt: number;
+  /** Start of the look-up, in ms since the epoch. */
+  lookupStartedAt: number;
 }
 
-/** What follows after the response: a sample of the matches is verified, and the catalog learns what the Cloud Controller said. */
-export function startAfterResponse(answered: Answered, context: RequestContext): void {
-  verify(answered, context);
-  observe(answered, context);
+/** Starts the work after the response: reports the results of the Cloud Controller, and verifies a sample of the other matches. */
+export function startAfterResponse(responded: Responded, context: RequestContext): void {
+  startVerification(responded, context);
+  const { matches, lookupStartedAt } = responded;
+  const { matchedByOrigin: matched, notMatchedByOrigin: notMatched, isSuspended } = matches;
+  context.waitUntil(reportMatches(matched, lookupStartedAt, context));
+  if (isSuspended) context.waitUntil(reportWhileSuspended({ matched, notMatched }, lookupStartedAt, context));
 }
 
-function verify({ question, decided, origin }: Answered, context: RequestContext): void {
+function startVerification({ matchRequest, decided, origin }: Responded, context: RequestContext): void {
   const { isMatch, foundBy, verified } = decided;
   if (!origin || verified) return;
   const isUnverified = (index: number) => isMatch[index] === 1 && foundBy[index] !== ORIGIN;
-  const unverified = [...question.candidates.keysWhere(isUnverified).keys()];
+  const unverified = [...matchRequest.candidates.keysWhere(isUnverified).keys()];
   if (unverified.length > 0) context.waitUntil(verifySample(unverified, origin, context));
-}
-
-function observe({ matches, askedAt }: Answered, context: RequestContext): void {
-  const { matchedByOrigin, rejectedByOrigin, isSuspended } = matches;
-  if (matchedByOrigin.length > 0) context.waitUntil(reportMatches(matchedByOrigin, askedAt, context));
-  // What it lacks is news only where the cache would have matched it, if it were not suspended.
-  if (isSuspended && rejectedByOrigin.length > 0) {
-    const said = { matched: matchedByOrigin, rejected: rejectedByOrigin };
-    context.waitUntil(reportToCatalog(said, askedAt, context));
-  }
 }

@@ -1,56 +1,60 @@
+import { countOf } from "../bytes/marks.ts";
 import type { Contents } from "../cache/contents.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 
-/** How what the cache would have claimed compares with what the Cloud Controller has matched. */
+/** The matches that the cache would have returned, compared with those of the Cloud Controller. Numbers count resources. */
 export interface Comparison {
-  /** Entries that the cache would have claimed. */
+  /** Matches of the cache. */
   wouldMatch: number;
-  /** Of those that the Cloud Controller has matched as well. */
+  /** Sizes of the matches of both, in bytes. */
   bytesSaved: number;
-  /** Entries that the cache would have claimed, and the Cloud Controller has not matched: pushes that would have failed. */
+  /** Matches of the cache alone: they would have failed the push. */
   staleMatches: number;
-  /** Entries that the Cloud Controller has matched, and the cache would not have claimed: files uploaded in vain. */
+  /** Matches of the Cloud Controller alone: the files would have been uploaded needlessly. */
   missedMatches: number;
-  /** Keys of what the cache would have claimed, as the Cloud Controller has it … */
+  /** Keys that both match. */
   confirmed: ResourceKey[];
+  /** Keys that only the cache matches. */
   contradicted: ResourceKey[];
-  /** … and of what it has matched besides. */
-  matchedBesides: ResourceKey[];
+  /** Keys of eligible resources that only the Cloud Controller matches. */
+  missed: ResourceKey[];
 }
 
 /**
- * @param eligible what the cache was asked for
- * @param claimed of each 1 where the cache would have claimed it
- * @param listed the keys of the entries that the Cloud Controller has matched
+ * Compares the matches of the cache with those of the Cloud Controller.
+ *
+ * @param eligible contents that were looked up in the cache
+ * @param wouldMatch 1 for each of them that the cache would have matched
+ * @param listed the key of each resource in the response of the Cloud Controller
  */
-export function compare(
+export function compareMatches(
   eligible: Contents,
-  claimed: Uint8Array,
+  wouldMatch: Uint8Array,
   listed: readonly (ResourceKey | undefined)[],
 ): Comparison {
-  const claims = eligible.keysWhere((index) => claimed[index] === 1);
-  const others = eligible.keysWhere((index) => claimed[index] !== 1);
+  const cached = eligible.keysWhere((index) => wouldMatch[index] === 1);
+  const others = eligible.keysWhere((index) => wouldMatch[index] !== 1);
   const matched = new Set(listed);
-  const right = claimed.slice();
-  const [confirmed, contradicted]: [ResourceKey[], ResourceKey[]] = [[], []];
-  let [wouldMatch, wrongYes] = [0, 0];
-  for (const [key, places] of claims) {
-    wouldMatch += places.length;
+  const isConfirmed = wouldMatch.slice();
+  const confirmed: ResourceKey[] = [];
+  const contradicted: ResourceKey[] = [];
+  let staleMatches = 0;
+  for (const [key, places] of cached) {
     if (matched.has(key)) {
       confirmed.push(key);
       continue;
     }
     contradicted.push(key);
-    wrongYes += places.length;
-    for (const place of places) right[place] = 0;
+    staleMatches += places.length;
+    for (const place of places) isConfirmed[place] = 0;
   }
   return {
-    wouldMatch,
-    bytesSaved: eligible.bytesOf(right),
-    staleMatches: wrongYes,
-    missedMatches: listed.filter((key) => key === undefined || !claims.has(key)).length,
+    wouldMatch: countOf(wouldMatch, 1),
+    bytesSaved: eligible.bytesOf(isConfirmed),
+    staleMatches,
+    missedMatches: listed.filter((key) => key === undefined || !cached.has(key)).length,
     confirmed,
     contradicted,
-    matchedBesides: [...others.keys()].filter((key) => matched.has(key)),
+    missed: [...others.keys()].filter((key) => matched.has(key)),
   };
 }

@@ -9,38 +9,41 @@ import { RequestMetrics } from "./request-metrics.ts";
 import { resolveRequest } from "./resolve-request.ts";
 import { handleInShadow } from "./shadow.ts";
 
-/** Answers `POST /v3/resource_matches`: which of the files of an app the platform already holds. */
+/** Handles `POST /v3/resource_matches`: which files of an app are in the pool? */
 export async function handleResourceMatches(
   request: Request,
   context: RequestContext,
 ): Promise<Response | Failure> {
   const { mode, cloudControllerUrl } = context.configuration;
   if (mode === "shadow" && cloudControllerUrl) return handleInShadow(request, cloudControllerUrl, context);
-  const account = new RequestMetrics(context);
-  const outcome = await handle(request, account, context).catch(Failure.unexpected);
-  account.close(outcome);
+  const metrics = new RequestMetrics(context);
+  const outcome = await matchResources(request, metrics, context).catch(Failure.unexpected);
+  metrics.report(outcome);
   return outcome;
 }
 
-async function handle(
+async function matchResources(
   request: Request,
-  account: RequestMetrics,
+  metrics: RequestMetrics,
   context: RequestContext,
 ): Promise<Response | Failure> {
   const body = await readRequestBody(request);
-  account.watch.lap("body");
+  metrics.watch.lap("body");
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
-  account.watch.lap("token");
+  metrics.watch.lap("token");
   if (caller instanceof Failure) return caller;
   const refusal = await authorizePush(caller, context);
   if (refusal) return refusal;
-  const question = parseMatchRequest(body, context.configuration.eligibility);
-  if (question instanceof Failure) return question;
-  const authorization = request.headers.get("Authorization") ?? "";
-  const asker = { id: caller.id, pushId: pushIdOf(request.headers), authorization };
-  const answered = await resolveRequest(question, asker, context);
-  if (answered instanceof Failure) return answered;
-  account.answered(question, answered);
-  return answered.response;
+  const matchRequest = parseMatchRequest(body, context.configuration.eligibility);
+  if (matchRequest instanceof Failure) return matchRequest;
+  const requester = {
+    id: caller.id,
+    pushId: pushIdOf(request.headers),
+    authorization: request.headers.get("Authorization") ?? "",
+  };
+  const resolved = await resolveRequest(matchRequest, requester, context);
+  if (resolved instanceof Failure) return resolved;
+  metrics.addResolved(matchRequest, resolved);
+  return resolved.response;
 }

@@ -5,96 +5,94 @@ import type { Failure } from "../failure.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
-import type { Tier } from "./tier.ts";
+import type { Origin } from "./origin.ts";
 
-/** Who says that the pool holds a resource. */
+/** Where a content was found. */
 export const NOT_FOUND = 0;
 export const CACHE = 1;
 export const ORIGIN = 2;
 
-/** Where a request is answered from, the cheapest first. */
-export interface Sources {
+/** The tiers, in the order of the look-up. */
+interface Tiers {
   cache: Pick<EdgeCache, "lookUp">;
-  /** Asked for the distinct keys that the cache does not hold. */
-  origin: Tier | undefined;
+  /** Looks up the distinct keys that the cache does not have. */
+  origin: Origin | undefined;
 }
 
+/** Result of a look-up. Each array has one byte for each content. */
 export interface Matches {
-  /** Of each content `NOBODY`, `CACHE` or `ORIGIN`, at this moment: what the cache said ages. */
+  /** NOT_FOUND, CACHE or ORIGIN at the time of the call: matches of the cache expire with the cached manifest. */
   foundBy(): Uint8Array;
-  /** Of each content 1 if the delta says that it was removed, and 1 if the Cloud Controller was asked and lacks it. */
+  /** 1 if the delta has a tombstone of the content. */
   isRemoved: Uint8Array;
-  isRejected: Uint8Array;
+  /** 1 if the content was requested from the Cloud Controller and was not matched. */
+  isNotMatchedByOrigin: Uint8Array;
   tiers: Record<"memory" | "keys" | "origin", Tally>;
-  /** Whether only the Cloud Controller may answer, which has rejected what the cache claimed. */
+  /** Whether the cache is suspended, so that only the Cloud Controller matches. */
   isSuspended: boolean;
-  /** The distinct keys that the origin matched, and those that it does not. */
+  /** Distinct keys. */
   matchedByOrigin: readonly ResourceKey[];
-  rejectedByOrigin: readonly ResourceKey[];
+  notMatchedByOrigin: readonly ResourceKey[];
   faults: Fault[];
 }
 
-const NOTHING_ASKED: Tally = { requested: 0, matched: 0, ms: 0 };
+const NOTHING_REQUESTED: Tally = { requested: 0, matched: 0, ms: 0 };
 
-/** What is said where no tier is asked. */
+/** The result without a look-up. */
 export function noMatches({ count }: Contents): Matches {
   return {
     foundBy: () => new Uint8Array(count),
     isRemoved: new Uint8Array(count),
-    isRejected: new Uint8Array(count),
-    tiers: { memory: NOTHING_ASKED, keys: NOTHING_ASKED, origin: NOTHING_ASKED },
+    isNotMatchedByOrigin: new Uint8Array(count),
+    tiers: { memory: NOTHING_REQUESTED, keys: NOTHING_REQUESTED, origin: NOTHING_REQUESTED },
     isSuspended: false,
     matchedByOrigin: [],
-    rejectedByOrigin: [],
+    notMatchedByOrigin: [],
     faults: [],
   };
 }
 
 /**
- * Which of `contents` the pool holds. What no tier resolves is not held.
+ * Looks up which of `contents` are in the pool: in the cache, then in the Cloud Controller. Contents without a result by the deadline
+ * are not found.
  *
- * @param contents of resources that may match
- * @returns `relayed` if the origin refuses the whole request
+ * @param contents of eligible resources
+ * @returns `relayed` if the Cloud Controller refuses the caller
  */
-export async function matchResources(
+export async function lookUpMatches(
   contents: Contents,
-  { cache, origin }: Sources,
+  { cache, origin }: Tiers,
   deadline: Deadline,
   context: RequestContext,
 ): Promise<Matches | Failure> {
-  const { isPresent, isRemoved, faults, tiers, isSuspended } = await cache.lookUp(
-    contents,
-    deadline,
-    context,
-  );
+  const cached = await cache.lookUp(contents, deadline, context);
+  const { isPresent, isRemoved, isSuspended } = cached;
 
   const unresolved = origin ? contents.unknown(isPresent()) : new Map<ResourceKey, number[]>();
-  const originAskedAt = Date.now();
-  const answer = unresolved.size > 0 ? await origin?.lookUp([...unresolved.keys()], deadline) : undefined;
-  if (answer?.refusal) return answer.refusal;
+  const startedAt = Date.now();
+  const lookup = unresolved.size > 0 ? await origin?.lookUp([...unresolved.keys()], deadline) : undefined;
+  if (lookup?.refusal) return lookup.refusal;
 
-  const originMs = Date.now() - originAskedAt;
-  const matchedByOrigin = [...new Set(answer?.matched)];
-  const isRejected = new Uint8Array(contents.count);
-  for (const key of answer?.rejected ?? [])
-    for (const index of unresolved.get(key) ?? []) isRejected[index] = 1;
+  const ms = Date.now() - startedAt;
+  const { matched = [], notMatched = [], faults = [] } = lookup ?? {};
+  const isNotMatchedByOrigin = new Uint8Array(contents.count);
+  for (const key of notMatched) {
+    for (const index of unresolved.get(key) ?? []) isNotMatchedByOrigin[index] = 1;
+  }
   return {
     foundBy() {
-      // The origin may have taken so long that what the cache said counts no more.
       const foundBy = isPresent().slice();
-      for (const key of matchedByOrigin)
+      for (const key of matched) {
         for (const index of unresolved.get(key) ?? []) foundBy[index] = ORIGIN;
+      }
       return foundBy;
     },
     isRemoved: isRemoved ?? new Uint8Array(contents.count),
-    isRejected,
-    tiers: {
-      ...tiers,
-      origin: { requested: unresolved.size, matched: matchedByOrigin.length, ms: originMs },
-    },
+    isNotMatchedByOrigin,
+    tiers: { ...cached.tiers, origin: { requested: unresolved.size, matched: matched.length, ms } },
     isSuspended,
-    matchedByOrigin,
-    rejectedByOrigin: answer?.rejected ?? [],
-    faults: [...faults, ...(answer?.faults ?? [])],
+    matchedByOrigin: matched,
+    notMatchedByOrigin: notMatched,
+    faults: [...cached.faults, ...faults],
   };
 }

@@ -6,28 +6,27 @@ import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
 import { startAfterResponse } from "./after-response.ts";
 import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
-import { type Matches, matchResources, noMatches } from "./lookup.ts";
+import { lookUpMatches, type Matches, noMatches } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
-import { type Origin, originTier } from "./origin.ts";
-import type { Tier } from "./tier.ts";
+import { Origin } from "./origin.ts";
 
 const MODE_WARNING =
-  "Files were matched with a mode that the platform takes, since their content had been matched before.";
+  "Files were matched with a mode that the platform takes, because their content was matched before.";
 
-/** Who asks. */
-export interface RequestOrigin {
-  /** GUID of the user or id of the client. */
+/** Who sends a request. */
+export interface Requester {
+  /** GUID of the user, or id of the client. */
   id: string;
-  /** Of the push; undefined if the client does not identify it. */
+  /** Undefined if the client does not identify its push. */
   pushId: string | undefined;
   /** The Authorization header, for the Cloud Controller. */
   authorization: string;
 }
 
-/** What is answered, and how it has come to that. */
+/** The response, and its measurements for log and metrics. */
 export interface Resolved {
   response: Response;
-  /** For the person who pushes. */
+  /** For the user who pushes. */
   warnings: string[];
   matches: Matches;
   decided: DecidedMatches;
@@ -36,60 +35,57 @@ export interface Resolved {
 }
 
 /**
- * Answers with those of the resources that the pool holds: as earlier requests of the same push decided, else what the
- * tiers say.
+ * Responds with the resources that match: looks them up, decides, and starts the work after the response.
  *
- * @returns `relayed` if the Cloud Controller refuses the whole request
+ * @returns `relayed` if the Cloud Controller refuses the caller
  */
 export async function resolveRequest(
-  question: MatchRequest,
-  asker: RequestOrigin,
+  matchRequest: MatchRequest,
+  requester: Requester,
   context: RequestContext,
 ): Promise<Resolved | Failure> {
-  const origin = originFor(asker, context);
-  const session = new PushSession(question.sessionRequest(), asker.id, asker.pushId ?? "", context);
-  // What the Cloud Controller matches is true as of the moment before it is asked.
-  const askedAt = Date.now();
-  const matches = await lookUp(question, origin?.(), context);
+  const origin = originFor(requester, context);
+  const session = new PushSession(
+    matchRequest.sessionRequest(),
+    requester.id,
+    requester.pushId ?? "",
+    context,
+  );
+  const lookupStartedAt = Date.now();
+  const matches = await lookUpEligible(matchRequest, origin, context);
   if (matches instanceof Failure) return matches;
   for (const { details } of matches.faults) context.log.warn("lookup-incomplete", { ...details });
-  const decided = await decideMatches(question, matches, { session, origin }, context);
-  const { bytes, hasOtherModes } = question.responseBody(decided.isMatch);
-  startAfterResponse({ question, matches, decided, origin, askedAt }, context);
+  const decided = await decideMatches(matchRequest, matches, { session, origin }, context);
+  const { bytes, hasOtherModes } = matchRequest.responseBody(decided.isMatch);
+  startAfterResponse({ matchRequest, matches, decided, origin, lookupStartedAt }, context);
 
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
-  const isIdentified = asker.pushId !== undefined;
-  return { response: matchesResponse(bytes, warnings), warnings, matches, decided, isIdentified };
+  const isIdentified = requester.pushId !== undefined;
+  return { response: toResponse(bytes, warnings), warnings, matches, decided, isIdentified };
 }
 
-/** The Cloud Controller, where it may be asked. */
-function originFor(
-  { authorization }: RequestOrigin,
-  { configuration, requestId, traceHeaders }: RequestContext,
-): Origin | undefined {
-  const { cloudControllerUrl: url, features } = configuration;
-  if (url === undefined || !features.resourceMatching) return undefined;
-  return (resourcesPerRequest) =>
-    originTier({ url, authorization, requestId, traceHeaders }, resourcesPerRequest);
+/** The Cloud Controller, if one is configured and matching is enabled. */
+function originFor({ authorization }: Requester, context: RequestContext): Origin | undefined {
+  const { cloudControllerUrl, features } = context.configuration;
+  if (cloudControllerUrl === undefined || !features.resourceMatching) return undefined;
+  return new Origin(cloudControllerUrl, authorization, context);
 }
 
-/** What the tiers say; nothing where matching is switched off, from one request of a push to the next. */
-async function lookUp(
+async function lookUpEligible(
   { candidates, isEligible }: MatchRequest,
-  origin: Tier | undefined,
+  origin: Origin | undefined,
   context: RequestContext,
 ): Promise<Matches | Failure> {
   const { features, lookupDeadlineMs } = context.configuration;
   const eligible = candidates.only(isEligible);
   if (!features.resourceMatching) return noMatches(eligible);
-  const sources = { cache: edgeCacheOf(context.configuration), origin };
-  return matchResources(eligible, sources, new Deadline(lookupDeadlineMs), context);
+  const cache = edgeCacheOf(context.configuration);
+  return lookUpMatches(eligible, { cache, origin }, new Deadline(lookupDeadlineMs), context);
 }
 
-/** The answer with this body. */
-function matchesResponse(body: Uint8Array<ArrayBuffer>, warnings: readonly string[]): Response {
-  // A comma parts warnings, and cf CLI aborts on a bad escape: every other character is encoded.
+function toResponse(body: Uint8Array<ArrayBuffer>, warnings: readonly string[]): Response {
+  // cf CLI splits the header at commas, and aborts on an invalid escape.
   const headers = warnings.length > 0 ? { "X-Cf-Warnings": warnings.map(encodeURIComponent).join(",") } : {};
   return jsonResponse(body, 201, headers);
 }

@@ -4,166 +4,207 @@ import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
 import { readBody, readRequestBody } from "../http/body.ts";
 import { causeOf } from "../observability/log.ts";
-import { writePoint } from "../observability/metrics.ts";
+import { type Point, writePoint } from "../observability/metrics.ts";
 import { passThrough } from "../pass-through.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
-import { type Comparison, compare } from "./comparison.ts";
-import { type MatchRequest, parseMatchRequest } from "./match-request.ts";
-import { reportMatches } from "./observe-matches.ts";
-import { listedIn, originTier } from "./origin.ts";
+import { reportMatches, reportRejections } from "./catalog-reports.ts";
+import { type Comparison, compareMatches } from "./comparison.ts";
+import { parseMatchRequest } from "./match-request.ts";
+import { Origin, parseMatches } from "./origin.ts";
 import { guardTelemetry } from "./request-metrics.ts";
-import { reportRejections } from "./verification.ts";
 
 /**
- * Of a request, and of the answer to it, that are compared: 5,000 resources have less than one. Of more, copies, text and
- * objects would together take what an isolate may hold.
+ * Limit for a request, and for its response, to be compared. 5,000 resources take less than 1 MiB. The copies, texts and objects of
+ * larger ones could exceed the memory of an isolate.
  */
 const COMPARED_MAX_BYTES = 4 * 1024 * 1024;
 
-/** What the cache says of a question. */
-interface Shadow {
-  question: MatchRequest;
+/** A look-up of which no match is returned. */
+interface ShadowLookup {
+  resources: number;
   eligible: Contents;
-  /** Of each that is eligible 1 where the cache would claim it. */
+  /** 1 for each eligible content that the cache would match. */
   wouldMatch: Uint8Array;
-  keysAsked: number;
+  keysRead: number;
   cacheMs: number;
-  /** When the request had arrived whole, in ms since the epoch. */
+  /** When the request was complete, in ms since the epoch. */
   receivedAt: number;
 }
 
-/** The Cloud Controller's answer. */
-interface Answer {
+/** The request to the Cloud Controller, and its response. */
+interface Reference {
   status: number;
-  /** A copy of a 201 to a request that may be compared; of no other answer. */
+  /** A copy of the response, if it is a 201 to a request that can be compared. */
   copy: Response | undefined;
   url: string;
   authorization: string;
-  /** The moment before it was asked, in ms since the epoch. */
-  askedAt: number;
+  /** The time before the request, in ms since the epoch. */
+  requestedAt: number;
 }
 
-/** What is told of a comparison. */
-const NOTHING_COMPARED = {
-  ...{ resources: 0, eligible: 0, keysAsked: 0 },
-  ...{ wouldMatch: 0, bytesSaved: 0, wrongYes: 0, missing: 0 },
+interface Measurements {
+  resources: number;
+  eligible: number;
+  keysRead: number;
+  wouldMatch: number;
+  bytesSaved: number;
+  staleMatches: number;
+  missedMatches: number;
+  ms: { cloudController: number; cache: number };
+}
+
+const NOT_COMPARED: Measurements = {
+  resources: 0,
+  eligible: 0,
+  keysRead: 0,
+  wouldMatch: 0,
+  bytesSaved: 0,
+  staleMatches: 0,
+  missedMatches: 0,
   ms: { cloudController: 0, cache: 0 },
 };
 
 /**
- * Has the Cloud Controller answer, and returns that as it came. Behind the answer it is compared with what the cache would
- * have said, of which only log and METRICS hear; the catalog hears what the Cloud Controller has said.
+ * Passes the request through to the Cloud Controller. After the response, compares it with the matches of the cache, logs the result
+ * and reports the observations to the catalog.
  */
 export async function handleInShadow(
   request: Request,
   url: string,
   context: RequestContext,
 ): Promise<Response | Failure> {
-  const askedAt = Date.now();
+  const requestedAt = Date.now();
   const authorization = request.headers.get("Authorization") ?? "";
-  // What nobody reads of a copy is matched in memory: of a body that is too large, and of its answer, none is begun.
-  const isComparable = Number(request.headers.get("Content-Length")) <= COMPARED_MAX_BYTES;
-  const shadow = isComparable ? ask(request.clone(), context).catch(Failure.unexpected) : undefined;
-  const answer = await passThrough(request, url);
-  const isCopied = isComparable && answer instanceof Response && answer.status === 201;
-  const copy = isCopied ? answer.clone() : undefined;
-  context.waitUntil(report(shadow, { status: answer.status, copy, url, authorization, askedAt }, context));
-  return answer;
+  // The unread part of a copy is buffered in memory. A copy whose length is unknown is read up to the limit, and then cancelled.
+  const declaredBytes = request.headers.get("Content-Length");
+  const isComparable = declaredBytes === null || Number(declaredBytes) <= COMPARED_MAX_BYTES;
+  const lookup = isComparable
+    ? lookUpInShadow(request.clone(), context).catch((error) => `the request: ${causeOf(error)}`)
+    : undefined;
+  const response = await passThrough(request, url);
+  const { status } = response;
+  const copy = isComparable && response instanceof Response && status === 201 ? response.clone() : undefined;
+  context.waitUntil(reportComparison(lookup, { status, copy, url, authorization, requestedAt }, context));
+  return response;
 }
 
-/** Asks the cache, once the caller's token is verified: nobody without one learns, or teaches, what it holds. */
-async function ask(request: Request, context: RequestContext): Promise<Shadow | Failure> {
+/**
+ * Looks up the request in the cache. Without a valid token nothing is read, and nothing can be observed.
+ *
+ * @returns a text if the request can't be compared: the reason
+ */
+async function lookUpInShadow(request: Request, context: RequestContext): Promise<ShadowLookup | string> {
   const { eligibility, features, lookupDeadlineMs } = context.configuration;
   const body = await readRequestBody(request, COMPARED_MAX_BYTES);
   const receivedAt = Date.now();
-  if (body instanceof Failure) return body;
+  if (body instanceof Failure) return `the request: ${body.reason}`;
   const caller = await authenticate(request, context);
-  if (caller instanceof Failure) return caller;
-  const question = parseMatchRequest(body, eligibility);
-  if (question instanceof Failure) return question;
-  if (!features.resourceMatching) throw new Error("FEATURE_RESOURCE_MATCHING is false");
+  if (caller instanceof Failure) return `the request: ${caller.reason}`;
+  const matchRequest = parseMatchRequest(body, eligibility);
+  if (matchRequest instanceof Failure) return `the request: ${matchRequest.reason}`;
+  if (!features.resourceMatching) return "FEATURE_RESOURCE_MATCHING is false";
 
-  const eligible = question.candidates.only(question.isEligible);
+  const eligible = matchRequest.candidates.only(matchRequest.isEligible);
   const cache = edgeCacheOf(context.configuration);
-  const {
-    isPresent: matched,
-    tiers,
-    faults,
-  } = await cache.lookUp(eligible, new Deadline(lookupDeadlineMs), context);
+  const { isPresent, tiers, faults } = await cache.lookUp(eligible, new Deadline(lookupDeadlineMs), context);
   for (const { details } of faults) context.log.warn("lookup-incomplete", { ...details });
-  const { memory, keys } = tiers;
   return {
-    ...{ question, eligible, wouldMatch: matched(), receivedAt },
-    ...{ keysAsked: keys.requested, cacheMs: memory.ms + keys.ms },
+    resources: matchRequest.count,
+    eligible,
+    wouldMatch: isPresent(),
+    keysRead: tiers.keys.requested,
+    cacheMs: tiers.memory.ms + tiers.keys.ms,
+    receivedAt,
   };
 }
 
-/** Tells how the cache compares, and the catalog what there is to learn. Never throws. */
-async function report(
-  asked: Promise<Shadow | Failure> | undefined,
-  answer: Answer,
+/** Logs and measures the comparison, and reports what it shows to the catalog. Never throws. */
+async function reportComparison(
+  lookup: Promise<ShadowLookup | string> | undefined,
+  reference: Reference,
   context: RequestContext,
 ): Promise<void> {
   const { configuration, log } = context;
-  const { status, copy } = answer;
-  try {
-    if (status !== 201) throw new Error(`the Cloud Controller's status is ${status}`);
-    if (!asked || !copy) throw new Error(`the request: more than ${COMPARED_MAX_BYTES} bytes`);
-    const listing = await readBody(copy.body, COMPARED_MAX_BYTES);
-    const cloudControllerReadAt = Date.now();
-    const shadow = await asked;
-    if (shadow instanceof Failure) throw new Error(`the request: ${shadow.reason}`);
-    if (listing instanceof Failure) throw new Error(`the answer: ${listing.reason}`);
-    // Only to a good question is the answer sure to be a list of what a question may have.
-    const comparison = compare(shadow.eligible, shadow.wouldMatch, listedIn(listing));
-    const { wouldMatch, bytesSaved, staleMatches: wrongYes, missedMatches: missing } = comparison;
-    const figures = {
-      ...{ resources: shadow.question.count, eligible: shadow.eligible.count, keysAsked: shadow.keysAsked },
-      ...{ wouldMatch, bytesSaved, wrongYes, missing },
-      ms: { cloudController: cloudControllerReadAt - shadow.receivedAt, cache: shadow.cacheMs },
-    };
-    guardTelemetry(log, () => {
-      log[wrongYes > 0 ? "warn" : "info"]("shadowed", { outcome: "compared", ...figures });
-      writePoint("shadowed", { outcome: "compared", status, ...columnsOf(figures) }, configuration, log);
-    });
-    await learn(comparison, answer, context);
-  } catch (error) {
-    guardTelemetry(log, () => {
-      log.info("shadowed", { outcome: "not-compared", status, reason: causeOf(error) });
-      const point = { outcome: "not-compared", status, ...columnsOf(NOTHING_COMPARED) };
-      writePoint("shadowed", point, configuration, log);
-    });
-  }
+  const { status, copy } = reference;
+  const body = copy && (await readBody(copy.body, COMPARED_MAX_BYTES));
+  const deadline = new Deadline(TIMEOUT_MS.afterResponse);
+  const compared = await deadline.race(compare(lookup, status, body)).catch(causeOf);
+  const isCompared = typeof compared !== "string";
+  guardTelemetry(log, () => {
+    const measured = isCompared ? compared.measured : NOT_COMPARED;
+    if (!isCompared) log.info("shadowed", { outcome: "not-compared", status, reason: compared });
+    else log[measured.staleMatches > 0 ? "warn" : "info"]("shadowed", { outcome: "compared", ...measured });
+    const outcome = isCompared ? "compared" : "not-compared";
+    writePoint("shadowed", { outcome, status, ...toColumns(measured) }, configuration, log);
+  });
+  if (isCompared) await reportObservations(compared.comparison, reference, deadline, context);
 }
 
-function columnsOf({
-  ms,
-  keysAsked,
-  wouldMatch,
-  bytesSaved,
-  wrongYes,
-  missing,
-  ...rest
-}: typeof NOTHING_COMPARED) {
+/**
+ * @param body the response of the Cloud Controller, if it was read
+ * @returns a text if the two can't be compared: the reason
+ */
+async function compare(
+  lookup: Promise<ShadowLookup | string> | undefined,
+  status: number,
+  body: Uint8Array | Failure | undefined,
+): Promise<{ measured: Measurements; comparison: Comparison } | string> {
+  const readAt = Date.now();
+  if (status !== 201) return `the Cloud Controller's status is ${status}`;
+  if (!lookup || !body) return `the request: more than ${COMPARED_MAX_BYTES} bytes`;
+  const shadow = await lookup;
+  if (typeof shadow === "string") return shadow;
+  if (body instanceof Failure) return `the response: ${body.reason}`;
+  const listed = parseMatches(body);
+  if (!listed) return "the response: not a list of resources";
+  const { resources, eligible, keysRead } = shadow;
+  const comparison = compareMatches(eligible, shadow.wouldMatch, listed);
+  const { wouldMatch, bytesSaved, staleMatches, missedMatches } = comparison;
+  const measured = {
+    resources,
+    eligible: eligible.count,
+    keysRead,
+    wouldMatch,
+    bytesSaved,
+    staleMatches,
+    missedMatches,
+    ms: { cloudController: readAt - shadow.receivedAt, cache: shadow.cacheMs },
+  };
+  return { measured, comparison };
+}
+
+function toColumns(measured: Measurements): Omit<Point<"shadowed">, "outcome" | "status"> {
   return {
-    ...{ cloud_controller_ms: ms.cloudController, cache_ms: ms.cache, keys_read: keysAsked },
-    ...{ would_match: wouldMatch, bytes_saved: bytesSaved, stale_matches: wrongYes, missed_matches: missing },
-    ...rest,
+    cloud_controller_ms: measured.ms.cloudController,
+    cache_ms: measured.ms.cache,
+    resources: measured.resources,
+    eligible: measured.eligible,
+    would_match: measured.wouldMatch,
+    bytes_saved: measured.bytesSaved,
+    stale_matches: measured.staleMatches,
+    missed_matches: measured.missedMatches,
+    keys_read: measured.keysRead,
   };
 }
 
-/** The catalog hears of what the cache lacks; what it has too much is asked once more, whatever the modes were. */
-async function learn(
-  { confirmed, contradicted, matchedBesides }: Comparison,
-  { url, authorization, askedAt }: Answer,
+/**
+ * Reports missed matches, and stale matches that the Cloud Controller also rejects with a mode that it accepts: it does not match a
+ * file without a mode, although that is in the pool.
+ */
+async function reportObservations(
+  { confirmed, contradicted, missed }: Comparison,
+  { url, authorization, requestedAt }: Reference,
+  deadline: Deadline,
   context: RequestContext,
 ): Promise<void> {
-  if (matchedBesides.length > 0) await reportMatches(matchedBesides, askedAt, context);
+  await reportMatches(missed, requestedAt, context);
   if (contradicted.length === 0) return;
-  const { requestId, traceHeaders } = context;
-  const origin = originTier({ url, authorization, requestId, traceHeaders });
-  const { matched, rejected } = await origin.lookUp(contradicted, new Deadline(TIMEOUT_MS.afterResponse));
-  await reportRejections({ matched: [...confirmed, ...matched], rejected }, askedAt, context);
+  const { matched, notMatched } = await new Origin(url, authorization, context).lookUp(
+    contradicted,
+    deadline,
+  );
+  const verified = { confirmed: [...confirmed, ...matched], rejected: notMatched };
+  await reportRejections(verified, requestedAt, context);
 }

@@ -222,7 +222,7 @@ describe("the session of unidentified requests", () => {
     ["of cf CLI before 8.12 whose trace ids a proxy added", { userAgent: OLD_CF }],
     ["of another client", { userAgent: "Go-http-client/1.1" }],
     ["of cf CLI whose trace id is not 32 hex digits", { trace: "my-trace" }],
-  ])("shares decisions between requests %s, for five minutes (R3.2)", async (_, run) => {
+  ])("shares decisions between the unidentified requests %s, for five minutes (R3.2)", async (_, run) => {
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
     expect(await pathsOf([resource(1)], run)).toEqual([]);
@@ -230,7 +230,7 @@ describe("the session of unidentified requests", () => {
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
-  it("is not extended by requests of fewer than 5,000 resources (R3.2)", async () => {
+  it("does not extend an unidentified session by a request of fewer than 5,000 resources (R3.2)", async () => {
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });
@@ -240,7 +240,7 @@ describe("the session of unidentified requests", () => {
     expect(await pathsOf([resource(1)], run)).toEqual(["src/1.js"]);
   });
 
-  it("changes a match that is older than three minutes to no match when the file was removed (R3.2)", async () => {
+  it("changes an unidentified match that is older than three minutes to no match when the file was removed (R3.2)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
@@ -253,7 +253,7 @@ describe("the session of unidentified requests", () => {
     expect(await pathsOf(rows(3), run)).toEqual(["src/2.js"]);
   });
 
-  it("changes a match to no match when the Cloud Controller does not match it in a later look-up (R3.2)", async () => {
+  it("changes an unidentified match to no match when the Cloud Controller does not match it later (R3.2)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
@@ -264,7 +264,7 @@ describe("the session of unidentified requests", () => {
     expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/2.js"]);
   });
 
-  it("keeps a match when a Cloud Controller with matching disabled matches nothing (R3.2)", async () => {
+  it("keeps an unidentified match when a Cloud Controller with matching disabled matches nothing (R3.2)", async () => {
     await publish({ present: [keyOf(1), keyOf(2)] });
     const run = { userAgent: OLD_CF };
     expect(await pathsOf(rows(5_000), run)).toEqual(["src/1.js", "src/2.js"]);
@@ -274,7 +274,7 @@ describe("the session of unidentified requests", () => {
     expect(await pathsOf(rows(3), { ...run, isolate })).toEqual(["src/1.js", "src/2.js"]);
   });
 
-  it("applies to a pinned trace id once it repeats a request, and keeps the earlier decisions (R3.2)", async () => {
+  it("treats a pinned trace id as unidentified once it repeats a request, and keeps its decisions (R3.2)", async () => {
     await publish({ present: [keyOf(1)] });
     const pinned = { trace: "0".repeat(32) };
     expect(await pathsOf(rows(5_000), pinned)).toEqual(["src/1.js"]);
@@ -286,7 +286,7 @@ describe("the session of unidentified requests", () => {
   });
 
   it.each([1, 5_000])(
-    "ends for a pinned trace id before a request of %i in the isolate that keeps its decisions (R3.2)",
+    "ends the session of a pinned trace id before a request of %i in the isolate that keeps its decisions (R3.2)",
     async (count) => {
       const run = { trace: traceId(), isolate: { ...env, RESOURCE_CACHE: cacheWithoutKeys } };
       await send(rows(5_000), run);
@@ -304,15 +304,20 @@ describe("a suspected retry", () => {
   it.each([
     ["a request of fewer than 5,000 resources", 10],
     ["a request of 5,000 resources", 5_000],
-  ])("verifies the matches of the cache before the response to %s (R1.7)", async (_, count) => {
-    await publish({ present: [keyOf(1), keyOf(2)] });
-    fakeCloudController(respondWithMatches(({ checksum }) => checksum.value !== resource(1).checksum.value));
-    const known = count === 10 ? rows(3, 1) : rows(count);
-    const isolate = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "true" };
-    expect(await pathsOf(known, { isolate })).toContain("src/1.js");
-    expect(await pathsOf(known, { isolate })).not.toContain("src/1.js");
-    expect(await pathsOf(known, { isolate })).toContain("src/2.js");
-  });
+  ])(
+    "verifies the matches of the cache before the response to a suspected retry: %s (R1.7)",
+    async (_, count) => {
+      await publish({ present: [keyOf(1), keyOf(2)] });
+      fakeCloudController(
+        respondWithMatches(({ checksum }) => checksum.value !== resource(1).checksum.value),
+      );
+      const known = count === 10 ? rows(3, 1) : rows(count);
+      const isolate = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "true" };
+      expect(await pathsOf(known, { isolate })).toContain("src/1.js");
+      expect(await pathsOf(known, { isolate })).not.toContain("src/1.js");
+      expect(await pathsOf(known, { isolate })).toContain("src/2.js");
+    },
+  );
 
   it("changes a match of an unidentified session only if it was rejected (R3.2)", async () => {
     const [found, first] = [marks(MATCH, MATCH), "first"];
@@ -347,7 +352,7 @@ describe("a suspected retry", () => {
     expect(requests.length - before).toBe(1);
   });
 
-  it("is recognized by contents and paths: another app with the same contents is no retry (R1.7)", async () => {
+  it("recognizes a retry by contents and paths: another app with the same contents is none (R1.7)", async () => {
     await publish({ present: [keyOf(1)] });
     const requests = fakeCloudController(respondWithMatches(() => true));
     const isolate = { ...WITH_ORIGIN };
@@ -367,16 +372,16 @@ describe("a suspected retry", () => {
 
 describe("the calls of the object", () => {
   it.each<[string, SentResource[], object, string[]]>([
-    ["nothing for a request without a candidate", rows(5_000), { MINIMUM_SIZE: "10000" }, []],
-    ["inspect once for fewer than 5,000 resources", rows(4_999), {}, ["inspect"]],
-    ["decide once for 5,000 resources", rows(5_000), {}, ["decide"]],
-  ])("calls %s", async (_, resources, variables, expected) => {
+    ["nothing, without a candidate", rows(5_000), { MINIMUM_SIZE: "10000" }, []],
+    ["one inspection, with fewer than 5,000 resources", rows(4_999), {}, ["inspect"]],
+    ["one decision, with 5,000 resources", rows(5_000), {}, ["decide"]],
+  ])("calls the object for %s", async (_, resources, variables, expected) => {
     const calls: string[] = [];
     await send(resources, { isolate: { ...recordCalls(calls), ...variables } });
     expect(calls).toEqual(expected);
   });
 
-  it("calls decide twice only if a retry is suspected and a Cloud Controller is configured (R1.7)", async () => {
+  it("calls the object twice only if a retry is suspected and a Cloud Controller is configured (R1.7)", async () => {
     fakeCloudController(respondWithMatches(() => true));
     const calls: string[] = [];
     const isolate = { ...recordCalls(calls), CLOUD_CONTROLLER_URL };
@@ -390,7 +395,7 @@ describe("the calls of the object", () => {
 });
 
 describe("a repeated call", () => {
-  it("returns the decisions of the first call after its reply was lost and the object was reset (R3.4)", async () => {
+  it("returns the decisions of the first call to a repeated call after the object was reset (R3.4)", async () => {
     const call = (requestId: string, ...found: number[]) =>
       object().decide("push", `of ${requestId}`, requestId, contents(1, 2), marks(...found), false);
     expect(await decisionsOf(call("first", MATCH, NO_MATCH))).toEqual([MATCH, NO_MATCH]);
@@ -399,7 +404,7 @@ describe("a repeated call", () => {
     expect(await decisionsOf(call("second", NO_MATCH, MATCH))).toEqual([MATCH, NO_MATCH]);
   });
 
-  it("is not suspected as a retry of itself (R3.4)", async () => {
+  it("does not suspect a retry in a repeated call (R3.4)", async () => {
     const inspect = (requestId: string) => object().inspect("push", "fingerprint", requestId);
     expect(await inspect("first")).toMatchObject({ retrySuspected: false });
     expect(await inspect("first")).toMatchObject({ retrySuspected: false });
@@ -408,7 +413,7 @@ describe("a repeated call", () => {
     expect(await inspect("second")).toMatchObject({ retrySuspected: true });
   });
 
-  it("keeps no match if either call found none, in any order (R3.4)", async () => {
+  it("keeps no match if a call or its repetition found none, in any order (R3.4)", async () => {
     const call = (found: number) => object().decide("push", "f", "first", contents(1), marks(found), true);
     expect(await decisionsOf(call(MATCH))).toEqual([MATCH]);
     expect(await decisionsOf(call(NO_MATCH))).toEqual([NO_MATCH]);
@@ -442,10 +447,10 @@ describe("an unreachable object", () => {
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ["throws", () => Promise.reject(new Error("the object was reset"))],
+    ["fails", () => Promise.reject(new Error("the object was reset"))],
     ["hangs", () => new Promise(() => {})],
   ])(
-    "lets the decisions of the isolate count if it %s, and logs a possible loss (R2.1, R3.6)",
+    "uses the decisions of the isolate if the object %s, and logs a possible loss (R2.1, R3.6)",
     async (_, call) => {
       const run = { trace: traceId(), isolate: unreachable(call) };
       expect(await pathsOf(rows(5_000), run)).toEqual([]);
@@ -458,7 +463,7 @@ describe("an unreachable object", () => {
     },
   );
 
-  it("receives the decisions of the isolate once it is reachable again (R3.6)", async () => {
+  it("sends the decisions of the isolate to the object once that is reachable again (R3.6)", async () => {
     let isReachable = false;
     const getByName = (name: string) => {
       if (!isReachable) throw new Error("the object is overloaded");
@@ -475,7 +480,7 @@ describe("an unreachable object", () => {
     expect(await pathsOf([resource(1)], { trace: run.trace })).toEqual([]);
   });
 
-  it("is called again for up to two seconds (R3.6)", async () => {
+  it("retries the call of the object for up to two seconds (R3.6)", async () => {
     const start = Date.now();
     const getByName = (name: string) => {
       if (Date.now() - start < 600) throw new Error("the object was reset");
@@ -493,7 +498,7 @@ describe("an unreachable object", () => {
     ["a request of 3 gets no session", 3, {}],
     ["a request of 5,000 gets batches of another form", 5_000, { session: { batches: [{}] } }],
     ["a request of 5,000 gets decisions of other contents", 5_000, { decisions: marks(MATCH) }],
-  ])("does not fail a push if it runs another version of the Worker: %s (R2.1)", async (_, count, reply) => {
+  ])("returns 201 if the object runs another version of the Worker: %s (R2.1)", async (_, count, reply) => {
     const call = async () => ({ retrySuspected: false, ...reply });
     expect((await send(rows(count), { isolate: unreachable(call) })).status).toBe(201);
     expect(logs).toContainEqual(
@@ -509,7 +514,7 @@ describe("the storage of the object", () => {
       return exists ? sql.exec(`SELECT * FROM ${table}`).toArray().length : 0;
     });
 
-  it("has the decisions for 5,000 resources before the reply, and a smaller request a second later (R3.3)", async () => {
+  it("stores the decisions for 5,000 resources before the reply, and a smaller request a second later (R3.3)", async () => {
     await object().inspect("push", "f", "a request");
     expect(await count("requests")).toBe(0);
     await vi.waitFor(async () => expect(await count("requests")).toBe(1), { timeout: 5_000 });
@@ -517,7 +522,7 @@ describe("the storage of the object", () => {
     expect([await count("requests"), await count("decisions"), await count("sessions")]).toEqual([2, 1, 1]);
   });
 
-  it("is empty once all sessions have expired", async () => {
+  it("deletes all tables once all sessions have expired", async () => {
     await send(rows(5_000), {});
     advanceClock(10 * MINUTE_MS + 1);
     await runDurableObjectAlarm(object());
@@ -538,7 +543,7 @@ describe("the storage of the object", () => {
     expect(await pathsOf([resource(1)], run)).toEqual([]);
   });
 
-  it("has the decisions of 90 requests of a session; contents of later requests are no match (R3.1)", async () => {
+  it("stores the decisions of 90 requests of a session, and matches no content of later ones (R3.1)", async () => {
     const all = new Uint8Array(5_000).fill(MATCH);
     const random = () => crypto.getRandomValues(new Uint8Array(8 * 5_000));
     const decide = (pushId: string, name: string, batch: Uint8Array<ArrayBuffer>) =>
@@ -564,7 +569,7 @@ describe("the storage of the object", () => {
     expect(bytes).toBeLessThan(5_000_000);
   });
 
-  it("accepts a rejection when the unidentified session is full (R3.2)", async () => {
+  it("stores a rejection in an unidentified session that is full (R3.2)", async () => {
     const all = new Uint8Array(5_000).fill(MATCH);
     const random = () => crypto.getRandomValues(new Uint8Array(8 * 5_000));
     const decide = (name: string, batch: Uint8Array<ArrayBuffer>, found: Uint8Array) =>

@@ -5,15 +5,15 @@ import { fillCache, matchedPaths, resource, type SentResource, send, sendWith } 
 
 afterEach(() => reset());
 
-describe("what is eligible", () => {
-  it("sizes at both limits are, those beyond are not", async () => {
+describe("eligibility", () => {
+  it("matches sizes from MINIMUM_SIZE to MAXIMUM_SIZE, and no others (R1.8)", async () => {
     const resources = [9, 10, 11, 99, 100, 101].map((size) => resource(size - 1, { path: `${size}` }));
     await fillCache(...resources);
     const limits = { MINIMUM_SIZE: "10", MAXIMUM_SIZE: "100" };
     expect(await matchedPaths(await sendWith(limits, { resources }))).toEqual(["10", "11", "99", "100"]);
   });
 
-  it("the default maximum is 512 MiB, included", async () => {
+  it("matches files of up to 512 MiB by default (R1.8)", async () => {
     const resources = [536870912, 536870913].map((size) =>
       resource(1, { size_in_bytes: size, path: `${size}` }),
     );
@@ -22,14 +22,14 @@ describe("what is eligible", () => {
   });
 
   it.each(["0", "444", "0000", "100200", "77777777777777777777777777"])(
-    "without MINIMUM_FILE_MODE the mode %s does not matter",
+    "matches a file of mode %s without MINIMUM_FILE_MODE",
     async (mode) => {
       await fillCache(resource(1));
       expect(await matchedPaths(await send({ resources: [resource(1, { mode })] }))).toHaveLength(1);
     },
   );
 
-  it("with MINIMUM_FILE_MODE every bit must be there; an absent mode counts as 0744", async () => {
+  it("matches only modes with every bit of MINIMUM_FILE_MODE, and takes 0744 for a missing mode (R1.8)", async () => {
     const modes = [
       "600",
       "0600",
@@ -52,7 +52,7 @@ describe("what is eligible", () => {
     expect(strict).toEqual(["100755"]);
   });
 
-  it("one entry whose mode is too low rules out its checksum, for cf CLI would drop its file", async () => {
+  it("matches no file with the content of a file whose mode lacks bits, because cf CLI would drop it (R1.8)", async () => {
     const upper = { value: resource(1).checksum.value.toUpperCase() };
     const resources = [
       resource(1, { path: "low", mode: "0400" }),
@@ -67,8 +67,8 @@ describe("what is eligible", () => {
   });
 });
 
-describe("what is answered", () => {
-  it("is, of any request and any pool, the held ones as they were sent and in their order", async () => {
+describe("the response", () => {
+  it("has the present resources as they were sent, in the order of the request, for random requests (R2.4)", async () => {
     const sent = fc.record(
       {
         checksum: fc.record({ value: fc.integer({ min: 0, max: 40 }).map((seed) => mixedCase(seed)) }),

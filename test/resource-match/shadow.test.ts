@@ -143,11 +143,11 @@ describe("in shadow mode the cache is compared", () => {
     fakeCloudController(answering(({ size_in_bytes }) => size_in_bytes !== 3 && size_in_bytes !== 6));
     const resources = [...row(6), resource(1, { path: "same" }), resource(2, { path: "same" })];
     await sendWith({ ...SHADOW, METRICS }, { resources });
-    const figures = { resources: 8, eligible: 8, keysAsked: 6 };
+    const figures = { resources: 8, eligible: 8, keysRead: 6 };
     expect(shadowed()).toEqual([
       expect.objectContaining({
         ...{ level: "warn", outcome: "compared", ...figures },
-        ...{ wouldMatch: 5, bytesSaved: 1 + 2 + 2, wrongYes: 2, missing: 2 },
+        ...{ wouldMatch: 5, bytesSaved: 1 + 2 + 2, staleMatches: 2, missedMatches: 2 },
         ms: { cloudController: expect.any(Number), cache: expect.any(Number) },
       }),
     ]);
@@ -163,7 +163,7 @@ describe("in shadow mode the cache is compared", () => {
   it("by the sizes that the Worker knows: limits unlike the Cloud Controller's show", async () => {
     fakeCloudController(answering(() => true));
     await sendWith({ ...SHADOW, MINIMUM_SIZE: "3" }, { resources: row(4) });
-    expect(shadowed()).toEqual([expect.objectContaining({ eligible: 2, wouldMatch: 0, missing: 4 })]);
+    expect(shadowed()).toEqual([expect.objectContaining({ eligible: 2, wouldMatch: 0, missedMatches: 4 })]);
   });
 
   it.each([
@@ -190,7 +190,7 @@ describe("in shadow mode the cache is compared", () => {
     reason: expect.stringContaining(`the ${what}: more than ${MOST} bytes`),
   });
   const tooLarge = notCompared("request");
-  const compared = { outcome: "compared", resources: 2, missing: 1 };
+  const compared = { outcome: "compared", resources: 2, missedMatches: 1 };
 
   it.each([
     [MOST, "with a length", compared],
@@ -214,9 +214,9 @@ describe("in shadow mode the cache is compared", () => {
   });
 
   it.each([
-    [MOST, { outcome: "compared", resources: 2, missing: 2 }],
-    [MOST + 1, notCompared("answer")],
-    [LARGE, notCompared("answer")],
+    [MOST, { outcome: "compared", resources: 2, missedMatches: 2 }],
+    [MOST + 1, notCompared("response")],
+    [LARGE, notCompared("response")],
   ])("with an answer of %i bytes, of 4 MiB at most; all comes back", async (bytes, outcome) => {
     fakeCloudController(() => new Response(padded(bytes), { status: 201 }));
     const response = await sendWith(SHADOW, { resources: row(2) });
@@ -261,7 +261,7 @@ describe("in shadow mode the cache learns", () => {
     );
     const resources = row(20).map((each, index) => (index === 5 ? { ...each, mode: null } : each));
     await sendWith(SHADOW, { resources });
-    expect(shadowed()).toEqual([expect.objectContaining({ wrongYes: 3 })]);
+    expect(shadowed()).toEqual([expect.objectContaining({ staleMatches: 3 })]);
     expect(requests).toHaveLength(2);
     expect(await heldByCatalog()).toHaveLength(18);
     expect(logs).toContainEqual(expect.objectContaining({ event: "matches-rejected", rejected: 2 }));

@@ -27,8 +27,8 @@ afterEach(async () => {
   await reset();
 });
 
-describe("an answer is told of", () => {
-  it("in the log, with what each tier was asked for and held, bytes, and times", async () => {
+describe("a response", () => {
+  it("logs what each tier was requested for and matched, bytes and times", async () => {
     await fillCache(resource(0), resource(1));
     fakeCloudController(respondWithMatches(({ size_in_bytes }) => size_in_bytes === 3));
     const resources = [
@@ -45,26 +45,32 @@ describe("an answer is told of", () => {
         resources: 6,
         eligible: 5,
         matched: 4,
-        // 1 byte twice, for two files need not be uploaded.
+        // The first one twice, because two files are not uploaded.
         bytes: 1 + 1 + 2 + 3,
         tiers: {
           memory: { requested: 5, matched: 0, ms: expect.any(Number) },
           keys: { requested: 4, matched: 2, ms: expect.any(Number) },
           origin: { requested: 2, matched: 1, ms: expect.any(Number) },
         },
-        ...{ decided: 0, verified: 0, rejected: 0, warnings: 0 },
+        decided: 0,
+        verified: 0,
+        rejected: 0,
+        warnings: 0,
         ms: {
-          ...{ total: expect.any(Number), body: expect.any(Number) },
-          ...{ token: expect.any(Number), pushSessions: expect.any(Number) },
+          total: expect.any(Number),
+          body: expect.any(Number),
+          token: expect.any(Number),
+          pushSessions: expect.any(Number),
         },
       }),
     ]);
   });
 
-  it("by a header, with what was waited for: each by its own time, which together are no more than the whole", async () => {
+  it("adds a Server-Timing header with times that do not overlap", async () => {
     const slowly = <T>(work: T | Promise<T>) => scheduler.wait(WAIT_MS).then(() => work);
     const RESOURCE_CACHE = {
-      ...{ put: () => {}, delete: () => {} },
+      put: () => {},
+      delete: () => {},
       get: async (names: string | string[]) =>
         slowly(Array.isArray(names) ? new Map() : JSON.stringify(minimalManifest())),
     };
@@ -76,9 +82,8 @@ describe("an answer is told of", () => {
     const timing: Record<string, string> = Object.fromEntries(
       header.split(", ").map((each) => each.split(";dur=")),
     );
-    expect(Object.keys(timing)).toEqual([
-      ...["body", "token", "memory", "keys", "origin", "push-sessions", "total"],
-    ]);
+    const names = ["body", "token", "memory", "keys", "origin", "push-sessions", "total"];
+    expect(Object.keys(timing)).toEqual(names);
     const { total, ...waits } = timing;
     for (const tier of ["memory", "keys", "origin"]) {
       expect(Number(waits[tier])).toBeGreaterThanOrEqual(WAIT_MS - 2);
@@ -87,7 +92,7 @@ describe("an answer is told of", () => {
     expect(Number(total)).toBeGreaterThanOrEqual(sum);
   });
 
-  it("with the keys that KV bills for, those that were read in vain as well, and how many warnings it bears", async () => {
+  it("counts keys that KV was read for, also if the read failed, and warnings", async () => {
     await fillCache();
     const { cache } = instrumentCache({ read: () => "fail" });
     await sendWith({ RESOURCE_CACHE: cache, METRICS }, { resources: row(150) });
@@ -95,13 +100,21 @@ describe("an answer is told of", () => {
     expect(points).toEqual([expect.objectContaining({ keys_read: 150, warnings: 1, matched: 0 })]);
   });
 
-  it("to METRICS, by the columns and the foundation's name", async () => {
+  it("writes a point to METRICS, with the name of the foundation", async () => {
     await fillCache(resource(1));
     await sendWith({ METRICS }, { resources: row(3) });
     expect(points).toEqual([
       expect.objectContaining({
-        ...{ event: "resource_matches", foundation: "uaa.example.com", outcome: "answered", status: 201 },
-        ...{ resources: 3, eligible: 3, matched: 1, bytes_matched: 2, keys_read: 3, keys_matched: 1 },
+        event: "resource_matches",
+        foundation: "uaa.example.com",
+        outcome: "answered",
+        status: 201,
+        resources: 3,
+        eligible: 3,
+        matched: 1,
+        bytes_matched: 2,
+        keys_read: 3,
+        keys_matched: 1,
       }),
     ]);
     expect(matched()).toEqual([
@@ -110,7 +123,7 @@ describe("an answer is told of", () => {
   });
 });
 
-describe("whatever a request of the endpoint ends in, it is one point of METRICS", () => {
+describe("the METRICS point of a failure", () => {
   const reader = () => signToken({ scope: ["cloud_controller.read"] });
   it.each([
     ["parse-error", 400, {}, "{", {}],
@@ -122,16 +135,19 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
     ["unprocessable", 422, {}, "{}", {}],
     ["rate-limited", 429, { RATE_LIMITER: { limit: async () => ({ success: false }) } }, undefined, {}],
     ["uaa-unavailable", 503, { UAA_URL: "https://down.example.com" }, undefined, {}],
-  ] as const)("%s, %i", async (outcome, status, bindings, body, { token }: { token?: unknown }) => {
-    const response = await sendWith({ METRICS, ...bindings }, body ?? { resources: row(1) }, {
-      token: (typeof token === "function" ? await token() : token) as string,
-    });
-    expect(response.status).toBe(status);
-    expect(points).toEqual([expect.objectContaining({ outcome, status, resources: 0, matched: 0 })]);
-    expect(points[0]?.total_ms).toBeGreaterThanOrEqual(0);
-  });
+  ] as const)(
+    "writes one point to METRICS for %s, %i",
+    async (outcome, status, bindings, body, { token }: { token?: unknown }) => {
+      const response = await sendWith({ METRICS, ...bindings }, body ?? { resources: row(1) }, {
+        token: (typeof token === "function" ? await token() : token) as string,
+      });
+      expect(response.status).toBe(status);
+      expect(points).toEqual([expect.objectContaining({ outcome, status, resources: 0, matched: 0 })]);
+      expect(points[0]?.total_ms).toBeGreaterThanOrEqual(0);
+    },
+  );
 
-  it("unexpected, 500: a bug", async () => {
+  it("writes one point to METRICS for a bug: unexpected, 500", async () => {
     vi.spyOn(Contents.prototype, "folded").mockImplementation(() => {
       throw new TypeError("a bug");
     });
@@ -140,7 +156,7 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
     expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "TypeError: a bug" }));
   });
 
-  it("relayed, 409: the Cloud Controller refuses it", async () => {
+  it("writes one point to METRICS for a refusal of the Cloud Controller: relayed, 409", async () => {
     fakeCloudController(() =>
       Response.json({ errors: [{ detail: "x", title: "CF-x", code: 1 }] }, { status: 409 }),
     );
@@ -151,7 +167,7 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
     expect(logs[0]).toMatchObject({ ms: { total: points[0]?.total_ms }, requestId: expect.any(String) });
   });
 
-  it("and no other request is one", async () => {
+  it("writes no point to METRICS for a request to another endpoint", async () => {
     await sendWith({ METRICS }, undefined, { method: "GET" });
     await sendWith({ METRICS }, undefined, {
       method: "GET",
@@ -161,7 +177,7 @@ describe("whatever a request of the endpoint ends in, it is one point of METRICS
   });
 });
 
-it("a point has no more blobs and doubles than Analytics Engine takes, each of another name", () => {
+it("has at most 20 blobs and 20 doubles in a METRICS point, with distinct names", () => {
   for (const { blobs, doubles } of Object.values(COLUMNS)) {
     const names = [...blobs, ...doubles];
     expect(blobs.length).toBeLessThanOrEqual(20);
@@ -170,14 +186,14 @@ it("a point has no more blobs and doubles than Analytics Engine takes, each of a
   }
 });
 
-describe("what goes wrong while an answer is told of fails no push, and has a log line of its own", () => {
+describe("a bug in telemetry", () => {
   const outOfOrder = (): never => {
     throw new Error("out of order");
   };
   const set = Headers.prototype.set;
 
   it.each<[string, () => unknown]>([
-    ["its figures", () => vi.spyOn(Contents.prototype, "bytesOf").mockImplementation(outOfOrder)],
+    ["the measurements", () => vi.spyOn(Contents.prototype, "bytesOf").mockImplementation(outOfOrder)],
     ["the log", () => vi.spyOn(console, "log").mockImplementation(outOfOrder)],
     ["the last hour", () => vi.spyOn(LastHour.prototype, "count").mockImplementation(outOfOrder)],
     [
@@ -187,7 +203,7 @@ describe("what goes wrong while an answer is told of fails no push, and has a lo
           return name === "Server-Timing" ? outOfOrder() : set.call(this, name, value);
         }),
     ],
-  ])("%s", async (_, breakIt) => {
+  ])("returns 201 and logs telemetry-failed after an error in %s (R2.3)", async (_, breakIt) => {
     await fillCache(resource(0));
     breakIt();
     const response = await sendWith({ METRICS }, { resources: row(2) });
@@ -196,7 +212,7 @@ describe("what goes wrong while an answer is told of fails no push, and has a lo
     expect(logs).toContainEqual(
       expect.objectContaining({ level: "error", event: "telemetry-failed", cause: "Error: out of order" }),
     );
-    // Nobody must take it for the Cloud Controller's refusal.
+    // It must not look like a refusal of the Cloud Controller.
     expect(logs).not.toContainEqual(expect.objectContaining({ event: "relayed" }));
     expect(points).not.toContainEqual(expect.objectContaining({ outcome: "relayed" }));
   });

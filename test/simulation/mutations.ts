@@ -179,8 +179,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.3: matches are observed as of the time before the Cloud Controller is called": {
     file: "src/resource-match/after-response.ts",
-    from: "reportMatches(matchedByOrigin, askedAt, context)",
-    to: "reportMatches(matchedByOrigin, Date.now(), context)",
+    from: "reportMatches(matched, lookupStartedAt, context)",
+    to: "reportMatches(matched, Date.now(), context)",
     profile: "isolates",
     named: "does not keep a file that was deleted",
   },
@@ -227,7 +227,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     named: "does not publish what was forgotten",
   },
   "R1.3: rejections are observed as of the time before the Cloud Controller is called": {
-    file: "src/resource-match/verification.ts",
+    file: "src/resource-match/catalog-reports.ts",
     from: "const rejections = { asOf, verified,",
     to: "const rejections = { asOf: Date.now(), verified,",
     profile: "pushes",
@@ -315,15 +315,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.6: a failed request to the Cloud Controller is no rejection": {
     file: "src/resource-match/origin.ts",
-    from: `function unanswered({ length: unread }: readonly ResourceKey[], error: unknown): TierResult {
-  return {
-    matched: [],
-    rejected: [],`,
-    to: `function unanswered(keys: readonly ResourceKey[], error: unknown): TierResult {
-  const unread = keys.length;
-  return {
-    matched: [],
-    rejected: keys,`,
+    from: "notMatched: [], faults: [{",
+    to: "notMatched: keys, faults: [{",
     profile: "pushes",
     seed: 1,
   },
@@ -399,7 +392,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.7: a rejection in the look-up counts for a suspected retry": {
     file: "src/resource-match/lookup.ts",
-    from: "for (const index of unresolved.get(key) ?? []) isRejected[index] = 1;",
+    from: "for (const index of unresolved.get(key) ?? []) isNotMatchedByOrigin[index] = 1;",
     to: "unresolved.get(key);",
     profile: "everything",
     seed: 3264,
@@ -448,7 +441,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.6: all matches are verified after one rejection": {
     file: "src/resource-match/verification.ts",
-    from: "if (rejected.length > 0) await",
+    from: "if (notMatched.length > 0) await",
     to: "if (false) await",
     profile: "pushes",
     named: "fails one push of an app of",

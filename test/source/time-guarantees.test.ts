@@ -41,6 +41,7 @@ it.each([
     "longer than an observation is believed",
   ],
   ["MATCH_FINAL_MS = REMOVAL_KNOWN_MS", "MATCH_FINAL_MS = MINUTE_MS", "known everywhere"],
+  ["WAIT_UNTIL_MAX_MS = 30 *", "WAIT_UNTIL_MAX_MS = 28 *", "while waitUntil keeps the invocation running"],
   ["SESSION_PAUSE_MS = 3 *", "SESSION_PAUSE_MS = 2 *", "between two requests of an app"],
 ])("does not start the Worker with %s changed to %s", async (from, to, promise) => {
   await expect(load(from, to)).rejects.toThrow(promise);

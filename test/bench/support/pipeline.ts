@@ -3,7 +3,7 @@ import { Contents } from "../../../src/cache/contents.ts";
 import type { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import { Failure } from "../../../src/failure.ts";
 import type { RequestContext } from "../../../src/request-context.ts";
-import { matchResources } from "../../../src/resource-match/lookup.ts";
+import { lookUpMatches } from "../../../src/resource-match/lookup.ts";
 import { parseMatchRequest } from "../../../src/resource-match/match-request.ts";
 import { Deadline } from "../../../src/time/deadline.ts";
 
@@ -28,7 +28,7 @@ export async function matchBytes(
   const sources = { cache, origin: undefined };
   const deadline = new Deadline(LOOKUP_DEADLINE_MS);
   const context = CONTEXT as unknown as RequestContext;
-  const matches = await matchResources(
+  const matches = await lookUpMatches(
     question.candidates.only(question.isEligible),
     sources,
     deadline,

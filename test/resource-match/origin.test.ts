@@ -1,5 +1,6 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { TIMEOUT_MS } from "../../src/time/time-guarantees.ts";
 import { instrumentCache } from "../support/cache.ts";
 import { catalog, runAlarm } from "../support/catalog.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -10,13 +11,15 @@ import { fillCache, matchedPaths, resource, type SentResource, sendWith } from "
 const WITH_ORIGIN = { CLOUD_CONTROLLER_URL };
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const pathsOf = (resources: SentResource[]) => resources.map(({ path }) => path);
-const asked = async (requests: Request[]) =>
+const requestedOf = async (requests: Request[]) =>
   (await requests[0]?.json<{ resources: SentResource[] }>())?.resources ?? [];
 const observedKeys = async () => (await catalog().page()).resources;
 
+const timeouts = { ...TIMEOUT_MS };
+
 let logs: Record<string, unknown>[];
-/** Of each request that was answered how much each tier held. */
-const heldByTiers = () =>
+/** The matches of each tier, for each request. */
+const matchesByTier = () =>
   logs.flatMap(({ event, tiers }) => {
     if (event !== "matched") return [];
     const { memory, keys, origin } = tiers as Record<"memory" | "keys" | "origin", { matched: number }>;
@@ -24,15 +27,17 @@ const heldByTiers = () =>
   });
 
 beforeEach(() => {
+  TIMEOUT_MS.afterResponse = 300;
   logs = collectLogs();
 });
 afterEach(async () => {
+  Object.assign(TIMEOUT_MS, timeouts);
   vi.restoreAllMocks();
   await reset();
 });
 
-describe("what the cache does not know", () => {
-  it("is asked of the Cloud Controller, in the caller's name and by the request's id", async () => {
+describe("the look-up in the Cloud Controller", () => {
+  it("requests files that the cache lacks from the Cloud Controller, with the caller's token and the request id", async () => {
     const requests = fakeCloudController(respondWithMatches(() => false));
     const token = await signToken();
     const headers = { "X-Request-Id": "push-1" };
@@ -46,7 +51,7 @@ describe("what the cache does not know", () => {
     expect(request?.headers.get("X-Vcap-Request-Id")).toBe(response.headers.get("X-Vcap-Request-Id"));
   });
 
-  it("is all that is asked: once each, nothing that is held or can't match", async () => {
+  it("requests each file once from the Cloud Controller, and none that is present or not eligible", async () => {
     await fillCache(resource(0));
     const requests = fakeCloudController(respondWithMatches(() => true));
     const resources = [
@@ -59,36 +64,36 @@ describe("what the cache does not know", () => {
     ];
     const paths = await matchedPaths(await sendWith(WITH_ORIGIN, { resources }));
     expect(paths).toEqual(["src/0.js", "a", "b"]);
-    // Every resource has a mode, for the Cloud Controller matches none without.
-    expect(await asked(requests)).toEqual([
+    // The Cloud Controller matches no resource without a mode.
+    expect(await requestedOf(requests)).toEqual([
       { checksum: resource(1).checksum, size_in_bytes: 2, mode: "0744" },
     ]);
   });
 
-  it("is not asked before the answer where there is nothing left to ask", async () => {
+  it("does not call the Cloud Controller before the response if the cache has all files", async () => {
     await fillCache(...row(3));
     fakeCloudController(respondWithMatches(() => true));
     expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources: row(3) }))).toHaveLength(3);
-    expect(heldByTiers()).toEqual([{ memory: 0, keys: 3, origin: 0 }]);
+    expect(matchesByTier()).toEqual([{ memory: 0, keys: 3, origin: 0 }]);
   });
 
-  it("is not asked with resource_matching off", async () => {
+  it("does not call the Cloud Controller while FEATURE_RESOURCE_MATCHING is false", async () => {
     const requests = fakeCloudController(respondWithMatches(() => true));
     const off = { ...WITH_ORIGIN, FEATURE_RESOURCE_MATCHING: "false" };
     expect(await matchedPaths(await sendWith(off, { resources: row(3) }))).toEqual([]);
     expect(requests).toEqual([]);
   });
 
-  it("joins the answer in the request's order", async () => {
+  it("returns the matches of cache and Cloud Controller in the order of the request", async () => {
     const resources = row(20);
     await fillCache(...resources.filter((_, index) => index % 3 === 0));
     fakeCloudController(respondWithMatches(({ size_in_bytes }) => size_in_bytes % 2 === 0));
     const expected = resources.filter((_, index) => index % 3 === 0 || index % 2 === 1);
     expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources }))).toEqual(pathsOf(expected));
-    expect(heldByTiers()).toEqual([{ memory: 0, keys: 7, origin: 7 }]);
+    expect(matchesByTier()).toEqual([{ memory: 0, keys: 7, origin: 7 }]);
   });
 
-  it("makes up for a cache that fails", async () => {
+  it("returns the matches of the Cloud Controller if KV fails (R2.1)", async () => {
     await fillCache();
     const { cache } = instrumentCache({ read: () => "fail" });
     fakeCloudController(respondWithMatches(() => true));
@@ -97,19 +102,19 @@ describe("what the cache does not know", () => {
   });
 });
 
-describe("what the Cloud Controller matches is told to the catalog", () => {
-  it("in one call behind the answer, however many; and the next isolate needs no Cloud Controller", async () => {
+describe("the report to the catalog", () => {
+  it("reports matches of the Cloud Controller, so that the next isolate finds them in the cache", async () => {
     const requests = fakeCloudController(respondWithMatches(() => true));
     expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
     expect(await observedKeys()).toHaveLength(1200);
     await runAlarm();
     requests.length = 0;
     expect(await matchedPaths(await sendWith(WITH_ORIGIN, { resources: row(1200) }))).toHaveLength(1200);
-    // Five of the claims are looked at behind the answer.
-    expect(await asked(requests)).toHaveLength(5);
+    // The sample that is verified after the response.
+    expect(await requestedOf(requests)).toHaveLength(5);
   });
 
-  it("only what was matched, and never what the cache knew, as of the moment before it was asked", async () => {
+  it("reports only matches of the Cloud Controller, as of the time before the request to it (R1.3)", async () => {
     await fillCache(resource(0));
     const before = Date.now();
     let arrivedAt = 0;
@@ -128,14 +133,14 @@ describe("what the Cloud Controller matches is told to the catalog", () => {
     expect(asOf).toBeLessThanOrEqual(arrivedAt);
   });
 
-  it("no checksum of which a request asks several sizes, for a file has one and the Cloud Controller compares none", async () => {
+  it("does not report a checksum that a request has with several sizes: the Cloud Controller compares none", async () => {
     fakeCloudController(respondWithMatches(() => true));
     const made = [1, 2, 3].map((size) => resource(7, { size_in_bytes: size }));
     await sendWith(WITH_ORIGIN, { resources: [...made, resource(8)] });
     expect(await observedKeys()).toEqual([`${resource(8).checksum.value}:9`]);
   });
 
-  it("a catalog that can't be reached does not matter", async () => {
+  it("returns the matches of the Cloud Controller if the catalog is unreachable (R2.3)", async () => {
     fakeCloudController(respondWithMatches(() => true));
     const observe = () => Promise.reject(new Error("the object was reset"));
     const bindings = { ...WITH_ORIGIN, CATALOG: { getByName: () => ({ observe }) } };
@@ -146,19 +151,19 @@ describe("what the Cloud Controller matches is told to the catalog", () => {
   });
 });
 
-describe("more than a Cloud Controller can look up in time", () => {
-  it("is asked in questions of 250, four at once; what is answered by the deadline counts and is told", async () => {
-    const holdsAll = respondWithMatches(() => true);
-    let questions = 0;
+describe("a look-up of many files", () => {
+  it("sends four concurrent requests of 250 resources, and counts those that end by the deadline (R2.1)", async () => {
+    const matchesAll = respondWithMatches(() => true);
+    let count = 0;
     const requests = fakeCloudController((request) =>
-      ++questions <= 4 ? holdsAll(request) : new Promise(() => {}),
+      ++count <= 4 ? matchesAll(request) : new Promise(() => {}),
     );
     const late = { ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "500" };
     const response = await sendWith(late, { resources: row(1600) });
     const sizes = await Promise.all(
       requests.map(async (request) => (await request.json<{ resources: unknown[] }>()).resources.length),
     );
-    // 1,000 are answered; of the next four questions no one is.
+    // The first four requests get a response, the others do not.
     expect(sizes).toEqual([250, 250, 250, 250, 250, 250, 100]);
     expect(await matchedPaths(response)).toHaveLength(1000);
     expect(await observedKeys()).toHaveLength(1000);
@@ -169,58 +174,69 @@ describe("more than a Cloud Controller can look up in time", () => {
     expect(requests.at(-1)?.signal.aborted).toBe(true);
   });
 
-  it("is asked no further once it has refused the caller", async () => {
+  it("sends no further request after the Cloud Controller refused the caller", async () => {
     const requests = fakeCloudController(() => Response.json({ errors: [{ code: 10003 }] }, { status: 403 }));
     expect((await sendWith(WITH_ORIGIN, { resources: row(5000) })).status).toBe(403);
     expect(requests.length).toBeLessThanOrEqual(4);
   });
 });
 
-describe("what the Cloud Controller refuses is relayed", () => {
+describe("a refusal of the Cloud Controller", () => {
   const envelope = { errors: [{ detail: "You are not authorized", title: "CF-NotAuthorized", code: 10003 }] };
 
-  it.each([401, 403, 409])("%i, body and headers as they came", async (status) => {
-    fakeCloudController(() =>
-      Response.json(envelope, {
-        status,
-        headers: { "X-Cf-Warnings": "a%2Cb", "Retry-After": "7", Location: "/x", "Set-Cookie": "a=b" },
-      }),
-    );
-    const response = await sendWith(WITH_ORIGIN, { resources: row(3) });
-    expect(response.status).toBe(status);
-    expect(await response.json()).toEqual(envelope);
-    expect(response.headers.get("X-Cf-Warnings")).toBe("a%2Cb");
-    expect(response.headers.get("Retry-After")).toBe("7");
-    expect(response.headers.has("X-Vcap-Request-Id")).toBe(true);
-    expect(response.headers.has("Location")).toBe(false);
-    expect(response.headers.has("Set-Cookie")).toBe(false);
-  });
+  it.each([401, 403, 409])(
+    "relays a refusal of the Cloud Controller with status %i, body and headers",
+    async (status) => {
+      fakeCloudController(() =>
+        Response.json(envelope, {
+          status,
+          headers: { "X-Cf-Warnings": "a%2Cb", "Retry-After": "7", Location: "/x", "Set-Cookie": "a=b" },
+        }),
+      );
+      const response = await sendWith(WITH_ORIGIN, { resources: row(3) });
+      expect(response.status).toBe(status);
+      expect(await response.json()).toEqual(envelope);
+      expect(response.headers.get("X-Cf-Warnings")).toBe("a%2Cb");
+      expect(response.headers.get("Retry-After")).toBe("7");
+      expect(response.headers.has("X-Vcap-Request-Id")).toBe(true);
+      expect(response.headers.has("Location")).toBe(false);
+      expect(response.headers.has("Set-Cookie")).toBe(false);
+    },
+  );
 });
 
-describe("a Cloud Controller that is unwell never fails a push", () => {
-  const lie = { resources: [resource(1), resource(99)] };
+describe("a degraded Cloud Controller", () => {
+  const wrong = { resources: [resource(1), resource(99)] };
   const html = (status: number) => () =>
     new Response("<html>oops</html>", { status, headers: { "Content-Type": "text/html" } });
 
   it.each<[string, (request: Request) => Response | Promise<Response>, RegExp]>([
     ["429", () => Response.json({ errors: [{ code: 10013 }] }, { status: 429 }), /status 429/],
     [
-      "422, which judges the Worker's question and not the user's",
+      "422, which refers to the request of the Worker and not of the caller",
       () => Response.json({ errors: [{ code: 10008 }] }, { status: 422 }),
       /status 422/,
     ],
     ["500", () => Response.json({ errors: [{ code: 10001 }] }, { status: 500 }), /status 500/],
     ["an HTML error page, 502", html(502), /status 502/],
-    ["an HTML page that says 403", html(403), /status 403/],
-    ["an HTML page that says 201", html(201), /no list of resources/],
-    ["200 instead of 201", () => Response.json(lie), /status 200/],
+    ["an HTML page with status 403", html(403), /status 403/],
+    ["an HTML page with status 201", html(201), /not a list of resources/],
+    ["200 instead of 201", () => Response.json(wrong), /status 200/],
     ["a redirect", () => new Response(null, { status: 302, headers: { Location: "https://evil/" } }), /302/],
-    ["cut off JSON", () => new Response('{"resources":[', { status: 201 }), /no list of resources/],
-    ["another shape", () => Response.json({ resources: [{ sha1: "x" }] }, { status: 201 }), /no list/],
-    ["what was not asked for", () => Response.json(lie, { status: 201 }), /was not asked for/],
-    ["a connection that is cut", () => Promise.reject(new TypeError("connection lost")), /connection lost/],
+    ["truncated JSON", () => new Response('{"resources":[', { status: 201 }), /not a list of resources/],
     [
-      "a body that is cut",
+      "JSON of another form",
+      () => Response.json({ resources: [{ sha1: "x" }] }, { status: 201 }),
+      /not a list/,
+    ],
+    ["a resource that was not requested", () => Response.json(wrong, { status: 201 }), /was not requested/],
+    [
+      "nothing, because the connection is lost",
+      () => Promise.reject(new TypeError("connection lost")),
+      /connection lost/,
+    ],
+    [
+      "a body that ends early",
       () =>
         new Response(
           new ReadableStream({
@@ -230,25 +246,28 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
         ),
       /cut/,
     ],
-  ])("%s: no match from it, a warning and the cause in the log", async (_, answer, cause) => {
-    await fillCache(resource(0));
-    fakeCloudController(answer);
-    const response = await sendWith(WITH_ORIGIN, { resources: row(3) });
-    expect(response.status).toBe(201);
-    expect(await matchedPaths(response)).toEqual(["src/0.js"]);
-    expect(decodeURIComponent(response.headers.get("X-Cf-Warnings") ?? "")).toMatch(
-      /The Cloud Controller did not/,
-    );
-    expect(logs).toContainEqual(
-      expect.objectContaining({ tier: "origin", unread: 2, causes: [expect.stringMatching(cause)] }),
-    );
-    expect(await observedKeys()).toEqual([]);
-  });
+  ])(
+    "returns 201, warns and logs the cause if the Cloud Controller sends %s (R2.1)",
+    async (_, answer, cause) => {
+      await fillCache(resource(0));
+      fakeCloudController(answer);
+      const response = await sendWith(WITH_ORIGIN, { resources: row(3) });
+      expect(response.status).toBe(201);
+      expect(await matchedPaths(response)).toEqual(["src/0.js"]);
+      expect(decodeURIComponent(response.headers.get("X-Cf-Warnings") ?? "")).toMatch(
+        /The Cloud Controller did not/,
+      );
+      expect(logs).toContainEqual(
+        expect.objectContaining({ tier: "origin", unread: 2, causes: [expect.stringMatching(cause)] }),
+      );
+      expect(await observedKeys()).toEqual([]);
+    },
+  );
 
   it.each<[string, () => Promise<Response>]>([
-    ["no answer at all", () => new Promise(() => {})],
-    ["an answer without end", async () => new Response(new ReadableStream({}), { status: 201 })],
-  ])("%s: the deadline ends it", async (_, answer) => {
+    ["no response", () => new Promise(() => {})],
+    ["a response without end", async () => new Response(new ReadableStream({}), { status: 201 })],
+  ])("returns 201 within LOOKUP_DEADLINE_MS if the Cloud Controller sends %s (R2.2)", async (_, answer) => {
     await fillCache(resource(0));
     fakeCloudController(answer);
     const started = Date.now();
@@ -258,21 +277,21 @@ describe("a Cloud Controller that is unwell never fails a push", () => {
     expect(response.headers.has("X-Cf-Warnings")).toBe(true);
   });
 
-  it("one deadline spans the tiers: what the cache has used up, the Cloud Controller does not get", async () => {
+  it("shares LOOKUP_DEADLINE_MS between cache and Cloud Controller (R2.2)", async () => {
     await fillCache();
     const { cache } = instrumentCache({ read: () => "hang" });
     fakeCloudController(() => new Promise(() => {}));
     const started = Date.now();
-    const unwell = { ...WITH_ORIGIN, RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "400" };
-    const response = await sendWith(unwell, { resources: row(3) });
+    const degraded = { ...WITH_ORIGIN, RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "400" };
+    const response = await sendWith(degraded, { resources: row(3) });
     expect(Date.now() - started).toBeLessThan(780);
     expect(response.status).toBe(201);
     expect(response.headers.get("X-Cf-Warnings")?.split(",")).toHaveLength(2);
   });
 });
 
-describe("modes before a Cloud Controller", () => {
-  it("0600 is asked for by default, since a package that claims less fails; and can be set otherwise", async () => {
+describe("MINIMUM_FILE_MODE with a Cloud Controller", () => {
+  it("requires mode 0600 by default if a Cloud Controller is configured: it fails packages that lack it (R1.8)", async () => {
     await fillCache(resource(0));
     fakeCloudController(respondWithMatches(() => true));
     const resources = [resource(0, { mode: "0444" }), resource(1)];
