@@ -10,13 +10,12 @@ import {
 } from "./platform-limits.ts";
 import { LOOKUP_DEADLINE_DEFAULT_MS } from "./time/time-guarantees.ts";
 
-/** Bindings and variables as the runtime hands them over; nothing of it has been checked. */
+/** Bindings and variables as the runtime provides them, unchecked. */
 export type Env = Partial<Record<keyof typeof VARIABLES, unknown>>;
 
-/** Every binding and variable, checked and decoded. */
 export type Configuration = v.InferOutput<typeof SCHEMA>;
 
-/** wrangler.toml takes strings, numbers and booleans: `"60"` and `60` are the same. */
+/** wrangler.toml has strings, numbers and booleans: `"60"` and `60` are the same. */
 const text = v.pipe(v.union([v.string(), v.number(), v.boolean()]), v.transform(String));
 
 const flag = v.message(
@@ -36,9 +35,9 @@ const wholeNumber = (minimum: number, maximum: number, unit: string) =>
 
 const size = wholeNumber(0, Number.MAX_SAFE_INTEGER, "bytes");
 
-const nonEmpty = v.message(v.pipe(v.string(), v.nonEmpty()), "text that is not empty");
+const nonEmpty = v.message(v.pipe(v.string(), v.nonEmpty()), "non-empty text");
 
-// Not `text`: 0o600 written in TOML without quotes arrives as the number 384.
+// Not `text`: an unquoted 0o600 in TOML arrives as the number 384.
 const fileMode = v.message(
   v.pipe(
     v.string(),
@@ -48,7 +47,7 @@ const fileMode = v.message(
   'one to four octal digits, in quotes: "0600"',
 );
 
-// Bearer tokens go there, and the keys that verify them come from there: plain http stays on the machine.
+// Tokens are sent to these servers and verified with their keys, so that plain http is only allowed on the same machine.
 const serverUrl = v.message(
   v.pipe(
     v.string(),
@@ -63,7 +62,7 @@ const serverUrl = v.message(
   "an https URL (http on localhost) without credentials or query: https://uaa.example.com",
 );
 
-/** A binding, known by the methods that are used of it. */
+/** A binding, recognised by its methods. */
 const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
   v.custom<T>(
     (value) => methods.every((method) => typeof (value as T | null | undefined)?.[method] === "function"),
@@ -111,7 +110,7 @@ const SCHEMA = v.pipe(
   v.forward(
     v.check(
       ({ MODE, CLOUD_CONTROLLER_URL }) => MODE === "answer" || CLOUD_CONTROLLER_URL !== undefined,
-      "answer where CLOUD_CONTROLLER_URL is not set: in shadow mode the Cloud Controller answers",
+      "answer if CLOUD_CONTROLLER_URL is not set: in shadow mode the Cloud Controller responds",
     ),
     ["MODE"],
   ),
@@ -123,7 +122,7 @@ const SCHEMA = v.pipe(
     /** Seconds. */
     kvCacheTtl: variables.KV_CACHE_TTL,
     keysPerDay: variables.KEYS_PER_DAY,
-    /** What METRICS calls it: the host of its UAA, of which a foundation has one, and which no client chooses. */
+    /** The name of the foundation in METRICS: the host of its UAA. */
     foundation: new URL(variables.UAA_URL).host,
     uaa: {
       url: variables.UAA_URL,
@@ -135,18 +134,17 @@ const SCHEMA = v.pipe(
       appBitsUpload: variables.FEATURE_APP_BITS_UPLOAD,
     },
     eligibility: {
-      /** Bytes, included. */
+      /** Bytes, inclusive. */
       minimumSize: variables.MINIMUM_SIZE,
-      /** Bytes, included. */
+      /** Bytes, inclusive. */
       maximumSize: variables.MAXIMUM_SIZE,
       /**
-       * Bits that a mode must have; undefined where modes don't matter. The Cloud Controller fails a package that
-       * claims a resource whose mode lacks 0600.
+       * Bits that a mode must have; undefined if any mode may match. The Cloud Controller fails a package with a matched
+       * resource whose mode lacks 0600.
        */
       minimumFileMode: variables.MINIMUM_FILE_MODE ?? (variables.CLOUD_CONTROLLER_URL ? 0o600 : undefined),
     },
     cloudControllerUrl: variables.CLOUD_CONTROLLER_URL,
-    /** Who answers: this Worker; or the Cloud Controller, with which the cache is compared. */
     mode: variables.MODE,
     lookupDeadlineMs: variables.LOOKUP_DEADLINE_MS,
     poolBucket: variables.POOL_BUCKET,
@@ -176,7 +174,7 @@ function memoize<K extends object, V extends object>(create: (key: K) => V): (ke
 }
 
 function decode(env: Env): Configuration | Failure {
-  // Every variable is present here, so that its own schema judges a missing one.
+  // With a property for each variable, so that a missing one gets the message of its own schema.
   const values = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name as keyof Env]]));
   const result = v.safeParse(SCHEMA, values, { abortPipeEarly: true });
   if (result.success) return result.output;
@@ -187,13 +185,13 @@ function decode(env: Env): Configuration | Failure {
   return new Failure({ kind: "misconfigured", variables });
 }
 
-/** The Cloud Controller that answers in shadow mode, whatever else of `env` is wrong; undefined in any other mode. */
+/** The Cloud Controller that responds in shadow mode, even if `env` is otherwise wrong; undefined in other modes (R2.5). */
 export function shadowedCloudController(env: Env): string | undefined {
   const url = v.safeParse(serverUrl, env.CLOUD_CONTROLLER_URL);
   return env.MODE === "shadow" && url.success ? url.output : undefined;
 }
 
-/** A value as the log may show it: URLs lose what can hold a secret, bindings are only named by type. */
+/** A value for the log: URLs without credentials and query, bindings only by type. */
 function loggable(value: unknown): unknown {
   if (value === undefined) return "missing";
   if (typeof value !== "string") return typeof value === "object" ? "object" : value;

@@ -8,7 +8,7 @@ import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
 import { isOperatorRequest, route } from "./router.ts";
 
-/** Nothing is lost while an operator puts the configuration right. */
+/** The queue keeps events until an operator has corrected the configuration. */
 const MISCONFIGURED_RETRY_SECONDS = 300;
 
 export { Catalog } from "./catalog/catalog.ts";
@@ -27,9 +27,10 @@ export default {
     );
     if (outcome instanceof Failure) outcome.logRefusal(log);
     const response = outcome instanceof Failure ? outcome.toResponse() : outcome;
-    // An upgrade to a WebSocket takes no headers; a response that was passed through has those of the Cloud Controller.
+    // The headers of a WebSocket upgrade can't be changed.
     if (response.webSocket) return response;
     for (const [name, value] of Object.entries({ "X-Vcap-Request-Id": requestId, ...traceHeaders })) {
+      // A response of the Cloud Controller keeps its own.
       if (!response.headers.has(name)) response.headers.set(name, value);
     }
     return response;
@@ -55,7 +56,6 @@ async function respond(
   if (!(configuration instanceof Failure)) return route(request, { configuration, ...context });
   const cloudController = shadowedCloudController(env);
   if (!cloudController || isOperatorRequest(request)) return configuration;
-  // In shadow mode nothing that is wrong here keeps anybody from the Cloud Controller.
   configuration.logDetails(context.log);
   return passThrough(request, cloudController);
 }

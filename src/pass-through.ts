@@ -2,8 +2,8 @@ import { Failure } from "./failure.ts";
 import { readRequestBody } from "./http/body.ts";
 import { causeOf } from "./observability/log.ts";
 
-/** What HTTP means for one connection alone; an Upgrade is the Cloud Controller's to take. */
-const OF_CONNECTION = [
+/** Headers of one connection. Upgrade is not one of them: the Cloud Controller handles it. */
+const CONNECTION_HEADERS = [
   "Connection",
   "Keep-Alive",
   "Proxy-Authenticate",
@@ -14,26 +14,26 @@ const OF_CONNECTION = [
   "Transfer-Encoding",
 ];
 
-/** A name that Connection can mean: RFC 9110, section 5.6.2. */
-const HEADER = /^[\w!#$%&'*+.^`|~-]+$/;
-/** No client takes away by its Connection what Cloudflare and proxies say of it. */
-const KEPT = /^(upgrade|cf-.*|x-forwarded-.*|x-real-ip)$/i;
+/** RFC 9110, section 5.6.2. */
+const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+/** A client can't remove what Cloudflare and proxies add by naming it in Connection. */
+const PROTECTED_HEADER = /^(upgrade|cf-.*|x-forwarded-.*|x-real-ip)$/i;
 
 /**
- * Hands a request on to the Cloud Controller and its answer back, both streamed and as they came: method, path,
- * query, headers but those of the connection, status; redirects are the client's to follow, and WebSocket upgrades go through.
+ * Passes a request to the Cloud Controller and returns its response. Both are streamed. Only headers of the connection are
+ * removed. Redirects are returned, and WebSocket upgrades work.
  *
- * @param cloudControllerUrl CLOUD_CONTROLLER_URL, without a slash at its end
+ * @param cloudControllerUrl CLOUD_CONTROLLER_URL, without a trailing slash
  */
 export async function passThrough(request: Request, cloudControllerUrl: string): Promise<Response | Failure> {
   const { pathname, search } = new URL(request.url);
-  // Put together as text: no path, however it begins, can name another host.
+  // Concatenated, not resolved: no path can name another host.
   const url = `${cloudControllerUrl}${pathname}${search}`;
-  const original = await originalOf(request);
-  if (original instanceof Failure) return original;
+  const forwardable = await toForwardable(request);
+  if (forwardable instanceof Failure) return forwardable;
   try {
-    const forwarded = new Request(url, original);
-    dropOfConnection(forwarded.headers);
+    const forwarded = new Request(url, forwardable);
+    removeConnectionHeaders(forwarded.headers);
     setForwardedHeaders(forwarded.headers, new URL(request.url));
     const response = await fetch(forwarded);
     return response.webSocket ? response : new Response(response.body, response);
@@ -42,8 +42,8 @@ export async function passThrough(request: Request, cloudControllerUrl: string):
   }
 }
 
-/** The request as it can be sent on: the runtime sends a GET's body only where its length is known, and drops any other. */
-async function originalOf(request: Request): Promise<Request | Failure> {
+/** The runtime drops the body of a GET without Content-Length. Such a request is forwarded only if its body is empty. */
+async function toForwardable(request: Request): Promise<Request | Failure> {
   const { method, headers, body, url } = request;
   const init = { redirect: "manual", cache: "no-store" } as const;
   if ((method !== "GET" && method !== "HEAD") || !body || headers.has("Content-Length")) {
@@ -55,23 +55,19 @@ async function originalOf(request: Request): Promise<Request | Failure> {
   return new Failure({ kind: "length-required", reason: empty.reason });
 }
 
-/** RFC 9110, section 7.6.1: a proxy keeps for itself what is for it, and what Connection names. */
-function dropOfConnection(headers: Headers): void {
-  const named =
-    headers
-      .get("Connection")
-      ?.split(",")
-      .map((name) => name.trim()) ?? [];
-  for (const name of [...named.filter((each) => HEADER.test(each) && !KEPT.test(each)), ...OF_CONNECTION]) {
-    headers.delete(name);
-  }
+/** RFC 9110, section 7.6.1: a proxy removes the headers of the connection and those that Connection names. */
+function removeConnectionHeaders(headers: Headers): void {
+  const named = headers.get("Connection")?.split(",") ?? [];
+  const removable = named
+    .map((name) => name.trim())
+    .filter((name) => HEADER_NAME.test(name) && !PROTECTED_HEADER.test(name));
+  for (const name of [...removable, ...CONNECTION_HEADERS]) headers.delete(name);
 }
 
-/** As proxies do: who asked, for which host, by which protocol. */
 function setForwardedHeaders(headers: Headers, { host, protocol }: URL): void {
   const client = headers.get("CF-Connecting-IP");
   const path = headers.get("X-Forwarded-For")?.split(/,\s*/) ?? [];
-  // Cloudflare has put the client there already, where nothing stands before this Worker.
+  // Cloudflare has added the client already if there is no other proxy before this Worker.
   if (client && path.at(-1) !== client) headers.set("X-Forwarded-For", [...path, client].join(", "));
   headers.set("X-Forwarded-Host", host);
   headers.set("X-Forwarded-Proto", protocol.replace(":", ""));

@@ -7,22 +7,22 @@ import type { RequestContext } from "../request-context.ts";
 import { withTimeout } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 
-/** UAA's own signing algorithms; nothing else is ever tried. */
+/** The algorithms that UAA signs with. No other is accepted. */
 export const UAA_ALGORITHMS = ["RS256", "RS384", "RS512"];
 
-/** A token of a new key must not make every request ask UAA. */
+/** Tokens with an unknown key must not cause a fetch each. */
 const REFETCH_COOLDOWN_MS = 30_000;
-/** With no key at all every push fails: then it is worth asking much sooner. */
+/** Without any key every push fails, so that the next fetch starts much sooner. */
 const FIRST_FETCH_COOLDOWN_MS = 1_000;
-/** A key that UAA has withdrawn is trusted no longer than this, as long as UAA can be reached. */
+/** Keys are fetched again at this age. A key that UAA has withdrawn is trusted until then, or until UAA can be reached. */
 const KEYS_MAX_AGE_MS = 600_000;
 const FETCH_POLL_MS = 20;
-/** Some hundred keys; UAA has one or two. */
+/** Some hundred keys. UAA has one or two. */
 const TOKEN_KEYS_MAX_BYTES = 1_000_000;
-/** RFC 7518, section 3.3: whoever can factor a smaller one makes tokens. The library refuses to verify with it. */
+/** RFC 7518, section 3.3. jose refuses to verify with a smaller one. */
 const RSA_MODULUS_MIN_BITS = 2_048;
 
-/** `UAA_URL/token_keys`: a JWKS with more fields than are of use here, and keys of other kinds. */
+/** The JWKS of `UAA_URL/token_keys`. It may have other fields, and keys of other types. */
 const TokenKeys = v.object({ keys: v.array(v.unknown()) });
 const RsaKey = v.object({
   kty: v.literal("RSA"),
@@ -33,17 +33,16 @@ const RsaKey = v.object({
   use: v.optional(v.literal("sig")),
 });
 
-/** UAA could not be asked for the key that a token names. */
+/** UAA may have the key that a token names, but can't be reached. */
 export class KeysUnavailable extends Error {
   override name = "KeysUnavailable";
 }
 
 /**
- * The verification keys of one UAA, imported once and kept for the life of the isolate. Held keys go on
- * serving while UAA is down.
+ * The verification keys of one UAA. They are imported once, and stay valid while UAA is down.
  *
- * Requests share the keys but never a promise: the runtime drops a request's I/O with the request. A fetch of the keys
- * belongs to the isolate, though: it goes on when the client that it began for hangs up.
+ * Requests share the keys but never a promise, because the runtime cancels the I/O of a request with the request. A fetch
+ * continues in `waitUntil` if the client of its request disconnects.
  */
 export class UaaKeys {
   readonly #url: string;
@@ -52,34 +51,34 @@ export class UaaKeys {
   #fetchedAt = Number.NEGATIVE_INFINITY;
   #fetching = false;
 
-  /** @param uaaUrl without a slash at its end */
+  /** @param uaaUrl without a trailing slash */
   constructor(uaaUrl: string) {
     this.#url = `${uaaUrl}/token_keys`;
   }
 
   /**
-   * The key for a token's header, or undefined where UAA has no such key.
+   * The key for the header of a token; undefined if UAA has no such key.
    *
-   * @throws KeysUnavailable where UAA may have it but can't be asked
+   * @throws KeysUnavailable
    */
   async find(
     { alg, kid }: { alg: string; kid?: string | undefined },
     { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
   ): Promise<CryptoKey | undefined> {
-    // A token's header holds whatever who made it wanted: no key has such a name, whatever UAA says.
+    // The header is not verified yet: its kid can be any JSON value.
     if (kid !== undefined && typeof kid !== "string") return undefined;
-    const held = this.#select(alg, kid);
-    if (held) {
+    const cached = this.#select(alg, kid);
+    if (cached) {
       if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#fetch(log));
-      return held;
+      return cached;
     }
-    await this.#refetched(log, waitUntil);
+    await this.#waitForFetch(log, waitUntil);
     const fetched = this.#select(alg, kid);
     if (!fetched && this.#fetchedAt < this.#startedAt) throw new KeysUnavailable("UAA's keys can't be read");
     return fetched;
   }
 
-  /** A token without kid is matched where there is no choice. */
+  /** A token without kid is accepted if only one key has its algorithm. */
   #select(alg: string, kid: string | undefined): CryptoKey | undefined {
     if (kid !== undefined) return this.#keys.get(`${alg} ${kid}`);
     const candidates = [...this.#keys].filter(([name]) => name.startsWith(`${alg} `));
@@ -91,8 +90,8 @@ export class UaaKeys {
     return Date.now() - this.#startedAt >= cooldown;
   }
 
-  /** Waits for a fetch of the keys, which may be another request's; none begins before its time. */
-  async #refetched(log: Log, waitUntil: RequestContext["waitUntil"]): Promise<void> {
+  /** Waits for the fetch of another request, or fetches the keys unless that was done just before. */
+  async #waitForFetch(log: Log, waitUntil: RequestContext["waitUntil"]): Promise<void> {
     while (this.#isFetching()) await scheduler.wait(FETCH_POLL_MS);
     if (!this.#mayFetch()) return;
     const fetching = this.#fetch(log);
@@ -100,7 +99,7 @@ export class UaaKeys {
     await fetching;
   }
 
-  /** Not for longer than a fetch takes at most: what was dropped all the same is over. */
+  /** A fetch that the runtime cancelled never resets the flag, so that it counts only for its timeout. */
   #isFetching(): boolean {
     return this.#fetching && Date.now() - this.#startedAt < TIMEOUT_MS.uaaKeys;
   }
@@ -112,7 +111,7 @@ export class UaaKeys {
       this.#keys = await withTimeout(TIMEOUT_MS.uaaKeys, fetchKeys(this.#url, log));
       this.#fetchedAt = Date.now();
     } catch (error) {
-      log.error("uaa-keys-unavailable", { url: this.#url, cause: causeOf(error), held: this.#keys.size });
+      log.error("uaa-keys-unavailable", { url: this.#url, cause: causeOf(error), keys: this.#keys.size });
     } finally {
       this.#fetching = false;
     }
@@ -135,7 +134,7 @@ async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>>
   for (const jwk of keys.filter((key) => v.is(RsaKey, key))) {
     for (const algorithm of jwk.alg === undefined ? UAA_ALGORITHMS : [jwk.alg]) {
       if (!UAA_ALGORITHMS.includes(algorithm)) continue;
-      // A key that can't be imported must not take the others with it.
+      // A key that can't be imported must not prevent the use of the others.
       const key = await importJWK({ kty: jwk.kty, n: jwk.n, e: jwk.e }, algorithm).catch(() => undefined);
       if (!(key instanceof CryptoKey)) continue;
       const { modulusLength = 0 } = key.algorithm as { modulusLength?: number };
@@ -143,7 +142,8 @@ async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>>
       else log.error("uaa-key-skipped", { kid: jwk.kid, algorithm, bits: modulusLength });
     }
   }
-  if (imported.size === 0)
-    throw new Error("no RSA key of 2048 bits or more for RS256, RS384 or RS512 among them");
+  if (imported.size === 0) {
+    throw new Error("no RSA key of at least 2048 bits for RS256, RS384 or RS512");
+  }
   return imported;
 }

@@ -1,14 +1,13 @@
-/** Structured logging: one line of JSON an event, so that `wrangler tail` and Workers Logs can filter by field. */
-
 type Fields = Record<string, unknown>;
 
+/** A structured log: a line of JSON per event, so that `wrangler tail` and Workers Logs can filter by field. */
 export interface Log {
   info(event: string, fields?: Fields): void;
   warn(event: string, fields?: Fields): void;
   error(event: string, fields?: Fields): void;
 }
 
-/** A log whose every line carries `context`, for instance the request's id. */
+/** @param context fields of every line, such as the id of the request */
 export function createLog(context: Fields): Log {
   const line = (event: string, fields?: Fields) => JSON.stringify({ event, ...context, ...fields });
   return {
@@ -18,7 +17,7 @@ export function createLog(context: Fields): Log {
   };
 }
 
-/** What may be logged of something thrown. */
+/** The name and message of an exception, for the log. */
 export function causeOf(thrown: unknown): string {
   return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
 }

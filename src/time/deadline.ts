@@ -1,6 +1,6 @@
-/** The moment after which a request waits no longer. Its timer starts when something first waits for it: most look-ups never do. */
+/** A time after which a request no longer waits. The timer starts when it is first needed: most look-ups never wait. */
 export class Deadline {
-  /** When half of the time has been used up, in ms since the epoch. */
+  /** The time at which half of the duration has passed, in ms since the epoch. */
   readonly middle: number;
   readonly #ms: number;
   readonly #at: number;
@@ -14,25 +14,25 @@ export class Deadline {
     this.middle = this.#at - ms / 2;
   }
 
-  /** Aborts when the deadline has come. */
+  /** Aborts at the deadline. */
   get signal(): AbortSignal {
     this.#signal ??= AbortSignal.timeout(Math.max(0, this.#at - Date.now()));
     return this.#signal;
   }
 
   /**
-   * The outcome of `work`, if it comes in time.
+   * The result of `work`, if it comes before the deadline.
    *
    * @throws DeadlineExceeded
    */
   race<T>(work: Promise<T>): Promise<T> {
     this.#expired ??= new Promise((_, reject) => {
       const expire = () => reject(new DeadlineExceeded(this.#ms));
-      // The signal may have been used, and have aborted, before anything raced.
+      // The signal may have aborted before the first race.
       if (this.signal.aborted) expire();
       this.signal.addEventListener("abort", expire, { once: true });
     });
-    // Nothing may be waiting when it expires.
+    // It may expire when no race is running, and must not be an unhandled rejection.
     this.#expired.catch(() => {});
     return Promise.race([work, this.#expired]);
   }
@@ -42,7 +42,7 @@ export class DeadlineExceeded extends Error {
   override name = "DeadlineExceeded";
 
   constructor(ms: number) {
-    super(`no answer within ${ms} ms`);
+    super(`no response within ${ms} ms`);
   }
 }
 

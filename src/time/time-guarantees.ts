@@ -5,70 +5,69 @@ import {
 } from "../platform-limits.ts";
 
 /**
- * Every duration that a promise about time depends on, in ms, and the relations between them. They are checked when the Worker starts:
- * whoever changes one learns which promise it breaks.
+ * Durations that a guarantee depends on, in ms, and the relations between them. The relations are checked when the Worker starts.
  */
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** A removed file is not matched any more after this time. */
-const REMOVAL_KNOWN_MS = 3 * MINUTE_MS;
+/** A removed file is matched for at most this time (R1.1). */
+const STALE_MATCH_MAX_MS = 3 * MINUTE_MS;
 
-/** Workers KV shows a write everywhere within this time, by its documentation "or more". */
+/** Workers KV shows a write everywhere within this time. Its documentation adds "or more". */
 const KV_PROPAGATION_MS = 60 * SECOND_MS;
 /** An alarm of a Durable Object runs for at most this time. */
 const ALARM_MAX_MS = 15 * MINUTE_MS;
 /** `waitUntil` keeps an invocation running for this time after its response. */
 const WAIT_UNTIL_MAX_MS = 30 * SECOND_MS;
-/** cf CLI pauses for less between two requests of an app. */
+/** The longest pause of cf CLI between two requests of an app. */
 const PUSH_GAP_MAX_MS = 90 * SECOND_MS;
 
-/** The catalog publishes this long after an observation: those that come close together are published together. */
+/** Time from an observation to its publication, so that observations that come close together are published together. */
 export const PUBLISHED_AFTER_MS = SECOND_MS;
-/** Between two writes of the manifest: KV takes one write a second to a key, and each costs. */
+/** Time between two writes of the manifest. KV allows one write per second and key, and bills each. */
 export const MANIFEST_PACE_MS = 10 * SECOND_MS;
-/** The manifest is written again after this time although nothing changed: so readers see that the catalog still publishes. */
+/** An unchanged manifest is rewritten after this time, which shows readers that the catalog works. */
 export const MANIFEST_TOUCH_MS = HOUR_MS;
-/** A manifest that is older counts no more: nobody publishes. */
+/** An older manifest does not count: the catalog has stopped publishing (R1.2). */
 export const MANIFEST_TRUSTED_MS = DAY_MS;
-/** A write of the manifest that failed or was cut off may still land, over a later one, within this time. */
+/** A failed write of the manifest may still overwrite a later one within this time. */
 export const LATE_WRITE_MS = 2 * MINUTE_MS;
 
 /** The default of LOOKUP_DEADLINE_MS. */
 export const LOOKUP_DEADLINE_DEFAULT_MS = 8 * SECOND_MS;
 
-/** The age at which an isolate's cached manifest and delta count no more. */
+/** Maximum age of the manifest and delta that an isolate has cached (R1.2). */
 export const MANIFEST_MAX_AGE_MS = MINUTE_MS;
-/** A request starts with a cached manifest of at most this age: it still counts when the request ends. */
+/** Maximum age of the cached manifest at the start of a request, so that it still counts at the end. */
 export const MANIFEST_START_MAX_AGE_MS = 45 * SECOND_MS;
-/** From this age on the cached manifest is renewed after a response, so that an isolate in use never delays a request. */
+/** At this age the cached manifest is renewed after a response, so that a busy isolate delays no request. */
 export const MANIFEST_RENEWAL_AGE_MS = 30 * SECOND_MS;
-/** A renewal after a response may be cancelled with its request: another one starts after this time. */
+/** A renewal may be cancelled with its request. Another one starts after this time. */
 export const MANIFEST_RENEWAL_MAX_MS = 5 * SECOND_MS;
 
-/** A superseded snapshot or delta is deleted after this time: an isolate that has read an older manifest still reads what that names. */
+/** Superseded snapshots and deltas are kept for this time, for isolates that have an older manifest. */
 export const SUPERSEDED_KEPT_MS = HOUR_MS;
-/** A key is deleted this long after its resource was removed, when no write of it can land any more. */
+/** Time from the removal of a resource to the deletion of its key, when no write of the key can land any more. */
 export const KEY_DELETED_AFTER_MS = 20 * MINUTE_MS;
-/** A tombstone is kept this long after the key was deleted: a place of KV may serve the key from its cache until then. */
+/** Time from the deletion of a key to the end of its tombstone: a place of KV may serve the key from its cache until then. */
 export const TOMBSTONE_KEPT_MS = DAY_MS + HOUR_MS;
-/** An observation that a file is present is not believed if it is older. */
+/** An older observation that a file is present is refused (R1.3). */
 export const OBSERVATION_MAX_AGE_MS = DAY_MS;
-/** Removals are remembered for this time, so that an older observation that arrives late can't undo one. */
+/** Removals are remembered for this time, so that a late, older observation can't undo them. */
 export const REMOVAL_REMEMBERED_MS = 2 * DAY_MS;
 
-/** In an unidentified push session a match that is older than this yields to a removal. */
-export const MATCH_FINAL_MS = REMOVAL_KNOWN_MS;
-/** An identified push session ends this long after its last request, and no session ends later. */
+/** In an unidentified push session, a removal overrules a match that is older (R3.2). */
+export const MATCH_FINAL_MS = STALE_MATCH_MAX_MS;
+/** An identified push session ends this long after its last request. No session ends later. */
 export const SESSION_IDLE_MAX_MS = 10 * MINUTE_MS;
-/** An unidentified one ends this long after its last request of 5,000: until then its pushes may not see what others uploaded. */
+/** An unidentified session ends this long after its last request of 5,000. Until then its pushes may miss new files. */
 export const UNIDENTIFIED_SESSION_IDLE_MS = 5 * MINUTE_MS;
-/** A session that is older than this ends in the next pause: at a fixed time it could end between two requests of an app. */
+/** An older session ends at its next pause of SESSION_PAUSE_MS: at a fixed time it could end during a push (R3.5). */
 export const SESSION_OLD_MS = 30 * MINUTE_MS;
 export const SESSION_PAUSE_MS = 3 * MINUTE_MS;
-/** The same request within this time most likely comes from a push that failed and is tried again. */
+/** A request that is repeated within this time is a suspected retry of a failed push (R1.7). */
 export const RETRY_MS = 10 * MINUTE_MS;
 
 /**
@@ -97,42 +96,42 @@ export const TIMEOUT_MS = {
   kvWrite: 5_000,
 };
 
-/** What passes at most between the report of a removal and the last response that matches the file. */
+/** The delays between the report of a removal and the last response that matches the file. */
 const REMOVAL_DELAYS_MS = {
-  published: PUBLISHED_AFTER_MS + MANIFEST_PACE_MS + TIMEOUT_MS.kvWrite,
-  shownByKv: KV_PROPAGATION_MS,
-  cachedByKv: KV_CACHE_TTL_MIN_SECONDS * SECOND_MS,
-  cachedByIsolate: MANIFEST_MAX_AGE_MS,
-  decided: TIMEOUT_MS.pushSessions,
+  publication: PUBLISHED_AFTER_MS + MANIFEST_PACE_MS + TIMEOUT_MS.kvWrite,
+  kvPropagation: KV_PROPAGATION_MS,
+  kvCache: KV_CACHE_TTL_MIN_SECONDS * SECOND_MS,
+  isolateCache: MANIFEST_MAX_AGE_MS,
+  decision: TIMEOUT_MS.pushSessions,
 };
-
-const sum = (delays: Record<string, number>) => Object.values(delays).reduce((all, ms) => all + ms, 0);
+const REMOVAL_VISIBLE_MS = Object.values(REMOVAL_DELAYS_MS).reduce((sum, ms) => sum + ms, 0);
 
 const RELATIONS: Record<string, boolean> = {
-  "a removed file is matched for at most three minutes": sum(REMOVAL_DELAYS_MS) <= REMOVAL_KNOWN_MS,
-  "a request that starts with the oldest manifest ends while that counts":
+  "a removed file is matched for at most three minutes (R1.1)": REMOVAL_VISIBLE_MS <= STALE_MATCH_MAX_MS,
+  "a manifest that is fresh enough at the start of a request counts at its end":
     MANIFEST_START_MAX_AGE_MS + LOOKUP_DEADLINE_DEFAULT_MS + TIMEOUT_MS.pushSessions <= MANIFEST_MAX_AGE_MS,
-  "a manifest is renewed twice before a request would have to wait for it":
+  "a manifest can be renewed twice before a request has to wait for it":
     MANIFEST_RENEWAL_AGE_MS + 2 * MANIFEST_RENEWAL_MAX_MS <= MANIFEST_START_MAX_AGE_MS,
-  "a manifest is written again many times before it counts no more":
+  "a manifest is rewritten many times before it no longer counts":
     10 * MANIFEST_TOUCH_MS <= MANIFEST_TRUSTED_MS,
-  "a superseded value outlives every manifest that names it":
+  "a superseded object outlives every manifest that names it":
     KV_PROPAGATION_MS + KV_CACHE_TTL_MIN_SECONDS * SECOND_MS + MANIFEST_MAX_AGE_MS + TIMEOUT_MS.snapshotPart <
     SUPERSEDED_KEPT_MS,
   "a key is deleted after its last write has landed": ALARM_MAX_MS + LATE_WRITE_MS < KEY_DELETED_AFTER_MS,
-  "a tombstone outlives every cached key":
+  "a tombstone outlives every cached key (R1.4)":
     KV_CACHE_TTL_MAX_SECONDS * SECOND_MS + KV_PROPAGATION_MS < TOMBSTONE_KEPT_MS,
-  "a removal is remembered longer than an observation is believed":
+  "a removal is remembered longer than an observation is accepted (R1.3)":
     OBSERVATION_MAX_AGE_MS < REMOVAL_REMEMBERED_MS,
-  "a match yields only to a removal that is known everywhere": sum(REMOVAL_DELAYS_MS) <= MATCH_FINAL_MS,
-  "no session ends between two requests of an app":
+  "a removal overrules only matches that were decided before it was visible everywhere (R3.2)":
+    REMOVAL_VISIBLE_MS <= MATCH_FINAL_MS,
+  "no session ends between two requests of an app (R3.5)":
     PUSH_GAP_MAX_MS + (LOOKUP_DEADLINE_MAX_MS * 5) / 4 + 2 * TIMEOUT_MS.pushSessions < SESSION_PAUSE_MS,
   "an old session ends sooner than a young one": SESSION_PAUSE_MS < UNIDENTIFIED_SESSION_IDLE_MS,
   "work after a response ends while waitUntil keeps the invocation running":
     TIMEOUT_MS.afterResponse + TIMEOUT_MS.catalog < WAIT_UNTIL_MAX_MS,
-  "a retry is recognised for as long as any session lasts": RETRY_MS >= SESSION_IDLE_MAX_MS,
+  "a retry is recognised for as long as any session lasts (R1.7)": RETRY_MS >= SESSION_IDLE_MAX_MS,
 };
 
-for (const [promise, holds] of Object.entries(RELATIONS)) {
-  if (!holds) throw new Error(`The durations in time-guarantees.ts break a promise: ${promise}.`);
+for (const [relation, holds] of Object.entries(RELATIONS)) {
+  if (!holds) throw new Error(`The durations in time-guarantees.ts violate a guarantee: ${relation}.`);
 }

@@ -117,7 +117,7 @@ describe("an unwell cache never fails a push", () => {
     expect(paths).toContain("src/200.js");
     expect(paths).toHaveLength(10);
     expect(logs).toContainEqual(
-      expect.objectContaining({ causes: ["DeadlineExceeded: no answer within 300 ms"] }),
+      expect.objectContaining({ causes: ["DeadlineExceeded: no response within 300 ms"] }),
     );
   });
 
