@@ -1,14 +1,13 @@
 import type { ResourceKey } from "../resources/resource-key.ts";
 import { sha1Bytes, sha1Hex } from "../resources/sha1.ts";
 import type { CatalogPage, CatalogStatus } from "./catalog-api.ts";
-import type { DeepReadonly, State } from "./catalog-state.ts";
-import { PRESENT_STATES, ROW_STATE } from "./resource-tables.ts";
+import { type CatalogStorage, ROW_STATE } from "./catalog-storage.ts";
 import { suspendedUntil } from "./suspension.ts";
 
 const PAGE_RESOURCES = 10_000;
 
 /** @param after the last SHA-1 of the previous page, in lower-case hex */
-export function readPage(sql: SqlStorage, after: string | undefined): CatalogPage {
+export function readPage({ sql }: CatalogStorage, after: string | undefined): CatalogPage {
   const rows = sql
     .exec<{ sha1: ArrayBuffer; size: number }>(
       "SELECT sha1, size FROM resources WHERE sha1 > ? AND state < ? ORDER BY sha1 LIMIT ?",
@@ -22,17 +21,18 @@ export function readPage(sql: SqlStorage, after: string | undefined): CatalogPag
   return rows.length === PAGE_RESOURCES && last ? { resources, after: sha1Hex(last.sha1) } : { resources };
 }
 
-export function readStatus(sql: SqlStorage, state: DeepReadonly<State>, now: number): CatalogStatus {
+export function readStatus({ sql, state }: CatalogStorage, now: number): CatalogStatus {
   const query = "SELECT state, COUNT(*) AS count FROM resources GROUP BY state";
   const rows = sql.exec<{ state: number; count: number }>(query).toArray();
   const counts = new Map(rows.map(({ state, count }) => [state, count]));
-  const entries = PRESENT_STATES.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+  const removals = counts.get(ROW_STATE.removed) ?? 0;
+  const entries = rows.reduce((sum, { count }) => sum + count, 0) - removals;
   const { published } = state.manifest;
   const snapshot = state.snapshot.current;
   return {
     entries,
     keysWaiting: entries - (counts.get(ROW_STATE.keyWritten) ?? 0),
-    removalsRemembered: counts.get(ROW_STATE.removed) ?? 0,
+    removalsRemembered: removals,
     published: published && {
       at: new Date(published.at).toISOString(),
       delta: { added: published.delta?.added ?? 0, removed: published.delta?.removed ?? 0 },

@@ -6,11 +6,10 @@ import { writePoint } from "../observability/metrics.ts";
 import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
-import { CatalogState } from "./catalog-state.ts";
+import { CatalogStorage } from "./catalog-storage.ts";
 import { Ledger } from "./ledger.ts";
 import { manifestDueAt } from "./manifest-writer.ts";
 import { OBSERVATIONS_MAX, type Observations, type Observed } from "./observations.ts";
-import { PublishedObjects } from "./published-objects.ts";
 import { Publisher } from "./publisher.ts";
 import { judgeRejections, recordMatch } from "./suspension.ts";
 
@@ -25,20 +24,16 @@ const MISCONFIGURED_PAUSE_MS = 5 * 60 * 1000;
  * alarm publishes them to Workers KV.
  */
 export class Catalog extends DurableObject<Env> implements CatalogApi {
-  readonly #sql: SqlStorage;
-  readonly #state: CatalogState;
+  readonly #storage: CatalogStorage;
   readonly #ledger: Ledger;
-  readonly #objects: PublishedObjects;
   readonly #log = createLog({ object: "catalog" });
   /** When the next alarm runs, in ms since the epoch; null if this instance has not set it. */
   #alarmAt: number | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#sql = ctx.storage.sql;
-    this.#state = new CatalogState(ctx.storage);
-    this.#ledger = new Ledger(this.#sql);
-    this.#objects = new PublishedObjects(this.#sql);
+    this.#storage = new CatalogStorage(ctx.storage);
+    this.#ledger = new Ledger(ctx.storage.sql);
   }
 
   async observe(observations: Observations): Promise<Observed> {
@@ -48,7 +43,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     }
     const now = Date.now();
     const { eligibility } = this.#configure(now);
-    const observed = this.#state.change((draft) => {
+    const observed = this.#storage.change((draft) => {
       // The Cloud Controller's matches are the observations with client-reported sizes.
       if (observations.sizes === "client-reported" && observations.present?.length) {
         recordMatch(draft, observations.asOf);
@@ -57,8 +52,8 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     });
     // Not `observed.changed`: a repeated call changes nothing, but the first one may have been cut off before
     // it set the alarm.
-    if (this.#state.current.dirtySince !== null) {
-      await this.#scheduleAlarm(Math.max(now + PUBLISHED_AFTER_MS, manifestDueAt(this.#state.current, now)));
+    if (this.#storage.state.dirtySince !== null) {
+      await this.#scheduleAlarm(Math.max(now + PUBLISHED_AFTER_MS, manifestDueAt(this.#storage.state, now)));
     }
     return observed;
   }
@@ -67,7 +62,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   async reportRejections(rejections: Rejections): Promise<void> {
     const now = Date.now();
     const configuration = this.#configure(now);
-    const isSuspending = this.#state.change((draft) => {
+    const isSuspending = this.#storage.change((draft) => {
       const { isSuspending, areCredible } = judgeRejections(draft, rejections, now);
       if (isSuspending) draft.manifest.rewriteAt = now;
       if (areCredible) {
@@ -79,29 +74,29 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     });
     if (isSuspending) {
       const counts = { verified: rejections.verified, rejected: rejections.rejected.length };
-      const until = new Date(this.#state.current.suspension?.until ?? now).toISOString();
+      const until = new Date(this.#storage.state.suspension?.until ?? now).toISOString();
       this.#log.error("cache-suspended", { ...counts, until });
       writePoint("cache-suspended", counts, configuration, this.#log);
     }
-    await this.#scheduleAlarm(manifestDueAt(this.#state.current, now));
+    await this.#scheduleAlarm(manifestDueAt(this.#storage.state, now));
   }
 
   async status(): Promise<CatalogStatus> {
     const now = Date.now();
     this.#configure(now);
-    return readStatus(this.#sql, this.#state.current, now);
+    return readStatus(this.#storage, now);
   }
 
   async page(after?: string): Promise<CatalogPage> {
     this.#configure(Date.now());
-    return readPage(this.#sql, after);
+    return readPage(this.#storage, after);
   }
 
   /** Repairs a namespace that was damaged or emptied. */
   async publish(): Promise<void> {
     const now = Date.now();
     this.#configure(now);
-    this.#state.change(({ snapshot, keys }) => {
+    this.#storage.change(({ snapshot, keys }) => {
       this.#ledger.rewriteKeys();
       snapshot.requestedAt = now;
       snapshot.notBefore = null;
@@ -113,8 +108,8 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   async forget(): Promise<void> {
     const now = Date.now();
     this.#configure(now);
-    this.#state.change((draft) => this.#ledger.forget(draft, now));
-    await this.#scheduleAlarm(manifestDueAt(this.#state.current, now));
+    this.#storage.change((draft) => this.#ledger.forget(draft, now));
+    await this.#scheduleAlarm(manifestDueAt(this.#storage.state, now));
   }
 
   override async alarm(): Promise<void> {
@@ -128,9 +123,9 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
       await this.#setAlarm(now + MISCONFIGURED_PAUSE_MS);
       return;
     }
-    const { suspension } = this.#state.current;
+    const { suspension } = this.#storage.state;
     if (suspension && now >= suspension.until) this.#resume(configuration, now);
-    const publisher = new Publisher(this.#sql, this.#state, this.#objects, configuration, this.#log);
+    const publisher = new Publisher(this.#storage, configuration, this.#log);
     const hasSucceeded = await publisher.run(now);
     this.#ledger.deleteOldRemovals(now);
     await this.#setAlarm(publisher.dueAt(!hasSucceeded));
@@ -138,7 +133,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
 
   /** Ends the suspension. */
   #resume(configuration: Configuration, now: number): void {
-    this.#state.change((draft) => {
+    this.#storage.change((draft) => {
       draft.suspension = null;
       draft.manifest.rewriteAt = now;
     });
@@ -155,12 +150,12 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     const configuration = configurationOf(this.env);
     if (configuration instanceof Failure) throw new Error(configuration.reason);
     const { keyPrefix } = configuration;
-    if (this.#state.isNew) {
-      this.#state.change((draft) => {
+    if (this.#storage.isNew) {
+      this.#storage.change((draft) => {
         draft.prefix = keyPrefix;
       });
-    } else if (this.#state.current.prefix !== keyPrefix) {
-      this.#state.change((draft) => this.#ledger.moveTo(draft, keyPrefix, now));
+    } else if (this.#storage.state.prefix !== keyPrefix) {
+      this.#storage.change((draft) => this.#ledger.moveTo(draft, keyPrefix, now));
     }
     return configuration;
   }

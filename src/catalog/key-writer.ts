@@ -2,9 +2,8 @@ import { KEY_VALUE } from "../cache/key-reads.ts";
 import { chunks } from "../chunks.ts";
 import { sha1Hex } from "../resources/sha1.ts";
 import { KEY_DELETED_AFTER_MS } from "../time/time-guarantees.ts";
-import type { CatalogState } from "./catalog-state.ts";
+import { type CatalogStorage, ROW_STATE } from "./catalog-storage.ts";
 import type { StoreOf } from "./published-objects.ts";
-import { ROW_STATE } from "./resource-tables.ts";
 import { afterPause, earliest } from "./schedule.ts";
 
 /** Keys that are written at the same time. */
@@ -18,14 +17,12 @@ const nameOf = ({ sha1, size }: Key) => `${sha1Hex(sha1)}:${size}`;
 
 /** Deletes the keys of removed resources, then writes the missing keys, the newest first. */
 export class KeyWriter {
-  readonly #sql: SqlStorage;
-  readonly #state: CatalogState;
+  readonly #storage: CatalogStorage;
   readonly #storeOf: StoreOf;
   readonly #keysPerDay: number;
 
-  constructor(sql: SqlStorage, state: CatalogState, storeOf: StoreOf, keysPerDay: number) {
-    this.#sql = sql;
-    this.#state = state;
+  constructor(storage: CatalogStorage, storeOf: StoreOf, keysPerDay: number) {
+    this.#storage = storage;
     this.#storeOf = storeOf;
     this.#keysPerDay = keysPerDay;
   }
@@ -34,10 +31,10 @@ export class KeyWriter {
   dueAt(now: number): number | null {
     const query =
       "SELECT MIN(removed_at) AS first FROM tombstones WHERE has_key = 1 AND key_deleted_at IS NULL";
-    const { first } = this.#sql.exec<{ first: number | null }>(query).one();
+    const { first } = this.#storage.sql.exec<{ first: number | null }>(query).one();
     const deletionsDueAt = first === null ? null : first + KEY_DELETED_AFTER_MS;
     const dueAt = earliest(deletionsDueAt, this.#writesDueAt(now));
-    return dueAt === null ? null : Math.max(dueAt, afterPause(this.#state.current.keys.notBefore, now));
+    return dueAt === null ? null : Math.max(dueAt, afterPause(this.#storage.state.keys.notBefore, now));
   }
 
   /**
@@ -46,12 +43,12 @@ export class KeyWriter {
    * @param publishChanges is called between batches, so that changes do not wait for the keys
    */
   async work(now: number, operations: number, publishChanges: () => Promise<void>): Promise<void> {
-    if (afterPause(this.#state.current.keys.notBefore, now) > now) return;
+    if (afterPause(this.#storage.state.keys.notBefore, now) > now) return;
     try {
       const deleted = await this.#deleteKeys(now, operations, publishChanges);
       await this.#writeKeys(now, operations - deleted, publishChanges);
     } catch (error) {
-      this.#state.change(({ keys }) => {
+      this.#storage.change(({ keys }) => {
         keys.notBefore = now + REFUSED_PAUSE_MS;
       });
       throw error;
@@ -60,7 +57,7 @@ export class KeyWriter {
 
   /** @returns the number of keys */
   async #deleteKeys(now: number, limit: number, publishChanges: () => Promise<void>): Promise<number> {
-    const due = this.#sql
+    const due = this.#storage.sql
       .exec<Key & { prefix: string }>(
         `SELECT prefix, sha1, size, revision FROM tombstones
          WHERE has_key = 1 AND key_deleted_at IS NULL AND removed_at <= ? LIMIT ?`,
@@ -72,7 +69,7 @@ export class KeyWriter {
       await settleAll(batch, async (key) => {
         await this.#storeOf(key.prefix).delete(nameOf(key));
         // The revision excludes a resource that was added and removed again during the deletion.
-        this.#sql.exec(
+        this.#storage.sql.exec(
           "UPDATE tombstones SET key_deleted_at = ? WHERE prefix = ? AND sha1 = ? AND size = ? AND revision = ?",
           now,
           key.prefix,
@@ -88,7 +85,7 @@ export class KeyWriter {
 
   async #writeKeys(now: number, operations: number, publishChanges: () => Promise<void>): Promise<void> {
     const limit = Math.min(operations, this.#leftToday(now));
-    const { epoch, prefix } = this.#state.current;
+    const { epoch, prefix } = this.#storage.state;
     const store = this.#storeOf(prefix);
     for (const batch of chunks(this.#missingKeys(limit), KEYS_AT_A_TIME)) {
       const keys = batch.filter((key) => this.#setState(key, ROW_STATE.keyBegun));
@@ -99,7 +96,7 @@ export class KeyWriter {
       });
       await publishChanges();
       // Everything was forgotten during the writes.
-      if (this.#state.current.epoch !== epoch) return;
+      if (this.#storage.state.epoch !== epoch) return;
     }
   }
 
@@ -109,7 +106,7 @@ export class KeyWriter {
     for (const state of [ROW_STATE.keyBegun, ROW_STATE.keyMissing]) {
       const query =
         "SELECT sha1, size, revision FROM resources WHERE state = ? ORDER BY revision DESC LIMIT ?";
-      if (keys.length < limit) keys.push(...this.#sql.exec<Key>(query, state, limit - keys.length));
+      if (keys.length < limit) keys.push(...this.#storage.sql.exec<Key>(query, state, limit - keys.length));
     }
     return keys;
   }
@@ -118,7 +115,7 @@ export class KeyWriter {
   #setState({ sha1, size, revision }: Key, state: number): boolean {
     const query = `UPDATE resources SET state = ?
       WHERE sha1 = ? AND size = ? AND revision = ? AND state IN (?, ?) RETURNING size`;
-    const updated = this.#sql.exec(
+    const updated = this.#storage.sql.exec(
       query,
       state,
       sha1,
@@ -140,12 +137,12 @@ export class KeyWriter {
   }
 
   #writtenToday(now: number): number {
-    const { written } = this.#state.current.keys;
+    const { written } = this.#storage.state.keys;
     return written?.day === dayOf(now) ? written.count : 0;
   }
 
   #countWritten(now: number, count: number): void {
-    this.#state.change(({ keys }) => {
+    this.#storage.change(({ keys }) => {
       keys.written = { day: dayOf(now), count: this.#writtenToday(now) + count };
     });
   }

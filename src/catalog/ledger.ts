@@ -2,9 +2,9 @@ import { chunks } from "../chunks.ts";
 import { parseResourceKey, type ResourceKey, sizeOf } from "../resources/resource-key.ts";
 import { sha1Bytes } from "../resources/sha1.ts";
 import { OBSERVATION_MAX_AGE_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
-import { newSecret, type State } from "./catalog-state.ts";
+import { newSecret, ROW_STATE, type State } from "./catalog-storage.ts";
 import { noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
-import { ResourceTables, ROW_STATE } from "./resource-tables.ts";
+import { type Batch, ResourceTables } from "./resource-tables.ts";
 
 /** Bytes, both included. */
 interface SizeLimits {
@@ -12,19 +12,9 @@ interface SizeLimits {
   maximumSize: number;
 }
 
-/** The common values of observations that are recorded together. */
-interface Batch {
-  prefix: string;
-  /** ms since the epoch. */
-  observedAt: number;
-  isSizeVerified: boolean;
-  revision: number;
-  now: number;
-}
-
 const ROWS_PER_INSERT = 1000;
 
-/** Records observations. Methods with a draft are to be called in `CatalogState.change`. */
+/** Records observations. Methods with a draft are to be called in `CatalogStorage.change`. */
 export class Ledger {
   readonly #tables: ResourceTables;
 
@@ -36,7 +26,7 @@ export class Ledger {
   record(
     draft: State,
     { asOf, present = [], removed = [], sizes }: Observations,
-    limits: SizeLimits,
+    { minimumSize, maximumSize }: SizeLimits,
     now: number,
   ): Observed {
     const batch: Batch = {
@@ -61,13 +51,13 @@ export class Ledger {
     for (const key of present) {
       const size = sizeOf(key);
       if (!isRecent) count("too-old");
-      else if (size < limits.minimumSize || size > limits.maximumSize) count("outside-limits");
+      else if (size < minimumSize || size > maximumSize) count("outside-limits");
       else accepted.push(key);
     }
     // In the order of the table, so that each of its pages is visited once.
     accepted.sort();
     for (const keys of chunks(accepted, ROWS_PER_INSERT)) {
-      const known = this.#tables.insertUnknown(batch.prefix, keys, batch);
+      const known = this.#tables.insertUnknown(keys, batch);
       observed.changed += keys.length - known.length;
       for (const key of known) count(this.#recordPresent(key, batch));
     }
@@ -90,7 +80,7 @@ export class Ledger {
   /** Removes everything, and refuses observations from before. */
   forget(draft: State, now: number): void {
     this.#removeAll(draft, now);
-    this.#tables.deleteRemovals();
+    this.#tables.deleteAllRows();
     draft.forgottenAt = now;
   }
 
@@ -110,7 +100,7 @@ export class Ledger {
     this.#tables.rewriteKeys();
   }
 
-  /** Removals are remembered, because older observations may still arrive. */
+  /** Keeps the removals, because older observations may still arrive. */
   #removeAll(draft: State, now: number): void {
     draft.revision += 1;
     this.#tables.removeAll(draft.prefix, draft.revision, now);
@@ -123,15 +113,13 @@ export class Ledger {
   }
 
   /** @returns whether the resource or its size is new */
-  #recordPresent(
-    key: ResourceKey,
-    { prefix, observedAt, isSizeVerified, revision, now }: Batch,
-  ): boolean | Refusal {
+  #recordPresent(key: ResourceKey, batch: Batch): boolean | Refusal {
     const { sha1: hex, size } = parseResourceKey(key);
+    const { observedAt, isSizeVerified } = batch;
     const sha1 = sha1Bytes(hex);
     const row = this.#tables.find(sha1);
     if (!row) {
-      this.#tables.add(prefix, sha1, size, { isSizeVerified, observedAt, revision });
+      this.#tables.add(sha1, size, batch);
       return true;
     }
     const isPresent = row.state !== ROW_STATE.removed;
@@ -140,27 +128,27 @@ export class Ledger {
     const isCorrection = isPresent && isSizeVerified && !row.size_verified;
     if (observedAt <= row.observed_at && !isCorrection) return false;
 
-    const presence = {
+    const latest: Batch = {
+      ...batch,
       isSizeVerified: isSizeVerified || row.size_verified === 1,
       observedAt: Math.max(observedAt, row.observed_at),
-      revision,
     };
     if (isPresent && size === row.size) {
-      this.#tables.confirm(sha1, presence.isSizeVerified, presence.observedAt);
+      this.#tables.confirm(sha1, latest);
       return false;
     }
-    if (isPresent) this.#tables.addTombstone(prefix, sha1, row, revision, now);
-    this.#tables.add(prefix, sha1, size, presence);
+    if (isPresent) this.#tables.addTombstone(sha1, row, batch);
+    this.#tables.add(sha1, size, latest);
     return true;
   }
 
   /** @returns whether the resource was present */
-  #recordRemoved(sha1: Uint8Array, { prefix, observedAt, revision, now }: Batch): boolean {
+  #recordRemoved(sha1: Uint8Array, batch: Batch): boolean {
     const row = this.#tables.find(sha1);
-    if (row && observedAt < row.observed_at) return false;
+    if (row && batch.observedAt < row.observed_at) return false;
     const isPresent = row !== undefined && row.state !== ROW_STATE.removed;
-    if (isPresent) this.#tables.addTombstone(prefix, sha1, row, revision, now);
-    this.#tables.remove(sha1, observedAt, revision);
+    if (isPresent) this.#tables.addTombstone(sha1, row, batch);
+    this.#tables.remove(sha1, batch);
     return isPresent;
   }
 }

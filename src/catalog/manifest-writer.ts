@@ -6,10 +6,15 @@ import {
   MANIFEST_TOUCH_MS,
   TOMBSTONE_KEPT_MS,
 } from "../time/time-guarantees.ts";
-import type { CatalogState, DeepReadonly, Published, State } from "./catalog-state.ts";
+import {
+  type CatalogStorage,
+  type DeepReadonly,
+  type Published,
+  ROW_STATE,
+  type State,
+} from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
-import { PRESENT_STATES } from "./resource-tables.ts";
 import { afterPause, earliest } from "./schedule.ts";
 import { suspendedUntil } from "./suspension.ts";
 
@@ -24,28 +29,25 @@ interface Contents {
 
 /** Writes the manifest and the delta that it names, and retires the manifests of former prefixes. */
 export class ManifestWriter {
-  readonly #sql: SqlStorage;
-  readonly #state: CatalogState;
+  readonly #storage: CatalogStorage;
   readonly #objects: PublishedObjects;
   readonly #storeOf: StoreOf;
 
-  constructor(sql: SqlStorage, state: CatalogState, objects: PublishedObjects, storeOf: StoreOf) {
-    this.#sql = sql;
-    this.#state = state;
+  constructor(storage: CatalogStorage, objects: PublishedObjects, storeOf: StoreOf) {
+    this.#storage = storage;
     this.#objects = objects;
     this.#storeOf = storeOf;
   }
 
   /** @throws if KV refuses a write; the next call starts again */
   async write(now: number): Promise<void> {
-    const expired = this.#state.change((draft) => {
+    const expired = this.#storage.change((draft) => {
       draft.manifest.notBefore = now + MANIFEST_PACE_MS;
       draft.manifest.rewriteAt = null;
       return this.#deleteExpiredTombstones(draft, now);
     });
     // Later changes do not alter this object: delta and manifest show the catalog at one moment.
-    const state = this.#state.current;
-    const store = this.#storeOf(state.prefix);
+    const state = this.#storage.state;
     const areKeysTrusted = this.#areKeysTrusted(state.prefix);
     let delta = state.manifest.published?.delta ?? null;
     if (expired > 0 || !isPublished(state)) {
@@ -53,9 +55,9 @@ export class ManifestWriter {
       const [added, removed] = [value.added.length, value.removed.length];
       delta = added + removed === 0 ? null : { id: newObjectId(now), added, removed };
       const name = delta && deltaName(delta.id);
-      if (name) await this.#objects.write(store, state.prefix, name, pack(name, value));
+      if (name) await this.#objects.write(state.prefix, name, pack(name, value));
     }
-    if (this.#state.current.epoch !== state.epoch) return;
+    if (this.#storage.state.epoch !== state.epoch) return;
     await this.#writeManifest(state, { delta, areKeysTrusted }, now);
   }
 
@@ -64,7 +66,7 @@ export class ManifestWriter {
    * entries. It is done twice, because an earlier write of that manifest may land late.
    */
   async retireFormerPrefixes(now: number): Promise<void> {
-    for (const { prefix, writtenAt } of this.#state.current.retired) {
+    for (const { prefix, writtenAt } of this.#storage.state.retired) {
       if (writtenAt !== null && now < writtenAt + LATE_WRITE_MS) continue;
       const manifest: Manifest = {
         version: 2,
@@ -72,7 +74,7 @@ export class ManifestWriter {
         publishedAt: new Date(now).toISOString(),
       };
       await this.#storeOf(prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
-      this.#state.change((draft) => {
+      this.#storage.change((draft) => {
         this.#objects.supersede(prefix, [], now);
         draft.retired = draft.retired.filter((one) => one.prefix !== prefix);
         if (writtenAt === null) draft.retired.push({ prefix, writtenAt: now });
@@ -88,12 +90,13 @@ export class ManifestWriter {
     const query =
       "DELETE FROM tombstones WHERE key_deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size";
     const expired = now - TOMBSTONE_KEPT_MS;
-    return this.#sql.exec(query, expired, prefix, snapshot.current?.revision ?? revision).toArray().length;
+    return this.#storage.sql.exec(query, expired, prefix, snapshot.current?.revision ?? revision).toArray()
+      .length;
   }
 
   #areKeysTrusted(prefix: string): boolean {
     const query = "SELECT COUNT(*) AS count FROM tombstones WHERE prefix = ? AND has_key = 1";
-    return this.#sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
+    return this.#storage.sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
   }
 
   #readDelta({ prefix, secret, snapshot }: DeepReadonly<State>, areKeysTrusted: boolean): PackedValue {
@@ -101,15 +104,15 @@ export class ManifestWriter {
     const removed = new EntryList(secret);
     // Without a snapshot: all changes.
     const revision = snapshot.current?.revision ?? 0;
-    for (const state of PRESENT_STATES) {
+    for (const state of [ROW_STATE.keyMissing, ROW_STATE.keyBegun, ROW_STATE.keyWritten]) {
       const query = "SELECT sha1, size FROM resources WHERE state = ? AND revision > ?";
-      for (const row of this.#sql.exec(query, state, revision).raw<EntryRow>()) added.add(row);
+      for (const row of this.#storage.sql.exec(query, state, revision).raw<EntryRow>()) added.add(row);
     }
     // If there is neither a snapshot nor a trusted key, there is nothing to overrule.
     if (snapshot.current || areKeysTrusted) {
       const query = `SELECT sha1, size FROM tombstones
         WHERE prefix = ? AND (revision > ? OR (has_key = 1 AND ?))`;
-      const rows = this.#sql.exec(query, prefix, revision, areKeysTrusted ? 1 : 0).raw<EntryRow>();
+      const rows = this.#storage.sql.exec(query, prefix, revision, areKeysTrusted ? 1 : 0).raw<EntryRow>();
       for (const row of rows) removed.add(row);
     }
     return { added: added.sorted(), removed: removed.sorted() };
@@ -120,17 +123,17 @@ export class ManifestWriter {
     { delta, areKeysTrusted }: Contents,
     now: number,
   ): Promise<void> {
-    this.#state.change(({ manifest }) => {
+    this.#storage.change(({ manifest }) => {
       if (manifest.isWriteUncertain) manifest.uncertainUntil = now + LATE_WRITE_MS;
       manifest.isWriteUncertain = true;
       manifest.revision += 1;
     });
     const snapshot = state.snapshot.current;
-    const suspended = suspendedUntil(this.#state.current, now);
+    const suspended = suspendedUntil(this.#storage.state, now);
     const manifest: Manifest = {
       version: 2,
       state: "current",
-      revision: this.#state.current.manifest.revision,
+      revision: this.#storage.state.manifest.revision,
       publishedAt: new Date(now).toISOString(),
       secret: state.secret,
       snapshot: snapshot && {
@@ -144,7 +147,7 @@ export class ManifestWriter {
       suspendedUntil: suspended === null ? null : new Date(suspended).toISOString(),
     };
     await this.#storeOf(state.prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
-    this.#state.change((draft) => {
+    this.#storage.change((draft) => {
       const { uncertainUntil, rewriteAt } = draft.manifest;
       const isLateWritePossible = uncertainUntil !== null && now < uncertainUntil;
       draft.manifest.isWriteUncertain = false;

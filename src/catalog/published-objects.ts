@@ -1,15 +1,6 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { SUPERSEDED_KEPT_MS } from "../time/time-guarantees.ts";
 
-const TABLE = `
-  CREATE TABLE IF NOT EXISTS published_objects (
-    prefix TEXT NOT NULL,  -- KEY_PREFIX
-    name TEXT NOT NULL,
-    superseded_at INTEGER, -- ms since the epoch; null until a manifest was written that does not name it
-    PRIMARY KEY (prefix, name)
-  ) WITHOUT ROWID;
-`;
-
 /** The store of the cache below a KEY_PREFIX. */
 export type StoreOf = (prefix: string) => KeyValueStore;
 
@@ -19,15 +10,16 @@ export type StoreOf = (prefix: string) => KeyValueStore;
  */
 export class PublishedObjects {
   readonly #sql: SqlStorage;
+  readonly #storeOf: StoreOf;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: SqlStorage, storeOf: StoreOf) {
     this.#sql = sql;
-    sql.exec(TABLE);
+    this.#storeOf = storeOf;
   }
 
-  async write(store: KeyValueStore, prefix: string, name: string, bytes: Uint8Array): Promise<void> {
+  async write(prefix: string, name: string, bytes: Uint8Array): Promise<void> {
     this.#sql.exec("INSERT OR REPLACE INTO published_objects VALUES (?, ?, NULL)", prefix, name);
-    await store.put(name, bytes);
+    await this.#storeOf(prefix).put(name, bytes);
   }
 
   /** Marks all objects as superseded that the last manifest does not name. */
@@ -43,7 +35,7 @@ export class PublishedObjects {
   }
 
   /** Deletes at most `limit` objects that were superseded an hour ago. */
-  async deleteSuperseded(storeOf: StoreOf, now: number, limit: number): Promise<void> {
+  async deleteSuperseded(now: number, limit: number): Promise<void> {
     const due = this.#sql
       .exec<{ prefix: string; name: string }>(
         "SELECT prefix, name FROM published_objects WHERE superseded_at <= ? LIMIT ?",
@@ -52,7 +44,7 @@ export class PublishedObjects {
       )
       .toArray();
     for (const { prefix, name } of due) {
-      await storeOf(prefix).delete(name);
+      await this.#storeOf(prefix).delete(name);
       this.#sql.exec("DELETE FROM published_objects WHERE prefix = ? AND name = ?", prefix, name);
     }
   }

@@ -1,10 +1,10 @@
 import { keyValueStore } from "../cache/key-value-store.ts";
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../observability/log.ts";
-import type { CatalogState } from "./catalog-state.ts";
+import type { CatalogStorage } from "./catalog-storage.ts";
 import { KeyWriter } from "./key-writer.ts";
 import { ManifestWriter, manifestDueAt, retirementDueAt } from "./manifest-writer.ts";
-import type { PublishedObjects, StoreOf } from "./published-objects.ts";
+import { PublishedObjects, type StoreOf } from "./published-objects.ts";
 import { earliest, isDue } from "./schedule.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
 
@@ -39,28 +39,21 @@ const FAILED_PAUSE_MS = 10_000;
  *    existing if its resource is removed, and is written again otherwise.
  */
 export class Publisher {
-  readonly #state: CatalogState;
+  readonly #storage: CatalogStorage;
   readonly #log: Log;
-  readonly #storeOf: StoreOf;
   readonly #objects: PublishedObjects;
   readonly #manifest: ManifestWriter;
   readonly #snapshots: SnapshotBuilder;
   readonly #keys: KeyWriter;
 
-  constructor(
-    sql: SqlStorage,
-    state: CatalogState,
-    objects: PublishedObjects,
-    { cache, keysPerDay }: Configuration,
-    log: Log,
-  ) {
-    this.#state = state;
-    this.#objects = objects;
+  constructor(storage: CatalogStorage, { cache, keysPerDay }: Configuration, log: Log) {
+    const storeOf: StoreOf = (prefix) => keyValueStore(cache, prefix);
+    this.#storage = storage;
     this.#log = log;
-    this.#storeOf = (prefix) => keyValueStore(cache, prefix);
-    this.#manifest = new ManifestWriter(sql, state, objects, this.#storeOf);
-    this.#snapshots = new SnapshotBuilder(sql, state, objects, this.#storeOf);
-    this.#keys = new KeyWriter(sql, state, this.#storeOf, keysPerDay);
+    this.#objects = new PublishedObjects(storage.sql, storeOf);
+    this.#manifest = new ManifestWriter(storage, this.#objects, storeOf);
+    this.#snapshots = new SnapshotBuilder(storage, this.#objects);
+    this.#keys = new KeyWriter(storage, storeOf, keysPerDay);
   }
 
   /**
@@ -78,7 +71,7 @@ export class Publisher {
       ["manifest", writeDelta],
       ["snapshot", () => this.#buildSnapshotIfDue(writeDelta)],
       ["manifest", writeManifest],
-      ["delete", () => this.#objects.deleteSuperseded(this.#storeOf, Date.now(), DELETIONS_PER_ALARM)],
+      ["delete", () => this.#objects.deleteSuperseded(Date.now(), DELETIONS_PER_ALARM)],
       ["keys", () => this.#keys.work(Date.now(), KEY_OPERATIONS_PER_ALARM, writeManifest)],
     ];
     for (const [step, run] of steps) {
@@ -95,7 +88,7 @@ export class Publisher {
   /** When the next run is due, in ms since the epoch. */
   dueAt(hasFailed: boolean): number {
     const now = Date.now();
-    const state = this.#state.current;
+    const state = this.#storage.state;
     const others = earliest(
       retirementDueAt(state, now),
       this.#snapshots.dueAt(now),
@@ -110,7 +103,7 @@ export class Publisher {
 
   async #writeManifestIfDue(): Promise<void> {
     const now = Date.now();
-    if (manifestDueAt(this.#state.current, now) <= now) await this.#manifest.write(now);
+    if (manifestDueAt(this.#storage.state, now) <= now) await this.#manifest.write(now);
   }
 
   async #buildSnapshotIfDue(publishChanges: () => Promise<void>): Promise<void> {

@@ -1,9 +1,8 @@
 import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import { pack } from "../cache/packed-value.ts";
-import { type CatalogState, newSecret } from "./catalog-state.ts";
+import { type CatalogStorage, newSecret, ROW_STATE } from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
-import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
-import { ROW_STATE } from "./resource-tables.ts";
+import { newObjectId, type PublishedObjects } from "./published-objects.ts";
 import { afterPause, isDue } from "./schedule.ts";
 
 /** A new snapshot is due when the delta has this share of its entries … */
@@ -28,23 +27,19 @@ const ROWS_AT_A_TIME = 20_000;
 
 /** Packs the resources that are present into a snapshot. */
 export class SnapshotBuilder {
-  readonly #sql: SqlStorage;
-  readonly #state: CatalogState;
+  readonly #storage: CatalogStorage;
   readonly #objects: PublishedObjects;
-  readonly #storeOf: StoreOf;
 
-  constructor(sql: SqlStorage, state: CatalogState, objects: PublishedObjects, storeOf: StoreOf) {
-    this.#sql = sql;
-    this.#state = state;
+  constructor(storage: CatalogStorage, objects: PublishedObjects) {
+    this.#storage = storage;
     this.#objects = objects;
-    this.#storeOf = storeOf;
   }
 
   /**
    * When the next snapshot is to be built, in ms since the epoch; null if there is nothing to put into it.
    */
   dueAt(now: number): number | null {
-    const { current, requestedAt, notBefore } = this.#state.current.snapshot;
+    const { current, requestedAt, notBefore } = this.#storage.state.snapshot;
     const first = afterPause(notBefore, now);
     const isRequested = requestedAt !== null && (current === null || current.builtAt <= requestedAt);
     const isDeltaLarge =
@@ -65,11 +60,10 @@ export class SnapshotBuilder {
    * @param publishChanges is called between steps, so that changes do not wait for the snapshot
    */
   async build(now: number, publishChanges: () => Promise<void>): Promise<void> {
-    this.#state.change(({ snapshot }) => {
+    this.#storage.change(({ snapshot }) => {
       snapshot.notBefore = now + FAILED_PAUSE_MS;
     });
-    const { prefix, epoch, revision } = this.#state.current;
-    const store = this.#storeOf(prefix);
+    const { prefix, epoch, revision } = this.#storage.state;
     const secret = newSecret();
     const entries = await this.#readEntries(revision, secret, publishChanges);
     const id = newObjectId(now);
@@ -78,19 +72,19 @@ export class SnapshotBuilder {
     for (let part = 0; part < parts; part++) {
       const added = entries.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
       const name = partName(id, part);
-      await this.#objects.write(store, prefix, name, pack(name, { added, removed }));
+      await this.#objects.write(prefix, name, pack(name, { added, removed }));
       if (part < parts - 1) await publishChanges();
     }
     // Everything was forgotten during the build.
-    if (this.#state.current.epoch !== epoch) return;
-    this.#state.change((draft) => {
+    if (this.#storage.state.epoch !== epoch) return;
+    this.#storage.change((draft) => {
       draft.snapshot.current = { id, entries: entries.length, parts, revision, builtAt: now };
       draft.snapshot.notBefore = now + PACE_MS;
       draft.secret = secret;
       draft.dirtySince ??= Date.now();
       // The snapshot lacks the resources that were removed before it.
       const query = "DELETE FROM tombstones WHERE prefix = ? AND has_key = 0 AND revision <= ?";
-      this.#sql.exec(query, prefix, revision);
+      this.#storage.sql.exec(query, prefix, revision);
     });
   }
 
@@ -106,7 +100,7 @@ export class SnapshotBuilder {
     const list = new EntryList(secret, Math.min(this.#countRows(), SNAPSHOT_ENTRIES_MAX));
     let after = new ArrayBuffer(0);
     while (list.count < SNAPSHOT_ENTRIES_MAX) {
-      const page = this.#sql
+      const page = this.#storage.sql
         .exec(
           "SELECT sha1, size, state, revision FROM resources WHERE sha1 > ? ORDER BY sha1 LIMIT ?",
           after,
@@ -128,7 +122,7 @@ export class SnapshotBuilder {
 
   #hasEntries(): boolean {
     const query = "SELECT 1 FROM resources WHERE state < ? LIMIT 1";
-    return this.#sql.exec(query, ROW_STATE.removed).toArray().length > 0;
+    return this.#storage.sql.exec(query, ROW_STATE.removed).toArray().length > 0;
   }
 
   /**
@@ -136,11 +130,11 @@ export class SnapshotBuilder {
    * row.
    */
   #changesSinceSnapshot(): number {
-    const { revision, emptyRevision, snapshot } = this.#state.current;
+    const { revision, emptyRevision, snapshot } = this.#storage.state;
     return revision - (snapshot.current?.revision ?? emptyRevision);
   }
 
   #countRows(): number {
-    return this.#sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM resources").one().count;
+    return this.#storage.sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM resources").one().count;
   }
 }

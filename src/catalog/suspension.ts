@@ -1,5 +1,5 @@
 import type { Rejections } from "./catalog-api.ts";
-import type { DeepReadonly, State } from "./catalog-state.ts";
+import type { DeepReadonly, State } from "./catalog-storage.ts";
 
 /** The cache is suspended if the Cloud Controller rejects this share of its matches … */
 const REJECTED_SHARE = 0.3;

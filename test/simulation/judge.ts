@@ -1,4 +1,4 @@
-import { ROW_STATE } from "../../src/catalog/resource-tables.ts";
+import { ROW_STATE } from "../../src/catalog/catalog-storage.ts";
 import { PATIENT_DEADLINE_MS } from "./limits.ts";
 import { OPERATOR } from "./operator.ts";
 import type { Answer, Isolate, Question } from "./platform/isolate.ts";

@@ -32,7 +32,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.3: an older observation that a file was removed is ignored": {
     file: "src/catalog/ledger.ts",
-    from: "if (row && observedAt < row.observed_at) return false;",
+    from: "if (row && batch.observedAt < row.observed_at) return false;",
     to: "",
     profile: "operator",
     seed: 31,
@@ -46,7 +46,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.3: a resource that is present again is no longer listed as removed": {
     file: "src/catalog/resource-tables.ts",
-    from: "      this.#deleteTombstone(prefix, sha1, size),",
+    from: "      this.#deleteTombstone(sha1, size, batch.prefix),",
     to: "      ROW_STATE.keyMissing,",
     profile: "operator",
     seed: 2,
@@ -60,8 +60,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.5: the delta is stored before the manifest that names it": {
     file: "src/catalog/manifest-writer.ts",
-    from: "if (name) await this.#objects.write(store, state.prefix, name, pack(name, value));",
-    to: "if (name) scheduler.wait(2_000).then(() => this.#objects.write(store, state.prefix, name, pack(name, value))).catch(() => {});",
+    from: "if (name) await this.#objects.write(state.prefix, name, pack(name, value));",
+    to: "if (name) scheduler.wait(2_000).then(() => this.#objects.write(state.prefix, name, pack(name, value))).catch(() => {});",
     profile: "restarts",
     seed: 18,
   },
@@ -102,7 +102,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.1: a repeated observation sets the alarm": {
     file: "src/catalog/catalog.ts",
-    from: "if (this.#state.current.dirtySince !== null) {",
+    from: "if (this.#storage.state.dirtySince !== null) {",
     to: "if (observed.changed > 0) {",
     profile: "restarts",
     named: "publishes an observation that is repeated after the platform has given up the alarm",
@@ -193,8 +193,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.4: a key may exist once its write has started": {
     file: "src/catalog/resource-tables.ts",
-    from: "state === ROW_STATE.keyMissing ? 0 : 1,",
-    to: "state === ROW_STATE.keyWritten ? 1 : 0,",
+    from: "const hasKey = state !== ROW_STATE.keyMissing;",
+    to: "const hasKey = state === ROW_STATE.keyWritten;",
     profile: "restarts",
     seed: 38,
   },
@@ -207,7 +207,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.5: superseded objects are deleted": {
     file: "src/catalog/published-objects.ts",
-    from: "await storeOf(prefix).delete(name);",
+    from: "await this.#storeOf(prefix).delete(name);",
     to: "",
     profile: "well",
     seed: 1,
@@ -221,7 +221,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.3: a snapshot of forgotten entries is discarded": {
     file: "src/catalog/snapshot-builder.ts",
-    from: "if (this.#state.current.epoch !== epoch) return;",
+    from: "if (this.#storage.state.epoch !== epoch) return;",
     to: "",
     profile: "operator",
     named: "does not publish what was forgotten",

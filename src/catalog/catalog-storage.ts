@@ -76,25 +76,70 @@ export interface Published {
 
 export type DeepReadonly<T> = { readonly [K in keyof T]: DeepReadonly<T[K]> };
 
-const TABLE = `
+/** Times are in ms since the epoch. */
+const TABLES = `
+  -- A resource costs two rows written, one of them in the index. The index finds the changes since a revision
+  -- and the resources without a key.
+  CREATE TABLE IF NOT EXISTS resources (
+    sha1 BLOB PRIMARY KEY,
+    size INTEGER,                   -- bytes; null if only its removal was observed
+    size_verified INTEGER NOT NULL, -- 1 if the size is verified, 0 if a client reported it
+    state INTEGER NOT NULL,         -- a value of ROW_STATE
+    observed_at INTEGER NOT NULL,
+    revision INTEGER NOT NULL       -- of the change that added or removed it
+  ) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS by_state ON resources (state, revision);
+
+  -- Removed resources that a snapshot or a key of Workers KV may still have.
+  CREATE TABLE IF NOT EXISTS tombstones (
+    prefix TEXT NOT NULL,           -- KEY_PREFIX
+    sha1 BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    revision INTEGER NOT NULL,      -- of the removal
+    removed_at INTEGER NOT NULL,
+    has_key INTEGER NOT NULL,       -- 1 if Workers KV may have its key
+    key_deleted_at INTEGER,         -- null before the key was deleted
+    PRIMARY KEY (prefix, sha1, size)
+  ) WITHOUT ROWID;
+
+  -- The parts of snapshots and the deltas that Workers KV may have.
+  CREATE TABLE IF NOT EXISTS published_objects (
+    prefix TEXT NOT NULL,           -- KEY_PREFIX
+    name TEXT NOT NULL,
+    superseded_at INTEGER,          -- null until a manifest was written that does not name it
+    PRIMARY KEY (prefix, name)
+  ) WITHOUT ROWID;
+
+  -- One row.
   CREATE TABLE IF NOT EXISTS catalog_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    value TEXT NOT NULL -- JSON of State
-  )
+    value TEXT NOT NULL             -- State, as JSON
+  );
 `;
 
-/** The catalog's state: one JSON object in one row, which is read once per instance. */
-export class CatalogState {
+/** The column `state` of `resources`. A resource is present in all states below `removed`. */
+export const ROW_STATE = {
+  keyMissing: 0,
+  /** A write of the key has begun: Workers KV may have it. */
+  keyBegun: 1,
+  keyWritten: 2,
+  removed: 3,
+} as const;
+
+/** The tables of the catalog. Its state is one JSON object, which is read once per instance. */
+export class CatalogStorage {
+  readonly sql: SqlStorage;
   readonly #storage: DurableObjectStorage;
   #storedJson: string | undefined;
-  #current: DeepReadonly<State>;
+  #state: DeepReadonly<State>;
 
   constructor(storage: DurableObjectStorage) {
+    this.sql = storage.sql;
     this.#storage = storage;
-    storage.sql.exec(TABLE);
-    const [row] = storage.sql.exec<{ value: string }>("SELECT value FROM catalog_state").toArray();
+    this.sql.exec(TABLES);
+    const [row] = this.sql.exec<{ value: string }>("SELECT value FROM catalog_state").toArray();
     this.#storedJson = row?.value;
-    this.#current = row ? (JSON.parse(row.value) as State) : initialState();
+    this.#state = row ? (JSON.parse(row.value) as State) : initialState();
   }
 
   /** Whether no state was ever stored. */
@@ -102,9 +147,9 @@ export class CatalogState {
     return this.#storedJson === undefined;
   }
 
-  /** The stored state. A change replaces this object, so that a reference to it stays as it was. */
-  get current(): DeepReadonly<State> {
-    return this.#current;
+  /** The stored state. A change replaces this object: a reference to it keeps the state of one moment. */
+  get state(): DeepReadonly<State> {
+    return this.#state;
   }
 
   /**
@@ -112,18 +157,18 @@ export class CatalogState {
    * neither is changed. Calls must not be nested.
    */
   change<T>(work: (draft: State) => T): T {
-    const draft = structuredClone(this.#current) as State;
+    const draft = structuredClone(this.#state) as State;
     const { result, json } = this.#storage.transactionSync(() => {
       const result = work(draft);
       const json = JSON.stringify(draft);
       // Rows written are billed.
       if (json !== this.#storedJson) {
-        this.#storage.sql.exec("INSERT OR REPLACE INTO catalog_state (id, value) VALUES (1, ?)", json);
+        this.sql.exec("INSERT OR REPLACE INTO catalog_state (id, value) VALUES (1, ?)", json);
       }
       return { result, json };
     });
     this.#storedJson = json;
-    this.#current = draft;
+    this.#state = draft;
     return result;
   }
 }
