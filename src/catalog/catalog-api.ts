@@ -1,10 +1,7 @@
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Observations, Observed, Refusals } from "./observations.ts";
 
-/**
- * The methods of the catalog that its callers use. Each may throw, take long, or run although its caller got
- * an error.
- */
+/** The methods of the catalog that other modules call. A method may run although its caller got an error. */
 export interface CatalogApi {
   /** @throws RangeError for more than 50,000 observations */
   observe(observations: Observations): Promise<Observed>;

@@ -8,13 +8,10 @@ const PAGE_RESOURCES = 10_000;
 
 /** @param after the last SHA-1 of the previous page, in lower-case hex */
 export function readPage({ sql }: CatalogStorage, after: string | undefined): CatalogPage {
+  const query = "SELECT sha1, size FROM resources WHERE sha1 > ? AND state < ? ORDER BY sha1 LIMIT ?";
+  const start = after === undefined ? new Uint8Array() : sha1Bytes(after);
   const rows = sql
-    .exec<{ sha1: ArrayBuffer; size: number }>(
-      "SELECT sha1, size FROM resources WHERE sha1 > ? AND state < ? ORDER BY sha1 LIMIT ?",
-      after === undefined ? new Uint8Array() : sha1Bytes(after),
-      ROW_STATE.removed,
-      PAGE_RESOURCES,
-    )
+    .exec<{ sha1: ArrayBuffer; size: number }>(query, start, ROW_STATE.removed, PAGE_RESOURCES)
     .toArray();
   const resources = rows.map(({ sha1, size }): ResourceKey => `${sha1Hex(sha1)}:${size}`);
   const last = rows.at(-1);

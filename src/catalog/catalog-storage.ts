@@ -40,10 +40,7 @@ export interface State {
   keys: {
     /** Set if KV refused a write: no key is written or deleted before. */
     notBefore: number | null;
-    /**
-     * The keys that were written on the last day on which there were any. `day` counts days in UTC since the
-     * epoch.
-     */
+    /** How many keys were written on the last day with any. Days are in UTC and counted from the epoch. */
     written: { day: number; count: number } | null;
   };
   /** `hasMatched`: whether the Cloud Controller has matched anything since `from`. */
@@ -56,7 +53,7 @@ export interface State {
   refused: Refusals;
 }
 
-export interface Snapshot {
+interface Snapshot {
   id: string;
   entries: number;
   parts: number;
@@ -66,7 +63,7 @@ export interface Snapshot {
 }
 
 /** The content of the last manifest. */
-export interface Published {
+interface Published {
   /** The catalog's revision. */
   revision: number;
   snapshotId: string | null;
@@ -74,7 +71,8 @@ export interface Published {
   at: number;
 }
 
-export type DeepReadonly<T> = { readonly [K in keyof T]: DeepReadonly<T[K]> };
+type DeepReadonly<T> = { readonly [K in keyof T]: DeepReadonly<T[K]> };
+export type StoredState = DeepReadonly<State>;
 
 /** Times are in ms since the epoch. */
 const TABLES = `
@@ -131,7 +129,7 @@ export class CatalogStorage {
   readonly sql: SqlStorage;
   readonly #storage: DurableObjectStorage;
   #storedJson: string | undefined;
-  #state: DeepReadonly<State>;
+  #state: StoredState;
 
   constructor(storage: DurableObjectStorage) {
     this.sql = storage.sql;
@@ -148,7 +146,7 @@ export class CatalogStorage {
   }
 
   /** The stored state. A change replaces this object: a reference to it keeps the state of one moment. */
-  get state(): DeepReadonly<State> {
+  get state(): StoredState {
     return this.#state;
   }
 

@@ -3,7 +3,7 @@ import { type Configuration, configurationOf, type Env } from "../configuration.
 import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
-import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
+import { PUBLISHED_AFTER_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
 import { CatalogStorage } from "./catalog-storage.ts";
@@ -11,11 +11,10 @@ import { Ledger } from "./ledger.ts";
 import { manifestDueAt } from "./manifest-writer.ts";
 import { OBSERVATIONS_MAX, type Observations, type Observed } from "./observations.ts";
 import { Publisher } from "./publisher.ts";
+import { ResourceTables } from "./resource-tables.ts";
 import { judgeRejections, recordMatch } from "./suspension.ts";
 
-/**
- * An alarm that dies is followed by another one after this time, even if the platform no longer retries it.
- */
+/** If an alarm dies and the platform does not retry it, another one runs after this time. */
 const SAFETY_MS = 60_000;
 const MISCONFIGURED_PAUSE_MS = 5 * 60 * 1000;
 
@@ -25,6 +24,7 @@ const MISCONFIGURED_PAUSE_MS = 5 * 60 * 1000;
  */
 export class Catalog extends DurableObject<Env> implements CatalogApi {
   readonly #storage: CatalogStorage;
+  readonly #tables: ResourceTables;
   readonly #ledger: Ledger;
   readonly #log = createLog({ object: "catalog" });
   /** When the next alarm runs, in ms since the epoch; null if this instance has not set it. */
@@ -33,7 +33,8 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#storage = new CatalogStorage(ctx.storage);
-    this.#ledger = new Ledger(ctx.storage.sql);
+    this.#tables = new ResourceTables(ctx.storage.sql);
+    this.#ledger = new Ledger(this.#tables);
   }
 
   async observe(observations: Observations): Promise<Observed> {
@@ -97,7 +98,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     const now = Date.now();
     this.#configure(now);
     this.#storage.change(({ snapshot, keys }) => {
-      this.#ledger.rewriteKeys();
+      this.#tables.rewriteKeys();
       snapshot.requestedAt = now;
       snapshot.notBefore = null;
       keys.notBefore = null;
@@ -127,7 +128,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     if (suspension && now >= suspension.until) this.#resume(configuration, now);
     const publisher = new Publisher(this.#storage, configuration, this.#log);
     const hasSucceeded = await publisher.run(now);
-    this.#ledger.deleteOldRemovals(now);
+    this.#tables.deleteRemovalsBefore(now - REMOVAL_REMEMBERED_MS);
     await this.#setAlarm(publisher.dueAt(!hasSucceeded));
   }
 
@@ -165,9 +166,10 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
    * alarm become durable together or not at all.
    */
   #scheduleAlarm(time: number): Promise<void> {
-    const isSet = this.#alarmAt !== null && this.#alarmAt <= time;
-    const isLost = this.#alarmAt !== null && this.#alarmAt < Date.now() - SAFETY_MS;
-    return isSet && !isLost ? Promise.resolve() : this.#setAlarm(time);
+    const alarmAt = this.#alarmAt;
+    // An alarm that is overdue for a minute was given up by the platform.
+    const isSet = alarmAt !== null && alarmAt <= time && alarmAt >= Date.now() - SAFETY_MS;
+    return isSet ? Promise.resolve() : this.#setAlarm(time);
   }
 
   #setAlarm(time: number): Promise<void> {

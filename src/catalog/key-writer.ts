@@ -29,8 +29,8 @@ export class KeyWriter {
 
   /** When the next key is to be deleted or written, in ms since the epoch; null if there is none. */
   dueAt(now: number): number | null {
-    const query =
-      "SELECT MIN(removed_at) AS first FROM tombstones WHERE has_key = 1 AND key_deleted_at IS NULL";
+    const query = `SELECT MIN(removed_at) AS first FROM tombstones
+      WHERE has_key = 1 AND key_deleted_at IS NULL`;
     const { first } = this.#storage.sql.exec<{ first: number | null }>(query).one();
     const deletionsDueAt = first === null ? null : first + KEY_DELETED_AFTER_MS;
     const dueAt = earliest(deletionsDueAt, this.#writesDueAt(now));
@@ -42,7 +42,8 @@ export class KeyWriter {
    *
    * @param publishChanges is called between batches, so that changes do not wait for the keys
    */
-  async work(now: number, operations: number, publishChanges: () => Promise<void>): Promise<void> {
+  async work(operations: number, publishChanges: () => Promise<void>): Promise<void> {
+    const now = Date.now();
     if (afterPause(this.#storage.state.keys.notBefore, now) > now) return;
     try {
       const deleted = await this.#deleteKeys(now, operations, publishChanges);
@@ -57,26 +58,18 @@ export class KeyWriter {
 
   /** @returns the number of keys */
   async #deleteKeys(now: number, limit: number, publishChanges: () => Promise<void>): Promise<number> {
-    const due = this.#storage.sql
-      .exec<Key & { prefix: string }>(
-        `SELECT prefix, sha1, size, revision FROM tombstones
-         WHERE has_key = 1 AND key_deleted_at IS NULL AND removed_at <= ? LIMIT ?`,
-        now - KEY_DELETED_AFTER_MS,
-        limit,
-      )
-      .toArray();
+    const { sql } = this.#storage;
+    const query = `SELECT prefix, sha1, size, revision FROM tombstones
+      WHERE has_key = 1 AND key_deleted_at IS NULL AND removed_at <= ? LIMIT ?`;
+    const removedUntil = now - KEY_DELETED_AFTER_MS;
+    const due = sql.exec<Key & { prefix: string }>(query, removedUntil, limit).toArray();
+    // The revision excludes a resource that was added and removed again during the deletion.
+    const update = `UPDATE tombstones SET key_deleted_at = ?
+      WHERE prefix = ? AND sha1 = ? AND size = ? AND revision = ?`;
     for (const batch of chunks(due, KEYS_AT_A_TIME)) {
       await settleAll(batch, async (key) => {
         await this.#storeOf(key.prefix).delete(nameOf(key));
-        // The revision excludes a resource that was added and removed again during the deletion.
-        this.#storage.sql.exec(
-          "UPDATE tombstones SET key_deleted_at = ? WHERE prefix = ? AND sha1 = ? AND size = ? AND revision = ?",
-          now,
-          key.prefix,
-          key.sha1,
-          key.size,
-          key.revision,
-        );
+        sql.exec(update, now, key.prefix, key.sha1, key.size, key.revision);
       });
       await publishChanges();
     }
@@ -104,8 +97,8 @@ export class KeyWriter {
   #missingKeys(limit: number): Key[] {
     const keys: Key[] = [];
     for (const state of [ROW_STATE.keyBegun, ROW_STATE.keyMissing]) {
-      const query =
-        "SELECT sha1, size, revision FROM resources WHERE state = ? ORDER BY revision DESC LIMIT ?";
+      const query = `SELECT sha1, size, revision FROM resources
+        WHERE state = ? ORDER BY revision DESC LIMIT ?`;
       if (keys.length < limit) keys.push(...this.#storage.sql.exec<Key>(query, state, limit - keys.length));
     }
     return keys;
@@ -114,16 +107,8 @@ export class KeyWriter {
   /** @returns false if the resource was removed since the key was read, even if it is present again */
   #setState({ sha1, size, revision }: Key, state: number): boolean {
     const query = `UPDATE resources SET state = ?
-      WHERE sha1 = ? AND size = ? AND revision = ? AND state IN (?, ?) RETURNING size`;
-    const updated = this.#storage.sql.exec(
-      query,
-      state,
-      sha1,
-      size,
-      revision,
-      ROW_STATE.keyMissing,
-      ROW_STATE.keyBegun,
-    );
+      WHERE sha1 = ? AND size = ? AND revision = ? AND state < ? RETURNING size`;
+    const updated = this.#storage.sql.exec(query, state, sha1, size, revision, ROW_STATE.keyWritten);
     return updated.toArray().length > 0;
   }
 

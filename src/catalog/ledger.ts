@@ -1,10 +1,10 @@
 import { chunks } from "../chunks.ts";
 import { parseResourceKey, type ResourceKey, sizeOf } from "../resources/resource-key.ts";
 import { sha1Bytes } from "../resources/sha1.ts";
-import { OBSERVATION_MAX_AGE_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
+import { OBSERVATION_MAX_AGE_MS } from "../time/time-guarantees.ts";
 import { newSecret, ROW_STATE, type State } from "./catalog-storage.ts";
 import { noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
-import { type Batch, ResourceTables } from "./resource-tables.ts";
+import type { Batch, ResourceTables } from "./resource-tables.ts";
 
 /** Bytes, both included. */
 interface SizeLimits {
@@ -18,8 +18,8 @@ const ROWS_PER_INSERT = 1000;
 export class Ledger {
   readonly #tables: ResourceTables;
 
-  constructor(sql: SqlStorage) {
-    this.#tables = new ResourceTables(sql);
+  constructor(tables: ResourceTables) {
+    this.#tables = tables;
   }
 
   /** For each SHA-1 the later observation wins; at the same time, the removal (R1.3). */
@@ -90,14 +90,6 @@ export class Ledger {
     const others = draft.retired.filter((one) => one.prefix !== prefix && one.prefix !== draft.prefix);
     draft.retired = [...others, { prefix: draft.prefix, writtenAt: null }];
     draft.prefix = prefix;
-  }
-
-  deleteOldRemovals(now: number): void {
-    this.#tables.deleteRemovalsBefore(now - REMOVAL_REMEMBERED_MS);
-  }
-
-  rewriteKeys(): void {
-    this.#tables.rewriteKeys();
   }
 
   /** Keeps the removals, because older observations may still arrive. */

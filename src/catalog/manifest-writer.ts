@@ -1,4 +1,10 @@
-import { deltaName, MANIFEST_NAME, type Manifest, partName } from "../cache/manifest.ts";
+import {
+  type CurrentManifest,
+  deltaName,
+  MANIFEST_NAME,
+  type Manifest,
+  partName,
+} from "../cache/manifest.ts";
 import { type PackedValue, pack } from "../cache/packed-value.ts";
 import {
   LATE_WRITE_MS,
@@ -6,13 +12,7 @@ import {
   MANIFEST_TOUCH_MS,
   TOMBSTONE_KEPT_MS,
 } from "../time/time-guarantees.ts";
-import {
-  type CatalogStorage,
-  type DeepReadonly,
-  type Published,
-  ROW_STATE,
-  type State,
-} from "./catalog-storage.ts";
+import { type CatalogStorage, ROW_STATE, type State, type StoredState } from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
 import { afterPause, earliest } from "./schedule.ts";
@@ -20,12 +20,6 @@ import { suspendedUntil } from "./suspension.ts";
 
 /** If more keys would have to be overruled by the delta, 4 MB, no key is trusted. */
 const OVERRULED_KEYS_MAX = 500_000;
-
-/** What a manifest names and says, apart from the state. */
-interface Contents {
-  delta: Published["delta"];
-  areKeysTrusted: boolean;
-}
 
 /** Writes the manifest and the delta that it names, and retires the manifests of former prefixes. */
 export class ManifestWriter {
@@ -40,7 +34,9 @@ export class ManifestWriter {
   }
 
   /** @throws if KV refuses a write; the next call starts again */
-  async write(now: number): Promise<void> {
+  async writeIfDue(): Promise<void> {
+    const now = Date.now();
+    if (manifestDueAt(this.#storage.state, now) > now) return;
     const expired = this.#storage.change((draft) => {
       draft.manifest.notBefore = now + MANIFEST_PACE_MS;
       draft.manifest.rewriteAt = null;
@@ -58,7 +54,7 @@ export class ManifestWriter {
       if (name) await this.#objects.write(state.prefix, name, pack(name, value));
     }
     if (this.#storage.state.epoch !== state.epoch) return;
-    await this.#writeManifest(state, { delta, areKeysTrusted }, now);
+    await this.#writeManifest(state, delta, areKeysTrusted, now);
   }
 
   /**
@@ -68,11 +64,8 @@ export class ManifestWriter {
   async retireFormerPrefixes(now: number): Promise<void> {
     for (const { prefix, writtenAt } of this.#storage.state.retired) {
       if (writtenAt !== null && now < writtenAt + LATE_WRITE_MS) continue;
-      const manifest: Manifest = {
-        version: 2,
-        state: "retired",
-        publishedAt: new Date(now).toISOString(),
-      };
+      const publishedAt = new Date(now).toISOString();
+      const manifest: Manifest = { version: 2, state: "retired", publishedAt };
       await this.#storeOf(prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
       this.#storage.change((draft) => {
         this.#objects.supersede(prefix, [], now);
@@ -82,16 +75,13 @@ export class ManifestWriter {
     }
   }
 
-  /**
-   * Deletes tombstones that overrule nothing: no cache of KV can serve the key, and no snapshot has the entry
-   * (R1.4).
-   */
+  /** Deletes tombstones if no cache of KV can serve the key and no snapshot has the entry (R1.4). */
   #deleteExpiredTombstones({ prefix, revision, snapshot }: State, now: number): number {
-    const query =
-      "DELETE FROM tombstones WHERE key_deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size";
+    const query = `DELETE FROM tombstones
+      WHERE key_deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size`;
     const expired = now - TOMBSTONE_KEPT_MS;
-    return this.#storage.sql.exec(query, expired, prefix, snapshot.current?.revision ?? revision).toArray()
-      .length;
+    const lastRevision = snapshot.current?.revision ?? revision;
+    return this.#storage.sql.exec(query, expired, prefix, lastRevision).toArray().length;
   }
 
   #areKeysTrusted(prefix: string): boolean {
@@ -99,7 +89,7 @@ export class ManifestWriter {
     return this.#storage.sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
   }
 
-  #readDelta({ prefix, secret, snapshot }: DeepReadonly<State>, areKeysTrusted: boolean): PackedValue {
+  #readDelta({ prefix, secret, snapshot }: StoredState, areKeysTrusted: boolean): PackedValue {
     const added = new EntryList(secret);
     const removed = new EntryList(secret);
     // Without a snapshot: all changes.
@@ -119,8 +109,9 @@ export class ManifestWriter {
   }
 
   async #writeManifest(
-    state: DeepReadonly<State>,
-    { delta, areKeysTrusted }: Contents,
+    state: StoredState,
+    delta: CurrentManifest["delta"],
+    areKeysTrusted: boolean,
     now: number,
   ): Promise<void> {
     this.#storage.change(({ manifest }) => {
@@ -160,8 +151,7 @@ export class ManifestWriter {
         delta,
         at: now,
       };
-      // Changes that the manifest lacks were recorded between `now` and the end of the writes, within
-      // seconds.
+      // Changes that the manifest lacks were recorded after `now`, during the writes.
       draft.dirtySince = draft.revision === state.revision ? null : now;
       const names = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
         partName(snapshot?.id ?? "", part),
@@ -173,7 +163,7 @@ export class ManifestWriter {
 }
 
 /** When the manifest is to be written, in ms since the epoch. */
-export function manifestDueAt(state: DeepReadonly<State>, now: number): number {
+export function manifestDueAt(state: StoredState, now: number): number {
   const { published, isWriteUncertain, rewriteAt, notBefore } = state.manifest;
   const first = afterPause(notBefore, now);
   if (published === null || !isPublished(state) || isWriteUncertain) return first;
@@ -182,11 +172,11 @@ export function manifestDueAt(state: DeepReadonly<State>, now: number): number {
 }
 
 /** When the manifest of a former prefix is to be written, in ms since the epoch. */
-export function retirementDueAt({ retired }: DeepReadonly<State>, now: number): number | null {
+export function retirementDueAt({ retired }: StoredState, now: number): number | null {
   return earliest(...retired.map(({ writtenAt }) => (writtenAt === null ? now : writtenAt + LATE_WRITE_MS)));
 }
 
 /** Whether the last manifest has all changes and names the current snapshot. */
-function isPublished({ revision, snapshot, manifest: { published } }: DeepReadonly<State>): boolean {
+function isPublished({ revision, snapshot, manifest: { published } }: StoredState): boolean {
   return published?.revision === revision && published.snapshotId === (snapshot.current?.id ?? null);
 }

@@ -4,10 +4,7 @@ import { SUPERSEDED_KEPT_MS } from "../time/time-guarantees.ts";
 /** The store of the cache below a KEY_PREFIX. */
 export type StoreOf = (prefix: string) => KeyValueStore;
 
-/**
- * The parts of snapshots and the deltas in Workers KV. Each is recorded before it is written, so that it is
- * deleted in any case.
- */
+/** The parts of snapshots and the deltas in Workers KV. Each is recorded before it is written. */
 export class PublishedObjects {
   readonly #sql: SqlStorage;
   readonly #storeOf: StoreOf;
@@ -35,14 +32,10 @@ export class PublishedObjects {
   }
 
   /** Deletes at most `limit` objects that were superseded an hour ago. */
-  async deleteSuperseded(now: number, limit: number): Promise<void> {
-    const due = this.#sql
-      .exec<{ prefix: string; name: string }>(
-        "SELECT prefix, name FROM published_objects WHERE superseded_at <= ? LIMIT ?",
-        now - SUPERSEDED_KEPT_MS,
-        limit,
-      )
-      .toArray();
+  async deleteSuperseded(limit: number): Promise<void> {
+    const query = "SELECT prefix, name FROM published_objects WHERE superseded_at <= ? LIMIT ?";
+    const until = Date.now() - SUPERSEDED_KEPT_MS;
+    const due = this.#sql.exec<{ prefix: string; name: string }>(query, until, limit).toArray();
     for (const { prefix, name } of due) {
       await this.#storeOf(prefix).delete(name);
       this.#sql.exec("DELETE FROM published_objects WHERE prefix = ? AND name = ?", prefix, name);
@@ -57,7 +50,7 @@ export class PublishedObjects {
   }
 }
 
-/** A name for an object that was never used before: it begins with the time in base 36. */
+/** A unique id, which begins with the time in base 36. */
 export function newObjectId(now: number): string {
   return `${now.toString(36)}-${crypto.randomUUID().slice(0, 8)}`;
 }

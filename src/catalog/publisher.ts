@@ -5,12 +5,9 @@ import type { CatalogStorage } from "./catalog-storage.ts";
 import { KeyWriter } from "./key-writer.ts";
 import { ManifestWriter, manifestDueAt, retirementDueAt } from "./manifest-writer.ts";
 import { PublishedObjects, type StoreOf } from "./published-objects.ts";
-import { earliest, isDue } from "./schedule.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
 
-/**
- * The free plan allows 1,000 operations on KV per alarm; snapshot, manifest and deletions take the others.
- */
+/** The free plan allows 1,000 operations on KV per alarm; snapshot and manifest take some. */
 const KEY_OPERATIONS_PER_ALARM = 900;
 const DELETIONS_PER_ALARM = 50;
 /** The shortest time between two alarms. */
@@ -18,25 +15,23 @@ const PAUSE_MS = 1_000;
 const FAILED_PAUSE_MS = 10_000;
 
 /**
- * Publishes the catalog to Workers KV. One run of the catalog's alarm does what is due. A step that fails
- * ends the run; the next alarm starts again from the tables. So each step may fail, or run twice:
+ * Publishes the catalog to Workers KV. Each run of the catalog's alarm does what is due. A step that fails
+ * ends the run, and a later run repeats it from the tables. The catalog may also be reset in any step:
  *
- * 1. Record the name of a new delta, or of a part of a new snapshot, in `published_objects`. Names are never
- *    used twice. If the object is reset now, the name has no value in KV, and is deleted like any other.
- * 2. Write the delta, or all parts of the snapshot. If a write fails, no manifest names the object. The next
- *    run writes another one. If everything was forgotten during the write (`epoch`), the object is not used.
- * 3. Set `isWriteUncertain`, and write the manifest, which names only stored objects (R1.5). If the write
- *    fails or the object is reset, the manifest is written again, and every ten seconds for two minutes: the
- *    failed write may still land, over a later one.
- * 4. Record in one transaction what the manifest has, and mark the objects that it does not name as
- *    superseded. If the object is reset before this, the manifest is written again (step 3).
- * 5. Delete superseded objects after an hour: until then a reader may have an older manifest. If a deletion
- *    fails, it is repeated.
- * 6. Delete the key of a removed resource 20 minutes after the removal, when no earlier write of it can land.
- *    Its tombstone stays in the delta for 25 hours more, because the caches of KV may serve the key for so
- *    long (R1.4).
- * 7. Write missing keys: set `keyBegun`, write the key, set `keyWritten`. A key of state `keyBegun` counts as
- *    existing if its resource is removed, and is written again otherwise.
+ * 1. Record the name of a new delta or part of a snapshot in `published_objects`. Names are never used twice.
+ *    If nothing is written under the name, step 5 deletes it like any other.
+ * 2. Write the delta, or all parts of the snapshot. If a write fails, no manifest names the delta or snapshot,
+ *    and the next run writes another one. The same happens if everything was forgotten during the writes.
+ * 3. Set `isWriteUncertain`, and write the manifest. It names only stored objects (R1.5). If the write fails,
+ *    the next run writes the manifest again, and for two minutes every ten seconds: the failed write may still
+ *    land, over a later one.
+ * 4. In one transaction, record what the manifest names, and mark all other objects as superseded. If the
+ *    catalog is reset before, `isWriteUncertain` is still set: the next run does step 3.
+ * 5. Delete objects that were superseded an hour ago: until then a reader may have an older manifest.
+ * 6. Delete the key of a removed resource 20 minutes after the removal, when no write of the key can land any
+ *    more. The delta lists the removal for another 25 hours, while caches of KV may serve the key (R1.4).
+ * 7. Write missing keys: set `keyBegun`, write the key, set `keyWritten`. After a failure the key may exist: if
+ *    the resource is removed, it gets a tombstone with `has_key`; otherwise the next run writes it again.
  */
 export class Publisher {
   readonly #storage: CatalogStorage;
@@ -62,17 +57,17 @@ export class Publisher {
    * @returns whether all steps succeeded
    */
   async run(now: number): Promise<boolean> {
-    const writeManifest = () => this.#writeManifestIfDue();
+    const writeManifest = () => this.#manifest.writeIfDue();
     // An import is published by its snapshot alone, without a delta.
     const isImport = this.#snapshots.isImportDue(now);
     const writeDelta = isImport ? async () => {} : writeManifest;
     const steps: [name: string, run: () => Promise<void>][] = [
       ["retire", () => this.#manifest.retireFormerPrefixes(now)],
       ["manifest", writeDelta],
-      ["snapshot", () => this.#buildSnapshotIfDue(writeDelta)],
+      ["snapshot", () => this.#snapshots.buildIfDue(writeDelta)],
       ["manifest", writeManifest],
-      ["delete", () => this.#objects.deleteSuperseded(Date.now(), DELETIONS_PER_ALARM)],
-      ["keys", () => this.#keys.work(Date.now(), KEY_OPERATIONS_PER_ALARM, writeManifest)],
+      ["delete", () => this.#objects.deleteSuperseded(DELETIONS_PER_ALARM)],
+      ["keys", () => this.#keys.work(KEY_OPERATIONS_PER_ALARM, writeManifest)],
     ];
     for (const [step, run] of steps) {
       try {
@@ -89,25 +84,15 @@ export class Publisher {
   dueAt(hasFailed: boolean): number {
     const now = Date.now();
     const state = this.#storage.state;
-    const others = earliest(
+    const times = [
+      manifestDueAt(state, now),
       retirementDueAt(state, now),
       this.#snapshots.dueAt(now),
       state.suspension?.until ?? null,
       this.#objects.deletionDueAt(),
       this.#keys.dueAt(now),
-    );
-    const manifestAt = manifestDueAt(state, now);
-    const first = others === null ? manifestAt : Math.min(manifestAt, others);
+    ];
+    const first = Math.min(...times.filter((time) => time !== null));
     return Math.max(first, now + (hasFailed ? FAILED_PAUSE_MS : PAUSE_MS));
-  }
-
-  async #writeManifestIfDue(): Promise<void> {
-    const now = Date.now();
-    if (manifestDueAt(this.#storage.state, now) <= now) await this.#manifest.write(now);
-  }
-
-  async #buildSnapshotIfDue(publishChanges: () => Promise<void>): Promise<void> {
-    const now = Date.now();
-    if (isDue(this.#snapshots.dueAt(now), now)) await this.#snapshots.build(now, publishChanges);
   }
 }

@@ -25,6 +25,8 @@ const ENTRIES_PER_PART = 1_000_000;
 /** Rows that are read without a pause for observations, about 50 ms. */
 const ROWS_AT_A_TIME = 20_000;
 
+type SnapshotRow = [...EntryRow, state: number, revision: number];
+
 /** Packs the resources that are present into a snapshot. */
 export class SnapshotBuilder {
   readonly #storage: CatalogStorage;
@@ -35,9 +37,7 @@ export class SnapshotBuilder {
     this.#objects = objects;
   }
 
-  /**
-   * When the next snapshot is to be built, in ms since the epoch; null if there is nothing to put into it.
-   */
+  /** When the next snapshot is to be built, in ms since the epoch; null if it would be empty. */
   dueAt(now: number): number | null {
     const { current, requestedAt, notBefore } = this.#storage.state.snapshot;
     const first = afterPause(notBefore, now);
@@ -55,11 +55,13 @@ export class SnapshotBuilder {
   }
 
   /**
-   * Writes the parts of a new snapshot. The next manifest names it.
+   * Writes the parts of a new snapshot if it is due. The next manifest names it.
    *
    * @param publishChanges is called between steps, so that changes do not wait for the snapshot
    */
-  async build(now: number, publishChanges: () => Promise<void>): Promise<void> {
+  async buildIfDue(publishChanges: () => Promise<void>): Promise<void> {
+    const now = Date.now();
+    if (!isDue(this.dueAt(now), now)) return;
     this.#storage.change(({ snapshot }) => {
       snapshot.notBefore = now + FAILED_PAUSE_MS;
     });
@@ -98,15 +100,11 @@ export class SnapshotBuilder {
     publishChanges: () => Promise<void>,
   ): Promise<BigUint64Array<ArrayBuffer>> {
     const list = new EntryList(secret, Math.min(this.#countRows(), SNAPSHOT_ENTRIES_MAX));
+    const query = "SELECT sha1, size, state, revision FROM resources WHERE sha1 > ? ORDER BY sha1 LIMIT ?";
     let after = new ArrayBuffer(0);
     while (list.count < SNAPSHOT_ENTRIES_MAX) {
-      const page = this.#storage.sql
-        .exec(
-          "SELECT sha1, size, state, revision FROM resources WHERE sha1 > ? ORDER BY sha1 LIMIT ?",
-          after,
-          Math.min(ROWS_AT_A_TIME, SNAPSHOT_ENTRIES_MAX - list.count),
-        )
-        .raw<[...EntryRow, state: number, revision: number]>();
+      const limit = Math.min(ROWS_AT_A_TIME, SNAPSHOT_ENTRIES_MAX - list.count);
+      const page = this.#storage.sql.exec(query, after, limit).raw<SnapshotRow>();
       let rows = 0;
       for (const [sha1, size, state, changedAt] of page) {
         rows += 1;
@@ -125,10 +123,7 @@ export class SnapshotBuilder {
     return this.#storage.sql.exec(query, ROW_STATE.removed).toArray().length > 0;
   }
 
-  /**
-   * Counts a resource that was added and removed twice. To count the delta's entries would be billed row by
-   * row.
-   */
+  /** An estimate of the delta's entries, because counting them would be billed row by row. */
   #changesSinceSnapshot(): number {
     const { revision, emptyRevision, snapshot } = this.#storage.state;
     return revision - (snapshot.current?.revision ?? emptyRevision);

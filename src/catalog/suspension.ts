@@ -1,5 +1,5 @@
 import type { Rejections } from "./catalog-api.ts";
-import type { DeepReadonly, State } from "./catalog-storage.ts";
+import type { State, StoredState } from "./catalog-storage.ts";
 
 /** The cache is suspended if the Cloud Controller rejects this share of its matches … */
 const REJECTED_SHARE = 0.3;
@@ -13,7 +13,7 @@ const SUSPENDED_MS = 10 * 60 * 1000;
  *
  * @returns ms since the epoch, or null if the cache is not suspended
  */
-export function suspendedUntil({ suspension }: DeepReadonly<State>, now: number): number | null {
+export function suspendedUntil({ suspension }: StoredState, now: number): number | null {
   return suspension && now < suspension.until ? suspension.until : null;
 }
 
@@ -35,9 +35,9 @@ export function judgeRejections(
     suspension.hasMatched ||= hasMatched;
     return { isSuspending: false, areCredible: suspension.hasMatched };
   }
-  const recent =
-    draft.rejections !== null && now - draft.rejections.since < SUSPENDED_MS ? draft.rejections : null;
-  const sum = recent ?? { since: now, verified: 0, rejected: 0 };
+  const before = draft.rejections;
+  const isRecent = before !== null && now - before.since < SUSPENDED_MS;
+  const sum = isRecent ? before : { since: now, verified: 0, rejected: 0 };
   sum.verified += verified;
   sum.rejected += rejected.length;
   const isSuspending = sum.verified >= VERIFIED_MIN && sum.rejected >= REJECTED_SHARE * sum.verified;
@@ -46,10 +46,7 @@ export function judgeRejections(
   return { isSuspending, areCredible: hasMatched || !isSuspending };
 }
 
-/**
- * Records that the Cloud Controller has matched a resource: its own matching is on. @param asOf ms since the
- * epoch
- */
+/** Records that the Cloud Controller has matched a resource as of a time: its own matching is on. */
 export function recordMatch({ suspension }: State, asOf: number): void {
   if (suspension && asOf >= suspension.from) suspension.hasMatched = true;
 }
