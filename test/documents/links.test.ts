@@ -4,29 +4,29 @@ import { expect, it } from "vitest";
 import { PROJECT, readDocuments } from "./documents.ts";
 import { type Markdown, readMarkdown } from "./markdown.ts";
 
-/** What of a document leads nowhere. Addresses of other hosts are not looked at. */
-function brokenLinks(path: string, { links, anchors }: Markdown): string[] {
+/** Returns the links of a document whose file or anchor does not exist. Ignores links to other hosts. */
+function findBrokenLinks(path: string, { links, anchors }: Markdown): string[] {
   return links.filter((link) => {
     if (/^[a-z][a-z+.-]*:/i.test(link)) return false;
-    const [place = "", anchor] = link.split("#").map(decodeURIComponent);
-    if (place === "") return !anchors.has(anchor ?? "");
-    const target = join(dirname(path), place);
+    const [file = "", anchor] = link.split("#").map(decodeURIComponent);
+    if (file === "") return !anchors.has(anchor ?? "");
+    const target = join(dirname(path), file);
     if (target.startsWith("..") || !existsSync(join(PROJECT, target))) return true;
     if (anchor === undefined || !target.endsWith(".md")) return false;
     return !readMarkdown(readFileSync(join(PROJECT, target), "utf8")).anchors.has(anchor);
   });
 }
 
-it("every link, image and anchor of the documents leads somewhere", () => {
+it("finds no broken link, image or anchor in the documents", () => {
   const all = readDocuments();
   expect([...all.keys()]).toEqual(expect.arrayContaining(["README.md", "docs/recipes.md"]));
   const broken = [...all].flatMap(([path, document]) =>
-    brokenLinks(path, document).map((link) => `${path}: ${link}`),
+    findBrokenLinks(path, document).map((link) => `${path}: ${link}`),
   );
   expect(broken).toEqual([]);
 });
 
-it("a link that leads nowhere is found, in whatever form it is written", () => {
+it("finds broken links in every form", () => {
   const text = `
 # The \`resource-pool\` command's way: _in_, out & [home](README.md)
 
@@ -46,7 +46,7 @@ it("a link that leads nowhere is found, in whatever form it is written", () => {
 \`[code](is-no-link.md)\`
 `;
   const document = readMarkdown(text);
-  expect(brokenLinks("made-up.md", document).sort()).toEqual(
+  expect(findBrokenLinks("example.md", document).sort()).toEqual(
     ["#nowhere", "no.svg", "no.png", "no.md", "../outside.md", "README.md#nowhere"].sort(),
   );
   expect([...document.anchors]).toEqual([

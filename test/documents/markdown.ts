@@ -1,18 +1,18 @@
 import GithubSlugger from "github-slugger";
 import { marked, type Token, type Tokens } from "marked";
 
-/** What of a markdown file is to be held against the project. */
+/** The parts of a Markdown file that can be compared with the project. */
 export interface Markdown {
-  /** Where its links and images lead, as they are written. */
+  /** Targets of links and images. */
   links: string[];
-  /** What a link may name behind its `#`. */
+  /** Names that a link may have after its `#`. */
   anchors: Set<string>;
-  /** Code, of blocks and of running text, a line each; a line that goes on with `\` is one. */
+  /** Lines of code blocks, and inline code. Lines that end with `\` are joined with the next one. */
   code: string[];
   tables: Table[];
 }
 
-/** A table, as it is written. */
+/** A table with the Markdown text of its cells. */
 export interface Table {
   header: string[];
   rows: string[][];
@@ -26,10 +26,10 @@ export function readMarkdown(text: string): Markdown {
   const slugger = new GithubSlugger();
   marked.walkTokens(marked.lexer(text), (token) => {
     if (token.type === "link" || token.type === "image") links.push(token.href);
-    if (token.type === "heading") anchors.add(slugger.slug(textOf(token)));
+    if (token.type === "heading") anchors.add(slugger.slug(renderText(token)));
     if (token.type === "codespan") code.push(token.text.replaceAll("\n", " "));
     if (token.type === "code") code.push(...token.text.replaceAll(/\\\n\s*/g, "").split("\n"));
-    if (token.type === "table") tables.push(tableOf(token as Tokens.Table));
+    if (token.type === "table") tables.push(toTable(token as Tokens.Table));
     if (token.type === "html") {
       for (const [, name, value = ""] of token.raw.matchAll(/\b(href|src|srcset|id|name)="([^"]*)"/g)) {
         if (name === "id" || name === "name") anchors.add(value);
@@ -40,19 +40,19 @@ export function readMarkdown(text: string): Markdown {
   return { links, anchors, code, tables };
 }
 
-function tableOf({ header, rows }: Tokens.Table): Table {
+function toTable({ header, rows }: Tokens.Table): Table {
   const textsOf = (cells: Tokens.TableCell[]) => cells.map(({ text }) => text);
   return { header: textsOf(header), rows: rows.map(textsOf) };
 }
 
-/** What stands between backticks. */
+/** Returns the texts between backticks. */
 export function findCode(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code = ""]) => code);
 }
 
-/** The text of a heading as it is seen, of which GitHub makes its anchor. */
-function textOf(token: Token): string {
+/** Returns the rendered text of a heading. GitHub makes the anchor from it. */
+function renderText(token: Token): string {
   if (token.type === "image") return "";
   const inner = "tokens" in token ? token.tokens : undefined;
-  return inner ? inner.map(textOf).join("") : "text" in token ? token.text : token.raw;
+  return inner ? inner.map(renderText).join("") : "text" in token ? token.text : token.raw;
 }

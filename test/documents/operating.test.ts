@@ -7,32 +7,33 @@ import { findCode } from "./markdown.ts";
 
 const OPERATING = "docs/operating.md";
 
-it("the troubleshooting table has each way to fail, by what the log says and what is sent", () => {
+/** Returns the kinds after "`refused`, " in a cell. */
+function findRefusedKinds(cell: string): string[] {
+  const [, ...rests] = cell.split("`refused`, ");
+  return rests.flatMap((rest) => findCode(rest)[0] ?? []);
+}
+
+it("documents the log kind and the message of every failure in the troubleshooting table", () => {
   const rows = findTables(OPERATING, "message", "log", "what to do").flatMap(({ rows }) => rows);
-  const kindsOf = (log: string) =>
-    log
-      .split("`refused`, ")
-      .slice(1)
-      .flatMap((rest) => findCode(rest)[0] ?? []);
-  const told = rows.flatMap(([printed = "", log = ""]) =>
-    kindsOf(log).map((kind) => [kind, printed] as const),
+  const documented = rows.flatMap(([message = "", log = ""]) =>
+    findRefusedKinds(log).map((kind) => ({ kind, message })),
   );
-  expect([...new Set(told.map(([kind]) => kind))].sort()).toEqual(Object.keys(WIRE).sort());
-  const unlike = Object.entries(WIRE).filter(
-    ([kind, { detail }]) => !told.some(([name, printed]) => name === kind && printed.includes(detail)),
+  expect([...new Set(documented.map(({ kind }) => kind))].sort()).toEqual(Object.keys(WIRE).sort());
+  const withoutMessage = Object.entries(WIRE).filter(
+    ([kind, { detail }]) => !documented.some((row) => row.kind === kind && row.message.includes(detail)),
   );
-  expect(unlike.map(([kind]) => kind)).toEqual([]);
+  expect(withoutMessage.map(([kind]) => kind)).toEqual([]);
 });
 
-it("each event of the log is told, and what to do where there is something to do", () => {
+it("documents every log event", () => {
   const sources = globSync("src/**/*.ts", { cwd: PROJECT, exclude: ["src/cli/**"] });
   const text = sources.map((path) => readFileSync(join(PROJECT, path), "utf8")).join("\n");
   const logged = [...text.matchAll(/\blog(?:\.\w+|\[[^\]]+\])\(\s*"([a-z-]+)"/g)].map(
     ([, event = ""]) => event,
   );
   expect(logged).toContain("matched");
-  const told = findTables(OPERATING, "event", "meaning", "what to do").flatMap(({ rows }) =>
+  const documented = findTables(OPERATING, "event", "meaning", "what to do").flatMap(({ rows }) =>
     rows.flatMap(([event = ""]) => findCode(event)),
   );
-  expect([...new Set(logged)].filter((event) => !told.includes(event))).toEqual([]);
+  expect([...new Set(logged)].filter((event) => !documented.includes(event))).toEqual([]);
 });
