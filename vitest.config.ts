@@ -9,44 +9,44 @@ import type { Exchange } from "./test/support/exchange.ts";
 import { DocumentedApi } from "./test/support/node/documented-api.ts";
 import { wasmModule } from "./test/wasm-module.ts";
 
-// The module that the Worker imports, if its source has changed since.
+// Compile the WebAssembly module if its source has changed.
 await import("./src/bytes/build.js");
 
-// Of the test that the fast path and the slow path agree.
+// For the test that the fast path and the slow path agree.
 const { FAST_PATH_CASES = "10000" } = process.env;
 // `npm run fuzz` sets these.
 const { FUZZ_SEED = "1", FUZZ_CASES = "2000" } = process.env;
 
-// The tests' UAA: its keys are made here, served as the outside world, and handed to the tests for signing.
+// The UAA of the tests: its public key is served by `outboundService`, and the tests sign tokens with its private key.
 const UAA_URL = "https://uaa.example.com";
 const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
 const publicJwk = { ...(await exportJWK(publicKey)), kid: "key-1", alg: "RS256", use: "sig", value: "PEM" };
 const privateJwk = { ...(await exportJWK(privateKey)), kid: "key-1", alg: "RS256" };
 
-// Validators are compiled, which the Worker's runtime forbids: its tests ask here.
+// Validators are compiled at run time, which workerd forbids. Tests in workerd call this over a service binding.
 const documentedApi = new DocumentedApi();
 
 const SIMULATED_PLATFORM = fileURLToPath(
   new URL("test/simulation/platform/cloudflare-workers.ts", import.meta.url),
 );
 
-/** In memory where there is room: thousands of small files, and databases that wait for a disk, take most of the time. */
-function scratch(): string {
+/** A directory in memory if it has 2 GiB free. Most time goes to thousands of small files and databases, which wait for the disk. */
+function findTemporaryDirectory(): string {
   const [memory, bytes] = ["/dev/shm", 2 ** 31];
   if (!existsSync(memory)) return tmpdir();
   const { bavail, bsize } = statfsSync(memory);
   return bavail * bsize >= bytes ? memory : tmpdir();
 }
-// Of this process, whose runtimes keep their storage there, and of all that it starts.
-process.env.TMPDIR = scratch();
+// Applies to the storage of the runtimes in this process, and to child processes.
+process.env.TMPDIR = findTemporaryDirectory();
 
-// Code with a mistake in it is not kept for the runs that follow.
+// Do not cache mutated code for later runs.
 if (process.env.SIMULATION_MUTATION !== undefined) process.env.VITEST_FS_MODULE_CACHE = "false";
 
 export default defineConfig({
   test: {
     silent: "passed-only",
-    // Most files wait for processes of their own: one at a time, the default on two cores, takes three times as long.
+    // Most test files wait for child processes. The default on two cores, one file at a time, takes three times as long.
     maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
@@ -86,7 +86,7 @@ export default defineConfig({
         },
       },
       {
-        // What the simulation runs of the Worker's own code is given a platform to run on.
+        // The simulation runs the Worker's code in Node.js with a simulated platform.
         resolve: { alias: { "cloudflare:workers": SIMULATED_PLATFORM } },
         plugins: [
           {
@@ -102,7 +102,7 @@ export default defineConfig({
           ],
           globalSetup: ["test/cli/bundle.ts", "test/e2e/bundle.ts"],
           setupFiles: ["test/cli/clean-up.ts"],
-          // A process and the modules that most files import take a second of CPU: one process does many files.
+          // Starting a process and importing the common modules takes a second of CPU, so files share processes.
           isolate: false,
           testTimeout: 60_000,
         },
