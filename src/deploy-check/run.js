@@ -1,16 +1,17 @@
 /**
- * Run by wrangler before it bundles the Worker (`[build]` in wrangler.toml). Plain JavaScript that any Node.js which
- * wrangler runs on understands, so that it can say what is missing.
+ * Runs before wrangler bundles the Worker (`[build]` in wrangler.toml). Plain JavaScript, so that old versions of Node.js
+ * can print what is missing.
  */
-const DEPLOYS = ["deploy", "versions upload"];
+const DEPLOY_COMMANDS = ["deploy", "versions upload"];
 
-if (DEPLOYS.includes(process.env.WRANGLER_COMMAND ?? "")) {
+if (DEPLOY_COMMANDS.includes(process.env.WRANGLER_COMMAND ?? "")) {
   if (process.features.typescript) {
-    const { refusePlaceholders } = await import("./deploy-check.ts");
-    await refusePlaceholders();
+    const { checkDeployment } = await import("./deploy-check.ts");
+    await checkDeployment();
   } else {
     console.error(
-      `Deploying needs Node.js 22.18 or later; this is ${process.version}. \`npx wrangler deploy\` brings one.`,
+      `Not deployed. This needs Node.js 22.18 or later, and this is ${process.version}. Run \`npx wrangler deploy\`: it ` +
+        "brings its own.",
     );
     process.exitCode = 1;
   }

@@ -3,22 +3,21 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 
 export interface WranglerArguments {
-  /** Whether nothing will be deployed. */
   isDryRun: boolean;
   config: string | undefined;
   env: string | undefined;
-  /** Of `--var NAME:value`. */
+  /** From `--var NAME:value`. */
   variables: Record<string, string>;
-  /** Whether `--route` or `--routes` is told. */
+  /** Whether `--route` or `--routes` is used. */
   hasRoutes: boolean;
 }
 
-/** Bundles without deploying: `wrangler build` and `wrangler check startup`. */
+/** `wrangler build` and `wrangler check startup` bundle without deploying. */
 const BUNDLERS = ["build", "check"];
 
 /**
- * What the wrangler that runs this process was told. It tells its custom build only which command it is, so that the
- * rest is read from its command line.
+ * Reads the arguments of the wrangler that runs this process from its command line. Wrangler passes only the name of its
+ * command to a custom build.
  */
 export function wranglerArguments(): WranglerArguments {
   const args = commandLineOfWrangler();
@@ -44,7 +43,7 @@ export function wranglerArguments(): WranglerArguments {
   };
 }
 
-/** The words of `--var A:1 B:2 --var=C:3`. */
+/** Values of `--var A:1 B:2 --var=C:3`. */
 function variableWords(args: readonly string[]): string[] {
   const words: string[] = [];
   let isVariable = false;
@@ -64,12 +63,12 @@ function commandLineOfWrangler(): string[] {
       pid = parent;
     }
   } catch {
-    // Windows tells neither way; what an npm script runs is known all the same.
+    // Windows has neither /proc nor ps. npm sets the variable below for its scripts.
   }
   return (process.env.npm_lifecycle_script ?? "").split(/\s+/).slice(1);
 }
 
-/** The parent of a process, and its command line as words. */
+/** Returns the pid of the parent, and the command line as words. */
 function processOf(pid: number): { parent: number; line: string[] } {
   if (process.platform === "linux") {
     const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);

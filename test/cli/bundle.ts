@@ -31,5 +31,6 @@ export default async function bundle(project: TestProject): Promise<() => Promis
   });
   process.env.NODE_COMPILE_CACHE = join(directory, "compiled");
   project.provide("resourcePool", join(directory, "main.mjs"));
-  return () => rm(directory, { recursive: true, force: true });
+  // Processes that were interrupted may still write to the compile cache.
+  return () => rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
 }

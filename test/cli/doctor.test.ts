@@ -149,7 +149,7 @@ test("prints the size limits to set, to the byte, when the Cloud Controller has 
       problem(
         "warn",
         "maximum size",
-        /.*of up to 1099511627775 bytes, .*: set MAXIMUM_SIZE = "1099511627776"\./,
+        /.*of 1099511627775 bytes or less, .*: set MAXIMUM_SIZE = "1099511627776"\./,
       ),
     ],
   });

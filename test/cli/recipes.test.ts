@@ -79,7 +79,7 @@ test.concurrent("runs the crontab of the recipes with a fresh token, without any
 
   const env = { PATH: path.replace("/usr/local/bin", bin), HOME: directory, ...s3Variables(bucket) };
   const { stdout } = await sh(command, env);
-  expect(stdout).toMatch(/^0 resources added, 11 already present, 1 removed, /);
+  expect(stdout).toMatch(/^0 resources added, 11 already present, 0 skipped, 0 unreadable, 1 removed, /);
   expect(cache.present).not.toContain(gone);
 });
 
@@ -103,7 +103,7 @@ test.concurrent("runs the Concourse task of the recipes with only its params, sh
   await symlink("/usr/bin/dirname", join(bin, "dirname"));
   await symlink("/bin/sh", join(bin, "sh"));
   const { stdout } = await sh(`${path} ${args}`, { ...env, PATH: bin, ...s3Variables(bucket) }, directory);
-  expect(stdout).toMatch(/^0 resources added, 11 already present, 1 removed, /);
+  expect(stdout).toMatch(/^0 resources added, 11 already present, 0 skipped, 0 unreadable, 1 removed, /);
   expect(cache.present).not.toContain(gone);
 
   const refused = sh(

@@ -43,7 +43,6 @@ test("adds, lists, checks and removes files", async () => {
   await untilPublished();
   const check = async () => JSON.parse((await query(["check", "app", "--json"], { cwd })).stdout).summary;
   expect(await check()).toMatchObject({
-    requested: { files: 3 },
     matched: { files: 2 },
     upload: { files: 1 },
   });
@@ -90,7 +89,7 @@ test("refuses to prune more than a tenth of the cache, or all, and sends nothing
   });
   expect(await prune(wrong, "--dry-run")).toMatchObject({
     code: 0,
-    stdout: "3 resources found, 11,002 to remove\n",
+    stdout: "3 resources found, 0 skipped, 0 unreadable, 11,002 to remove. Nothing was sent to the Worker.\n",
     stderr: "This is more than a tenth of the cache. It would be refused without --yes.\n",
   });
   expect(await prune(wrong)).toMatchObject({
@@ -134,7 +133,7 @@ test("prunes 500 of 11,000 blobs, and keeps those that were observed since the l
   expect(byDirectory).toMatchObject({
     code: 0,
     stdout:
-      "0 resources added, 10,500 already present, 1 removed, 0 kept because observed since, 0 skipped\n",
+      "0 resources added, 10,500 already present, 0 skipped, 0 unreadable, 1 removed, 0 observed since\n",
   });
 });
 

@@ -4,17 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { wrongRoutes } from "../../src/deploy-check/routes.ts";
-import { wrongVariables } from "../../src/deploy-check/variables.ts";
+import { routeProblems, variableProblems } from "../../src/deploy-check/deploy-check.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
 const OWN_UAA = "https://uaa.cf.acme.io";
 const EXAMPLE = ["--config", "docs/examples/cache-only.toml"];
 const VARIABLE = ["--var", `UAA_URL:${OWN_UAA}`];
 
-/** What `wrangler deploy` prints, which without an account ends with an error in any case. */
+/** Runs `wrangler deploy` and returns its output. Without an account it always fails. */
 async function deploy(...args: string[]): Promise<string> {
-  // Where wrangler has its logs.
+  // Wrangler writes its logs there.
   const home = await mkdtemp(join(tmpdir(), "resource-matches-"));
   const env = { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_API_TOKEN: "", HOME: home };
   const wrangler = join(PROJECT, "node_modules/.bin/wrangler");
@@ -28,39 +27,45 @@ async function deploy(...args: string[]): Promise<string> {
 }
 
 describe("wrangler deploy", () => {
-  it.concurrent("is refused while UAA_URL is the local foundation's, before anything is asked of Cloudflare", async () => {
+  it.concurrent("refuses the local foundation's UAA_URL before any request to Cloudflare", async () => {
     const output = await deploy();
-    expect(output).toContain("Not deployed: in the [vars] of wrangler.toml,");
-    expect(output).toContain('UAA_URL is "http://localhost:8788", which is only an example: set ');
+    expect(output).toContain("Not deployed. Fix the [vars] of wrangler.toml:");
+    expect(output).toContain('UAA_URL is the placeholder "http://localhost:8788". Set it to ');
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("is refused while a route is an example's", async () => {
+  it.concurrent("refuses the route of an example", async () => {
     const output = await deploy(...EXAMPLE, ...VARIABLE);
-    expect(output).toContain("Not deployed: in the routes of docs/examples/cache-only.toml,");
+    expect(output).toContain("Not deployed. Fix the routes of docs/examples/cache-only.toml:");
     expect(output).toContain(
-      '"api.sys.example.com/v3/resource_matches*" is only an example: set api.<system domain>',
+      'The route "api.sys.example.com/v3/resource_matches*" is a placeholder. Set it to api.<system domain>',
     );
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("goes on to the account with a UAA and a route of a foundation's own", async () => {
-    // The example's own path to the source starts from its folder. Only what follows --var is a variable.
+  it.concurrent("accepts the UAA and the route of a foundation, and then needs an account", async () => {
+    // The example's path to the source is relative to its folder. Only words after --var are variables.
     const output = await deploy(
-      ...["src/index.ts", "--message", "MODE:shadows", ...EXAMPLE],
-      ...[...VARIABLE, "MODE:answer", "--route", "api.cf.acme.io/v3/resource_matches*"],
+      "src/index.ts",
+      "--message",
+      "MODE:shadows",
+      ...EXAMPLE,
+      ...VARIABLE,
+      "MODE:answer",
+      "--route",
+      "api.cf.acme.io/v3/resource_matches*",
     );
     expect(output).not.toContain("Not deployed");
     expect(output).toContain("CLOUDFLARE_API_TOKEN");
   });
 });
 
-it("a route may be any foundation's", () => {
+it("accepts the routes of any foundation, and refuses placeholders", () => {
   const own = ["api.cf.acme.io/v3/resource_matches*", { pattern: "https://api.example.company.io/*" }];
-  expect(wrongRoutes(own)).toEqual([]);
-  expect(wrongRoutes([...own, "*.example.com/*", { pattern: "http://api.sys.example.org/*" }])).toEqual([
-    expect.stringMatching(/^"\*\.example\.com\/\*" is only an example: /),
-    expect.stringMatching(/^"http:\/\/api\.sys\.example\.org\/\*" is only an example: /),
+  expect(routeProblems(own)).toEqual([]);
+  expect(routeProblems([...own, "*.example.com/*", { pattern: "http://api.sys.example.org/*" }])).toEqual([
+    expect.stringMatching(/^The route "\*\.example\.com\/\*" is a placeholder\. /),
+    expect.stringMatching(/^The route "http:\/\/api\.sys\.example\.org\/\*" is a placeholder\. /),
   ]);
 });
 
@@ -72,8 +77,8 @@ it.each([
   "*://*.example.com/*",
   "*example.com*",
   "api.example/*",
-])("the route %s is only an example", (pattern) => {
-  expect(wrongRoutes([pattern])).toEqual([expect.stringContaining(`"${pattern}" is only an example: `)]);
+])("refuses the placeholder %s as a route", (pattern) => {
+  expect(routeProblems([pattern])).toEqual([expect.stringContaining(`"${pattern}" is a placeholder. `)]);
 });
 
 it.each([
@@ -81,46 +86,49 @@ it.each([
   "*://*.cf.acme.io/*",
   "*cf.acme.io./*",
   "api.example.com.acme.io/*",
-])("the route %s is none", (pattern) => {
-  expect(wrongRoutes([pattern])).toEqual([]);
+])("accepts the route %s", (pattern) => {
+  expect(routeProblems([pattern])).toEqual([]);
 });
 
-describe("the variables of a Worker that is to be deployed", () => {
+describe("the variables of a deployment", () => {
   const good = { UAA_URL: OWN_UAA, CLOUD_CONTROLLER_URL: "https://api.cf.acme.io", MINIMUM_SIZE: "65536" };
-  const example = (name: string, address: string) => `${name} is "${address}", which is only an example`;
+  const placeholder = (name: string, address: string) => `${name} is the placeholder "${address}"`;
 
-  it("may be those of any foundation, and UAA_URL may be no variable at all", () => {
-    expect(wrongVariables(good)).toEqual([]);
-    expect(wrongVariables({ ...good, UAA_URL: "https://login.example.company.io/" })).toEqual([]);
-    expect(wrongVariables({ MINIMUM_SIZE: 1 })).toEqual([]);
+  it("accepts the variables of any foundation, also without UAA_URL", () => {
+    expect(variableProblems(good)).toEqual([]);
+    expect(variableProblems({ ...good, UAA_URL: "https://login.example.company.io/" })).toEqual([]);
+    expect(variableProblems({ MINIMUM_SIZE: 1 })).toEqual([]);
   });
 
-  it("are not judged by one that is absent, which may be a secret or stand in the dashboard", () => {
-    expect(wrongVariables({ UAA_URL: OWN_UAA, MODE: "shadow", MINIMUM_SIZE: "600000000" })).toEqual([]);
+  it("accepts a variable whose counterpart is absent: it may be a secret, or set in the dashboard", () => {
+    expect(variableProblems({ UAA_URL: OWN_UAA, MODE: "shadow", MINIMUM_SIZE: "600000000" })).toEqual([]);
   });
 
   it.each([
-    ...["http://localhost:8788", "https://127.0.0.1", "http://[::1]:8788"],
-    ...["https://uaa.sys.example.com", "https://uaa.sys.example.com."],
-  ])("may not name %s", (address) => {
-    expect(wrongVariables({ ...good, UAA_URL: address })).toEqual([
-      expect.stringContaining(example("UAA_URL", address)),
+    "http://localhost:8788",
+    "https://127.0.0.1",
+    "http://[::1]:8788",
+    "https://uaa.sys.example.com",
+    "https://uaa.sys.example.com.",
+  ])("refuses the placeholder %s as an address", (address) => {
+    expect(variableProblems({ ...good, UAA_URL: address })).toEqual([
+      expect.stringContaining(placeholder("UAA_URL", address)),
     ]);
-    expect(wrongVariables({ ...good, CLOUD_CONTROLLER_URL: address })).toEqual([
-      expect.stringContaining(example("CLOUD_CONTROLLER_URL", address)),
+    expect(variableProblems({ ...good, CLOUD_CONTROLLER_URL: address })).toEqual([
+      expect.stringContaining(placeholder("CLOUD_CONTROLLER_URL", address)),
     ]);
   });
 
   it.each([
     [
       { UAA_URL: "https://uaa.<system domain>" },
-      'UAA_URL is "https://uaa.<system domain>": set an https URL',
+      'UAA_URL is "https://uaa.<system domain>". Set it to an https URL',
     ],
-    [{ UAA_URL: "http://uaa.cf.acme.io" }, 'UAA_URL is "http://uaa.cf.acme.io": set an https URL'],
-    [{ KV_CACHE_TTL: "soon" }, 'KV_CACHE_TTL is "soon": set a whole number of seconds, 30 to 86400'],
-    [{ MINIMUM_FILE_MODE: 384 }, "MINIMUM_FILE_MODE is 384: set one to four octal digits"],
-    [{ MINIMUM_SIZE: 2, MAXIMUM_SIZE: 1 }, "MINIMUM_SIZE is 2: set at most MAXIMUM_SIZE"],
-  ])("may not be what would answer 500 to every request: %j", (changes, line) => {
-    expect(wrongVariables({ ...good, ...changes })).toEqual([expect.stringContaining(line)]);
+    [{ UAA_URL: "http://uaa.cf.acme.io" }, 'UAA_URL is "http://uaa.cf.acme.io". Set it to an https URL'],
+    [{ KV_CACHE_TTL: "soon" }, 'KV_CACHE_TTL is "soon". Set it to a whole number of seconds, 30 to 86400'],
+    [{ MINIMUM_FILE_MODE: 384 }, "MINIMUM_FILE_MODE is 384. Set it to one to four octal digits"],
+    [{ MINIMUM_SIZE: 2, MAXIMUM_SIZE: 1 }, "MINIMUM_SIZE is 2. Set it to at most MAXIMUM_SIZE"],
+  ])("refuses %j, with which the Worker would return 500 for every request", (changes, line) => {
+    expect(variableProblems({ ...good, ...changes })).toEqual([expect.stringContaining(line)]);
   });
 });

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterEach, expect, it, vi } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
-import { wrongVariables } from "../../src/deploy-check/variables.ts";
+import { variableProblems } from "../../src/deploy-check/deploy-check.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
 const EXAMPLES = ["cache-only", "read-through", "r2"];
@@ -9,7 +9,7 @@ const EXAMPLES = ["cache-only", "read-through", "r2"];
 const configurationOf = (example: string) =>
   readConfig({ config: join(PROJECT, `docs/examples/${example}.toml`) });
 
-/** What is not the operator's to choose, with paths as they are from the file's own place. */
+/** The part of the configuration that no operator changes, with paths relative to the file. */
 function fixedPartOf(configuration: ReturnType<typeof readConfig>) {
   const { build, main, configPath, userConfigPath, ...rest } = configuration;
   const { vars, routes, workers_dev, preview_urls, r2_buckets, queues, ...fixed } = rest;
@@ -19,7 +19,7 @@ function fixedPartOf(configuration: ReturnType<typeof readConfig>) {
 
 afterEach(() => vi.restoreAllMocks());
 
-it.each(EXAMPLES)("docs/examples/%s.toml is what wrangler takes without a warning", (example) => {
+it.each(EXAMPLES)("wrangler reads docs/examples/%s.toml without a warning", (example) => {
   const warn = vi.spyOn(console, "warn").mockReturnValue();
   expect(configurationOf(example)).toMatchObject({
     workers_dev: false,
@@ -29,28 +29,25 @@ it.each(EXAMPLES)("docs/examples/%s.toml is what wrangler takes without a warnin
   expect(warn).not.toHaveBeenCalled();
 });
 
-it.each(EXAMPLES)(
-  "docs/examples/%s.toml differs from wrangler.toml in names and options alone",
-  (example) => {
-    const shipped = readConfig({ config: join(PROJECT, "wrangler.toml") });
-    expect(fixedPartOf(configurationOf(example))).toEqual(fixedPartOf(shipped));
-  },
-);
+it.each(EXAMPLES)("docs/examples/%s.toml differs from wrangler.toml only in names and options", (example) => {
+  const shipped = readConfig({ config: join(PROJECT, "wrangler.toml") });
+  expect(fixedPartOf(configurationOf(example))).toEqual(fixedPartOf(shipped));
+});
 
 it.each(EXAMPLES)(
-  "docs/examples/%s.toml is refused as it stands, and right with a foundation's names",
+  "refuses docs/examples/%s.toml as it is, and accepts it with a foundation's names",
   (example) => {
     const { vars } = configurationOf(example);
-    expect(wrongVariables(vars)).toContainEqual(expect.stringContaining("UAA_URL"));
+    expect(variableProblems(vars)).toContainEqual(expect.stringContaining("UAA_URL"));
     const own = Object.entries(vars).map(([name, value]) => [
       name,
       `${value}`.replace("example.com", "acme.io"),
     ]);
-    expect(wrongVariables(Object.fromEntries(own))).toEqual([]);
+    expect(variableProblems(Object.fromEntries(own))).toEqual([]);
   },
 );
 
-it("the three differ in what their names say", () => {
+it("has three examples: only the cache, with read-through, and with R2", () => {
   const [cacheOnly, readThrough, r2] = EXAMPLES.map(configurationOf);
   expect(cacheOnly?.vars).toHaveProperty("MINIMUM_FILE_MODE", "0600");
   expect(cacheOnly?.vars).not.toHaveProperty("CLOUD_CONTROLLER_URL");

@@ -3,7 +3,10 @@ import { parseResourceKey, type ResourceKey } from "../../resources/resource-key
 import { Exit } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retry } from "./retry.ts";
-import { type ApiRequest, CACHE_PATH, jsonOf, send } from "./send.ts";
+import { type ApiRequest, type ApiResponse, jsonOf, send } from "./send.ts";
+
+/** Path of the operator API. Only the Worker has it. */
+const CACHE_PATH = "/v3/resource_matches/cache";
 
 /** Observations of the pool. */
 export interface PoolObservations {
@@ -46,11 +49,14 @@ export class CacheClient {
 
   /** @param observations of at most 50,000 resources */
   report({ observedAt, present = [], removed = [] }: PoolObservations): Promise<ObservationsResult> {
-    // SHA-1s and sizes need no escaping, and JSON.stringify of objects takes six times as long.
-    const body = new TextEncoder().encode(
-      `{"observed_at":${JSON.stringify(new Date(observedAt).toISOString())},` +
-        `"present":[${present.map(presentJson).join()}],"removed":[${removed.map(removedJson).join()}]}`,
-    );
+    const body = JSON.stringify({
+      observed_at: new Date(observedAt).toISOString(),
+      present: present.map((key) => {
+        const { sha1, size } = parseResourceKey(key);
+        return { checksum: { value: sha1 }, size_in_bytes: size };
+      }),
+      removed: removed.map((sha1) => ({ checksum: { value: sha1 } })),
+    });
     return this.#call({ method: "POST", path: "/observations", body }, 200);
   }
 
@@ -80,13 +86,17 @@ export class CacheClient {
   }
 }
 
-function presentJson(key: ResourceKey): string {
-  const { sha1, size } = parseResourceKey(key);
-  return `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}}`;
+/** Requests the status of the Worker, once. */
+export function requestCacheStatus(endpoint: Endpoint): Promise<ApiResponse> {
+  return send(endpoint, { method: "GET", path: CACHE_PATH });
 }
 
-function removedJson(sha1: string): string {
-  return `{"checksum":{"value":"${sha1}"}}`;
+/**
+ * Whether a response to `requestCacheStatus` shows that it comes from a Cloud Controller: it returns 404 for a path that
+ * it does not have, with any method. Any other status can come from a Worker or a proxy as well.
+ */
+export function isWorkerAbsent({ status }: ApiResponse): boolean {
+  return status === 404;
 }
 
 /**
@@ -101,10 +111,7 @@ export class WorkerClock {
   constructor(time: unknown) {
     const now = typeof time === "string" ? Date.parse(time) : Number.NaN;
     if (Number.isNaN(now)) {
-      throw new Exit(
-        "failed",
-        "The status of the Worker has no time. The Worker and this command must be of the same version: deploy it.",
-      );
+      throw new Exit("failed", "The status of the Worker has no time. Deploy the version of this command.");
     }
     this.startedAt = now - performance.now();
   }

@@ -2,9 +2,6 @@ import { innermostCause, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** Path of the operator API. Only the Worker has it. */
-export const CACHE_PATH = "/v3/resource_matches/cache";
-
 /** Longer than the timeouts of the platforms, whose error messages say more. */
 const TIMEOUT_MS = 180_000;
 
@@ -14,7 +11,7 @@ export interface ApiRequest {
   /** Below the API's base URL. */
   path: string;
   /** JSON. */
-  body?: Uint8Array<ArrayBuffer>;
+  body?: string;
   /** Sent in addition to the token and the content type. */
   headers?: Record<string, string>;
 }
@@ -110,7 +107,7 @@ export function describeError(response: ApiResponse): string {
       'Has the token expired? Tokens are valid for some minutes. Get a new one: export CF_TOKEN="$(cf oauth-token)"',
     );
   }
-  if (target.includes(CACHE_PATH)) lines.push(...operatorApiAdvice(status));
+  if (target.includes("/v3/resource_matches/cache")) lines.push(...operatorApiAdvice(status));
   const location = headers.get("Location");
   if (location !== null) lines.push(`It redirects to ${location}. Is --url the base URL of the API?`);
   return lines.join("\n");

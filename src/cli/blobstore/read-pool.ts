@@ -28,6 +28,6 @@ export async function readPool(keys: AsyncIterable<ResourceKey>, signal: AbortSi
   return pool;
 }
 
-export function* keysOf(pool: Pool): Generator<ResourceKey> {
+export async function* keysOf(pool: Pool): AsyncGenerator<ResourceKey> {
   for (const [sha1, size] of pool) yield `${sha1}:${size}`;
 }

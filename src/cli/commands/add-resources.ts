@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import type { Observed } from "../../catalog/observations.ts";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
@@ -33,6 +34,8 @@ export interface Addition {
   ageMs?: number;
   /** Estimates the number of resources after `read` of them. */
   totalOf?(read: number): number | undefined;
+  /** Only with `--prune`: SHA-1s to remove. */
+  toRemove?: readonly string[];
 }
 
 /**
@@ -43,24 +46,34 @@ export interface Addition {
  */
 export async function addResources(
   { dryRun = false, json = false, ...options }: AddOptions,
-  open: () => Promise<Addition>,
+  open: (client: CacheClient, signal: AbortSignal) => Promise<Addition>,
 ): Promise<void> {
-  const endpoint = endpointOf(options);
   const signal = finishOnInterrupt();
-  const { keys, notAdded, ageMs = 0, totalOf } = await open();
-  if (dryRun) return printDryRun(keys, notAdded, json, signal);
+  const client = new CacheClient(endpointOf(options), signal);
+  const addition = await open(client, signal);
+  const { keys, notAdded, ageMs = 0, totalOf, toRemove } = addition;
+  if (dryRun) return printDryRun(addition, json, signal);
 
-  const client = new CacheClient(endpoint, signal);
   const reporter = new ObservationReporter(client, signal);
   const observedAt = (await client.clock()).startedAt - ageMs;
   const totals = await reporter.report(keys, (present) => ({ observedAt, present }), totalOf);
-
   const { changed: added, unchanged: alreadyPresent, refused } = totals;
+  const counts: Record<string, number> = { ...notAdded };
+  if (toRemove) {
+    const removals = await reporter.report(
+      Readable.from(toRemove) as AsyncIterable<string>,
+      (removed) => ({ observedAt, removed }),
+      () => toRemove.length,
+    );
+    counts.removed = removals.changed;
+    counts.observedSince = removals.unchanged;
+  }
+
   if (json) {
-    await printJson({ added, alreadyPresent, refused, ...notAdded, dryRun, interrupted: signal.aborted });
+    await printJson({ added, alreadyPresent, refused, ...counts, dryRun, interrupted: signal.aborted });
   } else {
     await print(
-      `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present${countsText(notAdded)}`,
+      `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present${countsText(counts)}`,
     );
     noteRefusals(totals);
   }
@@ -70,18 +83,16 @@ export async function addResources(
   }
 }
 
-async function printDryRun(
-  keys: AsyncIterable<ResourceKey>,
-  notAdded: Readonly<NotAdded>,
-  json: boolean,
-  signal: AbortSignal,
-): Promise<void> {
+async function printDryRun(addition: Addition, json: boolean, signal: AbortSignal): Promise<void> {
+  const { keys, notAdded, toRemove } = addition;
   let found = 0;
   for await (const _ of untilAborted(keys, signal)) found += 1;
-  if (json) await printJson({ found, ...notAdded, dryRun: true, interrupted: signal.aborted });
+  const counts: Record<string, number> = { ...notAdded };
+  if (toRemove) counts.toRemove = toRemove.length;
+  if (json) await printJson({ found, ...counts, dryRun: true, interrupted: signal.aborted });
   else
     await print(
-      `${formatCount(found, "resource")} found${countsText(notAdded)}. Nothing was sent to the Worker.`,
+      `${formatCount(found, "resource")} found${countsText(counts)}. Nothing was sent to the Worker.`,
     );
   if (signal.aborted) throw new Exit("interrupted");
   if (!isComplete(notAdded)) throw new Exit(found > 0 ? "incomplete" : "failed");
@@ -91,14 +102,15 @@ function isComplete({ invalid = 0, unreadable = 0 }: NotAdded): boolean {
   return invalid + unreadable === 0;
 }
 
-/** `, 3 skipped, 1 invalid`. */
-function countsText(counts: Readonly<NotAdded>): string {
+/** `, 3 skipped, 1 observed since` of `{ skipped: 3, observedSince: 1 }`. */
+function countsText(counts: Readonly<Record<string, number>>): string {
+  const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
   return Object.entries(counts)
-    .map(([name, count]) => `, ${formatNumber(count)} ${name}`)
+    .map(([name, count]) => `, ${formatNumber(count)} ${words(name)}`)
     .join("");
 }
 
-export function noteRefusals({ refused }: Observed): void {
+function noteRefusals({ refused }: Observed): void {
   if (refused["outside-limits"] > 0) {
     const resources = formatCount(refused["outside-limits"], "resource");
     note(

@@ -3,8 +3,9 @@ import { chunks } from "../../chunks.ts";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
+import { requestCacheStatus } from "../api/cache-client.ts";
 import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
-import { type ApiResource, requestCacheStatus, requestMatchedChecksums } from "../api/matches.ts";
+import { type ApiResource, requestMatches } from "../api/matches.ts";
 import { jsonOf } from "../api/send.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
@@ -73,7 +74,7 @@ async function readFiles(paths: readonly string[], counts: { unreadable: number 
 }
 
 async function checkFiles(endpoint: Endpoint, files: readonly ReadFile[]): Promise<CheckedFile[]> {
-  const matched = await requestAll(endpoint, files);
+  const matched = await requestChecksums(endpoint, files);
   const areAllMatched = files.every((file) => file.kind !== "hashed" || matched.has(file.sha1));
   const limits = areAllMatched ? undefined : await requestSizeLimits(endpoint);
   return files.map((file): CheckedFile => {
@@ -86,7 +87,7 @@ async function checkFiles(endpoint: Endpoint, files: readonly ReadFile[]): Promi
 }
 
 /** Requests matches for every file that is not empty, even if several have the same content, as cf CLI does. */
-async function requestAll(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
+async function requestChecksums(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
   const resources: ApiResource[] = [];
   for (const file of files) {
     if (file.kind !== "hashed") continue;
@@ -102,7 +103,7 @@ async function requestAll(endpoint: Endpoint, files: readonly ReadFile[]): Promi
   const matched = new Set<string>();
   let done = 0;
   for (const chunk of chunks(resources, RESOURCES_PER_REQUEST_MAX)) {
-    for (const checksum of await requestMatchedChecksums(endpoint, chunk)) matched.add(checksum);
+    for (const { checksum } of await requestMatches(endpoint, chunk)) matched.add(checksum.value);
     done += chunk.length;
     progress.update(() => `${formatNumber(done)} of ${total} requested`, done, resources.length);
   }
@@ -121,38 +122,30 @@ async function requestSizeLimits(endpoint: Endpoint): Promise<SizeLimits | undef
 }
 
 function summaryOf(checked: readonly CheckedFile[]) {
-  const summary = {
-    /** Files that a request was sent for: `matched` and `upload`. */
-    requested: { files: 0, bytes: 0 },
+  const totals = {
     matched: { files: 0, bytes: 0 },
     upload: { files: 0, bytes: 0 },
-    link: 0,
-    empty: 0,
-    /** Part of the requested bytes that was matched, rounded down: 100 means all. */
-    savedPercent: 0,
+    link: { files: 0, bytes: 0 },
+    empty: { files: 0, bytes: 0 },
   };
-  const { requested, matched } = summary;
   for (const { file, status } of checked) {
-    if (file.kind !== "hashed") {
-      summary[file.kind] += 1;
-      continue;
-    }
-    for (const sum of [requested, status === "matched" ? matched : summary.upload]) {
-      sum.files += 1;
-      sum.bytes += file.size;
-    }
+    totals[status].files += 1;
+    if (file.kind === "hashed") totals[status].bytes += file.size;
   }
-  if (requested.bytes > 0) summary.savedPercent = Math.floor((matched.bytes / requested.bytes) * 1000) / 10;
-  return summary;
+  const { matched, upload } = totals;
+  const bytes = matched.bytes + upload.bytes;
+  // Rounded down: 100 means all.
+  const savedPercent = bytes === 0 ? 0 : Math.floor((matched.bytes / bytes) * 1000) / 10;
+  return { totals, savedPercent };
 }
 
 function asJson(checked: readonly CheckedFile[], unreadable: number): object {
   const files = checked.map(({ file, status, reason }) => {
-    const { path, mode } = file;
-    const common = { status, reason, path, mode: mode.toString(8) };
-    return file.kind === "hashed" ? { ...common, sha1: file.sha1, size: file.size } : common;
+    const { kind, mode, ...facts } = file;
+    return { status, reason, mode: mode.toString(8), ...facts };
   });
-  return { files, summary: { ...summaryOf(checked), unreadable } };
+  const { totals, savedPercent } = summaryOf(checked);
+  return { files, summary: { ...totals, savedPercent, unreadable } };
 }
 
 async function printTable(checked: readonly CheckedFile[]): Promise<void> {
@@ -164,21 +157,13 @@ async function printTable(checked: readonly CheckedFile[]): Promise<void> {
   ]);
   if (rows.length > 0) await print(`${table(rows, [1])}\n`);
 
-  const { requested, matched, upload, link, empty, savedPercent } = summaryOf(checked);
-  const rowOf = (name: string, { files, bytes }: { files: number; bytes: number }) => [
-    name,
+  const { totals, savedPercent } = summaryOf(checked);
+  const summary = Object.entries(totals).map(([status, { files, bytes }]) => [
+    status,
     formatCount(files, "file"),
     formatBytes(bytes),
-  ];
-  await print(
-    table([
-      rowOf("requested", requested),
-      [...rowOf("matched", matched), matched.files === requested.files ? "all of them" : ""],
-      rowOf("upload", upload),
-      ["always uploaded", `${formatCount(empty, "empty file")}, ${formatCount(link, "symbolic link")}`],
-      ["saved", `${savedPercent} %`, formatBytes(matched.bytes)],
-    ]),
-  );
+  ]);
+  await print(`${table(summary)}\nsaved    ${savedPercent} % of the bytes`);
 }
 
 /** Replaces control characters: a file name must not control the terminal. */

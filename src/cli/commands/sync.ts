@@ -4,9 +4,8 @@ import { openBlobstore } from "../blobstore/blobstore.ts";
 import { keysOf, readPool } from "../blobstore/read-pool.ts";
 import type { NotAdded } from "../blobstore/stored-object.ts";
 import { Exit } from "../terminal/exit.ts";
-import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { type AddOptions, addResources } from "./add-resources.ts";
-import { syncAndPrune } from "./sync-and-prune.ts";
+import { comparePools } from "./prune.ts";
 
 interface SyncOptions extends AddOptions {
   blobstore: string;
@@ -58,14 +57,13 @@ export function registerSync(program: Command): void {
 
   withEndpointOptions(command).action((options: SyncOptions) => {
     if (options.yes && !options.prune) throw new Exit("usage", "--yes needs --prune.");
-    const notAdded: NotAdded = { skipped: 0, unreadable: 0 };
-    const open = () => openBlobstore(options.blobstore, options.endpoint, notAdded);
-    if (options.prune) return syncAndPrune(options, notAdded, open);
-    return addResources(options, async () => {
-      const resources = await open();
+    return addResources(options, async (client, signal) => {
+      const notAdded: NotAdded = { skipped: 0, unreadable: 0 };
+      const blobstore = await openBlobstore(options.blobstore, options.endpoint, notAdded);
+      if (options.prune) return comparePools(client, blobstore, notAdded, options, signal);
       let total: number | undefined;
       async function* keys() {
-        const pool = await readPool(resources, finishOnInterrupt());
+        const pool = await readPool(blobstore, signal);
         total = pool.size;
         yield* keysOf(pool);
       }

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
-import { CacheClient, WorkerClock } from "../api/cache-client.ts";
+import { CacheClient, isWorkerAbsent, requestCacheStatus, WorkerClock } from "../api/cache-client.ts";
 import {
   type Endpoint,
   type EndpointOptions,
@@ -9,7 +9,6 @@ import {
   parseBaseUrl,
   withEndpointOptions,
 } from "../api/endpoint.ts";
-import { isWorkerAbsent, requestCacheStatus } from "../api/matches.ts";
 import { retry } from "../api/retry.ts";
 import { describeError, isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";

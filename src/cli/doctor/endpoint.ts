@@ -3,7 +3,7 @@ import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { checksumsOf } from "../api/matches.ts";
+import { resourcesOf } from "../api/matches.ts";
 import { type ApiResponse, isOutage, send, warningsOf } from "../api/send.ts";
 import { errorSentences, type Finding, fail, isRefusal, ok, outageAdvice, warn } from "./finding.ts";
 
@@ -32,7 +32,7 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
   const size = Math.min(Number(minimum) + 1, Number(maximum));
   const unknown = `{"checksum":{"value":"${unknownSha1}"},"size_in_bytes":${size}.0,"mode":"${ANY_MODE}"}`;
   const sample = known.sample.map((resource) => JSON.stringify({ ...resource, mode: ANY_MODE }));
-  const body = new TextEncoder().encode(`{"resources":[${[...sample, unknown].join()}]}`);
+  const body = `{"resources":[${[...sample, unknown].join()}]}`;
   // cf CLI sends these headers with every request.
   const traceId = randomBytes(16).toString("hex");
   const headers = { "X-B3-TraceId": traceId, "X-B3-SpanId": randomBytes(8).toString("hex") };
@@ -41,7 +41,7 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
     yield errorFinding(response);
     return;
   }
-  const matched = new Set(checksumsOf(response));
+  const matched = new Set(resourcesOf(response).map(({ checksum }) => checksum.value));
   if (matched.has(unknownSha1)) {
     yield fail(
       "route",

@@ -1,6 +1,6 @@
 import type { CacheStatus } from "../../operator-api/responses.ts";
+import { isWorkerAbsent, requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { isWorkerAbsent, requestCacheStatus } from "../api/matches.ts";
 import { type ApiResponse, isOutage, jsonOf, send } from "../api/send.ts";
 import { errorSentences, type Finding, fail, isRefusal, ok, outageAdvice, warn } from "./finding.ts";
 

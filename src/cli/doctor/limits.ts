@@ -2,7 +2,7 @@ import { formatCount } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type ApiResource, requestMatchedPaths } from "../api/matches.ts";
+import { type ApiResource, requestMatches } from "../api/matches.ts";
 import type { Known } from "./endpoint.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -23,7 +23,9 @@ export async function* limitFindings(
     );
     return;
   }
-  const file = await findMatched(sample, cloudController);
+  const resources = sample.map((resource) => toApiResource(resource, resource.size_in_bytes));
+  const [matched] = await requestMatches(cloudController, resources);
+  const file = sample.find(({ checksum }) => checksum.value === matched?.checksum.value);
   if (!file) {
     yield fail(
       "cloud controller",
@@ -32,14 +34,14 @@ export async function* limitFindings(
     );
     return;
   }
-  const sha1 = file.checksum.value;
   const isMatched = async (size: number, mode = ANY_MODE) =>
-    (await requestMatchedPaths(cloudController, [resourceOf(sha1, size, mode)])).size > 0;
-  yield await minimumFinding(Number(configuration.MINIMUM_SIZE), file.size_in_bytes, isMatched);
-  yield await maximumFinding(Number(configuration.MAXIMUM_SIZE), file.size_in_bytes, isMatched);
+    (await requestMatches(cloudController, [toApiResource(file, size, mode)])).length > 0;
+  const matchedSize = file.size_in_bytes;
+  yield await limitFinding("minimum", Number(configuration.MINIMUM_SIZE), matchedSize, isMatched);
+  yield await limitFinding("maximum", Number(configuration.MAXIMUM_SIZE), matchedSize, isMatched);
 
   const mode = configuration.MINIMUM_FILE_MODE;
-  const requiresMode = !(await isMatched(file.size_in_bytes, "0400"));
+  const requiresMode = !(await isMatched(matchedSize, "0400"));
   const bits = typeof mode === "string" ? Number.parseInt(mode, 8) : 0;
   if (!requiresMode) yield ok("file modes", "The Cloud Controller ignores the modes of files.");
   else if ((bits & OWNER_BITS) === OWNER_BITS) {
@@ -56,54 +58,39 @@ export async function* limitFindings(
 type IsMatched = (size: number) => Promise<boolean>;
 
 /** @param matchedSize bytes; the Cloud Controller matches it */
-async function minimumFinding(minimum: number, matchedSize: number, isMatched: IsMatched): Promise<Finding> {
-  const [below, above] = [minimum - 1, minimum + 1];
-  if (above < matchedSize && !(await isMatched(above))) {
-    const limit = await findLast(above, matchedSize, async (size) => !(await isMatched(size)));
+async function limitFinding(
+  which: "minimum" | "maximum",
+  limit: number,
+  matchedSize: number,
+  isMatched: IsMatched,
+): Promise<Finding> {
+  const isMinimum = which === "minimum";
+  const outwards = isMinimum ? -1 : 1;
+  const [outside, inside] = [limit + outwards, limit - outwards];
+  const setting = (size: number) => `set ${isMinimum ? "MINIMUM_SIZE" : "MAXIMUM_SIZE"} = "${size}".`;
+
+  const isNearerToLimit = (inside - matchedSize) * outwards > 0;
+  if (isNearerToLimit && !(await isMatched(inside))) {
+    const own = await findLast(inside, matchedSize, async (size) => !(await isMatched(size)));
+    const comparison = isMinimum ? "larger" : "smaller";
     return fail(
-      "minimum size",
-      `The Cloud Controller matches only files larger than ${limit} bytes: ${setting("MINIMUM_SIZE", limit)}`,
+      `${which} size`,
+      `The Cloud Controller matches only files ${comparison} than ${own} bytes: ${setting(own)}`,
     );
   }
-  if (below > 0 && (await isMatched(below))) {
-    const smallest = await findLast(below, -1, isMatched);
+  if (outside > 0 && outside < Number.MAX_SAFE_INTEGER && (await isMatched(outside))) {
+    const last = await findLast(outside, isMinimum ? -1 : Number.MAX_SAFE_INTEGER, isMatched);
     return warn(
-      "minimum size",
-      `The Cloud Controller matches files of ${smallest} bytes or more, and pushes upload small ones: ` +
-        setting("MINIMUM_SIZE", Math.max(0, smallest - 1)),
+      `${which} size`,
+      `The Cloud Controller matches files of ${last} bytes ${isMinimum ? "or more" : "or less"}, and pushes upload ` +
+        `some of them: ${setting(Math.max(0, last + outwards))}`,
     );
   }
   return ok(
-    "minimum size",
-    `As far as it can be checked, the Cloud Controller's limit is ${minimum} bytes too.`,
+    `${which} size`,
+    `As far as it can be checked, the Cloud Controller's limit is ${limit} bytes too.`,
   );
 }
-
-/** @param matchedSize bytes; the Cloud Controller matches it */
-async function maximumFinding(maximum: number, matchedSize: number, isMatched: IsMatched): Promise<Finding> {
-  const [below, above] = [maximum - 1, maximum + 1];
-  if (below > matchedSize && !(await isMatched(below))) {
-    const limit = await findLast(below, matchedSize, async (size) => !(await isMatched(size)));
-    return fail(
-      "maximum size",
-      `The Cloud Controller matches only files smaller than ${limit} bytes: ${setting("MAXIMUM_SIZE", limit)}`,
-    );
-  }
-  if (above < Number.MAX_SAFE_INTEGER && (await isMatched(above))) {
-    const largest = await findLast(above, Number.MAX_SAFE_INTEGER, isMatched);
-    return warn(
-      "maximum size",
-      `The Cloud Controller matches files of up to ${largest} bytes, and pushes upload large ones: ` +
-        setting("MAXIMUM_SIZE", largest + 1),
-    );
-  }
-  return ok(
-    "maximum size",
-    `As far as it can be checked, the Cloud Controller's limit is ${maximum} bytes too.`,
-  );
-}
-
-const setting = (variable: string, size: number) => `set ${variable} = "${size}".`;
 
 /**
  * Finds by bisection the last size that passes a test.
@@ -121,19 +108,6 @@ async function findLast(passing: number, failing: number, test: IsMatched): Prom
   return last;
 }
 
-/** Finds a resource of the sample that the Cloud Controller matches. */
-async function findMatched(
-  sample: readonly CachedResource[],
-  cloudController: Endpoint,
-): Promise<CachedResource | undefined> {
-  const resources = sample.map(({ checksum, size_in_bytes: size }) =>
-    resourceOf(checksum.value, size, ANY_MODE),
-  );
-  const matched = await requestMatchedPaths(cloudController, resources);
-  return sample.find(({ checksum }) => matched.has(checksum.value));
-}
-
-/** The path identifies the resource in the response. */
-function resourceOf(sha1: string, size: number, mode: string): ApiResource {
-  return { checksum: { value: sha1 }, size_in_bytes: size, path: sha1, mode };
+function toApiResource({ checksum }: CachedResource, size: number, mode = ANY_MODE): ApiResource {
+  return { checksum, size_in_bytes: size, path: checksum.value, mode };
 }

@@ -1,7 +1,7 @@
 import { formatDuration } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
+import { requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { requestCacheStatus } from "../api/matches.ts";
 import { type ApiResponse, isOutage, jsonOf } from "../api/send.ts";
 import { errorSentences, type Finding, fail, ok, outageAdvice, warn } from "./finding.ts";
 import { decodeClaims, lifetimeFinding } from "./token.ts";

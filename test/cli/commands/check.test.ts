@@ -35,11 +35,11 @@ test.concurrent("sends the requests of cf CLI for a directory, and shows the res
     ["empty", "empty.txt"],
     ["link", "link"],
     [""],
-    ["requested", "4 files", "29 B"],
     ["matched", "3 files", "23 B"],
     ["upload", "1 file", "6 B"],
-    ["always uploaded", "1 empty file, 1 symbolic link"],
-    ["saved", "79.3 %", "23 B"],
+    ["link", "1 file", "0 B"],
+    ["empty", "1 file", "0 B"],
+    ["saved", "79.3 % of the bytes"],
     [""],
   ]);
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
@@ -136,11 +136,10 @@ test.concurrent("sends two requests for 5,100 files, one after the other, with t
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
   const { files: checked, summary } = JSON.parse(outcome.stdout);
   expect(summary).toMatchObject({
-    requested: { files: 5_100 },
     matched: { files: 5_100 },
     upload: { files: 0, bytes: 0 },
-    link: 0,
-    empty: 1,
+    link: { files: 0, bytes: 0 },
+    empty: { files: 1, bytes: 0 },
     savedPercent: 100,
     unreadable: 0,
   });
