@@ -11,7 +11,7 @@ const BODY = { resources: [resource(1)] };
 
 afterEach(() => vi.restoreAllMocks());
 
-describe("a variable that is set and wrong", () => {
+describe("a wrong variable or binding", () => {
   const notUrls = [
     "",
     "uaa.example.com",
@@ -49,7 +49,7 @@ describe("a variable that is set and wrong", () => {
     values.map((value) => [name, value] as const),
   );
 
-  it.each(rows)("%s = %j: 500, and a log line that names it", async (variable, value) => {
+  it.each(rows)("responds with 500 and logs the variable if %s is %j", async (variable, value) => {
     const logs = collectLogs();
     const response = await sendWith({ [variable]: value }, BODY);
     expect(response.status).toBe(500);
@@ -59,14 +59,14 @@ describe("a variable that is set and wrong", () => {
     if (!String(value).includes("?") && !String(value).includes("#")) expect(line?.value).toBe(plain);
   });
 
-  it("tells all that is wrong at once", async () => {
+  it("logs every wrong variable at once", async () => {
     const logs = collectLogs();
     await sendWith({ UAA_URL: undefined, KV_CACHE_TTL: "1", MINIMUM_SIZE: "x" }, BODY);
     const named = logs.filter(({ event }) => event === "misconfigured").map(({ variable }) => variable);
     expect(named.sort()).toEqual(["KV_CACHE_TTL", "MINIMUM_SIZE", "UAA_URL"]);
   });
 
-  it("keeps what may be a secret out of the log", async () => {
+  it("keeps credentials and queries of URLs out of the log", async () => {
     const logs = collectLogs();
     await sendWith({ UAA_URL: "https://admin:s3cret@uaa.example.com" }, BODY);
     await sendWith({ UAA_URL: "https://uaa.example.com/?token=s3cret" }, BODY);
@@ -76,7 +76,7 @@ describe("a variable that is set and wrong", () => {
   });
 });
 
-describe("a variable at its bounds", () => {
+describe("a variable at its limits", () => {
   it.each([
     ["UAA_URL", "http://localhost:8788"],
     ["UAA_URL", "http://127.0.0.1:8788/"],
@@ -103,12 +103,12 @@ describe("a variable at its bounds", () => {
     ["KV_CACHE_TTL", 86400],
     ["KEYS_PER_DAY", 0],
     ["KEYS_PER_DAY", "100000000"],
-  ])("%s = %j is right", (variable, value) => {
+  ])("accepts %s = %j", (variable, value) => {
     expect(configurationOf({ ...env, [variable]: value })).not.toBeInstanceOf(Failure);
   });
 });
 
-describe("a variable that is not set", () => {
+describe("an absent variable", () => {
   it("has the documented default", () => {
     const { RESOURCE_CACHE, CATALOG, PUSH_SESSIONS } = env;
     expect(
@@ -131,21 +131,21 @@ describe("a variable that is not set", () => {
   });
 });
 
-describe("the configuration at work", () => {
-  it("is decoded once for each env object", () => {
+describe("the configuration", () => {
+  it("is decoded once per env object", () => {
     const bindings = { ...env };
     expect(configurationOf(bindings)).toBe(configurationOf(bindings));
     expect(configurationOf({ ...env })).not.toBe(configurationOf(bindings));
   });
 
-  it("UAA_ISSUER and UAA_AUDIENCE decide which tokens count", async () => {
+  it("accepts only tokens of UAA_ISSUER for UAA_AUDIENCE", async () => {
     const bindings = { ...env, UAA_ISSUER: "https://login.example.com", UAA_AUDIENCE: "cc" };
     const token = await signToken({ iss: "https://login.example.com", aud: ["cc"] });
     expect((await sendWithEnv(bindings, BODY, { token })).status).toBe(201);
     expect((await sendWithEnv(bindings, BODY)).status).toBe(401);
   });
 
-  it("KEY_PREFIX parts the foundations of one namespace", async () => {
+  it("matches only keys with KEY_PREFIX, so that foundations can share a namespace", async () => {
     await fillCache(resource(1));
     await putManifestIfMissing(env.RESOURCE_CACHE, "other/");
     await env.RESOURCE_CACHE.put(`other/${resource(2).checksum.value}:3`, "1");

@@ -39,18 +39,18 @@ const RATE_LIMITED = envelope("Rate Limit Exceeded", "CF-RateLimitExceeded", 100
 const UNKNOWN = envelope("An unknown error occurred.", "UnknownError", 10001);
 const UAA_UNAVAILABLE = envelope("The UAA service is currently unavailable", "CF-ServiceUnavailable", 10015);
 
-/** Answers with the envelope, to the letter, and with the headers of every answer. */
+/** Expects exactly this body, and the headers of every response. */
 async function expectEnvelope(response: Response, status: number, text: string): Promise<void> {
   expect(await response.clone().text()).toBe(text);
   expect(response.status).toBe(status);
   expect(response.headers.get("Content-Type")).toBe("application/json; charset=utf-8");
   expect(response.headers.get("X-Vcap-Request-Id")).toMatch(/^[0-9a-f-]{36}$/);
   expect(response.headers.has("Location")).toBe(false);
-  // Any other path and method is 404, and no operation.
+  // A request without an operation is not in the OpenAPI document.
   if (status !== 404) await expectDocumented({ method: "POST", url: ENDPOINT }, response);
 }
 
-/** A body without Content-Length that tells how much of it was read. */
+/** A body without Content-Length that counts how many of its bytes are read. */
 function streamedBody(totalBytes: number, filler = " ") {
   const chunk = new TextEncoder().encode(filler.repeat(64 * 1024));
   const progress = { bytes: 0, cancelled: false };
@@ -70,26 +70,26 @@ function streamedBody(totalBytes: number, filler = " ") {
 
 afterEach(() => vi.restoreAllMocks());
 
-describe("every way to fail, in Cloud Foundry's envelope", () => {
+describe("a failure, in Cloud Foundry's envelope", () => {
   it.each(['{"resources":[', "resources=1", " ", "\ufeff{}", "NaN"])(
-    "400: a body that is no JSON (%j)",
+    "returns 400 for a body that is not JSON: %j (R2.4)",
     async (body) => {
       await expectEnvelope(await send(body), 400, PARSE_ERROR);
     },
   );
 
-  it("400: a body that is not UTF-8, whose paths could not be echoed", async () => {
+  it("returns 400 for a body that is not UTF-8 (R2.4)", async () => {
     const text = JSON.stringify({ resources: [resource(1, { path: "caf?" })] });
     const latin1 = Uint8Array.from(text, (character) => (character === "?" ? 0xe9 : character.charCodeAt(0)));
     await expectEnvelope(await send(latin1), 400, PARSE_ERROR);
   });
 
-  it("401: no Authorization header", async () => {
+  it("returns 401 without an Authorization header", async () => {
     await expectEnvelope(await send(BODY, { token: null }), 401, NOT_AUTHENTICATED);
   });
 
   it.each(["Basic YTpi", "Token abc", "eyJhbGciOiJSUzI1NiJ9.e30.x"])(
-    "401: not Bearer (%s)",
+    "returns 401 for an Authorization header that is not Bearer: %s",
     async (value) => {
       await expectEnvelope(
         await send(BODY, { token: null, headers: { Authorization: value } }),
@@ -99,15 +99,15 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     },
   );
 
-  it("401: a token that does not verify", async () => {
+  it("returns 401 for an invalid token", async () => {
     await expectEnvelope(await send(BODY, { token: "garbage" }), 401, INVALID_TOKEN);
   });
 
-  it("403: a scope that does not allow it", async () => {
+  it("returns 403 without a scope that allows the request", async () => {
     await expectEnvelope(await send(BODY, { token: await reader() }), 403, NOT_AUTHORIZED);
   });
 
-  it("403: app_bits_upload is off, but not for an admin", async () => {
+  it("returns 403 if app_bits_upload is off, except to an admin", async () => {
     const off = { FEATURE_APP_BITS_UPLOAD: "false" };
     await expectEnvelope(await sendWith(off, BODY), 403, FEATURE_DISABLED);
     expect((await sendWith(off, BODY, { token: await admin() })).status).toBe(201);
@@ -123,12 +123,12 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     ["POST", "https://api.example.com/V3/RESOURCE_MATCHES"],
     ["GET", "https://api.example.com/"],
     ["GET", "https://api.example.com/%ff%00?a[]=%"],
-  ])("404: %s %s", async (method, url) => {
+  ])("returns 404 for %s %s", async (method, url) => {
     const response = await send(undefined, { method, url, token: null });
     await expectEnvelope(response, 404, NOT_FOUND);
   });
 
-  it("413: a body larger than 15 MiB, and not one of just 15 MiB in canonical form", async () => {
+  it("returns 413 if the body exceeds 15 MiB, and accepts 15 MiB in canonical form", async () => {
     const withPaths = (bytes: number) => {
       const head = '{"resources":[';
       const each = `${JSON.stringify(resource(1, { path: "x".repeat(4_000) }))},`;
@@ -142,24 +142,24 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     expect((await send(withPaths(BODY_MAX_BYTES))).status).toBe(201);
   });
 
-  it("413: a body larger than 4 MiB that is not in canonical form, and not one of just 4 MiB", async () => {
+  it("returns 413 if a body that is not in canonical form exceeds 4 MiB", async () => {
     await expectEnvelope(await send(" ".repeat(NON_CANONICAL_MAX_BYTES + 1)), 413, NOT_CANONICAL);
     await expectEnvelope(await send(" ".repeat(NON_CANONICAL_MAX_BYTES)), 400, PARSE_ERROR);
   });
 
-  it("413: more than 100,000 commas and opening brackets in a body that is not in canonical form", async () => {
+  it("returns 413 if a body that is not in canonical form has more than 100,000 commas and opening brackets", async () => {
     await expectEnvelope(await send(`${"[,{".repeat(33_333)}[[`), 413, NOT_CANONICAL);
     await expectEnvelope(await send(`${"[,{".repeat(33_333)}[`), 400, PARSE_ERROR);
   });
 
-  it("413: cut off while reading, whatever the length that is still to come", async () => {
+  it("returns 413 and stops reading once a body without Content-Length exceeds 15 MiB", async () => {
     const { stream, progress } = streamedBody(10 * BODY_MAX_BYTES);
     await expectEnvelope(await sendWith({}, stream), 413, TOO_LARGE);
     expect(progress.cancelled).toBe(true);
     expect(progress.bytes).toBeLessThan(BODY_MAX_BYTES + 1024 * 1024);
   });
 
-  it("429: the rate limit of a user, with Retry-After; other users go on", async () => {
+  it("returns 429 with Retry-After to a user over the rate limit, but not to other users", async () => {
     const limited = { RATE_LIMITER: env.TEST_RATE_LIMITER };
     const token = await signToken({ user_id: "one" });
     for (const status of [201, 201]) expect((await sendWith(limited, BODY, { token })).status).toBe(status);
@@ -170,7 +170,7 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     expect((await sendWith(limited, BODY, { token: other })).status).toBe(201);
   });
 
-  it("500: a wrong configuration, on every request, and the cause stays in the log", async () => {
+  it("returns 500 to every request if a variable is wrong, and only logs the variable", async () => {
     const logs = collectLogs();
     await expectEnvelope(await sendWith({ KV_CACHE_TTL: "soon" }, BODY), 500, UNKNOWN);
     await expectEnvelope(
@@ -181,7 +181,7 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     expect(logs).toContainEqual(expect.objectContaining({ variable: "KV_CACHE_TTL", value: "soon" }));
   });
 
-  it("500: a bug, whose cause stays in the log", async () => {
+  it("returns 500 for a bug, and only logs the cause", async () => {
     const logs = collectLogs();
     const request = vi.spyOn(Request.prototype, "body", "get").mockImplementation(() => {
       throw new TypeError("a bug");
@@ -192,27 +192,32 @@ describe("every way to fail, in Cloud Foundry's envelope", () => {
     expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "TypeError: a bug" }));
   });
 
-  it("503: UAA's keys can't be had", async () => {
+  it("returns 503 if UAA's keys can't be fetched", async () => {
     await expectEnvelope(await sendWith({ UAA_URL: "https://down.example.com" }, BODY), 503, UAA_UNAVAILABLE);
   });
 });
 
 describe("the order of the checks", () => {
   it.each([
-    ["the size of the body before the token", { token: "garbage" }, " ".repeat(BODY_MAX_BYTES + 1), 413],
-    ["the token before the body", { token: "garbage" }, "{", 401],
-    ["JSON before the validation", {}, '{"resources":[1', 400],
+    [
+      "checks the size of the body before the token",
+      { token: "garbage" },
+      " ".repeat(BODY_MAX_BYTES + 1),
+      413,
+    ],
+    ["checks the token before the body", { token: "garbage" }, "{", 401],
+    ["checks JSON before the resources", {}, '{"resources":[1', 400],
   ])("%s", async (_, sent, body, status) => {
     expect((await send(body, sent)).status).toBe(status);
   });
 
-  it("the scope before app_bits_upload, and both before the body", async () => {
+  it("checks the scope before app_bits_upload, and both before the body", async () => {
     const off = { FEATURE_APP_BITS_UPLOAD: "false" };
     await expectEnvelope(await sendWith(off, "{", { token: await reader() }), 403, NOT_AUTHORIZED);
     await expectEnvelope(await sendWith(off, "{"), 403, FEATURE_DISABLED);
   });
 
-  it("the validation before resource_matching", async () => {
+  it("validates the body even if resource_matching is off", async () => {
     const off = { FEATURE_RESOURCE_MATCHING: "false" };
     expect((await sendWith(off, "{}")).status).toBe(422);
     const response = await sendWith(off, BODY);

@@ -9,8 +9,8 @@ const BODY = { resources: [resource(1)] };
 
 afterEach(() => vi.restoreAllMocks());
 
-describe("the query of a request is nobody's", () => {
-  it("and nobody reads it, for that takes time which grows with its square", async () => {
+describe("a query", () => {
+  it("is never parsed, because that takes quadratic time", async () => {
     const read = vi.spyOn(URL.prototype, "searchParams", "get");
     const url = `${ENDPOINT}?${"a=1&".repeat(15_000)}`;
     expect((await send(BODY, { url })).status).toBe(201);
@@ -19,19 +19,22 @@ describe("the query of a request is nobody's", () => {
   });
 });
 
-describe("only the endpoint's own path is the endpoint", () => {
-  it.each(["/", "//", "/.", "%2f", "/x", ";a=1"])("not with %s behind it: 404", async (end) => {
-    expect((await send(BODY, { url: `${ENDPOINT}${end === "/." ? "/./" : end}` })).status).toBe(404);
-  });
+describe("a path", () => {
+  it.each(["/", "//", "/.", "%2f", "/x", ";a=1"])(
+    "returns 404 for the endpoint followed by %s",
+    async (end) => {
+      expect((await send(BODY, { url: `${ENDPOINT}${end === "/." ? "/./" : end}` })).status).toBe(404);
+    },
+  );
 
   it.each(["/", "/resources/", "/observations/", "/publication/"])(
-    "nor the operator's with %s",
+    "returns 404 for the operator API followed by %s",
     async (end) => {
       expect((await send(undefined, { method: "GET", url: `${ENDPOINT}/cache${end}` })).status).toBe(404);
     },
   );
 
-  it("the operator's way in stays the Worker's alone, where all else is the Cloud Controller's", async () => {
+  it("never passes requests below the operator API to the Cloud Controller", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     for (const end of ["/cache/", "/cache/resources/", "/cache/x", "/cache//observations"]) {
       const response = await sendWith({ CLOUD_CONTROLLER_URL }, undefined, { url: ENDPOINT + end });
@@ -41,37 +44,37 @@ describe("only the endpoint's own path is the endpoint", () => {
   });
 });
 
-describe("what lies outside and does not answer keeps no push waiting", () => {
+describe("a call that hangs", () => {
   const never = () => new Promise<never>(() => {});
-  const patience = { ...TIMEOUT_MS };
+  const timeouts = { ...TIMEOUT_MS };
   beforeEach(() => {
     for (const name of Object.keys(TIMEOUT_MS) as (keyof typeof TIMEOUT_MS)[]) TIMEOUT_MS[name] = 100;
   });
-  afterEach(() => Object.assign(TIMEOUT_MS, patience));
+  afterEach(() => Object.assign(TIMEOUT_MS, timeouts));
 
-  it("a rate limiter", async () => {
+  it("of the rate limiter does not delay a push (R2.2)", async () => {
     const logs = collectLogs();
     const response = await sendWith({ RATE_LIMITER: { limit: never } }, BODY);
     expect(response.status).toBe(201);
     expect(logs).toContainEqual(expect.objectContaining({ event: "rate-limiter-unavailable" }));
   });
 
-  it("the catalog, when it is told of what the Cloud Controller has matched", async () => {
+  it("of the catalog does not delay a push (R2.2)", async () => {
     const logs = collectLogs();
     fakeCloudController(respondWithMatches(() => true));
-    const hanging = { getByName: () => ({ observe: never, deny: never }) };
+    const hanging = { getByName: () => ({ observe: never, reportRejections: never }) };
     const response = await sendWith({ CLOUD_CONTROLLER_URL, CATALOG: hanging }, BODY);
     expect(response.status).toBe(201);
-    // The work behind the answer has come to its end as well.
+    // The work after the response has ended too.
     expect(logs).toContainEqual(expect.objectContaining({ event: "report-failed" }));
   });
 
-  it("METRICS", async () => {
+  it("of METRICS does not delay a push (R2.3)", async () => {
     const response = await sendWith({ METRICS: { writeDataPoint: never } }, BODY);
     expect(response.status).toBe(201);
   });
 
-  it("UAA, when it is asked for its keys", async () => {
+  it("of UAA returns 503 (R2.2)", async () => {
     collectLogs();
     vi.spyOn(globalThis, "fetch").mockImplementation(never);
     const response = await sendWith({ ...env }, BODY);
@@ -79,8 +82,8 @@ describe("what lies outside and does not answer keeps no push waiting", () => {
   });
 });
 
-describe("nothing on its way to the Cloud Controller is kept on the way", () => {
-  it("neither what is passed through, nor questions", async () => {
+describe("a request to the Cloud Controller", () => {
+  it("is never cached", async () => {
     const requests = fakeCloudController(() => Response.json({ resources: [] }, { status: 201 }));
     await sendWith({ CLOUD_CONTROLLER_URL }, undefined, {
       method: "GET",

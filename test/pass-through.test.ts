@@ -4,11 +4,11 @@ import { CLOUD_CONTROLLER_URL, fakeCloudController } from "./support/origin.ts";
 import { sendWith } from "./support/worker.ts";
 
 const API = "https://api.example.com";
-const ON = { CLOUD_CONTROLLER_URL };
+const PASS_THROUGH = { CLOUD_CONTROLLER_URL };
 
 afterEach(() => vi.restoreAllMocks());
 
-describe("every other request goes to the Cloud Controller", () => {
+describe("a request that is passed through", () => {
   it.each([
     ["GET", "/"],
     ["GET", "/v3/apps?names=a%2Cb&per_page=50&order_by=-created_at"],
@@ -20,9 +20,9 @@ describe("every other request goes to the Cloud Controller", () => {
     ["GET", "//evil.example.com/x"],
     ["GET", "/@evil.example.com/%2e%2e/a%20b"],
     ["GET", "/http://evil.example.com"],
-  ])("%s %s, path and query unchanged, and no other host", async (method, path) => {
+  ])("keeps method, path and query of %s %s, and goes to the configured host", async (method, path) => {
     const requests = fakeCloudController(() => new Response("ok"));
-    const response = await sendWith(ON, undefined, { method, url: API + path });
+    const response = await sendWith(PASS_THROUGH, undefined, { method, url: API + path });
     expect(response.status).toBe(200);
     expect(requests).toHaveLength(1);
     expect(requests[0]?.method).toBe(method);
@@ -30,7 +30,7 @@ describe("every other request goes to the Cloud Controller", () => {
     expect(new URL(requests[0]?.url ?? "").host).toBe("cc.internal.example.com");
   });
 
-  it("headers and body as they came, Authorization untouched, even one that is no good", async () => {
+  it("keeps headers and body, and an Authorization header that is not verified", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     const headers = {
       Authorization: "bearer garbage",
@@ -38,16 +38,16 @@ describe("every other request goes to the Cloud Controller", () => {
       Accept: "text/*",
       "X-Vcap-Request-Id": "id",
     };
-    await sendWith(ON, "body", { url: `${API}/v3/x`, token: null, headers });
+    await sendWith(PASS_THROUGH, "body", { url: `${API}/v3/x`, token: null, headers });
     const [request] = requests;
     for (const [name, value] of Object.entries(headers)) expect(request?.headers.get(name)).toBe(value);
     expect(await request?.text()).toBe("body");
   });
 
-  it("tells who asked, for which host and by which protocol", async () => {
+  it("has X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     const forwarded = async (headers: Record<string, string>) => {
-      await sendWith(ON, undefined, { method: "GET", url: `${API}/v3`, headers });
+      await sendWith(PASS_THROUGH, undefined, { method: "GET", url: `${API}/v3`, headers });
       return requests.at(-1)?.headers;
     };
     const plain = await forwarded({ "CF-Connecting-IP": "192.0.2.1" });
@@ -64,40 +64,45 @@ describe("every other request goes to the Cloud Controller", () => {
   });
 });
 
-describe("every answer comes back as it is", () => {
-  it.each([200, 202, 204, 302, 304, 401, 404, 422, 500, 503])("%i", async (status) => {
-    const body = [204, 304].includes(status) ? null : "<html>";
-    const headers = { Location: "https://elsewhere.example.com/", "X-Vcap-Request-Id": "cc-id", ETag: '"1"' };
-    const requests = fakeCloudController(() => new Response(body, { status, headers }));
-    const response = await sendWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
-    expect(response.status).toBe(status);
-    expect(requests[0]?.redirect).toBe("manual");
-    for (const [name, value] of Object.entries(headers)) expect(response.headers.get(name)).toBe(value);
-    expect(await response.text()).toBe(body ?? "");
-    expect(requests).toHaveLength(1);
-  });
+describe("a response that is passed through", () => {
+  it.each([200, 202, 204, 302, 304, 401, 404, 422, 500, 503])(
+    "with status %i is returned unchanged",
+    async (status) => {
+      const body = [204, 304].includes(status) ? null : "<html>";
+      const headers = {
+        Location: "https://elsewhere.example.com/",
+        "X-Vcap-Request-Id": "cc-id",
+        ETag: '"1"',
+      };
+      const requests = fakeCloudController(() => new Response(body, { status, headers }));
+      const response = await sendWith(PASS_THROUGH, undefined, { method: "GET", url: `${API}/v3/x` });
+      expect(response.status).toBe(status);
+      expect(requests[0]?.redirect).toBe("manual");
+      for (const [name, value] of Object.entries(headers)) expect(response.headers.get(name)).toBe(value);
+      expect(await response.text()).toBe(body ?? "");
+      expect(requests).toHaveLength(1);
+    },
+  );
 
-  it("an upgrade to a WebSocket goes through, and its messages do", async () => {
+  it("can be a WebSocket upgrade", async () => {
     const { 0: client, 1: server } = new WebSocketPair();
     server.accept();
     server.addEventListener("message", ({ data }) => server.send(`echo ${data}`));
     fakeCloudController(() => new Response(null, { status: 101, webSocket: client }));
     const headers = { Upgrade: "websocket" };
-    const response = await sendWith(ON, undefined, { method: "GET", url: `${API}/v3/x`, headers });
+    const response = await sendWith(PASS_THROUGH, undefined, { method: "GET", url: `${API}/v3/x`, headers });
     expect(response.status).toBe(101);
     const socket = response.webSocket as WebSocket;
     socket.accept();
-    const answered = new Promise((resolve) =>
-      socket.addEventListener("message", ({ data }) => resolve(data)),
-    );
+    const reply = new Promise((resolve) => socket.addEventListener("message", ({ data }) => resolve(data)));
     socket.send("hello");
-    expect(await answered).toBe("echo hello");
+    expect(await reply).toBe("echo hello");
   });
 
-  it("503 where the Cloud Controller can't be reached, and the cause stays in the log", async () => {
+  it("is 503 if the Cloud Controller can't be reached, and the cause is only logged", async () => {
     const logs = collectLogs();
     fakeCloudController(() => Promise.reject(new TypeError("connection refused")));
-    const response = await sendWith(ON, undefined, { method: "GET", url: `${API}/v3/x` });
+    const response = await sendWith(PASS_THROUGH, undefined, { method: "GET", url: `${API}/v3/x` });
     expect(response.status).toBe(503);
     expect(await response.text()).toBe(
       '{"errors":[{"detail":"The Cloud Controller is currently unavailable","title":"CF-ServiceUnavailable","code":10015}]}',
@@ -106,12 +111,12 @@ describe("every answer comes back as it is", () => {
   });
 });
 
-describe("nothing is kept in memory", () => {
-  it("an upload flows on while it is still being sent, and an answer while it still comes", async () => {
+describe("a body that is passed through", () => {
+  it("is streamed in both directions", async () => {
     const upload = new TransformStream<Uint8Array, Uint8Array>();
     const writer = upload.writable.getWriter();
     fakeCloudController((request) => new Response(request.body));
-    const pending = sendWith(ON, upload.readable, { url: `${API}/v3/packages/1/upload` });
+    const pending = sendWith(PASS_THROUGH, upload.readable, { url: `${API}/v3/packages/1/upload` });
     void writer.write(new TextEncoder().encode("first"));
     const reader = (await pending).body?.getReader();
     const chunk = await reader?.read();

@@ -7,8 +7,7 @@ import { createClaims, generateRsaKeys, ISSUER, signRawToken, signToken } from "
 import { resource, sendWithEnv } from "../support/worker.ts";
 
 /**
- * Attacks on the token, each with what it is answered. The table is printed with
- * `npx vitest run test/auth/attacks --silent=false`.
+ * Attacks on the token. `npx vitest run test/auth/attacks --silent=false` prints a table of them with the responses.
  */
 const BODY = { resources: [resource(1)] };
 const EVIL = "https://evil.example.com/keys";
@@ -18,10 +17,10 @@ const encode = (value: unknown) =>
   base64url.encode(typeof value === "string" ? value : JSON.stringify(value));
 const now = () => Math.floor(Date.now() / 1000);
 const HEADER = { alg: "RS256", kid: "key-1", typ: "JWT" };
-/** What whoever attacks has: a key of his own. */
-const his = await generateKeyPair("RS256", { extractable: true });
-const hisJwk = { ...(await exportJWK(his.publicKey)), alg: "RS256" };
-const hisKey = his.privateKey as CryptoKey;
+/** The attacker has keys, but not UAA's. */
+const attacker = await generateKeyPair("RS256", { extractable: true });
+const attackerJwk = { ...(await exportJWK(attacker.publicKey)), alg: "RS256" };
+const attackerKey = attacker.privateKey as CryptoKey;
 const small = await generateRsaKeys(1024);
 const smallJwk = { ...(await exportJWK(small.publicKey)), kid: "small", alg: "RS256" };
 const { kty = "RSA", n = "", e = "" } = env.TEST_UAA_KEY;
@@ -31,13 +30,13 @@ const pem = await exportSPKI(publicKey);
 
 const signedByUaa = (changes: object, header: object = {}) =>
   signRawToken({ ...HEADER, ...header }, createClaims({ ...changes }));
-const signedByHim = (header: object = {}, key = hisKey) =>
+const signedByAttacker = (header: object = {}, key = attackerKey) =>
   signRawToken({ ...HEADER, ...header }, createClaims(), key);
 const hmac = (alg: string, secret: string | Uint8Array) =>
   new SignJWT(createClaims())
     .setProtectedHeader({ ...HEADER, alg })
     .sign(typeof secret === "string" ? new TextEncoder().encode(secret) : secret);
-/** A valid token, taken apart. */
+/** The parts of a valid token. */
 const parts = async () => (await signToken()).split(".") as [string, string, string];
 const withPart = async (index: number, change: (part: string) => string) => {
   const all = await parts();
@@ -60,9 +59,9 @@ const elliptic = async (alg: string) => {
 
 type Attack = [name: string, token: () => string | Promise<string>, status?: number];
 
-/** 401 where nothing else is said. */
+/** The status is 401 unless given. */
 const ATTACKS: Record<string, Attack[]> = {
-  "a signature that is none": [
+  "an invalid signature": [
     ["alg none", () => `${encode({ ...HEADER, alg: "none" })}.${encode(createClaims())}.`],
     ["alg None", () => `${encode({ ...HEADER, alg: "None" })}.${encode(createClaims())}.`],
     [
@@ -109,25 +108,25 @@ const ATTACKS: Record<string, Attack[]> = {
     ["alg a number", () => signedByUaa({}, { alg: 256 })],
     ["alg that is a member of every object", () => signedByUaa({}, { alg: "constructor" })],
   ],
-  "a key of the attacker's": [
-    ["under UAA's kid", () => signedByHim()],
-    ["without kid", () => signedByHim({ kid: undefined })],
-    ["jwk in the header", () => signedByHim({ jwk: hisJwk })],
-    ["jwk in the header, without kid", () => signedByHim({ jwk: hisJwk, kid: undefined })],
-    ["jku in the header", () => signedByHim({ jku: EVIL, kid: "his" })],
-    ["x5u in the header", () => signedByHim({ x5u: EVIL, kid: "his" })],
-    ["x5c in the header", () => signedByHim({ x5c: ["MIIB"], kid: "his" })],
-    ["x5t in the header", () => signedByHim({ x5t: "AAAA", "x5t#S256": "AAAA" })],
+  "a key of the attacker": [
+    ["under UAA's kid", () => signedByAttacker()],
+    ["without kid", () => signedByAttacker({ kid: undefined })],
+    ["jwk in the header", () => signedByAttacker({ jwk: attackerJwk })],
+    ["jwk in the header, without kid", () => signedByAttacker({ jwk: attackerJwk, kid: undefined })],
+    ["jku in the header", () => signedByAttacker({ jku: EVIL, kid: "attacker" })],
+    ["x5u in the header", () => signedByAttacker({ x5u: EVIL, kid: "attacker" })],
+    ["x5c in the header", () => signedByAttacker({ x5c: ["MIIB"], kid: "attacker" })],
+    ["x5t in the header", () => signedByAttacker({ x5t: "AAAA", "x5t#S256": "AAAA" })],
     [
       "a key below 2048 bits that UAA serves",
-      () => signedByHim({ kid: "small" }, small.privateKey as CryptoKey),
+      () => signedByAttacker({ kid: "small" }, small.privateKey as CryptoKey),
     ],
   ],
-  "a kid that leads elsewhere": [
+  "a wrong kid": [
     ["unknown", () => signedByUaa({}, { kid: "key-2" })],
-    ["a path", () => signedByHim({ kid: "../../dev/null" })],
-    ["a URL", () => signedByHim({ kid: EVIL })],
-    ["SQL", () => signedByHim({ kid: "x' UNION SELECT 'key" })],
+    ["a path", () => signedByAttacker({ kid: "../../dev/null" })],
+    ["a URL", () => signedByAttacker({ kid: EVIL })],
+    ["SQL", () => signedByAttacker({ kid: "x' UNION SELECT 'key" })],
     ["UAA's, with a blank", () => signedByUaa({}, { kid: "key-1 " })],
     ["UAA's, with a NUL", () => signedByUaa({}, { kid: "key-1\0" })],
     ["UAA's, in capitals", () => signedByUaa({}, { kid: "KEY-1" })],
@@ -136,17 +135,17 @@ const ATTACKS: Record<string, Attack[]> = {
     ["null", () => signedByUaa({}, { kid: null })],
     ["an array of UAA's", () => signedByUaa({}, { kid: ["key-1"] })],
     ["an object", () => signedByUaa({}, { kid: { toString: 1, valueOf: 1 } })],
-    ["__proto__", () => signedByHim({ kid: "__proto__" })],
-    ["100 KB long", () => signedByHim({ kid: "k".repeat(100_000) })],
+    ["__proto__", () => signedByAttacker({ kid: "__proto__" })],
+    ["100 KB long", () => signedByAttacker({ kid: "k".repeat(100_000) })],
   ],
-  "a header with more to it": [
-    ["crit of something unknown", () => signedByUaa({}, { crit: ["x"], x: 1 })],
+  "an unusual header": [
+    ["crit of an unknown name", () => signedByUaa({}, { crit: ["x"], x: 1 })],
     ["crit empty", () => signedByUaa({}, { crit: [] })],
     ["crit of alg", () => signedByUaa({}, { crit: ["alg"] })],
-    ["crit no array", () => signedByUaa({}, { crit: "exp" })],
+    ["crit not an array", () => signedByUaa({}, { crit: "exp" })],
     ["crit of b64, which is false", () => signedByUaa({}, { crit: ["b64"], b64: false })],
-    ["enc, as if encrypted", () => signedByHim({ enc: "A256GCM", alg: "dir" })],
-    ["zip", () => signedByHim({ zip: "DEF" })],
+    ["enc, as if encrypted", () => signedByAttacker({ enc: "A256GCM", alg: "dir" })],
+    ["zip", () => signedByAttacker({ zip: "DEF" })],
     [
       "alg twice, the last none",
       () => signRawToken('{"alg":"RS256","kid":"key-1","alg":"none"}', createClaims()),
@@ -154,13 +153,13 @@ const ATTACKS: Record<string, Attack[]> = {
     ["an array", () => signRawToken([], createClaims())],
     ["null", () => signRawToken("null", createClaims())],
     ["a number", () => signRawToken("1", createClaims())],
-    ["no JSON", () => signRawToken("{", createClaims())],
+    ["not JSON", () => signRawToken("{", createClaims())],
     [
       "not UTF-8",
       async () => [base64url.encode(new Uint8Array([0xff, 0xfe])), ...(await parts()).slice(1)].join("."),
     ],
   ],
-  "a text that is no token": [
+  "a text that is not a token": [
     ["nothing", () => ""],
     ["dots", () => ".."],
     ["two parts", async () => (await parts()).slice(0, 2).join(".")],
@@ -168,22 +167,16 @@ const ATTACKS: Record<string, Attack[]> = {
     ["five parts, as if encrypted", () => "e30.e30.e30.e30.e30"],
     ["two tokens", async () => `${await signToken()} ${await signToken()}`],
     ["a comma between two", async () => `${await signToken()}, Bearer ${await signToken()}`],
-    ["a dot behind it", async () => `${await signToken()}.`],
+    ["a dot at its end", async () => `${await signToken()}.`],
     ["in quotes", async () => `"${await signToken()}"`],
-    [
-      "a letter that base64url has not",
-      () => withPart(1, (part) => `${part.slice(0, -4)}*${part.slice(-3)}`),
-    ],
-    [
-      "a payload of the attacker's",
-      () => withPart(1, () => encode(createClaims({ scope: ["cloud_controller.admin"] }))),
-    ],
+    ["a letter that is not base64url", () => withPart(1, (part) => `${part.slice(0, -4)}*${part.slice(-3)}`)],
+    ["another payload", () => withPart(1, () => encode(createClaims({ scope: ["cloud_controller.admin"] })))],
     ["one bit of the payload", () => withPart(1, (part) => flipped(part, 30))],
     ["1 MB of a letter", () => "a".repeat(1_000_000)],
     ["1 MB of dots", () => ".".repeat(1_000_000)],
   ],
-  "a payload that UAA has not signed for this": [
-    ["no JSON", () => signRawToken(HEADER, "{")],
+  "an invalid payload": [
+    ["not JSON", () => signRawToken(HEADER, "{")],
     ["an array", () => signRawToken(HEADER, [createClaims()])],
     ["null", () => signRawToken(HEADER, "null")],
     ["a text", () => signRawToken(HEADER, '"text"')],
@@ -201,13 +194,13 @@ const ATTACKS: Record<string, Attack[]> = {
     ["nbf in the future", () => signedByUaa({ nbf: now() + 600 })],
     ["nbf a text", () => signedByUaa({ nbf: "0" })],
     ["iat a text", () => signedByUaa({ iat: "now" })],
-    ["iss of another", () => signedByUaa({ iss: "https://evil.example.com/oauth/token" })],
+    ["iss of another issuer", () => signedByUaa({ iss: "https://evil.example.com/oauth/token" })],
     ["iss with a slash more", () => signedByUaa({ iss: `${ISSUER}/` })],
     ["iss in capitals", () => signedByUaa({ iss: ISSUER.toUpperCase() })],
     ["iss an array", () => signedByUaa({ iss: [ISSUER] })],
     ["iss absent", () => signedByUaa({ iss: undefined })],
-    ["aud of another", () => signedByUaa({ aud: ["uaa"] })],
-    ["aud that begins alike", () => signedByUaa({ aud: ["cloud_controller2"] })],
+    ["aud of another audience", () => signedByUaa({ aud: ["uaa"] })],
+    ["aud with the same prefix", () => signedByUaa({ aud: ["cloud_controller2"] })],
     ["aud an object", () => signedByUaa({ aud: { cloud_controller: true } })],
     ["aud with arrays in it", () => signedByUaa({ aud: [["cloud_controller"]] })],
     ["aud absent", () => signedByUaa({ aud: undefined })],
@@ -215,11 +208,11 @@ const ATTACKS: Record<string, Attack[]> = {
     ["jti absent", () => signedByUaa({ jti: undefined })],
     ["jti an array", () => signedByUaa({ jti: ["0123"] })],
     ["jti empty", () => signedByUaa({ jti: "" })],
-    ["nobody's", () => signedByUaa({ user_id: undefined, client_id: undefined })],
+    ["user_id and client_id absent", () => signedByUaa({ user_id: undefined, client_id: undefined })],
     ["user_id an object", () => signedByUaa({ user_id: { id: 1 } })],
     ["user_id empty", () => signedByUaa({ user_id: "" })],
   ],
-  "a scope that is not enough": [
+  "an insufficient scope": [
     ["none", () => signedByUaa({ scope: [] }), 403],
     ["absent", () => signedByUaa({ scope: undefined }), 403],
     ["a text", () => signedByUaa({ scope: "cloud_controller.write" }), 403],
@@ -230,16 +223,16 @@ const ATTACKS: Record<string, Attack[]> = {
     ["with arrays in it", () => signedByUaa({ scope: [["cloud_controller.admin"]] }), 403],
     ["a star", () => signedByUaa({ scope: ["*"] }), 403],
     ["under authorities", () => signedByUaa({ scope: [], authorities: ["cloud_controller.admin"] }), 403],
-    ["to read alone", () => signedByUaa({ scope: ["cloud_controller.admin_read_only"] }), 403],
+    ["to read only", () => signedByUaa({ scope: ["cloud_controller.admin_read_only"] }), 403],
   ],
 };
 
 const rows: Cell[][] = [];
 let isolate: object;
 let logs: Record<string, unknown>[];
-const asked: string[] = [];
+const fetchedUrls: string[] = [];
 
-async function answerTo(token: string): Promise<{ status: number; title: string }> {
+async function responseTo(token: string): Promise<{ status: number; title: string }> {
   const response = await sendWithEnv(isolate, BODY, {
     token: null,
     headers: { Authorization: `Bearer ${token}` },
@@ -252,34 +245,34 @@ beforeEach(() => {
   isolate ??= { ...env };
   logs = collectLogs();
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input) => {
-    asked.push(String(input));
+    fetchedUrls.push(String(input));
     return Response.json({ keys: [uaaJwk, smallJwk] });
   });
 });
 afterEach(() => vi.restoreAllMocks());
 afterAll(() => console.log(markdownTable(["group", "attack", "status", "title", "reason"], rows)));
 
-describe.each(Object.entries(ATTACKS))("%s", (group, attacks) => {
+describe.each(Object.entries(ATTACKS))("refuses a token with %s", (group, attacks) => {
   it.each(attacks)("%s", async (name, token, status = 401) => {
-    const answer = await answerTo(await token());
+    const response = await responseTo(await token());
     const reason = logs.find(({ event }) => event === "refused")?.reason;
-    rows.push([group, name, answer.status, answer.title, String(reason).slice(0, 80)]);
-    expect(answer).toEqual({ status, title: status === 401 ? "CF-InvalidAuthToken" : "CF-NotAuthorized" });
+    rows.push([group, name, response.status, response.title, String(reason).slice(0, 80)]);
+    expect(response).toEqual({ status, title: status === 401 ? "CF-InvalidAuthToken" : "CF-NotAuthorized" });
     expect(logs.filter(({ level }) => level === "error").map(({ event }) => event)).toEqual(
       logs.filter(({ event }) => event === "uaa-key-skipped").map(({ event }) => event),
     );
   });
 });
 
-it("through all of this, nobody but UAA was asked for a key", () => {
-  expect(new Set(asked)).toEqual(new Set([`${env.UAA_URL}/token_keys`]));
+it("keys are only fetched from UAA during all attacks", () => {
+  expect(new Set(fetchedUrls)).toEqual(new Set([`${env.UAA_URL}/token_keys`]));
 });
 
-it("after all of this, a token that counts counts", async () => {
-  expect((await answerTo(await signToken())).status).toBe(201);
+it("a valid token is accepted after all attacks", async () => {
+  expect((await responseTo(await signToken())).status).toBe(201);
 });
 
-it("a token of which anything at all is changed counts no more, and never brings about a 5xx", async () => {
+it("a token with any change gets 401, never a 5xx (R2.4)", async () => {
   const token = await signToken();
   let seed = 13;
   const random = (below: number) => {
@@ -292,8 +285,8 @@ it("a token of which anything at all is changed counts no more, and never brings
     const letter = LETTERS[random(LETTERS.length)] as string;
     const end = at + random(3);
     const changed = token.slice(0, at) + letter.repeat(random(3)) + token.slice(end);
-    // The last letter of a signature has bits that mean nothing.
+    // The last letter of a signature has unused bits.
     if (at >= token.length - 1 || changed === token) continue;
-    expect([changed, (await answerTo(changed)).status]).toEqual([changed, 401]);
+    expect([changed, (await responseTo(changed)).status]).toEqual([changed, 401]);
   }
 });

@@ -8,7 +8,6 @@ import { resource, send } from "../support/worker.ts";
 const BODY = { resources: [resource(1)] };
 const now = () => Math.floor(Date.now() / 1000);
 
-/** What the Worker says to a token. */
 async function statusFor(token: string): Promise<number> {
   return (await send(BODY, { token })).status;
 }
@@ -20,79 +19,82 @@ async function publicKeyPem(): Promise<string> {
 
 afterEach(() => vi.restoreAllMocks());
 
-describe("a token that counts", () => {
+describe("a valid token", () => {
   it.each<[string, Claims]>([
-    ["a user who may write", {}],
-    ["an admin", { scope: ["cloud_controller.admin"] }],
-    ["a client for itself", { user_id: undefined, client_id: "ci", scope: ["cloud_controller.write"] }],
-    ["one audience, as text", { aud: "cloud_controller" }],
-    ["one second before it expires", { exp: now() + 60 }],
+    ["is accepted from a user with cloud_controller.write", {}],
+    ["is accepted from an admin", { scope: ["cloud_controller.admin"] }],
+    [
+      "is accepted from a client that acts for itself",
+      { user_id: undefined, client_id: "ci", scope: ["cloud_controller.write"] },
+    ],
+    ["is accepted if the audience is a text", { aud: "cloud_controller" }],
+    ["is accepted until it expires", { exp: now() + 60 }],
   ])("%s", async (_, changes) => {
     expect(await statusFor(await signToken(changes))).toBe(201);
   });
 
-  it.each(["bearer", "BEARER", "Bearer", "bEaReR"])("with %s before it", async (scheme) => {
+  it.each(["bearer", "BEARER", "Bearer", "bEaReR"])("is accepted after %s", async (scheme) => {
     const headers = { Authorization: `${scheme} ${await signToken()}` };
     expect((await send(BODY, { token: null, headers })).status).toBe(201);
   });
 });
 
-describe("a token that does not count", () => {
+describe("an invalid token", () => {
   it.each<[string, Claims]>([
-    ["expired", { exp: now() - 1 }],
-    ["expiring right now", { exp: now() }],
+    ["that has expired", { exp: now() - 1 }],
+    ["that expires now", { exp: now() }],
     ["without expiry", { exp: undefined }],
-    ["not yet valid", { nbf: now() + 60 }],
+    ["that is not valid yet", { nbf: now() + 60 }],
     ["of another issuer", { iss: "https://uaa.example.org/oauth/token" }],
-    ["of an issuer that begins alike", { iss: `${ISSUER}/` }],
+    ["of an issuer with the same prefix", { iss: `${ISSUER}/` }],
     ["without issuer", { iss: undefined }],
     ["for another audience", { aud: ["openid", "cf"] }],
     ["without audience", { aud: undefined }],
-    ["a refresh token", { jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5-r" }],
+    ["that is a refresh token", { jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5-r" }],
     ["without jti", { jti: undefined }],
-    ["with a jti that is no text", { jti: 7 }],
-    ["of nobody", { user_id: undefined, client_id: undefined }],
-  ])("%s: 401", async (_, changes) => {
+    ["with a jti that is not a text", { jti: 7 }],
+    ["without user_id and client_id", { user_id: undefined, client_id: undefined }],
+  ])("%s gets 401", async (_, changes) => {
     expect(await statusFor(await signToken(changes))).toBe(401);
   });
 
-  it("of an unknown kid: 401", async () => {
+  it("with an unknown kid gets 401", async () => {
     expect(await statusFor(await signToken({}, { kid: "key-2" }))).toBe(401);
   });
 
-  it("signed by another key under UAA's kid: 401", async () => {
+  it("signed by another key under UAA's kid gets 401", async () => {
     const { privateKey } = await generateKeyPair("RS256");
     expect(await statusFor(await signToken({}, {}, privateKey))).toBe(401);
   });
 
-  it("signed by a key that the token itself names (jwk, jku): 401", async () => {
+  it("signed by a key in its own header (jwk, jku) gets 401", async () => {
     const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
     const jwk = (await crypto.subtle.exportKey("jwk", publicKey)) as { kty: string };
     const header = { jwk, jku: "https://evil.example.com/keys", kid: "evil" };
-    const outside = vi.spyOn(globalThis, "fetch");
+    const fetched = vi.spyOn(globalThis, "fetch");
     expect(await statusFor(await signToken({}, header, privateKey))).toBe(401);
-    expect(outside.mock.calls.filter(([url]) => String(url).includes("evil"))).toEqual([]);
+    expect(fetched.mock.calls.filter(([url]) => String(url).includes("evil"))).toEqual([]);
   });
 
-  it("alg none: 401", async () => {
+  it("with alg none gets 401", async () => {
     const unsigned = new UnsecuredJWT(createClaims()).encode();
     expect(await statusFor(unsigned)).toBe(401);
-    // With a kid of UAA's in its header too.
+    // The same with a kid of UAA.
     const header = btoa(JSON.stringify({ alg: "none", kid: "key-1" })).replace(/=+$/, "");
     expect(await statusFor(unsigned.replace(/^[^.]*/, header))).toBe(401);
   });
 
-  it("HMAC with UAA's public key as the secret: 401", async () => {
+  it("signed by HMAC with UAA's public key as the secret gets 401", async () => {
     const secret = new TextEncoder().encode(await publicKeyPem());
     expect(await statusFor(await signToken({}, { alg: "HS256" }, secret))).toBe(401);
   });
 
-  it("signed right, but by an algorithm that is not pinned (PS256): 401", async () => {
+  it("signed by UAA's key with another algorithm (PS256) gets 401", async () => {
     const key = await importJWK({ ...env.TEST_UAA_KEY, alg: "PS256" }, "PS256");
     expect(await statusFor(await signToken({}, { alg: "PS256" }, key as CryptoKey))).toBe(401);
   });
 
-  it("changed after it was signed: 401", async () => {
+  it("with a changed payload gets 401", async () => {
     const [header, , signature] = (await signToken({ scope: [] })).split(".");
     const payload = btoa(JSON.stringify(createClaims()))
       .replaceAll("+", "-")
@@ -102,7 +104,7 @@ describe("a token that does not count", () => {
   });
 
   it.each(["", "garbage", "a.b.c", "..", "eyJhbGciOiJSUzI1NiJ9.e30", "null.null.null"])(
-    "garbage (%j): 401",
+    "that is garbage (%j) gets 401",
     async (token) => {
       expect((await send(BODY, { token: null, headers: { Authorization: `Bearer ${token}` } })).status).toBe(
         401,
@@ -110,7 +112,7 @@ describe("a token that does not count", () => {
     },
   );
 
-  it("is told by its reason in the log, and never shown there", async () => {
+  it("is logged with the reason, but without its text", async () => {
     const logs = collectLogs();
     const token = await signToken({ exp: now() - 1 });
     await statusFor(token);
@@ -124,15 +126,15 @@ describe("a token that does not count", () => {
   });
 });
 
-describe("a token that counts, but does not allow it: 403", () => {
+describe("a valid token without a scope that allows the request", () => {
   it.each<[string, Claims]>([
-    ["no scope", { scope: undefined }],
-    ["an empty scope", { scope: [] }],
-    ["a scope that is text", { scope: "cloud_controller.write" }],
-    ["read only", { scope: ["cloud_controller.read"] }],
-    ["an admin who may only read", { scope: ["cloud_controller.admin_read_only"] }],
-    ["a scope that begins alike", { scope: ["cloud_controller.writer"] }],
-  ])("%s", async (_, changes) => {
+    ["without scopes", { scope: undefined }],
+    ["with no scopes in the list", { scope: [] }],
+    ["with a text instead of a list", { scope: "cloud_controller.write" }],
+    ["with a read scope", { scope: ["cloud_controller.read"] }],
+    ["of an admin that may only read", { scope: ["cloud_controller.admin_read_only"] }],
+    ["with a scope that has the same prefix", { scope: ["cloud_controller.writer"] }],
+  ])("%s gets 403", async (_, changes) => {
     expect(await statusFor(await signToken(changes))).toBe(403);
   });
 });

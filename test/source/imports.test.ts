@@ -5,7 +5,7 @@ import { PROJECT_ROOT } from "../support/node/project-root.ts";
 
 const IMPORT = /\b(?:from|import)\s*\(?\s*"(\.[^"]+)"/g;
 
-/** The files of src/, and what each imports of them, types too. */
+/** The imports among the files of src/, including type imports. */
 function importsOf(): Map<string, string[]> {
   const files = globSync("src/**/*.{ts,js}", { cwd: PROJECT_ROOT });
   return new Map(
@@ -17,15 +17,15 @@ function importsOf(): Map<string, string[]> {
   );
 }
 
-/** A way from `file` back to itself. */
-function circleFrom(file: string, imports: ReadonlyMap<string, string[]>): string[] | undefined {
-  const seen = new Set<string>();
-  const search = (way: readonly string[]): string[] | undefined => {
-    for (const next of imports.get(way.at(-1) ?? "") ?? []) {
-      if (next === file) return [...way, next];
-      if (seen.has(next)) continue;
-      seen.add(next);
-      const found = search([...way, next]);
+/** A cycle of imports through `file`. */
+function cycleThrough(file: string, imports: ReadonlyMap<string, string[]>): string[] | undefined {
+  const visited = new Set<string>();
+  const search = (path: readonly string[]): string[] | undefined => {
+    for (const next of imports.get(path.at(-1) ?? "") ?? []) {
+      if (next === file) return [...path, next];
+      if (visited.has(next)) continue;
+      visited.add(next);
+      const found = search([...path, next]);
       if (found) return found;
     }
     return undefined;
@@ -33,20 +33,20 @@ function circleFrom(file: string, imports: ReadonlyMap<string, string[]>): strin
   return search([file]);
 }
 
-it("no file of src/ imports one that imports it, at whatever remove", () => {
+it("src/ has no import cycles", () => {
   const imports = importsOf();
   expect(imports.size).toBeGreaterThan(100);
   expect(imports.get("src/index.ts")).toContain("src/router.ts");
-  expect([...imports.keys()].flatMap((file) => circleFrom(file, imports)?.join(" → ") ?? [])).toEqual([]);
+  expect([...imports.keys()].flatMap((file) => cycleThrough(file, imports)?.join(" → ") ?? [])).toEqual([]);
 });
 
-it("a circle would be found", () => {
+it("an import cycle is found", () => {
   const imports = new Map([
     ["a", ["b"]],
     ["b", ["c", "d"]],
     ["c", []],
     ["d", ["a"]],
   ]);
-  expect(circleFrom("a", imports)).toEqual(["a", "b", "d", "a"]);
-  expect(circleFrom("c", imports)).toBeUndefined();
+  expect(cycleThrough("a", imports)).toEqual(["a", "b", "d", "a"]);
+  expect(cycleThrough("c", imports)).toBeUndefined();
 });
