@@ -26,7 +26,7 @@ export function registerSync(program: Command): void {
         "It reads the blobstore to the end, then sends batches to the Worker. After Ctrl-C it finishes the running " +
         "batch. Run the command again to continue.\n\n" +
         "With --prune it also removes resources from the cache that are not in the blobstore, except those that were " +
-        "observed since it began to read. It refuses to, before anything is sent to the Worker, if a part could not be " +
+        "observed after the command started. It refuses to, before anything is sent to the Worker, if a part could not be " +
         "read, if there is no blob, or if it would remove more than a tenth of the cache. In the last case, --yes " +
         "allows it.",
     )
