@@ -2,12 +2,13 @@ import { countOf } from "../bytes/marks.ts";
 import { perConfiguration } from "../configuration.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
+import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
 import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import type { Fault, Tally } from "./lookup-result.ts";
-import { isSuspended } from "./manifest.ts";
+import { type CurrentManifest, isSuspended } from "./manifest.ts";
 import {
   type CachedManifest,
   isFresh,
@@ -15,31 +16,32 @@ import {
   markDelta,
   type TrustedManifest,
 } from "./manifest-cache.ts";
-import { loadMs, SnapshotCache } from "./snapshot-cache.ts";
+import { loadMs, type NamedSnapshot, SnapshotCache } from "./snapshot-cache.ts";
 
 type CacheTier = "memory" | "keys";
+type LookupContext = Pick<RequestContext, "log" | "waitUntil">;
 
-/** What the cache says of a request's resources. */
+/** What the cache found for the contents of a request. */
 export interface CacheLookup {
-  /** Of each resource 1 where the pool holds it, as far as may be said at this moment: what was read ages. */
+  /** 1 for each content that is present in the pool. Call it last: the result is empty once the manifest is too old. */
   isPresent(): Uint8Array;
-  /** Of each resource 1 where the delta says that it was removed; undefined where it says so of none. */
+  /** 1 for each content that the delta has a tombstone of; undefined if there is none. */
   isRemoved?: Uint8Array | undefined;
-  /** Snapshot and changes, which an isolate has in memory, and the keys in KV. */
+  /** "memory" is snapshot and delta, "keys" is the keys in Workers KV. */
   tiers: Record<CacheTier, Tally>;
   faults: Fault[];
-  /** Whether only the Cloud Controller may answer, which has denied what the cache claimed. */
+  /** Whether the catalog has suspended the cache: only the Cloud Controller matches. */
   isSuspended: boolean;
 }
 
-/** What an isolate knows of the pool without asking the Cloud Controller: snapshot, changes and keys. */
+/** Looks up contents in snapshot, delta and keys. */
 export class EdgeCache {
   readonly #store: KeyValueStore;
   readonly #cacheTtl: number;
   readonly #manifests: ManifestCache;
   readonly #snapshots: SnapshotCache;
 
-  /** @param cacheTtl seconds that KV may answer from its cache for a key, misses too */
+  /** @param cacheTtl seconds that KV may serve a key from its cache, misses too */
   constructor(store: KeyValueStore, cacheTtl: number) {
     this.#store = store;
     this.#cacheTtl = cacheTtl;
@@ -47,102 +49,166 @@ export class EdgeCache {
     this.#snapshots = new SnapshotCache(store);
   }
 
-  /** Which of `contents` the pool holds. Never throws: what can't be found out in time is not held, and a fault. */
-  async lookUp(
+  /** Finds the contents that are present in the pool. Never throws: contents without a result in time are a fault. */
+  lookUp(contents: Contents, deadline: Deadline, context: LookupContext): Promise<CacheLookup> {
+    const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
+    return new Lookup(this.#manifests, this.#snapshots, keys, contents, deadline, context).run();
+  }
+}
+
+/** The look-up of one request. */
+class Lookup {
+  readonly #manifests: ManifestCache;
+  readonly #snapshots: SnapshotCache;
+  readonly #keys: KeyReads;
+  readonly #contents: Contents;
+  readonly #deadline: Deadline;
+  readonly #context: LookupContext;
+  readonly #watch = new Stopwatch<CacheTier>("memory", "keys");
+
+  constructor(
+    manifests: ManifestCache,
+    snapshots: SnapshotCache,
+    keys: KeyReads,
     contents: Contents,
     deadline: Deadline,
-    { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
-  ): Promise<CacheLookup> {
-    const watch = new Stopwatch("memory", "keys");
-    const { count } = contents;
-    if (count === 0) return nothing(count, watch.ms);
-    const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
+    context: LookupContext,
+  ) {
+    this.#manifests = manifests;
+    this.#snapshots = snapshots;
+    this.#keys = keys;
+    this.#contents = contents;
+    this.#deadline = deadline;
+    this.#context = context;
+  }
 
-    const known = this.#manifests.current(Date.now());
-    if (known && this.#manifests.isDue(Date.now())) waitUntil(this.#manifests.renew(log));
-    const copy = known ?? (await this.#renewed(contents, keys, deadline, watch, { log, waitUntil }));
-    const noMatches = nothing(count, watch.ms, keys.asked);
-    if (!copy)
-      return { ...noMatches, faults: [unreadFault(count, ["the manifest can't be read"], "manifest")] };
-    if (copy.kind === "distrusted") return noMatches;
-    let marks = this.#marks(copy, contents);
-    if (isSuspended(copy.manifest, Date.now())) {
-      return { ...noMatches, isRemoved: removedIn(marks), isSuspended: true };
+  async run(): Promise<CacheLookup> {
+    const { count } = this.#contents;
+    if (count === 0) return this.#noMatches();
+    const cached = this.#usableManifest() ?? (await this.#renewManifest());
+    if (!cached) {
+      return {
+        ...this.#noMatches(),
+        faults: [unreadFault("manifest", count, ["the manifest can't be read"])],
+      };
     }
-    const loading = this.#missingSnapshot(copy);
-    if (loading) {
-      waitUntil(this.#snapshots.load(loading, log));
-      const patience = keysReadMs(contents.unknown(marks).size);
-      if (loadMs(loading) <= patience) {
-        await this.#snapshots.settled(loading.id, Math.min(deadline.middle, Date.now() + patience));
-        watch.lap("memory");
-        marks = this.#marks(copy, contents);
-      }
-    }
-    const { areKeysTrusted } = copy.manifest;
-    let unknown = contents.unknown(marks);
-    if (areKeysTrusted) await keys.read([...unknown.keys()]);
-    watch.lap("keys");
-    if (loading && [...unknown.keys()].some((key) => !keys.present.has(key))) {
-      // A key may not be written yet of what the snapshot holds.
-      await this.#snapshots.settled(loading.id, deadline.middle);
-      watch.lap("memory");
-      marks = this.#marks(copy, contents);
-      unknown = contents.unknown(marks);
-    }
+    if (cached.kind === "distrusted") return this.#noMatches();
 
-    const inMemory = countOf(marks, PRESENT);
-    const presentKeys = areKeysTrusted ? [...unknown].filter(([key]) => keys.present.has(key)) : [];
-    for (const [, places] of presentKeys) for (const place of places) marks[place] = PRESENT;
-    const isRemoved = removedIn(marks);
-    const present = isRemoved ? marks.map((mark) => (mark === PRESENT ? 1 : 0)) : marks;
-    // Keys may have been read in vain of what snapshot and changes then told.
-    const unread = keys.unreadOf(unknown.keys());
-    return {
-      isPresent: () => (isFresh(copy, Date.now()) ? present : new Uint8Array(count)),
-      isRemoved,
-      tiers: {
-        memory: { requested: count, matched: inMemory, ms: watch.ms.memory },
-        keys: { requested: keys.asked, matched: presentKeys.length, ms: watch.ms.keys },
-      },
-      isSuspended: false,
-      faults: unread > 0 ? [unreadFault(unread, keys.causes, "keys")] : [],
-    };
+    let marks = this.#markFromMemory(cached);
+    if (isSuspended(cached.manifest, Date.now())) {
+      return { ...this.#noMatches(), isRemoved: removedIn(marks), isSuspended: true };
+    }
+    let unknown = this.#contents.unknown(marks);
+    const loading = this.#startLoading(cached.manifest);
+    const keysMs = keysReadMs(unknown.size);
+    if (loading && loadMs(loading) <= keysMs) {
+      await this.#waitForSnapshot(loading, Date.now() + keysMs);
+      marks = this.#markFromMemory(cached);
+      unknown = this.#contents.unknown(marks);
+    }
+    if (cached.manifest.areKeysTrusted) await this.#keys.read([...unknown.keys()]);
+    this.#watch.lap("keys");
+    if (loading && [...unknown.keys()].some((key) => !this.#keys.present.has(key))) {
+      // Keys are written after the snapshot, so it may have what no key has yet.
+      await this.#waitForSnapshot(loading);
+      marks = this.#markFromMemory(cached);
+      unknown = this.#contents.unknown(marks);
+    }
+    return this.#matches(cached, marks, unknown);
+  }
+
+  /** The cached manifest, if a request may start with it. It is renewed after the response if that is due. */
+  #usableManifest(): CachedManifest | undefined {
+    const usable = this.#manifests.usable(Date.now());
+    if (usable && this.#manifests.isRenewalDue(Date.now())) {
+      this.#context.waitUntil(this.#manifests.renew(this.#context.log));
+    }
+    return usable;
   }
 
   /**
-   * A new copy, for an isolate that has none or was idle. A few keys are read meanwhile, those that the copy will most
-   * likely not resolve; many wait for it, since a snapshot may save them.
+   * Reads manifest and delta. Keys that these will probably not resolve are read at the same time if they are few. If they are
+   * many, they are read later: the snapshot may resolve them.
    */
-  async #renewed(
-    contents: Contents,
-    keys: KeyReads,
-    deadline: Deadline,
-    watch: Stopwatch<CacheTier>,
-    { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
-  ): Promise<CachedManifest | undefined> {
-    const likely = [...contents.unknown(this.#marks(this.#manifests.latest, contents)).keys()];
-    const renewal = this.#manifests.renew(log);
-    waitUntil(renewal);
-    const early = keysReadMs(likely.length) <= ONE_ROUND_MS ? keys.read(likely) : undefined;
-    const copy = await deadline.race(renewal).catch(() => undefined);
-    watch.lap("memory");
-    await early;
-    watch.lap("keys");
-    return copy;
+  async #renewManifest(): Promise<CachedManifest | undefined> {
+    const latest = this.#manifests.latest;
+    const probablyUnknown = this.#contents.unknown(this.#markFromMemory(latest));
+    const renewal = this.#manifests.renew(this.#context.log);
+    this.#context.waitUntil(renewal);
+    const isOneRound = keysReadMs(probablyUnknown.size) <= ONE_ROUND_MS;
+    const keyReads = isOneRound ? this.#keys.read([...probablyUnknown.keys()]) : undefined;
+    const renewed = await this.#deadline.race(renewal).catch(() => undefined);
+    this.#watch.lap("memory");
+    await keyReads;
+    this.#watch.lap("keys");
+    return renewed;
   }
 
-  #marks(copy: CachedManifest | undefined, contents: Contents): Uint8Array {
-    const marks = new Uint8Array(contents.count);
-    if (copy?.kind !== "current") return marks;
-    const { snapshot, secret } = copy.manifest;
-    if (snapshot) this.#snapshots.mark(snapshot.id, secret, contents, marks);
-    markDelta(copy, contents, marks);
+  /** A mark for each content: what snapshot and delta have of it. */
+  #markFromMemory(cached: CachedManifest | undefined): Uint8Array {
+    const marks = new Uint8Array(this.#contents.count);
+    if (cached?.kind !== "current") return marks;
+    const { snapshot, secret } = cached.manifest;
+    if (snapshot) this.#snapshots.mark(snapshot.id, secret, this.#contents, marks);
+    markDelta(cached, this.#contents, marks);
     return marks;
   }
 
-  #missingSnapshot({ manifest: { snapshot } }: TrustedManifest) {
-    return snapshot && !this.#snapshots.isLoaded(snapshot.id) ? snapshot : undefined;
+  /** @returns the snapshot, unless it is loaded already */
+  #startLoading({ snapshot }: CurrentManifest): NamedSnapshot | undefined {
+    if (!snapshot || this.#snapshots.isLoaded(snapshot.id)) return undefined;
+    this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));
+    return snapshot;
+  }
+
+  /** Waits for a load until `time`, and never longer than half of the request's deadline. */
+  async #waitForSnapshot({ id }: NamedSnapshot, time = Number.POSITIVE_INFINITY): Promise<void> {
+    await this.#snapshots.waitForLoad(id, Math.min(this.#deadline.middle, time));
+    this.#watch.lap("memory");
+  }
+
+  /** @param unknown the keys of contents that `marks` has no result for */
+  #matches(
+    cached: TrustedManifest,
+    marks: Uint8Array,
+    unknown: ReadonlyMap<ResourceKey, number[]>,
+  ): CacheLookup {
+    const { count } = this.#contents;
+    const keys = this.#keys;
+    const matchedInMemory = countOf(marks, PRESENT);
+    let matchedKeys = 0;
+    for (const [key, indices] of cached.manifest.areKeysTrusted ? unknown : []) {
+      if (!keys.present.has(key)) continue;
+      matchedKeys += 1;
+      for (const index of indices) marks[index] = PRESENT;
+    }
+    const isRemoved = removedIn(marks);
+    const present = isRemoved ? marks.map((mark) => (mark === PRESENT ? 1 : 0)) : marks;
+    // A key whose read failed is no fault if snapshot or delta resolved it since.
+    const unread = keys.unreadOf(unknown.keys());
+    return {
+      isPresent: () => (isFresh(cached, Date.now()) ? present : new Uint8Array(count)),
+      isRemoved,
+      tiers: {
+        memory: { requested: count, matched: matchedInMemory, ms: this.#watch.ms.memory },
+        keys: { requested: keys.requested, matched: matchedKeys, ms: this.#watch.ms.keys },
+      },
+      isSuspended: false,
+      faults: unread > 0 ? [unreadFault("keys", unread, keys.causes)] : [],
+    };
+  }
+
+  #noMatches(): CacheLookup {
+    const { count } = this.#contents;
+    return {
+      isPresent: () => new Uint8Array(count),
+      tiers: {
+        memory: { requested: count, matched: 0, ms: this.#watch.ms.memory },
+        keys: { requested: this.#keys.requested, matched: 0, ms: this.#watch.ms.keys },
+      },
+      isSuspended: false,
+      faults: [],
+    };
   }
 }
 
@@ -150,21 +216,9 @@ function removedIn(marks: Uint8Array): Uint8Array | undefined {
   return marks.includes(REMOVED) ? marks.map((mark) => (mark === REMOVED ? 1 : 0)) : undefined;
 }
 
-function nothing(count: number, ms: Record<CacheTier, number>, keysAsked = 0): CacheLookup {
+function unreadFault(tier: "manifest" | "keys", unread: number, causes: string[]): Fault {
   return {
-    isPresent: () => new Uint8Array(count),
-    tiers: {
-      memory: { requested: count, matched: 0, ms: ms.memory },
-      keys: { requested: keysAsked, matched: 0, ms: ms.keys },
-    },
-    isSuspended: false,
-    faults: [],
-  };
-}
-
-function unreadFault(unread: number, causes: string[], tier: string): Fault {
-  return {
-    warning: `The resource cache did not answer for ${unread} files: some may be uploaded although the platform holds them.`,
+    warning: `The resource cache did not answer for ${unread} files: some may be uploaded although the platform has them.`,
     details: { tier, unread, causes },
   };
 }

@@ -1,11 +1,11 @@
 import { withTimeout } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 
-/** Where the cache lies. Names stand below the foundation's KEY_PREFIX, which is put before them here and nowhere else. */
+/** The store of the cache. Names do not have the foundation's KEY_PREFIX: only this module adds it. */
 export interface KeyValueStore {
   /**
-   * @param cacheTtl seconds that the store may answer from a copy near the reader; it keeps misses as long
-   * @returns null where there is none
+   * @param cacheTtl seconds that the store may serve the value from its cache, misses too
+   * @returns null if the value does not exist
    */
   getText(name: string, cacheTtl: number): Promise<string | null>;
   getBytes(name: string, cacheTtl: number): Promise<ArrayBuffer | null>;
@@ -32,7 +32,7 @@ export function keyValueStore(namespace: KVNamespace, keyPrefix: string): KeyVal
   };
 }
 
-/** 1 MB a second, at least. */
+/** The slowest write that is waited for: 1 MB/s. */
 const BYTES_PER_MS = 1_000;
 
 function writeMs(value: string | Uint8Array): number {

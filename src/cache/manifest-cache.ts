@@ -14,16 +14,17 @@ import type { KeyValueStore } from "./key-value-store.ts";
 import { type CurrentManifest, deltaName, isTrusted, MANIFEST_NAME, parseManifest } from "./manifest.ts";
 import { unpack } from "./packed-value.ts";
 
-/** What the manifest and the delta said when they were read; it never delta. */
+/** Manifest and delta as they were read. Immutable. */
 export type CachedManifest = TrustedManifest | DistrustedManifest;
 
 export interface TrustedManifest extends Delta {
   readonly kind: "current";
+  /** When the read started, in ms since the epoch. */
   readonly readAt: number;
   readonly manifest: CurrentManifest;
 }
 
-/** KV returned no manifest, or one that is retired or a day old: nothing of the cache counts. */
+/** KV returned no manifest, or one that is retired or a day old: the cache matches nothing. */
 interface DistrustedManifest {
   readonly kind: "distrusted";
   readonly readAt: number;
@@ -35,12 +36,12 @@ interface Delta {
   readonly removed: BigUint64Array;
 }
 
-/** Whether answers may still be given from a copy: asked at the moment of the answer. */
+/** Whether a response may still use it. */
 export function isFresh({ readAt }: CachedManifest, now: number): boolean {
   return now - readAt <= MANIFEST_MAX_AGE_MS;
 }
 
-/** Marks what the delta hold, and over all else what they say was removed. */
+/** Marks the contents in the delta. A tombstone overwrites any other mark. */
 export function markDelta(
   { manifest, added, removed }: TrustedManifest,
   contents: Contents,
@@ -52,43 +53,43 @@ export function markDelta(
 }
 
 /**
- * An isolate's copy of manifest and delta. Requests share the copy but never a promise: the runtime may drop a
- * request's I/O with the request.
+ * Manifest and delta in the memory of an isolate. Requests share the values but never a promise: the runtime may cancel the
+ * I/O of a request together with that request.
  */
 export class ManifestCache {
   readonly #store: KeyValueStore;
   #latest: CachedManifest | undefined;
-  #renewalBeganAt = Number.NEGATIVE_INFINITY;
+  #renewalStartedAt = Number.NEGATIVE_INFINITY;
   #loggedCause = "";
 
   constructor(store: KeyValueStore) {
     this.#store = store;
   }
 
-  /** The copy that was read last, however old; good for guesses alone. */
+  /** The last one that was read, of any age. Do not match with it. */
   get latest(): CachedManifest | undefined {
     return this.#latest;
   }
 
-  /** The copy that a request may begin with. */
-  current(now: number): CachedManifest | undefined {
+  /** The cached manifest, if it is young enough to stay fresh until a request that starts now ends. */
+  usable(now: number): CachedManifest | undefined {
     return this.#latest && now - this.#latest.readAt <= MANIFEST_START_MAX_AGE_MS ? this.#latest : undefined;
   }
 
-  /** Whether this request is to renew the copy behind its answer. */
-  isDue(now: number): boolean {
-    const age = now - (this.#latest?.readAt ?? Number.NEGATIVE_INFINITY);
-    return age > MANIFEST_RENEWAL_AGE_MS && now - this.#renewalBeganAt > MANIFEST_RENEWAL_MAX_MS;
+  /** Whether the current request is to renew the manifest after its response. */
+  isRenewalDue(now: number): boolean {
+    const ageMs = now - (this.#latest?.readAt ?? Number.NEGATIVE_INFINITY);
+    return ageMs > MANIFEST_RENEWAL_AGE_MS && now - this.#renewalStartedAt > MANIFEST_RENEWAL_MAX_MS;
   }
 
-  /** Reads a new copy; undefined where that fails, which is logged once. */
+  /** Reads manifest and delta. Returns undefined if that fails; each cause is logged once. */
   async renew(log: Log): Promise<CachedManifest | undefined> {
-    this.#renewalBeganAt = Date.now();
+    this.#renewalStartedAt = Date.now();
     try {
-      const copy = await withTimeout(TIMEOUT_MS.manifest, this.#read(Date.now()));
+      const renewed = await withTimeout(TIMEOUT_MS.manifest, this.#read(Date.now()));
       this.#loggedCause = "";
-      if (!this.#latest || copy.readAt >= this.#latest.readAt) this.#latest = copy;
-      return isFresh(copy, Date.now()) ? copy : undefined;
+      if (!this.#latest || renewed.readAt >= this.#latest.readAt) this.#latest = renewed;
+      return isFresh(renewed, Date.now()) ? renewed : undefined;
     } catch (error) {
       const cause = causeOf(error);
       if (cause !== this.#loggedCause) log.warn("manifest-unreadable", { cause });
@@ -98,29 +99,29 @@ export class ManifestCache {
   }
 
   async #read(readAt: number): Promise<CachedManifest> {
-    // No longer, whatever KV_CACHE_TTL is for keys: a cached manifest hides removals.
+    // The shortest TTL, not KV_CACHE_TTL: a manifest in KV's cache hides removals.
     const json = await this.#store.getText(MANIFEST_NAME, KV_CACHE_TTL_MIN_SECONDS);
-    const known = this.#latest && isFresh(this.#latest, Date.now()) ? this.#latest : undefined;
-    if (json === null) {
-      // KV caches misses, so the manifest may exist. Without its removals a key could be a stale match.
-      return known?.kind === "current" ? known : { kind: "distrusted", readAt };
-    }
+    const cached = this.#freshManifest();
+    // KV caches misses, so the manifest may exist. Without its removals a key could be a stale match.
+    if (json === null) return cached ?? { kind: "distrusted", readAt };
 
     const manifest = parseManifest(json);
     if (!isTrusted(manifest, Date.now())) return { kind: "distrusted", readAt };
-    if (known?.kind === "current") {
-      // KV may show an older manifest than before, which is no news: the copy stays as old as it is.
-      if (known.manifest.revision > manifest.revision) return known;
-      const isSame =
-        known.manifest.secret === manifest.secret && known.manifest.delta?.id === manifest.delta?.id;
-      if (isSame) return { ...known, manifest: manifest, readAt };
-    }
-    return { kind: "current", manifest: manifest, readAt, ...(await this.#readDelta(manifest)) };
+    // KV may return an older manifest than before. The cached one keeps its age.
+    if (cached && cached.manifest.revision > manifest.revision) return cached;
+    const isSameDelta =
+      cached?.manifest.secret === manifest.secret && cached.manifest.delta?.id === manifest.delta?.id;
+    const { added, removed } = isSameDelta ? cached : await this.#readDelta(manifest);
+    return { kind: "current", readAt, manifest, added, removed };
+  }
+
+  #freshManifest(): TrustedManifest | undefined {
+    const latest = this.#latest;
+    return latest?.kind === "current" && isFresh(latest, Date.now()) ? latest : undefined;
   }
 
   async #readDelta({ delta }: CurrentManifest): Promise<Delta> {
-    const none = new BigUint64Array();
-    if (!delta) return { added: none, removed: none };
+    if (!delta) return { added: new BigUint64Array(), removed: new BigUint64Array() };
     const name = deltaName(delta.id);
     const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
     if (buffer === null) throw new Error(`${name} is missing`);

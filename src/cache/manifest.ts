@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { MANIFEST_TRUSTED_MS } from "../time/time-guarantees.ts";
 
-/** The name of the value that tells what else of the cache counts. The catalog writes it last. */
+/** The manifest names the current snapshot and delta. The catalog writes it last. */
 export const MANIFEST_NAME = "manifest";
 
-/** A pool beyond this is answered by keys alone: 48 MB of an isolate's 128. */
+/** A larger pool has no snapshot, only keys. These take 48 MB of an isolate's 128. */
 export const SNAPSHOT_ENTRIES_MAX = 6_000_000;
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -19,7 +19,7 @@ const ManifestSchema = v.variant("state", [
     revision: Count,
     /** ISO 8601. */
     publishedAt: Time,
-    /** Of the entry hashes of the snapshot and the changes: 16 bytes in hex. */
+    /** Of the entry hashes in snapshot and delta: 16 bytes in hex. */
     secret: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
     snapshot: v.nullable(
       v.object({
@@ -29,28 +29,28 @@ const ManifestSchema = v.variant("state", [
         builtAt: Time,
       }),
     ),
-    /** Whether keys count, beside the snapshot and the changes. */
+    /** Whether keys may be matched too. */
     areKeysTrusted: v.boolean(),
-    /** ISO 8601: until then nothing of the cache counts; null where it does. */
+    /** ISO 8601: until then the cache matches nothing. */
     suspendedUntil: v.nullable(Time),
-    /** Null where nothing has changed since the snapshot. */
+    /** Null if nothing has changed since the snapshot. */
     delta: v.nullable(v.object({ id: Id, added: Count, removed: Count })),
   }),
-  /** The foundation has taken another KEY_PREFIX. */
+  /** The foundation uses another KEY_PREFIX now. */
   v.object({ version: v.literal(2), state: v.literal("retired"), publishedAt: Time }),
 ]);
 
 export type Manifest = v.InferOutput<typeof ManifestSchema>;
 export type CurrentManifest = Extract<Manifest, { state: "current" }>;
 
-/** @throws where it is not understood */
+/** @throws if the manifest is not valid or of an unknown version */
 export function parseManifest(json: string): Manifest {
   const result = v.safeParse(v.pipe(v.string(), v.parseJson(), ManifestSchema), json);
-  if (!result.success) throw new Error(`the manifest is not understood: ${result.issues[0].message}`);
+  if (!result.success) throw new Error(`the manifest is invalid: ${result.issues[0].message}`);
   return result.output;
 }
 
-/** Whether anything that the manifest names may be answered from, and whether keys may. */
+/** Whether snapshot, delta and keys may be matched. */
 export function isTrusted(manifest: Manifest, now: number): manifest is CurrentManifest {
   return manifest.state === "current" && now - Date.parse(manifest.publishedAt) < MANIFEST_TRUSTED_MS;
 }

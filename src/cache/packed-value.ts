@@ -1,6 +1,5 @@
 /**
- * A packed value of the cache: resources that are added and resources that were removed, 8 bytes each. Version 2,
- * little-endian, so that it opens as typed arrays without parsing.
+ * A packed value: entry hashes of added and removed resources. Little-endian, so that it opens as typed arrays without parsing.
  *
  *     0   uint32      magic, "RMPV"
  *     4   uint32      version, 2
@@ -10,7 +9,7 @@
  *     64  uint64[]    the entry hash of each added resource, ascending
  *         uint64[]    the entry hash of each removed resource, ascending
  *
- * A part of a snapshot is one in which nothing is removed.
+ * A delta is one packed value, and so is each part of a snapshot, with nothing removed.
  */
 const MAGIC = 0x56504d52;
 const VERSION = 2;
@@ -18,13 +17,12 @@ const HEADER_BYTES = 64;
 const NAME_OFFSET = 16;
 const ENTRY_BYTES = 8;
 
-/** Sorted entry hashes, each an unsigned word of 64 bits. */
+/** Entry hashes, ascending. */
 export interface PackedValue {
   added: BigUint64Array<ArrayBuffer>;
   removed: BigUint64Array<ArrayBuffer>;
 }
 
-/** The bytes of a packed value; `added` and `removed` are sorted. */
 export function pack(name: string, { added, removed }: PackedValue): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(HEADER_BYTES + ENTRY_BYTES * (added.length + removed.length));
   new Uint32Array(bytes.buffer, 0, 4).set([MAGIC, VERSION, added.length, removed.length]);
@@ -37,21 +35,21 @@ export function pack(name: string, { added, removed }: PackedValue): Uint8Array<
 }
 
 /**
- * What a stored value holds, as views of `buffer`.
- *
- * @throws where it is not this very value: cut off, of another version, of another name
+ * @param name the name under which it was stored
+ * @returns views of `buffer`
+ * @throws if the value is cut off, or has another version or name
  */
 export function unpack(buffer: ArrayBuffer, name: string): PackedValue {
   if (buffer.byteLength < HEADER_BYTES) throw new Error(`${name} is cut off within the header`);
   const [magic, version, added = 0, removed = 0] = new Uint32Array(buffer, 0, 4);
-  if (magic !== MAGIC) throw new Error(`${name} is no packed value`);
-  if (version !== VERSION) throw new Error(`${name} has version ${version}, where ${VERSION} is understood`);
+  if (magic !== MAGIC) throw new Error(`${name} is not a packed value`);
+  if (version !== VERSION) throw new Error(`${name} has version ${version}, not ${VERSION}`);
   const nameBytes = new Uint8Array(buffer, NAME_OFFSET, HEADER_BYTES - NAME_OFFSET);
   const storedName = new TextDecoder().decode(nameBytes).replace(/\0+$/, "");
-  if (storedName !== name) throw new Error(`${name} is ${storedName}`);
+  if (storedName !== name) throw new Error(`${name} has the content of ${storedName}`);
   const expected = HEADER_BYTES + ENTRY_BYTES * (added + removed);
   if (buffer.byteLength !== expected) {
-    throw new Error(`${name} has ${buffer.byteLength} bytes, where ${expected} belong`);
+    throw new Error(`${name} has ${buffer.byteLength} bytes, not ${expected}`);
   }
   return {
     added: new BigUint64Array(buffer, HEADER_BYTES, added),

@@ -10,59 +10,55 @@ import { unpack } from "./packed-value.ts";
 
 export type NamedSnapshot = NonNullable<CurrentManifest["snapshot"]>;
 
-/** A load that takes longer has been dropped with the request that began it. */
+/** The runtime has cancelled a load that takes longer, together with the request that started it. */
 const LOAD_MAX_MS = 30_000;
-/** KV keeps a miss for as long: to look for a missing part sooner is of no use. */
+/** KV caches a miss for this long, so an earlier retry would find nothing. */
 const RETRY_MS = 30_000;
-/** Parts that are added beside the memory that they go to: 16 MB. */
+/** Parts in memory, of 8 MB each, in addition to the snapshot. */
 const PARTS_AT_ONCE = 2;
 const POLL_MS = 10;
 const FIRST_BYTE_MS = 50;
+/** Two parts at once, 50 MB/s. */
 const ENTRIES_PER_MS = 6_000;
 
-/** About how long it takes to load a snapshot: its parts come two at once, at 50 MB a second. */
+/** The time that loading a snapshot takes, about. */
 export function loadMs({ entries }: NamedSnapshot): number {
   return FIRST_BYTE_MS + entries / ENTRIES_PER_MS;
 }
 
-/** The snapshot of one isolate: the pool in memory. It holds one at a time: the next is written over it. */
+interface Load {
+  readonly id: string;
+  state: "running" | "loaded" | "failed" | "late";
+  /** When it reached this state, in ms since the epoch. */
+  since: number;
+}
+
+/** The snapshot in the memory of an isolate. It has room for one: the next one overwrites it. */
 export class SnapshotCache {
   readonly #store: KeyValueStore;
   #memory: SnapshotMemory | undefined;
-  #id = "";
-  #isLoaded = false;
-  #loadBeganAt = Number.NEGATIVE_INFINITY;
-  #failedAt = Number.NEGATIVE_INFINITY;
+  /** The latest one. Earlier ones stop as soon as they notice. */
+  #load: Load | undefined;
   #loggedCause = "";
-  /** Counts loads: one that another has followed writes nothing more. */
-  #loads = 0;
 
   constructor(store: KeyValueStore) {
     this.#store = store;
   }
 
   isLoaded(id: string): boolean {
-    return this.#id === id && this.#isLoaded;
+    return this.#load?.id === id && this.#load.state === "loaded";
   }
 
-  /** Marks what the snapshot holds, if it is there. */
+  /** Marks the contents that the snapshot has, if it is loaded. */
   mark(id: string, secret: string, contents: Contents, marks: Uint8Array): void {
     if (this.isLoaded(id)) this.#memory?.mark(contents.entries(secret), marks, PRESENT);
   }
 
-  /** Loads a snapshot, unless another request is at it. Never throws: one that can't be read is logged once. */
+  /** Loads a snapshot, unless another request is loading it. Never throws: each cause of a failure is logged once. */
   async load(snapshot: NamedSnapshot, log: Log): Promise<void> {
-    const now = Date.now();
-    if (snapshot.id === this.#id) {
-      const isRunning = now - this.#loadBeganAt < LOAD_MAX_MS;
-      if (this.#isLoaded || isRunning || now - this.#failedAt < RETRY_MS) return;
-    }
-    this.#id = snapshot.id;
-    this.#isLoaded = false;
-    this.#loadBeganAt = now;
-    this.#failedAt = Number.NEGATIVE_INFINITY;
-    this.#loads += 1;
-    const load = this.#loads;
+    if (this.#load?.id === snapshot.id && !canRestart(this.#load)) return;
+    const load: Load = { id: snapshot.id, state: "running", since: Date.now() };
+    this.#load = load;
     try {
       await this.#read(snapshot, load);
       this.#loggedCause = "";
@@ -70,44 +66,43 @@ export class SnapshotCache {
       const cause = causeOf(error);
       if (cause !== this.#loggedCause) log.warn("snapshot-unreadable", { cause });
       this.#loggedCause = cause;
-      // What came too late, since the isolate was frozen, can be had at once.
-      const isLate = error instanceof DeadlineExceeded;
-      if (load === this.#loads && !isLate) this.#failedAt = Date.now();
+      load.state = error instanceof DeadlineExceeded ? "late" : "failed";
+      load.since = Date.now();
     }
-    if (load === this.#loads) this.#loadBeganAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** Waits until a load, which may be another request's, has come to an end; at most until `time`. */
-  async settled(id: string, time: number): Promise<void> {
-    // Another request's promise can't be shared: look until it is over.
-    while (this.#id === id && this.#loadBeganAt > Number.NEGATIVE_INFINITY && Date.now() < time) {
+  /** Waits until no request is loading this snapshot, at most until `time`. */
+  async waitForLoad(id: string, time: number): Promise<void> {
+    // A request can't await a promise of another request, so it polls.
+    while (this.#load?.id === id && this.#load.state === "running" && Date.now() < time) {
       await scheduler.wait(POLL_MS);
     }
   }
 
-  async #read({ id, entries, parts }: NamedSnapshot, load: number): Promise<void> {
+  async #read({ id, entries, parts }: NamedSnapshot, load: Load): Promise<void> {
     this.#memory ??= new SnapshotMemory();
     this.#memory.begin(entries);
-    const coming: Promise<BigUint64Array>[] = [];
-    let place = 0;
+    const reads: Promise<BigUint64Array>[] = [];
+    let loaded = 0;
     for (let part = 0; part < parts; part++) {
-      while (coming.length < PARTS_AT_ONCE && part + coming.length < parts) {
-        const read = this.#readPart(partName(id, part + coming.length));
-        // One that is not waited for any more may fail.
+      while (reads.length < PARTS_AT_ONCE && part + reads.length < parts) {
+        const read = this.#readPart(partName(id, part + reads.length));
+        // Its rejection is unhandled if an earlier part fails.
         read.catch(() => {});
-        coming.push(read);
+        reads.push(read);
       }
-      const words = await (coming.shift() as Promise<BigUint64Array>);
-      // Another snapshot may have been named meanwhile, or this one have been begun anew.
-      if (load !== this.#loads) return;
-      if (place + words.length > entries) break;
-      this.#memory.put(words, place);
-      place += words.length;
+      const words = await (reads.shift() as Promise<BigUint64Array>);
+      // Another load uses the memory now.
+      if (load !== this.#load) return;
+      if (loaded + words.length > entries) break;
+      this.#memory.put(words, loaded);
+      loaded += words.length;
     }
-    if (place !== entries)
-      throw new Error(`the parts of ${id} hold ${place} entries or more, not ${entries}`);
+    if (loaded !== entries) {
+      throw new Error(`the parts of ${id} do not have ${entries} entries, but ${loaded} or more`);
+    }
     this.#memory.finish();
-    this.#isLoaded = true;
+    load.state = "loaded";
   }
 
   async #readPart(name: string): Promise<BigUint64Array> {
@@ -116,4 +111,11 @@ export class SnapshotCache {
     if (buffer === null) throw new Error(`${name} is missing`);
     return unpack(buffer, name).added;
   }
+}
+
+function canRestart({ state, since }: Load): boolean {
+  const ageMs = Date.now() - since;
+  if (state === "running") return ageMs >= LOAD_MAX_MS;
+  // A timeout that a frozen isolate caused may be retried immediately.
+  return state === "late" || (state === "failed" && ageMs >= RETRY_MS);
 }
