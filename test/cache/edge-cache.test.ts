@@ -10,31 +10,31 @@ import { keyOf, matchedPaths, resource, sendWithEnv } from "../support/worker.ts
 
 const row = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 
-/** What happens to the reads of an isolate, by the names that they are of. */
-type Trouble = (names: string[]) => "fail" | "hang" | number | undefined;
+/** The fault of a read, by the names that it reads: it fails, hangs, or takes this many ms. */
+type FaultOf = (names: string[]) => "fail" | "hang" | number | undefined;
 
-/** A fresh isolate: an env object of its own, whose reads of KV are noted. */
-function freshIsolate(variables: object = {}, trouble: Trouble = () => undefined) {
+/** A new isolate: an env object of its own, whose reads of KV are recorded. */
+function createIsolate(variables: object = {}, faultOf: FaultOf = () => undefined) {
   const reads: string[][] = [];
   const get = async (names: string | string[], options: never) => {
     reads.push([names].flat());
-    const what = trouble([names].flat());
-    if (what === "fail") throw new Error("KV GET failed: 503 Service Unavailable");
-    if (what === "hang") return new Promise(() => {});
-    if (what !== undefined) await scheduler.wait(what);
+    const fault = faultOf([names].flat());
+    if (fault === "fail") throw new Error("KV GET failed: 503 Service Unavailable");
+    if (fault === "hang") return new Promise(() => {});
+    if (fault !== undefined) await scheduler.wait(fault);
     return env.RESOURCE_CACHE.get(names as string, options);
   };
   const RESOURCE_CACHE = { get, put: () => {}, delete: () => {} };
   return { reads, bindings: { ...env, RESOURCE_CACHE, ...variables } };
 }
 
-/** Which of the resources the isolate says are held, by their indices. */
-const heldOf = async (bindings: object, resources = row(10)) =>
+/** The indices of the resources that the isolate matches. */
+const matchedIndices = async (bindings: object, resources = row(10)) =>
   (await matchedPaths(await sendWithEnv(bindings, { resources }))).map((path) =>
     Number(path?.match(/\d+/)?.[0]),
   );
 
-/** The catalog publishes, and once more where there is a snapshot to name. */
+/** Publishes twice: the second manifest names the snapshot that the first run has built. */
 async function publish(): Promise<void> {
   advanceClock(20_000);
   await runAlarm();
@@ -42,7 +42,7 @@ async function publish(): Promise<void> {
   await runAlarm();
 }
 
-const removeKeys = (...indices: number[]) =>
+const deleteKeys = (...indices: number[]) =>
   Promise.all(indices.map((index) => env.RESOURCE_CACHE.delete(keyOf(index))));
 const isManifest = (names: string[]) => names[0] === "manifest";
 const isPart = (names: string[]) => names[0]?.startsWith("snapshot/") ?? false;
@@ -50,7 +50,7 @@ const isKeys = (names: string[]) => names[0]?.includes(":") ?? false;
 
 let logs: Record<string, unknown>[];
 /** How many resources of each request the Cloud Controller matched. */
-const answeredByOrigin = () =>
+const matchedByOrigin = () =>
   logs.flatMap(({ event, tiers }) =>
     event === "matched" ? (tiers as { origin: { matched: number } }).origin.matched : [],
   );
@@ -64,53 +64,53 @@ afterEach(async () => {
   await reset();
 });
 
-describe("what a push costs", () => {
-  it("nothing for what is in memory, a small read a minute and isolate, and the keys of what is not", async () => {
-    const { bindings, reads } = freshIsolate();
-    await heldOf(bindings, row(1000));
+describe("reads of Workers KV", () => {
+  it("are the manifest once a minute, and the keys that are not in memory", async () => {
+    const { bindings, reads } = createIsolate();
+    await matchedIndices(bindings, row(1000));
     reads.length = 0;
-    for (let push = 0; push < 5; push++) expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
+    for (let push = 0; push < 5; push++) expect(await matchedIndices(bindings, row(4))).toEqual([0, 1, 2, 3]);
     expect(reads).toEqual([]);
-    expect(await heldOf(bindings, row(6))).toEqual([0, 1, 2, 3]);
+    expect(await matchedIndices(bindings, row(6))).toEqual([0, 1, 2, 3]);
     expect(reads).toEqual([[keyOf(4), keyOf(5)]]);
     reads.length = 0;
     advanceClock(61_000);
-    for (let push = 0; push < 5; push++) await heldOf(bindings, row(4));
+    for (let push = 0; push < 5; push++) await matchedIndices(bindings, row(4));
     expect(reads).toEqual([["manifest"]]);
   });
 
-  it("an isolate in use renews its copy behind an answer, so that no request waits for it", async () => {
-    const { bindings, reads } = freshIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
-    await heldOf(bindings, row(4));
+  it("renew the manifest after a response while the isolate is in use", async () => {
+    const { bindings, reads } = createIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
+    await matchedIndices(bindings, row(4));
     reads.length = 0;
     for (let push = 0; push < 4; push++) {
       advanceClock(15_000);
-      await heldOf(bindings, row(4));
+      await matchedIndices(bindings, row(4));
     }
     expect(reads).toEqual([["manifest"], ["manifest"]]);
   });
 
-  it("a few keys are read together with the manifest, not behind it", async () => {
-    const { bindings, reads } = freshIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
-    expect(await heldOf(bindings)).toEqual([0, 1, 2, 3]);
+  it("fetch a few keys at the same time as the manifest", async () => {
+    const { bindings, reads } = createIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
+    expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
     expect(reads.slice(0, 2)).toEqual([["manifest"], Array.from({ length: 10 }, (_, index) => keyOf(index))]);
     expect(reads.filter(isKeys)).toHaveLength(1);
   });
 
-  it("many keys wait for the manifest and the snapshot, which may save them", async () => {
-    const { bindings, reads } = freshIsolate();
-    expect(await heldOf(bindings, row(5000))).toEqual([0, 1, 2, 3]);
+  it("fetch many keys only after manifest and snapshot", async () => {
+    const { bindings, reads } = createIsolate();
+    expect(await matchedIndices(bindings, row(5000))).toEqual([0, 1, 2, 3]);
     expect(reads.filter(isKeys).flat()).toHaveLength(4996);
   });
 });
 
 describe("a removal", () => {
-  it("overrules the snapshot and the keys", async () => {
+  it("overrules snapshot and keys (R1.4)", async () => {
     await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
     await publish();
     expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
     for (const count of [10, 5000]) {
-      expect(await heldOf(freshIsolate().bindings, row(count))).toEqual([0, 2, 3]);
+      expect(await matchedIndices(createIsolate().bindings, row(count))).toEqual([0, 2, 3]);
     }
   });
 
@@ -118,56 +118,56 @@ describe("a removal", () => {
     ["was idle", 61_000],
     ["was frozen for an hour", 3_600_000],
   ])(
-    "is known to an isolate that %s before it claims anything, and to requests that come at once",
+    "is observed by an isolate that %s before it matches anything, also by concurrent requests (R1.1)",
     async (_, ms) => {
-      const { bindings } = freshIsolate({}, (names) => (isManifest(names) ? 100 : undefined));
-      expect(await heldOf(bindings, row(1000))).toEqual([0, 1, 2, 3]);
+      const { bindings } = createIsolate({}, (names) => (isManifest(names) ? 100 : undefined));
+      expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2, 3]);
       await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
       await publish();
       advanceClock(ms);
-      const answers = await Promise.all(Array.from({ length: 6 }, () => heldOf(bindings)));
-      expect(answers).toEqual(Array(6).fill([0, 2, 3]));
+      const results = await Promise.all(Array.from({ length: 6 }, () => matchedIndices(bindings)));
+      expect(results).toEqual(Array(6).fill([0, 2, 3]));
     },
   );
 
-  it("is not missed by a request that is frozen between its look-up and its answer", async () => {
-    // The Cloud Controller is asked after the cache has answered; meanwhile the isolate is frozen.
+  it("is observed by a request that is frozen between look-up and response (R1.2)", async () => {
+    // The isolate is frozen during the request to the Cloud Controller, after the look-up in the cache.
     const requests = fakeCloudController((request) => {
       advanceClock(65_000);
       return respondWithMatches(() => false)(request);
     });
-    const { bindings } = freshIsolate({ CLOUD_CONTROLLER_URL });
-    expect(await heldOf(bindings)).toEqual([]);
+    const { bindings } = createIsolate({ CLOUD_CONTROLLER_URL });
+    expect(await matchedIndices(bindings)).toEqual([]);
     expect(requests).toHaveLength(1);
   });
 });
 
-describe("a manifest that can't be read", () => {
-  it("means that nothing of the cache counts once the copy is a minute old; the Cloud Controller is asked", async () => {
+describe("an unreadable manifest", () => {
+  it("lets the cache match nothing once the cached one is too old, and the Cloud Controller matches (R1.2)", async () => {
     fakeCloudController(respondWithMatches(() => true));
     let fails = false;
-    const { bindings } = freshIsolate({ CLOUD_CONTROLLER_URL }, (names) =>
+    const { bindings } = createIsolate({ CLOUD_CONTROLLER_URL }, (names) =>
       fails && isManifest(names) ? "fail" : undefined,
     );
-    await heldOf(bindings, row(4));
+    await matchedIndices(bindings, row(4));
     fails = true;
     advanceClock(44_000);
-    expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
+    expect(await matchedIndices(bindings, row(4))).toEqual([0, 1, 2, 3]);
     advanceClock(2_000);
-    expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
-    expect(answeredByOrigin()).toEqual([0, 0, 4]);
+    expect(await matchedIndices(bindings, row(4))).toEqual([0, 1, 2, 3]);
+    expect(matchedByOrigin()).toEqual([0, 0, 4]);
     expect(logs.filter(({ event }) => event === "manifest-unreadable")).toHaveLength(1);
     expect(logs).toContainEqual(expect.objectContaining({ event: "lookup-incomplete", unread: 4 }));
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ["no JSON", () => env.RESOURCE_CACHE.put("manifest", "oops")],
-    ["of a version that is not understood", async () => put({ ...(await readManifest()), version: 3 })],
+    ["that is not JSON", () => env.RESOURCE_CACHE.put("manifest", "oops")],
+    ["of an unknown version", async () => put({ ...(await readManifest()), version: 3 })],
     ["of another shape", () => put({ version: 2, state: "current" })],
-    ["naming changes that are missing", async () => put({ ...(await readManifest()), delta: absent })],
-  ])("being %s, neither snapshot nor keys count", async (_, spoil) => {
-    await spoil();
-    expect(await heldOf(freshIsolate().bindings)).toEqual([]);
+    ["that names a missing delta", async () => put({ ...(await readManifest()), delta: absent })],
+  ])("%s lets neither snapshot nor keys match (R1.2)", async (_, damage) => {
+    await damage();
+    expect(await matchedIndices(createIsolate().bindings)).toEqual([]);
     expect(logs).toContainEqual(expect.objectContaining({ event: "manifest-unreadable" }));
   });
 
@@ -175,20 +175,20 @@ describe("a manifest that can't be read", () => {
   const put = (manifest: object) => env.RESOURCE_CACHE.put("manifest", JSON.stringify(manifest));
 });
 
-describe("a manifest that nobody touches", () => {
-  it("counts for a day, and then neither snapshot nor keys do", async () => {
+describe("a manifest that is not published again", () => {
+  it("lets snapshot and keys match for a day (R1.2)", async () => {
     advanceClock(23.9 * 3_600_000);
-    expect(await heldOf(freshIsolate().bindings)).toEqual([0, 1, 2, 3]);
+    expect(await matchedIndices(createIsolate().bindings)).toEqual([0, 1, 2, 3]);
     advanceClock(0.2 * 3_600_000);
-    expect(await heldOf(freshIsolate().bindings)).toEqual([]);
-    expect(await heldOf(freshIsolate().bindings, row(1000))).toEqual([]);
+    expect(await matchedIndices(createIsolate().bindings)).toEqual([]);
+    expect(await matchedIndices(createIsolate().bindings, row(1000))).toEqual([]);
   });
 });
 
 describe("a null read of the manifest", () => {
-  /** As `freshIsolate`; while `isHidden` is true, KV returns null for the manifest. */
-  function isolateWithoutManifest(variables: object = {}) {
-    const { bindings, reads } = freshIsolate(variables);
+  /** As `createIsolate`; while `isHidden` is true, KV returns null for the manifest. */
+  function createIsolateWithoutManifest(variables: object = {}) {
+    const { bindings, reads } = createIsolate(variables);
     const kv = { isHidden: true };
     const get = async (names: string | string[], options: never) => {
       const value = await bindings.RESOURCE_CACHE.get(names, options);
@@ -203,93 +203,93 @@ describe("a null read of the manifest", () => {
   };
 
   it.each([10, 5000])(
-    "matches no key in an isolate that has no current copy, for %i resources",
+    "matches no key in an isolate without a cached manifest, for %i resources (R1.2)",
     async (count) => {
       await publishRemoval();
-      const { bindings, kv } = isolateWithoutManifest();
-      expect(await heldOf(bindings, row(count))).toEqual([]);
+      const { bindings, kv } = createIsolateWithoutManifest();
+      expect(await matchedIndices(bindings, row(count))).toEqual([]);
       kv.isHidden = false;
       advanceClock(46_000);
-      expect(await heldOf(bindings, row(count))).toEqual([0, 2, 3]);
+      expect(await matchedIndices(bindings, row(count))).toEqual([0, 2, 3]);
     },
   );
 
-  it("reads no more keys until the manifest is read again", async () => {
-    const { bindings, reads } = isolateWithoutManifest();
-    expect(await heldOf(bindings)).toEqual([]);
+  it("stops key reads until the manifest is read again", async () => {
+    const { bindings, reads } = createIsolateWithoutManifest();
+    expect(await matchedIndices(bindings)).toEqual([]);
     reads.length = 0;
-    expect(await heldOf(bindings)).toEqual([]);
-    expect(await heldOf(bindings, row(5000))).toEqual([]);
+    expect(await matchedIndices(bindings)).toEqual([]);
+    expect(await matchedIndices(bindings, row(5000))).toEqual([]);
     expect(reads).toEqual([]);
   });
 
-  it("keeps a current copy until it is a minute old", async () => {
+  it("leaves the cached manifest in use until it is a minute old (R1.2)", async () => {
     await publishRemoval();
-    const { bindings, kv } = isolateWithoutManifest();
+    const { bindings, kv } = createIsolateWithoutManifest();
     kv.isHidden = false;
-    expect(await heldOf(bindings)).toEqual([0, 2, 3]);
+    expect(await matchedIndices(bindings)).toEqual([0, 2, 3]);
     kv.isHidden = true;
     for (const ms of [31_000, 15_000, 10_000]) {
       advanceClock(ms);
-      expect(await heldOf(bindings)).toEqual([0, 2, 3]);
+      expect(await matchedIndices(bindings)).toEqual([0, 2, 3]);
     }
     advanceClock(5_000);
-    expect(await heldOf(bindings)).toEqual([]);
+    expect(await matchedIndices(bindings)).toEqual([]);
   });
 
-  it("asks the Cloud Controller for everything, and logs no warning", async () => {
+  it("leaves all resources to the Cloud Controller, and logs no warning", async () => {
     fakeCloudController(respondWithMatches(() => true));
-    const { bindings } = isolateWithoutManifest({ CLOUD_CONTROLLER_URL });
-    for (let push = 0; push < 2; push++) expect(await heldOf(bindings, row(4))).toEqual([0, 1, 2, 3]);
-    expect(answeredByOrigin()).toEqual([4, 4]);
+    const { bindings } = createIsolateWithoutManifest({ CLOUD_CONTROLLER_URL });
+    for (let push = 0; push < 2; push++) expect(await matchedIndices(bindings, row(4))).toEqual([0, 1, 2, 3]);
+    expect(matchedByOrigin()).toEqual([4, 4]);
     expect(logs.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
   });
 });
 
 describe("a snapshot", () => {
-  it("is waited for by a fresh isolate where keys lack what it holds", async () => {
-    await removeKeys(0, 1, 2, 3);
-    const { bindings } = freshIsolate({}, (names) => (isPart(names) ? 100 : undefined));
-    expect(await heldOf(bindings)).toEqual([0, 1, 2, 3]);
+  it("delays the response of a new isolate if keys are missing", async () => {
+    await deleteKeys(0, 1, 2, 3);
+    const { bindings } = createIsolate({}, (names) => (isPart(names) ? 100 : undefined));
+    expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
   });
 
-  it("is waited for no longer than half of the deadline", async () => {
-    await removeKeys(0, 1, 2, 3);
-    const { bindings } = freshIsolate({ LOOKUP_DEADLINE_MS: "400" }, (names) =>
+  it("delays a response by at most half of the deadline (R2.2)", async () => {
+    await deleteKeys(0, 1, 2, 3);
+    const { bindings } = createIsolate({ LOOKUP_DEADLINE_MS: "400" }, (names) =>
       isPart(names) ? 1_000 : undefined,
     );
-    expect(await heldOf(bindings, row(5000))).toEqual([]);
+    expect(await matchedIndices(bindings, row(5000))).toEqual([]);
   });
 
-  it("is loaded anew at once where it came too late, for the isolate was frozen meanwhile", async () => {
-    await removeKeys(0, 1, 2, 3);
+  it("is loaded again immediately after a timeout", async () => {
+    await deleteKeys(0, 1, 2, 3);
     const timeouts = TIMEOUT_MS.snapshotPart;
     TIMEOUT_MS.snapshotPart = 50;
     let isFrozen = true;
-    const { bindings } = freshIsolate({}, (names) => (isPart(names) && isFrozen ? "hang" : undefined));
-    expect(await heldOf(bindings)).toEqual([]);
+    const { bindings } = createIsolate({}, (names) => (isPart(names) && isFrozen ? "hang" : undefined));
+    expect(await matchedIndices(bindings)).toEqual([]);
     isFrozen = false;
-    expect(await heldOf(bindings)).toEqual([0, 1, 2, 3]);
+    expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
     TIMEOUT_MS.snapshotPart = timeouts;
   });
 
-  it("is loaded once for requests that come together", async () => {
-    await removeKeys(0, 1, 2, 3);
-    const { bindings, reads } = freshIsolate({}, (names) => (isPart(names) ? 50 : undefined));
-    const answers = await Promise.all(Array.from({ length: 8 }, () => heldOf(bindings)));
-    expect(answers).toEqual(Array(8).fill([0, 1, 2, 3]));
+  it("is loaded once for concurrent requests", async () => {
+    await deleteKeys(0, 1, 2, 3);
+    const { bindings, reads } = createIsolate({}, (names) => (isPart(names) ? 50 : undefined));
+    const results = await Promise.all(Array.from({ length: 8 }, () => matchedIndices(bindings)));
+    expect(results).toEqual(Array(8).fill([0, 1, 2, 3]));
     expect(reads.filter(isPart)).toHaveLength(1);
   });
 
-  it("that is replaced is dropped, and never answered from together with another's changes", async () => {
-    const { bindings } = freshIsolate();
-    await heldOf(bindings, row(1000));
+  it("is never combined with the delta of a later snapshot", async () => {
+    const { bindings } = createIsolate();
+    await matchedIndices(bindings, row(1000));
     await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
     await report({ present: [keyOf(8)], asOf: Date.now() + 2 });
     advanceClock(24 * 3_600_000);
     await publish();
     expect(await readManifest()).toMatchObject({ snapshot: { entries: 4 } });
-    expect(await heldOf(bindings)).toEqual([0, 2, 3, 8]);
+    expect(await matchedIndices(bindings)).toEqual([0, 2, 3, 8]);
   });
 
   const partOf = async () => {
@@ -302,27 +302,27 @@ describe("a snapshot", () => {
   };
 
   it.each<[string, () => Promise<unknown>]>([
-    ["cut off", truncate],
-    ["missing", async () => env.RESOURCE_CACHE.delete(await partOf())],
-    ["something else", async () => env.RESOURCE_CACHE.put(await partOf(), "<html>".repeat(100))],
-  ])("that is %s is as if there were none, and is told once", async (_, spoil) => {
-    await spoil();
-    const { bindings } = freshIsolate();
-    expect(await heldOf(bindings, row(1000))).toEqual([0, 1, 2, 3]);
-    await removeKeys(3);
-    expect(await heldOf(bindings, row(1000))).toEqual([0, 1, 2]);
+    ["is cut off", truncate],
+    ["is missing", async () => env.RESOURCE_CACHE.delete(await partOf())],
+    ["has other content", async () => env.RESOURCE_CACHE.put(await partOf(), "<html>".repeat(100))],
+  ])("that %s is ignored, and logged once (R2.1)", async (_, damage) => {
+    await damage();
+    const { bindings } = createIsolate();
+    expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2, 3]);
+    await deleteKeys(3);
+    expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2]);
     advanceClock(61_000);
-    await heldOf(bindings);
+    await matchedIndices(bindings);
     expect(logs.filter(({ event }) => event === "snapshot-unreadable")).toHaveLength(1);
   });
 });
 
-describe("what was just observed", () => {
-  it("is told by the changes, without a key and before any snapshot", async () => {
+describe("a new observation", () => {
+  it("is matched by the delta, without a key and before any snapshot", async () => {
     await report({ present: [keyOf(8)], asOf: Date.now() + 1 });
     advanceClock(20_000);
     await runAlarm();
-    await removeKeys(8);
-    expect(await heldOf(freshIsolate().bindings)).toEqual([0, 1, 2, 3, 8]);
+    await deleteKeys(8);
+    expect(await matchedIndices(createIsolate().bindings)).toEqual([0, 1, 2, 3, 8]);
   });
 });

@@ -13,18 +13,18 @@ const warningsOf = (response: Response) =>
     ?.split(",")
     .map((warning) => decodeURIComponent(warning));
 
-// Every tenth resource of a row is held.
+// Every tenth resource of a row is present.
 beforeAll(() => fillCache(...row(400).filter((_, index) => index % 10 === 0)));
 afterEach(() => vi.restoreAllMocks());
 
-describe("what a request costs", () => {
+describe("key reads", () => {
   it.each([
     [1, 1],
     [99, 1],
     [100, 1],
     [101, 2],
     [5000, 50],
-  ])("%i resources: %i reads, each key once", async (resources, expectedReads) => {
+  ])("fetch %i resources in %i reads, each key once", async (resources, expectedReads) => {
     const { cache, reads } = instrumentCache();
     const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(resources) });
     expect(response.status).toBe(201);
@@ -34,13 +34,13 @@ describe("what a request costs", () => {
     expect(reads.flatMap(({ keys }) => keys)).toHaveLength(resources);
   });
 
-  it("all reads start at once", async () => {
-    const observed = instrumentCache();
-    await sendWith({ RESOURCE_CACHE: observed.cache }, { resources: row(1000) });
-    expect(observed.mostAtOnce).toBe(10);
+  it("all start at once", async () => {
+    const instrumented = instrumentCache();
+    await sendWith({ RESOURCE_CACHE: instrumented.cache }, { resources: row(1000) });
+    expect(instrumented.mostAtOnce).toBe(10);
   });
 
-  it("the same content under many paths, modes and letter cases is one key", async () => {
+  it("fetch one key for the same content with many paths, modes and letter cases", async () => {
     const { cache, reads } = instrumentCache();
     const copies = row(500).map((_, index) =>
       resource(10, { path: `copy/${index}`, mode: `${index % 8}44` }),
@@ -52,7 +52,7 @@ describe("what a request costs", () => {
     expect(reads.flatMap(({ keys }) => keys)).toEqual([`${resource(10).checksum.value}:11`]);
   });
 
-  it("what can't match is never looked up", async () => {
+  it("skip resources that cannot match", async () => {
     const { cache, reads } = instrumentCache();
     const resources = [
       resource(0, { size_in_bytes: 9 }),
@@ -66,7 +66,7 @@ describe("what a request costs", () => {
     expect(reads).toEqual([]);
   });
 
-  it("nothing is looked up for a request that is refused, or with resource_matching off", async () => {
+  it("do not happen for a refused request, or with resource_matching off", async () => {
     const { cache, reads } = instrumentCache();
     await sendWith({ RESOURCE_CACHE: cache }, { resources: [resource(0), 1] });
     await sendWith({ RESOURCE_CACHE: cache }, { resources: row(3) }, { token: "garbage" });
@@ -74,15 +74,15 @@ describe("what a request costs", () => {
     expect(reads).toEqual([]);
   });
 
-  it("KV may answer from its cache for KV_CACHE_TTL", async () => {
+  it("use KV_CACHE_TTL as cacheTtl", async () => {
     const { cache, reads } = instrumentCache();
     await sendWith({ RESOURCE_CACHE: cache, KV_CACHE_TTL: "300" }, { resources: row(1) });
     expect(reads[0]?.options).toMatchObject({ cacheTtl: 300 });
   });
 });
 
-describe("an unwell cache never fails a push", () => {
-  it("reads that fail are not held, the others count, and both push and log are told", async () => {
+describe("a degraded cache never fails a push (R2.1)", () => {
+  it("matches the keys that were read if one read fails, with a warning and a log line", async () => {
     const logs = collectLogs();
     const { cache } = instrumentCache({ read: (index) => (index === 1 ? "fail" : undefined) });
     const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(250) });
@@ -102,7 +102,7 @@ describe("an unwell cache never fails a push", () => {
     );
   });
 
-  it("reads that are late are not held, and one deadline spans them all", async () => {
+  it("matches the keys that were read before the deadline of all reads (R2.2)", async () => {
     const logs = collectLogs();
     const { cache } = instrumentCache({ read: (index) => (index === 2 ? undefined : "hang") });
     const started = Date.now();
@@ -121,7 +121,7 @@ describe("an unwell cache never fails a push", () => {
     );
   });
 
-  it("every read failing is an empty answer", async () => {
+  it("matches nothing if all reads fail", async () => {
     collectLogs();
     const { cache } = instrumentCache({ read: () => "fail" });
     const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(5000) });
@@ -130,30 +130,27 @@ describe("an unwell cache never fails a push", () => {
     expect(warningsOf(response)).toEqual([expect.stringMatching(/5000 files/)]);
   });
 
-  it("no warning where all is well", async () => {
+  it("sends no warning if nothing fails", async () => {
     const response = await sendWith({}, { resources: row(10) });
     expect(response.headers.has("X-Cf-Warnings")).toBe(false);
   });
 
-  it("a rate limiter or a dataset out of order does not matter", async () => {
+  it("returns 201 if the rate limiter and METRICS fail (R2.3)", async () => {
     const logs = collectLogs();
     const limit = () => Promise.reject(new Error("limiter down"));
     const writeDataPoint = () => {
       throw new Error("dataset down");
     };
-    const unwell = { RATE_LIMITER: { limit }, METRICS: { writeDataPoint } };
-    expect((await sendWith(unwell, { resources: row(1) })).status).toBe(201);
+    const degraded = { RATE_LIMITER: { limit }, METRICS: { writeDataPoint } };
+    expect((await sendWith(degraded, { resources: row(1) })).status).toBe(201);
     expect(logs.map(({ event }) => event)).toContain("rate-limiter-unavailable");
     expect(logs.map(({ event }) => event)).toContain("metrics-unavailable");
   });
 });
 
-describe("never claim what the pool does not hold", () => {
-  it.each(["", "0", "2", "null", '{"size":1}'])(
-    "a value that is not understood (%j) is no yes",
-    async (value) => {
-      await env.RESOURCE_CACHE.put(`${resource(7).checksum.value}:8`, value);
-      expect(await matchedPaths(await sendWith({}, { resources: [resource(7)] }))).toEqual([]);
-    },
-  );
+describe("a key", () => {
+  it.each(["", "0", "2", "null", '{"size":1}'])("with the value %j does not match", async (value) => {
+    await env.RESOURCE_CACHE.put(`${resource(7).checksum.value}:8`, value);
+    expect(await matchedPaths(await sendWith({}, { resources: [resource(7)] }))).toEqual([]);
+  });
 });

@@ -20,7 +20,7 @@ function hashOf(sha1: string, size: number, secret = SECRET): string {
   return toHex(hashKeys(key, secret));
 }
 
-/** SipHash-2-4 as its authors define it, in integers of 64 bits. */
+/** SipHash-2-4 by its definition, in 64-bit integers. */
 function sipHash(secret: Uint8Array, message: Uint8Array): bigint {
   const mask = (1n << 64n) - 1n;
   const turn = (value: bigint, bits: bigint) => ((value << bits) | (value >> (64n - bits))) & mask;
@@ -60,7 +60,7 @@ function sipHash(secret: Uint8Array, message: Uint8Array): bigint {
 }
 
 describe("the entry hash", () => {
-  it("is SipHash-2-4, whose authors' own vector the reference here gives", () => {
+  it("is compared with a SipHash-2-4 that gives its authors' test vector", () => {
     const message = Uint8Array.from({ length: 15 }, (_, index) => index);
     expect(sipHash(fromHex(SECRET), message)).toBe(0xa129ca6149be45e5n);
   });
@@ -69,11 +69,11 @@ describe("the entry hash", () => {
     ["0000000000000000000000000000000000000000", 0, "63ca3ace1214d326"],
     ["002d760bea1be268e27077412e11a320d0f164d3", 36, "16c8c5f7d0afdfaa"],
     ["ffffffffffffffffffffffffffffffffffffffff", Number.MAX_SAFE_INTEGER, "5cbb28b3154d233e"],
-  ])("of %s and %i bytes is what was written down", (sha1, size, expected) => {
+  ])("of SHA-1 %s and %i bytes never changes", (sha1, size, expected) => {
     expect(hashOf(sha1, size)).toBe(expected);
   });
 
-  it("is that of the SHA-1's 20 bytes and the size as 8 little-endian ones, whatever they are", () => {
+  it("is SipHash-2-4 of the 20 bytes of the SHA-1 and the size as 8 little-endian bytes", () => {
     const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
     const size = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1));
     fc.assert(
@@ -90,12 +90,12 @@ describe("the entry hash", () => {
   });
 });
 
-describe("a set of entries and a plain Set say the same", () => {
-  /** Which of `asked` are marked as held: among the changes, or by a snapshot that comes in two parts. */
-  function marked(present: readonly bigint[], asked: readonly bigint[]): bigint[] {
+describe("set membership agrees with a plain Set", () => {
+  /** The words that are marked as members: by `markMembers`, and by a snapshot that is loaded in two parts. */
+  function marked(present: readonly bigint[], words: readonly bigint[]): bigint[] {
     const set = BigUint64Array.from(present).sort();
-    const entries = new Uint8Array(BigUint64Array.from(asked).buffer);
-    const marks = new Uint8Array(asked.length);
+    const entries = new Uint8Array(BigUint64Array.from(words).buffer);
+    const marks = new Uint8Array(words.length);
     markMembers(set, entries, marks, 7);
 
     const half = Math.floor(set.length / 2);
@@ -103,45 +103,45 @@ describe("a set of entries and a plain Set say the same", () => {
     pool.put(set.subarray(0, half), 0);
     pool.put(set.subarray(half), half);
     pool.finish();
-    const marksOfPool = new Uint8Array(asked.length);
+    const marksOfPool = new Uint8Array(words.length);
     pool.mark(entries, marksOfPool, 7);
     expect(marksOfPool).toEqual(marks);
-    return asked.filter((_, index) => marks[index] === 7);
+    return words.filter((_, index) => marks[index] === 7);
   }
-  // One for all, as one snapshot takes the place of another.
+  // Shared, because one snapshot overwrites another.
   const pool = new SnapshotMemory();
 
-  it("however their entries are spread", () => {
+  it("for any distribution of entries", () => {
     // Few different high halves make long equal runs.
     const half = fc.oneof(fc.nat(0xffff_ffff), fc.constantFrom(0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff));
     const entry = fc.tuple(half, half).map(([high, low]) => (BigInt(high) << 32n) | BigInt(low));
     fc.assert(
       fc.property(fc.array(entry, { maxLength: 400 }), fc.array(entry), (present, others) => {
         const plain = new Set(present);
-        const asked = [...present, ...others];
-        expect(marked(present, asked)).toEqual(asked.filter((each) => plain.has(each)));
+        const words = [...present, ...others];
+        expect(marked(present, words)).toEqual(words.filter((each) => plain.has(each)));
       }),
       { numRuns: 300 },
     );
   });
 
-  it("of 200,000 entries that are spread as hashes are, and as many that are not held", () => {
+  it("for 200,000 random entries, and as many other words", () => {
     const entries = new BigUint64Array(400_000);
     for (let at = 0; at < entries.length; at += 8192) crypto.getRandomValues(entries.subarray(at, at + 8192));
     const present = [...entries.subarray(0, 200_000)];
     const plain = new Set(present);
-    const asked = [...entries];
-    expect(marked(present, asked)).toHaveLength(asked.filter((each) => plain.has(each)).length);
+    const words = [...entries];
+    expect(marked(present, words)).toHaveLength(words.filter((each) => plain.has(each)).length);
   });
 
-  it("of entries that stand close together at one end", () => {
+  it("for entries that are close together at one end", () => {
     const present = Array.from({ length: 5_000 }, (_, index) => BigInt(index) << 33n);
     expect(marked(present, [...present, 1n, 1n << 32n])).toEqual(present);
   });
 });
 
 describe("a packed value", () => {
-  // Two held resources and one removed of the value "delta/v1": written down once, so that a change is seen.
+  // A fixed test vector, so that a change of the format fails: two added resources and a removed one.
   const NAME = "delta/v1";
   const VECTOR =
     `524d5056${"02000000"}${"02000000"}${"01000000"}` +
@@ -153,19 +153,19 @@ describe("a packed value", () => {
     removed: BigUint64Array.of(0xffffffffffffffffn),
   };
 
-  it("is what was written down", () => {
+  it("never changes its format", () => {
     expect(toHex(pack(NAME, VALUE))).toBe(VECTOR);
     expect(unpack(fromHex(VECTOR).buffer, NAME)).toEqual(VALUE);
   });
 
-  it("takes 8 bytes a resource and 64 more: 10^6 are less than 8.1 MB", () => {
+  it("takes 64 bytes, and 8 for each resource: less than 8.1 MB for a million", () => {
     const none = new BigUint64Array();
     expect(pack("snapshot/v1/0", { added: new BigUint64Array(1_000_000), removed: none })).toHaveLength(
       8_000_064,
     );
   });
 
-  it("holds what was packed, whatever that is", () => {
+  it("unpacks to what was packed", () => {
     const entries = fc.array(fc.bigInt(0n, 2n ** 64n - 1n)).map((list) => BigUint64Array.from(list).sort());
     const name = fc.stringMatching(/^[ -~]{1,48}$/);
     fc.assert(
@@ -176,15 +176,15 @@ describe("a packed value", () => {
   });
 
   it.each<[string, string, string]>([
-    ["cut off", VECTOR.slice(0, -2), NAME],
-    ["cut off within the header", VECTOR.slice(0, 40), NAME],
-    ["empty", "", NAME],
-    ["longer than it says", `${VECTOR}00`, NAME],
-    ["something else", "3c68746d6c3e".repeat(20), NAME],
-    ["of an older version", VECTOR.replace("02000000", "01000000"), NAME],
-    ["of a newer version", VECTOR.replace("02000000", "03000000"), NAME],
-    ["of another name", VECTOR, "delta/v2"],
-  ])("that is %s is not opened", (_, hex, name) => {
+    ["is cut off", VECTOR.slice(0, -2), NAME],
+    ["is cut off within the header", VECTOR.slice(0, 40), NAME],
+    ["is empty", "", NAME],
+    ["is too long", `${VECTOR}00`, NAME],
+    ["has other content", "3c68746d6c3e".repeat(20), NAME],
+    ["has an older version", VECTOR.replace("02000000", "01000000"), NAME],
+    ["has a newer version", VECTOR.replace("02000000", "03000000"), NAME],
+    ["has another name", VECTOR, "delta/v2"],
+  ])("is not unpacked if it %s", (_, hex, name) => {
     expect(() => unpack(fromHex(hex).buffer, name)).toThrow(name);
   });
 });
