@@ -11,28 +11,28 @@ import { signToken } from "./support/tokens.ts";
 import { fillCache, matchedPaths, resource, type SentResource, sendWithEnv } from "./support/worker.ts";
 
 /**
- * Every binding, and every server, in every kind of trouble: what a push is answered then, and that afterwards all is as
- * before. The table is printed with `npx vitest run test/fault-matrix --silent=false`.
+ * Every binding and every server with every kind of fault: the response to a push during the fault, and after it.
+ * `npx vitest run test/fault-matrix --silent=false` prints the table.
  */
 const LOOKUP_DEADLINE_MS = 400;
-/** In the place of seconds, so that the matrix takes none. */
+/** Replaces timeouts of seconds. */
 const SHORT_MS = 150;
 const SLOW_MS = 40;
-/** For UAA's keys, which a busy machine may not get in so short a time. */
-const PATIENT = { timeout: 10_000, interval: 100 };
-/** Far beyond all deadlines here: what takes as long has hung. */
+/** A busy machine may take this long to fetch UAA's keys. */
+const KEYS_FETCHED = { timeout: 10_000, interval: 100 };
+/** Longer than all deadlines of this test together. */
 const HUNG_MS = 8_000;
 
-/** The cache knows the first, the Cloud Controller the first two, and nobody the third. */
+/** In the cache and the pool; in the pool; in neither. */
 const [CACHED, POOLED, UNKNOWN] = [resource(1), resource(2), resource(3)];
 const BODY = { resources: [CACHED, POOLED, UNKNOWN] };
 const ALL = [CACHED.path, POOLED.path];
 
-const KINDS = ["throws", "hangs", "is slow", "lies", "is cut off"] as const;
+const KINDS = ["throws", "hangs", "is slow", "returns garbage", "loses the connection"] as const;
 type Kind = (typeof KINDS)[number];
 
-/** What `real` does instead, in this kind of trouble; `lie` is its wrong answer. */
-function troubled<T>(kind: Kind, real: () => Promise<T>, lie: () => unknown): Promise<T> {
+/** Calls `real` with a fault of this kind. */
+function callWithFault<T>(kind: Kind, real: () => Promise<T>, garbage: () => unknown): Promise<T> {
   switch (kind) {
     case "throws":
       throw new Error("out of order");
@@ -40,35 +40,36 @@ function troubled<T>(kind: Kind, real: () => Promise<T>, lie: () => unknown): Pr
       return new Promise(() => {});
     case "is slow":
       return scheduler.wait(SLOW_MS).then(real);
-    case "lies":
-      return Promise.resolve(lie() as T);
-    case "is cut off":
+    case "returns garbage":
+      return Promise.resolve(garbage() as T);
+    case "loses the connection":
       return scheduler.wait(SLOW_MS).then(() => Promise.reject(new Error("Network connection lost.")));
   }
 }
 
-/** The trouble of the moment. */
-let trouble: { of: string; kind: Kind } | undefined;
-const afflicted = <T>(of: string, real: () => Promise<T>, lie: () => unknown): Promise<T> =>
-  trouble?.of === of ? troubled(trouble.kind, real, lie) : real();
+let fault: { component: string; kind: Kind } | undefined;
+const call = <T>(component: string, real: () => Promise<T>, garbage: () => unknown): Promise<T> =>
+  fault?.component === component ? callWithFault(fault.kind, real, garbage) : real();
 
-let told: unknown[] = [];
+/** Calls that reached the catalog. */
+let reports: string[] = [];
 const isPooled = ({ checksum }: SentResource) =>
   [CACHED, POOLED].some((one) => one.checksum.value === checksum.value);
 
-/** The Worker's bindings, each of which the trouble of the moment may befall. */
+/** The bindings of the Worker. Each may have the fault. */
 function bindings(): Record<string, unknown> {
-  const object = (of: string, members: Record<string, () => Promise<unknown>>, lie?: object) => ({
+  const object = (component: string, members: Record<string, () => Promise<unknown>>, garbage?: object) => ({
     getByName: () =>
       new Proxy(members, {
-        get: (all, name: string) => () => afflicted(of, all[name] ?? (async () => undefined), () => lie),
+        get: (all, name: string) => () =>
+          call(component, all[name] ?? (async () => undefined), () => garbage),
       }),
   });
   const get = (names: string | string[], options: never) =>
-    afflicted(
+    call(
       "KV",
       () => env.RESOURCE_CACHE.get(names as string, options) as Promise<unknown>,
-      () => (Array.isArray(names) ? new Map(names.map((name) => [name, "rubbish"])) : "rubbish"),
+      () => (Array.isArray(names) ? new Map(names.map((name) => [name, "garbage"])) : "garbage"),
     );
   return {
     ...env,
@@ -76,44 +77,44 @@ function bindings(): Record<string, unknown> {
     LOOKUP_DEADLINE_MS,
     RESOURCE_CACHE: { get, put: () => Promise.resolve(), delete: () => Promise.resolve() },
     CATALOG: object("catalog", {
-      observe: async () => void told.push("observed"),
-      deny: async () => void told.push("denied"),
+      observe: async () => void reports.push("observe"),
+      reportRejections: async () => void reports.push("reportRejections"),
     }),
     PUSH_SESSIONS: object(
       "push sessions",
       { inspect: async () => ({ retrySuspected: false, session: NO_SESSION }) },
-      { session: "rubbish" },
+      { session: "garbage" },
     ),
     RATE_LIMITER: {
       limit: () =>
-        afflicted(
+        call(
           "rate limiter",
           async () => ({ success: true }),
-          () => ({ rubbish: 1 }),
+          () => ({ garbage: 1 }),
         ),
     },
-    // It is not waited for: what it returns is nobody's.
+    // The Worker does not wait for it.
     METRICS: {
       writeDataPoint: () =>
-        void afflicted(
+        void call(
           "metrics",
           async () => undefined,
-          () => "rubbish",
+          () => "garbage",
         )?.catch(() => {}),
     },
     POOL_BUCKET: {
       head: () =>
-        afflicted(
+        call(
           "R2",
           async () => ({ size: 7 }),
-          () => ({ size: "rubbish" }),
+          () => ({ size: "garbage" }),
         ),
     },
   };
 }
 
 const uaaKeys = globalThis.fetch;
-const cut = () =>
+const truncated = () =>
   new Response(
     new ReadableStream({
       async pull(controller) {
@@ -125,25 +126,27 @@ const cut = () =>
     { status: 201 },
   );
 
-function fetchInTrouble(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+function fetchWithFault(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   const request = new Request(input as Request, init);
   const html = () => new Response("<html>", { status: 200 });
   if (new URL(request.url).pathname === "/token_keys") {
-    return afflicted("UAA", () => uaaKeys(request), html);
+    return call("UAA", () => uaaKeys(request), html);
   }
-  if (trouble?.of === "Cloud Controller" && trouble.kind === "is cut off") return Promise.resolve(cut());
+  if (fault?.component === "Cloud Controller" && fault.kind === "loses the connection") {
+    return Promise.resolve(truncated());
+  }
   const match = async () => {
     const { resources } = await request.json<{ resources: SentResource[] }>();
     return Response.json({ resources: resources.filter(isPooled) }, { status: 201 });
   };
-  return afflicted("Cloud Controller", match, () =>
-    Response.json({ resources: [resource(4)] }, { status: 201 }),
-  );
+  return call("Cloud Controller", match, () => Response.json({ resources: [resource(4)] }, { status: 201 }));
 }
 
-const COLUMNS = ["what", "trouble", "answer", "matched", "warnings", "log", "ms"];
+const COLUMNS = ["component", "fault", "status", "matched", "warnings", "log", "ms"];
 const rows: Cell[][] = [];
-const row = (...cells: Cell[]) => void rows.push(cells);
+function addRow(component: string, kind: string, status: Cell, matched: Cell, warnings: Cell, ms: Cell) {
+  rows.push([component, kind, status, matched, warnings, problems().join(", ") || "–", ms]);
+}
 const timeouts = { ...TIMEOUT_MS };
 
 beforeAll(async () => {
@@ -157,98 +160,83 @@ afterAll(() => {
 
 let logs: Record<string, unknown>[];
 beforeEach(() => {
-  told = [];
+  reports = [];
   logs = collectLogs();
-  vi.spyOn(globalThis, "fetch").mockImplementation(fetchInTrouble as typeof fetch);
+  vi.spyOn(globalThis, "fetch").mockImplementation(fetchWithFault as typeof fetch);
 });
 afterEach(() => {
-  trouble = undefined;
+  fault = undefined;
   vi.restoreAllMocks();
 });
 
-/** The events of warnings and errors that were logged. */
-const complaints = () => [
+/** The events that were logged as warnings or errors. */
+const problems = () => [
   ...new Set(logs.filter(({ level }) => level !== "log").map(({ event }) => String(event))),
 ];
 
 async function push(isolate: object) {
   logs.length = 0;
-  const begun = Date.now();
+  const startedAt = Date.now();
   const response = await sendWithEnv(isolate, BODY, { token: await signToken() });
   const warnings = response.headers.get("X-Cf-Warnings")?.split(",").map(decodeURIComponent) ?? [];
   const matched = response.status === 201 ? await matchedPaths(response) : [];
-  return { status: response.status, matched, warnings, ms: Date.now() - begun };
+  return { status: response.status, matched, warnings, ms: Date.now() - startedAt };
 }
 
-const BEFORE_THE_ANSWER = ["KV", "Cloud Controller"];
+/** Only these can cost matches. */
+const TIERS = ["KV", "Cloud Controller"];
 
 describe.each(["KV", "Cloud Controller", "catalog", "push sessions", "rate limiter", "metrics"])(
   "%s",
-  (of) => {
-    it.each(KINDS)("%s: no push fails, and nothing is claimed that is not held", async (kind) => {
+  (component) => {
+    it.each(KINDS)(`returns 201 and no stale match while ${component} %s (R2.1, R2.2)`, async (kind) => {
       const isolate = bindings();
-      trouble = { of, kind };
-      const answer = await push(isolate);
-      const log = complaints();
-      row(
-        of,
-        kind,
-        answer.status,
-        answer.matched.length,
-        answer.warnings.length,
-        log.join(", ") || "–",
-        answer.ms,
-      );
+      fault = { component, kind };
+      const { status, matched, warnings, ms } = await push(isolate);
+      const log = problems();
+      addRow(component, kind, status, matched.length, warnings.length, ms);
 
-      expect(answer.status).toBe(201);
-      expect(ALL).toEqual(expect.arrayContaining(answer.matched));
-      expect(answer.ms).toBeLessThan(HUNG_MS);
-      // Only what may hold something back is a reason to warn the one who pushes; and then both know of it.
-      if (answer.matched.length < ALL.length) {
-        expect(BEFORE_THE_ANSWER).toContain(of);
-        expect(answer.warnings).not.toEqual([]);
+      expect(status).toBe(201);
+      expect(ALL).toEqual(expect.arrayContaining(matched));
+      expect(ms).toBeLessThan(HUNG_MS);
+      // Missed matches cause a warning for the user and for the operator.
+      if (matched.length < ALL.length) {
+        expect(TIERS).toContain(component);
+        expect(warnings).not.toEqual([]);
         expect(log).not.toEqual([]);
       }
-      if (kind === "throws" || kind === "hangs") expect(log.length > 0 || of === "metrics").toBe(true);
+      if (kind === "throws" || kind === "hangs") expect(log.length > 0 || component === "metrics").toBe(true);
 
-      trouble = undefined;
+      fault = undefined;
       expect(await push(isolate)).toMatchObject({ status: 201, matched: ALL, warnings: [] });
-      expect(complaints()).toEqual([]);
+      expect(problems()).toEqual([]);
     });
   },
 );
 
 describe("UAA", () => {
-  it.each(KINDS)("%s: an isolate that has its keys goes on; one that begins says 503", async (kind) => {
+  it.each(KINDS)("returns 201 with cached keys, and 503 without, while UAA %s (R2.1)", async (kind) => {
     const isolate = bindings();
-    await vi.waitFor(async () => expect(await push(isolate)).toMatchObject({ status: 201 }), PATIENT);
-    trouble = { of: "UAA", kind };
+    await vi.waitFor(async () => expect(await push(isolate)).toMatchObject({ status: 201 }), KEYS_FETCHED);
+    fault = { component: "UAA", kind };
     const real = Date.now;
-    // The keys are as old as makes them be fetched anew, behind the answer.
+    // At this age the keys are renewed after the response.
     const aged = vi.spyOn(Date, "now").mockImplementation(() => real() + 601_000);
     const withKeys = await push(isolate);
-    row(
-      "UAA, keys held",
-      kind,
-      withKeys.status,
-      withKeys.matched.length,
-      0,
-      complaints().join(", ") || "–",
-      withKeys.ms,
-    );
+    addRow("UAA, keys cached", kind, withKeys.status, withKeys.matched.length, 0, withKeys.ms);
     aged.mockRestore();
     expect(withKeys).toMatchObject({ status: 201, matched: ALL, warnings: [] });
 
     const fresh = bindings();
     const without = await push(fresh);
-    row("UAA, no keys yet", kind, without.status, 0, 0, complaints().join(", ") || "–", without.ms);
+    addRow("UAA, no keys", kind, without.status, 0, 0, without.ms);
     expect(without.status).toBe(kind === "is slow" ? 201 : 503);
     expect(without.ms).toBeLessThan(HUNG_MS);
 
-    trouble = undefined;
-    // Without any key UAA is asked again after a second.
-    const isWell = async () => expect(await push(fresh)).toMatchObject({ status: 201, matched: ALL });
-    await vi.waitFor(isWell, PATIENT);
+    fault = undefined;
+    // Without keys they are requested again after a second.
+    const expectMatches = async () => expect(await push(fresh)).toMatchObject({ status: 201, matched: ALL });
+    await vi.waitFor(expectMatches, KEYS_FETCHED);
     expect(await push(isolate)).toMatchObject({ status: 201, matched: ALL });
   });
 });
@@ -266,51 +254,38 @@ const created = {
 
 async function deliver(isolate: object, body: unknown) {
   logs.length = 0;
-  const begun = Date.now();
+  const startedAt = Date.now();
   const batch = event(body);
   await worker.queue(batch, isolate);
   const { explicitAcks, retryMessages } = await getQueueResult(batch, createExecutionContext());
-  return { acked: explicitAcks.length, retried: retryMessages.length, ms: Date.now() - begun };
+  return { acked: explicitAcks.length, retried: retryMessages.length, ms: Date.now() - startedAt };
 }
 
-describe.each(["R2", "catalog"])("an event of the bucket, while %s", (of) => {
-  it.each(KINDS)("%s: it is kept until the catalog has what is true", async (kind) => {
-    const isolate = bindings();
-    trouble = { of, kind };
-    const { acked, retried, ms } = await deliver(isolate, created);
-    row(
-      `queue, ${of}`,
-      kind,
-      acked ? "acknowledged" : "retried",
-      told.length,
-      "–",
-      complaints().join(", ") || "–",
-      ms,
-    );
-    expect(acked + retried).toBe(1);
-    expect(ms).toBeLessThan(HUNG_MS);
-    if (kind !== "is slow" && kind !== "lies") expect(retried).toBe(1);
+describe.each(["R2", "catalog"])("a bucket event and %s", (component) => {
+  it.each(KINDS)(
+    `retries a bucket event until it is reported, while ${component} %s (R2.1)`,
+    async (kind) => {
+      const isolate = bindings();
+      fault = { component, kind };
+      const { acked, retried, ms } = await deliver(isolate, created);
+      addRow(`queue, ${component}`, kind, acked ? "acknowledged" : "retried", reports.length, "–", ms);
+      expect(acked + retried).toBe(1);
+      expect(ms).toBeLessThan(HUNG_MS);
+      if (kind !== "is slow" && kind !== "returns garbage") expect(retried).toBe(1);
 
-    trouble = undefined;
-    expect(await deliver(isolate, created)).toMatchObject({ acked: 1, retried: 0 });
-    expect(told).toContain("observed");
-  });
+      fault = undefined;
+      expect(await deliver(isolate, created)).toMatchObject({ acked: 1, retried: 0 });
+      expect(reports).toContain("observe");
+    },
+  );
 });
 
-it.each(["rubbish", null, 7, {}, { ...created, object: { key: 7 } }])(
-  "the queue brings %j: it is acknowledged, and nobody is told",
+it.each(["garbage", null, 7, {}, { ...created, object: { key: 7 } }])(
+  "acknowledges a malformed bucket event without a report: %j",
   async (body) => {
     const outcome = await deliver(bindings(), body);
-    row(
-      "queue",
-      "lies",
-      outcome.acked ? "acknowledged" : "retried",
-      0,
-      "–",
-      complaints().join(", ") || "–",
-      outcome.ms,
-    );
+    addRow("queue", "malformed event", outcome.acked ? "acknowledged" : "retried", 0, "–", outcome.ms);
     expect(outcome).toMatchObject({ acked: 1, retried: 0 });
-    expect(told).toEqual([]);
+    expect(reports).toEqual([]);
   },
 );

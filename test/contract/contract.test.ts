@@ -17,19 +17,22 @@ function bodyOf({ body, repeat }: Case): string {
   return JSON.stringify({ resources: repeat.then ? [...resources, repeat.then] : resources });
 }
 
-describe("the Cloud Controller's answers, case by case", () => {
+describe("the contract of the Cloud Controller", () => {
   beforeAll(() =>
     fillCache(...contract.pool.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size }))),
   );
 
-  it.each(contract.cases as Case[])("$name: $status", async (row) => {
-    const body = bodyOf(row);
-    const response = await send(body);
+  it.each(contract.cases as Case[])(
+    "returns $status as the Cloud Controller does: $name (R2.4)",
+    async (contractCase) => {
+      const body = bodyOf(contractCase);
+      const response = await send(body);
 
-    expect(response.status).toBe(row.status);
-    expect(response.headers.get("Content-Type")).toBe("application/json; charset=utf-8");
-    await expectDocumented({ method: "POST", url: ENDPOINT }, response, { sent: body });
-    // As text, for the order of the members is part of it.
-    expect(await response.text()).toBe(JSON.stringify(row.response));
-  });
+      expect(response.status).toBe(contractCase.status);
+      expect(response.headers.get("Content-Type")).toBe("application/json; charset=utf-8");
+      await expectDocumented({ method: "POST", url: ENDPOINT }, response, { sent: body });
+      // As text, because the order of the members matters.
+      expect(await response.text()).toBe(JSON.stringify(contractCase.response));
+    },
+  );
 });
