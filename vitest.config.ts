@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { exportJWK, generateKeyPair } from "jose";
 import { defineConfig } from "vitest/config";
-import { mutatedText } from "./test/simulation/mutated.ts";
+import { mutatedSource } from "./test/simulation/mutated-source.ts";
 import type { Exchange } from "./test/support/exchange.ts";
 import { DocumentedApi } from "./test/support/node/documented-api.ts";
 import { wasmModule } from "./test/wasm-module.ts";
@@ -92,7 +92,7 @@ export default defineConfig({
           {
             name: "code under test",
             enforce: "pre",
-            load: (id) => (id.endsWith(".wasm") ? wasmModule(id) : mutatedText(id)),
+            load: (id) => (id.endsWith(".wasm") ? wasmModule(id) : mutatedSource(id)),
           },
         ],
         test: {

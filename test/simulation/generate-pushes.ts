@@ -1,13 +1,13 @@
 import type { Random } from "./random.ts";
 import {
+  type Action,
+  ALL_CALLERS,
   type App,
   type Client,
-  type Deed,
   type Edit,
-  EVERYBODY,
-  type Misfortune,
   type Operation,
   type Push,
+  type RequestFault,
   type Settings,
 } from "./schedule.ts";
 
@@ -15,13 +15,16 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 export const CALLERS = ["ci", "ann", "bob"];
 const MODES = { "0644": 12, "0755": 2, "100644": 2, "0444": 3, "100444": 1 };
-const CLIENTS = { identified: 10, pinned: 1.5, stripped: 1, old: 1, "old-traced": 1.5 } satisfies Record<
-  Client,
-  number
->;
-/** Apps of many requests are rare: each of them takes time to read. */
+const CLIENTS = {
+  identified: 10,
+  pinned: 1.5,
+  "id-removed": 1,
+  "old-cf": 1,
+  "old-cf-traced": 1.5,
+} satisfies Record<Client, number>;
+/** Requests of an app. Apps of many requests are rare, because they take long to simulate. */
 const REQUESTS = { "1": 2, "2": 6, "3": 3, "5": 0.5, "9": 0.3 };
-const MISFORTUNES = {
+const REQUEST_FAULTS = {
   "cloud-controller-error": 3,
   "cloud-controller-hang": 2,
   "cloud-controller-cut": 1,
@@ -29,22 +32,22 @@ const MISFORTUNES = {
   "kv-fail": 2,
   "kv-hang": 1,
   "kv-slow": 1,
-  "manifest-missing": 1,
-  isolate: 3,
-  elsewhere: 3,
+  "manifest-miss": 1,
+  "other-isolate": 3,
+  "other-place": 3,
   "sessions-restart": 1,
-  "sessions-reset": 3,
+  "sessions-crash": 3,
   "sessions-lost": 1,
   "sessions-reply-lost": 2,
   "sessions-hang": 1,
   "sessions-slow": 2,
-  learned: 3,
-  publication: 2,
-  wipe: 1,
+  "files-reported": 3,
+  "snapshot-published": 2,
+  "pool-wiped": 1,
   deploy: 1,
-} satisfies Record<Misfortune, number>;
+} satisfies Record<RequestFault, number>;
 
-/** Apps that share contents: within a request, from one request to the next, and among each other. */
+/** Draws apps that share contents: within a request, between requests, and with each other. */
 export function appsOf(files: number, random: Random): App[] {
   const count = random.integer(1, 3);
   return Array.from({ length: count }, () => {
@@ -65,22 +68,22 @@ export function drawPush(settings: Settings, place: number, isolate: number, ran
   const app = random.integer(0, (settings.apps?.length ?? 1) - 1);
   const push = {
     push: random.integer(1, 999_999),
-    apps: random.chance(0.15) ? manifestOf(app, settings, random) : [app],
+    apps: random.chance(0.15) ? drawManifestApps(app, settings, random) : [app],
     caller: random.pick(CALLERS),
     client: random.weighted(CLIENTS),
     place,
     isolate,
-    gap: random.integer(0, random.pick([20, 2_000, 20_000, 90_000])),
-    uploads: random.integer(100, random.pick([2, 20, 90]) * SECOND_MS),
-    tries: random.integer(1, 3),
-    pause: random.integer(0, random.pick([5, 40, 300]) * SECOND_MS),
+    gapMs: random.integer(0, random.pick([20, 2_000, 20_000, 90_000])),
+    uploadMs: random.integer(100, random.pick([2, 20, 90]) * SECOND_MS),
+    maxRuns: random.integer(1, 3),
+    retryPauseMs: random.integer(0, random.pick([5, 40, 300]) * SECOND_MS),
   };
-  if (push.tries === 1 || random.chance(0.8)) return push;
+  if (push.maxRuns === 1 || random.chance(0.8)) return push;
   return { ...push, edit: drawEdit(settings.apps?.[app] ?? [], settings.files, random) };
 }
 
-/** Two or three apps, of which some may be one and the same. */
-function manifestOf(app: number, { apps = [] }: Settings, random: Random): number[] {
+/** Two or three apps; some may be the same. */
+function drawManifestApps(app: number, { apps = [] }: Settings, random: Random): number[] {
   return [app, ...Array.from({ length: random.integer(1, 2) }, () => random.integer(0, apps.length - 1))];
 }
 
@@ -92,68 +95,81 @@ function drawEdit(app: App, files: number, random: Random): Edit {
   };
 }
 
-export function drawLoss(settings: Settings, random: Random): Deed {
+export function drawFileLoss(settings: Settings, random: Random): Action {
   const all = [...Array(settings.files).keys()];
   switch (random.weighted({ wipe: 4, some: 4, restore: 2 })) {
     case "wipe":
-      return { do: "lose", how: "wipe" };
+      return { type: "lose", how: "wipe" };
     case "some":
-      return { do: "lose", how: "some", lost: random.some(all, random.pick([0.01, 0.2, 0.5])) };
+      return { type: "lose", how: "some", lostFiles: random.some(all, random.pick([0.01, 0.2, 0.5])) };
     case "restore":
-      return { do: "lose", how: "restore", since: random.integer(1, random.pick([2, 60, 600])) * MINUTE_MS };
+      return {
+        type: "lose",
+        how: "restore",
+        ageMs: random.integer(1, random.pick([2, 60, 600])) * MINUTE_MS,
+      };
   }
 }
 
-/** What happens to a push, and who pushes at the same time. */
-export function aroundPush(at: number, push: Push, settings: Settings, random: Random): Operation[] {
+/** Faults in requests of a push, and perhaps another push at the same time. */
+export function faultsAndConcurrentPush(
+  at: number,
+  push: Push,
+  settings: Settings,
+  random: Random,
+): Operation[] {
   const requests = push.apps.flatMap((app) => settings.apps?.[app] ?? []).length;
-  const misfortunes = Array.from(
+  const operations = Array.from(
     { length: random.pick([0, 0, 0, 1, 1, 1, 2, 2, 3]) },
     (): Operation => ({
       at,
-      do: "misfortune",
+      type: "request-fault",
       push: push.push,
       request: random.integer(0, requests - 1),
-      what: random.weighted(MISFORTUNES),
+      what: random.weighted(REQUEST_FAULTS),
     }),
   );
-  const atOnce: Operation[] = [];
   if (random.chance(0.35)) {
     const other = drawPush(settings, push.place, random.integer(0, settings.isolates - 1), random);
-    const isSame = random.chance(0.6);
-    atOnce.push({
+    const isSameApp = random.chance(0.6);
+    operations.push({
       at: at + random.integer(0, random.pick([1, 10, 60]) * SECOND_MS),
-      do: "push",
+      type: "push",
       ...other,
       ...(random.chance(0.6) ? { caller: push.caller, client: push.client } : {}),
-      ...(isSame ? { apps: push.apps } : {}),
+      ...(isSameApp ? { apps: push.apps } : {}),
     });
   }
-  return [...misfortunes, ...atOnce];
+  return operations;
 }
 
-/** Who pushes once the pool has lost something. */
-export function afterLoss(at: number, settings: Settings, random: Random): Operation[] {
+/** Pushes shortly after the pool has lost files. */
+export function pushesAfterLoss(at: number, settings: Settings, random: Random): Operation[] {
   return Array.from({ length: random.integer(1, 2) }, (): Operation => {
     const place = random.integer(0, settings.places - 1);
     return {
       at: at + random.integer(0, random.pick([5, 200]) * SECOND_MS),
-      do: "push",
+      type: "push",
       ...drawPush(settings, place, random.integer(0, settings.isolates - 1), random),
     };
   });
 }
 
-/** Who pushes while something is wrong with a caller's session object. */
-export function duringTrouble(at: number, caller: string, settings: Settings, random: Random): Operation[] {
+/** A push of a caller whose session object has a fault. */
+export function pushesDuringSessionFault(
+  at: number,
+  caller: string,
+  settings: Settings,
+  random: Random,
+): Operation[] {
   const place = random.integer(0, settings.places - 1);
   const push = drawPush(settings, place, random.integer(0, settings.isolates - 1), random);
   return [
     {
       at: Math.max(0, at + random.integer(-100, 1) * random.pick([10, 500])),
-      do: "push",
+      type: "push",
       ...push,
-      ...(caller === EVERYBODY ? {} : { caller }),
+      ...(caller === ALL_CALLERS ? {} : { caller }),
     },
   ];
 }

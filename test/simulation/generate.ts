@@ -1,123 +1,134 @@
 import {
-  afterLoss,
   appsOf,
-  aroundPush,
   CALLERS,
-  drawLoss,
+  drawFileLoss,
   drawPush,
-  duringTrouble,
+  faultsAndConcurrentPush,
+  pushesAfterLoss,
+  pushesDuringSessionFault,
 } from "./generate-pushes.ts";
 import { PROFILES, type Profile, type ProfileName } from "./profiles.ts";
 import { Random } from "./random.ts";
-import { type Deed, EVERYBODY, type Operation, type Schedule, type Settings } from "./schedule.ts";
+import { type Action, ALL_CALLERS, type Operation, type Schedule, type Settings } from "./schedule.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
-const PLENTY = 100_000;
+const UNLIMITED = 100_000;
 const PREFIXES = ["", "v2/", "cf-prod/"];
 
-/** The schedule of a seed. */
+/** Draws a schedule from a seed. */
 export function generate(name: ProfileName, seed: number): Schedule {
   const profile: Profile = PROFILES[name];
   const random = new Random(`${name} ${seed}`);
-  const settings = settingsOf(name, profile, random.fork("settings"));
+  const settings = drawSettings(name, profile, random.fork("settings"));
   const operations: Operation[] = [];
   const count = random.integer(...profile.operations);
-  if (random.chance(0.6)) operations.push(...filled(settings));
+  if (random.chance(0.6)) operations.push(...fillPoolAndCache(settings));
   let at = 0;
   for (let index = 0; index < count; index++) {
-    at += pause(random);
-    const deed = draw(random.weighted(profile.weights), settings, random);
-    operations.push({ at, ...deed });
-    operations.push(...askedLater(at, deed, settings, random));
-    if (random.chance(0.6)) operations.push(...companions(at, deed, settings, random));
+    at += drawPauseMs(random);
+    const action = drawAction(random.weighted(profile.weights), settings, random);
+    operations.push({ at, ...action });
+    operations.push(...laterRequests(at, action, settings, random));
+    if (random.chance(0.6)) operations.push(...relatedOperations(at, action, settings, random));
   }
   return { settings, operations: operations.toSorted((one, other) => one.at - other.at) };
 }
 
-/** A pool that holds everything from the beginning, and a cache that knows. */
-function filled({ files }: Settings): Operation[] {
+/** All files are in the pool from the start, and reported. */
+function fillPoolAndCache({ files }: Settings): Operation[] {
   const all = Array.from({ length: files }, (_, file) => file);
   return [
-    ...all.map((file): Operation => ({ at: 0, do: "put", file })),
-    { at: 0, do: "add", files: all, tellsAfter: 0, clock: 0 },
+    ...all.map((file): Operation => ({ at: 0, type: "put", file })),
+    { at: 0, type: "add", files: all, reportDelayMs: 0, clockErrorMs: 0 },
   ];
 }
 
-/** What makes the most of a trouble: news of a file just before, during and after it, and somebody who asks. */
-function companions(at: number, deed: Deed, settings: Settings, random: Random): Operation[] {
+/** Makes it likely that a fault matters: reports about a file just before and during it, and requests for the file. */
+function relatedOperations(at: number, action: Action, settings: Settings, random: Random): Operation[] {
   const files = [random.integer(0, settings.files - 1)];
   const spread = random.pick([2, 12, 40]) * SECOND_MS;
   const near = (from: number, until: number) =>
     Math.max(0, at + Math.floor(from + random.next() * (until - from)));
-  const tell = (time: number): Operation =>
-    random.chance(0.5)
-      ? { at: time, do: "remove", files, tellsAfter: 0, clock: 0 }
-      : { at: time, do: "add", files, tellsAfter: 0, clock: 0 };
-  const place = "place" in deed ? deed.place : random.integer(0, settings.places - 1);
-  const isolate = "isolate" in deed ? deed.isolate : random.integer(0, settings.isolates - 1);
-  const ask = (time: number, padding = 0): Operation => ({
+  const report = (time: number): Operation => ({
     at: time,
-    do: "ask",
+    type: random.chance(0.5) ? "remove" : "add",
+    files,
+    reportDelayMs: 0,
+    clockErrorMs: 0,
+  });
+  const place = "place" in action ? action.place : random.integer(0, settings.places - 1);
+  const isolate = "isolate" in action ? action.isolate : random.integer(0, settings.isolates - 1);
+  const request = (time: number, fillers = 0): Operation => ({
+    at: time,
+    type: "request",
     place,
     isolate,
     files,
-    padding,
+    fillers,
   });
-  const lasts = "lasts" in deed ? deed.lasts : 0;
-  switch (deed.do) {
+  const durationMs = "durationMs" in action ? action.durationMs : 0;
+  switch (action.type) {
     case "push":
-      return aroundPush(at, deed, settings, random);
+      return faultsAndConcurrentPush(at, action, settings, random);
     case "lose":
-      return afterLoss(at, settings, random);
-    case "sessions":
-    case "reset-sessions":
-      return duringTrouble(at, deed.caller, settings, random);
+      return pushesAfterLoss(at, settings, random);
+    case "session-calls":
+    case "crash-sessions":
+      return pushesDuringSessionFault(at, action.caller, settings, random);
     case "freeze":
     case "kill":
       return [
-        ask(near(-40_000, 0)),
-        ask(near(0, 100), 1),
-        tell(near(0, spread)),
-        ask(near(lasts, lasts + 2_000)),
+        request(near(-40_000, 0)),
+        request(near(0, 100), 1),
+        report(near(0, spread)),
+        request(near(durationMs, durationMs + 2_000)),
       ];
-    case "restart":
+    case "crash-catalog":
       return [
-        { at: near(-8_000, 0), do: "put", file: files[0] ?? 0 },
-        tell(near(-6_000, 500)),
-        tell(near(-6_000, spread)),
-        ask(near(200_000, 260_000)),
+        { at: near(-8_000, 0), type: "put", file: files[0] ?? 0 },
+        report(near(-6_000, 500)),
+        report(near(-6_000, spread)),
+        request(near(200_000, 260_000)),
       ];
     case "kv-writes":
     case "kv-lag":
-    case "network":
+    case "catalog-calls":
       return [
-        tell(near(0, spread)),
-        tell(near(spread, 2 * spread)),
-        ask(near(lasts + 200_000, lasts + 300_000)),
+        report(near(0, spread)),
+        report(near(spread, 2 * spread)),
+        request(near(durationMs + 200_000, durationMs + 300_000)),
       ];
     case "kv-reads":
-      return [tell(near(-60_000, 0)), ask(near(0, lasts)), ask(near(lasts, lasts + 200_000))];
-    case "kv-null":
-      return [tell(near(-300_000, -200_000)), ask(near(0, 100)), ask(near(0, 60_000))];
-    case "alarms-stand":
-      return [tell(near(0, lasts / 2)), ask(near(0.6 * lasts, lasts)), ask(near(0.6 * lasts, lasts))];
+      return [
+        report(near(-60_000, 0)),
+        request(near(0, durationMs)),
+        request(near(durationMs, durationMs + 200_000)),
+      ];
+    case "kv-manifest-miss":
+      return [report(near(-300_000, -200_000)), request(near(0, 100)), request(near(0, 60_000))];
+    case "alarms-paused":
+      return [
+        report(near(0, durationMs / 2)),
+        request(near(0.6 * durationMs, durationMs)),
+        request(near(0.6 * durationMs, durationMs)),
+      ];
     case "deploy":
     case "forget":
     case "publish":
       return [
-        ask(near(-20_000, 0)),
-        tell(near(-20_000, 0)),
-        tell(near(0, spread)),
-        ask(near(190_000, 300_000)),
+        request(near(-20_000, 0)),
+        report(near(-20_000, 0)),
+        report(near(0, spread)),
+        request(near(190_000, 300_000)),
       ];
     default:
       return [];
   }
 }
 
-function settingsOf(name: ProfileName, profile: Profile, random: Random): Settings {
+function drawSettings(name: ProfileName, profile: Profile, random: Random): Settings {
   const hasBucket = profile.hasBucket ?? random.chance(0.4);
   const settings: Settings = {
     seed: `${name} ${random.next()}`,
@@ -133,7 +144,7 @@ function settingsOf(name: ProfileName, profile: Profile, random: Random): Settin
     },
     hasBucket,
     hasCloudController: profile.hasCloudController ?? random.chance(0.5),
-    kvOperationsPerDay: profile.isKvScarce && random.chance(0.15) ? random.integer(40, 300) : PLENTY,
+    kvOperationsPerDay: profile.isKvScarce && random.chance(0.15) ? random.integer(40, 300) : UNLIMITED,
     queueDelayMs: random.pick([2, 20, 200]) * SECOND_MS,
     queueBacklogMs: profile.queueBacklogMs,
     queueDuplicates: profile.queueDuplicates,
@@ -145,7 +156,7 @@ function settingsOf(name: ProfileName, profile: Profile, random: Random): Settin
   return { ...settings, apps: appsOf(settings.files, random.fork("apps")) };
 }
 
-function pause(random: Random): number {
+function drawPauseMs(random: Random): number {
   switch (random.weighted({ burst: 40, seconds: 30, minutes: 20, hour: 8, hours: 2 })) {
     case "burst":
       return random.integer(0, 3 * SECOND_MS);
@@ -160,124 +171,132 @@ function pause(random: Random): number {
   }
 }
 
-/** Whoever tells something is asked about it when it must have become true, and later. */
-function askedLater(at: number, deed: Deed, settings: Settings, random: Random): Operation[] {
-  const numbers =
-    "files" in deed && deed.do !== "ask"
-      ? deed.files
-      : "file" in deed
-        ? [deed.file]
-        : deed.do === "sync"
-          ? [0, 1]
-          : [];
-  if (numbers.length === 0 || random.chance(0.3)) return [];
-  const tells = "tellsAfter" in deed ? deed.tellsAfter : random.pick([0, settings.queueDelayMs]);
-  const before = at + tells + random.integer(5 * SECOND_MS, 100 * SECOND_MS);
-  const after = at + tells + random.integer(180 * SECOND_MS, 240 * SECOND_MS);
+/** Requests for the files that an action has changed: before the change must be visible, and after. */
+function laterRequests(at: number, action: Action, settings: Settings, random: Random): Operation[] {
+  const files = changedFiles(action);
+  if (files.length === 0 || random.chance(0.3)) return [];
+  const delayMs = "reportDelayMs" in action ? action.reportDelayMs : random.pick([0, settings.queueDelayMs]);
+  const before = at + delayMs + random.integer(5 * SECOND_MS, 100 * SECOND_MS);
+  const after = at + delayMs + random.integer(180 * SECOND_MS, 240 * SECOND_MS);
   const place = random.integer(0, settings.places - 1);
   const isolate = random.integer(0, settings.isolates - 1);
   const times = random.chance(0.6) ? [before, after] : [after];
   if (random.chance(0.2)) times.push(after + random.integer(MINUTE_MS, 2 * HOUR_MS));
-  const asks = times.map((time): Operation => ({ at: time, do: "ask", place, isolate, files: numbers }));
+  const requests = times.map((time): Operation => ({ at: time, type: "request", place, isolate, files }));
   return random.chance(0.2)
-    ? asks.flatMap((ask) => [ask, { ...ask, at: ask.at + random.integer(0, 50) }])
-    : asks;
+    ? requests.flatMap((request) => [request, { ...request, at: request.at + random.integer(0, 50) }])
+    : requests;
 }
 
-function draw(name: Deed["do"], settings: Settings, random: Random): Deed {
+function changedFiles(action: Action): number[] {
+  if ("files" in action && action.type !== "request") return action.files;
+  if ("file" in action) return [action.file];
+  return action.type === "sync" ? [0, 1] : [];
+}
+
+function drawAction(type: Action["type"], settings: Settings, random: Random): Action {
   const all = Array.from({ length: settings.files }, (_, index) => index);
   const place = random.integer(0, settings.places - 1);
   const isolate = random.integer(0, settings.isolates - 1);
   const files = random.some(all, random.pick([0.2, 0.5, 1]));
-  const tellsAfter = random.weighted({ "0": 6, "20000": 2, "600000": 1, "21600000": 1, "100000000": 0.2 });
-  const clock = random.pick([0, -5 * MINUTE_MS, 7 * HOUR_MS, 30 * 24 * HOUR_MS]);
-  const told = { tellsAfter: random.integer(0, Number(tellsAfter)), clock };
-  const lasts = random.pick([5, 30, 120, 900]) * SECOND_MS;
+  const delayMaxMs = random.weighted({ "0": 6, "20000": 2, "600000": 1, "21600000": 1, "100000000": 0.2 });
+  const clockErrorMs = random.pick([0, -5 * MINUTE_MS, 7 * HOUR_MS, 30 * 24 * HOUR_MS]);
+  const report = { reportDelayMs: random.integer(0, Number(delayMaxMs)), clockErrorMs };
+  const durationMs = random.pick([5, 30, 120, 900]) * SECOND_MS;
   const share = random.pick([0.3, 1]);
-  const events = random.integer(0, random.pick([3, 6, 20]));
-  switch (name) {
-    case "ask":
+  const afterEvents = random.integer(0, random.pick([3, 6, 20]));
+  switch (type) {
+    case "request":
       return {
-        do: name,
+        type,
         place,
         isolate,
         files,
-        ...(random.chance(0.1) ? { padding: random.integer(50, 700) } : {}),
-        ...(random.chance(0.12) ? { madeUp: true } : {}),
-        ...(random.chance(0.1) ? { hangsUpAfter: random.integer(0, 100) } : {}),
+        ...(random.chance(0.1) ? { fillers: random.integer(50, 700) } : {}),
+        ...(random.chance(0.12) ? { hasWrongSizes: true } : {}),
+        ...(random.chance(0.1) ? { hangUpAfterMs: random.integer(0, 100) } : {}),
       };
     case "push":
-      return { do: name, ...drawPush(settings, place, isolate, random) };
-    case "misfortune":
-      throw new Error("a misfortune comes with its push");
-    case "sessions":
+      return { type, ...drawPush(settings, place, isolate, random) };
+    case "request-fault":
+      throw new Error("request faults are drawn with their push");
+    case "session-calls":
       return {
-        do: name,
-        caller: random.pick([EVERYBODY, ...CALLERS]),
+        type,
+        caller: random.pick([ALL_CALLERS, ...CALLERS]),
         how: random.pick(["lost", "reply-lost", "hang", "slow"] as const),
         share,
-        lasts,
+        durationMs,
       };
-    case "reset-sessions":
+    case "crash-sessions":
       return {
-        do: name,
+        type,
         caller: random.pick(CALLERS),
-        events: random.integer(0, 12),
-        written: random.pick([0, 0.5, 1]),
-        sent: random.chance(0.5),
+        afterEvents: random.integer(0, 12),
+        writtenShare: random.pick([0, 0.5, 1]),
+        areMessagesSent: random.chance(0.5),
       };
-    case "kv-null":
-      return { do: name, place };
+    case "kv-manifest-miss":
+      return { type, place };
     case "lose":
-      return drawLoss(settings, random);
+      return drawFileLoss(settings, random);
     case "put":
     case "delete":
-      return { do: name, file: random.pick(all) };
+      return { type, file: random.pick(all) };
     case "add":
     case "remove":
-      return { do: name, files, ...told };
+      return { type, files, ...report };
     case "sync":
-      return { do: name, ...told, prunes: random.chance(0.5) };
+      return { type, ...report, prune: random.chance(0.5) };
     case "publish":
     case "forget":
-      return { do: name };
-    case "deploy":
-      return {
-        do: name,
-        prefix:
-          settings.apps && random.chance(0.7) ? (settings.variables.KEY_PREFIX ?? "") : random.pick(PREFIXES),
-        overlap: random.pick([0, 10, 300]) * SECOND_MS,
-      };
+      return { type };
+    case "deploy": {
+      const isSamePrefix = settings.apps && random.chance(0.7);
+      const prefix = isSamePrefix ? (settings.variables.KEY_PREFIX ?? "") : random.pick(PREFIXES);
+      return { type, prefix, overlapMs: random.pick([0, 10, 300]) * SECOND_MS };
+    }
     case "freeze": {
-      const [least, most] = random.pick([
+      const [minimum, maximum] = random.pick([
         [1, 60],
         [30, 300],
         [200, 3600],
       ] as const);
-      return { do: name, place, isolate, events, lasts: random.integer(least, most) * SECOND_MS };
+      return {
+        type,
+        place,
+        isolate,
+        afterEvents,
+        durationMs: random.integer(minimum, maximum) * SECOND_MS,
+      };
     }
     case "kill":
-      return { do: name, place, isolate, events };
-    case "restart":
-      return { do: name, events, written: random.pick([0, 0.5, 1]), sent: random.chance(0.5) };
+      return { type, place, isolate, afterEvents };
+    case "crash-catalog":
+      return {
+        type,
+        afterEvents,
+        writtenShare: random.pick([0, 0.5, 1]),
+        areMessagesSent: random.chance(0.5),
+      };
     case "kv-reads":
-      return { do: name, place, how: random.pick(["fail", "hang", "slow"] as const), share, lasts };
+      return { type, place, how: random.pick(["fail", "hang", "slow"] as const), share, durationMs };
     case "kv-writes":
       return {
-        do: name,
-        how: random.pick(["refuse", "fail", "fail-landed", "late", "hang"] as const),
+        type,
+        how: random.pick(["refuse", "fail", "fail-after-write", "late", "hang"] as const),
         share,
-        lasts,
+        durationMs,
       };
     case "kv-lag":
-      return { do: name, place, by: random.integer(10, 300) * SECOND_MS, share, lasts };
+      return { type, place, lagMs: random.integer(10, 300) * SECOND_MS, share, durationMs };
     case "cloud-controller":
-      return { do: name, how: random.pick(["error", "hang", "cut", "slow", "refuse"] as const), lasts };
+      return { type, how: random.pick(["error", "hang", "cut", "slow", "refuse"] as const), durationMs };
     case "bucket":
-      return { do: name, how: random.pick(["fail", "hang"] as const), lasts };
-    case "alarms-stand":
-      return { do: name, lasts: random.pick([MINUTE_MS, HOUR_MS, 60 * HOUR_MS]) };
-    case "network":
-      return { do: name, how: random.pick(["lost", "reply-lost"] as const), share, lasts };
+      return { type, how: random.pick(["fail", "hang"] as const), durationMs };
+    case "alarms-paused":
+      return { type, durationMs: random.pick([MINUTE_MS, HOUR_MS, 60 * HOUR_MS]) };
+    case "catalog-calls":
+      return { type, how: random.pick(["lost", "reply-lost"] as const), share, durationMs };
   }
 }

@@ -1,4 +1,4 @@
-/** A client that has waited so long for the Worker is told a 524 by Cloudflare. */
-export const ANSWERED_MAX_MS = 125_000;
-/** With a shorter LOOKUP_DEADLINE_MS a well Cloud Controller may take longer than what the Worker waits for. */
-export const PATIENT_DEADLINE_MS = 8_000;
+/** Cloudflare responds with 524 to a request that takes longer. */
+export const CLIENT_TIMEOUT_MS = 125_000;
+/** With a shorter LOOKUP_DEADLINE_MS even a healthy Cloud Controller may miss the deadline. */
+export const LONG_DEADLINE_MS = 8_000;

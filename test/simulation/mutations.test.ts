@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { MUTATIONS } from "./mutations.ts";
 
-/** One of each kind; `npm run simulate -- --mutations` checks all. */
+/** One mutation of each kind; `npm run simulate -- --mutations` checks all. */
 const CHECKED = [
   "R1.3: an older observation that a file is present is ignored",
   "R1.5: the delta is stored before the manifest that names it",
@@ -15,7 +15,7 @@ const CHECKED = [
 const path = (name: string) => fileURLToPath(import.meta.resolve(`./${name}`));
 
 it.each(Object.entries(MUTATIONS))(
-  "the text that a mutation replaces occurs in the code once: %s",
+  "the code contains the text that a mutation replaces once: %s",
   async (_, { file, from }) => {
     const code = await readFile(path(`../../${file}`), "utf8");
     expect(code.split(from)).toHaveLength(2);
@@ -34,12 +34,18 @@ it("each mutation names a seed or a schedule that catches it", async () => {
   }
 });
 
-it.each(CHECKED)("the simulation fails without this: %s", (name) => {
+it.each(CHECKED)("the simulation catches the mutation of %s", (name) => {
   const { status, stdout } = spawnSync(
     process.execPath,
     [
-      ...["--import", path("register.ts"), path("run.ts"), "--first"],
-      ...["--mutation", name, "--seed", String(MUTATIONS[name]?.seed)],
+      "--import",
+      path("register.ts"),
+      path("run.ts"),
+      "--first",
+      "--mutation",
+      name,
+      "--seed",
+      String(MUTATIONS[name]?.seed),
     ],
     { encoding: "utf8" },
   );

@@ -1,26 +1,28 @@
 import type { PoolFile } from "./pool.ts";
 import type { World } from "./world.ts";
 
-/** By which the operator's calls are known. */
+/** The names of the operator's calls start with this. */
 export const OPERATOR = "operator's ";
-const TRIES = 5;
-const TRY_AGAIN_MS = 20_000;
+const ATTEMPTS_MAX = 5;
+const RETRY_AFTER_MS = 20_000;
+/** The age of the Worker's time when the command starts to look at the pool. */
+const WORKER_TIME_AGE_MAX_MS = 2_000;
 
-interface Telling {
+interface Report {
   present?: readonly string[];
   removed?: readonly string[];
-  /** By the Worker's clock; else it counts back. */
+  /** By the Worker's clock; undefined: the Worker subtracts the age of the observation from its own time. */
   asOf?: number | undefined;
+  /** By the laptop's clock. */
+  observedAt: number;
+  clockErrorMs: number;
 }
 
-/** The Worker's time that the command was given before it looks is so old. */
-const GIVEN_MAX_MS = 2_000;
-
 /**
- * The operator's command, on a laptop whose clock is wrong and who sleeps between looking and telling. What is held is
- * told as of a time that the Worker gave before the command looked: with "so long ago", what a request spends under way,
- * or in a frozen isolate, would make it younger than it is. Of what was removed that does no harm: there the command
- * says how long ago, and the Worker counts back from its own clock.
+ * The operator's command on a laptop with a wrong clock, which can pause between observing the pool and reporting.
+ * Present files are reported as of a time that the Worker returned before the command looked at the pool. An age would
+ * be too small by the duration of the request, or of a freeze of the isolate. That does no harm for removed files: for
+ * these the command sends the age of the observation.
  */
 export class Operator {
   readonly #world: World;
@@ -29,72 +31,59 @@ export class Operator {
     this.#world = world;
   }
 
-  /** Looks which of the files are held, and tells of these. */
-  add(files: readonly PoolFile[], tellsAfter: number, clock: number): void {
+  /** Reports those of the files that are present. */
+  add(files: readonly PoolFile[], reportDelayMs: number, clockErrorMs: number): void {
     const { pool } = this.#world;
     const present = files.filter(({ sha1 }) => pool.has(sha1)).map(keyOf);
-    if (present.length > 0) this.#tellLater({ present }, tellsAfter, clock);
+    if (present.length > 0) this.#reportPresent(present, reportDelayMs, clockErrorMs);
   }
 
-  /** Deletes the files from the pool, and tells so. */
-  remove(files: readonly PoolFile[], tellsAfter: number, clock: number): void {
+  /** Deletes the files from the pool, and reports that. */
+  remove(files: readonly PoolFile[], reportDelayMs: number, clockErrorMs: number): void {
+    const { kernel } = this.#world;
     for (const file of files) this.#world.change(file, false);
-    this.#tellLater({ removed: files.map(({ sha1 }) => sha1) }, tellsAfter, clock);
+    const report = { removed: files.map(({ sha1 }) => sha1), observedAt: kernel.now, clockErrorMs };
+    kernel.after(reportDelayMs, () => this.#report(report));
   }
 
-  /** Tells of everything that the pool holds; where wanted, also of what only the catalog knows. */
-  sync(tellsAfter: number, clock: number, prunes: boolean): void {
-    const { pool } = this.#world;
+  /** Reports all files of the pool; with `prune` also the removal of everything else in the catalog. */
+  sync(reportDelayMs: number, clockErrorMs: number, prune: boolean): void {
+    const { pool, kernel } = this.#world;
     const listed = pool.listed();
-    const known = new Set(listed.map(({ sha1 }) => sha1));
-    const lookedAt = this.#world.kernel.now;
-    this.#tellLater({ present: listed.map(keyOf) }, tellsAfter, clock);
-    if (!prunes) return;
-    this.#world.kernel.after(tellsAfter, () =>
-      this.#world.call(
-        0,
-        "page",
-        () => [undefined],
-        (outcome) => {
-          if (!("value" in outcome)) return;
-          const { resources } = outcome.value as { resources: string[] };
-          const removed = resources.map((key) => key.slice(0, 40)).filter((sha1) => !known.has(sha1));
-          if (removed.length > 0) this.#tell({ removed, asOf: lookedAt }, lookedAt, clock, TRIES);
-        },
-      ),
+    const sha1s = new Set(listed.map(({ sha1 }) => sha1));
+    const observedAt = kernel.now;
+    this.#reportPresent(listed.map(keyOf), reportDelayMs, clockErrorMs);
+    if (!prune) return;
+    kernel.after(reportDelayMs, () =>
+      this.#world.call(0, "page", [undefined], (result) => {
+        if (!("value" in result)) return;
+        const { resources } = result.value as { resources: string[] };
+        const removed = resources.map((key) => key.slice(0, 40)).filter((sha1) => !sha1s.has(sha1));
+        if (removed.length > 0) this.#report({ removed, asOf: observedAt, observedAt, clockErrorMs });
+      }),
     );
   }
 
-  #tellLater(telling: Telling, ms: number, clock: number): void {
+  #reportPresent(present: readonly string[], reportDelayMs: number, clockErrorMs: number): void {
     const { kernel } = this.#world;
-    const lookedAt = kernel.now;
-    if (telling.present)
-      this.#world.call(
-        0,
-        "status",
-        () => [],
-        () => {},
-      );
-    const givenAt = lookedAt - kernel.random.fork(`given ${lookedAt}`).integer(0, GIVEN_MAX_MS);
-    kernel.after(ms, () =>
-      this.#tell({ ...telling, asOf: telling.present && givenAt }, lookedAt, clock, TRIES),
-    );
+    const observedAt = kernel.now;
+    this.#world.call(0, "status", []);
+    const ageMs = kernel.random.fork(`given ${observedAt}`).integer(0, WORKER_TIME_AGE_MAX_MS);
+    const report = { present, asOf: observedAt - ageMs, observedAt, clockErrorMs };
+    kernel.after(reportDelayMs, () => this.#report(report));
   }
 
-  #tell({ asOf, present, removed }: Telling, lookedAt: number, clock: number, tries: number): void {
+  #report(report: Report, attempts = ATTEMPTS_MAX): void {
     const { kernel } = this.#world;
+    const { asOf, present, removed, observedAt, clockErrorMs } = report;
     const random = kernel.random.fork(`operator ${kernel.now}`);
-    // Both by the laptop's wrong clock: what is wrong with it drops out.
-    const age = kernel.now + clock - (lookedAt + clock);
+    // The error of the laptop's clock cancels out.
+    const ageMs = kernel.now + clockErrorMs - (observedAt + clockErrorMs);
     const place = random.integer(0, this.#world.settings.places - 1);
-    let isAnswered = false;
-    const tryAgain = () => {
-      isAnswered = true;
-      if (tries > 1) {
-        kernel.after(TRY_AGAIN_MS, () =>
-          this.#tell({ asOf, present, removed } as Telling, lookedAt, clock, tries - 1),
-        );
-      }
+    let isDone = false;
+    const retry = () => {
+      isDone = true;
+      if (attempts > 1) kernel.after(RETRY_AFTER_MS, () => this.#report(report, attempts - 1));
     };
     kernel.after(random.integer(10, 5_000), () =>
       this.#world.call(
@@ -102,22 +91,22 @@ export class Operator {
         "observe",
         (now) => [
           {
-            asOf: asOf ?? now - age,
+            asOf: asOf ?? now - ageMs,
             ...(present ? { present } : {}),
             ...(removed ? { removed } : {}),
             sizes: "verified",
           },
         ],
-        (outcome) => {
-          if (isAnswered) return;
-          isAnswered = true;
-          if ("error" in outcome) tryAgain();
+        (result) => {
+          if (isDone) return;
+          isDone = true;
+          if ("error" in result) retry();
         },
       ),
     );
-    // An isolate that died never answers.
-    kernel.after(TRY_AGAIN_MS, () => {
-      if (!isAnswered) tryAgain();
+    // An isolate that has died never responds.
+    kernel.after(RETRY_AFTER_MS, () => {
+      if (!isDone) retry();
     });
   }
 }

@@ -1,25 +1,26 @@
-import { ANSWERED_MAX_MS } from "./limits.ts";
+import { CLIENT_TIMEOUT_MS } from "./limits.ts";
 import type { Resource } from "./platform/code-under-test.ts";
-import type { Answer, Question } from "./platform/isolate.ts";
+import type { MatchCall, MatchReply } from "./platform/isolate.ts";
+import type { Random } from "./random.ts";
 import { RESOURCES_PER_REQUEST, RequestBody } from "./request-body.ts";
 import { isPoolable } from "./resources.ts";
-import type { App, Client, Edit, Misfortune, Push } from "./schedule.ts";
-import type { Asked } from "./sessions.ts";
+import type { App, Edit, Push, RequestFault } from "./schedule.ts";
+import type { RequestRecord } from "./session-model.ts";
 import type { World } from "./world.ts";
 
 const CF = "cf/8.18.4+2c1ab9d.2026-10-12 (go1.26.1; amd64 linux)";
-/** The last one that sends no id of the run. */
+/** The last version that sends no trace id. */
 const OLD_CF = "cf/8.11.0+b3d5a4e.2025-01-28 (go1.23.5; amd64 linux)";
 /** The value of CF_B3_TRACE_ID in a pipeline. */
 const PINNED_ID = "5ca1ab1e".repeat(4);
-/** What a deployment takes until the last isolate of the version before is gone. */
+/** How long isolates of the previous version run after a deployment. */
 const OVERLAP_MS = 60_000;
 
 /**
- * How the push of an app has ended. Of "gone": a matched file was not in the pool when the package was assembled. Of
- * "no answer": Cloudflare has answered 524 in place of the Worker.
+ * The outcome of pushing an app. "file-missing": a matched file was not in the pool when the package was assembled.
+ * "mode-refused": the Cloud Controller refuses the mode of a matched file. "timeout": Cloudflare responded with 524.
  */
-export type Ending = "well" | "gone" | "refused mode" | "error" | "no answer";
+export type PushOutcome = "success" | "file-missing" | "mode-refused" | "error" | "timeout";
 
 /** One run of cf, which pushes the apps of a manifest. */
 export interface Run {
@@ -28,26 +29,32 @@ export interface Run {
   number: number;
   traceId: string;
   startedAt: number;
-  /** Sent so far. */
-  requests: number;
+  /** Requests sent so far. */
+  requestCount: number;
 }
 
-/** What one run of cf does with one app. */
+/** The push of one app in one run of cf. */
 export interface AppPush {
   run: Run;
   name: string;
   app: App;
   startedAt: number;
-  asked: Asked[];
-  /** Checksums that any answer listed. */
+  requests: RequestRecord[];
+  /** Checksums that any response lists. */
   matched: Set<string>;
-  /** What the package takes from the pool, by path. */
+  /** The files that the package takes from the pool, by path. */
   listed: Map<string, Resource>;
   endedAt: number;
-  ending?: Ending;
+  outcome?: PushOutcome;
 }
 
-/** The files of an app as cf CLI asks for them, request by request. */
+interface PlannedFault {
+  push: number;
+  request: number;
+  what: RequestFault;
+}
+
+/** The requests that cf CLI sends for an app. */
 export function requestsOf(app: App, world: World): RequestBody[] {
   const last = app.length - 1;
   const requests = app.map((files, request) => {
@@ -62,8 +69,7 @@ export function requestsOf(app: App, world: World): RequestBody[] {
   return requests.filter(({ count }) => count > 0);
 }
 
-/** An app as it is after somebody has worked on it. */
-export function edited(app: App, { how, request, file }: Edit): App {
+export function editApp(app: App, { how, request, file }: Edit): App {
   return app.map((files, index) => {
     if (index !== request) return files;
     if (how === "add") return [...files, [file, "0644"] as const];
@@ -71,212 +77,226 @@ export function edited(app: App, { how, request, file }: Edit): App {
   });
 }
 
-/** Pushes as cf CLI does: the checksums of all answers say what is not uploaded, but only what was listed is claimed. */
+/**
+ * Pushes like cf CLI: it uploads no file whose checksum any response of the app lists, and the package takes only the
+ * listed paths from the pool.
+ */
 export class PushClient {
   readonly #world: World;
-  readonly #misfortunes: { push: number; request: number; what: Misfortune }[] = [];
+  readonly #faults: PlannedFault[] = [];
 
   constructor(world: World) {
     this.#world = world;
   }
 
-  befall(misfortune: { push: number; request: number; what: Misfortune }): void {
-    this.#misfortunes.push(misfortune);
+  addFault(fault: PlannedFault): void {
+    this.#faults.push(fault);
   }
 
-  /** @param done is told how the last run has ended */
-  begin(push: Push, done: (last: Ending) => void = () => {}, number = 1): void {
+  /** @param done gets the outcome of the last run */
+  start(push: Push, done: (outcome: PushOutcome) => void = () => {}, number = 1): void {
     const { kernel } = this.#world;
     const traceId = hexOf(kernel.random.fork(`run ${push.push}.${number}`));
-    const run: Run = { push, number, traceId, startedAt: kernel.now, requests: 0 };
-    const end = (ending: Ending) => {
-      if (ending === "well" || number >= push.tries) return done(ending);
-      kernel.after(push.pause, () => this.begin(push, done, number + 1));
+    const run: Run = { push, number, traceId, startedAt: kernel.now, requestCount: 0 };
+    const end = (outcome: PushOutcome) => {
+      if (outcome === "success" || number >= push.maxRuns) return done(outcome);
+      kernel.after(push.retryPauseMs, () => this.start(push, done, number + 1));
     };
     const next = (index: number) => {
-      if (index >= push.apps.length) return end("well");
-      this.#push(run, index, (ending) => (ending === "well" ? next(index + 1) : end(ending)));
+      if (index >= push.apps.length) return end("success");
+      this.#pushApp(run, index, (outcome) => (outcome === "success" ? next(index + 1) : end(outcome)));
     };
     next(0);
   }
 
-  #push(run: Run, index: number, done: (ending: Ending) => void): void {
-    const { kernel, settings, judge } = this.#world;
+  #pushApp(run: Run, index: number, done: (outcome: PushOutcome) => void): void {
+    const { kernel, settings, checker } = this.#world;
     const { push, number } = run;
-    const named = settings.apps?.[push.apps[index] as number];
-    if (!named) return;
-    const app = push.edit && number > 1 && index === 0 ? edited(named, push.edit) : named;
-    const requests = requestsOf(app, this.#world);
-    const pushed: AppPush = {
-      ...{ run, app, name: `push ${push.push}.${number}${index > 0 ? `/${index + 1}` : ""}` },
-      ...{ startedAt: kernel.now, asked: [], matched: new Set(), listed: new Map() },
+    const original = settings.apps?.[push.apps[index] as number];
+    if (!original) return;
+    const app = push.edit && number > 1 && index === 0 ? editApp(original, push.edit) : original;
+    const bodies = requestsOf(app, this.#world);
+    const appPush: AppPush = {
+      run,
+      app,
+      name: `push ${push.push}.${number}${index > 0 ? `/${index + 1}` : ""}`,
+      startedAt: kernel.now,
+      requests: [],
+      matched: new Set(),
+      listed: new Map(),
       endedAt: Number.POSITIVE_INFINITY,
     };
-    judge.pushes.began(pushed);
-    const end = (ending: Ending) => {
-      if (pushed.ending) return;
-      Object.assign(pushed, { ending, endedAt: kernel.now });
-      kernel.note(`${pushed.name} of ${push.caller} ends: ${ending}`);
-      judge.pushes.ended(pushed, requests);
-      done(ending);
+    checker.pushes.noteStart(appPush);
+    const end = (outcome: PushOutcome) => {
+      if (appPush.outcome) return;
+      appPush.outcome = outcome;
+      appPush.endedAt = kernel.now;
+      kernel.note(`${appPush.name} of ${push.caller} ends: ${outcome}`);
+      checker.pushes.checkResult(appPush, bodies);
+      done(outcome);
     };
     const next = (request: number) => {
-      if (pushed.ending) return;
-      const body = requests[request];
-      if (body) return this.#ask(pushed, body, () => next(request + 1), end);
-      const files = requests.flatMap(({ resources }) => resources);
-      kernel.after(push.uploads, () => this.#assemble(pushed, files, end));
+      if (appPush.outcome) return;
+      const body = bodies[request];
+      if (body) return this.#send(appPush, body, () => next(request + 1), end);
+      const files = bodies.flatMap(({ resources }) => resources);
+      kernel.after(push.uploadMs, () => end(this.#assemblePackage(appPush, files)));
     };
     next(0);
   }
 
-  #ask(pushed: AppPush, body: RequestBody, next: () => void, end: (ending: Ending) => void): void {
-    const { kernel, judge } = this.#world;
-    const { run } = pushed;
+  #send(appPush: AppPush, body: RequestBody, next: () => void, end: (outcome: PushOutcome) => void): void {
+    const { kernel, checker } = this.#world;
+    const { run } = appPush;
     const { push } = run;
-    const request = run.requests;
-    run.requests += 1;
+    const request = run.requestCount;
+    run.requestCount += 1;
     const requestId = `push ${push.push}.${run.number}, request ${request + 1}`;
     const place = this.#placeOf(run, request);
-    if (run.number === 1) this.#strike(push, place, request, requestId);
+    if (run.number === 1) this.#startFaults(push, place, request, requestId);
     const isolate = this.#world.isolate(place, push.isolate);
     kernel.note(`${requestId} of ${push.caller} to ${isolate.name}`);
-    let isAnswered = false;
-    const question: Question = {
-      requestId,
-      caller: push.caller,
-      ...this.#identityOf(run, request),
-      body,
-    };
-    const answered = ({ status, listed }: Answer) => {
-      if (pushed.ending) return;
-      isAnswered = true;
+    let hasReply = false;
+    const call: MatchCall = { requestId, caller: push.caller, ...this.#identityOf(run, request), body };
+    const onReply = ({ status, listed }: MatchReply) => {
+      if (appPush.outcome) return;
+      hasReply = true;
       if (status >= 400) return end("error");
       for (const resource of listed) {
-        pushed.matched.add(resource.checksum.value);
-        pushed.listed.set(resource.path ?? "", resource);
+        appPush.matched.add(resource.checksum.value);
+        appPush.listed.set(resource.path ?? "", resource);
       }
-      kernel.after(push.gap, next);
+      kernel.after(push.gapMs, next);
     };
-    pushed.asked.push(this.#world.askFor(isolate, question, answered).asked);
-    kernel.after(ANSWERED_MAX_MS, () => {
-      if (isAnswered) return;
-      judge.gone.add(requestId);
-      end("no answer");
+    appPush.requests.push(this.#world.send(isolate, call, onReply).record);
+    kernel.after(CLIENT_TIMEOUT_MS, () => {
+      if (hasReply) return;
+      checker.abandoned.add(requestId);
+      end("timeout");
     });
   }
 
-  #identityOf({ push, number, traceId }: Run, request: number): Pick<Question, "headers" | "pushId"> {
+  #identityOf({ push, number, traceId }: Run, request: number): Pick<MatchCall, "headers" | "pushId"> {
     const { random } = this.#world.kernel;
-    const span = (id: string) => ({ "X-B3-TraceId": id, "X-B3-SpanId": id.slice(16) });
-    const client: Client = push.client;
-    switch (client) {
+    const traceHeaders = (id: string) => ({ "X-B3-TraceId": id, "X-B3-SpanId": id.slice(16) });
+    switch (push.client) {
       case "identified":
-        return { headers: { "User-Agent": CF, ...span(traceId) }, pushId: traceId };
+        return { headers: { "User-Agent": CF, ...traceHeaders(traceId) }, pushId: traceId };
       case "pinned":
-        return { headers: { "User-Agent": CF, ...span(PINNED_ID) }, pushId: PINNED_ID };
-      case "stripped":
+        return { headers: { "User-Agent": CF, ...traceHeaders(PINNED_ID) }, pushId: PINNED_ID };
+      case "id-removed":
         return { headers: { "User-Agent": CF }, pushId: undefined };
-      case "old":
+      case "old-cf":
         return { headers: { "User-Agent": OLD_CF }, pushId: undefined };
-      case "old-traced": {
+      case "old-cf-traced": {
         const id = hexOf(random.fork(`request ${push.push}.${number} ${request}`));
-        return { headers: { "User-Agent": OLD_CF, ...span(id) }, pushId: undefined };
+        return { headers: { "User-Agent": OLD_CF, ...traceHeaders(id) }, pushId: undefined };
       }
     }
   }
 
-  /** What was uploaded goes into the pool before anything is taken out of it. */
-  #assemble({ listed, matched }: AppPush, files: readonly Resource[], end: (ending: Ending) => void): void {
+  /** The uploaded files are added to the pool before the matched files are read from it. */
+  #assemblePackage({ listed, matched }: AppPush, files: readonly Resource[]): PushOutcome {
     const { pool } = this.#world;
     for (const file of files) {
-      const known = matched.has(file.checksum.value) ? undefined : pool.find(file.checksum.value);
-      if (known && isPoolable(file)) this.#world.change(known, true);
+      const uploaded = matched.has(file.checksum.value) ? undefined : pool.find(file.checksum.value);
+      if (uploaded && isPoolable(file)) this.#world.change(uploaded, true);
     }
-    const claimed = [...listed.values()];
-    const isThere = claimed.every(({ checksum }) => pool.has(checksum.value));
-    if (claimed.every(isPoolable)) end(isThere ? "well" : "gone");
-    else end("refused mode");
+    const fromPool = [...listed.values()];
+    if (!fromPool.every(isPoolable)) return "mode-refused";
+    return fromPool.every(({ checksum }) => pool.has(checksum.value)) ? "success" : "file-missing";
   }
 
   #placeOf({ push, number }: Run, request: number): number {
     if (number > 1) return push.place;
-    const moves = this.#misfortunesOf(push, (at) => at <= request).filter((what) => what === "elsewhere");
+    const moves = this.#faultsOf(push, (at) => at <= request).filter((what) => what === "other-place");
     return (push.place + moves.length) % this.#world.settings.places;
   }
 
-  #misfortunesOf({ push }: Push, isMeant: (request: number) => boolean): Misfortune[] {
-    return this.#misfortunes
-      .filter((misfortune) => misfortune.push === push && isMeant(misfortune.request))
+  #faultsOf({ push }: Push, isAffected: (request: number) => boolean): RequestFault[] {
+    return this.#faults
+      .filter((fault) => fault.push === push && isAffected(fault.request))
       .map(({ what }) => what);
   }
 
-  /** Misfortunes come after the answer before this request, or while it is answered. */
-  #strike(push: Push, place: number, request: number, requestId: string): void {
-    const { controller, weather, pool, operator, kernel, sessionMisfortunes } = this.#world;
+  #startFaults(push: Push, place: number, request: number, requestId: string): void {
+    const { controller, kvFaults, pool, operator, kernel, sessionFaultsByRequest } = this.#world;
     const random = kernel.random.fork(`misfortune of ${requestId}`);
-    for (const what of this.#misfortunesOf(push, (at) => at === request)) {
+    for (const what of this.#faultsOf(push, (at) => at === request)) {
       kernel.note(`${requestId}: ${what}`);
       switch (what) {
         case "cloud-controller-error":
+          controller.faultsByRequest.set(requestId, "error");
+          break;
         case "cloud-controller-hang":
+          controller.faultsByRequest.set(requestId, "hang");
+          break;
         case "cloud-controller-cut":
+          controller.faultsByRequest.set(requestId, "cut");
+          break;
         case "cloud-controller-slow":
-          controller.befallen.set(requestId, what.slice("cloud-controller-".length) as "error");
+          controller.faultsByRequest.set(requestId, "slow");
           break;
+        // An isolate that has the snapshot in memory would not read from KV: a new one gets the request.
         case "kv-fail":
+          this.#world.replaceIsolate(place, push.isolate);
+          kvFaults.failReadsOf(requestId, place, "fail");
+          break;
         case "kv-hang":
+          this.#world.replaceIsolate(place, push.isolate);
+          kvFaults.failReadsOf(requestId, place, "hang");
+          break;
         case "kv-slow":
-          // An isolate that knows everything needs no KV.
           this.#world.replaceIsolate(place, push.isolate);
-          weather.befall(requestId, place, what.slice("kv-".length) as "fail");
+          kvFaults.failReadsOf(requestId, place, "slow");
           break;
-        case "manifest-missing":
+        case "manifest-miss":
           this.#world.replaceIsolate(place, push.isolate);
-          weather.loseManifest(place, requestId);
+          kvFaults.missManifest(place, requestId);
           break;
-        case "isolate":
+        case "other-isolate":
           this.#world.replaceIsolate(place, push.isolate);
           break;
         case "sessions-restart":
-          this.#world.resetSessions(push.caller, 0, { written: 1, sent: true });
+          this.#world.crashSessions(push.caller, 0, { writtenShare: 1, areMessagesSent: true });
           break;
-        case "sessions-reset":
-          this.#world.resetSessions(push.caller, random.integer(1, 6), {
-            written: random.pick([0, 0.5, 1, 1]),
-            sent: random.chance(0.3),
+        case "sessions-crash":
+          this.#world.crashSessions(push.caller, random.integer(1, 6), {
+            writtenShare: random.pick([0, 0.5, 1, 1]),
+            areMessagesSent: random.chance(0.3),
           });
           break;
         case "sessions-lost":
+          sessionFaultsByRequest.set(requestId, { how: "lost", calls: 1 });
+          break;
         case "sessions-reply-lost":
-          sessionMisfortunes.set(requestId, { how: what.slice("sessions-".length) as "lost", calls: 1 });
+          sessionFaultsByRequest.set(requestId, { how: "reply-lost", calls: 1 });
           break;
         case "sessions-hang":
-        case "sessions-slow":
-          sessionMisfortunes.set(requestId, {
-            how: what.slice("sessions-".length) as "hang",
-            calls: Infinity,
-          });
+          sessionFaultsByRequest.set(requestId, { how: "hang", calls: Infinity });
           break;
-        case "learned":
+        case "sessions-slow":
+          sessionFaultsByRequest.set(requestId, { how: "slow", calls: Infinity });
+          break;
+        case "files-reported":
           operator.add(pool.files, 0, 0);
           break;
-        case "publication":
+        case "snapshot-published":
           this.#world.publish();
           break;
-        case "wipe":
+        case "pool-wiped":
           this.#world.lose(() => false);
           break;
         case "deploy":
           this.#world.deploy(this.#world.prefix, OVERLAP_MS);
           break;
-        case "elsewhere":
+        case "other-place":
       }
     }
   }
 }
 
 /** 32 hex digits. */
-function hexOf(random: { integer(minimum: number, maximum: number): number }): string {
+function hexOf(random: Random): string {
   return Array.from({ length: 32 }, () => random.integer(0, 15).toString(16)).join("");
 }

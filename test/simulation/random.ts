@@ -1,6 +1,6 @@
 /**
- * A stream of random numbers that depends on its seed and label alone. Whatever can be dropped from a schedule draws
- * from a stream of its own, so that what is left goes on as before.
+ * A stream of random numbers that depends only on its seed. Operations that can be removed from a schedule draw from
+ * streams of their own (`fork`), so that the others run as before.
  */
 export class Random {
   readonly #seed: string;
@@ -17,12 +17,12 @@ export class Random {
     for (let round = 0; round < 8; round++) this.next();
   }
 
-  /** A stream of its own, by its label. */
+  /** An independent stream. */
   fork(label: string): Random {
     return new Random(`${this.#seed}/${label}`);
   }
 
-  /** 0 to below 1, by Chris Doty-Humphrey's sfc32. */
+  /** At least 0 and less than 1. The algorithm is Chris Doty-Humphrey's sfc32. */
   next(): number {
     const sum = (((this.#a + this.#b) | 0) + this.#counter) | 0;
     this.#counter = (this.#counter + 1) | 0;
@@ -32,7 +32,7 @@ export class Random {
     return (sum >>> 0) / 4_294_967_296;
   }
 
-  /** A whole number, both ends included. */
+  /** An integer, both ends included. */
   integer(minimum: number, maximum: number): number {
     return minimum + Math.floor(this.next() * (maximum - minimum + 1));
   }
@@ -45,7 +45,7 @@ export class Random {
     return items[Math.floor(this.next() * items.length)] as T;
   }
 
-  /** One of the names, as often as its weight says. */
+  /** One of the names, with a probability proportional to its weight. */
   weighted<Name extends string>(weights: Partial<Record<Name, number>>): Name {
     const entries = Object.entries(weights) as [Name, number][];
     let left = this.next() * entries.reduce((sum, [, weight]) => sum + weight, 0);
@@ -56,7 +56,7 @@ export class Random {
     return (entries.at(-1) as [Name, number])[0];
   }
 
-  /** At least one of the items, each as likely as `share` says. */
+  /** Each item with the probability `share`, but at least one. */
   some<T>(items: readonly T[], share: number): T[] {
     const chosen = items.filter(() => this.chance(share));
     return chosen.length > 0 ? chosen : [this.pick(items)];

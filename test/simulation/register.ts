@@ -1,11 +1,11 @@
 /**
- * Lets Node load the Worker's source as it stands: `node --import ./test/simulation/register.ts …`. With the variable
- * SIMULATION_MUTATION, one of its files is changed while it is loaded.
+ * Lets Node load the Worker's source: `node --import ./test/simulation/register.ts …`. The variable SIMULATION_MUTATION
+ * names a mutation to apply.
  */
 import { registerHooks } from "node:module";
 import { fileURLToPath } from "node:url";
 import { wasmModule } from "../wasm-module.ts";
-import { mutatedText } from "./mutated.ts";
+import { mutatedSource } from "./mutated-source.ts";
 
 const platform = new URL("./platform/cloudflare-workers.ts", import.meta.url).href;
 
@@ -16,7 +16,7 @@ registerHooks({
     if (!url.startsWith("file:")) return next(url, context);
     const path = fileURLToPath(url);
     if (path.endsWith(".wasm")) return { format: "module", source: wasmModule(path), shortCircuit: true };
-    const source = mutatedText(path);
+    const source = mutatedSource(path);
     return source === undefined
       ? next(url, context)
       : { format: "module-typescript", source, shortCircuit: true };

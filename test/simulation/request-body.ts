@@ -1,12 +1,12 @@
 import type { Resource } from "./platform/code-under-test.ts";
 
-/** The most that cf CLI asks for in one request: by so many the Worker knows that others follow. */
+/** The most that cf CLI sends in one request. A request of this size may be followed by others of the same app. */
 export const RESOURCES_PER_REQUEST = 5_000;
 
 const encoder = new TextEncoder();
 const fillerPath = (index: number) => `small/${index}`;
 
-/** Too small to match: they make a request one of 5,000, and cost next to nothing. */
+/** Resources that are too small to match. They fill a request up to 5,000. */
 const FILLERS = Array.from({ length: RESOURCES_PER_REQUEST }, (_, index) =>
   JSON.stringify({
     checksum: { value: index.toString(16).padStart(40, "f") },
@@ -15,23 +15,23 @@ const FILLERS = Array.from({ length: RESOURCES_PER_REQUEST }, (_, index) =>
   }),
 );
 const FILLER_BYTES = encoder.encode(FILLERS.join(","));
-/** Where each of them ends in `FILLER_BYTES`. */
+/** The end of each filler in `FILLER_BYTES`. */
 const FILLER_ENDS: number[] = [];
 for (const { length } of FILLERS) FILLER_ENDS.push((FILLER_ENDS.at(-1) ?? -1) + 1 + length);
 
-/** What cf asks for in one request: the files that may match, and fillers. */
+/** The body of one request: the files of the app, followed by fillers. */
 export class RequestBody {
   readonly resources: readonly Resource[];
-  /** Of all resources. */
+  /** Of all resources, with the fillers. */
   readonly count: number;
 
-  /** @param count of resources in all, if small files fill the request up */
+  /** @param count of all resources, with the fillers */
   constructor(resources: readonly Resource[], count = resources.length) {
     this.resources = resources;
     this.count = count;
   }
 
-  /** As JSON, which whoever reads it may use up. */
+  /** As JSON, in a new array at each call: the reader may overwrite it. */
   bytes(): Uint8Array {
     const fillers = this.count - this.resources.length;
     const real = this.resources.map((resource) => JSON.stringify(resource)).join(",");

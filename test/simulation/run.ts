@@ -1,31 +1,34 @@
 /**
- * Runs schedules over the simulated platform, each from its seed; of a failing one it prints the smallest part that
- * still fails, its trace, and the command that repeats it.
+ * Runs schedules over the simulated platform. For a schedule that breaks a rule it prints the smallest part that still
+ * breaks it, its trace, and the command that repeats it.
  *
- *     npm run simulate -- --seed 1 --schedules 200 --profile well
+ *     npm run simulate -- --seed 1 --schedules 200 --profile healthy
  */
 import { spawnSync } from "node:child_process";
 import { exitWithUsage, parseCommandLine } from "../support/node/command-line.ts";
 import { generate } from "./generate.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { PROFILES, type ProfileName } from "./profiles.ts";
-import { clock, describe } from "./schedule.ts";
+import { describe, formatTime } from "./schedule.ts";
 import { shrink } from "./shrink.ts";
-import { simulate } from "./simulation.ts";
+import { type Outcome, simulate } from "./simulation.ts";
 
 const USAGE = `Usage: npm run simulate -- [options]
 
+Runs the Worker's code over models of the platform. Exits with 1 if a schedule breaks a rule.
+
 Options:
-  --seed <number>       of the first schedule (default: 1)
-  --schedules <number>  how many, each of the next seed (default: 1)
-  --profile <name>      one alone; there are
+  --profile <name>      the kind of schedules (default: all):
       ${Object.keys(PROFILES).join(", ")}
-  --trace               shows what happens in the only schedule
-  --count               goes on after a failure, and says how many there were
-  --first               ends with the first failure, and only says of which seed
-  --mutation <name>     with a mistake in the code, one of mutations.ts
-  --mutations           whether every mutation is caught, by its seed or a named schedule
-  --help                shows this`;
+  --seed <number>       the first seed (default: 1)
+  --schedules <number>  schedules of each profile; each uses the next seed (default: 1)
+  --trace               prints the trace, if there is one schedule
+  --count               runs all schedules, and prints how many break a rule
+  --first               stops at the first schedule that breaks a rule, and prints only its seed
+  --mutation <name>     runs with a deliberate fault in the code; mutations.ts has the names
+  --mutations           checks that each mutation is caught by its seed or its named schedule
+  --help                prints this help`;
+const FAILURES_SHOWN_MAX = 10;
 
 const { values } = parseCommandLine(USAGE, {
   seed: { type: "string", default: "1" },
@@ -37,15 +40,18 @@ const { values } = parseCommandLine(USAGE, {
   mutation: { type: "string" },
   mutations: { type: "boolean", default: false },
 });
-const [first, schedules] = [Number(values.seed), Number(values.schedules)];
-if (!Number.isSafeInteger(first) || !(Number.isSafeInteger(schedules) && schedules > 0)) {
-  exitWithUsage("--seed and --schedules must be whole numbers", USAGE);
+const [firstSeed, schedules] = [Number(values.seed), Number(values.schedules)];
+if (!Number.isSafeInteger(firstSeed) || !(Number.isSafeInteger(schedules) && schedules > 0)) {
+  exitWithUsage("--seed and --schedules must be integers, and --schedules at least 1.", USAGE);
 }
 if (values.mutation !== undefined && !(values.mutation in MUTATIONS)) {
-  exitWithUsage(`There is no mutation ${values.mutation}.`, USAGE);
+  exitWithUsage(
+    `There is no mutation "${values.mutation}". test/simulation/mutations.ts has the names.`,
+    USAGE,
+  );
 }
 if (values.mutations) process.exit(checkMutations() ? 0 : 1);
-// The loader changes the code before it is loaded: in a process of its own.
+// The mutation must be applied when the code is loaded, so it needs another process.
 if (values.mutation !== undefined && process.env.SIMULATION_MUTATION === undefined) {
   const flags = values.first ? [] : ["--count"];
   const { status } = spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1), ...flags], {
@@ -54,46 +60,57 @@ if (values.mutation !== undefined && process.env.SIMULATION_MUTATION === undefin
   });
   process.exit(status ?? 1);
 }
-const profile = values.profile ?? MUTATIONS[values.mutation ?? ""]?.profile;
-const profiles = (profile ? [profile] : Object.keys(PROFILES)) as ProfileName[];
-const unknown = profiles.filter((name) => !(name in PROFILES));
-if (unknown.length > 0) exitWithUsage(`There is no profile ${unknown.join(", ")}.`, USAGE);
+const onlyProfile = values.profile ?? MUTATIONS[values.mutation ?? ""]?.profile;
+if (onlyProfile !== undefined && !(onlyProfile in PROFILES)) {
+  exitWithUsage(`There is no profile "${onlyProfile}".`, USAGE);
+}
+const profiles = (onlyProfile ? [onlyProfile] : Object.keys(PROFILES)) as ProfileName[];
 
-let failed = 0;
+let failures = 0;
 for (const profile of profiles) {
-  const begun = process.cpuUsage();
-  const total: Record<string, number> = {};
-  const failing: { seed: number; rules: string }[] = [];
-  for (let seed = first; seed < first + schedules; seed++) {
+  const cpuBefore = process.cpuUsage();
+  const totals: Record<string, number> = {};
+  const failing: { seed: number; text: string }[] = [];
+  for (let seed = firstSeed; seed < firstSeed + schedules; seed++) {
     const { violations, counts } = await simulate(generate(profile, seed));
-    for (const [name, count] of Object.entries(counts)) total[name] = (total[name] ?? 0) + count;
+    for (const [name, count] of Object.entries(counts)) totals[name] = (totals[name] ?? 0) + count;
     if (violations.length === 0) continue;
-    const rules = `${[...new Set(violations.map(({ rule }) => rule))].join(" + ")}: ${violations[0]?.text}`;
-    failing.push({ seed, rules });
+    const text = `${[...new Set(violations.map(({ rule }) => rule))].join(", ")}: ${violations[0]?.text}`;
+    failing.push({ seed, text });
     if (values.first) {
-      console.log(`seed ${seed} fails: ${rules}`);
+      console.log(`seed ${seed} fails: ${text}`);
       process.exit(1);
     }
     if (!values.count) {
-      await explain(profile, seed);
+      await printSmallestFailure(profile, seed);
       process.exit(1);
     }
   }
-  failed += failing.length;
-  const { user, system } = process.cpuUsage(begun);
-  const ms = ((user + system) / 1000 / schedules).toFixed(1);
-  const { answers, matches, due, observations, pushes, well, gone, healed, unreachable } = total;
-  const ofPushes = pushes
-    ? `${pushes} pushes, of which ${well} end well, ${gone} lack what is gone, ${healed} heal and ${unreachable} do not reach their session, `
-    : "";
+  failures += failing.length;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const cpuMs = (user + system) / 1000 / schedules;
   console.log(
-    `${profile}: ${failing.length} of ${schedules} schedules fail; ${answers} answers, ${matches} matches, ` +
-      `${due} due, ${observations} observations, ${ofPushes}${ms} ms of CPU a schedule`,
+    `${profile}: ${failing.length} of ${schedules} schedules fail. ${describeTotals(totals)}; ` +
+      `${cpuMs.toFixed(1)} ms of CPU per schedule`,
   );
-  for (const { seed, rules } of failing.slice(0, 10)) console.log(`  seed ${seed}: ${rules}`);
-  if (values.trace && schedules === 1) await print(profile, first);
+  for (const { seed, text } of failing.slice(0, FAILURES_SHOWN_MAX)) console.log(`  seed ${seed}: ${text}`);
+  if (values.trace && schedules === 1) {
+    const outcome = await simulate(generate(profile, firstSeed), { keepTrace: true });
+    printTrace(outcome, outcome.lines);
+  }
 }
-process.exit(failed > 0 ? 1 : 0);
+process.exit(failures > 0 ? 1 : 0);
+
+function describeTotals(totals: Record<string, number>): string {
+  const { responses, matches, due, observations, pushes, succeeded, missedFile, healed, unreachable } =
+    totals;
+  const text = `${responses} responses, ${matches} matches, ${due} due matches, ${observations} observations`;
+  if (!pushes) return text;
+  return (
+    `${text}, ${pushes} pushes (${succeeded} succeed, ${missedFile} match a lost file, ${healed} retries heal, ` +
+    `${unreachable} without their session object)`
+  );
+}
 
 /** @returns whether all are caught */
 function checkMutations(): boolean {
@@ -104,41 +121,43 @@ function checkMutations(): boolean {
     return spawnSync(process.execPath, command, { stdio: "inherit" }).status === 0;
   });
   for (const [mutation, { seed, named }] of missed) {
-    console.log(`not caught by ${named ?? `seed ${seed}`}: ${mutation}`);
+    console.log(`not caught by ${named ? `"${named}"` : `seed ${seed}`}: ${mutation}`);
   }
+  console.log(
+    `${Object.keys(MUTATIONS).length - missed.length} of ${Object.keys(MUTATIONS).length} mutations caught`,
+  );
   return missed.length === 0;
 }
 
-/** Whether a schedule with a name, which is a test, finds something wrong. */
+/** Whether a test whose title starts with `named` fails with a mutation. */
 function isCaughtBy(named: string, mutation: string): boolean {
   const { stdout, stderr } = spawnSync(
     process.execPath,
     ["node_modules/vitest/vitest.mjs", "run", "test/simulation/named", "--testNamePattern", named],
     { encoding: "utf8", env: { ...process.env, NO_COLOR: "1", SIMULATION_MUTATION: mutation } },
   );
-  const failed = `${stdout}\n${stderr}`
+  const failure = `${stdout}\n${stderr}`
     .split("\n")
     .find((line) => line.includes("FAIL") && line.includes(named));
-  if (failed) console.log(failed.trim());
-  return failed !== undefined;
+  if (failure) console.log(failure.trim());
+  return failure !== undefined;
 }
 
-async function print(profile: ProfileName, seed: number): Promise<void> {
-  const { lines, start } = await simulate(generate(profile, seed), { keepsTrace: true });
-  for (const { time, text } of lines) console.log(`${clock(time - start)}  ${text}`);
+function printTrace({ start }: Outcome, lines: Outcome["lines"]): void {
+  for (const { time, text } of lines) console.log(`${formatTime(time - start)}  ${text}`);
 }
 
-async function explain(profile: ProfileName, seed: number): Promise<void> {
-  const whole = generate(profile, seed);
-  const small = await shrink(whole);
-  const { violations, lines, start } = await simulate(small, { keepsTrace: true });
-  const last = lines.findIndex(({ text }) => text.startsWith("VIOLATION"));
-  for (const { time, text } of lines.slice(0, last + 1)) console.log(`${clock(time - start)}  ${text}`);
+async function printSmallestFailure(profile: ProfileName, seed: number): Promise<void> {
+  const schedule = generate(profile, seed);
+  const smallest = await shrink(schedule);
+  const outcome = await simulate(smallest, { keepTrace: true });
+  const { lines, violations } = outcome;
+  printTrace(outcome, lines.slice(0, lines.findIndex(({ text }) => text.startsWith("VIOLATION")) + 1));
   console.log(
-    `\n${profile}, seed ${seed}: ${small.operations.length} of ${whole.operations.length} operations still fail`,
+    `\n${profile}, seed ${seed}: ${smallest.operations.length} of ${schedule.operations.length} operations still break a rule`,
   );
-  console.log(JSON.stringify(small.settings));
-  for (const operation of small.operations) console.log(`  ${describe(operation)}`);
-  for (const { rule, at, text } of violations) console.log(`  ${clock(at)} ${rule}: ${text}`);
-  console.log(`\nnpm run simulate -- --seed ${seed} --profile ${profile}`);
+  console.log(JSON.stringify(smallest.settings));
+  for (const operation of smallest.operations) console.log(`  ${describe(operation)}`);
+  for (const { rule, at, text } of violations) console.log(`  ${formatTime(at)} ${rule}: ${text}`);
+  console.log(`\nTo repeat it: npm run simulate -- --seed ${seed} --profile ${profile}`);
 }

@@ -1,31 +1,31 @@
 /**
- * An app, request by request: numbers of files, each with its mode; a number beyond the pool's is a small file. Files too
- * small to match fill every request but the last up to 5,000; an empty last one is not sent.
+ * An app: for each request its files, given by their number and mode. A number beyond the pool is a file too small to
+ * match. Every request but the last is filled up to 5,000 with files too small to match; an empty last one is not sent.
  */
 export type App = (readonly [file: number, mode: string])[][];
 
-/** What the person who pushes has changed in an app before the second try. */
+/** The change to an app between the first run of cf and the second. */
 export interface Edit {
   how: "add" | "drop" | "replace";
   request: number;
   file: number;
 }
 
-/** How the Worker can tell which requests belong to one run of cf. */
+/** How a client identifies the requests of one run of cf. */
 export type Client =
   /** cf CLI 8.12 or later: one trace id for all requests of a run. */
   | "identified"
-  /** The same, but every run has the id of CF_B3_TRACE_ID. */
+  /** cf CLI 8.12 or later with CF_B3_TRACE_ID: one trace id for all runs. */
   | "pinned"
-  /** The same, behind a proxy that removes the id. */
-  | "stripped"
+  /** cf CLI 8.12 or later behind a proxy that removes the id. */
+  | "id-removed"
   /** An earlier cf CLI, which sends no id. */
-  | "old"
-  /** An earlier cf CLI, behind a proxy that adds a new id to each request. */
-  | "old-traced";
+  | "old-cf"
+  /** An earlier cf CLI behind a proxy that adds a new id to each request. */
+  | "old-cf-traced";
 
-/** What happens to one request of a push's first run: before it is sent, or while it is answered. */
-export type Misfortune =
+/** A fault that affects one request of the first run of a push: it starts just before the request is sent. */
+export type RequestFault =
   | "cloud-controller-error"
   | "cloud-controller-hang"
   | "cloud-controller-cut"
@@ -33,53 +33,54 @@ export type Misfortune =
   | "kv-fail"
   | "kv-hang"
   | "kv-slow"
-  /** The first read of the manifest finds nothing; the isolate is a new one. */
-  | "manifest-missing"
-  /** Another isolate answers, of the same place or of another. */
-  | "isolate"
-  | "elsewhere"
-  /** The caller's session object ends before the request, or in the middle of it. */
+  /** A new isolate handles the request, and its first read of the manifest returns nothing. */
+  | "manifest-miss"
+  /** A new isolate of the same place, or an isolate of another place, handles the request. */
+  | "other-isolate"
+  | "other-place"
+  /** The session object restarts before the request, or crashes during it. */
   | "sessions-restart"
-  | "sessions-reset"
-  /** The first call to the session object fails, before or after it has done its work. */
+  | "sessions-crash"
+  /** The first call to the session object fails, before or after it has run. */
   | "sessions-lost"
   | "sessions-reply-lost"
   /** No call to the session object returns, or each takes 0.6 to 5 s longer. */
   | "sessions-hang"
   | "sessions-slow"
-  /** A new snapshot, after the catalog was told of what the pool holds, or as it is. */
-  | "learned"
-  | "publication"
-  | "wipe"
-  /** The Worker is deployed; the isolate that answers is still of the version before. */
+  /** The whole pool is reported to the catalog. */
+  | "files-reported"
+  /** A new snapshot is published. */
+  | "snapshot-published"
+  | "pool-wiped"
+  /** A new version is deployed; the isolate that handles the request may be of the previous version. */
   | "deploy";
 
-/** What one world is made of. */
+/** The configuration of one simulated world. */
 export interface Settings {
   seed: string;
   profile: string;
-  /** Files that the pool may ever hold. */
+  /** The number of files that can be in the pool. */
   files: number;
-  /** KV's places; requests come to each, and the catalog stands in the first. */
+  /** The number of KV's places. Requests are sent to each; the catalog runs in the first. */
   places: number;
   /** Isolates in each place. */
   isolates: number;
   variables: Record<string, string>;
-  /** None where nobody pushes. */
+  /** The apps that are pushed. */
   apps?: App[];
   hasBucket: boolean;
   hasCloudController: boolean;
-  /** Writes, and as many deletions, that KV takes a day. */
+  /** The daily KV quota: writes, and as many deletions. */
   kvOperationsPerDay: number;
-  /** Longest delay of most messages, and of a few, ms. */
+  /** The longest delay of most messages, and of one in ten. */
   queueDelayMs: number;
   queueBacklogMs: number;
   queueDuplicates: number;
-  /** Until the judge looks for the last time. */
+  /** The time from the last operation to the final checks. */
   settleMs: number;
 }
 
-/** One person or pipeline that pushes, and tries again. */
+/** One user or pipeline that pushes, and retries. */
 export interface Push {
   push: number;
   /** The apps of the manifest, which one run of cf pushes one after the other. */
@@ -88,98 +89,110 @@ export interface Push {
   client: Client;
   place: number;
   isolate: number;
-  /** Ms between an answer and the next request. */
-  gap: number;
-  /** Ms from the last answer of an app until the Cloud Controller assembles the package. */
-  uploads: number;
-  /** Runs of cf at most, until one ends well. */
-  tries: number;
-  /** Ms between two of them. */
-  pause: number;
-  /** Of the first app. */
+  /** Between a response and the next request. */
+  gapMs: number;
+  /** From the last response of an app until the Cloud Controller assembles the package. */
+  uploadMs: number;
+  /** The most runs of cf; the first that succeeds is the last. */
+  maxRuns: number;
+  /** Between two runs. */
+  retryPauseMs: number;
+  /** Changes the first app from the second run on. */
   edit?: Edit;
 }
 
-interface Spell {
-  /** Ms. */
-  lasts: number;
+interface Lasting {
+  durationMs: number;
 }
 
-/** Something that somebody does, or that goes wrong. */
-export type Deed =
-  /** A push asks for files; `hangsUpAfter` ms the client is gone. */
+/**
+ * Something that someone does, or a fault. Faults with `afterEvents` take effect at the n-th event of the process from
+ * now; those with a `share` affect that share of the calls, reads or writes.
+ */
+export type Action =
+  /** A request for files, followed by `fillers` unknown files; the client disconnects after `hangUpAfterMs`. */
   | {
-      do: "ask";
+      type: "request";
       place: number;
       isolate: number;
       files: number[];
-      padding?: number;
-      madeUp?: boolean;
-      hangsUpAfter?: number;
+      fillers?: number;
+      hasWrongSizes?: boolean;
+      hangUpAfterMs?: number;
     }
-  /** Whole runs of cf, the next one `pause` ms after one has failed. */
-  | ({ do: "push" } & Push)
+  | ({ type: "push" } & Push)
   /** @param request counts from 0, over all apps of the run */
-  | { do: "misfortune"; push: number; request: number; what: Misfortune }
-  /** Files leave the pool, or it is put back to how it was `since` ms ago, and nobody tells. */
-  | { do: "lose"; how: "wipe" }
-  | { do: "lose"; how: "some"; lost: number[] }
-  | { do: "lose"; how: "restore"; since: number }
-  /** The Cloud Controller puts a file into the pool, or it goes. */
-  | { do: "put" | "delete"; file: number }
-  /** The operator lists some files, and tells of those that are held `tellsAfter` ms later. */
-  | { do: "add"; files: number[]; tellsAfter: number; clock: number }
-  /** The operator deletes files from the pool, and tells it `tellsAfter` ms later. */
-  | { do: "remove"; files: number[]; tellsAfter: number; clock: number }
-  /** The operator lists the whole pool, and tells `tellsAfter` ms later what is held, and what is not. */
-  | { do: "sync"; tellsAfter: number; clock: number; prunes: boolean }
-  | { do: "publish" | "forget" }
-  /** The Worker is deployed with another KEY_PREFIX; isolates of the version before go on for `overlap` ms. */
-  | { do: "deploy"; prefix: string; overlap: number }
-  | { do: "freeze"; place: number; isolate: number; events: number; lasts: number }
-  | { do: "kill"; place: number; isolate: number; events: number }
-  /** The catalog's instance ends in its n-th event from now, with a share of that event's writes. */
-  | { do: "restart"; events: number; written: number; sent: boolean }
-  | ({ do: "kv-reads"; place: number; how: "fail" | "hang" | "slow"; share: number } & Spell)
-  | ({ do: "kv-writes"; how: "refuse" | "fail" | "fail-landed" | "late" | "hang"; share: number } & Spell)
-  | ({ do: "kv-lag"; place: number; by: number; share: number } & Spell)
-  /** The next read of the manifest in a place finds nothing. */
-  | { do: "kv-null"; place: number }
-  | ({ do: "cloud-controller"; how: "error" | "hang" | "cut" | "slow" | "refuse" } & Spell)
-  | ({ do: "bucket"; how: "fail" | "hang" } & Spell)
+  | { type: "request-fault"; push: number; request: number; what: RequestFault }
+  /** The pool loses files, or is restored to how it was `ageMs` ago, and this is not reported. */
+  | { type: "lose"; how: "wipe" }
+  | { type: "lose"; how: "some"; lostFiles: number[] }
+  | { type: "lose"; how: "restore"; ageMs: number }
+  /** The Cloud Controller adds a file to the pool, or deletes it. */
+  | { type: "put" | "delete"; file: number }
+  /** The operator lists some files, and reports those that are present. */
+  | { type: "add"; files: number[]; reportDelayMs: number; clockErrorMs: number }
+  /** The operator deletes files from the pool, and reports it. */
+  | { type: "remove"; files: number[]; reportDelayMs: number; clockErrorMs: number }
+  /** The operator lists the whole pool, and reports what is present; with `prune` also what is not. */
+  | { type: "sync"; reportDelayMs: number; clockErrorMs: number; prune: boolean }
+  | { type: "publish" | "forget" }
+  /** The Worker is deployed, perhaps with another KEY_PREFIX; isolates of the previous version run for `overlapMs`. */
+  | { type: "deploy"; prefix: string; overlapMs: number }
+  | ({ type: "freeze"; place: number; isolate: number; afterEvents: number } & Lasting)
+  | { type: "kill"; place: number; isolate: number; afterEvents: number }
+  | ({ type: "crash-catalog" } & PlannedCrash)
+  | ({ type: "crash-sessions"; caller: string } & PlannedCrash)
+  | ({ type: "kv-reads"; place: number; how: "fail" | "hang" | "slow"; share: number } & Lasting)
+  | ({
+      type: "kv-writes";
+      how: "refuse" | "fail" | "fail-after-write" | "late" | "hang";
+      share: number;
+    } & Lasting)
+  | ({ type: "kv-lag"; place: number; lagMs: number; share: number } & Lasting)
+  /** The next read of the manifest in a place returns nothing. */
+  | { type: "kv-manifest-miss"; place: number }
+  | ({ type: "cloud-controller"; how: "error" | "hang" | "cut" | "slow" | "refuse" } & Lasting)
+  | ({ type: "bucket"; how: "fail" | "hang" } & Lasting)
   /** The platform runs no alarm. */
-  | ({ do: "alarms-stand" } & Spell)
+  | ({ type: "alarms-paused" } & Lasting)
   /** Calls to the catalog, or their replies, are lost. */
-  | ({ do: "network"; how: "lost" | "reply-lost"; share: number } & Spell)
-  /** Calls to a caller's session object, or to all of them, fail, hang or are slow. */
-  | ({ do: "sessions"; caller: string; how: SessionTrouble; share: number; slowMs?: number } & Spell)
-  /** A caller's session object ends in its n-th event from now, with a share of that event's writes. */
-  | { do: "reset-sessions"; caller: string; events: number; written: number; sent: boolean };
+  | ({ type: "catalog-calls"; how: "lost" | "reply-lost"; share: number } & Lasting)
+  /** Calls to a caller's session object, or to all session objects. */
+  | ({ type: "session-calls"; caller: string; how: SessionFault; share: number; slowMs?: number } & Lasting);
 
-export type SessionTrouble = "lost" | "reply-lost" | "hang" | "slow";
-/** In place of a caller: every session object. */
-export const EVERYBODY = "everybody";
+/** An instance of a Durable Object ends. */
+interface PlannedCrash {
+  afterEvents: number;
+  /** The share of the last event's writes that become durable. */
+  writtenShare: number;
+  /** Whether the messages that depend on these writes are sent. */
+  areMessagesSent: boolean;
+}
 
-/** Ms after the beginning. */
-export type Operation = { at: number } & Deed;
+export type SessionFault = "lost" | "reply-lost" | "hang" | "slow";
+/** In place of a caller: all session objects. */
+export const ALL_CALLERS = "all";
+
+/** An action at a time in ms since the start. */
+export type Operation = { at: number } & Action;
 
 export interface Schedule {
   settings: Settings;
   operations: Operation[];
 }
 
-/** One line for a person. */
-export function describe({ at, ...deed }: Operation): string {
-  const { do: name, ...details } = deed;
-  const told = Object.entries(details).map(
+/** An operation in one line. */
+export function describe({ at, ...action }: Operation): string {
+  const { type, ...options } = action;
+  const described = Object.entries(options).map(
     ([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`,
   );
-  return `${clock(at)} ${name}${told.length > 0 ? `: ${told.join(", ")}` : ""}`;
+  return `${formatTime(at)} ${type}${described.length > 0 ? `: ${described.join(", ")}` : ""}`;
 }
 
-/** Hours, minutes and seconds of a time after the beginning. */
-export function clock(ms: number): string {
+/** A time since the start as hh:mm:ss.mmm. */
+export function formatTime(ms: number): string {
   const seconds = Math.floor(ms / 1000);
-  const two = (value: number, digits = 2) => String(value).padStart(digits, "0");
-  return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}.${two(ms % 1000, 3)}`;
+  const pad = (value: number, digits = 2) => String(value).padStart(digits, "0");
+  return `${pad(Math.floor(seconds / 3600))}:${pad(Math.floor(seconds / 60) % 60)}:${pad(seconds % 60)}.${pad(ms % 1000, 3)}`;
 }

@@ -3,7 +3,7 @@ import { simulate } from "./simulation.ts";
 
 const ATTEMPTS_MAX = 400;
 
-/** The smallest part of a failing schedule, found by leaving out, that breaks the same rule first. */
+/** Removes operations from a failing schedule as long as it still breaks the same rule first. */
 export async function shrink(schedule: Schedule): Promise<Schedule> {
   const rule = (await simulate(schedule)).violations[0]?.rule;
   let operations: readonly Operation[] = schedule.operations;

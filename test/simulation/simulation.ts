@@ -1,61 +1,71 @@
-import { FinalCheck } from "./final-check.ts";
-import type { Judge, Violation } from "./judge.ts";
-import { PATIENT_DEADLINE_MS } from "./limits.ts";
+import type { Checker, Violation } from "./checker.ts";
+import { LONG_DEADLINE_MS } from "./limits.ts";
 import { keyOf } from "./operator.ts";
 import { installGlobals } from "./platform/globals.ts";
 import { TraceHash, TraceLines } from "./platform/kernel.ts";
-import type { Ended, PushJudge } from "./push-judge.ts";
-import { type Deed, describe, type Operation, type Push, type Schedule, type Settings } from "./schedule.ts";
+import type { PushChecker, PushResult } from "./push-checker.ts";
+import {
+  type Action,
+  describe,
+  type Operation,
+  type Push,
+  type Schedule,
+  type Settings,
+} from "./schedule.ts";
+import { StorageChecker } from "./storage-checker.ts";
 import { World } from "./world.ts";
 
 export interface Outcome {
   violations: Violation[];
   traceHash: string;
+  /** Empty without `keepTrace`. */
   lines: { time: number; text: string }[];
   start: number;
-  counts: Judge["counts"] & PushJudge["counts"];
-  /** What each request was answered, in their order: the numbers of the files that it matches. */
-  answers: { at: number; matched: number[] }[];
-  /** What has become of each app in each run of cf, in the order of their ends. */
-  pushes: Ended[];
+  counts: Checker["counts"] & PushChecker["counts"];
+  /** For each response, when the request was sent, and the sorted numbers of the matched files. */
+  responses: { at: number; matched: number[] }[];
+  /** Each app in each run of cf, in the order in which they ended. */
+  pushes: PushResult[];
 }
 
-/** Between the pushes that find out whether all is well again. */
-const TRAFFIC_PAUSE_MS = 4 * 60_000;
-/** The second heals what the first has shown; where verification may come too late, what follows it does. */
-const RUNS = 2;
-const IMPATIENT_RUNS = 4;
-const RUN_AGAIN_MS = 90_000;
-/** What a request may take, with the longest deadline. */
+/** Between the final pushes of two apps. */
+const FINAL_PUSH_PAUSE_MS = 4 * 60_000;
+/** The first run may fail on a lost file, and the second must succeed … */
+const FINAL_RUNS = 2;
+/** … unless the deadline is so short that rejections arrive only after the response. */
+const FINAL_RUNS_SHORT_DEADLINE = 4;
+const FINAL_RETRY_PAUSE_MS = 90_000;
+/** The duration of a request with the longest LOOKUP_DEADLINE_MS. */
 const REQUEST_MAX_MS = 90_000;
+/** Superseded objects are deleted within this time. */
 const SUPERSEDED_MAX_MS = 65 * 60_000;
 
 /**
- * Runs a schedule, with the code under test, and judges it.
+ * Runs a schedule with the code under test, and checks it.
  *
- * @param prepare what a schedule can't say, before anything happens
+ * @param prepare changes the world before the schedule starts
  */
 export async function simulate(
   { settings, operations }: Schedule,
-  { keepsTrace = false, prepare = (_: World) => {} } = {},
+  { keepTrace = false, prepare = (_: World) => {} } = {},
 ): Promise<Outcome> {
   const hash = new TraceHash();
   const lines = new TraceLines();
   const trace = {
     add(time: number, text: string) {
       hash.add(time, text);
-      if (keepsTrace) lines.add(time, text);
+      if (keepTrace) lines.add(time, text);
     },
   };
   const uninstall = installGlobals();
   const world = new World(settings, trace);
-  const { kernel, start, judge } = world;
+  const { kernel, start, checker } = world;
   try {
     prepare(world);
-    // Those of one moment in their own order.
-    for (const [at, together] of Map.groupBy(operations, (operation) => operation.at)) {
+    // Operations at the same time run in the order of the schedule.
+    for (const [at, simultaneous] of Map.groupBy(operations, (operation) => operation.at)) {
       kernel.at(start + at, () => {
-        for (const operation of together) {
+        for (const operation of simultaneous) {
           kernel.note(`— ${describe(operation)}`);
           perform(world, operation);
         }
@@ -63,26 +73,22 @@ export async function simulate(
     }
     const end = Math.max(0, ...operations.map((operation) => endOf(operation, settings)));
     await kernel.run(start + end);
-    for (const isolate of world.running()) isolate.spare();
-    world.catalog.spare();
-    world.spareSessions();
-    world.weather.spare();
-    world.kv.upgrade();
-    if (settings.apps && settings.hasCloudController) await traffic(world);
+    world.clearFaults();
+    if (settings.apps && settings.hasCloudController) await pushAllApps(world);
     await kernel.run(kernel.now + settings.settleMs);
-    await lastLook(world);
+    await checkFinalState(world);
   } finally {
     world.close();
     uninstall();
   }
   return {
-    violations: judge.violations,
+    violations: checker.violations,
     traceHash: hash.value,
     lines: lines.lines,
     start,
-    counts: { ...judge.counts, ...judge.pushes.counts },
-    pushes: judge.pushes.endings,
-    answers: judge.answers.map(({ at, matched }) => ({
+    counts: { ...checker.counts, ...checker.pushes.counts },
+    pushes: checker.pushes.results,
+    responses: checker.responses.map(({ at, matched }) => ({
       at,
       matched: matched
         .map((key) => world.pool.files.findIndex(({ sha1 }) => key.startsWith(sha1)))
@@ -91,183 +97,199 @@ export async function simulate(
   };
 }
 
-/** When the last trouble is over that an operation brings. */
+/** When all effects of an operation have ended. */
 function endOf(operation: Operation, settings: Settings): number {
-  const lasts = "lasts" in operation ? operation.lasts : 0;
-  const tells = "tellsAfter" in operation ? operation.tellsAfter : 0;
-  const pushes =
-    operation.do === "push" ? operation.tries * (runMaxMs(operation, settings) + operation.pause) : 0;
-  return operation.at + lasts + tells + pushes;
+  const durationMs = "durationMs" in operation ? operation.durationMs : 0;
+  const delayMs = "reportDelayMs" in operation ? operation.reportDelayMs : 0;
+  const pushMs =
+    operation.type === "push"
+      ? operation.maxRuns * (runMaxMs(operation, settings) + operation.retryPauseMs)
+      : 0;
+  return operation.at + durationMs + delayMs + pushMs;
 }
 
-/** A run in which the Worker waits for its deadline in every request. */
-function runMaxMs({ apps, gap, uploads }: Push, settings: Settings): number {
+/** The duration of a run in which every request takes until its deadline. */
+function runMaxMs({ apps, gapMs, uploadMs }: Push, settings: Settings): number {
   const requests = apps.flatMap((app) => settings.apps?.[app] ?? []).length;
-  return requests * (REQUEST_MAX_MS + gap) + apps.length * uploads;
+  return requests * (REQUEST_MAX_MS + gapMs) + apps.length * uploadMs;
 }
 
-/** Nothing goes wrong any more, and each app is pushed once more, for ten minutes in all or longer. */
-async function traffic({ kernel, pushes, judge, settings }: World): Promise<void> {
+/** After the last fault: pushes each app again, which must succeed. */
+async function pushAllApps({ kernel, pushes, checker, settings }: World): Promise<void> {
   const { apps = [], variables } = settings;
-  const isPatient = Number(variables.LOOKUP_DEADLINE_MS ?? PATIENT_DEADLINE_MS) >= PATIENT_DEADLINE_MS;
-  const tries = isPatient ? RUNS : IMPATIENT_RUNS;
-  const longest = apps.map((_, app) => {
+  const hasLongDeadline = Number(variables.LOOKUP_DEADLINE_MS ?? LONG_DEADLINE_MS) >= LONG_DEADLINE_MS;
+  const maxRuns = hasLongDeadline ? FINAL_RUNS : FINAL_RUNS_SHORT_DEADLINE;
+  const durations = apps.map((_, app) => {
     const push: Push = {
-      ...{ push: -1 - app, apps: [app], caller: `traffic ${app}`, client: "identified" },
-      ...{ place: 1, isolate: 0, gap: 20, uploads: 3_000, tries, pause: RUN_AGAIN_MS },
+      push: -1 - app,
+      apps: [app],
+      caller: `traffic ${app}`,
+      client: "identified",
+      place: 1,
+      isolate: 0,
+      gapMs: 20,
+      uploadMs: 3_000,
+      maxRuns,
+      retryPauseMs: FINAL_RETRY_PAUSE_MS,
     };
-    kernel.after(app * TRAFFIC_PAUSE_MS, () =>
-      pushes.begin(push, (ending) => judge.pushes.stuck(push.push, ending)),
+    kernel.after(app * FINAL_PUSH_PAUSE_MS, () =>
+      pushes.start(push, (outcome) => checker.pushes.checkFinalOutcome(push.push, outcome)),
     );
-    return tries * (runMaxMs(push, settings) + RUN_AGAIN_MS);
+    return maxRuns * (runMaxMs(push, settings) + FINAL_RETRY_PAUSE_MS);
   });
-  await kernel.run(kernel.now + apps.length * TRAFFIC_PAUSE_MS + Math.max(...longest));
+  await kernel.run(kernel.now + apps.length * FINAL_PUSH_PAUSE_MS + Math.max(...durations));
 }
 
-/** All faults are long past: everything is right. */
-async function lastLook(world: World): Promise<void> {
-  const { kernel, judge, pool, settings } = world;
+/** Hours after the last fault: checks the responses of all isolates, the catalog and KV. */
+async function checkFinalState(world: World): Promise<void> {
+  const { kernel, checker, pool, settings } = world;
   const keys = pool.files.map(keyOf);
-  // The cache is to know by itself.
-  world.controller.troubles.push({ from: kernel.now, until: Infinity, how: "error" });
-  for (const isolate of world.running()) world.ask(isolate, keys);
-  for (let place = 0; place < settings.places; place++) world.ask(world.newIsolate(place), keys);
+  // Without the Cloud Controller, the cache alone must match.
+  world.controller.faults.push({ from: kernel.now, until: Infinity, how: "error" });
+  for (const isolate of world.running()) world.request(isolate, keys);
+  for (let place = 0; place < settings.places; place++) world.request(world.newIsolate(place), keys);
   await kernel.run(kernel.now + 60_000);
-  let pages = 0;
-  world.call(
-    0,
-    "page",
-    () => [undefined],
-    (outcome) => {
-      pages += 1;
-      const resources = "value" in outcome ? (outcome.value as { resources: string[] }).resources : [];
-      judge.paged(resources);
-      if (settings.hasCloudController) judge.pushes.contradicted(resources);
-    },
-  );
+  let hasCatalog = false;
+  world.call(0, "page", [undefined], (result) => {
+    hasCatalog = true;
+    const resources = "value" in result ? (result.value as { resources: string[] }).resources : [];
+    checker.checkCatalog(resources);
+    if (settings.hasCloudController) checker.pushes.checkCatalog(resources);
+  });
   await kernel.run(kernel.now + 60_000);
-  if (pages === 0) judge.paged([]);
-  const findings = new FinalCheck(world).findings();
-  if (findings.length === 0) return;
-  // What has just been superseded lies there for an hour: only what is found twice is wrong.
+  if (!hasCatalog) checker.checkCatalog([]);
+  const errors = new StorageChecker(world).errors();
+  if (errors.length === 0) return;
+  // Objects that were just superseded are stored for another hour: only an error that remains counts.
   await kernel.run(kernel.now + SUPERSEDED_MAX_MS);
-  const again = new Set(new FinalCheck(world).findings().map(({ text }) => text));
-  for (const finding of findings) if (again.has(finding.text)) judge.violated(finding.rule, finding.text);
+  const remaining = new Set(new StorageChecker(world).errors());
+  for (const error of errors) if (remaining.has(error)) checker.violated("inconsistent cache", error);
 }
 
-function perform(world: World, deed: Deed): void {
-  const { kernel, pool, weather, operator } = world;
-  const files = (numbers: readonly number[]) => numbers.flatMap((number) => pool.files[number] ?? []);
-  const until = kernel.now + ("lasts" in deed ? deed.lasts : 0);
+function perform(world: World, action: Action): void {
+  const { kernel, pool, kvFaults, operator } = world;
+  const filesOf = (numbers: readonly number[]) => numbers.flatMap((number) => pool.files[number] ?? []);
+  const until = kernel.now + ("durationMs" in action ? action.durationMs : 0);
   const from = kernel.now;
   const minimumSize = Number(world.settings.variables.MINIMUM_SIZE ?? 0);
-  switch (deed.do) {
-    case "ask": {
-      const keys = files(deed.files).map(({ sha1, size }) => `${sha1}:${deed.madeUp ? size + 1 : size}`);
-      const padding = Array.from(
-        { length: deed.padding ?? 0 },
+  switch (action.type) {
+    case "request": {
+      const keys = filesOf(action.files).map(
+        ({ sha1, size }) => `${sha1}:${action.hasWrongSizes ? size + 1 : size}`,
+      );
+      const fillers = Array.from(
+        { length: action.fillers ?? 0 },
         (_, index) => `${index.toString(16).padStart(40, "f")}:${minimumSize + 1}`,
       );
-      const { hangsUpAfter } = deed;
-      world.ask(world.isolate(deed.place, deed.isolate), [...keys, ...padding], {
-        ...(hangsUpAfter === undefined ? {} : { hangsUpAfter }),
-      });
+      world.request(world.isolate(action.place, action.isolate), [...keys, ...fillers], action.hangUpAfterMs);
       break;
     }
     case "put":
     case "delete":
-      for (const file of files([deed.file])) world.change(file, deed.do === "put");
+      for (const file of filesOf([action.file])) world.change(file, action.type === "put");
       break;
     case "add":
-      operator.add(files(deed.files), deed.tellsAfter, deed.clock);
+      operator.add(filesOf(action.files), action.reportDelayMs, action.clockErrorMs);
       break;
     case "remove":
-      operator.remove(files(deed.files), deed.tellsAfter, deed.clock);
+      operator.remove(filesOf(action.files), action.reportDelayMs, action.clockErrorMs);
       break;
     case "sync":
-      operator.sync(deed.tellsAfter, deed.clock, deed.prunes);
+      operator.sync(action.reportDelayMs, action.clockErrorMs, action.prune);
       break;
     case "push":
-      world.pushes.begin(deed);
+      world.pushes.start(action);
       break;
-    case "misfortune":
-      world.pushes.befall(deed);
+    case "request-fault":
+      world.pushes.addFault(action);
       break;
-    case "lose": {
-      const then = deed.how === "restore" ? kernel.now - deed.since : 0;
-      const lost = new Set(deed.how === "some" ? files(deed.lost) : []);
-      const { how } = deed;
-      world.lose((file) =>
-        how === "restore"
-          ? pool.hadAt(file.sha1, then)
-          : how === "some" && pool.has(file.sha1) && !lost.has(file),
-      );
+    case "lose":
+      loseFiles(world, action);
       break;
-    }
     case "publish":
       world.publish();
       break;
     case "forget":
-      world.call(
-        0,
-        deed.do,
-        () => [],
-        () => {},
-      );
+      world.call(0, "forget", []);
       break;
     case "deploy":
-      world.deploy(deed.prefix, deed.overlap);
+      world.deploy(action.prefix, action.overlapMs);
       break;
     case "freeze": {
-      const isolate = world.isolate(deed.place, deed.isolate);
-      isolate.trouble(deed.events, () => {
+      const isolate = world.isolate(action.place, action.isolate);
+      isolate.planFault(action.afterEvents, () => {
         kernel.note(`${isolate.name} freezes`);
-        isolate.freeze(kernel.now, kernel.now + deed.lasts);
+        isolate.freeze(kernel.now, kernel.now + action.durationMs);
       });
       break;
     }
     case "kill": {
-      const isolate = world.isolate(deed.place, deed.isolate);
-      isolate.trouble(deed.events, () => {
+      const isolate = world.isolate(action.place, action.isolate);
+      isolate.planFault(action.afterEvents, () => {
         kernel.note(`${isolate.name} dies`);
         isolate.kill();
       });
       break;
     }
-    case "restart":
-      world.judge.disturbed(from, from);
-      world.restart(deed.events, { written: deed.written, sent: deed.sent });
+    case "crash-catalog":
+      world.checker.noteCatalogFault(from, from);
+      world.catalog.crash(action.afterEvents, action);
       break;
     case "kv-reads":
-      weather.add({ kind: "reads", place: deed.place, how: deed.how, share: deed.share, from, until });
+      kvFaults.add({
+        kind: "reads",
+        place: action.place,
+        how: action.how,
+        share: action.share,
+        from,
+        until,
+      });
       break;
     case "kv-writes":
-      weather.add({ kind: "writes", how: deed.how, share: deed.share, from, until });
+      kvFaults.add({ kind: "writes", how: action.how, share: action.share, from, until });
       break;
     case "kv-lag":
-      weather.add({ kind: "lag", place: deed.place, ms: deed.by, share: deed.share, from, until });
+      kvFaults.add({ kind: "lag", place: action.place, ms: action.lagMs, share: action.share, from, until });
       break;
     case "cloud-controller":
-      world.controller.troubles.push({ from, until, how: deed.how });
+      world.controller.faults.push({ from, until, how: action.how });
       break;
     case "bucket":
-      world.bucket.troubles.push({ from, until, how: deed.how });
+      world.bucket.faults.push({ from, until, how: action.how });
       break;
-    case "alarms-stand":
-      world.judge.silenced(from, until);
-      world.standAlarms(until);
+    case "alarms-paused":
+      world.checker.noteAlarmsPaused(from, until);
+      world.pauseAlarms(until);
       break;
-    case "network":
-      world.judge.disturbed(from, until);
-      world.network.push({ from, until, how: deed.how, share: deed.share });
+    case "catalog-calls":
+      world.checker.noteCatalogFault(from, until);
+      world.catalogFaults.push({ from, until, how: action.how, share: action.share });
       break;
-    case "kv-null":
-      weather.loseManifest(deed.place);
+    case "kv-manifest-miss":
+      kvFaults.missManifest(action.place);
       break;
-    case "sessions":
-      world.sessionSpells.push({ ...deed, from, until });
+    case "session-calls":
+      world.sessionFaults.push({ ...action, from, until });
       break;
-    case "reset-sessions":
-      world.resetSessions(deed.caller, deed.events, { written: deed.written, sent: deed.sent });
+    case "crash-sessions":
+      world.crashSessions(action.caller, action.afterEvents, action);
+  }
+}
+
+function loseFiles(world: World, loss: Action & { type: "lose" }): void {
+  const { kernel, pool } = world;
+  switch (loss.how) {
+    case "wipe":
+      world.lose(() => false);
+      break;
+    case "some": {
+      const lost = new Set(loss.lostFiles.map((number) => pool.files[number]));
+      world.lose((file) => pool.has(file.sha1) && !lost.has(file));
+      break;
+    }
+    case "restore": {
+      const time = kernel.now - loss.ageMs;
+      world.lose((file) => pool.hadAt(file.sha1, time));
+    }
   }
 }

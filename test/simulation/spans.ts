@@ -1,4 +1,4 @@
-/** Stretches of time, of which some may overlap. */
+/** A set of time spans, which may overlap. */
 export class Spans {
   readonly #spans: { from: number; until: number }[] = [];
 
@@ -6,18 +6,18 @@ export class Spans {
     if (until > from) this.#spans.push({ from, until });
   }
 
-  joined(other: Spans | undefined): Spans {
+  union(other: Spans | undefined): Spans {
     const both = new Spans();
     for (const spans of other ? [this, other] : [this]) both.#spans.push(...spans.#spans);
     return both;
   }
 
-  /** When the last of those that have begun by `time` ends; -Infinity where none has. */
+  /** The latest end of the spans that have begun by `time`; -Infinity if there is none. */
   lastEnd(time: number): number {
     return Math.max(-Infinity, ...this.#spans.filter(({ from }) => from <= time).map(({ until }) => until));
   }
 
-  /** How much of a time at least one of them covers. */
+  /** The part of a time that the spans cover. */
   lengthWithin(from: number, until: number): number {
     let covered = 0;
     let end = from;

@@ -1,117 +1,118 @@
-import { Judge } from "./judge.ts";
+import { Checker } from "./checker.ts";
 import { OPERATOR, Operator } from "./operator.ts";
 import { CloudController } from "./platform/cloud-controller.ts";
 import { Catalog, consumePoolEvents, type Env, PushSessions } from "./platform/code-under-test.ts";
-import { type CallTrouble, type Crash, ObjectHost } from "./platform/durable-object.ts";
+import { type CallFault, type Crash, ObjectHost } from "./platform/durable-object.ts";
 import { internet } from "./platform/globals.ts";
-import { type Answer, Isolate, logOf, type Question } from "./platform/isolate.ts";
+import { Isolate, logOf, type MatchCall, type MatchReply } from "./platform/isolate.ts";
 import { Kernel, type Trace } from "./platform/kernel.ts";
 import { KvNamespace } from "./platform/kv.ts";
-import { KvWeather } from "./platform/kv-weather.ts";
+import { KvFaults } from "./platform/kv-faults.ts";
 import type { Invocation } from "./platform/process.ts";
 import { type Delivery, Queue } from "./platform/queue.ts";
 import { Bucket, blobName } from "./platform/r2.ts";
+import type { Result } from "./platform/remote.ts";
 import { type PoolFile, TruePool } from "./pool.ts";
 import { PushClient } from "./push-client.ts";
 import type { Random } from "./random.ts";
+import { ReportedPool } from "./reported-pool.ts";
 import { RequestBody } from "./request-body.ts";
 import { resourceOfKey } from "./resources.ts";
-import { EVERYBODY, type SessionTrouble, type Settings } from "./schedule.ts";
-import type { Asked } from "./sessions.ts";
-import { Told } from "./told.ts";
+import { ALL_CALLERS, type SessionFault, type Settings } from "./schedule.ts";
+import type { RequestRecord } from "./session-model.ts";
 
-/** A day in 2026, and a second of it by the seed, so that midnight comes at any time. */
-const BEGINNING = Date.UTC(2026, 10, 24);
+/** The start is this day plus up to 24 hours, by the seed, so that midnight falls anywhere in a schedule. */
+const START_DAY = Date.UTC(2026, 10, 24);
 const DAY_MS = 86_400_000;
-/** An object without work leaves memory: one that can hibernate soon, the catalog's timers keep it longer. */
+/** An idle object is evicted after this time: session objects hibernate; the catalog's timers keep it in memory longer. */
 const SESSIONS_IDLE_MAX_MS = 10_000;
 const CATALOG_IDLE_MAX_MS = 70_000;
-/** What a slow call takes beyond the usual. */
+/** How much longer a slow call takes. */
 const SLOW_MS = [600, 5_000] as const;
+/** A consumer of a queue may run for 15 minutes; the platform detects a dead one within a minute. */
+const CONSUMER_MAX_MINUTES = 15;
 
-/** A foundation, a Worker and the platform that it runs on. */
+/** A foundation, a Worker, and the platform that the Worker runs on. */
 export class World {
   readonly settings: Settings;
   readonly kernel: Kernel;
   readonly start: number;
   readonly pool: TruePool;
-  readonly weather: KvWeather;
+  readonly kvFaults: KvFaults;
   readonly kv: KvNamespace;
-  readonly told = new Told();
-  readonly judge: Judge;
+  readonly reported = new ReportedPool();
+  readonly checker: Checker;
   readonly controller: CloudController;
   readonly bucket: Bucket;
   readonly queue: Queue;
   readonly operator: Operator;
   readonly pushes: PushClient;
-  catalog: ObjectHost;
-  /** KEY_PREFIX as it is deployed, and all that ever were. */
+  readonly catalog: ObjectHost;
+  /** The deployed KEY_PREFIX, and all that were ever deployed. */
   prefix: string;
   readonly prefixes: Set<string>;
-  /** Calls to the catalog that are lost, by when. */
-  network: { from: number; until: number; how: "lost" | "reply-lost"; share: number }[] = [];
-  /** What is wrong with calls to session objects, by when. */
-  readonly sessionSpells: {
+  readonly catalogFaults: { from: number; until: number; how: "lost" | "reply-lost"; share: number }[] = [];
+  readonly sessionFaults: {
     from: number;
     until: number;
     caller: string;
-    how: SessionTrouble;
+    how: SessionFault;
     share: number;
     slowMs?: number | undefined;
   }[] = [];
-  /** What happens to calls to the session object by one request alone, by its id. */
-  readonly sessionMisfortunes = new Map<string, { how: SessionTrouble; calls: number }>();
-  /** Requests of which a call to the session object did not return as it should. */
-  readonly sessionTroubles = new Set<string>();
+  /** Faults of the next calls to the session object by one request, by its id. */
+  readonly sessionFaultsByRequest = new Map<string, { how: SessionFault; calls: number }>();
+  /** Requests of which a call to the session object had a fault. */
+  readonly requestsWithSessionFault = new Set<string>();
   readonly #sessions = new Map<string, ObjectHost>();
   readonly #sessionCrashes = new Map<string, number[]>();
   #isolates: Isolate[][];
   #previousVersion: { isolates: Isolate[][]; until: number } = { isolates: [], until: 0 };
-  #requests = 0;
-  #made = 0;
+  #requestCount = 0;
+  #isolateCount = 0;
 
   constructor(settings: Settings, trace: Trace) {
     this.settings = settings;
     const kernel = new Kernel(settings.seed, 0, trace);
-    kernel.now = BEGINNING + kernel.random.fork("start").integer(0, DAY_MS);
+    kernel.now = START_DAY + kernel.random.fork("start").integer(0, DAY_MS);
     this.kernel = kernel;
     this.start = kernel.now;
     const minimumSize = Number(settings.variables.MINIMUM_SIZE ?? 0) + 1;
-    this.pool = new TruePool(filesOf(settings.files, minimumSize, kernel.random.fork("files")));
-    this.weather = new KvWeather(kernel, settings.places);
-    this.kv = new KvNamespace(kernel, this.weather, {
+    this.pool = new TruePool(drawFiles(settings.files, minimumSize, kernel.random.fork("files")));
+    this.kvFaults = new KvFaults(kernel, settings.places);
+    this.kv = new KvNamespace(kernel, this.kvFaults, {
       places: settings.places,
       operationsPerDay: settings.kvOperationsPerDay,
     });
     this.controller = new CloudController(kernel, this.pool);
-    internet.set(kernel, this.controller.reach);
+    internet.set(kernel, this.controller.fetch);
     this.bucket = new Bucket(kernel, this.pool);
     this.queue = new Queue(
       kernel,
       {
-        delay: (random) =>
+        drawDelayMs: (random) =>
           random.chance(0.1)
             ? random.integer(0, settings.queueBacklogMs)
             : random.integer(0, settings.queueDelayMs),
         duplicates: settings.queueDuplicates,
       },
       (delivery) => this.#consume(delivery),
-      (body, deliveredAt) => this.judge.acknowledged(body, deliveredAt),
+      (body, deliveredAt) => this.checker.noteAcknowledged(body, deliveredAt),
     );
     this.prefix = settings.variables.KEY_PREFIX ?? "";
     this.prefixes = new Set([this.prefix]);
     this.#isolates = Array.from({ length: settings.places }, () => []);
     this.catalog = this.#newCatalog();
-    this.judge = new Judge(this);
+    this.checker = new Checker(this);
     this.operator = new Operator(this);
     this.pushes = new PushClient(this);
   }
 
-  /** A running isolate of a place; a new one where there is none. While a new version is deployed, either may be met. */
+  /** A running isolate, created if there is none. During a deployment it may be of the previous version. */
   isolate(place: number, slot: number): Isolate {
     const previous = this.#previousVersion.isolates[place]?.[slot];
-    const isMet = previous?.isAlive && this.kernel.now < this.#previousVersion.until;
-    if (isMet && this.kernel.random.fork(`version ${this.kernel.now}`).chance(0.5)) return previous;
+    const isRunning = previous?.isAlive && this.kernel.now < this.#previousVersion.until;
+    if (isRunning && this.kernel.random.fork(`version ${this.kernel.now}`).chance(0.5)) return previous;
     const isolates = this.#isolates[place] as Isolate[];
     let isolate = isolates[slot];
     if (!isolate?.isAlive) {
@@ -122,21 +123,20 @@ export class World {
   }
 
   newIsolate(place: number): Isolate {
-    this.#made += 1;
-    return new Isolate(`isolate#${this.#made} in ${place}`, place, this.#env(place));
+    this.#isolateCount += 1;
+    return new Isolate(`isolate#${this.#isolateCount} in ${place}`, place, this.#env(place));
   }
 
-  /** The isolates that are running. */
   running(): Isolate[] {
     return this.#isolates.flat().filter((isolate) => isolate?.isAlive);
   }
 
-  /** Asks an isolate for files, as a push of one request does. */
-  ask(isolate: Isolate, keys: readonly string[], { hangsUpAfter = Infinity } = {}): void {
-    this.#requests += 1;
-    const requestId = `request ${this.#requests}`;
+  /** Sends a request for files to an isolate, like a push of one request. */
+  request(isolate: Isolate, keys: readonly string[], hangUpAfterMs?: number): void {
+    this.#requestCount += 1;
+    const requestId = `request ${this.#requestCount}`;
     const body = new RequestBody(keys.map(resourceOfKey));
-    const { invocation } = this.askFor(isolate, {
+    const { invocation } = this.send(isolate, {
       requestId,
       caller: "user",
       headers: {},
@@ -144,69 +144,66 @@ export class World {
       body,
     });
     this.kernel.note(`${requestId} to ${isolate.name}: ${keys.length} files`);
-    if (hangsUpAfter < Infinity) {
-      this.kernel.after(hangsUpAfter, () => {
-        this.judge.gone.add(requestId);
-        if (invocation.isOpen) invocation.finish();
-      });
-    }
+    if (hangUpAfterMs === undefined) return;
+    this.kernel.after(hangUpAfterMs, () => {
+      this.checker.abandoned.add(requestId);
+      if (invocation.isOpen) invocation.finish();
+    });
   }
 
-  /** Asks an isolate, as a request of a push does; `done` is not called where the isolate dies. */
-  askFor(
+  /** Sends a request to an isolate; `done` is not called if the isolate dies. */
+  send(
     isolate: Isolate,
-    question: Question,
-    done: (answer: Answer) => void = () => {},
-  ): { invocation: Invocation; asked: Asked } {
-    const { requestId, body } = question;
-    const asked = this.judge.asked(question, isolate);
-    const invocation = isolate.ask(this.kernel, question, (answer) => {
-      const { status, listed } = answer;
+    call: MatchCall,
+    done: (reply: MatchReply) => void = () => {},
+  ): { invocation: Invocation; record: RequestRecord } {
+    const { requestId, body } = call;
+    const record = this.checker.noteRequest(call, isolate);
+    const invocation = isolate.handle(this.kernel, call, (reply) => {
+      const { status, listed } = reply;
       this.kernel.note(
         `${requestId} in ${isolate.name}: ${status}, matches ${listed.length} of ${body.count}`,
       );
-      this.judge.answered({ ...answer, isolate, asked, question });
-      done(answer);
+      this.checker.checkResponse({ ...reply, isolate, record, call });
+      done(reply);
     });
-    return { invocation, asked };
+    return { invocation, record };
   }
 
-  /** The next request gets an isolate of its own; what the one before is busy with goes on. */
+  /** The next request gets a new isolate; the current one finishes its work. */
   replaceIsolate(place: number, slot: number): void {
     delete this.#isolates[place]?.[slot];
   }
 
-  /** Whether a caller's session object has ended in the middle of its work, within a time. */
+  /** Whether a caller's session object crashed within a time. */
   hasSessionCrashed(caller: string, from: number, until: number): boolean {
     return (this.#sessionCrashes.get(caller) ?? []).some((time) => from <= time && time <= until);
   }
 
-  resetSessions(caller: string, events: number, crash: Crash): void {
-    this.#sessionsOf(caller).crash(events, crash);
+  crashSessions(caller: string, afterEvents: number, crash: Crash): void {
+    this.#sessionsOf(caller).crash(afterEvents, crash);
   }
 
-  /** No trouble with session objects is to come any more. */
-  spareSessions(): void {
-    for (const host of this.#sessions.values()) host.spare();
+  /** Ends all planned faults. */
+  clearFaults(): void {
+    for (const isolate of this.running()) isolate.clearFaults();
+    for (const host of this.#objects()) host.clearFaults();
+    this.kvFaults.clearFaults();
+    this.kv.liftQuota();
   }
 
   publish(): void {
-    this.call(
-      0,
-      "publish",
-      () => [],
-      () => {},
-    );
+    this.call(0, "publish", []);
   }
 
-  /** The pool loses whatever it is not to keep, or gets back what it had; nobody tells, and no event does. */
+  /** Changes the whole pool. This is not reported, and the bucket sends no events. */
   lose(isKept: (file: PoolFile) => boolean): void {
     const { pool, kernel } = this;
     const changed = pool.files.filter((file) => pool.change(file.sha1, isKept(file), kernel.now));
-    kernel.note(`pool: ${changed.length} files are lost, or back`);
+    kernel.note(`pool: ${changed.length} files are lost or restored`);
   }
 
-  /** The pool changes; where it lies in a bucket, the queue hears of it. */
+  /** Changes the pool. If it is stored in a bucket, that sends an event. */
   change(file: PoolFile, isPresent: boolean): void {
     if (!this.pool.change(file.sha1, isPresent, this.kernel.now)) return;
     this.kernel.note(`pool: ${file.sha1.slice(0, 6)} ${isPresent ? "put" : "deleted"}`);
@@ -222,34 +219,41 @@ export class World {
     });
   }
 
-  /** Deploys the Worker anew: all isolates are replaced in time, and all objects begin again. */
-  deploy(prefix: string, overlap: number): void {
+  /** Deploys a new version: all isolates are replaced within `overlapMs`, and all objects restart. */
+  deploy(prefix: string, overlapMs: number): void {
     this.kernel.note(`deployed with KEY_PREFIX "${prefix}"`);
     this.prefix = prefix;
     this.prefixes.add(prefix);
     for (const isolate of this.running()) {
-      this.kernel.after(overlap, () => isolate.kill());
+      this.kernel.after(overlapMs, () => isolate.kill());
     }
-    this.#previousVersion = { isolates: this.#isolates, until: this.kernel.now + overlap };
+    this.#previousVersion = { isolates: this.#isolates, until: this.kernel.now + overlapMs };
     this.#isolates = this.#isolates.map(() => []);
-    for (const host of [this.catalog, ...this.#sessions.values()]) host.crash(0, { written: 1, sent: true });
+    for (const host of this.#objects()) host.crash(0, { writtenShare: 1, areMessagesSent: true });
   }
 
-  /** The platform runs no alarm until then. */
-  standAlarms(until: number): void {
-    for (const host of [this.catalog, ...this.#sessions.values()]) host.alarmsStandUntil = until;
+  pauseAlarms(until: number): void {
+    for (const host of this.#objects()) host.alarmsPausedUntil = until;
   }
 
-  /** Runs a method of the catalog, as the operator's request does; `done` is not told where the isolate dies. */
+  /**
+   * Calls a method of the catalog from an isolate, as a request of the operator does. `done` is not called if the isolate
+   * dies.
+   *
+   * @param parameters a function gets the time in the isolate
+   */
   call(
     place: number,
     method: string,
-    parameters: (now: number) => unknown[],
-    done: (outcome: { value: unknown } | { error: unknown }) => void,
+    parameters: unknown[] | ((now: number) => unknown[]),
+    done: (result: Result<unknown>) => void = () => {},
   ): void {
     const isolate = this.isolate(place, 0);
     this.kernel.start(isolate, `${OPERATOR}${method}`, (invocation) => {
-      const run = async () => this.catalog.stub()[method]?.(...parameters(Date.now()));
+      const run = async () => {
+        const list = typeof parameters === "function" ? parameters(Date.now()) : parameters;
+        return this.catalog.stub()[method]?.(...list);
+      };
       run()
         .then(
           (value) => done({ value }),
@@ -259,8 +263,8 @@ export class World {
     });
   }
 
-  restart(events: number, crash: Crash): void {
-    this.catalog.crash(events, crash);
+  #objects(): ObjectHost[] {
+    return [this.catalog, ...this.#sessions.values()];
   }
 
   #newCatalog(): ObjectHost {
@@ -272,17 +276,17 @@ export class World {
       return catalog as never;
     };
     const host = new ObjectHost(kernel, "catalog", { place: 0, idleMaxMs: CATALOG_IDLE_MAX_MS }, create, {
-      landed: (catalog, ...call) => {
-        this.judge.begun(prefixes.get(catalog) ?? "");
-        this.judge.landed(...call);
+      stored: (catalog, ...call) => {
+        this.checker.notePrefix(prefixes.get(catalog) ?? "");
+        this.checker.noteStored(...call);
       },
-      returned: (...call) => this.judge.returned(...call),
+      returned: (...call) => this.checker.noteReturned(...call),
     });
-    host.troubleOf = (_, random) => {
-      const spell = this.network.find(
+    host.drawFault = (_, random) => {
+      const fault = this.catalogFaults.find(
         ({ from, until, share }) => from <= kernel.now && kernel.now < until && random.chance(share),
       );
-      return spell && troubleOf(spell.how, random);
+      return fault && callFaultOf(fault.how, random);
     };
     return host;
   }
@@ -294,9 +298,9 @@ export class World {
       const create = (context: unknown) =>
         new PushSessions(context as DurableObjectState, this.#env(1)) as never;
       const options = { place: 1, idleMaxMs: SESSIONS_IDLE_MAX_MS };
-      host = new ObjectHost(kernel, `sessions of ${caller}`, options, create, { landed() {}, returned() {} });
-      host.troubleOf = (request, random) => this.#sessionTroubleOf(caller, request, random);
-      host.onTrouble = (request) => this.sessionTroubles.add(request);
+      host = new ObjectHost(kernel, `sessions of ${caller}`, options, create, { stored() {}, returned() {} });
+      host.drawFault = (requestId, random) => this.#drawSessionFault(caller, requestId, random);
+      host.onFault = (requestId) => this.requestsWithSessionFault.add(requestId);
       host.onCrash = () => {
         const crashes = this.#sessionCrashes.get(caller) ?? [];
         this.#sessionCrashes.set(caller, [...crashes, kernel.now]);
@@ -306,25 +310,25 @@ export class World {
     return host;
   }
 
-  #sessionTroubleOf(caller: string, request: string, random: Random): CallTrouble | undefined {
+  #drawSessionFault(caller: string, requestId: string, random: Random): CallFault | undefined {
     const { now } = this.kernel;
-    const misfortune = this.sessionMisfortunes.get(request);
-    if (misfortune && misfortune.calls > 0) {
-      misfortune.calls -= 1;
-      return troubleOf(misfortune.how, random);
+    const ofRequest = this.sessionFaultsByRequest.get(requestId);
+    if (ofRequest && ofRequest.calls > 0) {
+      ofRequest.calls -= 1;
+      return callFaultOf(ofRequest.how, random);
     }
-    const spell = this.sessionSpells.find(
+    const fault = this.sessionFaults.find(
       (each) =>
         each.from <= now &&
         now < each.until &&
-        (each.caller === EVERYBODY || each.caller === caller) &&
+        (each.caller === ALL_CALLERS || each.caller === caller) &&
         random.chance(each.share),
     );
-    return spell && troubleOf(spell.how, random, spell.slowMs);
+    return fault && callFaultOf(fault.how, random, fault.slowMs);
   }
 
   close(): void {
-    for (const { storage } of [this.catalog, ...this.#sessions.values()]) storage.close();
+    for (const { storage } of this.#objects()) storage.close();
   }
 
   #consume({ batch, end }: Delivery): void {
@@ -342,14 +346,13 @@ export class World {
         },
       );
     });
-    // A consumer may run for 15 minutes; one that is no longer there is found out sooner.
-    const check = (left: number) =>
+    const check = (minutesLeft: number) =>
       this.kernel.after(60_000, () => {
-        if (invocation.process.isAlive && left > 0) return check(left - 1);
+        if (invocation.process.isAlive && minutesLeft > 0) return check(minutesLeft - 1);
         invocation.isOpen = false;
         end("died");
       });
-    check(15);
+    check(CONSUMER_MAX_MINUTES);
   }
 
   #env(place: number): Env {
@@ -367,7 +370,7 @@ export class World {
   }
 }
 
-function troubleOf(how: SessionTrouble, random: Random, slowMs?: number): CallTrouble {
+function callFaultOf(how: SessionFault, random: Random, slowMs?: number): CallFault {
   if (how === "hang") return { how, arrives: random.chance(0.5) };
   if (how !== "slow") return { how };
   const ms = slowMs ?? random.integer(...SLOW_MS);
@@ -375,11 +378,7 @@ function troubleOf(how: SessionTrouble, random: Random, slowMs?: number): CallTr
   return { how, callMs, replyMs: ms - callMs };
 }
 
-function filesOf(
-  count: number,
-  minimumSize: number,
-  random: { integer(minimum: number, maximum: number): number },
-): PoolFile[] {
+function drawFiles(count: number, minimumSize: number, random: Random): PoolFile[] {
   return Array.from({ length: count }, () => ({
     sha1: Array.from({ length: 40 }, () => random.integer(0, 15).toString(16)).join(""),
     size: random.integer(minimumSize, 5_000_000),

@@ -1,37 +1,47 @@
 import type { TruePool } from "../pool.ts";
 import type { Random } from "../random.ts";
 import type { Kernel } from "./kernel.ts";
-import { askRemotely } from "./remote.ts";
+import { callRemote } from "./remote.ts";
 
-export type Failing = "error" | "hang" | "cut" | "slow" | "refuse";
+export type CloudControllerFaultKind = "error" | "hang" | "cut" | "slow" | "refuse";
 
-export interface CloudControllerTrouble {
+export interface CloudControllerFault {
   from: number;
   until: number;
-  how: Failing;
+  how: CloudControllerFaultKind;
 }
 
-interface Asked {
+interface Resource {
   checksum: { value: string };
   size_in_bytes: number;
   mode?: string;
 }
 
-/** The soonest that a question arrives. */
-const ARRIVES_MS = 1;
+interface Reply {
+  status: number;
+  text: string;
+  isCut: boolean;
+}
 
-/** The Cloud Controller, as far as the Worker asks it: which of some files the pool holds, at one moment. */
+/** The earliest time at which a call arrives. */
+const ARRIVAL_MS = 1;
+const SLOW_FACTOR = 20;
+const FORBIDDEN = JSON.stringify({
+  errors: [{ detail: "You are not authorized", title: "CF-NotAuthorized", code: 10003 }],
+});
+
+/** The Cloud Controller's `POST /v3/resource_matches`. It reads the pool at one moment. */
 export class CloudController {
   readonly #kernel: Kernel;
   readonly #pool: TruePool;
   readonly #random: Random;
-  readonly troubles: CloudControllerTrouble[] = [];
-  /** What befalls its answers to one request alone, by the request's id. */
-  readonly befallen = new Map<string, Failing>();
-  /** What it has matched in each request, by the request's id. */
+  readonly faults: CloudControllerFault[] = [];
+  /** Faults of all calls for one request, by the request's id. */
+  readonly faultsByRequest = new Map<string, CloudControllerFaultKind>();
+  /** The SHA-1s that it has matched for each request, by the request's id. */
   readonly matched = new Map<string, Set<string>>();
-  /** What it was asked for each request, by the request's id. */
-  readonly questions = new Map<string, Set<string>>();
+  /** The SHA-1s that it was called about for each request, by the request's id. */
+  readonly requested = new Map<string, Set<string>>();
 
   constructor(kernel: Kernel, pool: TruePool) {
     this.#kernel = kernel;
@@ -39,69 +49,61 @@ export class CloudController {
     this.#random = kernel.random.fork("cloud controller");
   }
 
-  /** Whether nothing is wrong with it in a time. */
-  isWell(since: number, until: number): boolean {
-    return !this.troubles.some((trouble) => trouble.from <= until && trouble.until >= since);
+  /** Whether it has no fault in a time. */
+  isHealthy(since: number, until: number): boolean {
+    return !this.faults.some((fault) => fault.from <= until && fault.until >= since);
   }
 
-  readonly reach = async (request: Request): Promise<Response> => {
+  readonly fetch = async (request: Request): Promise<Response> => {
     const body = await request.text();
     const requestId = request.headers.get("X-Vcap-Request-Id") ?? "";
-    const { status, text, isCut } = await askRemotely<{ status: number; text: string; isCut: boolean }>(
-      this.#kernel,
-      (answer) => {
-        const { now } = this.#kernel;
-        this.#kernel.after(ARRIVES_MS, () => this.#noteQuestion(requestId, body));
-        const how =
-          this.befallen.get(requestId) ??
-          this.troubles.find(({ from, until }) => from <= now && now < until)?.how;
-        if (how === "hang") return;
-        const slowness = how === "slow" ? 20 : 1;
-        this.#kernel.after(slowness * this.#random.integer(5, 500), () => {
-          const response =
-            how === "error" || how === "refuse"
-              ? {
-                  status: how === "error" ? 500 : 403,
-                  text: how === "error" ? "<html>" : FORBIDDEN,
-                  isCut: false,
-                }
-              : { status: 201, text: this.#match(requestId, body), isCut: how === "cut" };
-          this.#kernel.after(slowness * this.#random.integer(5, 500), () => answer({ value: response }));
-        });
-      },
-    );
-    return new Response(isCut ? cut(text) : text, {
+    const { status, text, isCut } = await callRemote<Reply>(this.#kernel, (reply) => {
+      const { now } = this.#kernel;
+      this.#kernel.after(ARRIVAL_MS, () => this.#noteRequested(requestId, body));
+      const how =
+        this.faultsByRequest.get(requestId) ??
+        this.faults.find(({ from, until }) => from <= now && now < until)?.how;
+      if (how === "hang") return;
+      const factor = how === "slow" ? SLOW_FACTOR : 1;
+      this.#kernel.after(factor * this.#random.integer(5, 500), () => {
+        const value = this.#respond(requestId, body, how);
+        this.#kernel.after(factor * this.#random.integer(5, 500), () => reply({ value }));
+      });
+    });
+    return new Response(isCut ? cutStream(text) : text, {
       status,
       headers: { "Content-Type": "application/json" },
     });
   };
 
-  #noteQuestion(requestId: string, body: string): void {
-    const { resources } = JSON.parse(body) as { resources: Asked[] };
-    const asked = this.questions.get(requestId) ?? new Set();
-    this.questions.set(requestId, asked);
-    for (const { checksum } of resources) asked.add(checksum.value);
+  #respond(requestId: string, body: string, how: CloudControllerFaultKind | undefined): Reply {
+    if (how === "error") return { status: 500, text: "<html>", isCut: false };
+    if (how === "refuse") return { status: 403, text: FORBIDDEN, isCut: false };
+    return { status: 201, text: this.#match(requestId, body), isCut: how === "cut" };
   }
 
-  /** It looks for the checksum alone: whatever size was said, it is echoed. */
+  #noteRequested(requestId: string, body: string): void {
+    const { resources } = JSON.parse(body) as { resources: Resource[] };
+    const requested = this.requested.get(requestId) ?? new Set();
+    this.requested.set(requestId, requested);
+    for (const { checksum } of resources) requested.add(checksum.value);
+  }
+
+  /** It looks up the checksum alone, and returns the size of the request. */
   #match(requestId: string, body: string): string {
-    const { resources } = JSON.parse(body) as { resources: Asked[] };
+    const { resources } = JSON.parse(body) as { resources: Resource[] };
     const present = resources.filter(({ checksum }) => this.#pool.has(checksum.value));
     const matched = this.matched.get(requestId) ?? new Set();
     this.matched.set(requestId, matched);
     for (const { checksum } of present) matched.add(checksum.value);
     this.#kernel.note(
-      `cloud controller: ${requestId} asks for ${resources.length}, of which ${present.length} are present`,
+      `cloud controller: matches ${present.length} of ${resources.length} resources for ${requestId}`,
     );
     return JSON.stringify({ resources: present });
   }
 }
 
-const FORBIDDEN = JSON.stringify({
-  errors: [{ detail: "You are not authorized", title: "CF-NotAuthorized", code: 10003 }],
-});
-
-function cut(text: string): ReadableStream<Uint8Array> {
+function cutStream(text: string): ReadableStream<Uint8Array> {
   return new ReadableStream({
     start(controller) {
       controller.enqueue(new TextEncoder().encode(text.slice(0, text.length / 2)));

@@ -1,4 +1,4 @@
-/** What the code under test imports from "cloudflare:workers". */
+/** Replaces the module "cloudflare:workers" for the code under test. */
 export class DurableObject<Env = unknown> {
   protected readonly ctx: unknown;
   protected readonly env: Env;

@@ -2,62 +2,61 @@ import type { Random } from "../random.ts";
 import type { Kernel } from "./kernel.ts";
 import { ObjectStorage } from "./object-storage.ts";
 import { Invocation, Process } from "./process.ts";
-import { askRemotely, type Outcome } from "./remote.ts";
+import { callRemote, type Result } from "./remote.ts";
 
-/** How an instance ends in the middle of an event. */
+/** How an instance ends during an event. */
 export interface Crash {
-  /** The share of the event's groups of writes that had become durable. */
-  written: number;
-  /** Whether messages that those groups allowed had been sent. */
-  sent: boolean;
+  /** The share of the event's groups of writes that become durable. */
+  writtenShare: number;
+  /** Whether the messages that depend on these groups are sent. */
+  areMessagesSent: boolean;
 }
 
-/** An object that the platform runs: a class with methods, and perhaps `alarm`. */
+/** An instance of the object's class: its methods, and perhaps `alarm`. */
 // biome-ignore lint/suspicious/noExplicitAny: methods are called by name
 type Instance = Record<string, (...parameters: any[]) => unknown>;
 
-/** Watches what callers get to hear of the object, for the judge. */
 export interface CallObserver {
-  /** A method, or the alarm, has come to its first `await`, and what it wrote until then is durable. */
-  landed(instance: object, method: string, parameters: unknown[], caller: string): void;
-  /** The caller has been told. */
+  /** A method or the alarm has run up to its first `await`, and its writes until then are durable. */
+  stored(instance: object, method: string, parameters: unknown[], caller: string): void;
+  /** The caller gets the result. */
   returned(method: string, parameters: unknown[], result: unknown): void;
 }
 
 const ALARM_RETRIES_MAX = 6;
 const ALARM_RETRY_FIRST_MS = 2_000;
 const ALARM_LATE_MAX_MS = 2_000;
-const ALARM_WALL_MAX_MS = 15 * 60_000;
+const ALARM_DURATION_MAX_MS = 15 * 60_000;
 
-/** What goes wrong with one call, apart from what happens to the instance. */
-export type CallTrouble =
-  /** It never arrives, and the caller gets an error. */
+/** A fault of one call. */
+export type CallFault =
+  /** The call does not arrive, and the caller gets an error. */
   | { how: "lost" }
-  /** The method runs to its end, and the caller gets an error. */
+  /** The method runs, and the caller gets an error. */
   | { how: "reply-lost" }
-  /** The caller gets nothing, whether the call arrives or not. */
+  /** The caller gets no reply, whether the call arrives or not. */
   | { how: "hang"; arrives: boolean }
-  /** Ms that the call and its reply take longer. */
+  /** The call and its reply take longer. */
   | { how: "slow"; callMs: number; replyMs: number };
 
 export interface ObjectOptions {
-  /** KV's place that it reads from. */
+  /** The place of KV that it reads from. */
   place: number;
-  /** An instance without work leaves memory after so many ms, with all that it held there. */
+  /** An instance without work is evicted from memory after this time. */
   idleMaxMs: number;
 }
 
-/** What waits until the groups of writes before it are durable. */
-interface Waiting {
+/** Runs when the groups of writes before it are durable. */
+interface Dependent {
   group: number;
   run: () => void;
 }
 
-/** An instance's process: its writes become durable, and then its messages leave, when the event has ended. */
+/** The process of an instance. At the end of each event its writes become durable, and then its messages are sent. */
 class ObjectProcess extends Process {
   readonly #storage: ObjectStorage;
-  #messages: Waiting[] = [];
-  #notes: Waiting[] = [];
+  #messages: Dependent[] = [];
+  #notes: Dependent[] = [];
   #crash: Crash | undefined;
   onEvent: () => void = () => {};
   onCommit: () => void = () => {};
@@ -77,7 +76,7 @@ class ObjectProcess extends Process {
     this.#messages.push({ group: this.#storage.groups - 1, run });
   }
 
-  /** For the judge, who knows what is durable although nobody was told. */
+  /** For the checker: runs once the writes are durable, even if no message is sent. */
   whenDurable(run: () => void): void {
     this.#notes.push({ group: this.#storage.groups - 1, run });
   }
@@ -88,10 +87,11 @@ class ObjectProcess extends Process {
   }
 
   override afterEvent(): void {
-    const { written, sent } = this.#crash ?? { written: 1, sent: true };
-    const groups = Math.round(written * this.#storage.groups);
-    const isDurable = ({ group }: Waiting) => group < groups;
-    const due = [...this.#notes.filter(isDurable), ...(sent ? this.#messages.filter(isDurable) : [])];
+    const { writtenShare, areMessagesSent } = this.#crash ?? { writtenShare: 1, areMessagesSent: true };
+    const groups = Math.round(writtenShare * this.#storage.groups);
+    const isDurable = ({ group }: Dependent) => group < groups;
+    const due = this.#notes.filter(isDurable);
+    if (areMessagesSent) due.push(...this.#messages.filter(isDurable));
     this.#notes = [];
     this.#messages = [];
     this.#storage.commit(groups);
@@ -101,7 +101,7 @@ class ObjectProcess extends Process {
   }
 }
 
-/** One Durable Object: a single instance at a time, which may end between any two awaits, and what it keeps. */
+/** One Durable Object: its storage, and at most one instance, which may end between any two awaits. */
 export class ObjectHost {
   readonly storage = new ObjectStorage();
   readonly #kernel: Kernel;
@@ -113,26 +113,25 @@ export class ObjectHost {
   #process: ObjectProcess | undefined;
   #instance: Instance | undefined;
   #instances = 0;
-  /** Calls and the alarm that the current instance works on: what to tell their callers when it ends. */
-  #working = new Set<() => void>();
+  /** For each unfinished call or alarm of the current instance, how it fails if the instance ends. */
+  #unfinished = new Set<() => void>();
   /** Deliveries that wait for `blockConcurrencyWhile`. */
   #blocked: (() => void)[] | undefined;
-  #crashes: { events: number; crash: Crash }[] = [];
+  #plannedCrashes: { events: number; crash: Crash }[] = [];
   #lastEventAt = 0;
   #alarmAt: number | null = null;
   #alarmTimer = 0;
-  /** The alarm that runs, or that is to be tried again. */
+  /** The running alarm, or the one that is retried. */
   #attempt: { retries: number } | undefined;
   #isAlarmRunning = false;
-  /** Draws what goes wrong with a call of a request, which is given by its name. */
-  troubleOf: (caller: string, random: Random) => CallTrouble | undefined = () => undefined;
-  /** The instance has ended while it was busy, or before what it had planned. */
+  /** Draws the fault of a call. */
+  drawFault: (caller: string, random: Random) => CallFault | undefined = () => undefined;
+  /** The instance has crashed. */
   onCrash: () => void = () => {};
-  /** A call did not return as it should: the name of the request, and what happened. */
-  onTrouble: (caller: string) => void = () => {};
-  lostAlarms = 0;
-  /** Until then the platform runs no alarm; ms since the epoch. */
-  alarmsStandUntil = 0;
+  /** A call of `caller` had a fault. */
+  onFault: (caller: string) => void = () => {};
+  /** The platform runs no alarm before; ms since the epoch. */
+  alarmsPausedUntil = 0;
 
   constructor(
     kernel: Kernel,
@@ -149,12 +148,12 @@ export class ObjectHost {
     this.#observer = observer;
   }
 
-  /** A stub, on which every method is a call to the object. */
+  /** A stub: each of its methods calls the object. */
   stub(): Record<string, (...parameters: unknown[]) => Promise<unknown>> {
     return new Proxy(
       {},
       {
-        // A stub is no promise.
+        // A stub must not look like a promise.
         get: (_, method) =>
           typeof method !== "string" || method === "then"
             ? undefined
@@ -163,48 +162,48 @@ export class ObjectHost {
     );
   }
 
-  /** Ends the instance, at the moment or in the middle of the n-th event from now. */
+  /** Ends the instance immediately (0), or during the n-th event from now. */
   crash(events: number, crash: Crash): void {
     if (events <= 0) this.#crash();
-    else this.#crashes.push({ events, crash });
+    else this.#plannedCrashes.push({ events, crash });
   }
 
-  /** No trouble is to come any more. */
-  spare(): void {
-    this.#crashes = [];
+  /** Cancels the planned crashes. */
+  clearFaults(): void {
+    this.#plannedCrashes = [];
   }
 
   #call(method: string, parameters: unknown[]): Promise<unknown> {
-    return askRemotely(this.#kernel, (answer, caller) => {
-      const trouble = this.troubleOf(caller.name, this.#random);
-      if (trouble) this.onTrouble(caller.name);
+    return callRemote(this.#kernel, (sendReply, caller) => {
+      const fault = this.drawFault(caller.name, this.#random);
+      if (fault) this.onFault(caller.name);
       const lost = { error: new Error("Network connection lost.") };
-      const { callMs, replyMs } = trouble?.how === "slow" ? trouble : { callMs: 0, replyMs: 0 };
-      const reply = (outcome: Outcome<unknown>) =>
+      const { callMs, replyMs } = fault?.how === "slow" ? fault : { callMs: 0, replyMs: 0 };
+      const reply = (result: Result<unknown>) =>
         this.#kernel.after(replyMs + this.#random.integer(1, 40), () => {
-          if (trouble?.how === "hang") return;
-          if (trouble?.how === "reply-lost") return answer(lost);
-          if ("value" in outcome) this.#observer.returned(method, parameters, outcome.value);
-          answer(outcome);
+          if (fault?.how === "hang") return;
+          if (fault?.how === "reply-lost") return sendReply(lost);
+          if ("value" in result) this.#observer.returned(method, parameters, result.value);
+          sendReply(result);
         });
       this.#kernel.after(callMs + this.#random.integer(1, 40), () => {
-        if (trouble?.how === "lost") return answer(lost);
-        if (trouble?.how === "hang" && !trouble.arrives) return;
+        if (fault?.how === "lost") return sendReply(lost);
+        if (fault?.how === "hang" && !fault.arrives) return;
         const fail = () => {
-          this.onTrouble(caller.name);
+          this.onFault(caller.name);
           reply(lost);
         };
         this.#deliver(`${this.#name} ${method} of ${caller.name}`, fail, (instance, process) => {
-          const finish = (outcome: Outcome<unknown>) => {
-            // The answer leaves when what was written is durable.
+          const finish = (result: Result<unknown>) => {
+            // The reply is sent when the writes are durable.
             process.send(() => {
-              if (this.#working.delete(fail)) reply(outcome);
+              if (this.#unfinished.delete(fail)) reply(result);
             });
           };
           const call = async () => instance[method]?.(...parameters);
-          const result = call();
-          process.whenDurable(() => this.#observer.landed(instance, method, parameters, caller.name));
-          result.then(
+          const returned = call();
+          process.whenDurable(() => this.#observer.stored(instance, method, parameters, caller.name));
+          returned.then(
             (value) => finish({ value: structuredClone(value) }),
             (error) => finish({ error: new Error(error instanceof Error ? error.message : String(error)) }),
           );
@@ -214,17 +213,17 @@ export class ObjectHost {
   }
 
   /**
-   * Hands something to the instance, which is made where there is none.
+   * Runs work in the instance, which is created if there is none.
    *
-   * @param fail is told if the instance ends before the work does
+   * @param fail is called if the instance ends before the work does
    */
   #deliver(name: string, fail: () => void, work: (instance: Instance, process: ObjectProcess) => void): void {
     const { now } = this.#kernel;
-    if (this.#working.size === 0 && now - this.#lastEventAt > this.#options.idleMaxMs) this.#end();
+    if (this.#unfinished.size === 0 && now - this.#lastEventAt > this.#options.idleMaxMs) this.#end();
     this.#lastEventAt = now;
-    this.#process ??= this.#begin();
+    this.#process ??= this.#startProcess();
     const process = this.#process;
-    this.#working.add(fail);
+    this.#unfinished.add(fail);
     const invocation = new Invocation(this.#kernel, process, name);
     this.#kernel.wake(now, invocation, () => {
       this.#instance ??= this.#construct(process);
@@ -236,19 +235,19 @@ export class ObjectHost {
     });
   }
 
-  #begin(): ObjectProcess {
+  #startProcess(): ObjectProcess {
     this.#instances += 1;
     const process = new ObjectProcess(`${this.#name}#${this.#instances}`, this.#options.place, this.storage);
     process.onEvent = () => {
-      for (const planned of this.#crashes) {
+      for (const planned of this.#plannedCrashes) {
         planned.events -= 1;
         if (planned.events === 0) process.crashNow(planned.crash);
       }
-      this.#crashes = this.#crashes.filter(({ events }) => events > 0);
+      this.#plannedCrashes = this.#plannedCrashes.filter(({ events }) => events > 0);
     };
     process.onCommit = () => this.#scheduleAlarm();
     process.onCrash = () => this.#crash();
-    this.#kernel.note(`${process.name} begins`);
+    this.#kernel.note(`${process.name} starts`);
     return process;
   }
 
@@ -268,7 +267,7 @@ export class ObjectHost {
         } finally {
           this.#blocked = undefined;
           process.send(() => {
-            for (const go of waiting) go();
+            for (const resume of waiting) resume();
           });
         }
       },
@@ -287,9 +286,9 @@ export class ObjectHost {
     this.#process = undefined;
     this.#instance = undefined;
     this.#blocked = undefined;
-    const working = [...this.#working];
-    this.#working.clear();
-    for (const fail of working) fail();
+    const unfinished = [...this.#unfinished];
+    this.#unfinished.clear();
+    for (const fail of unfinished) fail();
   }
 
   #scheduleAlarm(): void {
@@ -305,8 +304,8 @@ export class ObjectHost {
 
   #wakeForAlarm(time: number): void {
     const timer = ++this.#alarmTimer;
-    this.#kernel.at(Math.max(time, this.alarmsStandUntil), () => {
-      if (this.alarmsStandUntil > this.#kernel.now && timer === this.#alarmTimer)
+    this.#kernel.at(Math.max(time, this.alarmsPausedUntil), () => {
+      if (this.alarmsPausedUntil > this.#kernel.now && timer === this.#alarmTimer)
         return this.#wakeForAlarm(time);
       if (timer === this.#alarmTimer && !this.#isAlarmRunning) this.#runAlarm();
     });
@@ -315,7 +314,7 @@ export class ObjectHost {
   #runAlarm(): void {
     const { retries } = this.#attempt ?? { retries: 0 };
     this.#isAlarmRunning = true;
-    // While the handler runs there is no alarm, but for one that the handler sets.
+    // While the handler runs, the only alarm is one that the handler sets.
     this.storage.alarm = null;
     this.storage.commit();
     let isOver = false;
@@ -324,9 +323,9 @@ export class ObjectHost {
       isOver = true;
       this.#isAlarmRunning = false;
       this.#alarmAt = null;
-      this.#alarmEnded(outcome, retries);
+      this.#finishAlarm(outcome, retries);
     };
-    this.#kernel.after(ALARM_WALL_MAX_MS, () => {
+    this.#kernel.after(ALARM_DURATION_MAX_MS, () => {
       if (!isOver) this.#end();
     });
     const fail = () => over("died");
@@ -337,12 +336,12 @@ export class ObjectHost {
         const finish = (isFailure: boolean) =>
           process.send(() => {
             this.#lastEventAt = this.#kernel.now;
-            if (this.#working.delete(fail)) over(isFailure ? "failed" : "ended");
+            if (this.#unfinished.delete(fail)) over(isFailure ? "failed" : "ended");
           });
         const call = async () => instance.alarm?.({ retryCount: retries, isRetry: retries > 0 });
-        const result = call();
-        process.whenDurable(() => this.#observer.landed(instance, "alarm", [], "platform"));
-        result.then(
+        const returned = call();
+        process.whenDurable(() => this.#observer.stored(instance, "alarm", [], "platform"));
+        returned.then(
           () => finish(false),
           (error) => {
             console.error(`alarm failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
@@ -353,29 +352,27 @@ export class ObjectHost {
     );
   }
 
-  #alarmEnded(outcome: "ended" | "failed" | "died", retries: number): void {
+  #finishAlarm(outcome: "ended" | "failed" | "died", retries: number): void {
     if (outcome === "ended") {
       this.#attempt = undefined;
       this.#scheduleAlarm();
       return;
     }
     this.#kernel.note(`${this.#name} alarm ${outcome}`);
-    const tried = retries + 1;
-    if (tried > ALARM_RETRIES_MAX) {
-      this.lostAlarms += 1;
+    if (retries >= ALARM_RETRIES_MAX) {
       this.#attempt = undefined;
-      this.#kernel.note(`${this.#name} alarm given up`);
+      this.#kernel.note(`${this.#name} alarm is not retried again`);
       this.#scheduleAlarm();
       return;
     }
-    const again = this.#kernel.now + ALARM_RETRY_FIRST_MS * 2 ** retries;
+    const retryAt = this.#kernel.now + ALARM_RETRY_FIRST_MS * 2 ** retries;
     const isReplaced = this.storage.alarm !== null && this.#random.chance(0.5);
     if (isReplaced) {
       this.#scheduleAlarm();
       return;
     }
-    this.#attempt = { retries: tried };
+    this.#attempt = { retries: retries + 1 };
     this.#alarmAt = this.storage.alarm;
-    this.#wakeForAlarm(again);
+    this.#wakeForAlarm(retryAt);
   }
 }

@@ -6,11 +6,11 @@ export interface Event {
 }
 
 interface Queued extends Event {
-  /** Orders what happens in the same millisecond. */
+  /** Orders the events of one millisecond. */
   tie: number;
 }
 
-/** Events by time; those of one millisecond come in an order drawn by chance: a binary heap. */
+/** Events by time, in random order within a millisecond. A binary heap. */
 export class EventQueue {
   readonly #heap: Queued[] = [];
   readonly #random: Random;
@@ -22,33 +22,33 @@ export class EventQueue {
   add(time: number, run: () => void): void {
     const event = { time, run, tie: this.#random.next() };
     const heap = this.#heap;
-    let place = heap.push(event) - 1;
-    while (place > 0) {
-      const parent = (place - 1) >> 1;
+    let index = heap.push(event) - 1;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
       if (!isBefore(event, heap[parent] as Queued)) break;
-      heap[place] = heap[parent] as Queued;
-      place = parent;
+      heap[index] = heap[parent] as Queued;
+      index = parent;
     }
-    heap[place] = event;
+    heap[index] = event;
   }
 
-  /** The first event, if its time has come by `end`. */
+  /** The first event that is not after `end`. */
   takeBefore(end: number): Event | undefined {
     const heap = this.#heap;
     const first = heap[0];
     if (!first || first.time > end) return undefined;
     const last = heap.pop() as Queued;
     if (heap.length === 0) return first;
-    let place = 0;
+    let index = 0;
     while (true) {
-      let child = 2 * place + 1;
+      let child = 2 * index + 1;
       if (child >= heap.length) break;
       if (child + 1 < heap.length && isBefore(heap[child + 1] as Queued, heap[child] as Queued)) child += 1;
       if (!isBefore(heap[child] as Queued, last)) break;
-      heap[place] = heap[child] as Queued;
-      place = child;
+      heap[index] = heap[child] as Queued;
+      index = child;
     }
-    heap[place] = last;
+    heap[index] = last;
     return first;
   }
 }

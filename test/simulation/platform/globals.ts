@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import { currentInvocation, type Kernel } from "./kernel.ts";
 
 /**
- * Lends the code under test a world's time, chance and network in place of this process's own. Code that runs outside
- * of any simulated invocation, the test runner's for instance, goes on using the real ones.
+ * Gives the code under test the time, the random numbers and the network of its simulated world. Code outside of a
+ * simulated invocation, such as the test runner's, uses the real ones.
+ *
+ * @returns a function that restores the real ones
  */
 export function installGlobals(): () => void {
   const undo = [
@@ -42,10 +44,10 @@ export function installGlobals(): () => void {
   };
 }
 
-/** What `fetch` reaches in each world. */
+/** The `fetch` of each world. */
 export const internet = new WeakMap<Kernel, (request: Request) => Promise<Response>>();
 
-/** For each world, how it draws what the code under test draws. */
+/** The random numbers of the code under test in each world. */
 const draws = new WeakMap<Kernel, () => number>();
 
 function drawFrom(kernel: Kernel): () => number {
@@ -61,11 +63,11 @@ function drawFrom(kernel: Kernel): () => number {
 // biome-ignore lint/suspicious/noExplicitAny: functions of any kind are wrapped
 type AnyFunction = (...parameters: any[]) => any;
 
-/** Calls what the current world offers, or the real function where there is none. */
-function withWorld<F extends AnyFunction>(real: F, offer: (kernel: Kernel) => F): F {
+/** Calls the function of the current world, or the real one if there is no world. */
+function withWorld<F extends AnyFunction>(real: F, simulated: (kernel: Kernel) => F): F {
   return ((...parameters: Parameters<F>) => {
     const kernel = currentInvocation()?.kernel;
-    return kernel ? offer(kernel)(...parameters) : real(...parameters);
+    return kernel ? simulated(kernel)(...parameters) : real(...parameters);
   }) as F;
 }
 
@@ -153,7 +155,7 @@ function uuidFrom(kernel: Kernel) {
   };
 }
 
-/** Without a thread, which takes longer to begin than to hash. */
+/** Hashes synchronously, because starting a thread takes longer than hashing. */
 async function digest(
   algorithm: string | { name: string },
   data: ArrayBuffer | ArrayBufferView,
@@ -165,7 +167,7 @@ async function digest(
   return new Uint8Array(createHash(name.replace("-", "").toLowerCase()).update(bytes).digest()).buffer;
 }
 
-/** Work of real threads: the world waits for it, so that it takes no time. */
+/** The simulation waits for work in real threads, so that it takes no simulated time. */
 function threads(): (() => void)[] {
   const names = ["sign", "verify", "encrypt", "decrypt", "importKey", "deriveBits"] as const;
   return names.map((name) => {
@@ -173,10 +175,10 @@ function threads(): (() => void)[] {
     return replace(
       crypto.subtle,
       name,
-      withWorld(real, ({ realWork }) => (...parameters) => {
-        realWork.pending += 1;
+      withWorld(real, (kernel) => (...parameters) => {
+        kernel.realOperations += 1;
         return real(...parameters).finally(() => {
-          realWork.pending -= 1;
+          kernel.realOperations -= 1;
         });
       }),
     );
@@ -185,15 +187,15 @@ function threads(): (() => void)[] {
 
 function fetchFrom(kernel: Kernel): typeof fetch {
   return async (input, { signal, ...init } = {}) => {
-    // Without the signal: Node keeps it for as long as the request, and its listeners here would keep the request, and
-    // by that the whole world, for ever.
+    // The request is created without the signal. Otherwise Node would keep the request, and with it the whole world, in
+    // memory permanently.
     const request = new Request(input as Request, init as RequestInit);
-    const reach = internet.get(kernel);
-    if (!reach) throw new TypeError("fetch failed");
+    const fetchInWorld = internet.get(kernel);
+    if (!fetchInWorld) throw new TypeError("fetch failed");
     return new Promise<Response>((resolve, reject) => {
       signal?.throwIfAborted();
       signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-      reach(request).then(resolve, reject);
+      fetchInWorld(request).then(resolve, reject);
     });
   };
 }

@@ -1,34 +1,35 @@
 import type { RequestBody } from "../request-body.ts";
 import {
-  answerQuestion,
   type Configuration,
   configurationOf,
   type Env,
+  parseMatchRequest,
   pushIdOf,
   type Resource,
-  readQuestion,
+  resolveRequest,
 } from "./code-under-test.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Invocation, Process } from "./process.ts";
 
-export interface Question {
+/** An authenticated `POST /v3/resource_matches`. */
+export interface MatchCall {
   requestId: string;
   caller: string;
   headers: Record<string, string>;
-  /** Of the run of cf, if the client sends one that can be trusted. */
+  /** The push id that the Worker must find in the headers. */
   pushId: string | undefined;
   body: RequestBody;
 }
 
-export interface Answer {
+export interface MatchReply {
   status: number;
-  /** What the answer lists. */
+  /** The matched resources. */
   listed: Resource[];
-  /** What was logged until then. */
+  /** The log events until the response. */
   events: ReadonlySet<string>;
 }
 
-/** An isolate of the Worker: one env object, and what its code remembers by that. */
+/** An isolate of the Worker: one configuration, which its code uses as the key of what it keeps in memory. */
 export class Isolate extends Process {
   readonly configuration: Configuration;
 
@@ -39,34 +40,34 @@ export class Isolate extends Process {
     this.configuration = configuration;
   }
 
-  /** A request to the endpoint, past authentication. */
-  ask(
+  /** Runs the endpoint, without authentication. */
+  handle(
     kernel: Kernel,
-    { requestId, caller, headers, body }: Question,
-    done: (answer: Answer) => void,
+    { requestId, caller, headers, body }: MatchCall,
+    done: (reply: MatchReply) => void,
   ): Invocation {
     return kernel.start(this, requestId, (invocation) => {
       const { configuration } = this;
-      const question = readQuestion(body.bytes(), configuration.eligibility);
-      if (!("candidates" in question)) throw new Error(`not understood: ${requestId}`);
+      const request = parseMatchRequest(body.bytes(), configuration.eligibility);
+      if (!("candidates" in request)) throw new Error(`${requestId} can't be parsed`);
       const { waitUntil } = invocation;
       const events = new Set<string>();
-      const asker = {
+      const identity = {
         id: caller,
         authorization: "bearer token",
         pushId: pushIdOf(new Headers(headers)),
       };
       const context = { configuration, requestId, traceHeaders: {}, log: logOf(events), waitUntil };
-      const answer = async () => {
-        const answered = await answerQuestion(question, asker, context);
-        const response = "toResponse" in answered ? answered.toResponse() : answered.response;
-        // A match is made when the answer leaves, whenever its text is read.
+      const respond = async () => {
+        const result = await resolveRequest(request, identity, context);
+        const response = "toResponse" in result ? result.toResponse() : result.response;
+        // The client must get the state at the time of the response, not at the time when its text is read.
         const isOpen = invocation.isOpen;
         const logged = new Set(events);
         invocation.finish();
         return { status: response.status, text: await response.text(), isOpen, logged };
       };
-      answer().then(
+      respond().then(
         ({ status, text, isOpen, logged }) => {
           if (isOpen) done({ status, listed: status === 201 ? listedIn(text) : [], events: logged });
         },
@@ -80,12 +81,12 @@ function listedIn(text: string): Resource[] {
   return (JSON.parse(text) as { resources: Resource[] }).resources;
 }
 
-/** A log that keeps the names of its events, and which tier they are about. */
+/** A log that adds `<event>` and `<event> <tier>` of each line to a set. */
 export function logOf(events: Set<string>) {
-  const line = (level: string) => (event: string, fields?: Record<string, unknown>) => {
+  const logAt = (level: string) => (event: string, fields?: Record<string, unknown>) => {
     events.add(event);
     if (fields?.tier !== undefined) events.add(`${event} ${fields.tier}`);
     console.log(`${level} ${event} ${fields ? JSON.stringify(fields) : ""}`);
   };
-  return { info: line("info"), warn: line("warn"), error: line("error") };
+  return { info: logAt("info"), warn: logAt("warn"), error: logAt("error") };
 }

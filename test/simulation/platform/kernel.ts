@@ -3,27 +3,23 @@ import { Random } from "../random.ts";
 import { EventQueue } from "./event-queue.ts";
 import { Invocation, type Process } from "./process.ts";
 
-/** What the code under test may be doing between two events and no promise of JavaScript alone tells: real threads. */
-export interface RealWork {
-  pending: number;
-}
-
 const running = new AsyncLocalStorage<Invocation>();
 
-/** The invocation whose code runs; undefined outside of any simulation. */
+/** The invocation whose code runs; undefined outside of a simulation. */
 export function currentInvocation(): Invocation | undefined {
   return running.getStore();
 }
 
-/** One simulated world: its time, its order of events, its chance and its trace. */
+/** The time, the event queue, the random numbers and the trace of one simulated world. */
 export class Kernel {
   readonly random: Random;
   readonly trace: Trace;
   now: number;
-  readonly realWork: RealWork = { pending: 0 };
+  /** Operations in real threads that the code under test waits for. */
+  realOperations = 0;
   readonly #queue: EventQueue;
   #failure: { error: unknown } | undefined;
-  /** Whose event waits for real threads. */
+  /** The process whose event waits for real threads. */
   #unfinished: Process | undefined;
 
   /** @param start ms since the epoch */
@@ -38,7 +34,7 @@ export class Kernel {
     this.trace.add(this.now, text);
   }
 
-  /** Something that happens on its own, outside of all processes. */
+  /** Runs something outside of all processes. */
   at(time: number, run: () => void): void {
     this.#queue.add(Math.max(time, this.now), run);
   }
@@ -47,7 +43,7 @@ export class Kernel {
     this.at(this.now + ms, run);
   }
 
-  /** Something that wakes the code of an invocation, unless its process is gone by then; later where it is frozen. */
+  /** Resumes the code of an invocation, later if its process is frozen, and not if it has ended. */
   wake(time: number, invocation: Invocation, run: () => void): void {
     this.at(time, () => {
       const { process } = invocation;
@@ -59,7 +55,7 @@ export class Kernel {
       }
       running.run(invocation, run);
       drainMicrotasks();
-      if (this.realWork.pending > 0) this.#unfinished = process;
+      if (this.realOperations > 0) this.#unfinished = process;
       else process.afterEvent();
     });
   }
@@ -71,17 +67,17 @@ export class Kernel {
     return invocation;
   }
 
-  /** The world's own fault: what the model itself must not do. */
+  /** Ends the simulation with an error that is no behaviour of the code under test. */
   fail(error: unknown): void {
     this.#failure ??= { error };
   }
 
-  /** Lets everything happen until `end`. */
+  /** Runs all events until `end`. */
   run(end: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const go = () => {
+      const runEvents = () => {
         try {
-          while (this.realWork.pending === 0 && !this.#failure) {
+          while (this.realOperations === 0 && !this.#failure) {
             this.#unfinished?.afterEvent();
             this.#unfinished = undefined;
             const event = this.#queue.takeBefore(end);
@@ -93,30 +89,28 @@ export class Kernel {
             event.run();
           }
           if (this.#failure) throw this.#failure.error;
-          setImmediate(go);
+          setImmediate(runEvents);
         } catch (error) {
           reject(error);
         }
       };
-      setImmediate(go);
+      setImmediate(runEvents);
     });
   }
 }
 
-/** Everything that the code under test does until it waits for the next event; it is called from no promise. */
+/** Runs all microtasks. It must not be called from one. */
 const drainMicrotasks = (process as unknown as { _tickCallback(): void })._tickCallback;
 
 export interface Trace {
   add(time: number, text: string): void;
 }
 
-/** Keeps nothing but a hash of the lines: two runs that have the same were the same. */
+/** A hash of the lines, to compare two runs. */
 export class TraceHash implements Trace {
   #hash = 0;
-  lines = 0;
 
   add(time: number, text: string): void {
-    this.lines += 1;
     let value = this.#hash ^ (time % 4_294_967_296);
     for (let index = 0; index < text.length; index++) {
       value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
@@ -129,7 +123,6 @@ export class TraceHash implements Trace {
   }
 }
 
-/** Keeps the lines, for a person to read. */
 export class TraceLines implements Trace {
   readonly lines: { time: number; text: string }[] = [];
 

@@ -1,18 +1,17 @@
 import type { Random } from "../random.ts";
 import type { Kernel } from "./kernel.ts";
-import type { Answer, Fate, KvWeather } from "./kv-weather.ts";
+import type { KvFaults, WriteOutcome } from "./kv-faults.ts";
 import type { Invocation } from "./process.ts";
-import { askRemotely } from "./remote.ts";
+import { callRemote, type Result } from "./remote.ts";
 
 type Value = string | Uint8Array;
 
-/** What a key held from a moment on. */
+/** A value of a key from the time when it was stored. */
 interface Version {
-  number: number;
   value: Value | null;
-  landedAt: number;
+  storedAt: number;
   expiresAt: number;
-  /** When each view of each place shows it. */
+  /** For each view of each place, when it shows the value. */
   shownAt: number[];
 }
 
@@ -23,52 +22,50 @@ interface CachedRead {
 
 export interface KvOptions {
   places: number;
-  /** Writes, and as many deletions, that a day (UTC) takes. */
+  /** The quota of a day (UTC): writes, and as many deletions. */
   operationsPerDay: number;
 }
 
-/** A place is many machines: who reads twice may be shown something newer, and then something older. */
+/** A place has several machines, so a second read may return an older value than the first. */
 const VIEWS = 2;
-const SECOND_VIEW = 0.25;
+const SECOND_VIEW_SHARE = 0.25;
 const DAY_MS = 86_400_000;
 const VERSIONS_KEPT_MS = 2 * DAY_MS;
 const KEY_MAX_BYTES = 512;
 const VALUE_MAX_BYTES = 25 * 1024 * 1024;
 const BULK_MAX_KEYS = 100;
 
-/** Workers KV: one store in the middle, and in every place a cache that is slow to learn of a write. */
+/** Workers KV: a central store, and in every place caches that show a write later. */
 export class KvNamespace {
-  readonly weather: KvWeather;
+  readonly #faults: KvFaults;
   readonly #kernel: Kernel;
   readonly #random: Random;
   readonly #options: KvOptions;
-  #isScarce = true;
+  #hasQuota = true;
   readonly #versions = new Map<string, Version[]>();
   readonly #caches: Map<string, CachedRead>[];
   readonly #lastWriteAt = new Map<string, number>();
   readonly #spent = new Map<string, number>();
-  reads = 0;
 
-  constructor(kernel: Kernel, weather: KvWeather, options: KvOptions) {
+  constructor(kernel: Kernel, faults: KvFaults, options: KvOptions) {
     this.#kernel = kernel;
-    this.weather = weather;
+    this.#faults = faults;
     this.#options = options;
     this.#random = kernel.random.fork("kv");
     this.#caches = Array.from({ length: VIEWS * options.places }, () => new Map());
   }
 
-  /** The namespace as the code in one place is given it. */
+  /** The binding for code that runs in one place. */
   binding(place: number) {
     return {
       get: (keys: string | string[], options?: unknown) => this.#get(place, keys, options),
       put: (key: string, value: unknown, options?: { expirationTtl?: number }) =>
-        this.#put(place, key, value, options),
-      delete: (key: string) => this.#delete(place, key),
-      list: (options?: { prefix?: string | null; cursor?: string | null }) => this.#list(place, options),
+        this.#put(key, value, options),
+      delete: (key: string) => this.#delete(key),
     };
   }
 
-  /** What lies in the middle, as nobody but the judge sees it. */
+  /** The central store, which only the checker reads. */
   contents(): Map<string, Value> {
     const contents = new Map<string, Value>();
     for (const [key, versions] of this.#versions) {
@@ -78,21 +75,16 @@ export class KvNamespace {
     return contents;
   }
 
-  /** From now on every write is within the plan. */
-  upgrade(): void {
-    this.#isScarce = false;
+  /** From now on no write exceeds the quota. */
+  liftQuota(): void {
+    this.#hasQuota = false;
   }
 
-  /** Puts a value there by hand: everybody sees it. */
+  /** Stores a value that every place shows immediately. */
   fill(key: string, value: Value): void {
     this.#versions.set(key, [
-      { number: 0, value, landedAt: 0, expiresAt: Infinity, shownAt: this.#caches.map(() => 0) },
+      { value, storedAt: 0, expiresAt: Infinity, shownAt: this.#caches.map(() => 0) },
     ]);
-  }
-
-  /** Empties the namespace by hand; places go on showing what they have cached. */
-  empty(): void {
-    for (const key of this.contents().keys()) this.#land(key, null, Infinity, true);
   }
 
   async #get(place: number, keys: string | string[], options: unknown) {
@@ -110,22 +102,21 @@ export class KvNamespace {
     }
     for (const name of names) checkKey(name);
 
-    const found = await askRemotely<(Value | null)[]>(this.#kernel, (answer, invocation) => {
-      this.reads += 1;
-      const fate = this.weather.ofRead(invocation.name, place, this.#random);
-      if (fate.kind === "hang") return;
-      this.#kernel.after(fate.ms, () => {
-        if (fate.kind === "fail")
-          return answer({ error: new Error("KV GET failed: 503 Service Unavailable") });
+    const found = await callRemote<(Value | null)[]>(this.#kernel, (reply, caller) => {
+      const outcome = this.#faults.drawRead(caller.name, place, this.#random);
+      if (outcome.kind === "hang") return;
+      this.#kernel.after(outcome.ms, () => {
+        if (outcome.kind === "fail")
+          return reply({ error: new Error("KV GET failed: 503 Service Unavailable") });
         const view = this.#view(place);
         const values = names.map((name) =>
-          this.weather.isMissing(name, invocation.name, place) ? null : this.#read(view, name, cacheTtl),
+          this.#faults.isMiss(name, caller.name, place) ? null : this.#read(view, name, cacheTtl),
         );
-        this.#tell(
-          invocation,
-          `get ${names.length === 1 ? names[0] : `${names.length} keys`} → ${summary(values)}`,
+        this.#note(
+          caller,
+          `get ${names.length === 1 ? names[0] : `${names.length} keys`} → ${describeValues(values)}`,
         );
-        this.#kernel.after(fate.answerMs, () => answer({ value: values }));
+        this.#kernel.after(outcome.replyMs, () => reply({ value: values }));
       });
     });
     const decoded = found.map((value) => decode(value, type));
@@ -135,7 +126,7 @@ export class KvNamespace {
   }
 
   #view(place: number): number {
-    return VIEWS * place + (this.#random.chance(SECOND_VIEW) ? 1 : 0);
+    return VIEWS * place + (this.#random.chance(SECOND_VIEW_SHARE) ? 1 : 0);
   }
 
   #read(view: number, key: string, cacheTtl: number): Value | null {
@@ -147,131 +138,88 @@ export class KvNamespace {
       ? cached.version
       : this.#versions
           .get(key)
-          ?.findLast(({ shownAt, landedAt }) => landedAt <= now && (shownAt[view] as number) <= now);
+          ?.findLast(({ shownAt, storedAt }) => storedAt <= now && (shownAt[view] as number) <= now);
     if (!isFresh) cache.set(key, { fetchedAt: now, version });
     const value = alive(version, now);
-    const isStored = value === null && alive(this.#versions.get(key)?.at(-1), now) !== null;
-    if (isStored) this.weather.hid(key, Math.floor(view / VIEWS));
+    const isHidden = value === null && alive(this.#versions.get(key)?.at(-1), now) !== null;
+    if (isHidden) this.#faults.noteHidden(key, Math.floor(view / VIEWS));
     return value;
   }
 
-  async #put(
-    place: number,
-    key: string,
-    value: unknown,
-    options: { expirationTtl?: number } = {},
-  ): Promise<void> {
+  async #put(key: string, value: unknown, options: { expirationTtl?: number } = {}): Promise<void> {
     checkKey(key);
     const { expirationTtl = Infinity } = options;
     if (expirationTtl < 60) throw new Error("KV PUT failed: 400 Invalid expiration_ttl");
     const stored = encode(value);
-    await this.#write(place, key, stored, "PUT", this.#kernel.now + expirationTtl * 1000);
+    await this.#write(key, stored, "PUT", this.#kernel.now + expirationTtl * 1000);
   }
 
-  async #delete(place: number, key: string): Promise<void> {
+  async #delete(key: string): Promise<void> {
     checkKey(key);
-    await this.#write(place, key, null, "DELETE", Infinity);
+    await this.#write(key, null, "DELETE", Infinity);
   }
 
-  #write(
-    place: number,
-    key: string,
-    value: Value | null,
-    verb: "PUT" | "DELETE",
-    expiresAt: number,
-  ): Promise<void> {
-    return askRemotely<void>(this.#kernel, (answer, invocation) => {
-      const fate = this.weather.ofWrite(key, place, this.#random);
-      this.#kernel.after(fate.ms, () => {
-        const error = this.#refusal(key, verb, fate);
-        if (error) {
-          this.#tell(invocation, `${verb} ${key} → ${error.message}`);
-          this.weather.refused(key);
-          return this.#answer(fate.answer, { error }, answer);
+  #write(key: string, value: Value | null, verb: "PUT" | "DELETE", expiresAt: number): Promise<void> {
+    return callRemote<void>(this.#kernel, (reply, caller) => {
+      const outcome = this.#faults.drawWrite(this.#random);
+      const replyLater = (result: Result<void>) => {
+        if (outcome.reply !== "none") this.#kernel.after(this.#random.integer(5, 60), () => reply(result));
+      };
+      this.#kernel.after(outcome.ms, () => {
+        if (this.#isRefused(key, verb, outcome)) {
+          const error = new Error(`KV ${verb} failed: 429 Too Many Requests`);
+          this.#note(caller, `${verb} ${key} → ${error.message}`);
+          this.#faults.noteRefused();
+          return replyLater({ error });
         }
-        this.#tell(
-          invocation,
-          `${verb} ${key} ${sizeOf(value)} landed${fate.answer === "value" ? "" : `, ${fate.answer}`}`,
-        );
-        this.#land(key, value, expiresAt, false);
-        this.weather.landed(key, fate);
-        const outcome =
-          fate.answer === "error"
+        const suffix = outcome.reply === "success" ? "" : `, reply: ${outcome.reply}`;
+        this.#note(caller, `${verb} ${key} ${describeValue(value)} stored${suffix}`);
+        this.#store(key, value, expiresAt);
+        this.#faults.noteStored(outcome);
+        replyLater(
+          outcome.reply === "error"
             ? { error: new Error(`KV ${verb} failed: 500 Internal Server Error`) }
-            : { value: undefined };
-        this.#answer(fate.answer, outcome, answer);
+            : { value: undefined },
+        );
       });
-      // The writer learns of nothing, long before or after the write lands.
-      if (fate.errorAfterMs !== undefined) {
-        this.#kernel.after(fate.errorAfterMs, () =>
-          answer({ error: new Error(`KV ${verb} failed: 504 Gateway Timeout`) }),
+      // The caller gets an error before or after the write is stored.
+      if (outcome.errorAfterMs !== undefined) {
+        this.#kernel.after(outcome.errorAfterMs, () =>
+          reply({ error: new Error(`KV ${verb} failed: 504 Gateway Timeout`) }),
         );
       }
     });
   }
 
-  #answer<T>(kind: Answer, outcome: T, answer: (outcome: T) => void): void {
-    if (kind !== "never") this.#kernel.after(this.#random.integer(5, 60), () => answer(outcome));
-  }
-
-  #refusal(key: string, verb: "PUT" | "DELETE", fate: Fate): Error | undefined {
+  #isRefused(key: string, verb: "PUT" | "DELETE", outcome: WriteOutcome): boolean {
     const { now } = this.#kernel;
-    const tooOften = now - (this.#lastWriteAt.get(key) ?? -Infinity) < 1000;
+    const isTooFrequent = now - (this.#lastWriteAt.get(key) ?? -Infinity) < 1000;
     const budget = `${verb} ${Math.floor(now / DAY_MS)}`;
     const spent = this.#spent.get(budget) ?? 0;
-    if (fate.isRefused || tooOften || (this.#isScarce && spent >= this.#options.operationsPerDay)) {
-      if (!fate.isRefused && !tooOften) this.weather.exhausted(now, (Math.floor(now / DAY_MS) + 1) * DAY_MS);
-      return new Error(`KV ${verb} failed: 429 Too Many Requests`);
+    if (outcome.isRefused || isTooFrequent) return true;
+    if (this.#hasQuota && spent >= this.#options.operationsPerDay) {
+      this.#faults.noteQuotaExhausted(now, (Math.floor(now / DAY_MS) + 1) * DAY_MS);
+      return true;
     }
     this.#lastWriteAt.set(key, now);
     this.#spent.set(budget, spent + 1);
-    return undefined;
+    return false;
   }
 
-  #land(key: string, value: Value | null, expiresAt: number, isByHand: boolean): void {
+  #store(key: string, value: Value | null, expiresAt: number): void {
     const { now } = this.#kernel;
     const versions = (this.#versions.get(key) ?? []).filter(
-      (version, index, all) => now - (all[index + 1] ?? version).landedAt < VERSIONS_KEPT_MS,
+      (version, index, all) => now - (all[index + 1] ?? version).storedAt < VERSIONS_KEPT_MS,
     );
-    const number = (versions.at(-1)?.number ?? 0) + 1;
-    const shownAt = this.#caches.map((_, view) =>
-      isByHand ? now : now + this.weather.lag(Math.floor(view / VIEWS), now, this.#random),
+    const shownAt = this.#caches.map(
+      (_, view) => now + this.#faults.drawLagMs(Math.floor(view / VIEWS), now, this.#random),
     );
-    versions.push({ number, value, landedAt: now, expiresAt, shownAt });
+    versions.push({ value, storedAt: now, expiresAt, shownAt });
     this.#versions.set(key, versions);
   }
 
-  /** A listing is as stale as reads are. */
-  async #list(place: number, { prefix, cursor }: { prefix?: string | null; cursor?: string | null } = {}) {
-    const names = await askRemotely<string[]>(this.#kernel, (answer, invocation) => {
-      const fate = this.weather.ofRead(invocation.name, place, this.#random);
-      if (fate.kind === "hang") return;
-      this.#kernel.after(fate.ms + fate.answerMs, () => {
-        if (fate.kind === "fail")
-          return answer({ error: new Error("KV LIST failed: 503 Service Unavailable") });
-        const { now } = this.#kernel;
-        const view = this.#view(place);
-        const shown = [...this.#versions].filter(
-          ([key, versions]) =>
-            key.startsWith(prefix ?? "") &&
-            alive(
-              versions.findLast(({ shownAt }) => (shownAt[view] as number) <= now),
-              now,
-            ) !== null,
-        );
-        answer({ value: shown.map(([key]) => key).sort() });
-      });
-    });
-    const from = Number(cursor ?? 0);
-    const keys = names.slice(from, from + 1000).map((name) => ({ name }));
-    const isLast = from + 1000 >= names.length;
-    return isLast
-      ? { keys, list_complete: true, cacheStatus: null }
-      : { keys, list_complete: false, cursor: String(from + 1000), cacheStatus: null };
-  }
-
-  #tell(invocation: Invocation, text: string): void {
-    this.#kernel.note(`${invocation.name}: kv ${text}`);
+  #note(caller: Invocation, text: string): void {
+    this.#kernel.note(`${caller.name}: kv ${text}`);
   }
 }
 
@@ -304,7 +252,7 @@ function decode(value: Value | null, type: string): unknown {
   return type === "stream" ? new Blob([bytes]).stream() : bytes.buffer;
 }
 
-function sizeOf(value: Value | null): string {
+function describeValue(value: Value | null): string {
   return value === null
     ? ""
     : typeof value === "string"
@@ -312,8 +260,8 @@ function sizeOf(value: Value | null): string {
       : `${value.byteLength} bytes`;
 }
 
-function summary(values: (Value | null)[]): string {
+function describeValues(values: (Value | null)[]): string {
   const [first = null] = values;
   if (values.length > 1) return `${values.filter((value) => value !== null).length} hits`;
-  return first === null ? "miss" : sizeOf(first);
+  return first === null ? "miss" : describeValue(first);
 }

@@ -9,13 +9,13 @@ interface Prepared {
 }
 
 /**
- * What a Durable Object keeps: SQLite and the time of its alarm. What code writes without waiting in between is one
- * group, and lands as one or not at all.
+ * The storage of a Durable Object: SQLite, and the time of its alarm. Writes without an `await` between them are one group,
+ * which is stored completely or not at all.
  */
 export class ObjectStorage {
   readonly #database = new DatabaseSync(":memory:");
   readonly #statements = new Map<string, Prepared>();
-  /** The alarm as it was when each group of the current event began. */
+  /** For each group of the current event, the alarm before it. */
   #groups: (number | null)[] = [];
   #isGroupOpen = false;
   #alarm: number | null = null;
@@ -30,7 +30,7 @@ export class ObjectStorage {
     this.#alarm = time;
   }
 
-  /** Before a write: it becomes part of the current group, or of a new one. */
+  /** Called before a write, which becomes part of the current group or of a new one. */
   #touch(): void {
     if (this.#isGroupOpen) return;
     if (this.#groups.length === 0) this.#run("BEGIN");
@@ -42,12 +42,12 @@ export class ObjectStorage {
     });
   }
 
-  /** How many groups the current event has written. */
+  /** The number of groups that the current event has written. */
   get groups(): number {
     return this.#groups.length;
   }
 
-  /** Makes the first `groups` of the event durable, and undoes the others. */
+  /** Makes the first `groups` of the event durable, and rolls the others back. */
   commit(groups = this.#groups.length): void {
     if (this.#groups.length === 0) return;
     if (groups < this.#groups.length) {
@@ -59,7 +59,7 @@ export class ObjectStorage {
     this.#isGroupOpen = false;
   }
 
-  /** `ctx.storage`, as far as the Catalog uses it. */
+  /** The part of `ctx.storage` that the objects use. */
   readonly api = {
     sql: { exec: (query: string, ...bindings: Binding[]) => this.#exec(query, bindings) },
     transactionSync: <T>(work: () => T): T => {
@@ -83,7 +83,7 @@ export class ObjectStorage {
       const query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
       for (const { name } of this.#database.prepare(query).all()) this.#exec(`DROP TABLE ${name}`, []);
       this.alarm = null;
-      // They were prepared for tables that are gone.
+      // Prepared statements refer to the dropped tables.
       this.#statements.clear();
     },
     deleteAlarm: async (): Promise<void> => {
@@ -123,24 +123,24 @@ export class ObjectStorage {
   }
 }
 
-const parted = new Map<string, string[]>();
+const splitQueries = new Map<string, string[]>();
 
-/** The statements of a query: no text in one of them has a semicolon. */
+/** Splits a query at semicolons, of which no string literal has one. */
 function statementsOf(query: string): string[] {
-  let statements = parted.get(query);
+  let statements = splitQueries.get(query);
   if (!statements) {
     statements = query
       .replaceAll(/--.*$/gm, "")
       .split(";")
       .filter((statement) => statement.trim() !== "");
-    parted.set(query, statements);
+    splitQueries.set(query, statements);
   }
   return statements;
 }
 
 const READ = /^\s*(select|explain|pragma)\b/i;
 
-/** What `exec` answers: an iterator over rows. */
+/** The result of `exec`: an iterator over rows. */
 class Cursor {
   readonly columnNames: string[];
   readonly rowsWritten: number;

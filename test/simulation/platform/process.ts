@@ -1,66 +1,66 @@
 import { Spans } from "../spans.ts";
 import type { Kernel } from "./kernel.ts";
 
-/** A spot of bother that comes over a process when it is about to go on for the n-th time from now. */
-interface Trouble {
+/** A fault that occurs at the n-th event of a process from now. */
+interface PlannedFault {
   events: number;
-  strike: () => void;
+  occur: () => void;
 }
 
-/** Something that runs code and keeps it in memory: an isolate, or an instance of a Durable Object. */
+/** Something that runs code and keeps state in memory: an isolate, or an instance of a Durable Object. */
 export class Process {
   readonly name: string;
-  /** Where it stands: which of KV's places it reads from. */
+  /** The place of KV that it reads from. */
   readonly place: number;
   isAlive = true;
-  /** Nothing goes on before; ms since the epoch. */
+  /** Ms since the epoch. */
   frozenUntil = 0;
   readonly #frozen = new Spans();
-  #troubles: Trouble[] = [];
+  #faults: PlannedFault[] = [];
 
   constructor(name: string, place: number) {
     this.name = name;
     this.place = place;
   }
 
-  /** Strikes between two awaits: before the n-th event from now. */
-  trouble(events: number, strike: () => void): void {
-    this.#troubles.push({ events, strike });
+  /** The fault occurs between two awaits, before the n-th event from now. */
+  planFault(events: number, occur: () => void): void {
+    this.#faults.push({ events, occur });
   }
 
-  /** Nothing of it goes on before `until`, in ms since the epoch. */
+  /** @param until ms since the epoch */
   freeze(now: number, until: number): void {
     this.frozenUntil = until;
     this.#frozen.add(now, until);
   }
 
-  /** Whether it was frozen for some part of a time. */
+  /** Whether it was frozen at any moment of a time. */
   wasFrozen(since: number, until: number): boolean {
     return this.#frozen.lengthWithin(since, until) > 0;
   }
 
-  /** No trouble is to come any more. */
-  spare(): void {
-    this.#troubles = [];
+  /** Cancels the planned faults, and unfreezes. */
+  clearFaults(): void {
+    this.#faults = [];
     this.frozenUntil = 0;
   }
 
-  /** @returns false where the event can't happen now */
+  /** @returns whether the event can run now */
   beforeEvent(): boolean {
-    if (this.#troubles.length === 0) return true;
+    if (this.#faults.length === 0) return true;
     const frozen = this.frozenUntil;
-    const struck = this.#troubles.filter((trouble) => {
-      trouble.events -= 1;
-      return trouble.events < 0;
+    const due = this.#faults.filter((fault) => {
+      fault.events -= 1;
+      return fault.events < 0;
     });
-    this.#troubles = this.#troubles.filter(({ events }) => events >= 0);
-    for (const { strike } of struck) strike();
+    this.#faults = this.#faults.filter(({ events }) => events >= 0);
+    for (const { occur } of due) occur();
     return this.isAlive && this.frozenUntil === frozen;
   }
 
   afterEvent(): void {}
 
-  /** Sends something off to another machine. */
+  /** Sends a message to another machine. */
   send(message: () => void): void {
     message();
   }
@@ -70,12 +70,12 @@ export class Process {
   }
 }
 
-/** Workers ends what waits for `waitUntil` this long after the answer or the client has gone. */
+/** Work that was passed to `waitUntil` is cancelled this long after the response, or after the client disconnected. */
 const WAIT_UNTIL_MAX_MS = 30_000;
-/** Operations on bindings that one invocation may spend on the free plan. */
+/** Operations on bindings that the free plan allows in one invocation. */
 const OPERATIONS_MAX = 1_000;
 
-/** One request, message batch, alarm or call: what its code still waits for is dropped when it ends. */
+/** One request, batch of messages, alarm or call. When it ends, its pending I/O is dropped. */
 export class Invocation {
   readonly kernel: Kernel;
   readonly process: Process;
@@ -90,8 +90,8 @@ export class Invocation {
     this.name = name;
   }
 
-  /** @throws where the invocation has spent its operations */
-  spend(): void {
+  /** @throws if the invocation has used up its operations */
+  countOperation(): void {
     this.#operations += 1;
     if (this.#operations > OPERATIONS_MAX)
       throw new Error("Too many API requests by single Worker invocation.");
@@ -102,7 +102,7 @@ export class Invocation {
     promise.catch(() => {});
   };
 
-  /** The answer is sent, or the client is gone: only what was given to `waitUntil` goes on, for half a minute. */
+  /** The response is sent, or the client has disconnected: only work in `waitUntil` continues, for at most 30 s. */
   finish(): void {
     const end = () => {
       this.isOpen = false;
@@ -117,7 +117,7 @@ export class Invocation {
       if (this.#background.length === waiting) end();
       else this.finish();
     };
-    // Whatever follows from the last of it may give more to `waitUntil`, in the same turn.
+    // A continuation of the last promise may call `waitUntil` in the same turn.
     Promise.allSettled(this.#background).then(() => process.nextTick(settled));
   }
 }

@@ -7,30 +7,31 @@ interface Queued {
   timestamp: number;
   attempts: number;
   dueAt: number;
-  isUnderWay: boolean;
+  isInFlight: boolean;
 }
 
-/** What became of each message of a batch. */
 export interface Delivery {
   batch: unknown;
-  /** The handler has ended; undefined: the process died, or is still at it. */
+  /** Must be called when the handler ends, or when its process has died. */
   end: (outcome: "resolved" | "rejected" | "died") => void;
 }
 
+type Verdict = "ack" | { retryMs: number };
+
 export interface QueueOptions {
-  /** Until a message is delivered, ms. */
-  delay: (random: Random) => number;
-  /** Of a message that was acknowledged, that it comes again. */
+  /** The time until a message is delivered. */
+  drawDelayMs: (random: Random) => number;
+  /** The probability that an acknowledged message is delivered again. */
   duplicates: number;
 }
 
 const BATCH_MAX = 100;
 const BATCH_WAIT_MS = 5_000;
 const RETRIES_MAX = 100;
-/** A batch of a process that died comes again after this time, or more. */
+/** A batch whose handler did not end is delivered again after this time or later. */
 const VISIBILITY_MS = 30_000;
 
-/** A queue: at least once, in no order, late. */
+/** A queue with at-least-once delivery, in any order. */
 export class Queue {
   readonly #kernel: Kernel;
   readonly #random: Random;
@@ -53,42 +54,38 @@ export class Queue {
     this.#onAck = onAck;
   }
 
-  get waiting(): number {
-    return this.#messages.size;
-  }
-
   send(body: unknown): void {
     this.#sent += 1;
-    this.#enqueue(body, this.#kernel.now, this.#options.delay(this.#random), `message ${this.#sent}`);
+    this.#enqueue(body, this.#kernel.now, this.#options.drawDelayMs(this.#random), `message ${this.#sent}`);
   }
 
   #enqueue(body: unknown, timestamp: number, ms: number, id: string): void {
     const dueAt = this.#kernel.now + ms;
-    const message = { id, body, timestamp, attempts: 0, dueAt, isUnderWay: false };
+    const message = { id, body, timestamp, attempts: 0, dueAt, isInFlight: false };
     this.#messages.add(message);
     this.#kernel.at(dueAt, () => this.#deliver(message));
   }
 
-  /** A batch of what is due about then, in any order. */
+  /** Delivers the message, together with others that are due at about the same time. */
   #deliver(first: Queued): void {
-    if (!this.#messages.has(first) || first.isUnderWay || first.dueAt > this.#kernel.now) return;
+    if (!this.#messages.has(first) || first.isInFlight || first.dueAt > this.#kernel.now) return;
     const due = [...this.#messages].filter(
-      (message) => !message.isUnderWay && message.dueAt <= this.#kernel.now + BATCH_WAIT_MS,
+      (message) => !message.isInFlight && message.dueAt <= this.#kernel.now + BATCH_WAIT_MS,
     );
     const chosen = this.#random.shuffled(due).slice(0, BATCH_MAX);
     const deliveredAt = this.#kernel.now;
-    const fates = new Map<Queued, "ack" | { retryMs: number }>();
-    const decide = (message: Queued, fate: "ack" | { retryMs: number }) => {
-      if (fates.has(message)) return;
-      fates.set(message, fate);
-      if (fate === "ack") this.#onAck(message.body, deliveredAt);
+    const verdicts = new Map<Queued, Verdict>();
+    const decide = (message: Queued, verdict: Verdict) => {
+      if (verdicts.has(message)) return;
+      verdicts.set(message, verdict);
+      if (verdict === "ack") this.#onAck(message.body, deliveredAt);
     };
     const ack = (message: Queued) => decide(message, "ack");
     const retry = (message: Queued, { delaySeconds = 0 } = {}) =>
       decide(message, { retryMs: delaySeconds * 1000 });
 
     for (const message of chosen) {
-      message.isUnderWay = true;
+      message.isInFlight = true;
       message.attempts += 1;
     }
     const messages = chosen.map((message) => ({
@@ -112,22 +109,22 @@ export class Queue {
       if (isOver) return;
       isOver = true;
       for (const message of chosen) {
-        message.isUnderWay = false;
+        message.isInFlight = false;
         if (outcome === "resolved") ack(message);
         if (outcome === "rejected") retry(message);
-        const fate = fates.get(message);
-        // What the handler decided counts only once it has ended.
-        if (outcome === "died" || fate === undefined) this.#again(message, VISIBILITY_MS);
-        else if (fate === "ack") this.#done(message);
-        else this.#again(message, fate.retryMs);
+        const verdict = verdicts.get(message);
+        // Acknowledgements take effect when the handler has ended.
+        if (outcome === "died" || verdict === undefined) this.#redeliver(message, VISIBILITY_MS);
+        else if (verdict === "ack") this.#acknowledge(message);
+        else this.#redeliver(message, verdict.retryMs);
       }
     };
     this.#consume({ batch, end });
   }
 
-  #again(message: Queued, ms: number): void {
+  #redeliver(message: Queued, ms: number): void {
     if (message.attempts > RETRIES_MAX) {
-      this.#kernel.note(`queue: ${message.id} is given up`);
+      this.#kernel.note(`queue: ${message.id} is dropped after ${RETRIES_MAX} retries`);
       this.#messages.delete(message);
       return;
     }
@@ -135,13 +132,13 @@ export class Queue {
     this.#kernel.at(message.dueAt, () => this.#deliver(message));
   }
 
-  #done(message: Queued): void {
+  #acknowledge(message: Queued): void {
     this.#messages.delete(message);
     if (this.#random.chance(this.#options.duplicates)) {
       this.#enqueue(
         message.body,
         message.timestamp,
-        this.#options.delay(this.#random),
+        this.#options.drawDelayMs(this.#random),
         `${message.id} again`,
       );
     }

@@ -1,23 +1,23 @@
 import type { TruePool } from "../pool.ts";
 import type { Kernel } from "./kernel.ts";
-import { askRemotely } from "./remote.ts";
+import { callRemote } from "./remote.ts";
 
-export interface R2Trouble {
+export interface R2Fault {
   from: number;
   until: number;
   how: "fail" | "hang";
 }
 
-/** The name of a file's blob in the bucket, as the Cloud Controller writes it. */
+/** The name that the Cloud Controller gives to the blob of a file. */
 export function blobName(sha1: string): string {
   return `app_bits_cache/${sha1.slice(0, 2)}/${sha1.slice(2, 4)}/${sha1}`;
 }
 
-/** The bucket in which the pool lies: strongly consistent, and sometimes out of order. */
+/** The bucket that stores the pool. It is strongly consistent. */
 export class Bucket {
   readonly #kernel: Kernel;
   readonly #pool: TruePool;
-  readonly troubles: R2Trouble[] = [];
+  readonly faults: R2Fault[] = [];
 
   constructor(kernel: Kernel, pool: TruePool) {
     this.#kernel = kernel;
@@ -30,17 +30,17 @@ export class Bucket {
 
   #head(name: string): Promise<{ key: string; size: number } | null> {
     const random = this.#kernel.random.fork(`r2 ${this.#kernel.now}`);
-    return askRemotely(this.#kernel, (answer, invocation) => {
+    return callRemote(this.#kernel, (reply, caller) => {
       const { now } = this.#kernel;
-      const trouble = this.troubles.find(({ from, until }) => from <= now && now < until);
-      if (trouble?.how === "hang") return;
+      const fault = this.faults.find(({ from, until }) => from <= now && now < until);
+      if (fault?.how === "hang") return;
       this.#kernel.after(random.integer(1, 400), () => {
-        if (trouble) return answer({ error: new Error("head: Internal error; please try again. (10001)") });
+        if (fault) return reply({ error: new Error("head: Internal error; please try again. (10001)") });
         const file = this.#pool.files.find(({ sha1 }) => blobName(sha1) === name);
-        const isThere = file !== undefined && this.#pool.has(file.sha1);
-        this.#kernel.note(`${invocation.name}: r2 head ${name} → ${isThere ? "there" : "not there"}`);
-        const object = isThere ? { key: name, size: file.size } : null;
-        this.#kernel.after(random.integer(1, 400), () => answer({ value: object }));
+        const isPresent = file !== undefined && this.#pool.has(file.sha1);
+        this.#kernel.note(`${caller.name}: r2 head ${name} → ${isPresent ? "present" : "missing"}`);
+        const object = isPresent ? { key: name, size: file.size } : null;
+        this.#kernel.after(random.integer(1, 400), () => reply({ value: object }));
       });
     });
   }

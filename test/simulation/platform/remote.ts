@@ -1,27 +1,27 @@
 import { currentInvocation, type Kernel } from "./kernel.ts";
 import type { Invocation } from "./process.ts";
 
-export type Outcome<T> = { value: T } | { error: Error };
+export type Result<T> = { value: T } | { error: unknown };
 
 /**
- * Something that another machine is asked for. The question leaves when the caller's process may send it, and the
- * answer wakes the invocation that asked. A question that is never answered hangs.
+ * A call to another machine. It is sent when the caller's process may send messages, and the reply resumes the caller's
+ * invocation.
  *
- * @param perform gets the question; `answer` may be called at any later time, or never
+ * @param perform runs on the other machine; it calls `reply` at any later time, or never: then the call hangs
  */
-export function askRemotely<T>(
+export function callRemote<T>(
   kernel: Kernel,
-  perform: (answer: (outcome: Outcome<T>) => void, invocation: Invocation) => void,
+  perform: (reply: (result: Result<T>) => void, caller: Invocation) => void,
 ): Promise<T> {
-  const invocation = currentInvocation();
-  if (!invocation) throw new Error("a binding was used outside of the simulation");
-  invocation.spend();
+  const caller = currentInvocation();
+  if (!caller) throw new Error("a binding was used outside of the simulation");
+  caller.countOperation();
   return new Promise((resolve, reject) => {
-    const answer = (outcome: Outcome<T>) =>
-      kernel.wake(kernel.now, invocation, () => {
-        if ("error" in outcome) reject(outcome.error);
-        else resolve(outcome.value);
+    const reply = (result: Result<T>) =>
+      kernel.wake(kernel.now, caller, () => {
+        if ("error" in result) reject(result.error);
+        else resolve(result.value);
       });
-    invocation.process.send(() => perform(answer, invocation));
+    caller.process.send(() => perform(reply, caller));
   });
 }
