@@ -1,6 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Catalog } from "../../src/catalog/catalog.ts";
 import { catalog, readManifest, report, runAlarm, withVariables } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -8,9 +9,10 @@ import { keyOf, matchedPaths, resource, send } from "../support/worker.ts";
 
 const HOUR_MS = 3_600_000;
 const sha1Of = (index: number) => resource(index).checksum.value;
-const row = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
+const firstKeys = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
 const present = async () => (await catalog().page()).resources;
-const names = async (prefix = "") => (await env.RESOURCE_CACHE.list({ prefix })).keys.map(({ name }) => name);
+const cacheNames = async (prefix = "") =>
+  (await env.RESOURCE_CACHE.list({ prefix })).keys.map(({ name }) => name);
 const NONE_REFUSED = { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 };
 
 let logs: Record<string, unknown>[];
@@ -22,34 +24,37 @@ afterEach(async () => {
   await reset();
 });
 
-describe("of each SHA-1 the later observation wins, in whatever order they arrive", () => {
+describe("order of observations", () => {
   const [early, late] = [-20_000, -10_000];
   const at = (ms: number) => ({ asOf: Date.now() + ms });
 
   it.each<[string, ("present" | "removed")[], number[], boolean]>([
-    ["held, then removed", ["present", "removed"], [early, late], false],
-    ["removed, then held", ["removed", "present"], [early, late], true],
-    ["removed, and a late delivery of held", ["removed", "present"], [late, early], false],
-    ["held, and a late delivery of removed", ["present", "removed"], [late, early], true],
-    ["both at the same time", ["present", "removed"], [late, late], false],
-    ["both at the same time, the other way round", ["removed", "present"], [late, late], false],
-    ["repeated", ["present", "removed", "present", "removed"], [early, late, early, late], false],
-  ])("%s", async (_, kinds, times, expected) => {
-    const now = Date.now();
-    for (const [index, kind] of kinds.entries()) {
-      const what = kind === "present" ? { present: [keyOf(1)] } : { removed: [sha1Of(1)] };
-      await report({ asOf: now + (times[index] ?? 0), ...what });
-    }
-    expect(await present()).toEqual(expected ? [keyOf(1)] : []);
-  });
+    ["present, then removed", ["present", "removed"], [early, late], false],
+    ["removed, then present", ["removed", "present"], [early, late], true],
+    ["removed, then an older present", ["removed", "present"], [late, early], false],
+    ["present, then an older removed", ["present", "removed"], [late, early], true],
+    ["present and removed at the same time", ["present", "removed"], [late, late], false],
+    ["removed and present at the same time", ["removed", "present"], [late, late], false],
+    ["both, repeated", ["present", "removed", "present", "removed"], [early, late, early, late], false],
+  ])(
+    "the later observation of a SHA-1 wins, and the removal at the same time: %s (R1.3)",
+    async (_, kinds, times, expected) => {
+      const now = Date.now();
+      for (const [index, kind] of kinds.entries()) {
+        const what = kind === "present" ? { present: [keyOf(1)] } : { removed: [sha1Of(1)] };
+        await report({ asOf: now + (times[index] ?? 0), ...what });
+      }
+      expect(await present()).toEqual(expected ? [keyOf(1)] : []);
+    },
+  );
 
-  it("an observation from the future counts as one of now", async () => {
+  it("an observation from the future counts as one of now (R1.3)", async () => {
     await report({ present: [keyOf(1)], ...at(HOUR_MS) });
     await report({ removed: [sha1Of(1)], ...at(1_000) });
     expect(await present()).toEqual([]);
   });
 
-  it("one that is known already renews its time, so that a removal of before comes too late", async () => {
+  it("a repeated observation renews its time, so that an older removal is ignored (R1.3)", async () => {
     const now = Date.now();
     await report({ present: [keyOf(1)], asOf: now - 3_000 });
     expect(await report({ present: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
@@ -60,7 +65,7 @@ describe("of each SHA-1 the later observation wins, in whatever order they arriv
     expect(await present()).toEqual([keyOf(1)]);
   });
 
-  it("a held of more than a day ago is not believed, and a removal is remembered for longer", async () => {
+  it("refuses a present resource that was observed a day ago, and remembers removals for longer (R1.3)", async () => {
     const now = Date.now();
     expect(await report({ present: [keyOf(1)], asOf: now - 24 * HOUR_MS })).toMatchObject({
       refused: { "too-old": 1 },
@@ -76,10 +81,10 @@ describe("of each SHA-1 the later observation wins, in whatever order they arriv
   });
 });
 
-describe("a SHA-1 has one size", () => {
+describe("sizes", () => {
   const [right, wrong] = [keyOf(1), `${sha1Of(1)}:999`] as const;
 
-  it("one that was measured stands against one that was said, and that is counted", async () => {
+  it("a later client-reported size does not replace a verified one, and is counted (R1.3)", async () => {
     await report({ present: [right], sizes: "verified" });
     advanceClock(1_000);
     expect(await report({ present: [wrong], sizes: "client-reported" })).toEqual({
@@ -91,20 +96,20 @@ describe("a SHA-1 has one size", () => {
     expect((await catalog().status()).refused["conflicting-size"]).toBe(1);
   });
 
-  it("one that is measured replaces one that was said, even if that was later", async () => {
+  it("a verified size replaces a later client-reported one (R1.3)", async () => {
     await report({ present: [wrong], sizes: "client-reported" });
     await report({ present: [right], sizes: "verified", asOf: Date.now() - 5_000 });
     expect(await present()).toEqual([right]);
   });
 
-  it("of two that were said, the later counts", async () => {
+  it("the later of two client-reported sizes wins (R1.3)", async () => {
     await report({ present: [right], sizes: "client-reported", asOf: Date.now() - 2_000 });
     await report({ present: [wrong], sizes: "client-reported", asOf: Date.now() - 1_000 });
     await report({ present: [right], sizes: "client-reported", asOf: Date.now() - 3_000 });
     expect(await present()).toEqual([wrong]);
   });
 
-  it("the size that was corrected is overruled wherever it is published", async () => {
+  it("the delta lists the resource with a corrected size as removed, and with the new one as added (R1.4)", async () => {
     await report({ present: [wrong], sizes: "client-reported" });
     await runAlarm();
     advanceClock(20_000);
@@ -116,8 +121,8 @@ describe("a SHA-1 has one size", () => {
   });
 });
 
-describe("what is refused is counted by its reason", () => {
-  it("sizes outside the limits, both of which are included", async () => {
+describe("limits of a call", () => {
+  it("refuses sizes below MINIMUM_SIZE and above MAXIMUM_SIZE, and counts them (R1.8)", async () => {
     await withVariables({ MINIMUM_SIZE: "10", MAXIMUM_SIZE: "20" }, async (instance) => {
       const keys = [8, 9, 19, 20].map(keyOf);
       const observed = await instance.observe({ asOf: Date.now(), present: keys, sizes: "verified" });
@@ -130,14 +135,14 @@ describe("what is refused is counted by its reason", () => {
     expect(await present()).toEqual([keyOf(9), keyOf(19)]);
   });
 
-  it("more than 50,000 in one call are refused as a whole", async () => {
+  it("refuses a call with more than 50,000 observations", async () => {
     const many = { asOf: Date.now(), removed: Array(50_001).fill(sha1Of(1)), sizes: "verified" as const };
     await withVariables({}, (instance) => expect(instance.observe(many)).rejects.toThrow(/limit of 50000/));
   });
 });
 
 describe("publishing", () => {
-  it("an alarm comes within 2 s of an observation, and none of what changes nothing", async () => {
+  it("sets an alarm within 2 s after an observation, and none if nothing has changed (R1.1)", async () => {
     const alarm = () => runInDurableObject(catalog(), (_, state) => state.storage.getAlarm());
     await report({ removed: [sha1Of(1)] });
     expect(await alarm()).toBe(null);
@@ -146,7 +151,7 @@ describe("publishing", () => {
     expect(((await alarm()) ?? 0) - now).toBeLessThanOrEqual(2_000);
   });
 
-  it("an alarm comes again where the platform has given it up, once what was told is told again", async () => {
+  it("sets the alarm again if the platform has given it up and an observation is repeated (R1.1)", async () => {
     const asOf = Date.now();
     const alarmAt = () => runInDurableObject(catalog(), (_, state) => state.storage.getAlarm());
     await report({ present: [keyOf(1)], asOf });
@@ -158,22 +163,22 @@ describe("publishing", () => {
     expect(await readManifest()).toMatchObject({ state: "current" });
   });
 
-  it("values first, the manifest last, and keys behind all", async () => {
+  it("writes the delta or snapshot before the manifest that names it, and keys after it (R1.5)", async () => {
     const written: string[] = [];
     const RESOURCE_CACHE = {
       get: () => null,
       delete: async () => {},
       put: async (name: string) => void written.push(name.replace(/\/.*/, "")),
     };
-    await report({ present: row(3) });
+    await report({ present: firstKeys(3) });
     await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
     advanceClock(20_000);
     await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
     expect(written).toEqual(["delta", "manifest", "snapshot", keyOf(2), keyOf(1), keyOf(0), "manifest"]);
   });
 
-  it("is touched every hour, and not before where nothing has changed", async () => {
-    await report({ present: row(3) });
+  it("rewrites the manifest every hour, and not earlier if nothing has changed (R1.2)", async () => {
+    await report({ present: firstKeys(3) });
     await runAlarm();
     advanceClock(20_000);
     await runAlarm();
@@ -188,24 +193,24 @@ describe("publishing", () => {
     );
   });
 
-  it("deletes what is superseded after an hour, and not before", async () => {
-    await report({ present: row(3) });
+  it("deletes superseded objects after an hour, and not earlier (R1.5)", async () => {
+    await report({ present: firstKeys(3) });
     await runAlarm();
-    const [first] = await names("delta/");
+    const [first] = await cacheNames("delta/");
     advanceClock(20_000);
     await report({ present: [keyOf(7)] });
     await runAlarm();
-    expect(await names("delta/")).toContain(first);
+    expect(await cacheNames("delta/")).toContain(first);
     advanceClock(HOUR_MS);
     await runAlarm();
-    expect(await names("delta/")).not.toContain(first);
-    expect(await names("snapshot/")).toHaveLength(1);
+    expect(await cacheNames("delta/")).not.toContain(first);
+    expect(await cacheNames("snapshot/")).toHaveLength(1);
   });
 
   it.each(["delta/", "manifest", "snapshot/"])(
-    "a write of %s that KV refuses leaves what is published whole, and the next alarm goes on",
+    "keeps the published cache whole when KV refuses a write of %s, and repeats it in the next alarm (R1.5)",
     async (refused) => {
-      await report({ present: row(3) });
+      await report({ present: firstKeys(3) });
       await runAlarm();
       advanceClock(20_000);
       await runAlarm();
@@ -236,7 +241,7 @@ describe("publishing", () => {
     },
   );
 
-  it("the status tells since when changes wait, until a manifest tells all of them", async () => {
+  it("the status has the time of the oldest unpublished change, until everything is published", async () => {
     const dirtySince = async () => (await catalog().status()).dirtySince;
     expect(await dirtySince()).toBe(null);
     const first = Date.now();
@@ -251,7 +256,7 @@ describe("publishing", () => {
       await instance.alarm();
       expect((await instance.status()).dirtySince).toBe(since);
     });
-    // The second is of the snapshot that the first has built.
+    // The first run builds a snapshot; the second publishes it.
     for (const _ of ["delta", "snapshot"]) {
       advanceClock(20_000);
       await runAlarm();
@@ -262,7 +267,7 @@ describe("publishing", () => {
     expect(await dirtySince()).not.toBe(null);
   });
 
-  it("a change that comes while a manifest is written waits since then, whatever waited before", async () => {
+  it("a change during the write of a manifest is unpublished since that write", async () => {
     await report({ present: [keyOf(1)] });
     advanceClock(60_000);
     const writtenAt = Date.now();
@@ -275,24 +280,24 @@ describe("publishing", () => {
     expect(Math.abs(Date.parse(dirtySince ?? "") - writtenAt)).toBeLessThan(1_000);
   });
 
-  it("of 50,000 resources at once makes a snapshot, which the manifest names next", async () => {
-    await report({ present: row(50_000) });
+  it("publishes 50,000 new resources by a snapshot", async () => {
+    await report({ present: firstKeys(50_000) });
     await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     advanceClock(20_000);
     await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ snapshot: { entries: 50_000, parts: 1 }, delta: null });
   });
 
-  it("publish writes a new snapshot and all keys again: a namespace that was emptied is whole", async () => {
-    await report({ present: row(3) });
+  it("publish() writes a new snapshot and all keys again after the namespace was emptied", async () => {
+    await report({ present: firstKeys(3) });
     await runAlarm();
-    for (const name of await names()) await env.RESOURCE_CACHE.delete(name);
+    for (const name of await cacheNames()) await env.RESOURCE_CACHE.delete(name);
     advanceClock(20_000);
     await catalog().publish();
     await runAlarm();
     advanceClock(20_000);
     await runAlarm();
-    expect(await names()).toEqual(expect.arrayContaining([...row(3), "manifest"]));
+    expect(await cacheNames()).toEqual(expect.arrayContaining([...firstKeys(3), "manifest"]));
     expect(await catalog().status()).toMatchObject({
       dirtySince: null,
       keysWaiting: 0,
@@ -302,16 +307,16 @@ describe("publishing", () => {
 });
 
 describe("keys", () => {
-  it("are written up to KEYS_PER_DAY, at most 900 an alarm, the newest first", async () => {
-    await report({ present: row(1_000), asOf: Date.now() - 2_000 });
-    await report({ present: row(1_600).slice(1_000), asOf: Date.now() - 1_000 });
+  it("writes up to KEYS_PER_DAY keys, at most 900 per alarm, the newest first", async () => {
+    await report({ present: firstKeys(1_000), asOf: Date.now() - 2_000 });
+    await report({ present: firstKeys(1_600).slice(1_000), asOf: Date.now() - 1_000 });
     const put = vi.fn(async () => {});
     const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "1000" };
     const written = () =>
       put.mock.calls.map(([name]: string[]) => name ?? "").filter((name) => /:/.test(name));
     await withVariables(bindings, (instance) => instance.alarm());
     expect(written()).toHaveLength(900);
-    expect(written().slice(0, 600).sort()).toEqual(row(1_600).slice(1_000).sort());
+    expect(written().slice(0, 600).sort()).toEqual(firstKeys(1_600).slice(1_000).sort());
     await withVariables(bindings, (instance) => instance.alarm());
     expect(written()).toHaveLength(1_000);
     await withVariables(bindings, (instance) => instance.alarm());
@@ -321,27 +326,27 @@ describe("keys", () => {
     expect(new Set(written()).size).toBe(1_600);
   });
 
-  it("let a removal go first that is told while they are being written", async () => {
-    const names: string[] = [];
-    await report({ present: row(900) });
+  it("publishes a removal that is reported while keys are written, between two batches of them (R1.1)", async () => {
+    const written: string[] = [];
+    await report({ present: firstKeys(900) });
     await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     advanceClock(20_000);
     await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
     advanceClock(20_000);
     const put = async (name: string) => {
-      names.push(name);
-      if (names.length === 1)
+      written.push(name);
+      if (written.length === 1)
         await catalog().observe({ asOf: Date.now(), removed: [sha1Of(1)], sizes: "verified" });
     };
     const bindings = { RESOURCE_CACHE: { get: () => null, put, delete: put }, KEYS_PER_DAY: "900" };
     await withVariables(bindings, (instance) => instance.alarm());
-    expect(names.indexOf("manifest")).toBeGreaterThan(0);
-    expect(names.indexOf("manifest")).toBeLessThan(100);
-    expect(names.length).toBeGreaterThan(800);
+    expect(written.indexOf("manifest")).toBeGreaterThan(0);
+    expect(written.indexOf("manifest")).toBeLessThan(100);
+    expect(written.length).toBeGreaterThan(800);
   });
 
-  it("count no more where more of what departed would have to be overruled than fits", async () => {
-    await report({ present: row(3) });
+  it("no key is trusted if more than 500,000 keys would have to be overruled (R1.4)", async () => {
+    await report({ present: firstKeys(3) });
     await runAlarm();
     await runInDurableObject(catalog(), (_, state) => {
       const insert = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500001)
@@ -357,7 +362,7 @@ describe("keys", () => {
     expect(await matchedPaths(await send({ resources: [resource(1)] }))).toEqual([]);
   });
 
-  it("that KV refuses wait, and delay nothing else", async () => {
+  it("publishes the delta when KV refuses keys, and writes the keys later", async () => {
     const put = (name: string, value: string) =>
       name.includes(":") ? Promise.reject(new Error("429")) : env.RESOURCE_CACHE.put(name, value);
     const RESOURCE_CACHE = {
@@ -365,7 +370,7 @@ describe("keys", () => {
       put,
       delete: (name: string) => env.RESOURCE_CACHE.delete(name),
     };
-    await report({ present: row(3) });
+    await report({ present: firstKeys(3) });
     await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ delta: { added: 3 } });
     expect(await catalog().status()).toMatchObject({ keysWaiting: 3 });
@@ -374,16 +379,16 @@ describe("keys", () => {
     expect(await catalog().status()).toMatchObject({ keysWaiting: 0 });
   });
 
-  it("of what departed are deleted once no write can still arrive, and overruled for as long as a place may serve them", async () => {
-    await report({ present: row(3) });
+  it("deletes the key of a removed resource after 20 minutes, and lists the removal for 25 hours more (R1.4)", async () => {
+    await report({ present: firstKeys(3) });
     await runAlarm();
     advanceClock(20_000);
     await report({ removed: [sha1Of(1)] });
     await runAlarm();
-    expect(await names(keyOf(1))).toHaveLength(1);
+    expect(await cacheNames(keyOf(1))).toHaveLength(1);
     advanceClock(20 * 60_000);
     await runAlarm();
-    expect(await names(keyOf(1))).toHaveLength(0);
+    expect(await cacheNames(keyOf(1))).toHaveLength(0);
     const removed = async () => {
       const manifest = await readManifest();
       return manifest?.state === "current" ? manifest.delta?.removed : undefined;
@@ -400,17 +405,17 @@ describe("keys", () => {
     expect(await removed()).toBeUndefined();
   });
 
-  it("none are written where KEYS_PER_DAY is 0", async () => {
-    await report({ present: row(3) });
+  it("writes no keys if KEYS_PER_DAY is 0", async () => {
+    await report({ present: firstKeys(3) });
     await withVariables({ KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    expect(await names("aaaa")).toEqual([]);
+    expect(await cacheNames("aaaa")).toEqual([]);
   });
 });
 
-describe("forgetting", () => {
-  it("forgets everything, and believes nothing of before", async () => {
+describe("forget() and KEY_PREFIX", () => {
+  it("forget() removes everything, and refuses observations from before (R1.3)", async () => {
     const before = Date.now();
-    await report({ present: row(3) });
+    await report({ present: firstKeys(3) });
     await runAlarm();
     advanceClock(20_000);
     await catalog().forget();
@@ -423,8 +428,8 @@ describe("forgetting", () => {
     expect(await present()).toEqual([keyOf(1)]);
   });
 
-  it("another KEY_PREFIX begins with nothing, and says at the old manifest that nothing counts there", async () => {
-    await report({ present: row(3) });
+  it("another KEY_PREFIX starts with an empty catalog, and the manifest of the former one is retired (R1.4)", async () => {
+    await report({ present: firstKeys(3) });
     await runAlarm();
     advanceClock(20_000);
     await withVariables({ KEY_PREFIX: "b/" }, async (instance) => {
@@ -440,15 +445,43 @@ describe("forgetting", () => {
       await instance.observe({ asOf: Date.now(), present: [keyOf(8)], sizes: "verified" });
       await instance.alarm();
     });
-    // The keys of the first time are still there, and overruled.
+    // The keys that were written first are still in KV, and overruled.
     expect(await readManifest()).toMatchObject({ state: "current", delta: { added: 1, removed: 3 } });
     expect(await env.RESOURCE_CACHE.get("b/manifest", "json")).toMatchObject({ state: "retired" });
   });
 });
 
+describe("state", () => {
+  it("a new instance continues with the state that was saved", async () => {
+    await report({ present: firstKeys(3) });
+    await runAlarm();
+    const rejected = firstKeys(20).map((key) => key.slice(0, 40));
+    await catalog().reportRejections({ asOf: Date.now(), verified: 20, rejected });
+    const status = await catalog().status();
+    expect(status).toMatchObject({ entries: 3, suspendedUntil: expect.any(String) });
+    await runInDurableObject(catalog(), async (_, state) => {
+      expect(await new Catalog(state, env).status()).toEqual(status);
+    });
+  });
+
+  it("a call that fails changes neither the state nor the resources", async () => {
+    await report({ present: [keyOf(1)] });
+    const before = await catalog().status();
+    const invalid = { asOf: Date.now(), sizes: "verified" as const, present: [null as never] };
+    await withVariables({}, (instance) =>
+      expect(instance.observe({ ...invalid, removed: [sha1Of(1)] })).rejects.toThrow(TypeError),
+    );
+    expect(await present()).toEqual([keyOf(1)]);
+    expect(await catalog().status()).toEqual(before);
+    await report({ present: [keyOf(2)] });
+    await runAlarm();
+    expect(await readManifest()).toMatchObject({ delta: { added: 2, removed: 0 } });
+  });
+});
+
 describe("pages", () => {
-  it("tell all that is held, in the order of the SHA-1s", async () => {
-    await report({ present: row(10_001) });
+  it("list all present resources in the order of their SHA-1s", async () => {
+    await report({ present: firstKeys(10_001) });
     await report({ removed: [sha1Of(5)], asOf: Date.now() + 1 });
     const first = await catalog().page();
     expect(first.resources).toHaveLength(10_000);

@@ -14,7 +14,7 @@ interface Blob {
   size: number;
 }
 
-/** The `index`th of a row of blobs, not yet in the bucket. */
+/** A blob that is not in the bucket yet; each index has another. */
 function blob(index: number): Blob {
   const sha1 = index.toString(16).padStart(40, "b0");
   return {
@@ -27,7 +27,7 @@ function blob(index: number): Blob {
 const store = ({ objectKey, size }: Blob) => env.POOL_BUCKET.put(objectKey, new Uint8Array(size));
 const unstore = ({ objectKey }: Blob) => env.POOL_BUCKET.delete(objectKey);
 
-/** An event notification as R2 sends it: deletes tell no size. */
+/** An event notification as R2 sends it. Deletions have no size. */
 function event(action: string, { objectKey, size }: Blob) {
   const object = CREATES.includes(action)
     ? { key: objectKey, size, eTag: "c846ff7a18f28c2e262116d6e8719ef0" }
@@ -40,12 +40,15 @@ interface Delivery {
   attempts?: number;
 }
 
-/** Delivers messages to the Worker's queue handler, and tells what became of each, by its place. */
+/**
+ * Delivers messages to the Worker's queue handler. Returns the indexes of those that were acknowledged and
+ * retried.
+ */
 async function deliver(bodies: unknown[], { bindings = env, attempts = 1 }: Delivery = {}) {
   const timestamp = new Date();
   const messages = bodies.map((body, index) => ({ id: String(index), timestamp, attempts, body }));
   const batch = createMessageBatch("pool-changes", messages);
-  // The result tells who is retried; how much later is only told by the calls.
+  // The result has the retried messages, and the calls of `retry` have the delays.
   const delays = batch.messages.map((message) => vi.spyOn(message, "retry"));
   const batchDelay = vi.spyOn(batch, "retryAll");
   await worker.queue(batch, bindings);
@@ -61,7 +64,7 @@ async function deliver(bodies: unknown[], { bindings = env, attempts = 1 }: Deli
   };
 }
 
-/** Whether the catalog holds the blob with its size. */
+/** Whether the blob is in the catalog with its size. */
 async function isPresent({ sha1, size }: Blob): Promise<boolean> {
   const { resources } = await catalog().page();
   return resources.includes(`${sha1}:${size}`);
@@ -83,14 +86,14 @@ afterEach(async () => {
   await reset();
 });
 
-describe("events of the bucket", () => {
-  it.each(CREATES)("%s: the blob is held", async (action) => {
+describe("bucket events", () => {
+  it.each(CREATES)("%s adds the blob", async (action) => {
     await store(blob(1));
     expect(await deliver([event(action, blob(1))])).toMatchObject({ acked: [0], retries: [] });
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it.each(DELETES)("%s: the blob is held no more", async (action) => {
+  it.each(DELETES)("%s removes the blob", async (action) => {
     await store(blob(1));
     await deliver([event("PutObject", blob(1))]);
     await unstore(blob(1));
@@ -98,13 +101,13 @@ describe("events of the bucket", () => {
     expect(await isPresent(blob(1))).toBe(false);
   });
 
-  it("an action that is not known yet is a hint as well", async () => {
+  it("an unknown action makes the consumer read the bucket", async () => {
     await store(blob(1));
     expect(await deliver([event("RestoreObject", blob(1))])).toMatchObject({ acked: [0] });
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it("an empty blob is held with its size of 0", async () => {
+  it("adds an empty blob with size 0", async () => {
     const empty = { ...blob(1), size: 0 };
     await store(empty);
     await deliver([event("PutObject", empty)]);
@@ -112,8 +115,8 @@ describe("events of the bucket", () => {
   });
 });
 
-describe("what is true now counts, not what an event says", () => {
-  it("a create that comes after the delete does not bring the blob back", async () => {
+describe("late, repeated and wrong events", () => {
+  it("a creation that arrives after the deletion does not add the blob (R1.3)", async () => {
     await store(blob(1));
     await unstore(blob(1));
     await deliver([event("DeleteObject", blob(1))]);
@@ -121,13 +124,13 @@ describe("what is true now counts, not what an event says", () => {
     expect(await isPresent(blob(1))).toBe(false);
   });
 
-  it("a delete that comes after the blob was created anew does not remove it", async () => {
+  it("a deletion that arrives after the blob was created again does not remove it (R1.3)", async () => {
     await store(blob(1));
     await deliver([event("DeleteObject", blob(1))]);
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it("any order and any number of repeats come to the same", async () => {
+  it("any order and number of events has the same result (R1.3)", async () => {
     const blobs = Array.from({ length: 8 }, (_, index) => blob(index));
     await Promise.all(blobs.map(store));
     const events = blobs.flatMap((each) => [...CREATES, ...DELETES].map((action) => event(action, each)));
@@ -138,7 +141,7 @@ describe("what is true now counts, not what an event says", () => {
     }
   });
 
-  it("the size is the bucket's, not the event's, and stands against what a client says", async () => {
+  it("records the size in the bucket, not in the event, as verified (R1.3)", async () => {
     await store(blob(1));
     await deliver([event("PutObject", { ...blob(1), size: 999 })]);
     expect(await isPresent(blob(1))).toBe(true);
@@ -151,11 +154,11 @@ describe("what is true now counts, not what an event says", () => {
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it("a look is as old as its beginning: what was observed since stands", async () => {
+  it("a removal that is reported after the bucket was read wins (R1.3)", async () => {
     await store(blob(1));
     const head = vi.fn(async (objectKey: string) => {
       const object = await env.POOL_BUCKET.head(objectKey);
-      // The look has been taken; now the blob is deleted, and somebody tells.
+      // The blob is deleted after the read, and this is reported first.
       await scheduler.wait(5);
       await report({ removed: [blob(1).sha1] });
       return object;
@@ -165,8 +168,8 @@ describe("what is true now counts, not what an event says", () => {
   });
 });
 
-describe("messages that are something else", () => {
-  it("rubbish is logged and acknowledged, and what stands beside it is done", async () => {
+describe("other messages", () => {
+  it("logs and acknowledges invalid messages, and processes the others", async () => {
     const logs = collectLogs();
     await store(blob(1));
     const rubbish = [null, 7, "text", [], {}, { object: {} }, { learned: ["x"] }];
@@ -183,15 +186,15 @@ describe("messages that are something else", () => {
     "app_bits_cache/b0/b1/b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b1",
     "app_bits_cache/b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b1",
     "app_bits_cache/b0/b0/b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b1/droplet",
-  ])("an object that is no blob of the pool (%s) is passed over", async (objectKey) => {
+  ])("acknowledges and ignores an object that is no blob of the pool: %s", async (objectKey) => {
     await env.POOL_BUCKET.put(objectKey, "x");
     expect(await deliver([event("PutObject", { ...blob(1), objectKey })])).toMatchObject({ acked: [0] });
     expect(await catalog().page()).toEqual({ resources: [] });
   });
 });
 
-describe("nothing is acknowledged before the catalog has it", () => {
-  it("a look that fails is retried, ever later, and the other messages are done", async () => {
+describe("failures", () => {
+  it("retries a blob that can't be read after 10 s up to an hour, and processes the others", async () => {
     await Promise.all([store(blob(1)), store(blob(2))]);
     const bindings = { ...env, POOL_BUCKET: unreliableBucket((key) => key === blob(1).objectKey) };
     const events = [event("PutObject", blob(1)), event("PutObject", blob(2))];
@@ -209,7 +212,7 @@ describe("nothing is acknowledged before the catalog has it", () => {
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it("a catalog that can't be reached has everything retried", async () => {
+  it("retries all messages if the catalog is unreachable", async () => {
     await store(blob(1));
     const observe = () => Promise.reject(new Error("the object was reset"));
     const bindings = { ...env, CATALOG: { getByName: () => ({ observe }) } };
@@ -219,7 +222,7 @@ describe("nothing is acknowledged before the catalog has it", () => {
     expect(outcome).toMatchObject({ acked: [], retries: [{ index: 0 }, { index: 1 }] });
   });
 
-  it("without POOL_BUCKET events are retried, not lost, and the log says why", async () => {
+  it("retries all messages and logs the cause if POOL_BUCKET is not bound", async () => {
     const logs = collectLogs();
     const bindings = { ...env, POOL_BUCKET: undefined };
     const outcome = await deliver([event("PutObject", blob(1))], { bindings });
@@ -229,14 +232,14 @@ describe("nothing is acknowledged before the catalog has it", () => {
     );
   });
 
-  it("with a wrong configuration the whole batch is retried", async () => {
+  it("retries the whole batch after 5 min if the Worker is misconfigured", async () => {
     const outcome = await deliver([event("PutObject", blob(1))], { bindings: { ...env, KV_CACHE_TTL: "x" } });
     expect(outcome).toMatchObject({ acked: [], retryAll: { delaySeconds: 300 } });
   });
 });
 
-describe("what a batch costs", () => {
-  it("a look a blob, however many its events, and one call of the catalog", async () => {
+describe("cost", () => {
+  it("reads the bucket once per blob and calls the catalog once per batch", async () => {
     await Promise.all([store(blob(1)), store(blob(2))]);
     const head = vi.fn((objectKey: string) => env.POOL_BUCKET.head(objectKey));
     const observe = vi.fn(async () => ({}));

@@ -4,14 +4,14 @@ import type { Manifest } from "../../src/cache/manifest.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import type { Observations } from "../../src/catalog/observations.ts";
 
-/** The catalog that the Worker under test tells and asks. */
+/** The catalog of the Worker under test. */
 export const catalog = () => env.CATALOG.getByName("catalog");
 
-/** Tells the catalog, as of now where nothing else is said. */
+/** Reports observations, by default as of now. */
 export const report = (observations: Partial<Observations>) =>
   catalog().observe({ asOf: Date.now(), sizes: "verified", ...observations });
 
-/** Runs the catalog's alarm, as the platform does when its time has come. */
+/** Runs the catalog's alarm if one is set, even before its time. */
 export async function runAlarm(): Promise<void> {
   await runDurableObjectAlarm(catalog());
 }
