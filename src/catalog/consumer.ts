@@ -42,7 +42,7 @@ interface BlobState {
  */
 export async function consumePoolEvents(batch: MessageBatch, context: Context): Promise<void> {
   const { configuration, log } = context;
-  // Before the bucket is read: an observation must not be older than its time.
+  // Before the bucket is read: a later time could overrule a change that happens in between.
   const asOf = Date.now();
   const blobs = groupByBlob(batch, log);
   const states = await Promise.all(blobs.map((blob) => readBlobState(blob, context)));
