@@ -67,8 +67,8 @@ export type PointEvent = keyof typeof COLUMNS;
 type Blob<E extends PointEvent> = Exclude<(typeof COLUMNS)[E]["blobs"][number], "foundation">;
 type Double<E extends PointEvent> = (typeof COLUMNS)[E]["doubles"][number];
 
-/** The values of a data point by column. The configuration has the foundation. */
-export type Point<E extends PointEvent> = Record<Blob<E>, string> & Record<Double<E>, number>;
+/** The values of a data point by column. The configuration has the foundation. A missing number is 0. */
+export type Point<E extends PointEvent> = Record<Blob<E>, string> & Partial<Record<Double<E>, number>>;
 
 /** Writes a data point. Never throws (R2.3). */
 export function writePoint<E extends PointEvent>(
@@ -83,7 +83,7 @@ export function writePoint<E extends PointEvent>(
     metrics?.writeDataPoint({
       indexes: [event],
       blobs: blobs.map((name) => values[name] as string),
-      doubles: doubles.map((name) => values[name] as number),
+      doubles: doubles.map((name) => (values[name] ?? 0) as number),
     });
   } catch (error) {
     log.error("metrics-unavailable", { cause: causeOf(error) });

@@ -3,11 +3,16 @@ import { markMembers } from "../bytes/marks.ts";
 import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
 import { Contents, PRESENT } from "../cache/contents.ts";
+import type { Configuration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import type { SessionRequest } from "../push-sessions/decisions.ts";
 import { sha1Bytes, toHex } from "../resources/sha1.ts";
 import { toCanonicalForm } from "./canonical-form.ts";
-import { type EligibilityRules, withBits } from "./eligibility.ts";
+
+export type EligibilityRules = Configuration["eligibility"];
+
+/** The last digits of a mode are permissions, those before them the type of the file. */
+const PERMISSION_DIGITS = 4;
 
 /**
  * Parses the body of a request. Fast path: a body in canonical form is scanned in its bytes, and no object is created for a
@@ -69,7 +74,7 @@ export class MatchRequest {
       const isOk = (permissions.getUint32(KEY_BYTES * index + KEY_PERMISSIONS, true) & bits) === bits;
       if (!mark || !place || isOk) return;
       const mode = JSON.parse(this.#textAt(place.start, place.end));
-      pieces.push(this.#textAt(copied, place.start), JSON.stringify(withBits(mode, bits)));
+      pieces.push(this.#textAt(copied, place.start), JSON.stringify(addPermissions(mode, bits)));
       copied = place.end;
     });
     if (copied === 0) return { bytes: write(this.#body, places, marks), hasOtherModes: false };
@@ -110,6 +115,13 @@ function eligible({ keys, lacking }: Scanned): Uint8Array {
   return Uint8Array.from({ length: count }, (_, index) =>
     ruledOut.has(sha1At(keys, KEY_BYTES * index)) ? 0 : 1,
   );
+}
+
+/** Adds bits to an octal mode. Leading zeros stay. */
+function addPermissions(mode: string, bits: number): string {
+  const type = mode.slice(0, -PERMISSION_DIGITS);
+  const digits = (Number.parseInt(mode.slice(-PERMISSION_DIGITS), 8) | bits).toString(8);
+  return type + digits.padStart(Math.min(mode.length, PERMISSION_DIGITS), "0");
 }
 
 /** Warms up the fast path when the isolate starts, so that the first request does not wait for compilation. */

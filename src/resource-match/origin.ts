@@ -56,7 +56,7 @@ const Matched = v.object({
 });
 const ErrorEnvelope = v.object({ errors: v.pipe(v.array(v.unknown()), v.nonEmpty()) });
 
-/** The Cloud Controller: the last tier, and the only one that knows the pool itself. */
+/** The Cloud Controller, as the last tier: slow, but it checks the pool itself. */
 export class Origin {
   readonly #url: string;
   readonly #headers: Record<string, string>;

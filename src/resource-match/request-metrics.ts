@@ -112,7 +112,10 @@ function measure(
   };
 }
 
-function toColumns(measured: Measurements, ms: Times): Omit<Point<"resource_matches">, "outcome" | "status"> {
+function toColumns(
+  measured: Measurements,
+  ms: Times,
+): Required<Omit<Point<"resource_matches">, "outcome" | "status">> {
   const { memory, keys, origin } = measured.tiers;
   return {
     total_ms: ms.total,

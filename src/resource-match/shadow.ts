@@ -4,7 +4,7 @@ import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
 import { readBody, readRequestBody } from "../http/body.ts";
 import { causeOf } from "../observability/log.ts";
-import { type Point, writePoint } from "../observability/metrics.ts";
+import { writePoint } from "../observability/metrics.ts";
 import { passThrough } from "../pass-through.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
@@ -43,28 +43,6 @@ interface Reference {
   /** The time before the request, in ms since the epoch. */
   requestedAt: number;
 }
-
-interface Measurements {
-  resources: number;
-  eligible: number;
-  keysRead: number;
-  wouldMatch: number;
-  bytesSaved: number;
-  staleMatches: number;
-  missedMatches: number;
-  ms: { cloudController: number; cache: number };
-}
-
-const NOT_COMPARED: Measurements = {
-  resources: 0,
-  eligible: 0,
-  keysRead: 0,
-  wouldMatch: 0,
-  bytesSaved: 0,
-  staleMatches: 0,
-  missedMatches: 0,
-  ms: { cloudController: 0, cache: 0 },
-};
 
 /**
  * Passes the request through to the Cloud Controller. After the response, compares it with the matches of the cache, logs the result
@@ -129,17 +107,19 @@ async function reportComparison(
   const { configuration, log } = context;
   const { status, copy } = reference;
   const body = copy && (await readBody(copy.body, COMPARED_MAX_BYTES));
+  const readAt = Date.now();
   const deadline = new Deadline(TIMEOUT_MS.afterResponse);
   const compared = await deadline.race(compare(lookup, status, body)).catch(causeOf);
-  const isCompared = typeof compared !== "string";
-  guardTelemetry(log, () => {
-    const measured = isCompared ? compared.measured : NOT_COMPARED;
-    if (!isCompared) log.info("shadowed", { outcome: "not-compared", status, reason: compared });
-    else log[measured.staleMatches > 0 ? "warn" : "info"]("shadowed", { outcome: "compared", ...measured });
-    const outcome = isCompared ? "compared" : "not-compared";
-    writePoint("shadowed", { outcome, status, ...toColumns(measured) }, configuration, log);
-  });
-  if (isCompared) await reportObservations(compared.comparison, reference, deadline, context);
+  if (typeof compared === "string") {
+    guardTelemetry(log, () => {
+      log.info("shadowed", { outcome: "not-compared", status, reason: compared });
+      writePoint("shadowed", { outcome: "not-compared", status }, configuration, log);
+    });
+    return;
+  }
+  const { shadow, comparison } = compared;
+  guardTelemetry(log, () => logComparison(shadow, comparison, readAt - shadow.receivedAt, context));
+  await reportObservations(comparison, reference, deadline, context);
 }
 
 /**
@@ -150,8 +130,7 @@ async function compare(
   lookup: Promise<ShadowLookup | string> | undefined,
   status: number,
   body: Uint8Array | Failure | undefined,
-): Promise<{ measured: Measurements; comparison: Comparison } | string> {
-  const readAt = Date.now();
+): Promise<{ shadow: ShadowLookup; comparison: Comparison } | string> {
   if (status !== 201) return `the Cloud Controller's status is ${status}`;
   if (!lookup || !body) return `the request: more than ${COMPARED_MAX_BYTES} bytes`;
   const shadow = await lookup;
@@ -159,10 +138,17 @@ async function compare(
   if (body instanceof Failure) return `the response: ${body.reason}`;
   const listed = parseMatches(body);
   if (!listed) return "the response: not a list of resources";
-  const { resources, eligible, keysRead } = shadow;
-  const comparison = compareMatches(eligible, shadow.wouldMatch, listed);
-  const { wouldMatch, bytesSaved, staleMatches, missedMatches } = comparison;
-  const measured = {
+  return { shadow, comparison: compareMatches(shadow.eligible, shadow.wouldMatch, listed) };
+}
+
+function logComparison(
+  { resources, eligible, keysRead, cacheMs }: ShadowLookup,
+  { wouldMatch, bytesSaved, staleMatches, missedMatches }: Comparison,
+  cloudControllerMs: number,
+  { configuration, log }: RequestContext,
+): void {
+  log[staleMatches > 0 ? "warn" : "info"]("shadowed", {
+    outcome: "compared",
     resources,
     eligible: eligible.count,
     keysRead,
@@ -170,23 +156,22 @@ async function compare(
     bytesSaved,
     staleMatches,
     missedMatches,
-    ms: { cloudController: readAt - shadow.receivedAt, cache: shadow.cacheMs },
+    ms: { cloudController: cloudControllerMs, cache: cacheMs },
+  });
+  const point = {
+    outcome: "compared",
+    cloud_controller_ms: cloudControllerMs,
+    cache_ms: cacheMs,
+    status: 201,
+    resources,
+    eligible: eligible.count,
+    would_match: wouldMatch,
+    bytes_saved: bytesSaved,
+    stale_matches: staleMatches,
+    missed_matches: missedMatches,
+    keys_read: keysRead,
   };
-  return { measured, comparison };
-}
-
-function toColumns(measured: Measurements): Omit<Point<"shadowed">, "outcome" | "status"> {
-  return {
-    cloud_controller_ms: measured.ms.cloudController,
-    cache_ms: measured.ms.cache,
-    resources: measured.resources,
-    eligible: measured.eligible,
-    would_match: measured.wouldMatch,
-    bytes_saved: measured.bytesSaved,
-    stale_matches: measured.staleMatches,
-    missed_matches: measured.missedMatches,
-    keys_read: measured.keysRead,
-  };
+  writePoint("shadowed", point, configuration, log);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
+import type { EligibilityRules } from "../../src/resource-match/match-request.ts";
 import contract from "../contract/cloud-controller-cases.json" with { type: "json" };
 import { arbitraryBody } from "./arbitrary-body.ts";
 import {

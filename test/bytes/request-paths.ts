@@ -1,8 +1,11 @@
 import { scan } from "../../src/bytes/requests.ts";
 import { Failure } from "../../src/failure.ts";
 import { decodeBody } from "../../src/http/body.ts";
-import type { EligibilityRules } from "../../src/resource-match/eligibility.ts";
-import { type MatchRequest, parseMatchRequest } from "../../src/resource-match/match-request.ts";
+import {
+  type EligibilityRules,
+  type MatchRequest,
+  parseMatchRequest,
+} from "../../src/resource-match/match-request.ts";
 import { parseResources, type Resource } from "../../src/resource-match/resource-schema.ts";
 
 /** The result of a request, the same for every way to parse it. */

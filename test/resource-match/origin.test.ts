@@ -248,9 +248,9 @@ describe("a degraded Cloud Controller", () => {
     ],
   ])(
     "returns 201, warns and logs the cause if the Cloud Controller sends %s (R2.1)",
-    async (_, answer, cause) => {
+    async (_, respond, cause) => {
       await fillCache(resource(0));
-      fakeCloudController(answer);
+      fakeCloudController(respond);
       const response = await sendWith(WITH_ORIGIN, { resources: row(3) });
       expect(response.status).toBe(201);
       expect(await matchedPaths(response)).toEqual(["src/0.js"]);
@@ -267,9 +267,9 @@ describe("a degraded Cloud Controller", () => {
   it.each<[string, () => Promise<Response>]>([
     ["no response", () => new Promise(() => {})],
     ["a response without end", async () => new Response(new ReadableStream({}), { status: 201 })],
-  ])("returns 201 within LOOKUP_DEADLINE_MS if the Cloud Controller sends %s (R2.2)", async (_, answer) => {
+  ])("returns 201 within LOOKUP_DEADLINE_MS if the Cloud Controller sends %s (R2.2)", async (_, respond) => {
     await fillCache(resource(0));
-    fakeCloudController(answer);
+    fakeCloudController(respond);
     const started = Date.now();
     const response = await sendWith({ ...WITH_ORIGIN, LOOKUP_DEADLINE_MS: "300" }, { resources: row(3) });
     expect(Date.now() - started).toBeLessThan(3_000);

@@ -43,7 +43,7 @@ const respondSpaced = (isPooled: (resource: SentResource) => boolean) => async (
 };
 
 describe("the response in shadow mode", () => {
-  it("passes request and response through unchanged in shadow mode, whatever the cache has (R2.5)", async () => {
+  it("passes request and response through unchanged in shadow mode, with any cache contents (R2.5)", async () => {
     await fillCache(...row(3));
     const requests = fakeCloudController(respondSpaced(({ size_in_bytes }) => size_in_bytes === 2));
     const body = spaced(row(4));

@@ -200,7 +200,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.8: a match gets the mode bits that it lacks": {
     file: "src/resource-match/match-request.ts",
-    from: "JSON.stringify(withBits(mode, bits))",
+    from: "JSON.stringify(addPermissions(mode, bits))",
     to: "JSON.stringify(mode)",
     profile: "pushes",
     seed: 8,
