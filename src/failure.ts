@@ -12,87 +12,49 @@ interface Wire {
   title: string;
   code: number;
   detail: string;
-  headers?: Record<string, string>;
 }
 
-const BAD_REQUEST = { status: 400, title: "CF-BadRequest", code: 1004 };
-const UNAVAILABLE = { status: 503, title: "CF-ServiceUnavailable", code: 10015 };
-const UNKNOWN_ERROR = {
-  status: 500,
-  title: "UnknownError",
-  code: 10001,
-  detail: "An unknown error occurred.",
-};
+const wire = (status: number, title: string, code: number, detail: string): Wire => ({
+  status,
+  title,
+  code,
+  detail,
+});
+const badRequest = (status: number, detail: string) =>
+  wire(status, "CF-BadRequest", 1004, `Bad request: ${detail}`);
+const unavailable = (service: string) =>
+  wire(503, "CF-ServiceUnavailable", 10015, `${service} is currently unavailable`);
+const UNKNOWN_ERROR = wire(500, "UnknownError", 10001, "An unknown error occurred.");
+
+const PARSE_ERROR_DETAIL = "Request invalid due to parse error: invalid request body";
+const NOT_AUTHORIZED_DETAIL = "You are not authorized to perform the requested action";
+const NON_CANONICAL_DETAIL =
+  "the body is too large for JSON that is not in canonical form, which is limited to " +
+  `${NON_CANONICAL_MAX_BYTES} bytes and ${NON_CANONICAL_MAX_TOKENS} commas and opening brackets`;
 
 /** Status and error of the response, by the kind of the failure: Cloud Foundry's own, if it has one. */
 export const WIRE = {
-  "parse-error": {
-    status: 400,
-    title: "CF-MessageParseError",
-    code: 1001,
-    detail: "Request invalid due to parse error: invalid request body",
-  },
-  "no-host": { ...BAD_REQUEST, detail: "Bad request: the Host header names no host" },
-  "length-required": {
-    ...BAD_REQUEST,
-    status: 411,
-    detail: "Bad request: the body of a GET needs its Content-Length",
-  },
-  "body-too-large": {
-    ...BAD_REQUEST,
-    status: 413,
-    detail: `Bad request: the body is larger than ${BODY_MAX_BYTES} bytes`,
-  },
-  "non-canonical-body-too-large": {
-    ...BAD_REQUEST,
-    status: 413,
-    detail:
-      "Bad request: the body is too large for JSON that is not in canonical form, which is limited to " +
-      `${NON_CANONICAL_MAX_BYTES} bytes and ${NON_CANONICAL_MAX_TOKENS} commas and opening brackets`,
-  },
-  "not-authenticated": {
-    status: 401,
-    title: "CF-NotAuthenticated",
-    code: 10002,
-    detail: "Authentication error",
-  },
-  "invalid-token": { status: 401, title: "CF-InvalidAuthToken", code: 1000, detail: "Invalid Auth Token" },
-  "not-authorized": {
-    status: 403,
-    title: "CF-NotAuthorized",
-    code: 10003,
-    detail: "You are not authorized to perform the requested action",
-  },
-  "app-bits-upload-disabled": {
-    status: 403,
-    title: "CF-FeatureDisabled",
-    code: 330002,
-    detail: "Feature Disabled: app_bits_upload",
-  },
-  "unknown-request": { status: 404, title: "CF-NotFound", code: 10000, detail: "Unknown request" },
+  "parse-error": wire(400, "CF-MessageParseError", 1001, PARSE_ERROR_DETAIL),
+  "no-host": badRequest(400, "the Host header names no host"),
+  "length-required": badRequest(411, "the body of a GET needs its Content-Length"),
+  "body-too-large": badRequest(413, `the body is larger than ${BODY_MAX_BYTES} bytes`),
+  "non-canonical-body-too-large": badRequest(413, NON_CANONICAL_DETAIL),
+  "not-authenticated": wire(401, "CF-NotAuthenticated", 10002, "Authentication error"),
+  "invalid-token": wire(401, "CF-InvalidAuthToken", 1000, "Invalid Auth Token"),
+  "not-authorized": wire(403, "CF-NotAuthorized", 10003, NOT_AUTHORIZED_DETAIL),
+  "app-bits-upload-disabled": wire(403, "CF-FeatureDisabled", 330002, "Feature Disabled: app_bits_upload"),
+  "unknown-request": wire(404, "CF-NotFound", 10000, "Unknown request"),
   /** The detail is the list of violations. */
-  unprocessable: { status: 422, title: "CF-UnprocessableEntity", code: 10008, detail: "" },
-  "rate-limited": {
-    status: 429,
-    title: "CF-RateLimitExceeded",
-    code: 10013,
-    detail: "Rate Limit Exceeded",
-    headers: { "Retry-After": String(RATE_LIMIT_PERIOD_SECONDS) },
-  },
+  unprocessable: wire(422, "CF-UnprocessableEntity", 10008, ""),
+  "rate-limited": wire(429, "CF-RateLimitExceeded", 10013, "Rate Limit Exceeded"),
   /** A variable or binding is wrong. */
   misconfigured: UNKNOWN_ERROR,
   /** A bug. */
   unexpected: UNKNOWN_ERROR,
-  "cloud-controller-unavailable": {
-    ...UNAVAILABLE,
-    detail: "The Cloud Controller is currently unavailable",
-  },
-  "catalog-unavailable": {
-    ...UNAVAILABLE,
-    detail: "The resource cache's catalog is currently unavailable",
-  },
-  "uaa-unavailable": { ...UNAVAILABLE, detail: "The UAA service is currently unavailable" },
-} satisfies Record<string, Wire>;
+  "cloud-controller-unavailable": unavailable("The Cloud Controller"),
+  "catalog-unavailable": unavailable("The resource cache's catalog"),
+  "uaa-unavailable": unavailable("The UAA service"),
+};
 
 /** A variable or binding that the Worker can't work with. The value has no secrets. */
 export interface WrongVariable {
@@ -184,8 +146,12 @@ export class Failure {
   toResponse(): Response {
     const { details } = this;
     if (details.kind === "relayed") return details.response;
-    const { status, title, code, detail, headers }: Wire = WIRE[details.kind];
+    const { status, title, code, detail } = WIRE[details.kind];
     const errors = [{ detail: details.kind === "unprocessable" ? this.reason : detail, title, code }];
-    return jsonResponse(JSON.stringify({ errors }), status, headers);
+    const response = jsonResponse(JSON.stringify({ errors }), status);
+    if (details.kind === "rate-limited") {
+      response.headers.set("Retry-After", String(RATE_LIMIT_PERIOD_SECONDS));
+    }
+    return response;
   }
 }

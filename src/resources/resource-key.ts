@@ -15,24 +15,7 @@ export function resourceKey(sha1: string, size: number): ResourceKey | undefined
   return isSha1Hex(sha1) ? `${sha1.toLowerCase()}:${size}` : undefined;
 }
 
-export interface ResourceIdentity {
-  /** 40 lower-case hex digits. */
-  sha1: string;
-  /** Bytes. */
-  size: number;
-}
-
-const RESOURCE_KEY = /^([0-9a-f]{40}):(0|[1-9]\d{0,15})$/;
-
-export function isResourceKey(value: unknown): value is ResourceKey {
-  return (
-    typeof value === "string" &&
-    RESOURCE_KEY.test(value) &&
-    Number.isSafeInteger(sizeOf(value as ResourceKey))
-  );
-}
-
-export function parseResourceKey(key: ResourceKey): ResourceIdentity {
+export function parseResourceKey(key: ResourceKey): { sha1: string; size: number } {
   return { sha1: sha1Of(key), size: sizeOf(key) };
 }
 
