@@ -5,17 +5,17 @@ declare module "vitest" {
   interface ProvidedContext {
     /** The Worker as it is deployed. */
     worker: Modules;
-    /** The Worker with the test's own hand on it: test/e2e/worker. */
-    workerInHand: Modules;
+    /** The Worker with commands for tests: test/e2e/worker. */
+    controlledWorker: Modules;
   }
 }
 
-/** Bundles the Worker once for all tests that start it: each time takes more than a second of CPU. */
+/** Bundles the Worker once for all tests, because it takes more than a second of CPU. */
 export default async function bundle(project: TestProject): Promise<void> {
-  const [worker, workerInHand] = await Promise.all([
+  const [worker, controlledWorker] = await Promise.all([
     bundleWorker(),
     bundleWorker("test/e2e/worker/entry.ts"),
   ]);
   project.provide("worker", worker);
-  project.provide("workerInHand", workerInHand);
+  project.provide("controlledWorker", controlledWorker);
 }

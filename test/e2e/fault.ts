@@ -1,12 +1,12 @@
-/** What goes wrong with the KV namespace, for whoever uses it, or with a Durable Object. */
+/** A fault that the tests inject into the KV namespace or the catalog. */
 export interface Fault {
-  kind: "fail" | "hang" | "slow" | "rubbish";
-  /** Of KV; `observe` is the catalog's and `remember` the push session's, which can only fail. */
-  operations: ("get" | "put" | "delete" | "observe" | "remember")[];
-  /** Only of values whose name begins with one of these; "" stands for bulk reads, those of resources' keys. */
-  names?: string[];
-  /** Every how many of these operations; default: each. */
+  kind: "fail" | "hang" | "slow" | "garbage";
+  /** `get`, `put` and `delete` are KV's. `observe` is the catalog's, which can only fail. */
+  operations: ("get" | "put" | "delete" | "observe")[];
+  /** Limits the fault to values whose name has one of these prefixes. "" stands for bulk reads, which read resource keys. */
+  prefixes?: string[];
+  /** 2: every second operation. Default: 1. */
   every?: number;
-  /** How slow. */
+  /** The delay of `slow`. */
   ms?: number;
 }

@@ -4,18 +4,18 @@ import type { Fault } from "./fault.ts";
 import { type Harness, START_TIMEOUT_MS, startHarness } from "./harness.ts";
 import { matchFaults } from "./match-faults.ts";
 
-/** Long enough for an answer on a busy machine, short enough to wait for it in vain. */
+/** Long enough for a look-up on a busy machine, and short enough for tests that exceed it. */
 const DEADLINE_MS = 2_000;
-const LOADED_MAX_MS = 10_000;
-/** An alarm that dies is followed by another after this time. */
-const ALARM_FOLLOWS_MS = 60_000;
-/** Files that the cache knows, and files that only the Cloud Controller does. */
+const SNAPSHOT_TIMEOUT_MS = 10_000;
+/** The time after which the alarm runs again if the object was restarted during one. */
+const ALARM_RETRY_MS = 60_000;
+/** Files that the cache matches, and files that only the Cloud Controller does. */
 const CACHED = 120;
 const UNCACHED = 10;
 
 const MATCHES = "POST /v3/resource_matches";
-const BY_CLOUD_CONTROLLER = /^The Cloud Controller did not match resources/;
-const byCache = (files: number) =>
+const CLOUD_CONTROLLER_WARNING = /^The Cloud Controller did not match resources/;
+const cacheWarning = (files: number) =>
   new RegExp(`^The resource cache did not answer for ${files} files: some may be uploaded although`);
 
 let harness: Harness;
@@ -28,7 +28,7 @@ beforeAll(async () => {
   app = await createApp();
   for (let i = 0; i < CACHED; i++) await app.write(`cached/${i}`);
   await harness.pushDirectly(app.path);
-  await harness.push(app.path, "learning");
+  await harness.push(app.path, "1st push");
   await harness.waitForEntries(CACHED);
   await harness.publishSnapshot();
 }, START_TIMEOUT_MS);
@@ -45,198 +45,197 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   harness.foundation.cloudController.faults.set({});
-  await well();
+  await removeFault();
 });
 
-const inflict = (fault: Fault) => harness.command("PUT", "fault", fault);
-const well = () => harness.command("DELETE", "fault");
-/** An isolate that begins now has nothing to fall back on. */
-const beginAfresh = () => harness.command("DELETE", "isolate");
+const injectFault = (fault: Fault) => harness.command("PUT", "fault", fault);
+const removeFault = () => harness.command("DELETE", "fault");
+/** A new isolate has no cached manifest, delta or snapshot. */
+const replaceIsolate = () => harness.command("DELETE", "isolate");
 
-/** What the cache has answered, be it from memory or from keys. */
-const OF_CACHE = { cached: CACHED };
+const FROM_CACHE = { cached: CACHED };
 const ALL = { requested: CACHED + UNCACHED, matched: CACHED + UNCACHED, uploadedFiles: 0, warnings: [] };
 
-describe("whatever the Cloud Controller does when it is asked for matches, the cache goes on answering", () => {
+describe("the cache still matches its files (R2.1) when the Cloud Controller responds with", () => {
   it.each(matchFaults(DEADLINE_MS))("%s", async (name, fault) => {
     harness.foundation.cloudController.faults.set({ [MATCHES]: fault });
     const pushed = await harness.push(app.path, `Cloud Controller: ${name}`);
-    expect(pushed).toMatchObject({ ...OF_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
-    expect(pushed.warnings).toEqual([expect.stringMatching(BY_CLOUD_CONTROLLER)]);
-    // One question before the answer, and behind it the sample of what the cache has claimed.
+    expect(pushed).toMatchObject({ ...FROM_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
+    expect(pushed.warnings).toEqual([expect.stringMatching(CLOUD_CONTROLLER_WARNING)]);
+    // One request in the look-up, and one after the response to verify a sample of the matches.
     await vi.waitFor(() => expect(harness.originRequests()).toBe(2));
 
     harness.foundation.cloudController.faults.set({});
-    expect(await harness.push(app.path, "  and when it is well again")).toMatchObject({
+    expect(await harness.push(app.path, "  after the fault")).toMatchObject({
       ...ALL,
-      ...OF_CACHE,
+      ...FROM_CACHE,
       origin: UNCACHED,
     });
   });
 
-  it("latency within the deadline only makes the push wait", async () => {
+  it("latency within the deadline: matches all files (R2.1)", async () => {
     harness.foundation.cloudController.faults.set({ [MATCHES]: { latency_ms: DEADLINE_MS / 5 } });
     const pushed = await harness.push(app.path, "Cloud Controller: a little latency");
-    expect(pushed).toMatchObject({ ...ALL, ...OF_CACHE, origin: UNCACHED });
+    expect(pushed).toMatchObject({ ...ALL, ...FROM_CACHE, origin: UNCACHED });
   });
 });
 
-describe("whatever KV does, the Cloud Controller is asked as long as there is time, and no push fails", () => {
-  const BY_CLOUD_CONTROLLER_ALONE = { cached: 0, origin: CACHED + UNCACHED };
+describe("a fault of KV", () => {
+  const FROM_CLOUD_CONTROLLER = { cached: 0, origin: CACHED + UNCACHED };
 
   beforeAll(async () => {
-    // From here on there are changes since the snapshot.
+    // From here on the manifest names a delta.
     const { entries } = await harness.catalogStatus();
-    await app.write("uncached/0", "of the changes");
+    await app.write("uncached/0", "in the delta");
     await harness.pushDirectly(app.path);
     await harness.push(app.path, "a change");
     await harness.waitForEntries(entries + 1);
   });
-  beforeEach(beginAfresh);
+  beforeEach(replaceIsolate);
 
   it.each<[string, Fault]>([
-    ["reads fail", { kind: "fail", operations: ["get"] }],
-    ["all fails", { kind: "fail", operations: ["get", "put", "delete"] }],
-    ["the manifest can't be read", { kind: "fail", operations: ["get"], names: ["manifest"] }],
-    ["the manifest is rubbish", { kind: "rubbish", operations: ["get"], names: ["manifest"] }],
-    ["the changes can't be read", { kind: "fail", operations: ["get"], names: ["delta/"] }],
-    ["the changes are rubbish", { kind: "rubbish", operations: ["get"], names: ["delta/"] }],
-  ])("%s: neither keys nor snapshot count", async (name, fault) => {
-    await inflict(fault);
+    ["all reads fail", { kind: "fail", operations: ["get"] }],
+    ["all reads and writes fail", { kind: "fail", operations: ["get", "put", "delete"] }],
+    ["the manifest can't be read", { kind: "fail", operations: ["get"], prefixes: ["manifest"] }],
+    ["the manifest is garbage", { kind: "garbage", operations: ["get"], prefixes: ["manifest"] }],
+    ["the delta can't be read", { kind: "fail", operations: ["get"], prefixes: ["delta/"] }],
+    ["the delta is garbage", { kind: "garbage", operations: ["get"], prefixes: ["delta/"] }],
+  ])("matches only from the Cloud Controller, with a warning, when %s (R1.2, R2.1)", async (name, fault) => {
+    await injectFault(fault);
     const pushed = await harness.push(app.path, `KV: ${name}`);
     const { warnings: _, ...all } = ALL;
-    expect(pushed).toMatchObject({ ...all, ...BY_CLOUD_CONTROLLER_ALONE });
-    expect(pushed.warnings).toEqual([expect.stringMatching(byCache(CACHED + UNCACHED))]);
+    expect(pushed).toMatchObject({ ...all, ...FROM_CLOUD_CONTROLLER });
+    expect(pushed.warnings).toEqual([expect.stringMatching(cacheWarning(CACHED + UNCACHED))]);
   });
 
   it.each<[string, Fault, object]>([
     [
-      "the snapshot can't be read: keys serve",
-      { kind: "fail", operations: ["get"], names: ["snapshot/"] },
+      "from keys when the snapshot can't be read",
+      { kind: "fail", operations: ["get"], prefixes: ["snapshot/"] },
       { keys: CACHED, origin: UNCACHED },
     ],
     [
-      "the snapshot is rubbish: keys serve",
-      { kind: "rubbish", operations: ["get"], names: ["snapshot/"] },
+      "from keys when the snapshot is garbage",
+      { kind: "garbage", operations: ["get"], prefixes: ["snapshot/"] },
       { keys: CACHED, origin: UNCACHED },
     ],
     [
-      "keys are rubbish: the snapshot serves",
-      { kind: "rubbish", operations: ["get"], names: [""] },
+      "from the snapshot when the keys are garbage",
+      { kind: "garbage", operations: ["get"], prefixes: [""] },
       { snapshot: CACHED, origin: UNCACHED },
     ],
     [
-      "snapshot and keys are rubbish",
-      { kind: "rubbish", operations: ["get"], names: ["snapshot/", ""] },
-      BY_CLOUD_CONTROLLER_ALONE,
+      "from the Cloud Controller when snapshot and keys are garbage",
+      { kind: "garbage", operations: ["get"], prefixes: ["snapshot/", ""] },
+      FROM_CLOUD_CONTROLLER,
     ],
     [
-      "reads are slow, but in time",
+      "from the cache when reads are slow, but within the deadline",
       { kind: "slow", operations: ["get"], ms: DEADLINE_MS / 8 },
       { cached: CACHED, origin: UNCACHED },
     ],
-  ])("%s", async (name, fault, figures) => {
-    await inflict(fault);
-    expect(await harness.push(app.path, `KV: ${name}`)).toMatchObject({ ...ALL, ...figures });
+  ])("matches all files %s (R2.1)", async (name, fault, matches) => {
+    await injectFault(fault);
+    expect(await harness.push(app.path, `KV: ${name}`)).toMatchObject({ ...ALL, ...matches });
   });
 
-  it("keys can't be read: what the snapshot holds is answered, and the warning is of the others", async () => {
-    await inflict({ kind: "fail", operations: ["get"], names: [""] });
+  it("matches from the snapshot, and warns of the other files, when keys can't be read (R2.1)", async () => {
+    await injectFault({ kind: "fail", operations: ["get"], prefixes: [""] });
     const pushed = await harness.push(app.path, "KV: keys can't be read");
     expect(pushed).toMatchObject({ snapshot: CACHED, keys: 0, origin: UNCACHED, uploadedFiles: 0 });
-    expect(pushed.warnings).toEqual([expect.stringMatching(byCache(UNCACHED))]);
+    expect(pushed.warnings).toEqual([expect.stringMatching(cacheWarning(UNCACHED))]);
   });
 
-  it("one bulk read of two fails, without a snapshot", async () => {
-    await inflict({ kind: "fail", operations: ["get"], names: ["snapshot/", ""], every: 2 });
+  it("matches the keys of the other bulk read when one of two fails (R2.1)", async () => {
+    await injectFault({ kind: "fail", operations: ["get"], prefixes: ["snapshot/", ""], every: 2 });
     const pushed = await harness.push(app.path, "KV: one read of two fails");
     expect(pushed.keys + pushed.origin).toBe(CACHED + UNCACHED);
     expect(pushed.keys).toBeGreaterThan(0);
-    expect(pushed.warnings).toEqual([expect.stringMatching(byCache(100))]);
+    expect(pushed.warnings).toEqual([expect.stringMatching(cacheWarning(100))]);
   });
 
   it.each<[string, Fault]>([
-    ["reads never end", { kind: "hang", operations: ["get"] }],
-    ["reads end too late", { kind: "slow", operations: ["get"], ms: 2 * DEADLINE_MS }],
-  ])("%s", async (name, fault) => {
-    await inflict(fault);
+    ["reads hang", { kind: "hang", operations: ["get"] }],
+    ["reads exceed the deadline", { kind: "slow", operations: ["get"], ms: 2 * DEADLINE_MS }],
+  ])("matches nothing, with a warning, when %s (R2.2)", async (name, fault) => {
+    await injectFault(fault);
     const pushed = await harness.push(app.path, `KV: ${name}`);
     expect(pushed).toMatchObject({ matched: 0, uploadedFiles: CACHED + UNCACHED, cached: 0, origin: 0 });
-    expect(pushed.warnings).toContainEqual(expect.stringMatching(byCache(CACHED + UNCACHED)));
+    expect(pushed.warnings).toContainEqual(expect.stringMatching(cacheWarning(CACHED + UNCACHED)));
   });
 
-  it("neither KV nor the Cloud Controller answers: everything is uploaded", async () => {
-    await inflict({ kind: "fail", operations: ["get", "put", "delete"] });
+  it("uploads all files when neither KV nor the Cloud Controller responds (R2.1)", async () => {
+    await injectFault({ kind: "fail", operations: ["get", "put", "delete"] });
     harness.foundation.cloudController.faults.set({ [MATCHES]: { cut: "before" } });
-    const pushed = await harness.push(app.path, "both: nothing works");
+    const pushed = await harness.push(app.path, "KV and Cloud Controller fail");
     expect(pushed).toMatchObject({ matched: 0, uploadedFiles: CACHED + UNCACHED });
     expect(pushed.warnings).toHaveLength(2);
   });
 });
 
-describe("what the catalog can't write or be told is made up for", () => {
-  const LEARNED = { ...ALL, cached: CACHED, origin: UNCACHED };
-  const PUBLISHED = { ...ALL, cached: CACHED + UNCACHED, origin: 0 };
+describe("the catalog recovers", () => {
+  const FROM_BOTH = { ...ALL, cached: CACHED, origin: UNCACHED };
+  const ALL_FROM_CACHE = { ...ALL, cached: CACHED + UNCACHED, origin: 0 };
 
-  it("writes fail: nothing is published until they work again, and then everything is", async () => {
+  it("publishes everything once KV accepts writes again (R1.5)", async () => {
     const { entries, published } = await harness.catalogStatus();
-    await inflict({ kind: "fail", operations: ["put"] });
+    await injectFault({ kind: "fail", operations: ["put"] });
     for (const times of [1, 2]) {
-      expect(await harness.push(app.path, `KV: writes have failed ${times} times`)).toMatchObject(LEARNED);
+      expect(await harness.push(app.path, `KV: ${times} failed writes`)).toMatchObject(FROM_BOTH);
       await harness.waitForFaults(times);
-      await beginAfresh();
+      await replaceIsolate();
     }
-    const { dirtySince, ...behind } = await harness.catalogStatus();
-    expect(behind).toMatchObject({ entries: entries + UNCACHED, published });
+    const { dirtySince, ...unpublished } = await harness.catalogStatus();
+    expect(unpublished).toMatchObject({ entries: entries + UNCACHED, published });
     expect(dirtySince).not.toBe(null);
-    await well();
+    await removeFault();
     await harness.waitForEntries(entries + UNCACHED);
-    expect(await harness.push(app.path, "  and when they work again")).toMatchObject(PUBLISHED);
+    expect(await harness.push(app.path, "  after the fault")).toMatchObject(ALL_FROM_CACHE);
   });
 
-  it("writes never end, and the catalog is ended in the midst of one: it goes on where it was", async () => {
+  it("continues when it was restarted during a write that hangs (R1.5)", async () => {
     const { entries } = await harness.catalogStatus();
-    await inflict({ kind: "hang", operations: ["put"] });
-    expect(await harness.push(app.path, "KV: writes never end")).toMatchObject(LEARNED);
+    await injectFault({ kind: "hang", operations: ["put"] });
+    expect(await harness.push(app.path, "KV: writes hang")).toMatchObject(FROM_BOTH);
     await harness.waitForFaults(1);
-    await well();
+    await removeFault();
     await harness.command("DELETE", "catalog");
-    await harness.advanceClock(ALARM_FOLLOWS_MS);
+    await harness.advanceClock(ALARM_RETRY_MS);
     await harness.waitForEntries(entries + UNCACHED);
-    expect(await harness.push(app.path, "  and when they work again")).toMatchObject(PUBLISHED);
+    expect(await harness.push(app.path, "  after the fault")).toMatchObject(ALL_FROM_CACHE);
   });
 
-  it("the catalog can't be reached: the push goes well, and a later one tells it", async () => {
+  it("learns the files from a later push when it was unreachable (R2.1)", async () => {
     const { entries } = await harness.catalogStatus();
-    await inflict({ kind: "fail", operations: ["observe"] });
-    expect(await harness.push(app.path, "catalog: not reached")).toMatchObject(LEARNED);
+    await injectFault({ kind: "fail", operations: ["observe"] });
+    expect(await harness.push(app.path, "catalog: unreachable")).toMatchObject(FROM_BOTH);
     await harness.waitForFaults(1);
     expect(await harness.catalogStatus()).toMatchObject({ entries });
-    await well();
-    expect(await harness.push(app.path, "  and when it is again")).toMatchObject(LEARNED);
+    await removeFault();
+    expect(await harness.push(app.path, "  reachable again")).toMatchObject(FROM_BOTH);
     await harness.waitForEntries(entries + UNCACHED);
-    expect(await harness.push(app.path, "  and once more")).toMatchObject(PUBLISHED);
+    expect(await harness.push(app.path, "  after publishing")).toMatchObject(ALL_FROM_CACHE);
   });
 });
 
-it("while KV fails an isolate answers from its snapshot for less than a minute, and not longer", async () => {
+it("an isolate matches from its snapshot for at most a minute while KV fails (R1.2)", async () => {
   const { entries } = await harness.catalogStatus();
   await harness.push(app.path, "before the snapshot");
   await harness.waitForEntries(entries + UNCACHED);
   await harness.publishSnapshot();
   await vi.waitFor(async () => {
     expect((await harness.push(app.path, "with the snapshot")).snapshot).toBe(CACHED + UNCACHED);
-  }, LOADED_MAX_MS);
+  }, SNAPSHOT_TIMEOUT_MS);
 
-  await inflict({ kind: "fail", operations: ["get", "put", "delete"] });
-  for (const label of ["KV: all fails, with the snapshot", "KV: all fails, half a minute later"]) {
+  await injectFault({ kind: "fail", operations: ["get", "put", "delete"] });
+  for (const label of ["KV: all fails, with a cached snapshot", "KV: all fails, half a minute later"]) {
     await app.write("uncached/0", `in no snapshot, ${label}`);
     const pushed = await harness.push(app.path, label);
     expect(pushed).toMatchObject({ snapshot: CACHED + UNCACHED - 1, origin: 0, uploadedFiles: 1 });
-    expect(pushed.warnings).toEqual([expect.stringMatching(byCache(1))]);
+    expect(pushed.warnings).toEqual([expect.stringMatching(cacheWarning(1))]);
     await harness.advanceClock(30_000);
   }
   const pushed = await harness.push(app.path, "KV: all fails, a minute later");
   expect(pushed).toMatchObject({ cached: 0, origin: CACHED + UNCACHED, uploadedFiles: 0 });
-  expect(pushed.warnings).toEqual([expect.stringMatching(byCache(CACHED + UNCACHED))]);
+  expect(pushed.warnings).toEqual([expect.stringMatching(cacheWarning(CACHED + UNCACHED))]);
 });

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, inject, vi } from "vitest";
+import type { ResourcePage } from "../../src/operator-api/responses.ts";
 import { gatherDirectory } from "../foundation/cf-push/app-directory.ts";
 import { PushFailed } from "../foundation/cf-push/cf-connection.ts";
 import { type Push, push } from "../foundation/cf-push/push-client.ts";
@@ -13,48 +14,46 @@ import { comparePackage } from "../support/node/package-comparison.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { TierTable } from "./tier-table.ts";
 
-/** For a hook that opens a stage and sets it. */
+/** The timeout of a hook that starts a harness and fills it. */
 export const START_TIMEOUT_MS = 60_000;
-const PUBLISHED_MAX_MS = 40_000;
+const PUBLISH_TIMEOUT_MS = 40_000;
 const POLL_MS = 50;
-const FILES_AT_A_TIME = 8;
-/** What the Worker says where it has added bits to a mode, so that a file arrives. */
+const CONCURRENT_FILES = 8;
+/** The Worker's warning that it matched a file with a mode to which it added bits. */
 const MODE_WARNING = /^Files were matched with a mode that the platform takes/;
-/** Between two manifests, and after a failure, the catalog lets so much time pass. */
-const PACE_MS = 10_000;
+/** The catalog writes manifests at least this far apart, and waits as long after a failure. */
+const PUBLISH_INTERVAL_MS = 10_000;
 
 interface HarnessOptions {
-  /** Whether POOL_BUCKET is bound, and the queue consumed that tells of it. */
+  /** Whether POOL_BUCKET is bound and its event queue consumed. */
   bucket: boolean;
-  /** Of the table of pushes. */
+  /** The title of the table of pushes. */
   title: string;
-  /** Of the Worker, besides UAA_URL and CLOUD_CONTROLLER_URL. */
+  /** Variables of the Worker, besides UAA_URL and CLOUD_CONTROLLER_URL. */
   variables?: Record<string, string>;
-  /** Of the Cloud Controller's pool, in bytes; default: 0, since small files are made sooner. */
+  /** The Cloud Controller's minimum size of a file in the pool, in bytes. Default: 0, so that small files will do. */
   minimumSize?: number;
   /** Gets each line that the Worker logs. */
   onLine?: (line: string) => void;
 }
 
-/** How a push is made. */
 interface PushOptions {
-  /** Who pushes; default: the user of `token`. What is decided for one binds no other. */
+  /** The user who pushes; default: the user of `token`. Users do not share push sessions. */
   user?: string;
-  /** Called between two requests for matches, with how many have been answered, and after the last. */
-  onResponse?: (answered: number) => Promise<unknown>;
+  /** Called after each response to a request for matches, with the number of responses so far. */
+  onResponse?: (responses: number) => Promise<unknown>;
 }
 
-/** A file, as far as it is told of. */
 export interface Resource {
   sha1: string;
   /** Bytes. */
   size: number;
 }
 
-/** A push that went well, with what the cache has answered, from memory and from keys together. */
+/** A successful push. `cached` counts the matches of snapshot, delta and keys. */
 export type PushResult = Push & TierMatches & { cached: number };
 
-/** As much of the catalog's status as tests look at. */
+/** The members of the catalog's status that tests use. */
 interface CatalogStatus {
   entries: number;
   keysWaiting: number;
@@ -64,67 +63,60 @@ interface CatalogStatus {
   dirtySince: string | null;
 }
 
-/** As the operator gets it. */
-interface ResourcePage {
-  resources: { checksum: { value: string } }[];
-  after?: string;
-}
-
-/** What the Worker's test entry has counted. */
+/** The counters of the Worker's test entry. */
 interface Counts {
-  /** Keys of resources that were read of KV. */
+  /** Resource keys that were read from KV. */
   keysRead: number;
-  /** Operations that met the fault of the moment. */
+  /** Operations that the current fault was injected into. */
   injectedFaults: number;
-  /** Events of the bucket that the consumer has had. */
+  /** Events of the bucket that the consumer has handled. */
   handledEvents: number;
 }
 
-/** A foundation with the Worker before it, and the test's hands on both. */
+/** A foundation with the Worker in front of it. */
 export interface Harness {
   foundation: Foundation;
   worker: Workerd;
   token: string;
   /**
-   * Pushes through the Worker. Whatever goes wrong behind it, the push succeeds, and the package is the directory.
+   * Pushes through the Worker. The push must succeed, and the package must equal the directory.
    *
-   * @param label for the table
+   * @param label of the row in the table of pushes
    */
-  push(directory: string, label: string, by?: PushOptions): Promise<PushResult>;
-  /** Pushes as `push` does, where the push may fail: then with a message. */
-  tryPush(directory: string, label: string, by?: PushOptions): Promise<PushResult | PushFailed>;
-  /** Pushes past the Worker, so that the Cloud Controller knows what the cache has never heard of. */
+  push(directory: string, label: string, options?: PushOptions): Promise<PushResult>;
+  /** Pushes through the Worker. The push may fail, with a message. */
+  tryPush(directory: string, label: string, options?: PushOptions): Promise<PushResult | PushFailed>;
+  /** Pushes to the Cloud Controller directly, so that the cache does not learn of it. */
   pushDirectly(directory: string): Promise<void>;
-  /** Requests for matches that the Cloud Controller has got since the last push began. */
+  /** How many requests for matches the Cloud Controller has received since the last push began. */
   originRequests(): number;
-  /** How many resources each of those asked for that it has answered. */
+  /** The number of resources in each of those requests that it has answered. */
   originRequestSizes(): number[];
   /** Sends a command to the Worker's test entry. */
   command(method: string, path: string, body?: string | object): Promise<Response>;
-  /** Puts all files of a directory into the resource pool, as a push would. */
+  /** Adds all files of a directory to the pool. */
   fillPool(directory: string): Promise<void>;
-  /** Tells the catalog, as the operator does, of files that the pool holds, and of SHA-1s that it does not. */
-  report(told: { present?: readonly Resource[]; removed?: readonly string[] }): Promise<void>;
-  /** What the catalog says of itself. */
+  /** Reports observations by the operator API. */
+  report(observations: { present?: readonly Resource[]; removed?: readonly string[] }): Promise<void>;
   catalogStatus(): Promise<CatalogStatus>;
-  /** SHA-1s of all that the catalog holds. */
+  /** The SHA-1s of all resources in the catalog. */
   listCatalog(): Promise<string[]>;
-  /** Waits until the catalog has published all that it knows, and replaces the isolate. Time passes at once. */
+  /** Moves the clock on, waits until the catalog has published everything, and replaces the isolate. */
   waitUntilPublished(): Promise<void>;
   /**
-   * Waits until the catalog holds so many resources and has published them, and replaces the isolate, which would else
-   * go on with its copy of the manifest for a while. Time passes at once.
+   * Waits until the catalog has this many resources, then until they are published. Replaces the isolate, which would otherwise use
+   * its cached manifest for up to a minute.
    */
   waitForEntries(entries: number): Promise<void>;
-  /** Has a new snapshot published, waits until nothing has changed since, and replaces the isolate. */
+  /** Publishes a new snapshot, waits until the delta is empty, and replaces the isolate. */
   publishSnapshot(): Promise<void>;
-  /** Lets time pass at once, for the isolate and the catalog. */
+  /** Moves the clock of the isolate and the catalog on. */
   advanceClock(ms: number): Promise<void>;
-  /** How many keys of resources KV has. */
+  /** The number of resource keys in KV. */
   countKeys(): Promise<number>;
   readCounts(): Promise<Counts>;
-  /** Waits until the fault of the moment has been met so many times. Time passes at once. */
-  waitForFaults(times: number): Promise<void>;
+  /** Moves the clock on, and waits until the current fault was injected into this many operations. */
+  waitForFaults(operations: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -143,7 +135,7 @@ export async function startHarness({
   const log = new MatchedLog();
   const table = new TierTable(title);
   const worker = await startWorkerd({
-    modules: inject("workerInHand"),
+    modules: inject("controlledWorker"),
     variables: { UAA_URL: uaa.url, CLOUD_CONTROLLER_URL: cloudController.url, ...variables },
     hasBucket: bucket,
     onLine(line) {
@@ -157,13 +149,14 @@ export async function startHarness({
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response;
   };
-  const answer = async <T>(path: string) => (await (await command("GET", path)).json()) as T;
-  const catalog = () => answer<CatalogStatus>("catalog");
-  const pass = async (ms: number) => void (await command("POST", `time/${ms}`));
-  const counts = () => answer<Counts>("counts");
-  const timeout = { timeout: PUBLISHED_MAX_MS, interval: POLL_MS };
-  const until = async (isSo: (status: CatalogStatus) => boolean) => {
-    await vi.waitFor(async () => expect(await catalog()).toSatisfy(isSo), timeout);
+  const read = async <T>(path: string) => (await (await command("GET", path)).json()) as T;
+  const catalogStatus = () => read<CatalogStatus>("catalog");
+  const readCounts = () => read<Counts>("counts");
+  const replaceIsolate = () => command("DELETE", "isolate");
+  const advanceClock = async (ms: number) => void (await command("POST", `time/${ms}`));
+  const timeout = { timeout: PUBLISH_TIMEOUT_MS, interval: POLL_MS };
+  const waitForStatus = async (isReached: (status: CatalogStatus) => boolean) => {
+    await vi.waitFor(async () => expect(await catalogStatus()).toSatisfy(isReached), timeout);
   };
   const tryPush: Harness["tryPush"] = async (directory, label, { user, onResponse } = {}) => {
     const identity = user === undefined ? {} : { user: { id: user, name: user } };
@@ -179,17 +172,17 @@ export async function startHarness({
       if (error instanceof PushFailed) return error;
       throw error;
     });
-    const figures = await log.sumTiers(requestIds);
+    const matches = await log.sumTiers(requestIds);
     if (pushed instanceof PushFailed) {
-      table.addFailed(label, pushed.message, figures);
+      table.addFailed(label, pushed.message, matches);
       return pushed;
     }
-    table.add(label, pushed, figures);
+    table.add(label, pushed, matches);
     const mayAddMode = pushed.warnings.some((warning) => MODE_WARNING.test(warning));
     expect(await comparePackage(pushed.packageGuid, directory, target, { mayAddMode })).toEqual([]);
-    return { ...pushed, ...figures, cached: figures.snapshot + figures.keys };
+    return { ...pushed, ...matches, cached: matches.snapshot + matches.keys };
   };
-  const operate = async (method: string, path: string, body?: object) => {
+  const callOperatorApi = async (method: string, path: string, body?: object) => {
     const response = await fetch(`${worker.url}/v3/resource_matches/cache/${path}`, {
       method,
       headers: { Authorization: `bearer ${await uaa.issueToken({ scopes: ["cloud_controller.admin"] })}` },
@@ -198,24 +191,18 @@ export async function startHarness({
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response;
   };
-  const untilSettled = async () => {
-    await pass(PACE_MS);
-    await until(({ dirtySince }) => dirtySince === null);
-    await command("DELETE", "isolate");
-  };
-  const close = async () => {
-    table.print();
-    await Promise.all([worker.stop(), foundation.close()]);
-    await rm(directory, { recursive: true, force: true });
+  const waitUntilPublished = async () => {
+    await advanceClock(PUBLISH_INTERVAL_MS);
+    await waitForStatus(({ dirtySince }) => dirtySince === null);
+    await replaceIsolate();
   };
   return {
     foundation,
     worker,
     token,
     command,
-    stop: close,
-    async push(directory, label, by) {
-      const pushed = await tryPush(directory, label, by);
+    async push(directory, label, options) {
+      const pushed = await tryPush(directory, label, options);
       if (pushed instanceof PushFailed) throw pushed;
       return pushed;
     },
@@ -227,53 +214,58 @@ export async function startHarness({
     originRequestSizes: () => cloudController.stats.resourcesPerRequest,
     async fillPool(directory) {
       const files = (await gatherDirectory(directory)).filter(({ size }) => size > 0);
-      await mapConcurrently(files, FILES_AT_A_TIME, ({ path, sha1, size }) =>
+      await mapConcurrently(files, CONCURRENT_FILES, ({ path, sha1, size }) =>
         cloudController.pool.add(sha1, size, readFileSync(join(directory, path))),
       );
     },
     async report({ present = [], removed = [] }) {
-      await operate("POST", "observations", {
+      await callOperatorApi("POST", "observations", {
         present: present.map(({ sha1, size }) => ({ checksum: { value: sha1 }, size_in_bytes: size })),
         removed: removed.map((sha1) => ({ checksum: { value: sha1 } })),
       });
     },
-    catalogStatus: catalog,
+    catalogStatus,
     async listCatalog() {
       const sha1s: string[] = [];
       for (let after: string | undefined = ""; after !== undefined; ) {
-        const page = await operate("GET", `resources${after && `?after=${after}`}`);
-        const { resources, after: next } = (await page.json()) as ResourcePage;
-        sha1s.push(...resources.map(({ checksum }) => checksum.value));
-        after = next;
+        const response = await callOperatorApi("GET", `resources${after && `?after=${after}`}`);
+        const page = (await response.json()) as ResourcePage;
+        sha1s.push(...page.resources.map(({ checksum }) => checksum.value));
+        after = page.after;
       }
       return sha1s;
     },
-    waitUntilPublished: untilSettled,
+    waitUntilPublished,
     async waitForEntries(entries) {
-      await until((status) => status.entries === entries);
-      await untilSettled();
+      await waitForStatus((status) => status.entries === entries);
+      await waitUntilPublished();
     },
     async publishSnapshot() {
-      const { snapshot: before } = await catalog();
+      const { snapshot: before } = await catalogStatus();
       await command("POST", "snapshot");
-      await pass(PACE_MS);
-      await until(({ snapshot }) => snapshot?.id !== before?.id);
-      await pass(PACE_MS);
-      await until(({ published, dirtySince }) => {
+      await advanceClock(PUBLISH_INTERVAL_MS);
+      await waitForStatus(({ snapshot }) => snapshot?.id !== before?.id);
+      await advanceClock(PUBLISH_INTERVAL_MS);
+      await waitForStatus(({ published, dirtySince }) => {
         const { added, removed } = published?.delta ?? { added: 1, removed: 0 };
         return dirtySince === null && added + removed === 0;
       });
-      await command("DELETE", "isolate");
+      await replaceIsolate();
     },
-    advanceClock: pass,
-    countKeys: () => answer<number>("keys"),
-    readCounts: counts,
-    async waitForFaults(times) {
-      await pass(PACE_MS);
+    advanceClock,
+    countKeys: () => read<number>("keys"),
+    readCounts,
+    async waitForFaults(operations) {
+      await advanceClock(PUBLISH_INTERVAL_MS);
       await vi.waitFor(
-        async () => expect((await counts()).injectedFaults).toBeGreaterThanOrEqual(times),
+        async () => expect((await readCounts()).injectedFaults).toBeGreaterThanOrEqual(operations),
         timeout,
       );
+    },
+    async stop() {
+      table.print();
+      await Promise.all([worker.stop(), foundation.close()]);
+      await rm(directory, { recursive: true, force: true });
     },
   };
 }

@@ -10,38 +10,38 @@ import { startUaa, type Uaa } from "../foundation/uaa/uaa.ts";
 import { putManifestIfMissing } from "../support/manifest.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { type SendOptions, sendBytes } from "./raw-client.ts";
-import { type Recorded, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
+import { type RecordedRequest, type RecordingOrigin, startRecordingOrigin } from "./recording-origin.ts";
 
 const SHA1 = "a".repeat(40);
 const BODY = JSON.stringify({ resources: [{ checksum: { value: SHA1 }, size_in_bytes: 1 }] });
-const STARTED_MAX_MS = 30_000;
-const ANSWERED_MAX_MS = 20_000;
-const SAMPLED_MS = 5;
-/** The last that is logged of a request. */
-const TOLD = ["matched", "refused", "shadowed"];
+const START_TIMEOUT_MS = 30_000;
+const RESPONSE_TIMEOUT_MS = 20_000;
+const SAMPLE_INTERVAL_MS = 5;
+/** The last event that is logged of a request. */
+const FINAL_EVENTS = ["matched", "refused", "shadowed"];
 const MB = 1_000_000;
-/** What shadow mode compares, of a request and of an answer. */
-const MOST = 4 * 1024 * 1024;
+/** The largest request and response that shadow mode compares. */
+const COMPARED_MAX_BYTES = 4 * 1024 * 1024;
 
 let uaa: Uaa;
 let origin: RecordingOrigin;
 let worker: Workerd;
 
-/** Stands before UAA: counts who asks for its keys, and lets the test decide when they are answered. */
-let keys: { asked: number; held: Promise<void> };
-let gate: Awaited<ReturnType<typeof listenOnLoopback>>;
+/** A proxy of UAA that counts the requests for its keys, and responds when `released` resolves. */
+let keys: { requests: number; released: Promise<void> };
+let uaaProxy: Awaited<ReturnType<typeof listenOnLoopback>>;
 
 async function start(variables: Record<string, string> = {}): Promise<Workerd> {
   return startWorkerd({
     modules: inject("worker"),
-    variables: { UAA_URL: gate.url, UAA_ISSUER: uaa.issuer, MINIMUM_SIZE: "0", ...variables },
+    variables: { UAA_URL: uaaProxy.url, UAA_ISSUER: uaa.issuer, MINIMUM_SIZE: "0", ...variables },
   });
 }
 
-/** Bytes to the Worker of the moment. */
+/** Sends bytes to the current Worker. */
 const send = (bytes: string | Uint8Array, options?: SendOptions) => sendBytes(worker.url, bytes, options);
 
-interface Message {
+interface MessageParts {
   method?: string;
   path?: string;
   host?: string;
@@ -49,11 +49,11 @@ interface Message {
   body?: string;
 }
 
-async function message({
+async function formatMessage({
   method = "POST",
   path = "/v3/resource_matches",
   ...rest
-}: Message): Promise<string> {
+}: MessageParts): Promise<string> {
   const lines = [
     `${method} ${path} HTTP/1.1`,
     `Host: ${rest.host ?? "api.example.com"}`,
@@ -66,154 +66,158 @@ async function message({
 const CLOSE = "Connection: close";
 const CHUNKED = "Transfer-Encoding: chunked";
 const LENGTH = `Content-Length: ${BODY.length}`;
-const statusOf = (answer: string) => Number(answer.split(" ")[1]);
-const bodyOf = (answer: string) => answer.slice(answer.indexOf("\r\n\r\n") + 4);
+const statusOf = (response: string) => Number(response.split(" ")[1]);
+const bodyOf = (response: string) => response.slice(response.indexOf("\r\n\r\n") + 4);
 
 beforeAll(async () => {
   uaa = await startUaa();
-  gate = await listenOnLoopback(async (_, response) => {
-    keys.asked += 1;
-    await keys.held;
+  uaaProxy = await listenOnLoopback(async (_, response) => {
+    keys.requests += 1;
+    await keys.released;
     response.end(await (await fetch(`${uaa.url}/token_keys`)).text());
   });
   origin = await startRecordingOrigin();
 });
 beforeEach(() => {
-  keys = { asked: 0, held: Promise.resolve() };
+  keys = { requests: 0, released: Promise.resolve() };
 });
 afterAll(async () => {
-  await Promise.all([uaa.close(), origin.close(), gate.close()]);
+  await Promise.all([uaa.close(), origin.close(), uaaProxy.close()]);
 });
 
-describe("what no client may send", () => {
+describe("an invalid request", () => {
   beforeAll(async () => {
     worker = await start();
-  }, STARTED_MAX_MS);
+  }, START_TIMEOUT_MS);
   beforeEach(() => {
     worker.lines.length = 0;
   });
   afterAll(() => worker.stop());
 
   it.each([
-    ["no length of a chunk", "zz\r\nabc"],
-    ["a chunk longer than it says", "3\r\nabcdef\r\n0\r\n\r\n"],
-    ["a chunk of a negative length", "-1\r\nabc\r\n0\r\n\r\n"],
-  ])("%s: 400, and no bug in the log", async (_, body) => {
-    const answer = await send(await message({ headers: [CLOSE, CHUNKED], body }));
-    expect(statusOf(answer)).toBe(400);
-    expect(bodyOf(answer)).toContain("CF-MessageParseError");
+    ["a chunk without a length", "zz\r\nabc"],
+    ["a chunk that is longer than its length", "3\r\nabcdef\r\n0\r\n\r\n"],
+    ["a chunk with a negative length", "-1\r\nabc\r\n0\r\n\r\n"],
+  ])("returns 400 for %s (R2.4)", async (_, body) => {
+    const response = await send(await formatMessage({ headers: [CLOSE, CHUNKED], body }));
+    expect(statusOf(response)).toBe(400);
+    expect(bodyOf(response)).toContain("CF-MessageParseError");
     expect(worker.lines).toEqual([expect.objectContaining({ event: "refused", status: 400 })]);
   });
 
   it.each([
-    ["with a length", ["Content-Length: 1000"], BODY],
+    ["with a Content-Length", ["Content-Length: 1000"], BODY],
     ["in chunks", [CHUNKED], "3\r\nabc\r\n"],
-  ])("half a body, %s: 400, and no bug in the log", async (_, headers, body) => {
-    const gone = { afterMs: 100, by: "end" } as const;
-    const answer = await send(await message({ headers, body }), { gone });
-    expect(statusOf(answer)).toBe(400);
+  ])("returns 400 for a body that ends too early, %s (R2.4)", async (_, headers, body) => {
+    const abort = { afterMs: 100, by: "end" } as const;
+    const response = await send(await formatMessage({ headers, body }), { abort });
+    expect(statusOf(response)).toBe(400);
     expect(worker.lines).toEqual([expect.objectContaining({ event: "refused", status: 400 })]);
   });
 
-  it.each(["a b", "[", "%", "<>", "api.example.com:99999"])("the Host %s: 400", async (host) => {
-    for (const path of ["/v3/resource_matches", "/v3/resource_matches/cache", "/v3/info"]) {
-      const answer = await send(await message({ path, host, headers: [CLOSE] }));
-      expect(statusOf(answer)).toBe(400);
-      expect(bodyOf(answer)).toContain("CF-BadRequest");
-    }
-  });
+  it.each(["a b", "[", "%", "<>", "api.example.com:99999"])(
+    "returns 400 for the Host %s (R2.4)",
+    async (host) => {
+      for (const path of ["/v3/resource_matches", "/v3/resource_matches/cache", "/v3/info"]) {
+        const response = await send(await formatMessage({ path, host, headers: [CLOSE] }));
+        expect(statusOf(response)).toBe(400);
+        expect(bodyOf(response)).toContain("CF-BadRequest");
+      }
+    },
+  );
 });
 
-describe("a client that hangs up takes nobody's keys along", () => {
+describe("a client that disconnects", () => {
   beforeEach(async () => {
     worker = await start();
-  }, STARTED_MAX_MS);
+  }, START_TIMEOUT_MS);
   afterEach(() => worker.stop());
 
   it.each([1, 20])(
-    "%i connections are reset while UAA is asked for them: it is asked once",
+    "does not abort the fetch of UAA's keys for others, when %i connections are reset",
     async (clients) => {
-      let answer = () => {};
-      keys.held = new Promise<void>((resolve) => {
-        answer = resolve;
+      let release = () => {};
+      keys.released = new Promise<void>((resolve) => {
+        release = resolve;
       });
-      const gone = { afterMs: 200, by: "reset" } as const;
-      const text = await message({ body: BODY });
-      await Promise.all(Array.from({ length: clients }, () => send(text, { gone })));
-      await vi.waitFor(() => expect(keys.asked).toBe(1));
+      const abort = { afterMs: 200, by: "reset" } as const;
+      const text = await formatMessage({ body: BODY });
+      await Promise.all(Array.from({ length: clients }, () => send(text, { abort })));
+      await vi.waitFor(() => expect(keys.requests).toBe(1));
 
-      const pending = send(await message({ headers: [CLOSE, LENGTH], body: BODY }), {
-        patienceMs: 20_000,
+      const pending = send(await formatMessage({ headers: [CLOSE, LENGTH], body: BODY }), {
+        timeoutMs: 20_000,
       });
-      answer();
+      release();
       expect(statusOf(await pending)).toBe(201);
-      expect(keys.asked).toBe(1);
+      expect(keys.requests).toBe(1);
     },
   );
 });
 
 describe.skipIf(!existsSync("/proc/self/status"))("the memory of a large body", () => {
-  const filled = (head: string, unit: string, tail: string, bytes = BODY_MAX_BYTES) =>
+  const fillBody = (head: string, unit: string, tail: string, bytes = BODY_MAX_BYTES) =>
     head + unit.repeat((bytes - Buffer.byteLength(head + tail)) / Buffer.byteLength(unit)) + tail;
   const member = `"checksum":{"value":"${SHA1}"},"size_in_bytes":1`;
 
-  const toldOf = () => worker.lines.filter(({ event }) => TOLD.includes(event as string)).length;
+  const countFinishedRequests = () =>
+    worker.lines.filter(({ event }) => FINAL_EVENTS.includes(event as string)).length;
 
-  /** What is answered, how many bytes more than before it took, and whether another is answered then. */
-  const weighed = async (body: string, { isHeld = true, isChunked = false }) => {
+  /** Sends the body, then another request. Returns both responses, and by how many MB the memory grew. */
+  const measureMemory = async (body: string, { isPresent = true, isChunked = false }) => {
     const headers = [CLOSE, LENGTH];
-    const kv = isHeld ? await worker.kv() : undefined;
+    const kv = isPresent ? await worker.kv() : undefined;
     if (kv) await putManifestIfMissing(kv);
     for (const size of [1, 1e8]) await kv?.put(`${SHA1}:${size}`, "1");
-    await send(await message({ headers, body: BODY }));
-    // Something may still be done behind an answer.
-    await vi.waitFor(() => expect(toldOf()).toBe(1), ANSWERED_MAX_MS);
+    await send(await formatMessage({ headers, body: BODY }));
+    // Work may go on after the response.
+    await vi.waitFor(() => expect(countFinishedRequests()).toBe(1), RESPONSE_TIMEOUT_MS);
     const before = worker.usage().bytes;
     let peak = before;
     const sampling = setInterval(() => {
       peak = Math.max(peak, worker.usage().bytes);
-    }, SAMPLED_MS);
+    }, SAMPLE_INTERVAL_MS);
     const bytes = Buffer.byteLength(body);
     const sent = isChunked
       ? { headers: [CLOSE, CHUNKED], body: `${bytes.toString(16)}\r\n${body}\r\n0\r\n\r\n` }
       : { headers: [CLOSE, `Content-Length: ${bytes}`], body };
-    const answer = await send(await message(sent), { patienceMs: ANSWERED_MAX_MS });
-    await vi.waitFor(() => expect(toldOf()).toBe(2), ANSWERED_MAX_MS);
+    const response = await send(await formatMessage(sent), { timeoutMs: RESPONSE_TIMEOUT_MS });
+    await vi.waitFor(() => expect(countFinishedRequests()).toBe(2), RESPONSE_TIMEOUT_MS);
     clearInterval(sampling);
-    const other = await send(await message({ headers, body: BODY }));
-    return { answer, other, tookMb: (peak - before) / MB };
+    const other = await send(await formatMessage({ headers, body: BODY }));
+    return { response, other, grownMb: (peak - before) / MB };
   };
 
-  /** As many units as a body that is not in canonical form may have, and then a member that fills it up to 4 MiB. */
-  const atLimits = (head: string, unit: (index: number) => string, tail: string) => {
+  /** A body that is not in canonical form, with the most tokens that it may have, and a member that fills it up to 4 MiB. */
+  const createAtLimits = (head: string, unit: (index: number) => string, tail: string) => {
     const tokens = unit(0).match(/[,[{]/g)?.length ?? 0;
     const units = Array.from({ length: Math.floor((NON_CANONICAL_MAX_TOKENS - 10) / tokens) }, (_, at) =>
       unit(at),
     );
     const list = head + units.join("") + tail;
-    return filled(`{"resources":${list},"x":"`, "語", '"}', NON_CANONICAL_MAX_BYTES);
+    return fillBody(`{"resources":${list},"x":"`, "語", '"}', NON_CANONICAL_MAX_BYTES);
   };
   const object = (keys: number) => (index: number) =>
     `,{${Array.from({ length: keys }, (_, at) => `"${(keys * index + at).toString(36)}":0`).join()}}`;
 
   it.each([
-    ["15 MiB of arrays in arrays", filled("", "[", ""), 413],
-    ["15 MiB of small objects", filled('{"resources":[{"a":1}', ',{"a":1}', "]}"), 413],
-    ["15 MiB of long paths, not in canonical form", filled('{"resources":[{"path":"', "\\n", '"}]}'), 413],
-    ["more than 4 MiB of blanks", filled('{"resources":[', " ", "]}", NON_CANONICAL_MAX_BYTES + 1), 413],
-    ["4 MiB of opening brackets", filled("", "[", "", NON_CANONICAL_MAX_BYTES), 413],
+    ["15 MiB of arrays in arrays", fillBody("", "[", ""), 413],
+    ["15 MiB of small objects", fillBody('{"resources":[{"a":1}', ',{"a":1}', "]}"), 413],
+    ["15 MiB of long paths, not in canonical form", fillBody('{"resources":[{"path":"', "\\n", '"}]}'), 413],
+    ["more than 4 MiB of spaces", fillBody('{"resources":[', " ", "]}", NON_CANONICAL_MAX_BYTES + 1), 413],
+    ["4 MiB of opening brackets", fillBody("", "[", "", NON_CANONICAL_MAX_BYTES), 413],
     [
       "arrays in arrays at the limits",
-      atLimits("", () => "[", "]".repeat(NON_CANONICAL_MAX_TOKENS - 10)),
+      createAtLimits("", () => "[", "]".repeat(NON_CANONICAL_MAX_TOKENS - 10)),
       422,
     ],
-    ["empty objects at the limits", atLimits("[{}", () => ",{}", "]"), 422],
-    ["objects of distinct keys at the limits", atLimits("[{}", object(1), "]"), 422],
-    ["objects of 20 distinct keys at the limits", atLimits("[{}", object(20), "]"), 422],
-    ["numbers at the limits", atLimits("[0", () => ",0", "]"), 422],
+    ["empty objects at the limits", createAtLimits("[{}", () => ",{}", "]"), 422],
+    ["objects of distinct keys at the limits", createAtLimits("[{}", object(1), "]"), 422],
+    ["objects of 20 distinct keys at the limits", createAtLimits("[{}", object(20), "]"), 422],
+    ["numbers at the limits", createAtLimits("[0", () => ",0", "]"), 422],
     [
       "4 MiB of the longest paths, not in canonical form, all present",
-      filled(
+      fillBody(
         `{"resources":[{${member},"x":0}`,
         `,{${member},"path":"${"\\n".repeat(131_000)}"}`,
         "]}",
@@ -223,25 +227,25 @@ describe.skipIf(!existsSync("/proc/self/status"))("the memory of a large body", 
     ],
     [
       "4 MiB of one path, not in canonical form",
-      filled(`{"resources":[{${member},"x":"語","path":"`, "x", '"}]}', NON_CANONICAL_MAX_BYTES),
+      fillBody(`{"resources":[{${member},"x":"語","path":"`, "x", '"}]}', NON_CANONICAL_MAX_BYTES),
       201,
     ],
     [
       "15 MiB of long paths in canonical form, all present",
-      filled(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}"),
+      fillBody(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}"),
       201,
     ],
   ])("takes less than 100 MB of memory for %s, and responds to later requests", async (_, body, status) => {
     worker = await start();
-    const { answer, other, tookMb } = await weighed(body, { isHeld: status === 201 });
+    const { response, other, grownMb } = await measureMemory(body, { isPresent: status === 201 });
     await worker.stop();
 
-    expect(statusOf(answer)).toBe(status);
+    expect(statusOf(response)).toBe(status);
     expect(statusOf(other)).toBe(201);
-    expect(tookMb).toBeLessThan(100);
+    expect(grownMb).toBeLessThan(100);
   });
 
-  describe("or the most that is compared, in shadow mode with a Cloud Controller that answers the same,", () => {
+  describe("in shadow mode, with a Cloud Controller that echoes the request", () => {
     let echo: Awaited<ReturnType<typeof listenOnLoopback>>;
     let received: string[] = [];
     beforeAll(async () => {
@@ -257,45 +261,45 @@ describe.skipIf(!existsSync("/proc/self/status"))("the memory of a large body", 
     afterAll(() => echo.close());
 
     const paths = (bytes: number) =>
-      filled(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}", bytes);
-    const arrays = `{"resources":${"[".repeat(MOST / 2 - 10)}${"]".repeat(MOST / 2 - 10)}}`;
+      fillBody(`{"resources":[{${member}}`, `,{${member},"path":"${"語".repeat(1_020)}"}`, "]}", bytes);
+    const arrays = `{"resources":${"[".repeat(COMPARED_MAX_BYTES / 2 - 10)}${"]".repeat(COMPARED_MAX_BYTES / 2 - 10)}}`;
 
     it.each([
       ["15 MiB of long paths", "with a length", paths(BODY_MAX_BYTES), "not-compared"],
       ["15 MiB of long paths", "in chunks", paths(BODY_MAX_BYTES), "not-compared"],
-      ["4 MiB of long paths", "in chunks", paths(MOST), "compared"],
+      ["4 MiB of long paths", "in chunks", paths(COMPARED_MAX_BYTES), "compared"],
       ["4 MiB of arrays in arrays", "with a length", arrays, "not-compared"],
     ])(
-      "of %s, %s, takes less than 100 MB, and arrives and comes back whole",
+      "takes less than 100 MB of memory for %s, %s, and passes both bodies through unchanged (R2.5)",
       async (_, how, body, outcome) => {
         worker = await start({ MODE: "shadow", CLOUD_CONTROLLER_URL: echo.url });
-        const { answer, other, tookMb } = await weighed(body, { isChunked: how === "in chunks" });
+        const { response, other, grownMb } = await measureMemory(body, { isChunked: how === "in chunks" });
         const shadowed = worker.lines.filter(({ event }) => event === "shadowed");
         await worker.stop();
 
-        expect(statusOf(answer)).toBe(201);
-        expect([received[1] === body, bodyOf(answer) === body]).toEqual([true, true]);
+        expect(statusOf(response)).toBe(201);
+        expect([received[1] === body, bodyOf(response) === body]).toEqual([true, true]);
         expect(statusOf(other)).toBe(201);
         expect(shadowed[1]).toMatchObject({ outcome });
-        expect(tookMb).toBeLessThan(100);
+        expect(grownMb).toBeLessThan(100);
       },
     );
   });
 });
 
-describe("what passes through to the Cloud Controller", () => {
+describe("pass-through", () => {
   beforeAll(async () => {
     worker = await start({ CLOUD_CONTROLLER_URL: origin.url });
-  }, STARTED_MAX_MS);
+  }, START_TIMEOUT_MS);
   afterAll(() => worker.stop());
 
-  const passed = async (sent: Message) => {
-    const text = bodyOf(await send(await message(sent)));
-    // Without the lengths of its chunks.
-    return JSON.parse(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1)) as Recorded;
+  const passThrough = async (sent: MessageParts) => {
+    const text = bodyOf(await send(await formatMessage(sent)));
+    // Cuts off the chunk lengths.
+    return JSON.parse(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1)) as RecordedRequest;
   };
 
-  it("is not what was meant for a proxy, nor for this connection alone", async () => {
+  it("drops headers for proxies and for this connection", async () => {
     const headers = [
       "Connection: close, X-Of-Connection, no name, , CF-Connecting-IP, X-Forwarded-For",
       "CF-Connecting-IP: 192.0.2.1",
@@ -307,13 +311,13 @@ describe("what passes through to the Cloud Controller", () => {
       "TE: trailers",
       "X-Of-Request: 1",
     ];
-    const recorded = await passed({ method: "GET", path: "/v3/apps", headers });
-    // The local simulator's own.
+    const recorded = await passThrough({ method: "GET", path: "/v3/apps", headers });
+    // Added by the local runtime.
     const { "cf-worker": _, ...headersOfRequest } = recorded.headers;
     expect(recorded.headers["x-forwarded-for"]).toBe("198.51.100.7, 192.0.2.1");
     expect(Object.keys(headersOfRequest).sort()).toEqual([
       "authorization",
-      // How the runtime says that nothing is to be kept on the way.
+      // The runtime adds this header and `pragma` for `cache: "no-store"`.
       "cache-control",
       "host",
       "pragma",
@@ -326,26 +330,26 @@ describe("what passes through to the Cloud Controller", () => {
 
   const body = "3\r\nabc\r\n0\r\n\r\n";
 
-  it.each(["DELETE", "PATCH", "POST"])("is the body of a chunked %s", async (method) => {
-    const recorded = await passed({ method, path: "/v3/x", headers: [CLOSE, CHUNKED], body });
+  it.each(["DELETE", "PATCH", "POST"])("passes the body of a chunked %s through", async (method) => {
+    const recorded = await passThrough({ method, path: "/v3/x", headers: [CLOSE, CHUNKED], body });
     expect(recorded).toMatchObject({ method, length: 3 });
   });
 
-  it("is the body of a GET with its length; in chunks, which the runtime would send without, it is 411", async () => {
+  it("passes the body of a GET with a Content-Length through, and returns 411 for a chunked one", async () => {
     const sent = { method: "GET", path: "/v3/x" };
     const headers = [CLOSE, "Content-Length: 3"];
-    expect(await passed({ ...sent, headers, body: "abc" })).toMatchObject({ method: "GET", length: 3 });
+    expect(await passThrough({ ...sent, headers, body: "abc" })).toMatchObject({ method: "GET", length: 3 });
     const inChunks = { ...sent, headers: [CLOSE, CHUNKED] };
-    expect(await passed({ ...inChunks, body: "0\r\n\r\n" })).toMatchObject({ method: "GET", length: 0 });
-    const answer = await send(await message({ ...inChunks, body }));
-    expect(statusOf(answer)).toBe(411);
-    expect(bodyOf(answer)).toContain("CF-BadRequest");
+    expect(await passThrough({ ...inChunks, body: "0\r\n\r\n" })).toMatchObject({ method: "GET", length: 0 });
+    const response = await send(await formatMessage({ ...inChunks, body }));
+    expect(statusOf(response)).toBe(411);
+    expect(bodyOf(response)).toContain("CF-BadRequest");
   });
 
   it.each(["/v3/resource_matches/", "/v3/resource_matches//", "//v3/resource_matches"])(
-    "is a request for %s, which is not the endpoint",
+    "passes a request for %s through, because the path is not exactly the endpoint's",
     async (url) => {
-      expect(await passed({ path: url, headers: [CLOSE, LENGTH], body: BODY })).toMatchObject({ url });
+      expect(await passThrough({ path: url, headers: [CLOSE, LENGTH], body: BODY })).toMatchObject({ url });
     },
   );
 });

@@ -5,19 +5,19 @@ const FILES_AT_A_TIME = 16;
 const FOLDERS = ["lib", "dist/esm"];
 const FILES_PER_PACKAGE = 40;
 const LICENSE_BYTES = 1_000;
-/** Every package has a license, and so many in a row, all of one request, have the same. */
+/** Each package has a license. This many consecutive packages have the same one. */
 const PACKAGES_PER_LICENSE = 25;
 
 export interface LargeApp extends AppFixture {
-  /** Their paths, package by package, which is the order in which a push asks for them. */
+  /** Paths of the files, package by package, which is the order in which a push sends them. */
   files: string[];
-  /** Adds files, until there are so many. */
+  /** Adds files until the app has `count` files. */
   grow(count: number): Promise<void>;
 }
 
 /**
- * An app of so many files that are not empty, the same each time: packages with folders, most files a few hundred bytes and
- * some a hundred KB, some that run, and a license in every package.
+ * Creates an app of `count` files, the same each time. It has packages with folders. Most files have a few hundred bytes, some 100 KB;
+ * some are executable.
  */
 export async function createLargeApp(count: number): Promise<LargeApp> {
   const app = await createApp();
@@ -46,7 +46,7 @@ function pathOf(index: number): string {
 
 const packageOf = (index: number) => Math.floor(index / FILES_PER_PACKAGE);
 
-/** 100 to 900 bytes; of one in 1,000, 100 KB more. */
+/** 100 to 900 bytes, and 100 KB more for one file in 1,000. */
 function sizeOf(index: number): number {
   return 100 + ((index * 7_919) % 800) + (index % 1_000 === 7 ? 100_000 : 0);
 }

@@ -8,18 +8,18 @@ import { createLargeApp, type LargeApp } from "./large-app.ts";
 import { matchFaults } from "./match-faults.ts";
 
 const DEADLINE_MS = 2_000;
-/** The Cloud Controller's 12 ms a file, to a deadline of 8 s. */
+/** The Cloud Controller's 12 ms per file, scaled from a deadline of 8 s. */
 const MS_PER_FILE = (12 * DEADLINE_MS) / 8_000;
-/** What the Cloud Controller can't say by the deadline where all of it is unknown: four at once, 250 a question. */
-const UNKNOWN = 2_500;
-const PUSHED_MAX_MS = 120_000;
+/** More files than the Cloud Controller can match by the deadline, with four concurrent requests of 250. */
+const UNCACHED = 2_500;
+const PUSH_TIMEOUT_MS = 120_000;
 
 const MATCHES = "POST /v3/resource_matches";
 const MODE_WARNING = expect.stringMatching(/^Files were matched with a mode/);
 
-/** Contents that lie in the first request, in the last and in those between, new in each test. */
+/** Contents that occur in every request of the push. Each test has new ones. */
 const SHARED = 30;
-/** Modes of a content in the first request and in the others: the Cloud Controller takes no 0444. */
+/** Modes of a content in the first request, and in the others. The Cloud Controller fails a matched file with 0444. */
 const MODES = [
   [0o644, 0o644],
   [0o444, 0o644],
@@ -31,7 +31,7 @@ let app: LargeApp;
 let round = 0;
 
 beforeAll(async () => {
-  // Snapshot and changes are what a push meets here; a key takes a local KV longer than it does KV.
+  // No keys: the local KV writes and reads them more slowly than the real one.
   const variables = { LOOKUP_DEADLINE_MS: String(DEADLINE_MS), KEYS_PER_DAY: "0" };
   harness = await startHarness({ title: "push sessions", bucket: false, variables });
   app = await createLargeApp(0);
@@ -41,21 +41,21 @@ afterAll(async () => {
   await app.remove();
 }, START_TIMEOUT_MS);
 
-const inflict = (fault: Fault) => harness.command("PUT", "fault", fault);
-const inflictOnCloudController = (fault: CloudControllerFault) =>
+const injectFault = (fault: Fault) => harness.command("PUT", "fault", fault);
+const setCloudControllerFault = (fault: CloudControllerFault) =>
   harness.foundation.cloudController.faults.set({ [MATCHES]: fault });
-async function well(): Promise<void> {
+async function removeFaults(): Promise<void> {
   harness.foundation.cloudController.faults.set({});
   await harness.command("DELETE", "fault");
 }
 
-/** What befalls one request of a push, or what happens between it and the next. */
-interface Misfortune {
-  /** The request that it befalls, counted from 1, or from -1 backwards. */
+/** A fault during one request of a push, or an event after it. */
+interface Incident {
+  /** The number of the request: from 1, or from -1 backwards. */
   at: number;
   cloudController?: CloudControllerFault;
   worker?: Fault;
-  /** Once it is answered. */
+  /** Called after the response. */
   afterwards?: (shared: readonly Resource[], user: string) => Promise<unknown>;
 }
 
@@ -63,65 +63,65 @@ const replaceIsolate = async (_: unknown, user: string) => {
   await harness.command("DELETE", "isolate");
   await harness.command("DELETE", `session/${user}`);
 };
-/** The cache learns what it did not know. */
+/** Publishes the shared contents, which the cache lacked. */
 const publish = async (shared: readonly Resource[]) => {
   await harness.report({ present: shared });
   await harness.publishSnapshot();
 };
-/** An isolate that knows nothing needs KV. */
-const OF_KV: Fault = { kind: "fail", operations: ["get"] };
+/** Affects a new isolate, which has nothing cached. */
+const KV_FAULT: Fault = { kind: "fail", operations: ["get"] };
 
-/** What befalls the smaller app. */
-const SINGLE: [string, Misfortune[]][] = [
-  ["500 to the first", [{ at: 1, cloudController: { status: 500 } }]],
+/** For the smaller app. */
+const SINGLE: [string, Incident[]][] = [
+  ["a 500 in the first request", [{ at: 1, cloudController: { status: 500 } }]],
   [
-    "no answer to the first, then a snapshot",
+    "no response in the first request, then a new snapshot",
     [{ at: 1, cloudController: { hang: true }, afterwards: publish }],
   ],
   [
-    "a cut in the first, then another isolate",
+    "a closed connection in the first request, then another isolate",
     [{ at: 1, cloudController: { cut: "before" }, afterwards: replaceIsolate }],
   ],
-  ["429 to the last", [{ at: -1, cloudController: { status: 429 } }]],
+  ["a 429 in the last request", [{ at: -1, cloudController: { status: 429 } }]],
   [
-    "half an answer to the last, and KV fails for it",
-    [{ at: -1, cloudController: { malformed: true }, worker: OF_KV }],
+    "half of a JSON body in the last request, and a failing KV",
+    [{ at: -1, cloudController: { malformed: true }, worker: KV_FAULT }],
   ],
 ];
-const COMBINED: [string, Misfortune[]][] = [
+const COMBINED: [string, Incident[]][] = [
   [
-    "429 to the first, then a snapshot; a cut in the second, then another isolate; the last without KV and answer",
+    "a 429, then a new snapshot; a closed connection, then another isolate; then neither KV nor a response",
     [
       { at: 1, cloudController: { status: 429 }, afterwards: publish },
       { at: 2, cloudController: { cut: "during" }, afterwards: replaceIsolate },
-      { at: 3, cloudController: { hang: true }, worker: OF_KV },
+      { at: 3, cloudController: { hang: true }, worker: KV_FAULT },
     ],
   ],
 ];
 
-/** With EVERY_FAULT=true, which takes some minutes: all that may befall the first request or the last, of each app. */
-const EVERY: [string, Misfortune[]][] = [
+/** With EVERY_FAULT=true, which takes some minutes: every fault in the first and in the last request of each app. */
+const EVERY: [string, Incident[]][] = [
   ...([1, -1] as const).flatMap((at) => {
-    const which = at === 1 ? "the first" : "the last";
+    const which = at === 1 ? "the first request" : "the last request";
     return [
-      ...matchFaults(DEADLINE_MS).map(([name, cloudController]): [string, Misfortune[]] => [
-        `${name} to ${which}`,
+      ...matchFaults(DEADLINE_MS).map(([name, cloudController]): [string, Incident[]] => [
+        `${name} in ${which}`,
         [{ at, cloudController }],
       ]),
-      [`KV fails for ${which}`, [{ at, worker: OF_KV }]] as [string, Misfortune[]],
+      [`KV fails in ${which}`, [{ at, worker: KV_FAULT }]] as [string, Incident[]],
     ];
   }),
-  ["another isolate after the first", [{ at: 1, afterwards: replaceIsolate }]],
-  ["a snapshot after the first", [{ at: 1, afterwards: publish }]],
+  ["another isolate after the first request", [{ at: 1, afterwards: replaceIsolate }]],
+  ["a new snapshot after the first request", [{ at: 1, afterwards: publish }]],
 ];
 
 describe.each([
   [5_600, 2],
   [10_600, 3],
-])("an app of %i files, asked for in %i requests", (files, requests) => {
+])("the package of an app of %i files in %i requests has every file (R3.1), despite", (files, requests) => {
   let present: Resource[];
   let shared: Resource[];
-  /** A folder in each request. */
+  /** A folder of each request. */
   const folders = Array.from({ length: requests }, (_, request) => {
     const last = Math.min(5_000 * (request + 1), files) - 200;
     return `node_modules/package-${String(Math.floor(last / 40)).padStart(3, "0")}/shared`;
@@ -134,7 +134,7 @@ describe.each([
     await harness.fillPool(app.path);
     await harness.report({ present });
     await harness.waitUntilPublished();
-  }, PUSHED_MAX_MS);
+  }, PUSH_TIMEOUT_MS);
 
   beforeEach(async () => {
     round += 1;
@@ -151,16 +151,16 @@ describe.each([
     }
   });
 
-  /** Each push is of another user: what is decided for one binds no other. */
-  async function push(label: string, misfortunes: readonly Misfortune[]) {
+  /** Pushes as a new user, who has no push session yet. */
+  async function push(label: string, incidents: readonly Incident[]) {
     const user = `user-${round}`;
-    const befallen = (request: number) =>
-      misfortunes.filter(({ at }) => (at > 0 ? at : requests + 1 + at) === request);
+    const incidentsOf = (request: number) =>
+      incidents.filter(({ at }) => (at > 0 ? at : requests + 1 + at) === request);
     const begin = async (request: number) => {
-      for (const { cloudController, worker } of befallen(request)) {
-        if (cloudController) inflictOnCloudController(cloudController);
+      for (const { cloudController, worker } of incidentsOf(request)) {
+        if (cloudController) setCloudControllerFault(cloudController);
         if (!worker) continue;
-        await inflict(worker);
+        await injectFault(worker);
         await harness.command("DELETE", "isolate");
       }
     };
@@ -168,52 +168,52 @@ describe.each([
     try {
       return await harness.push(app.path, `${files}: ${label}`, {
         user,
-        async onResponse(answered) {
-          await well();
-          for (const { afterwards } of befallen(answered)) await afterwards?.(shared, user);
-          await begin(answered + 1);
+        async onResponse(responses) {
+          await removeFaults();
+          for (const { afterwards } of incidentsOf(responses)) await afterwards?.(shared, user);
+          await begin(responses + 1);
         },
       });
     } finally {
-      await well();
+      await removeFaults();
     }
   }
 
   const isEvery = process.env.EVERY_FAULT === "true";
 
-  // Of three requests one is neither the first nor the last.
-  const slowly = it.runIf(requests === 3 || isEvery);
-  slowly("a Cloud Controller that takes 12 ms a file", { timeout: PUSHED_MAX_MS }, async () => {
-    await harness.report({ removed: present.slice(0, UNKNOWN).map(({ sha1 }) => sha1) });
+  // With three requests, because one of them is neither the first nor the last.
+  const itIfThree = it.runIf(requests === 3 || isEvery);
+  itIfThree("a Cloud Controller that takes 12 ms per file", { timeout: PUSH_TIMEOUT_MS }, async () => {
+    await harness.report({ removed: present.slice(0, UNCACHED).map(({ sha1 }) => sha1) });
     await harness.waitUntilPublished();
     const slow = { resource_ms: MS_PER_FILE };
     const always = Array.from({ length: requests }, (_, index) => ({ at: index + 1, cloudController: slow }));
-    const pushed = await push("12 ms a file", always).finally(async () => {
+    const pushed = await push("12 ms per file", always).finally(async () => {
       await harness.report({ present });
       await harness.waitUntilPublished();
     });
     expect(pushed.decided).toBeGreaterThanOrEqual(SHARED * (requests - 1));
-    // The deadline has come in the first request.
-    expect(pushed.uploadedFiles).toBeGreaterThan(UNKNOWN / 10);
+    // The first request exceeded the deadline.
+    expect(pushed.uploadedFiles).toBeGreaterThan(UNCACHED / 10);
   });
 
-  const usual = requests === 2 ? SINGLE : COMBINED;
-  it.each<[string, Misfortune[]]>(isEvery ? [...usual, ...EVERY] : usual)(
+  const cases = requests === 2 ? SINGLE : COMBINED;
+  it.each<[string, Incident[]]>(isEvery ? [...cases, ...EVERY] : cases)(
     "%s",
-    { timeout: PUSHED_MAX_MS },
-    async (label, misfortunes) => {
-      const isDenied = misfortunes.some(({ at, cloudController }) => at === 1 && cloudController);
-      // Where misfortunes are combined the cache knows the half of them from the beginning.
-      const isCombined = misfortunes.length > 1;
-      const claimed = isCombined ? SHARED / 2 : isDenied ? 0 : SHARED;
+    { timeout: PUSH_TIMEOUT_MS },
+    async (label, incidents) => {
+      const isFirstFaulty = incidents.some(({ at, cloudController }) => at === 1 && cloudController);
+      // With combined incidents the cache has half of the shared contents from the beginning.
+      const isCombined = incidents.length > 1;
+      const matched = isCombined ? SHARED / 2 : isFirstFaulty ? 0 : SHARED;
       if (isCombined) {
-        await harness.report({ present: shared.slice(0, claimed) });
+        await harness.report({ present: shared.slice(0, matched) });
         await harness.waitUntilPublished();
       }
-      const pushed = await push(label, misfortunes);
+      const pushed = await push(label, incidents);
       expect(pushed.decided).toBeGreaterThanOrEqual(SHARED * (requests - 1));
-      if (claimed > 0) expect(pushed.warnings).toContainEqual(MODE_WARNING);
-      expect(pushed.uploadedFiles).toBeGreaterThanOrEqual((SHARED - claimed) * requests);
+      if (matched > 0) expect(pushed.warnings).toContainEqual(MODE_WARNING);
+      expect(pushed.uploadedFiles).toBeGreaterThanOrEqual((SHARED - matched) * requests);
     },
   );
 });

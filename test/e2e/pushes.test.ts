@@ -6,30 +6,30 @@ import { createLargeApp, type LargeApp } from "./large-app.ts";
 
 const FILES = 5_600;
 const REQUESTS = 2;
-/** What the Cloud Controller is asked about behind an answer. */
+/** Matches per request that the Cloud Controller verifies after the response. */
 const SAMPLE = 5;
 const MINUTE_MS = 60_000;
-/** After this time the same push is no suspected retry. */
+/** After this time a repeated push is no longer a suspected retry. */
 const RETRY_MS = 10 * MINUTE_MS;
-/** What the catalog writes in a day, by default. */
+/** The default of KEYS_PER_DAY. */
 const KEYS_PER_DAY = 500;
 
 let harness: Harness;
 
 beforeAll(async () => {
-  // A busy machine may take seconds, and what is late is uploaded.
+  // A busy machine may take seconds. Files that miss the deadline are uploaded.
   const variables = { LOOKUP_DEADLINE_MS: "60000" };
   harness = await startHarness({ title: "pushes", bucket: false, variables });
 }, START_TIMEOUT_MS);
 afterAll(() => harness.stop(), START_TIMEOUT_MS);
 
-/** How many different contents an app has that are asked for. */
-async function contentsOf({ path }: AppFixture): Promise<number> {
+/** The number of distinct contents of an app, without empty files, which are not sent. */
+async function countContents({ path }: AppFixture): Promise<number> {
   const entries = await gatherDirectory(path);
   return new Set(entries.filter(({ size }) => size > 0).map(({ sha1 }) => sha1)).size;
 }
 
-describe("an app of thousands of files", () => {
+describe("an app of 5,600 files", () => {
   let app: LargeApp;
 
   beforeAll(async () => {
@@ -37,22 +37,22 @@ describe("an app of thousands of files", () => {
   });
   afterAll(() => app.remove());
 
-  it("is uploaded as a whole at first", async () => {
+  it("is uploaded completely by the first push", async () => {
     const first = await harness.push(app.path, "1st push, all new");
     expect(first).toMatchObject({ requested: FILES, matched: 0, uploadedFiles: FILES, warnings: [] });
     expect(first.matchRequestIds).toHaveLength(REQUESTS);
     await harness.advanceClock(RETRY_MS);
   });
 
-  it("is not uploaded at second, for the Cloud Controller knows it", async () => {
+  it("is matched by the Cloud Controller in the second push", async () => {
     const second = await harness.push(app.path, "2nd push, nothing new");
     expect(second).toMatchObject({ requested: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
-    expect(second.origin).toBeGreaterThanOrEqual(await contentsOf(app));
+    expect(second.origin).toBeGreaterThanOrEqual(await countContents(app));
     expect(second).toMatchObject({ snapshot: 0, keys: 0 });
-    await harness.waitForEntries(await contentsOf(app));
+    await harness.waitForEntries(await countContents(app));
   });
 
-  it("is matched by the edge alone in the third push, and the Cloud Controller verifies five files a request", async () => {
+  it("is matched by the cache in the third push, and five matches per request are verified (R1.6)", async () => {
     await harness.advanceClock(RETRY_MS);
     const { keysRead } = await harness.readCounts();
     const third = await harness.push(app.path, "3rd push, ten minutes later");
@@ -63,25 +63,25 @@ describe("an app of thousands of files", () => {
     expect(harness.originRequests()).toBe(REQUESTS);
   });
 
-  it("has had as many keys written as may be in a day", async () => {
+  it("gets KEYS_PER_DAY keys on the first day", async () => {
     expect(await harness.countKeys()).toBe(KEYS_PER_DAY);
     expect(await harness.catalogStatus()).toMatchObject({
-      keysWaiting: (await contentsOf(app)) - KEYS_PER_DAY,
+      keysWaiting: (await countContents(app)) - KEYS_PER_DAY,
     });
   });
 });
 
 describe("small apps", () => {
   const apps: AppFixture[] = [];
-  const newApp = async () => {
+  const addApp = async () => {
     const app = await createApp();
     apps.push(app);
     return app;
   };
   afterAll(() => Promise.all(apps.map((app) => app.remove())));
 
-  it("share files: what one has taught, the other need not upload", async () => {
-    const [one, other] = [await newApp(), await newApp()];
+  it("upload no file that another app has uploaded", async () => {
+    const [one, other] = [await addApp(), await addApp()];
     for (let i = 0; i < 60; i++) {
       if (i < 40) await one.write(`one/${i}`, `shared by name ${i}`);
       if (i >= 20) await other.write(`other/${i}`, `shared by name ${i}`);
@@ -100,18 +100,18 @@ describe("small apps", () => {
     await vi.waitFor(() => expect(harness.originRequestSizes()).toEqual([SAMPLE]));
   });
 
-  it("have one content under many paths and modes, and lose no file over it", async () => {
-    const app = await newApp();
-    await app.write("a", "writable wherever it lies", 0o644);
-    await app.write("b/run", "writable wherever it lies", 0o755);
-    await app.write("c/d/e", "writable wherever it lies", 0o600);
-    await app.write("f", "read-only somewhere", 0o644);
-    await app.write("g/f", "read-only somewhere", 0o444);
+  it("lose no file if one content has many paths and modes (R1.8, R3.7)", async () => {
+    const app = await addApp();
+    await app.write("a", "writable in every path", 0o644);
+    await app.write("b/run", "writable in every path", 0o755);
+    await app.write("c/d/e", "writable in every path", 0o600);
+    await app.write("f", "read-only in one path", 0o644);
+    await app.write("g/f", "read-only in one path", 0o444);
     await app.write("h", "read-only", 0o444);
-    await app.write("i", "for its owner's eyes", 0o400);
+    await app.write("i", "readable by its owner", 0o400);
     await app.write("j", "", 0o444);
     const { entries: known } = await harness.catalogStatus();
-    // The Cloud Controller itself would fail a package that claims a file whose mode lacks 0600.
+    // The Cloud Controller fails a package in which a matched file lacks the mode 0600.
     const uploaded = { matched: 3, uploadedFiles: 5 };
     expect(await harness.push(app.path, "many modes, 1st push")).toMatchObject({
       matched: 0,
@@ -120,11 +120,11 @@ describe("small apps", () => {
     expect(await harness.push(app.path, "many modes, 2nd push")).toMatchObject({ ...uploaded, origin: 1 });
     await harness.waitForEntries(known + 1);
     expect(await harness.push(app.path, "many modes, 3rd push")).toMatchObject({ ...uploaded, snapshot: 3 });
-    // That the cache holds each of them changes nothing.
-    const other = await newApp();
-    await other.write("f", "read-only somewhere");
+    // Files whose mode lacks 0600 are uploaded even if the cache has their content.
+    const other = await addApp();
+    await other.write("f", "read-only in one path");
     await other.write("h", "read-only");
-    await other.write("i", "for its owner's eyes");
+    await other.write("i", "readable by its owner");
     await harness.pushDirectly(other.path);
     await harness.push(other.path, "same content, writable");
     await harness.waitForEntries(known + 4);

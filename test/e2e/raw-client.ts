@@ -2,21 +2,18 @@ import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 
 export interface SendOptions {
-  patienceMs?: number;
-  gone?: { afterMs: number; by: "end" | "reset" };
+  timeoutMs?: number;
+  /** When the client gives up, and whether it ends the connection or resets it. */
+  abort?: { afterMs: number; by: "end" | "reset" };
 }
 
 const TIMEOUT_MS = 5_000;
 
-/**
- * Sends bytes as they are, and returns what comes back until the other side ends, or `patienceMs` have passed.
- *
- * @param options.gone after how many ms the client gives up, and whether it ends the connection or resets it
- */
+/** Sends bytes unchanged, and returns what was received until the server ended the connection, or until the timeout. */
 export async function sendBytes(
   url: string,
   bytes: string | Uint8Array,
-  { patienceMs = TIMEOUT_MS, gone }: SendOptions = {},
+  { timeoutMs = TIMEOUT_MS, abort }: SendOptions = {},
 ): Promise<string> {
   const { hostname: host, port } = new URL(url);
   const socket = connect({ host, port: Number(port), allowHalfOpen: true });
@@ -27,10 +24,10 @@ export async function sendBytes(
     socket.on("error", () => resolve());
   });
   socket.write(bytes);
-  if (gone) await Promise.race([ended, pause(gone.afterMs)]);
-  if (gone?.by === "end") socket.end();
-  if (gone?.by === "reset") socket.resetAndDestroy();
-  else await Promise.race([ended, pause(patienceMs, undefined, { ref: false })]);
+  if (abort) await Promise.race([ended, pause(abort.afterMs)]);
+  if (abort?.by === "end") socket.end();
+  if (abort?.by === "reset") socket.resetAndDestroy();
+  else await Promise.race([ended, pause(timeoutMs, undefined, { ref: false })]);
   socket.destroy();
   return Buffer.concat(received).toString();
 }

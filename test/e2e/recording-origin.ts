@@ -4,19 +4,19 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 
-/** A server that says what it has received, in the Cloud Controller's place. */
+/** A server in place of the Cloud Controller, which responds with what it received. */
 export interface RecordingOrigin {
   url: string;
   close(): Promise<void>;
 }
 
-/** What it answers. */
-export interface Recorded {
+/** The JSON body of its responses: the request that it received. */
+export interface RecordedRequest {
   method: string;
   /** Path and query. */
   url: string;
   headers: Record<string, string>;
-  /** Bytes of the body. */
+  /** Bytes in the body. */
   length: number;
   /** Of the body, in hex. */
   sha1: string;
@@ -27,11 +27,11 @@ const TEXT_FRAME = 0x81;
 const MASKED_HEAD_BYTES = 6;
 
 /**
- * Answers `/redirect` with a redirect, and any other path with what has come. A WebSocket gets its text messages
- * back, with the path that it was opened with in front.
+ * Responds to `/redirect` with a redirect, and to any other path with a `RecordedRequest`. A WebSocket gets each text message back,
+ * prefixed with the path that it was opened with.
  */
 export async function startRecordingOrigin(): Promise<RecordingOrigin> {
-  const server = createServer(answer);
+  const server = createServer(respond);
   server.on("upgrade", echoFrames);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -46,7 +46,7 @@ export async function startRecordingOrigin(): Promise<RecordingOrigin> {
   };
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { method = "", url = "", headers } = request;
   const hash = createHash("sha1");
   let length = 0;
@@ -62,7 +62,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(recorded));
 }
 
-/** RFC 6455, as much of it as short text messages need. */
+/** The parts of RFC 6455 that short text messages need. */
 function echoFrames({ headers, url }: IncomingMessage, socket: Duplex): void {
   const accept = createHash("sha1")
     .update(`${headers["sec-websocket-key"]}${WEB_SOCKET_GUID}`)

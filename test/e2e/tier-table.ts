@@ -4,12 +4,21 @@ import type { TierMatches } from "../foundation/demo/matched-log.ts";
 import { type Cell, textTable } from "../support/table.ts";
 
 const STDOUT = 1;
-const HEAD = [
-  ...["requested", "snapshot", "keys", "origin", "decided", "verified", "rejected"],
-  ...["uploaded", "MB", "match ms", "warnings"],
+const COLUMNS = [
+  "requested",
+  "snapshot",
+  "keys",
+  "origin",
+  "decided",
+  "verified",
+  "rejected",
+  "uploaded",
+  "MB",
+  "match ms",
+  "warnings",
 ];
 
-/** What each tier, the push session and the verification did, for each push of a test file. */
+/** Prints a row for each push of a test file: the matches of each tier, the push session and the verification. */
 export class TierTable {
   readonly #title: string;
   readonly #rows: Cell[][] = [];
@@ -18,29 +27,26 @@ export class TierTable {
     this.#title = title;
   }
 
-  add(
-    label: string,
-    { requested, uploadedFiles, uploadedBytes, durations, warnings }: Push,
-    figures: TierMatches,
-  ): void {
-    const { snapshot, keys, origin, decided, verified, rejected } = figures;
-    const tiers = [snapshot, keys, origin, decided, verified, rejected];
+  add(label: string, push: Push, matches: TierMatches): void {
+    const { requested, uploadedFiles, uploadedBytes, durations, warnings } = push;
     const megabytes = (uploadedBytes / 1e6).toFixed(1);
-    const match = Math.round(durations.match);
-    const row = [requested, ...tiers, uploadedFiles, megabytes, match, warnings.length];
-    this.#rows.push([label, ...row]);
+    const matchMs = Math.round(durations.match);
+    const tiers = this.#tiers(matches);
+    this.#rows.push([label, requested, ...tiers, uploadedFiles, megabytes, matchMs, warnings.length]);
   }
 
-  /** A push that ended with a message. */
-  addFailed(label: string, message: string, figures: TierMatches): void {
-    const { snapshot, keys, origin, decided, verified, rejected } = figures;
-    const tiers = [snapshot, keys, origin, decided, verified, rejected];
-    this.#rows.push([label, "", ...tiers, message]);
+  /** Adds a push that failed. */
+  addFailed(label: string, message: string, matches: TierMatches): void {
+    this.#rows.push([label, "", ...this.#tiers(matches), message]);
   }
 
-  /** Straight to stdout: the test runner keeps what tests that pass have said to the console. */
+  #tiers({ snapshot, keys, origin, decided, verified, rejected }: TierMatches): Cell[] {
+    return [snapshot, keys, origin, decided, verified, rejected];
+  }
+
+  /** Writes to stdout directly: the test runner hides the console output of tests that pass. */
   print(): void {
     if (this.#rows.length === 0) return;
-    writeSync(STDOUT, `\n${textTable([this.#title, ...HEAD], this.#rows)}\n\n`);
+    writeSync(STDOUT, `\n${textTable([this.#title, ...COLUMNS], this.#rows)}\n\n`);
   }
 }

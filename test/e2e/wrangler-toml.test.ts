@@ -7,7 +7,7 @@ import { PROJECT_ROOT } from "../support/node/project-root.ts";
 
 /** Bundles the Worker with another wrangler.toml, and returns what wrangler prints. */
 async function dryRun(toml: string): Promise<string> {
-  // In the project, so that `main` is found.
+  // In the project, because wrangler resolves `main` against the directory of the configuration.
   const directory = await mkdtemp(join(PROJECT_ROOT, ".wrangler-toml-"));
   try {
     await writeFile(join(directory, "wrangler.toml"), toml.replace('"src/index.ts"', '"../src/index.ts"'));
@@ -22,7 +22,7 @@ async function dryRun(toml: string): Promise<string> {
   }
 }
 
-it("every optional block of wrangler.toml is what wrangler takes, once it is uncommented", async () => {
+it("wrangler accepts every commented-out block of wrangler.toml, uncommented", async () => {
   const toml = await readFile(join(PROJECT_ROOT, "wrangler.toml"), "utf8");
   const stdout = await dryRun(toml.replaceAll(/^# (?=\[\[|\w+ = )/gm, ""));
   for (const name of ["RESOURCE_CACHE", "CATALOG", "POOL_BUCKET", "RATE_LIMITER", "METRICS"]) {

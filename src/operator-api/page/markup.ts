@@ -3,7 +3,7 @@ export const MARKUP = `<main>
 <h1>Resource cache</h1>
 <form id="token-form">
 <label for="token">Access token of an admin, read-only admin or global auditor</label>
-<p id="hint"><code>cf oauth-token</code> prints it. The token stays in the memory of this tab until the tab is closed or reloaded.</p>
+<p id="hint"><code>cf oauth-token</code> prints it. It stays in this tab's memory until you close or reload the tab.</p>
 <div class="row">
 <input id="token" type="password" autocomplete="off" spellcheck="false" aria-describedby="hint">
 <button>Show status</button>

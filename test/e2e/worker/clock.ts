@@ -1,18 +1,18 @@
 const realNow = Date.now;
-let passedMs = 0;
-Date.now = () => realNow() + passedMs;
+let aheadMs = 0;
+Date.now = () => realNow() + aheadMs;
 
-/** Lets time pass at once, for everything in this isolate that asks what time it is. */
+/** Moves the clock of this isolate forward. */
 export function advanceClock(ms: number): void {
-  passedMs += ms;
+  aheadMs += ms;
 }
 
-/** A Durable Object's alarms, which the platform keeps by the real time, by the isolate's. */
+/** Makes alarms follow the clock of this isolate. The platform runs them by the real time. */
 export function followClock(storage: DurableObjectStorage): void {
   const [get, set] = [storage.getAlarm.bind(storage), storage.setAlarm.bind(storage)];
-  storage.setAlarm = (time) => set(Number(time) - passedMs);
+  storage.setAlarm = (time) => set(Number(time) - aheadMs);
   storage.getAlarm = async () => {
     const time = await get();
-    return time === null ? null : time + passedMs;
+    return time === null ? null : time + aheadMs;
   };
 }

@@ -1,58 +1,56 @@
 /**
- * The Worker and its catalog as they are, and beside them the test's own hand on what can't be reached from outside:
- * faults, the clock, the catalog's status, blobs and events of the bucket, an isolate that begins afresh. Below
- * `/__test/`.
+ * The Worker, with commands below `/__test/` for what a test can't do from outside: inject faults, move the clock, replace the
+ * isolate, restart objects, read the catalog's status, and write blobs and events of the bucket.
  */
 import worker, { Catalog as RealCatalog, PushSessions as RealPushSessions } from "../../../src/index.ts";
 import { TIMEOUT_MS } from "../../../src/time/time-guarantees.ts";
 import type { Fault } from "../fault.ts";
 import { advanceClock, followClock } from "./clock.ts";
-import { counts, faultyCache, faultyObjects } from "./faulty-bindings.ts";
+import { counts, faultyCache, faultyCatalog } from "./faulty-bindings.ts";
 
 interface TestEnv {
   RESOURCE_CACHE: KVNamespace;
   CATALOG: DurableObjectNamespace<Catalog>;
   PUSH_SESSIONS: DurableObjectNamespace<PushSessions>;
   POOL_BUCKET?: R2Bucket;
-  /** The hand that tells of the bucket's changes, as R2 does. */
+  /** The queue of the bucket's events, which the test sends in place of R2. */
   EVENTS?: Queue;
 }
 
-const CONTROL = "/__test";
+const COMMANDS = "/__test";
 
-// A busy machine takes its time over what an answer would not wait for.
+// A busy machine may take longer than a request waits.
 TIMEOUT_MS.pushSessions = 10_000;
 
 let fault: Fault | undefined;
-const currentFault = () => fault;
+const getFault = () => fault;
 let handledEvents = 0;
-/** One for many requests: the Worker keeps its state by it. */
-let environment: object | undefined;
+/** The env object of the current isolate: the Worker keeps its state by this object. */
+let isolateEnv: object | undefined;
 
 function withFaults(env: TestEnv): object {
-  environment ??= {
+  isolateEnv ??= {
     ...env,
-    RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, currentFault),
-    CATALOG: faultyObjects(env.CATALOG, "observe", currentFault),
-    PUSH_SESSIONS: faultyObjects(env.PUSH_SESSIONS, "remember", currentFault),
+    RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, getFault),
+    CATALOG: faultyCatalog(env.CATALOG, getFault),
   };
-  return environment;
+  return isolateEnv;
 }
 
 export class Catalog extends RealCatalog {
   constructor(ctx: DurableObjectState, env: TestEnv) {
     followClock(ctx.storage);
-    super(ctx, { ...env, RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, currentFault) });
+    super(ctx, { ...env, RESOURCE_CACHE: faultyCache(env.RESOURCE_CACHE, getFault) });
   }
 
-  /** The alarm that was set before time passed at once. */
+  /** Moves the pending alarm ahead, before the clock is moved. */
   async moveAlarm(ms: number): Promise<void> {
     const time = await this.ctx.storage.getAlarm();
     if (time !== null) await this.ctx.storage.setAlarm(time - ms);
   }
 
-  /** Ends the object in the middle of whatever it does. */
-  async end(): Promise<void> {
+  /** Restarts the object, in the middle of its work. */
+  async restart(): Promise<void> {
     this.ctx.abort();
   }
 }
@@ -63,8 +61,8 @@ export class PushSessions extends RealPushSessions {
     super(ctx, env);
   }
 
-  /** Ends the object: what it knows from now on is what it has stored. */
-  async end(): Promise<void> {
+  /** Restarts the object: it loses what it has not stored. */
+  async restart(): Promise<void> {
     this.ctx.abort();
   }
 }
@@ -72,8 +70,8 @@ export class PushSessions extends RealPushSessions {
 export default {
   async fetch(request, env, ctx): Promise<Response> {
     const { pathname } = new URL(request.url);
-    if (!pathname.startsWith(`${CONTROL}/`)) return worker.fetch(request, withFaults(env), ctx);
-    return control(request, pathname.slice(CONTROL.length), env);
+    if (!pathname.startsWith(`${COMMANDS}/`)) return worker.fetch(request, withFaults(env), ctx);
+    return runCommand(request, pathname.slice(COMMANDS.length), env);
   },
   async queue(batch, env): Promise<void> {
     await worker.queue(batch, withFaults(env));
@@ -81,7 +79,7 @@ export default {
   },
 } satisfies ExportedHandler<TestEnv>;
 
-async function control(request: Request, path: string, env: TestEnv): Promise<Response> {
+async function runCommand(request: Request, path: string, env: TestEnv): Promise<Response> {
   const [, name, rest = ""] = /^\/(\w+)(?:\/(.+))?$/.exec(path) ?? [];
   const catalog = env.CATALOG.getByName("catalog");
   switch (`${request.method} ${name}`) {
@@ -93,10 +91,10 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
       fault = undefined;
       return new Response();
     case "DELETE isolate":
-      environment = undefined;
+      isolateEnv = undefined;
       return new Response();
     case "POST time":
-      // The alarm first, which is told by the clock as it was when it was set.
+      // The alarm is moved by the clock that it was set by.
       await catalog.moveAlarm(Number(rest));
       advanceClock(Number(rest));
       return new Response();
@@ -107,11 +105,11 @@ async function control(request: Request, path: string, env: TestEnv): Promise<Re
     case "GET catalog":
       return Response.json(await catalog.status());
     case "DELETE catalog":
-      await catalog.end().catch(() => {});
+      await catalog.restart().catch(() => {});
       return new Response();
     case "DELETE session":
       await env.PUSH_SESSIONS.getByName(rest)
-        .end()
+        .restart()
         .catch(() => {});
       return new Response();
     case "POST snapshot":

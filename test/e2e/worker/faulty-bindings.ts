@@ -1,32 +1,28 @@
 import type { Fault } from "../fault.ts";
 
-type CurrentFault = () => Fault | undefined;
+type GetFault = () => Fault | undefined;
 
-/** Keys of resources that have been read of KV, and operations that have met a fault. */
+/** Resource keys that were read from KV, and operations that a fault was injected into. */
 export const counts = { keysRead: 0, injectedFaults: 0 };
 
-/** Names that have been written, or may have been: nobody but this isolate writes. */
-const written = new Set<string>();
+/** Names of values that may exist. Only this isolate writes. */
+const writtenNames = new Set<string>();
 
-/** A local KV looks for each name of thousands by itself, even if it never was there. */
+/** Reads only names that were written: the local KV reads thousands of missing names one by one. */
 async function readMany(
   cache: KVNamespace,
   names: string[],
   options: unknown,
 ): Promise<Map<string, unknown>> {
-  const known = names.filter((name) => written.has(name));
-  const found =
-    known.length > 0 ? await cache.get(known, options as KVNamespaceGetOptions<"text">) : new Map();
-  return new Map(names.map((name) => [name, found.get(name) ?? null]));
+  const written = names.filter((name) => writtenNames.has(name));
+  const values =
+    written.length > 0 ? await cache.get(written, options as KVNamespaceGetOptions<"text">) : new Map();
+  return new Map(names.map((name) => [name, values.get(name) ?? null]));
 }
 
-/**
- * The real namespace, with the fault of the moment, and a count of the keys that are read in bulk.
- *
- * @param current asked at each operation
- */
-export function faultyCache(cache: KVNamespace, current: CurrentFault): KVNamespace {
-  let operations = 0;
+/** The namespace, with faults injected and bulk reads counted. @param getFault called for each operation */
+export function faultyCache(cache: KVNamespace, getFault: GetFault): KVNamespace {
+  let affectedOperations = 0;
   return new Proxy(cache, {
     get(target, operation: "get" | "put" | "delete") {
       const method = target[operation] as unknown as (...args: unknown[]) => Promise<unknown>;
@@ -34,28 +30,27 @@ export function faultyCache(cache: KVNamespace, current: CurrentFault): KVNamesp
       return (...args: [string | string[], ...unknown[]]) => {
         const [names] = args;
         if (Array.isArray(names)) counts.keysRead += names.length;
-        else if (operation === "put") written.add(names);
+        else if (operation === "put") writtenNames.add(names);
         const operate = () =>
           Array.isArray(names) ? readMany(target, names, args[1]) : method.apply(target, args);
-        const fault = current();
-        if (!fault?.operations.includes(operation) || !isNamed(names, fault.names)) return operate();
-        if (operations++ % (fault.every ?? 1) !== 0) return operate();
+        const fault = getFault();
+        if (!fault?.operations.includes(operation) || !hasPrefix(names, fault.prefixes)) return operate();
+        if (affectedOperations++ % (fault.every ?? 1) !== 0) return operate();
         counts.injectedFaults += 1;
-        return suffer(fault, operate, args);
+        return injectFault(fault, operate, args);
       };
     },
   });
 }
 
-/** The real Durable Objects, as long as the fault of the moment lets them `operate`. */
-export function faultyObjects<T extends Rpc.DurableObjectBranded>(
+/** The catalog's namespace. It throws while an injected fault includes `observe`. */
+export function faultyCatalog<T extends Rpc.DurableObjectBranded>(
   namespace: DurableObjectNamespace<T>,
-  operation: "observe" | "remember",
-  current: CurrentFault,
+  getFault: GetFault,
 ): Pick<typeof namespace, "getByName"> {
   return {
     getByName(name) {
-      if (current()?.operations.includes(operation)) {
+      if (getFault()?.operations.includes("observe")) {
         counts.injectedFaults += 1;
         throw new Error("the Durable Object is overloaded");
       }
@@ -64,13 +59,13 @@ export function faultyObjects<T extends Rpc.DurableObjectBranded>(
   };
 }
 
-function isNamed(names: string | string[], beginnings: readonly string[] | undefined): boolean {
-  if (beginnings === undefined) return true;
-  if (Array.isArray(names)) return beginnings.includes("");
-  return beginnings.some((beginning) => beginning !== "" && names.startsWith(beginning));
+function hasPrefix(names: string | string[], prefixes: readonly string[] | undefined): boolean {
+  if (prefixes === undefined) return true;
+  if (Array.isArray(names)) return prefixes.includes("");
+  return prefixes.some((prefix) => prefix !== "" && names.startsWith(prefix));
 }
 
-async function suffer(
+async function injectFault(
   fault: Fault,
   operate: () => Promise<unknown>,
   [names, options]: unknown[],
@@ -83,10 +78,10 @@ async function suffer(
     case "slow":
       await scheduler.wait(fault.ms ?? 0);
       return operate();
-    case "rubbish": {
-      if (Array.isArray(names)) return new Map(names.map((name) => [name, "rubbish"]));
+    case "garbage": {
+      if (Array.isArray(names)) return new Map(names.map((name) => [name, "garbage"]));
       const isText = (options as { type: string }).type === "text";
-      return isText ? "rubbish" : new TextEncoder().encode("rubbish".repeat(20)).buffer;
+      return isText ? "garbage" : new TextEncoder().encode("garbage".repeat(20)).buffer;
     }
   }
 }
