@@ -78,7 +78,7 @@ export async function openApiDocument(): Promise<object> {
           operationId: "getStatus",
           tags: ["cache"],
           summary: "Get the status of the cache and the configuration of the Worker.",
-          description: `${READ} A client that prefers HTML gets a page instead, which asks for a token and shows the status.`,
+          description: `${READ} A client that prefers HTML gets a page instead, with a field for a token, which shows the status.`,
           responses: {
             200: withPage(jsonResponse("CacheStatus", "The status.", examples.STATUS)),
             ...failures,
@@ -123,7 +123,7 @@ export async function openApiDocument(): Promise<object> {
           operationId: "reportObservations",
           tags: ["cache"],
           summary: "Report which resources the pool has, and which it no longer has.",
-          description: `For each SHA-1 the later observation wins, in whatever order they arrive. ${WRITE}`,
+          description: `For each SHA-1 the later observation wins, no matter in which order they arrive. ${WRITE}`,
           requestBody: jsonBody("ObservationsRequest", examples.OBSERVATIONS),
           responses: {
             200: jsonResponse(

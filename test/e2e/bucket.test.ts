@@ -81,7 +81,7 @@ function orders(changes: readonly ("put" | "delete")[], pending: readonly Step[]
   return [...afterChange, ...afterEvent];
 }
 
-it("matches what the bucket has, in whatever order its events arrive, even twice (R1.3)", async () => {
+it("matches what the bucket has, even if its events arrive twice and in another order (R1.3)", async () => {
   const once = [...orders(["put", "delete"]), ...orders(["put", "delete", "put"])];
   expect(once).toHaveLength(3 + 15);
   const twice = once.map((steps) => [

@@ -595,13 +595,15 @@ describe("a catalog that is unavailable", () => {
   });
 
   it("returns 503 when the catalog does not respond within ten seconds (R2.2)", async () => {
-    const real = AbortSignal.timeout.bind(AbortSignal);
+    const realTimeout = AbortSignal.timeout.bind(AbortSignal);
+    // A deadline starts its timer late, so that some of the ten seconds may have passed.
+    const isTenSeconds = (ms: number) => ms > 9_000 && ms <= 10_000;
     const timeout = vi
       .spyOn(AbortSignal, "timeout")
-      .mockImplementation((ms) => real(ms === 10_000 ? 10 : ms));
+      .mockImplementation((ms) => realTimeout(isTenSeconds(ms) ? 10 : ms));
     const response = await call(["GET", ""], { bindings: brokenCatalog(() => new Promise(() => {})) });
     expect(await readDetail(response)).toBe(detail);
-    expect(timeout).toHaveBeenCalledWith(10_000);
+    expect(timeout.mock.calls.some(([ms]) => isTenSeconds(ms))).toBe(true);
   });
 
   it("does not fail a push (R2.1)", async () => {

@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 
-/** What a run of cf ended with. */
+/** The outcome of a run of cf. */
 export interface CfOutcome {
   /** The exit code. */
   code: number | null;
@@ -12,9 +12,9 @@ export interface CfOutcome {
 }
 
 /**
- * Path of the cf binary that `CF_CLI` names; undefined where the variable is not set.
+ * The path of the cf binary in the variable `CF_CLI`; undefined if it is not set.
  *
- * @throws Error where it names no file
+ * @throws Error if it is not a file
  */
 export function findCf(): string | undefined {
   const { CF_CLI } = process.env;
@@ -28,10 +28,10 @@ export function findCf(): string | undefined {
 }
 
 /**
- * Runs cf in a process of its own. Its environment has no variables of the developer's cf, such as `CF_TRACE`, or
- * `CF_B3_TRACE_ID`, which would give all runs one trace id.
+ * Runs cf in its own process, without the variables of the developer's cf: `CF_B3_TRACE_ID`, for example, would give all runs the same
+ * trace id.
  *
- * @param home where cf keeps its target and its tokens; also its working directory
+ * @param home the directory where cf stores its target and tokens; also its working directory
  */
 export async function runCf(cf: string, args: readonly string[], home: string): Promise<CfOutcome> {
   const { PATH = "", TMPDIR = "" } = process.env;

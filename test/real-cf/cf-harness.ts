@@ -8,38 +8,38 @@ import { comparePackage } from "../support/node/package-comparison.ts";
 import { type CfOutcome, runCf } from "./cf-cli.ts";
 
 const MATCHES = "POST /v3/resource_matches";
-const LOGGED_MAX_MS = 10_000;
+const LOG_TIMEOUT_MS = 10_000;
 
-/** What the Worker logs of a request for matches, as far as tests look at it. */
+/** The members of a `matched` log line that tests use. */
 interface MatchedLine {
   traceId?: string;
-  /** How many resources were asked for. */
+  /** The number of resources in the request. */
   resources: number;
 }
 
-/** One run of cf, and what Worker and Cloud Controller observed of it. */
+/** A run of cf, with what the Worker and the Cloud Controller received. */
 export interface CfRun extends CfOutcome {
-  /** Of its requests for matches. */
+  /** The log lines of its requests for matches. */
   lines: MatchedLine[];
-  /** Those of the requests that the Worker passed on to the Cloud Controller; "" for a request without one. */
+  /** Trace ids of the requests that the Worker passed through; "" for a request without one. */
   passedTraceIds: string[];
 }
 
 /** The local foundation, the Worker in front of it, and the real cf CLI. */
 export interface CfHarness extends Harness {
-  /** All runs until now. */
+  /** All runs so far. */
   runs: CfRun[];
-  /** The directory where cf keeps its target and its tokens, and in which it runs. */
+  /** The directory where cf stores its target and tokens, and in which it runs. */
   home: string;
-  /** @param requests for matches that the run makes; it is over when the Worker has logged so many */
+  /** Runs cf, and waits until the Worker has logged this many requests for matches. */
   cf(args: readonly string[], requests?: number): Promise<CfRun>;
-  /** Pushes a directory without starting the app. The push succeeds, and the package is the directory. */
+  /** Pushes a directory without starting the app. The push must succeed, and the package must equal the directory. */
   cfPush(app: string, directory: string, requests?: number): Promise<{ run: CfRun; uploaded: string[] }>;
-  /** The newest package of an app, which has the files of the directory: paths, contents and modes. */
-  checkedPackage(app: string, directory: string): Promise<Package>;
+  /** Returns the newest package of an app. It must equal the directory. */
+  checkPackage(app: string, directory: string): Promise<Package>;
 }
 
-/** @param minimumSize of a file that the pool takes, in bytes */
+/** @param minimumSize of a file in the pool, in bytes */
 export async function startCfHarness(
   cf: string,
   { minimumSize }: { minimumSize: number },
@@ -50,14 +50,14 @@ export async function startCfHarness(
     title: "real cf",
     bucket: false,
     minimumSize,
-    // A busy machine may take seconds, and what is late is uploaded.
+    // A busy machine may take seconds. Files that miss the deadline are uploaded.
     variables: { MINIMUM_SIZE: String(minimumSize), LOOKUP_DEADLINE_MS: "60000" },
     onLine(line) {
       if (line.includes('"event":"matched"')) logged.push(JSON.parse(line));
     },
   });
   const { cloudController, uaa } = harness.foundation;
-  // As on a foundation where the API's name leads to the Worker: cf follows the Location of a job.
+  // cf follows the Location of a job, so it must lead to the Worker.
   cloudController.setExternalUrl(harness.worker.url);
   const runs: CfRun[] = [];
 
@@ -66,10 +66,10 @@ export async function startCfHarness(
     cloudController.stats.reset();
     const outcome = await runCf(cf, args, home);
     const output = `cf ${args.join(" ")}\n${outcome.stdout}${outcome.stderr}`;
-    // The log may lag behind the answers.
-    await vi.waitFor(() => expect(logged, output).toHaveLength(requests), { timeout: LOGGED_MAX_MS });
+    // The log may lag behind the responses.
+    await vi.waitFor(() => expect(logged, output).toHaveLength(requests), { timeout: LOG_TIMEOUT_MS });
     const passed = Object.entries(cloudController.stats.traces).filter(([, names]) =>
-      // The Worker itself asks for matches.
+      // Requests for matches are the Worker's own.
       names.some((name) => name !== MATCHES),
     );
     const observed = { lines: [...logged], passedTraceIds: passed.map(([traceId]) => traceId) };
@@ -77,7 +77,7 @@ export async function startCfHarness(
     runs.push(ended);
     return ended;
   };
-  const checkedPackage: CfHarness["checkedPackage"] = async (name, directory) => {
+  const checkPackage: CfHarness["checkPackage"] = async (name, directory) => {
     const app = cloudController.apps.list().find((each) => each.name === name);
     const item = cloudController.packages.ofApp(app?.guid ?? "").at(-1);
     if (!item) throw new Error(`the app ${name} has no package`);
@@ -94,9 +94,9 @@ export async function startCfHarness(
       const pushed = await run(["push", app, "-p", directory, "--no-start"], requests);
       // Warnings of the API are on stderr.
       expect(pushed).toMatchObject({ code: 0, stderr: "" });
-      return { run: pushed, uploaded: (await checkedPackage(app, directory)).uploaded };
+      return { run: pushed, uploaded: (await checkPackage(app, directory)).uploaded };
     },
-    checkedPackage,
+    checkPackage,
     async stop() {
       await harness.stop();
       await rm(home, { recursive: true, force: true });

@@ -11,14 +11,14 @@ import { findCf } from "./cf-cli.ts";
 import { type CfHarness, startCfHarness } from "./cf-harness.ts";
 
 const STDERR = 2;
-/** Of a file that the pool takes, in bytes. */
+/** The minimum size of a file in the pool, in bytes. */
 const MINIMUM_SIZE = 100;
 const SMALL_APP_FILES = 46;
 const LARGE_APP_FILES = 6_200;
-/** How many resources cf asks for in each of its requests for matches. */
+/** The resources in each request for matches. */
 const LARGE_APP_REQUESTS = [5_000, 1_200];
-/** cf waits three seconds before it asks whether a package is ready. */
-const PUSHED_MAX_MS = 60_000;
+/** cf polls the state of a package every three seconds. */
+const PUSH_TIMEOUT_MS = 60_000;
 const TEN_MINUTES_MS = 600_000;
 
 const cf = findCf();
@@ -29,7 +29,7 @@ if (!cf) {
   );
 }
 
-describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
+describe.skipIf(!cf)("the real cf CLI", { timeout: PUSH_TIMEOUT_MS }, () => {
   let harness: CfHarness;
   let smallApp: AppFixture;
   let largeApp: AppFixture;
@@ -43,7 +43,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
     await Promise.all([smallApp.remove(), largeApp.remove()]);
   }, START_TIMEOUT_MS);
 
-  it("refuses a wrong password", async () => {
+  it("cannot log in with a wrong password", async () => {
     expect(await harness.cf(["api", harness.worker.url])).toMatchObject({ code: 0 });
     expect(await harness.cf(["auth", "developer", "wrong"])).toMatchObject({
       code: 1,
@@ -72,14 +72,14 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
     expect(JSON.parse(await readFile(path, "utf8")).AccessToken).not.toBe(expired);
   });
 
-  it("uploads only files below the minimum size in the second push of 46 files", async () => {
+  it("uploads only files below the minimum size in a second push of 46 files", async () => {
     const first = await harness.cfPush("small", smallApp.path);
     expect(first.uploaded.sort()).toEqual(await pathsOf(smallApp, () => true));
     const second = await harness.cfPush("small", smallApp.path);
     expect(second.uploaded.sort()).toEqual(await pathsOf(smallApp, (size) => size <= MINIMUM_SIZE));
   });
 
-  it("uploads no file in a second push of 6,200 files right after the first", async () => {
+  it("uploads no file in a second push of 6,200 files", async () => {
     const first = await harness.cfPush("large", largeApp.path, LARGE_APP_REQUESTS.length);
     expect(first.run.lines.map(({ resources }) => resources)).toEqual(LARGE_APP_REQUESTS);
     expect(first.uploaded).toHaveLength(LARGE_APP_FILES);
@@ -87,7 +87,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
     expect(second.uploaded).toHaveLength(0);
   });
 
-  it("pushes a manifest of three apps on one path", async () => {
+  it("loses no file of three apps in one manifest with the same path (R3.1)", async () => {
     await smallApp.write("new.txt", Buffer.alloc(1_000, "new in this push"));
     const names = ["web", "worker", "clock"];
     const manifest = join(harness.home, "three-apps.yml");
@@ -96,17 +96,17 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
     expect(await harness.cf(["push", "-f", manifest, "--no-start"], names.length)).toMatchObject({ code: 0 });
     const known = await pathsOf(smallApp, (size, path) => size > MINIMUM_SIZE && path !== "new.txt");
     for (const name of names) {
-      const { uploaded } = await harness.checkedPackage(name, smallApp.path);
+      const { uploaded } = await harness.checkPackage(name, smallApp.path);
       expect(uploaded.filter((path) => known.includes(path))).toEqual([]);
     }
   });
 
-  it("fails with cf's message when the pool was wiped, and succeeds in the second try", async () => {
+  it("fails with cf's message after the pool was wiped, and succeeds when it is repeated (R1.7)", async () => {
     const resources = (await gatherDirectory(largeApp.path)).filter(({ size }) => size > 0);
     await harness.fillPool(largeApp.path);
     await harness.report({ present: resources });
     await harness.waitUntilPublished();
-    // The requests of this app were made before: they are not to be taken for repeated ones.
+    // So that the push is not a suspected retry of the ones above.
     await harness.advanceClock(TEN_MINUTES_MS);
     await harness.foundation.cloudController.pool.wipe();
 
@@ -128,7 +128,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSHED_MAX_MS }, () => {
     expect(new Set(traceIds.flat()).size).toBe(traceIds.length);
   });
 
-  it("has its trace id in each line that the Worker logs of its requests for matches", () => {
+  it("has its trace id in each log line of its requests for matches", () => {
     const pushes = harness.runs.filter(({ lines }) => lines.length > 0);
     expect(pushes.length).toBeGreaterThanOrEqual(7);
     const logged = pushes.map(({ lines }) => lines.map(({ traceId }) => traceId));
@@ -147,17 +147,17 @@ async function createSmallApp(): Promise<AppFixture> {
   return app;
 }
 
-/** The sorted paths of the files and links of an app that are to be uploaded. */
+/** The sorted paths of the files and links of an app for which `isSelected` is true. */
 async function pathsOf(
   { path }: AppFixture,
-  isMeant: (size: number, path: string) => boolean,
+  isSelected: (size: number, path: string) => boolean,
   kind?: "file",
 ): Promise<string[]> {
   const entries = (await gatherDirectory(path)).filter(
     (entry) => entry.kind !== "directory" && (kind === undefined || entry.kind === kind),
   );
   return entries
-    .filter(({ size, path }) => isMeant(size, path))
+    .filter(({ size, path }) => isSelected(size, path))
     .map((entry) => entry.path)
     .sort();
 }

@@ -1,8 +1,8 @@
 import { env } from "cloudflare:workers";
 
 /**
- * The real local cache without the keys of resources, for where manifest, changes and snapshot say all: the local KV looks
- * for each of thousands of keys by itself.
+ * The local KV without resource keys, for tests in which the manifest names a snapshot: the local KV reads thousands of missing keys
+ * one by one.
  */
 export const cacheWithoutKeys = new Proxy(env.RESOURCE_CACHE, {
   get(target, name) {
@@ -13,33 +13,31 @@ export const cacheWithoutKeys = new Proxy(env.RESOURCE_CACHE, {
   },
 });
 
-interface Trouble {
-  /** Decides for each read, by its number from 0, what happens to it. */
+interface Faults {
+  /** The fault of a bulk read, by its number from 0. */
   read?: (index: number) => "fail" | "hang" | undefined;
 }
 
-/**
- * The real local cache, with its reads counted and, where wanted, spoiled.
- */
-export function instrumentCache({ read }: Trouble = {}) {
+/** The local KV with its bulk reads recorded, and with faults. */
+export function instrumentCache({ read }: Faults = {}) {
   const reads: { keys: string[]; options: unknown }[] = [];
-  let atOnce = 0;
+  let concurrentReads = 0;
   const observed = { reads, mostAtOnce: 0 };
   const cache = new Proxy(env.RESOURCE_CACHE, {
     get(target, name) {
       const member = Reflect.get(target, name);
       if (name !== "get") return typeof member === "function" ? member.bind(target) : member;
       return async (keys: string | string[], options: { type: "text" }) => {
-        // A read of one key is not a tier's.
+        // Resource keys are only read in bulk.
         if (typeof keys === "string") return target.get(keys, options);
-        const trouble = read?.(reads.length);
+        const fault = read?.(reads.length);
         reads.push({ keys, options });
-        atOnce += 1;
-        observed.mostAtOnce = Math.max(observed.mostAtOnce, atOnce);
-        if (trouble === "fail") throw new Error("KV GET failed: 503 Service Unavailable");
-        if (trouble === "hang") return new Promise(() => {});
+        concurrentReads += 1;
+        observed.mostAtOnce = Math.max(observed.mostAtOnce, concurrentReads);
+        if (fault === "fail") throw new Error("KV GET failed: 503 Service Unavailable");
+        if (fault === "hang") return new Promise(() => {});
         return target.get(keys, options).finally(() => {
-          atOnce -= 1;
+          concurrentReads -= 1;
         });
       };
     },

@@ -1,10 +1,10 @@
 import { vi } from "vitest";
 
-const real = Date.now;
-let ahead = 0;
+const realNow = Date.now;
+let aheadMs = 0;
 
-/** Lets so much time pass, for whoever asks for it by `Date.now`; until `vi.restoreAllMocks`. */
+/** Moves `Date.now` forward, until `vi.restoreAllMocks`. */
 export function advanceClock(ms: number): void {
-  ahead = vi.isMockFunction(Date.now) ? ahead + ms : ms;
-  vi.spyOn(Date, "now").mockImplementation(() => real() + ahead);
+  aheadMs = vi.isMockFunction(Date.now) ? aheadMs + ms : ms;
+  vi.spyOn(Date, "now").mockImplementation(() => realNow() + aheadMs);
 }

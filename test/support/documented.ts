@@ -3,11 +3,10 @@ import { expect } from "vitest";
 import type { Exchange } from "./exchange.ts";
 
 /**
- * Holds an answer against docs/openapi.json. It is judged outside of the runtime, which lets nobody compile the code that
- * a validator is.
+ * Expects that a response is documented in docs/openapi.json. The check runs outside of workerd, which forbids the code generation of
+ * the schema validator.
  *
- * @param more `sent`: the request's body, to be held against the document as well; `isRelayed`: whether the answer is
- * another's
+ * @param more `sent`: the request's body, to be checked too; `isRelayed`: whether the response is the Cloud Controller's
  */
 export async function expectDocumented(
   { method, url }: { method: string; url: string },
@@ -22,9 +21,9 @@ export async function expectDocumented(
     body: await response.clone().text(),
     ...more,
   };
-  const judged = await env.DOCUMENTED_API.fetch("https://documented.api/", {
+  const checked = await env.DOCUMENTED_API.fetch("https://documented.api/", {
     method: "POST",
     body: JSON.stringify(exchange),
   });
-  expect(await judged.json()).toEqual([]);
+  expect(await checked.json()).toEqual([]);
 }

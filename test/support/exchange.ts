@@ -1,10 +1,10 @@
-/** A request and its answer. */
+/** A request and its response. */
 export interface Exchange {
   method: string;
   path: string;
-  /** Whether the answer is another's, which the Worker hands on as it came. */
+  /** Whether the response is the Cloud Controller's, relayed unchanged. */
   isRelayed?: boolean;
-  /** The request's body, where whether it is valid matters. */
+  /** The request's body, if it is to be checked too. */
   sent?: string;
   status: number;
   headers: Record<string, string>;

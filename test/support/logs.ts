@@ -1,6 +1,6 @@
 import { vi } from "vitest";
 
-/** Collects what is logged from here on, as objects, and keeps it off the terminal. */
+/** Collects the log lines from now on, parsed, instead of printing them. */
 export function collectLogs(): Record<string, unknown>[] {
   const lines: Record<string, unknown>[] = [];
   for (const level of ["log", "warn", "error"] as const) {

@@ -1,6 +1,6 @@
 import { type CurrentManifest, MANIFEST_NAME } from "../../src/cache/manifest.ts";
 
-/** A valid manifest without a snapshot and a delta: keys alone decide. */
+/** A valid manifest without snapshot and delta, so that only keys match. */
 export function minimalManifest(): CurrentManifest {
   return {
     version: 2,
@@ -20,7 +20,7 @@ interface Namespace {
   put(name: string, value: string): Promise<void>;
 }
 
-/** Without a manifest no key counts. Returns whether there was none. */
+/** Writes a manifest if there is none, because keys match only with one. Returns whether it was written. */
 export async function putManifestIfMissing(namespace: Namespace, keyPrefix = ""): Promise<boolean> {
   const name = keyPrefix + MANIFEST_NAME;
   if ((await namespace.get(name)) !== null) return false;

@@ -3,25 +3,25 @@ import type { SentResource } from "./worker.ts";
 
 export const CLOUD_CONTROLLER_URL = "https://cc.internal.example.com";
 
-type Answer = (request: Request) => Response | Promise<Response>;
+type Respond = (request: Request) => Response | Promise<Response>;
 
-/** What the Worker fetches from the Cloud Controller is answered by `answer`, and kept; UAA goes on as it is. */
-export function fakeCloudController(answer: Answer) {
+/** Responds to all fetches of the Worker except those of UAA's keys. Returns the list of requests, which grows. */
+export function fakeCloudController(respond: Respond) {
   const requests: Request[] = [];
-  const real = globalThis.fetch;
+  const realFetch = globalThis.fetch;
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const request = new Request(input as Request, init as RequestInit);
-    if (new URL(request.url).pathname === "/token_keys") return real(request);
+    if (new URL(request.url).pathname === "/token_keys") return realFetch(request);
     requests.push(request.clone());
-    return answer(request);
+    return respond(request);
   });
   return requests;
 }
 
-/** A Cloud Controller whose pool holds what `holds` says. */
-export function respondWithMatches(holds: (resource: SentResource) => boolean): Answer {
+/** The response of a Cloud Controller that matches the resources for which `isPresent` is true. */
+export function respondWithMatches(isPresent: (resource: SentResource) => boolean): Respond {
   return async (request) => {
     const { resources } = await request.json<{ resources: SentResource[] }>();
-    return Response.json({ resources: resources.filter(holds) }, { status: 201 });
+    return Response.json({ resources: resources.filter(isPresent) }, { status: 201 });
   };
 }

@@ -1,12 +1,12 @@
 import { COLUMNS, type PointEvent } from "../../src/observability/metrics.ts";
 
-/** A data point by the names of its columns. */
+/** A data point, by column names. */
 export interface NamedPoint {
   event: string;
   [column: string]: string | number;
 }
 
-/** A dataset that keeps what is written. */
+/** A METRICS binding that collects its data points. */
 export function collectPoints() {
   const points: NamedPoint[] = [];
   const METRICS = {

@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import { beforeAll, vi } from "vitest";
 import { replaceIsolate } from "./worker.ts";
 
-// One runtime serves all files, since each takes seconds of CPU to start: what one leaves is gone before the next.
+// All test files share one runtime, because a runtime takes seconds of CPU to start. Each file begins with empty storage.
 beforeAll(async () => {
   vi.restoreAllMocks();
   await reset();

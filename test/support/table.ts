@@ -1,6 +1,6 @@
 export type Cell = string | number;
 
-/** A table for a terminal: the first column to the left, figures to the right. */
+/** Formats a table for a terminal. The first column is left-aligned, the others right-aligned. */
 export function textTable(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const lines = [columns, ...rows].map((row) => row.map(String));
   const widths = columns.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
@@ -14,7 +14,7 @@ export function textTable(columns: readonly string[], rows: readonly (readonly C
   return [head, "-".repeat(head.length), ...body].join("\n");
 }
 
-/** A table in Markdown, columns of figures to the right. */
+/** Formats a Markdown table. Columns of numbers are right-aligned. */
 export function markdownTable(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const line = (cells: readonly Cell[]) => `| ${cells.join(" | ")} |`;
   const isNumeric = (column: number) => rows.every((row) => /^[\d.]+x?$|^$/.test(`${row[column]}`));

@@ -3,10 +3,10 @@ import { base64url, type CryptoKey, importJWK, type JWTHeaderParameters, SignJWT
 
 export const ISSUER = `${env.UAA_URL}/oauth/token`;
 
-/** Claims by name; one that is undefined is left out of the token. */
+/** Claims by name. A claim that is undefined is omitted. */
 export type Claims = Record<string, unknown>;
 
-/** Claims as UAA makes them for a user who may push: another one each time, who has asked for nothing yet. */
+/** The claims of UAA for a user who may push. Each call creates a new user. */
 export function createClaims(changes: Claims = {}): Claims {
   const now = Math.floor(Date.now() / 1000);
   const user = crypto.randomUUID();
@@ -26,7 +26,7 @@ export function createClaims(changes: Claims = {}): Claims {
   };
 }
 
-/** A token, by default signed with UAA's own key. */
+/** Signs a token, by default with UAA's key. */
 export async function signToken(
   changes: Claims = {},
   header: Partial<JWTHeaderParameters> = {},
@@ -41,9 +41,9 @@ export async function signToken(
 const PKCS1 = "RSASSA-PKCS1-v1_5";
 
 /**
- * A token of any header and payload, of whatever kind, which a library would refuse to sign.
+ * Signs a token with any header and payload, even invalid ones that a library would refuse.
  *
- * @param key of `PKCS1`; by default UAA's own, for SHA-256
+ * @param key an RSA key; by default UAA's, for SHA-256
  */
 export async function signRawToken(header: unknown, payload: unknown, key?: CryptoKey): Promise<string> {
   const part = (value: unknown) =>
@@ -54,7 +54,7 @@ export async function signRawToken(header: unknown, payload: unknown, key?: Cryp
   return `${signed}.${base64url.encode(new Uint8Array(signature))}`;
 }
 
-/** A pair of RSA keys for RS256, of any size. */
+/** Generates a pair of RSA keys for RS256. @param modulusLength bits */
 export async function generateRsaKeys(modulusLength: number): Promise<CryptoKeyPair> {
   const publicExponent = new Uint8Array([1, 0, 1]);
   const algorithm = { name: PKCS1, hash: "SHA-256", modulusLength, publicExponent };

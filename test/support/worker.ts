@@ -7,7 +7,7 @@ import { signToken } from "./tokens.ts";
 
 export const ENDPOINT = "https://api.example.com/v3/resource_matches";
 
-/** A resource as cf CLI sends it; by default one of which nobody has heard. */
+/** A resource in the form that cf CLI sends. */
 export interface SentResource {
   checksum: { value: string };
   size_in_bytes: number;
@@ -15,18 +15,18 @@ export interface SentResource {
   mode?: string | null;
 }
 
-/** The `index`th of a row of resources without end, all distinct. */
+/** The resource number `index` of an endless series of distinct resources. */
 export function resource(index: number, changes: Partial<SentResource> = {}): SentResource {
   const value = index.toString(16).padStart(8, "0").padStart(40, "a");
   return { checksum: { value }, size_in_bytes: index + 1, path: `src/${index}.js`, mode: "644", ...changes };
 }
 
-/** Puts keys into the real local cache, and a manifest if there is none. Without resources: the manifest alone. */
+/** Writes the keys of resources to the local KV, and a manifest if there is none. */
 export async function fillCache(...resources: SentResource[]): Promise<void> {
   const key = ({ checksum, size_in_bytes }: SentResource) =>
     `${checksum.value.toLowerCase()}:${size_in_bytes}`;
-  await Promise.all(resources.map((present) => env.RESOURCE_CACHE.put(key(present), "1")));
-  // An isolate that has read that there is no manifest does not read it again for a while.
+  await Promise.all(resources.map((each) => env.RESOURCE_CACHE.put(key(each), "1")));
+  // The isolate may have cached that there is no manifest.
   if (await putManifestIfMissing(env.RESOURCE_CACHE)) replaceIsolate();
 }
 
@@ -37,7 +37,10 @@ interface SendOptions {
   url?: string;
 }
 
-async function toRequest(body: BodyInit | object | undefined, { token, headers, method, url }: SendOptions) {
+async function createRequest(
+  body: BodyInit | object | undefined,
+  { token, headers, method, url }: SendOptions,
+) {
   const authorization = token === null ? {} : { Authorization: `Bearer ${token ?? (await signToken())}` };
   const isRaw = typeof body === "string" || body instanceof ReadableStream || body instanceof Uint8Array;
   return new Request(url ?? ENDPOINT, {
@@ -47,37 +50,40 @@ async function toRequest(body: BodyInit | object | undefined, { token, headers, 
   });
 }
 
-/** The env object of an isolate that has served the tests of one file: what the Worker remembers goes with it. */
-let deployed = { ...env };
+/** The env object of the current isolate: the Worker keeps its state by this object. */
+let isolateEnv = { ...env };
 
-/** From now on another isolate answers. */
+/** Replaces the isolate of `send`: the Worker loses its state. */
 export function replaceIsolate(): void {
-  deployed = { ...env };
+  isolateEnv = { ...env };
 }
 
-/** Asks the Worker with wrangler.toml's bindings. */
-export async function send(body?: BodyInit | object, sent: SendOptions = {}): Promise<Response> {
-  return sendWithEnv(deployed, body, sent);
+/**
+ * Sends a request to the Worker with the bindings of wrangler.toml, and waits for the work after the response. Default: a POST of `body`
+ * to the endpoint, by a new user.
+ */
+export async function send(body?: BodyInit | object, options: SendOptions = {}): Promise<Response> {
+  return sendWithEnv(isolateEnv, body, options);
 }
 
-/** Asks a Worker that has other bindings and variables; undefined takes one away. */
+/** Sends a request to a new isolate with other bindings and variables. undefined removes one. */
 export async function sendWith(
   bindings: Record<string, unknown>,
   body?: BodyInit | object,
-  sent: SendOptions = {},
+  options: SendOptions = {},
 ): Promise<Response> {
-  return sendWithEnv({ ...env, ...bindings }, body, sent);
+  return sendWithEnv({ ...env, ...bindings }, body, options);
 }
 
-/** As `askWith`, with an env object that several requests share, as they do within an isolate. */
+/** Sends a request to an isolate with this env object. Requests with the same object share the state of the isolate. */
 export async function sendWithEnv(
   bindings: object,
   body?: BodyInit | object,
-  sent: SendOptions = {},
+  options: SendOptions = {},
 ): Promise<Response> {
   const ctx = createExecutionContext();
   const response = await worker.fetch(
-    (await toRequest(body, sent)) as Parameters<typeof worker.fetch>[0],
+    (await createRequest(body, options)) as Parameters<typeof worker.fetch>[0],
     bindings,
     ctx,
   );
@@ -85,11 +91,11 @@ export async function sendWithEnv(
   return response;
 }
 
-/** Those of the answer, by path. */
+/** The paths of the matched resources. */
 export async function matchedPaths(response: Response): Promise<(string | undefined)[]> {
   const { resources } = await response.json<{ resources: SentResource[] }>();
   return resources.map(({ path }) => path ?? undefined);
 }
 
-/** The key of the `index`th resource of the row. */
+/** The key of `resource(index)`. */
 export const keyOf = (index: number): ResourceKey => `${resource(index).checksum.value}:${index + 1}`;

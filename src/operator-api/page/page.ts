@@ -20,7 +20,7 @@ ${MARKUP}
 let policy: Promise<string> | undefined;
 
 /**
- * The page of `GET …/cache` for a browser. It needs no token, because it has no data: it asks for a token and fetches the status. Its
+ * The page of `GET …/cache` for a browser. It needs no token, because it has no data: the user pastes a token, with which it fetches the status. Its
  * Content-Security-Policy allows its own script and style, and requests to its own origin.
  */
 export async function statusPage(): Promise<Response> {

@@ -5,12 +5,12 @@ import { dirname, join } from "node:path";
 
 export interface AppFixture {
   path: string;
-  /** Writes a file; its content is the path where none is given. */
+  /** Writes a file. The default content depends on the path. */
   write(path: string, content?: string | Buffer, mode?: number): Promise<void>;
   remove(): Promise<void>;
 }
 
-/** An empty app directory. */
+/** Creates an empty app directory. */
 export async function createApp(): Promise<AppFixture> {
   const root = await mkdtemp(join(tmpdir(), "app-"));
   return {
@@ -18,20 +18,20 @@ export async function createApp(): Promise<AppFixture> {
     async write(path, content = `the content of ${path}`, mode = 0o644) {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), content);
-      // Not subject to the umask, as the mode of writeFile is.
+      // Unlike the mode of writeFile, chmod ignores the umask.
       chmodSync(join(root, path), mode);
     },
     remove: () => rm(root, { recursive: true, force: true }),
   };
 }
 
-/** An app directory with everything that a push treats in a way of its own. */
+/** Creates an app with a file of each kind that a push treats differently: modes, sizes, names, links, ignored files. */
 export async function createVariedApp(): Promise<AppFixture> {
   const app = await createApp();
   await app.write("server.js");
   await app.write("bin/run", "#!/bin/sh\n", 0o755);
   await app.write("bin/copy of run", "#!/bin/sh\n", 0o700);
-  await app.write("read-only.txt", "nobody writes this", 0o444);
+  await app.write("read-only.txt", "read-only", 0o444);
   await app.write("empty.txt", "");
   await app.write("lib/empty.js", "");
   await app.write("größe/naïve ☃ 😀.txt");

@@ -3,16 +3,16 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { PROJECT_ROOT } from "./project-root.ts";
 
-/** Modules by name, as a Worker consists of them; the first is its main module. */
+/** The modules of a Worker by name. The first is the main module. */
 export type Modules = Record<
   string,
   { type: "esm"; contents: string } | { type: "wasm"; contents: Uint8Array<ArrayBuffer> }
 >;
 
-/** As the Worker names it, beside itself. */
+/** The name by which the Worker imports it. */
 const WASM = "module.wasm";
 
-/** Bundles a Worker from its source as it ships, in a tenth of wrangler's time. @param entry below the project */
+/** Bundles a Worker like wrangler, in a tenth of the time. @param entry relative to the project */
 export async function bundleWorker(entry = "src/index.ts"): Promise<Modules> {
   const { outputFiles } = await build({
     entryPoints: [join(PROJECT_ROOT, entry)],

@@ -7,10 +7,10 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
-const STARTED_MAX_MS = 30_000;
-const ENDED_MAX_MS = 5_000;
+const START_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 5_000;
 
-/** Path of a Chromium on this machine: `CHROMIUM`, or the first on the PATH. */
+/** The path of Chromium: the variable `CHROMIUM`, or the first on the PATH. */
 export function findChromium(): string | undefined {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
   const directories = (process.env.PATH ?? "").split(delimiter);
@@ -28,20 +28,20 @@ function isProgram(path: string): boolean {
 
 type Params = Record<string, unknown>;
 
-/** A page in a headless Chromium, over the DevTools protocol. */
+/** A page in a headless Chromium, controlled by the DevTools protocol. */
 export interface Page {
-  /** Calls a method of the protocol; rejects with what Chromium says against it. */
-  // biome-ignore lint/suspicious/noExplicitAny: the protocol has hundreds of answers
+  /** Calls a method of the protocol. Rejects with Chromium's error message. */
+  // biome-ignore lint/suspicious/noExplicitAny: the protocol has hundreds of results
   call(method: string, params?: Params): Promise<any>;
-  /** What happens from now on. */
+  /** Listens to an event from now on. */
   on(event: string, listener: (params: Params) => void): void;
-  /** The value of an expression in the page, once its promise is kept. */
+  /** Evaluates an expression in the page, and awaits its promise. */
   evaluate<T>(expression: string): Promise<T>;
-  /** Loads an address, until its `load` event. */
+  /** Opens a URL, and waits for the `load` event. */
   open(url: string): Promise<void>;
 }
 
-/** Chromium with a profile of its own, and one page; it asks nobody anything by itself. */
+/** Starts Chromium with a new profile and one page, without background requests. */
 export async function startChromium(program: string): Promise<{ page: Page; stop(): Promise<void> }> {
   const profile = await mkdtemp(join(tmpdir(), "chromium-"));
   const isRoot = process.getuid?.() === 0;
@@ -51,7 +51,7 @@ export async function startChromium(program: string): Promise<{ page: Page; stop
       "--headless",
       "--remote-debugging-port=0",
       `--user-data-dir=${profile}`,
-      // Its sandbox refuses root, as whom containers run; only pages of the tests are opened.
+      // The sandbox does not work for root, the user of containers. Only pages of the tests are opened.
       ...(isRoot ? ["--no-sandbox"] : []),
       "--disable-gpu",
       "--disable-quic",
@@ -67,13 +67,13 @@ export async function startChromium(program: string): Promise<{ page: Page; stop
   const ended = once(child, "exit");
   const stop = async () => {
     child.kill("SIGTERM");
-    const timer = setTimeout(() => child.kill("SIGKILL"), ENDED_MAX_MS);
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
     await ended;
     clearTimeout(timer);
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    const socket = new WebSocket(await addressOf(child.stderr));
+    const socket = new WebSocket(await readDevToolsUrl(child.stderr));
     await once(socket, "open");
     return { page: await newPage(socket), stop };
   } catch (error) {
@@ -82,20 +82,19 @@ export async function startChromium(program: string): Promise<{ page: Page; stop
   }
 }
 
-/** Which it tells on stderr when it has started. */
-async function addressOf(stderr: NodeJS.ReadableStream): Promise<string> {
-  let said = "";
-  const told = new Promise<string>((resolve, reject) => {
+/** Reads the WebSocket URL of the DevTools, which Chromium prints to stderr. */
+async function readDevToolsUrl(stderr: NodeJS.ReadableStream): Promise<string> {
+  let output = "";
+  return new Promise<string>((resolve, reject) => {
     const lines = createInterface({ input: stderr });
     lines.on("line", (line) => {
-      said += `${line}\n`;
+      output += `${line}\n`;
       const address = /^DevTools listening on (ws:\S+)/.exec(line)?.[1];
       if (address) resolve(address);
     });
-    lines.on("close", () => reject(new Error(`Chromium does not start: ${said}`)));
-    setTimeout(() => reject(new Error(`Chromium does not start: ${said}`)), STARTED_MAX_MS).unref();
+    lines.on("close", () => reject(new Error(`Chromium did not start: ${output}`)));
+    setTimeout(() => reject(new Error(`Chromium did not start: ${output}`)), START_TIMEOUT_MS).unref();
   });
-  return told;
 }
 
 async function newPage(socket: WebSocket): Promise<Page> {

@@ -3,8 +3,7 @@ import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 const EXIT_WRONG_USAGE = 2;
 
 /**
- * The options that this process was started with. `--help` shows the usage, and a command line that can't be understood
- * what is wrong with it: then the process ends.
+ * Parses the options of this process. Prints the usage and exits if `--help` is given or the command line is wrong.
  *
  * @param usage the command, and a line for each option
  */
@@ -27,8 +26,8 @@ export function parseCommandLine<const T extends ParseArgsOptionsConfig>(
   process.exit(0);
 }
 
-/** Ends the process. */
-export function exitWithUsage(complaint: string, usage: string): never {
-  console.error(`${complaint}\n\n${usage}`);
+/** Prints the error and the usage, and exits with 2. */
+export function exitWithUsage(message: string, usage: string): never {
+  console.error(`${message}\n\n${usage}`);
   process.exit(EXIT_WRONG_USAGE);
 }

@@ -4,7 +4,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import type { Exchange } from "../exchange.ts";
 
-interface Described {
+interface ResponseObject {
   headers?: Record<string, { $ref: string }>;
   content?: Record<string, unknown>;
 }
@@ -13,7 +13,7 @@ const COMMON_HEADERS = ["content-type", "content-length"];
 const JSON_TYPE = "application/json";
 const ANY_TYPE = "*/*";
 
-/** docs/openapi.json, to hold what the Worker really answers against. */
+/** Checks the Worker's real responses against docs/openapi.json. */
 export class DocumentedApi {
   readonly #document = JSON.parse(
     readFileSync(new URL("../../../docs/openapi.json", import.meta.url), "utf8"),
@@ -23,9 +23,9 @@ export class DocumentedApi {
 
   constructor() {
     addFormats.default(this.#ajv);
-    // The document as a whole is no JSON Schema, though schemas are found in it.
+    // The document is not a JSON Schema, but contains schemas.
     this.#ajv.addVocabulary(Object.keys(this.#document));
-    // The document lets answers grow by members; what is answered today is told to the last one.
+    // The document allows later versions to add members. Here every member must be documented.
     const closed = JSON.parse(JSON.stringify(this.#document), (_, value) =>
       value?.type === "object" && value.properties ? { additionalProperties: false, ...value } : value,
     );
@@ -33,31 +33,31 @@ export class DocumentedApi {
     this.#ajv.addSchema(closed, "closed");
   }
 
-  /** How an answer differs from what is documented, a line for each difference. */
+  /** Differences between a response and the document, a line each. */
   differences({ method, path, sent, status, headers, body, isRelayed = false }: Exchange): string[] {
     const operation = this.#document.paths[path]?.[method.toLowerCase()];
     if (!operation) return [`${method} ${path} is not documented`];
     const at = `#/paths/${path.replaceAll("/", "~1")}/${method.toLowerCase()}`;
-    // What the Worker answers of its own accord is told status by status.
+    // Only a relayed response may have a status that is not listed.
     const name = isRelayed && !operation.responses[status] ? "default" : status;
     const found = operation.responses[name];
     if (!found) return [`${status} is not documented`];
-    const described: Described = this.#resolved(found);
-    const manifest = found.$ref ?? `${at}/responses/${name}`;
+    const described: ResponseObject = this.#resolve(found);
+    const pointer = found.$ref ?? `${at}/responses/${name}`;
     return [
       ...this.#headerDifferences(described, headers, isRelayed),
-      ...this.#bodyDifferences(described, manifest, headers, body, isRelayed),
+      ...this.#bodyDifferences(described, pointer, headers, body, isRelayed),
       ...(sent === undefined ? [] : this.#requestDifferences(at, sent, status)),
     ];
   }
 
-  /** What of the document's own examples its schemas do not allow, a line each. */
+  /** Violations of the schemas by the document's own examples, a line each. */
   wrongExamples(): string[] {
     const wrong: string[] = [];
-    const visit = (node: unknown, manifest: string): void => {
+    const visit = (node: unknown, pointer: string): void => {
       if (typeof node !== "object" || node === null) return;
       for (const [name, child] of Object.entries(node)) {
-        visit(child, `${manifest}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`);
+        visit(child, `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`);
       }
       const {
         schema,
@@ -67,16 +67,16 @@ export class DocumentedApi {
       if (!schema) return;
       const values = Object.values(examples).map(({ value }) => value);
       if (example !== undefined) values.push(example);
-      for (const value of values) wrong.push(...this.#violations(`closed${manifest}/schema`, value));
+      for (const value of values) wrong.push(...this.#violations(`closed${pointer}/schema`, value));
     };
     visit(this.#document, "#");
     return wrong;
   }
 
   #headerDifferences(
-    { headers: described = {} }: Described,
+    { headers: described = {} }: ResponseObject,
     headers: Exchange["headers"],
-    mayHaveOthers: boolean,
+    mayHaveMore: boolean,
   ): string[] {
     const names = Object.keys(described);
     const unknown = Object.keys(headers).filter(
@@ -86,15 +86,15 @@ export class DocumentedApi {
       const value = headers[name.toLowerCase()];
       const { $ref } = described[name] as { $ref: string };
       if (value !== undefined) return this.#violations(`openapi${$ref}/schema`, value);
-      return this.#resolved({ $ref }).required ? [`the header ${name} is absent`] : [];
+      return this.#resolve({ $ref }).required ? [`the header ${name} is absent`] : [];
     });
-    if (mayHaveOthers) return wrong;
+    if (mayHaveMore) return wrong;
     return [...unknown.map((name) => `the header ${name} is not documented`), ...wrong];
   }
 
   #bodyDifferences(
-    { content }: Described,
-    manifest: string,
+    { content }: ResponseObject,
+    pointer: string,
     headers: Exchange["headers"],
     body: string,
     mayBeAny: boolean,
@@ -103,10 +103,10 @@ export class DocumentedApi {
     const type = headers["content-type"]?.split(";")[0] ?? "";
     if (mayBeAny && !content[type] && content[ANY_TYPE]) return [];
     if (!content[type]) return [`the Content-Type ${type} is not documented`];
-    return this.#violations(`closed${manifest}/content/${type.replace("/", "~1")}/schema`, JSON.parse(body));
+    return this.#violations(`closed${pointer}/content/${type.replace("/", "~1")}/schema`, JSON.parse(body));
   }
 
-  /** What is answered with 422 must not be valid, and what is taken must be. */
+  /** A request that gets 422 must violate the schema, and one that is accepted must satisfy it. */
   #requestDifferences(operation: string, sent: string, status: number): string[] {
     if (status === 400 || status === 413) return [];
     const schema = `openapi${operation}/requestBody/content/${JSON_TYPE.replace("/", "~1")}/schema`;
@@ -122,8 +122,8 @@ export class DocumentedApi {
     return (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath || "it"} ${message}`);
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the document has there.
-  #resolved(node: { $ref?: string }): any {
+  // biome-ignore lint/suspicious/noExplicitAny: a node of any type
+  #resolve(node: { $ref?: string }): any {
     if (!node.$ref) return node;
     return node.$ref
       .slice(2)

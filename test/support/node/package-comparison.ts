@@ -12,11 +12,11 @@ import { PERMISSIONS, READABLE_AND_WRITABLE } from "../../foundation/file-mode.t
 import { openArchive } from "../../foundation/zip.ts";
 
 /**
- * How an assembled package differs from the directory that was pushed, a line for each difference; none where
- * they are the same: names, contents, permissions and the targets of links. Of the directories only those that
- * are empty count, because the others are known by what is in them, and the Cloud Controller drops some.
+ * Compares a package with the directory that was pushed: names, contents, permissions and link targets. Of directories only empty
+ * ones count: the others follow from their files, and the Cloud Controller drops some.
  *
- * @param mayAddMode whether a file may have got 0600 over its own mode, as a warning of the push says
+ * @param mayAddMode whether a file may have got 0600 in addition to its own mode, as a warning of the push says
+ * @returns the differences, a line each
  */
 export async function comparePackage(
   packageGuid: string,
@@ -38,7 +38,7 @@ export async function comparePackage(
 
 type Description = Map<string, string>;
 
-/** @param addedMode bits that every file has got */
+/** @param addedMode mode bits that were added to every file */
 async function describeEntries(
   directory: string,
   entries: readonly AppEntry[],
@@ -74,7 +74,7 @@ async function describeArchive(bytes: Buffer): Promise<Description> {
   return description;
 }
 
-/** The directories that hold something. */
+/** The directories that are not empty. */
 function filledDirectories(paths: readonly string[]): Set<string> {
   const filled = new Set<string>();
   for (const path of paths) {
@@ -93,7 +93,7 @@ function describeFile(mode: number, size: number, sha1: string): string {
   return `file of ${size} bytes, mode ${(mode & PERMISSIONS).toString(8)}, SHA-1 ${sha1}`;
 }
 
-/** The names of what is not the same in both. */
+/** The names of entries that differ. */
 function differences(expected: Description, actual: Description): string[] {
   const names = new Set([...expected.keys(), ...actual.keys()]);
   return [...names].filter((name) => expected.get(name) !== actual.get(name));

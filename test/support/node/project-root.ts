@@ -1,4 +1,4 @@
 import { fileURLToPath } from "node:url";
 
-/** With a slash at its end. */
+/** The path of the project, with a trailing slash. */
 export const PROJECT_ROOT = fileURLToPath(new URL("../../..", import.meta.url));

@@ -3,28 +3,28 @@ import type { Modules } from "./bundle.ts";
 import { childrenNamed, type Usage, usageOf } from "./processes.ts";
 import { PROJECT_ROOT } from "./project-root.ts";
 
-/** A Worker in a workerd of its own, whose socket is the client's: nothing stands between that mends a request. */
+/** A Worker in its own workerd. Clients connect to workerd directly, so that no proxy corrects their requests. */
 export interface Workerd {
   /** `http://127.0.0.1:<port>` */
   url: string;
-  /** Its RESOURCE_CACHE. To ask for it starts a thread. */
+  /** The RESOURCE_CACHE. The call starts a thread. */
   kv(): ReturnType<Miniflare["getKVNamespace"]>;
-  /** What the Worker has logged, a line an object. */
+  /** The Worker's log lines, parsed. */
   lines: Record<string, unknown>[];
-  /** Of workerd. */
+  /** The usage of the workerd process. */
   usage(): Usage;
   stop(): Promise<void>;
 }
 
 export interface WorkerdOptions {
   modules: Modules;
-  /** Of the Worker, all of them. */
+  /** All variables of the Worker. */
   variables: Record<string, string>;
-  /** Whether its main module has the two classes of Durable Objects; default: true. */
+  /** Whether the main module exports the Durable Object classes; default: true. */
   hasObjects?: boolean;
-  /** Whether POOL_BUCKET is bound, and the queue consumed that tells of it; default: false. */
+  /** Whether POOL_BUCKET is bound and its event queue consumed; default: false. */
   hasBucket?: boolean;
-  /** Gets each line that the Worker logs, in place of `lines`. */
+  /** Gets each log line instead of `lines`. */
   onLine?: (line: string) => void;
 }
 
@@ -36,7 +36,7 @@ const CLASSES = {
   Catalog: { type: "durable-object", storage: "sqlite" },
   PushSessions: { type: "durable-object", storage: "sqlite" },
 } as const;
-// The local bucket tells nobody of its changes: the producer is the test's own, in R2's place.
+// The local R2 sends no events: tests send them to this queue.
 const QUEUE = "resource-pool-changes";
 const BUCKET_AND_EVENTS = {
   POOL_BUCKET: { type: "r2", name: "resource-pool" },
@@ -51,7 +51,7 @@ const CONSUMER = {
   maxConcurrency: 1,
 } as const;
 
-/** Starts a Worker with an empty KV, and an empty catalog of its own. */
+/** Starts a Worker with an empty KV and an empty catalog. */
 export async function startWorkerd({
   modules,
   variables,
@@ -60,15 +60,15 @@ export async function startWorkerd({
   onLine,
 }: WorkerdOptions): Promise<Workerd> {
   const lines: Workerd["lines"] = [];
-  const keep = (line: string) => {
+  const collect = (line: string) => {
     if (line.startsWith("{")) lines.push(JSON.parse(line));
   };
   const text = (value: string) => ({ type: "text", value }) as const;
-  // Loaded only here: it takes a second, for which no wrong option of a command should wait.
+  // Loaded here because it takes a second, and a command should report wrong options first.
   const { Miniflare } = await import("miniflare");
   const miniflare = new Miniflare({
     cf: false,
-    handleStructuredLogs: ({ message }) => (onLine ?? keep)(message),
+    handleStructuredLogs: ({ message }) => (onLine ?? collect)(message),
     workers: [
       {
         config: {
