@@ -157,8 +157,8 @@ const SCHEMA = v.pipe(
 export const configurationOf = memoize(decode);
 
 /**
- * A function that returns one value per configuration, and creates it at the first call. An isolate has one configuration, so
- * that the value lives as long as the isolate.
+ * Returns a function that creates one value per configuration, at its first call. An isolate has one configuration, so that the
+ * value lives as long as the isolate.
  */
 export function perConfiguration<T extends object>(create: (configuration: Configuration) => T) {
   return memoize(create);

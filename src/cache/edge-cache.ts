@@ -163,7 +163,7 @@ class Lookup {
 
   /** Waits for a load until `time`, and never longer than half of the request's deadline. */
   async #waitForSnapshot({ id }: NamedSnapshot, time = Number.POSITIVE_INFINITY): Promise<void> {
-    await this.#snapshots.waitForLoad(id, Math.min(this.#deadline.middle, time));
+    await this.#snapshots.waitForLoad(id, Math.min(this.#deadline.halfTimeAt, time));
     this.#watch.lap("memory");
   }
 

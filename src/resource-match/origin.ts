@@ -4,7 +4,7 @@ import { chunks } from "../chunks.ts";
 import { Failure } from "../failure.ts";
 import { readBody } from "../http/body.ts";
 import { causeOf } from "../observability/log.ts";
-import { ANY_MODE, ORIGIN_ANSWER_MAX_BYTES, ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
+import { ANY_MODE, ORIGIN_RESOURCES_PER_REQUEST, ORIGIN_RESPONSE_MAX_BYTES } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
@@ -115,7 +115,7 @@ export class Origin {
       cache: "no-store",
       signal: deadline.signal,
     });
-    const body = await readBody(response.body, ORIGIN_ANSWER_MAX_BYTES);
+    const body = await readBody(response.body, ORIGIN_RESPONSE_MAX_BYTES);
     if (body instanceof Failure) throw new Error(`status ${response.status}, ${body.reason}`);
 
     // Without an error envelope, such a status comes from a proxy and not from the Cloud Controller.

@@ -1,7 +1,7 @@
 /** A time after which a request no longer waits. The timer starts when it is first needed: most look-ups never wait. */
 export class Deadline {
   /** The time at which half of the duration has passed, in ms since the epoch. */
-  readonly middle: number;
+  readonly halfTimeAt: number;
   readonly #ms: number;
   readonly #at: number;
   #signal: AbortSignal | undefined;
@@ -11,7 +11,7 @@ export class Deadline {
   constructor(ms: number) {
     this.#ms = ms;
     this.#at = Date.now() + ms;
-    this.middle = this.#at - ms / 2;
+    this.halfTimeAt = this.#at - ms / 2;
   }
 
   /** Aborts at the deadline. */
