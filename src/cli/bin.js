@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that old versions of Node.js can print what is missing.
 const [major, minor] = process.versions.node.split(".").map(Number);
-const INSTALL = "Run `npm ci --include=dev` in the project's directory.";
+const INSTALL = "Run `npm ci --include=dev` in the project's directory: it installs all that is needed.";
 
 if (major > 22 || (major === 22 && minor >= 18)) {
   // AWS' client is large: with the compile cache it loads in half the time.

@@ -4,7 +4,7 @@ import type { CacheClient, PoolObservations } from "./api/cache-client.ts";
 import { SecondPoolError } from "./blobstore/single-pool.ts";
 import { Exit, reasonOf } from "./terminal/exit.ts";
 import { untilAborted } from "./terminal/interrupt.ts";
-import { Progress } from "./terminal/progress.ts";
+import { withProgress } from "./terminal/progress.ts";
 
 /** Reports observations in batches of 50,000. Reads the next batch while it sends one. */
 export class ObservationReporter {
@@ -35,16 +35,18 @@ export class ObservationReporter {
     totalOf: (read: number) => number | undefined = () => undefined,
   ): Promise<Observed> {
     const totals: Observed = { changed: 0, unchanged: 0, refused: noRefusals() };
-    const progress = new Progress();
     let batch: T[] = [];
     let sending: Promise<void> = Promise.resolve();
     let read = 0;
+    const state = () => ({
+      text: `${formatCount(read, "resource")} read, ${formatNumber(this.#savedCount)} saved`,
+      done: read,
+      total: totalOf(read),
+    });
     try {
-      for await (const item of untilAborted(items, this.#signal)) {
+      for await (const item of withProgress(untilAborted(items, this.#signal), state)) {
         read += 1;
         batch.push(item);
-        const text = () => `${formatCount(read, "resource")} read, ${formatNumber(this.#savedCount)} saved`;
-        progress.update(text, read, totalOf(read));
         if (batch.length < OBSERVATIONS_MAX) continue;
         await sending;
         sending = this.#send(toObservations(batch), totals);
@@ -58,8 +60,6 @@ export class ObservationReporter {
       // The running batch counts even if reading has failed.
       await sending.catch(() => {});
       if (!this.#signal.aborted) throw this.#stoppedBy(error);
-    } finally {
-      progress.clear();
     }
     return totals;
   }

@@ -2,11 +2,11 @@ import { chunks } from "../chunks.ts";
 import { formatCount, formatNumber } from "../format.ts";
 import type { CachedResource } from "../operator-api/responses.ts";
 import { ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
-import type { CacheClient, WorkerClock } from "./api/cache-client.ts";
+import type { CacheClient } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { requestPoolChecksums } from "./api/matches.ts";
 import { Exit } from "./terminal/exit.ts";
-import { Progress } from "./terminal/progress.ts";
+import { withProgress } from "./terminal/progress.ts";
 
 /** Matched resources that are sent again together with rejected ones: they show that matching still works. */
 const CONTROL_SAMPLE_SIZE = 10;
@@ -42,24 +42,25 @@ export class Verification {
     limits: readonly unknown[],
     total: number,
   ): Promise<void> {
-    const progress = new Progress();
-    try {
-      for await (const page of pages) {
-        const candidates = page.filter(({ size_in_bytes: size }) => !limits.includes(size));
-        this.skipped += page.length - candidates.length;
-        for (const chunk of chunks(candidates, ORIGIN_RESOURCES_PER_REQUEST)) {
-          if (this.#signal.aborted) return;
-          const { matched, rejected } = await this.#verify(chunk);
-          this.matched += matched.length;
-          this.#rejected.push(...rejected);
-          this.#controlSample.push(...matched.slice(0, CONTROL_SAMPLE_SIZE - this.#controlSample.length));
-          const done = this.matched + this.rejected + this.skipped;
-          const text = `${formatCount(done, "resource")} verified, ${formatNumber(this.rejected)} rejected`;
-          progress.update(() => text, done, total);
-        }
-      }
-    } finally {
-      progress.clear();
+    const state = () => {
+      const done = this.matched + this.rejected + this.skipped;
+      const text = `${formatCount(done, "resource")} verified, ${formatNumber(this.rejected)} rejected`;
+      return { text, done, total };
+    };
+    for await (const chunk of withProgress(this.#candidateChunks(pages, limits), state)) {
+      if (this.#signal.aborted) return;
+      const { matched, rejected } = await this.#verify(chunk);
+      this.matched += matched.length;
+      this.#rejected.push(...rejected);
+      this.#controlSample.push(...matched.slice(0, CONTROL_SAMPLE_SIZE - this.#controlSample.length));
+    }
+  }
+
+  async *#candidateChunks(pages: AsyncIterable<readonly CachedResource[]>, limits: readonly unknown[]) {
+    for await (const page of pages) {
+      const candidates = page.filter(({ size_in_bytes: size }) => !limits.includes(size));
+      this.skipped += page.length - candidates.length;
+      yield* chunks(candidates, ORIGIN_RESOURCES_PER_REQUEST);
     }
   }
 
@@ -68,37 +69,34 @@ export class Verification {
    * that are rejected again. If the Cloud Controller had its matching off or its pool missing for a while, it rejected
    * everything during that time.
    *
+   * @param startedAt when the command started, by the Worker's clock; ms since the epoch
    * @throws Exit if it no longer matches any of the control sample
    */
-  async removeRejected(client: CacheClient, clock: WorkerClock): Promise<void> {
+  async removeRejected(client: CacheClient, startedAt: number): Promise<void> {
     const total = this.rejected;
-    const progress = new Progress();
-    try {
-      let done = 0;
-      for (const chunk of chunks(this.#rejected, ORIGIN_RESOURCES_PER_REQUEST - CONTROL_SAMPLE_SIZE)) {
-        if (this.#signal.aborted) return;
-        // Before the request: a resource that is observed as present during the request stays.
-        const observedAt = clock.now();
-        const { matched } = await this.#verify([...this.#controlSample, ...chunk]);
-        if (!matched.some((resource) => this.#controlSample.includes(resource))) {
-          throw new Exit(
-            "failed",
-            "The Cloud Controller now rejects files that it matched before. Its matching was switched off, or its pool " +
-              "was replaced. No more files are removed.",
-          );
-        }
-        const recovered = new Set(matched.filter((resource) => !this.#controlSample.includes(resource)));
-        this.matched += recovered.size;
-        this.#rejected = this.#rejected.filter((resource) => !recovered.has(resource));
-        const removed = chunk
-          .filter((resource) => !recovered.has(resource))
-          .map(({ checksum }) => checksum.value);
-        if (removed.length > 0) this.removed += (await client.report({ observedAt, removed })).changed;
-        done += chunk.length;
-        progress.update(() => `${formatCount(done, "rejected resource")} verified again`, done, total);
+    let done = 0;
+    const state = () => ({ text: `${formatCount(done, "rejected resource")} verified again`, done, total });
+    const rejectedChunks = chunks(this.#rejected, ORIGIN_RESOURCES_PER_REQUEST - CONTROL_SAMPLE_SIZE);
+    for await (const chunk of withProgress(rejectedChunks, state)) {
+      if (this.#signal.aborted) return;
+      // Before the request: a resource that is observed as present during the request stays.
+      const observedAt = startedAt + performance.now();
+      const { matched } = await this.#verify([...this.#controlSample, ...chunk]);
+      const recovered = new Set(matched.filter((resource) => !this.#controlSample.includes(resource)));
+      if (recovered.size === matched.length) {
+        throw new Exit(
+          "failed",
+          "The Cloud Controller now rejects files that it matched before. Its matching was switched off, or its pool " +
+            "was replaced. No more files are removed.",
+        );
       }
-    } finally {
-      progress.clear();
+      this.matched += recovered.size;
+      this.#rejected = this.#rejected.filter((resource) => !recovered.has(resource));
+      const removed = chunk
+        .filter((resource) => !recovered.has(resource))
+        .map(({ checksum }) => checksum.value);
+      if (removed.length > 0) this.removed += (await client.report({ observedAt, removed })).changed;
+      done += chunk.length;
     }
   }
 

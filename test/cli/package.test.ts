@@ -40,6 +40,8 @@ test.concurrent("prints what is missing when the source runs without the develop
   const command = run(process.execPath, [join(directory, "src/cli/bin.js"), "--version"]);
   await expect(command).rejects.toMatchObject({
     code: 1,
-    stderr: expect.stringContaining("Run `npm ci --include=dev` in the project's directory."),
+    stderr: expect.stringContaining(
+      "Run `npm ci --include=dev` in the project's directory: it installs all that is needed.",
+    ),
   });
 });

@@ -102,7 +102,7 @@ test("refuses to prune more than a tenth of the cache, or all, and sends nothing
   expect(JSON.parse((await query(["status", "--json"])).stdout)).toMatchObject({ entries: 11_002 });
 });
 
-test("prunes 500 of 11,000 blobs, and keeps those that were observed since the listing began (R1.3)", async () => {
+test("prunes 500 of 11,000 blobs, and keeps those that were observed after the command started (R1.3)", async () => {
   const missing = blobs.slice(0, 500);
   for (const { name } of missing) rmSync(join(blobstore, name));
   // The last page of the listing arrives after another client has reported that one of them is present again.

@@ -32,10 +32,6 @@ export class CacheClient {
     return this.#call({ method: "GET", path: "" }, 200);
   }
 
-  async clock(): Promise<WorkerClock> {
-    return new WorkerClock((await this.status()).time);
-  }
-
   /** Yields the resources in the cache, page by page. @param after skips the SHA-1s up to this one */
   async *resources(after?: string): AsyncGenerator<ResourcePage["resources"]> {
     let next = after;
@@ -100,24 +96,17 @@ export function isWorkerAbsent({ status }: ApiResponse): boolean {
 }
 
 /**
- * The Worker's clock, for the times of observations. It is late by the time that the response took to arrive, and never
- * early: an observation never seems newer than it is.
+ * When the command started, by the Worker's clock, for the times of observations. Adding `performance.now()` gives the
+ * current time. Both are late by the time that the response took to arrive, and never early: an observation never seems
+ * newer than it is.
+ *
+ * @param status must have just arrived
+ * @returns ms since the epoch
  */
-export class WorkerClock {
-  /** When the command started; ms since the epoch. */
-  readonly startedAt: number;
-
-  /** @param time of the response that has just arrived, in ISO 8601 */
-  constructor(time: unknown) {
-    const now = typeof time === "string" ? Date.parse(time) : Number.NaN;
-    if (Number.isNaN(now)) {
-      throw new Exit("failed", "The status of the Worker has no time. Deploy the version of this command.");
-    }
-    this.startedAt = now - performance.now();
+export function startTimeOf({ time }: CacheStatus): number {
+  const now = Date.parse(time);
+  if (Number.isNaN(now)) {
+    throw new Exit("failed", "The status of the Worker has no time. Deploy the version of this command.");
   }
-
-  /** ms since the epoch */
-  now(): number {
-    return this.startedAt + performance.now();
-  }
+  return now - performance.now();
 }

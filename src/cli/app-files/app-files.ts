@@ -40,7 +40,9 @@ async function* readAll(roots: readonly Root[], counts: { unreadable: number }):
           counts.unreadable += 1;
           note(`Can't read ${file.path}: ${file.reason}`);
         } else {
-          yield roots.length > 1 && !root.isSingle ? { ...file, path: join(root.path, file.path) } : file;
+          yield roots.length > 1 && root.kind !== "file"
+            ? { ...file, path: join(root.path, file.path) }
+            : file;
         }
       }
     } catch (error) {
@@ -53,26 +55,22 @@ async function* readAll(roots: readonly Root[], counts: { unreadable: number }):
 interface Root {
   path: string;
   fullPath: string;
-  isDirectory: boolean;
-  isSingle: boolean;
+  kind: "directory" | "archive" | "file";
 }
 
 async function findRoot(path: string): Promise<Root> {
   const fullPath = resolveUserPath(path);
   try {
-    const stats = await stat(fullPath);
-    const isDirectory = stats.isDirectory();
-    return { path, fullPath, isDirectory, isSingle: !isDirectory && !isArchiveName(fullPath) };
+    const isDirectory = (await stat(fullPath)).isDirectory();
+    const kind = isDirectory ? "directory" : isArchiveName(fullPath) ? "archive" : "file";
+    return { path, fullPath, kind };
   } catch (error) {
     throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}`);
   }
 }
 
-function filesOf({ fullPath, isDirectory, isSingle }: Root): AsyncIterable<AppFile> {
-  if (isDirectory) return directoryFiles(fullPath);
-  return isSingle ? singleFile(fullPath) : archiveFiles(fullPath);
-}
-
-async function* singleFile(fullPath: string): AsyncGenerator<AppFile> {
-  yield await hashFile(await realpath(fullPath), basename(fullPath));
+async function* filesOf({ fullPath, kind }: Root): AsyncGenerator<AppFile> {
+  if (kind === "directory") yield* directoryFiles(fullPath);
+  else if (kind === "archive") yield* archiveFiles(fullPath);
+  else yield await hashFile(await realpath(fullPath), basename(fullPath));
 }

@@ -1,8 +1,10 @@
 import { stat } from "node:fs/promises";
 import { formatCount } from "../../format.ts";
-import { type ResourceKey, resourceKey } from "../../resources/resource-key.ts";
+import type { ResourceKey } from "../../resources/resource-key.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
+import { untilAborted } from "../terminal/interrupt.ts";
 import { redactUrl } from "../terminal/output.ts";
+import { withProgress } from "../terminal/progress.ts";
 import { resolveUserPath } from "../user-path.ts";
 import { directoryObjects } from "./directory.ts";
 import { SinglePool } from "./single-pool.ts";
@@ -20,21 +22,25 @@ const ADVICE: Record<string, string> = {
     "https://<bucket>.oss-<region>.aliyuncs.com, and an access key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
 };
 
+/** Sizes by SHA-1. */
+export type Pool = ReadonlyMap<string, number>;
+
 /**
- * Opens a blobstore, and yields its resources.
+ * Opens a blobstore.
  *
  * @param location a directory, `s3://bucket/prefix` or `azure://container/prefix`
  * @param endpoint URL of a server other than AWS' or Azure's own
  * @param counts counted up while it is read
- * @throws Exit at the end if there is no blob: a wrong place must not look like success
- * @throws SecondPoolError
+ * @returns a function that reads the blobstore to its end: only then it is sure that it has no second pool. It throws Exit
+ *   on Ctrl-C, and if there is no blob: a wrong place must not look like success
  */
 export async function openBlobstore(
   location: string,
   endpoint: string | undefined,
   counts: NotAdded,
-): Promise<AsyncGenerator<ResourceKey>> {
-  return resources(await open(location, endpoint, counts), location, counts);
+): Promise<(signal: AbortSignal) => Promise<Pool>> {
+  const objects = await open(location, endpoint, counts);
+  return (signal) => readPool(objects, location, counts, signal);
 }
 
 async function open(
@@ -87,27 +93,29 @@ function parsePlace(location: string): Place {
   return { location, bucket, prefix: path === "" || path.endsWith("/") ? path : `${path}/` };
 }
 
-async function* resources(
+async function readPool(
   objects: AsyncIterable<StoredObject>,
   location: string,
   counts: NotAdded,
-): AsyncGenerator<ResourceKey> {
-  const pool = new SinglePool();
-  let found = 0;
-  for await (const { name, size } of objects) {
-    const sha1 = pool.sha1Of(name);
-    const key = sha1 === undefined ? undefined : resourceKey(sha1, size);
-    if (key === undefined) {
-      counts.skipped += 1;
-    } else {
-      found += 1;
-      yield key;
-    }
+  signal: AbortSignal,
+): Promise<Pool> {
+  const singlePool = new SinglePool();
+  const pool = new Map<string, number>();
+  const state = () => ({ text: `${formatCount(pool.size, "resource")} read`, done: pool.size });
+  for await (const { name, size } of withProgress(untilAborted(objects, signal), state)) {
+    const sha1 = singlePool.sha1Of(name);
+    if (sha1 === undefined) counts.skipped += 1;
+    else pool.set(sha1, size);
   }
-  if (found > 0) return;
+  if (signal.aborted) throw new Exit("interrupted", "Interrupted. Nothing was sent to the Worker.");
+  if (pool.size > 0) return pool;
   throw new Exit(
     "incomplete",
     `No resource pool found below ${location}, among ${formatCount(counts.skipped, "file")}. The blobs of a pool are ` +
       "named app_bits_cache/ab/cd/<sha1>.",
   );
+}
+
+export async function* keysOf(pool: Pool): AsyncGenerator<ResourceKey> {
+  for (const [sha1, size] of pool) yield `${sha1}:${size}`;
 }

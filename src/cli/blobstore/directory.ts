@@ -1,4 +1,3 @@
-import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 import { parseBlobName } from "../../resources/blob-name.ts";
@@ -20,12 +19,13 @@ export async function* directoryObjects(
   location: string,
   counts: NotAdded,
 ): AsyncGenerator<StoredObject> {
-  const { entries, ancestors } = await enter(root, new Set()).catch((error) => {
+  try {
+    const paths = walk(root, [], counts);
+    for await (const object of mapOrdered(paths, CONCURRENCY, (path) => measure(path, counts))) {
+      if (object) yield object;
+    }
+  } catch (error) {
     throw new Exit("failed", `Can't read ${location}: ${reasonOf(error)}`);
-  });
-  const paths = walk(root, entries, ancestors, counts);
-  for await (const object of mapOrdered(paths, CONCURRENCY, (path) => measure(path, counts))) {
-    if (object) yield object;
   }
 }
 
@@ -50,34 +50,29 @@ async function isRemoved(path: string, error: unknown): Promise<boolean> {
   );
 }
 
-/** @param ancestors real paths of `directory` and of the directories above it */
+/**
+ * @param ancestors real paths of the directories above
+ * @throws if `directory` itself can't be read
+ */
 async function* walk(
   directory: string,
-  entries: readonly Dirent[],
-  ancestors: ReadonlySet<string>,
+  ancestors: readonly string[],
   counts: NotAdded,
 ): AsyncGenerator<string> {
-  for (const entry of entries) {
+  const real = await realpath(directory);
+  if (ancestors.includes(real)) throw new Error("it links to a directory above itself");
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
     // A broken link or a directory that disappeared may be a disk that is not mounted.
     try {
       const kind = entry.isSymbolicLink() ? await stat(path) : entry;
-      if (kind.isDirectory()) {
-        const inside = await enter(path, ancestors);
-        yield* walk(path, inside.entries, inside.ancestors, counts);
-      } else if (kind.isFile()) yield path;
+      if (kind.isDirectory()) yield* walk(path, [...ancestors, real], counts);
+      else if (kind.isFile()) yield path;
       else counts.skipped += 1;
     } catch (error) {
       countUnreadable(path, error, counts);
     }
   }
-}
-
-async function enter(directory: string, ancestors: ReadonlySet<string>) {
-  const real = await realpath(directory);
-  if (ancestors.has(real)) throw new Error("it links to a directory above itself");
-  const entries = await readdir(directory, { withFileTypes: true });
-  return { entries, ancestors: new Set([...ancestors, real]) };
 }
 
 function countUnreadable(path: string, error: unknown, counts: NotAdded): void {

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import type { Observed } from "../../catalog/observations.ts";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
-import { CacheClient } from "../api/cache-client.ts";
+import { CacheClient, startTimeOf } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { ObservationReporter } from "../observation-reporter.ts";
 import { Exit } from "../terminal/exit.ts";
@@ -55,7 +55,7 @@ export async function addResources(
   if (dryRun) return printDryRun(addition, json, signal);
 
   const reporter = new ObservationReporter(client, signal);
-  const observedAt = (await client.clock()).startedAt - ageMs;
+  const observedAt = startTimeOf(await client.status()) - ageMs;
   const totals = await reporter.report(keys, (present) => ({ observedAt, present }), totalOf);
   const { changed: added, unchanged: alreadyPresent, refused } = totals;
   const counts: Record<string, number> = { ...notAdded };

@@ -10,7 +10,7 @@ import { jsonOf } from "../api/send.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
 import { formatBytes, print, printJson, table } from "../terminal/output.ts";
-import { Progress } from "../terminal/progress.ts";
+import { withProgress } from "../terminal/progress.ts";
 
 interface CheckOptions extends EndpointOptions {
   json?: boolean;
@@ -21,12 +21,6 @@ interface CheckedFile {
   file: ReadFile;
   status: "matched" | "upload" | "link" | "empty";
   reason?: "too small" | "too large";
-}
-
-/** Sizes that the Worker may match, in bytes, both included. */
-interface SizeLimits {
-  minimum: number;
-  maximum: number;
 }
 
 export function registerCheck(program: Command): void {
@@ -63,25 +57,22 @@ export function registerCheck(program: Command): void {
 }
 
 async function readFiles(paths: readonly string[], counts: { unreadable: number }): Promise<ReadFile[]> {
-  const progress = new Progress();
   const files: ReadFile[] = [];
-  for await (const file of await appFiles(paths, counts)) {
-    files.push(file);
-    progress.update(() => `${formatCount(files.length, "file")} read`, files.length);
-  }
-  progress.clear();
+  const state = () => ({ text: `${formatCount(files.length, "file")} read`, done: files.length });
+  for await (const file of withProgress(await appFiles(paths, counts), state)) files.push(file);
   return files;
 }
 
 async function checkFiles(endpoint: Endpoint, files: readonly ReadFile[]): Promise<CheckedFile[]> {
   const matched = await requestChecksums(endpoint, files);
   const areAllMatched = files.every((file) => file.kind !== "hashed" || matched.has(file.sha1));
-  const limits = areAllMatched ? undefined : await requestSizeLimits(endpoint);
+  const [minimum, maximum] = areAllMatched ? [] : await requestSizeLimits(endpoint);
   return files.map((file): CheckedFile => {
     if (file.kind !== "hashed") return { file, status: file.kind };
     if (matched.has(file.sha1)) return { file, status: "matched" };
-    if (limits && file.size < limits.minimum) return { file, status: "upload", reason: "too small" };
-    if (limits && file.size > limits.maximum) return { file, status: "upload", reason: "too large" };
+    if (file.size < (minimum ?? 0)) return { file, status: "upload", reason: "too small" };
+    if (file.size > (maximum ?? Number.POSITIVE_INFINITY))
+      return { file, status: "upload", reason: "too large" };
     return { file, status: "upload" };
   });
 }
@@ -98,27 +89,27 @@ async function requestChecksums(endpoint: Endpoint, files: readonly ReadFile[]):
       mode: file.mode.toString(8),
     });
   }
-  const progress = new Progress();
-  const total = formatCount(resources.length, "file");
   const matched = new Set<string>();
+  const total = resources.length;
   let done = 0;
-  for (const chunk of chunks(resources, RESOURCES_PER_REQUEST_MAX)) {
+  const state = () => ({
+    text: `${formatNumber(done)} of ${formatCount(total, "file")} requested`,
+    done,
+    total,
+  });
+  for await (const chunk of withProgress(chunks(resources, RESOURCES_PER_REQUEST_MAX), state)) {
     for (const { checksum } of await requestMatches(endpoint, chunk)) matched.add(checksum.value);
     done += chunk.length;
-    progress.update(() => `${formatNumber(done)} of ${total} requested`, done, resources.length);
   }
-  progress.clear();
   return matched;
 }
 
-/** Returns undefined without a Worker, and for a token that may not read its status, like a developer's. */
-async function requestSizeLimits(endpoint: Endpoint): Promise<SizeLimits | undefined> {
+/** Returns nothing without a Worker, and for a token that may not read its status, like a developer's. */
+async function requestSizeLimits(endpoint: Endpoint): Promise<[minimum: number, maximum: number] | []> {
   const response = await requestCacheStatus(endpoint).catch(() => undefined);
-  if (response?.status !== 200) return undefined;
+  if (response?.status !== 200) return [];
   const { configuration } = (jsonOf(response) ?? {}) as Partial<CacheStatus>;
-  const minimum = configuration?.MINIMUM_SIZE;
-  const maximum = configuration?.MAXIMUM_SIZE;
-  return typeof minimum === "number" && typeof maximum === "number" ? { minimum, maximum } : undefined;
+  return [Number(configuration?.MINIMUM_SIZE), Number(configuration?.MAXIMUM_SIZE)];
 }
 
 function summaryOf(checked: readonly CheckedFile[]) {

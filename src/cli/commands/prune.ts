@@ -1,11 +1,10 @@
 import { formatCount, formatNumber } from "../../format.ts";
-import type { ResourceKey } from "../../resources/resource-key.ts";
 import type { CacheClient } from "../api/cache-client.ts";
-import { keysOf, type Pool, readPool } from "../blobstore/read-pool.ts";
+import { keysOf, type Pool } from "../blobstore/blobstore.ts";
 import type { NotAdded } from "../blobstore/stored-object.ts";
 import { Exit } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
-import { Progress } from "../terminal/progress.ts";
+import { withProgress } from "../terminal/progress.ts";
 import type { Addition, AddOptions } from "./add-resources.ts";
 
 /** More needs --yes: probably the bucket is wrong. */
@@ -20,13 +19,13 @@ const REMOVED_PART_MAX = 0.1;
  */
 export async function comparePools(
   client: CacheClient,
-  blobstore: AsyncIterable<ResourceKey>,
+  readPool: (signal: AbortSignal) => Promise<Pool>,
   notAdded: Readonly<NotAdded>,
   { yes = false, dryRun = false }: AddOptions & { yes?: boolean },
   signal: AbortSignal,
 ): Promise<Addition> {
   const { entries: total } = await client.status();
-  const pool = await readPool(blobstore, signal);
+  const pool = await readPool(signal);
   if (notAdded.unreadable > 0) {
     const parts = formatCount(notAdded.unreadable, "part");
     throw new Exit(
@@ -51,15 +50,13 @@ export async function comparePools(
 
 /** Counts the resources in the cache, and finds the SHA-1s of those that are not in the pool. */
 async function findMissing(client: CacheClient, pool: Pool, total: number, signal: AbortSignal) {
-  const progress = new Progress();
   const missing: string[] = [];
   let entries = 0;
-  for await (const page of client.resources()) {
+  const state = () => ({ text: `${formatCount(entries, "resource")} compared`, done: entries, total });
+  for await (const page of withProgress(client.resources(), state)) {
     if (signal.aborted) throw new Exit("interrupted", "Interrupted. Nothing was sent to the Worker.");
     entries += page.length;
     for (const { checksum } of page) if (!pool.has(checksum.value)) missing.push(checksum.value);
-    progress.update(() => `${formatCount(entries, "resource")} compared`, entries, total);
   }
-  progress.clear();
   return { entries, missing };
 }

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import { isSha1Hex } from "../../resources/sha1.ts";
-import { CacheClient } from "../api/cache-client.ts";
+import { CacheClient, startTimeOf } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
 import { inputLines, type Line } from "../input-lines.ts";
 import { ObservationReporter } from "../observation-reporter.ts";
@@ -46,7 +46,7 @@ export function registerRemove(program: Command): void {
     const input = from === undefined ? undefined : await inputLines(from);
     const client = new CacheClient(endpoint, signal);
     const reporter = new ObservationReporter(client, signal);
-    const { startedAt: observedAt } = await client.clock();
+    const observedAt = startTimeOf(await client.status());
     const { changed: removed, unchanged: notPresent } = await reporter.report(
       allSha1s(sha1s, input?.lines, counts),
       (removed) => ({ observedAt, removed }),

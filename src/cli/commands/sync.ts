@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { withEndpointOptions } from "../api/endpoint.ts";
-import { openBlobstore } from "../blobstore/blobstore.ts";
-import { keysOf, readPool } from "../blobstore/read-pool.ts";
+import { keysOf, openBlobstore } from "../blobstore/blobstore.ts";
 import type { NotAdded } from "../blobstore/stored-object.ts";
 import { Exit } from "../terminal/exit.ts";
 import { type AddOptions, addResources } from "./add-resources.ts";
@@ -26,9 +25,8 @@ export function registerSync(program: Command): void {
         "It reads the blobstore to the end, then sends batches to the Worker. After Ctrl-C it finishes the running " +
         "batch. Run the command again to continue.\n\n" +
         "With --prune it also removes resources from the cache that are not in the blobstore, except those that were " +
-        "observed after the command started. It refuses to, before anything is sent to the Worker, if a part could not be " +
-        "read, if there is no blob, or if it would remove more than a tenth of the cache. In the last case, --yes " +
-        "allows it.",
+        "observed after the command started. It sends nothing to the Worker if a part could not be read, if there is no " +
+        "blob, or if it would remove more than a tenth of the cache. In the last case, --yes allows it.",
     )
     .requiredOption("--blobstore <place>", "a directory, s3://bucket/prefix, or azure://container/prefix")
     .option(
@@ -59,11 +57,11 @@ export function registerSync(program: Command): void {
     if (options.yes && !options.prune) throw new Exit("usage", "--yes needs --prune.");
     return addResources(options, async (client, signal) => {
       const notAdded: NotAdded = { skipped: 0, unreadable: 0 };
-      const blobstore = await openBlobstore(options.blobstore, options.endpoint, notAdded);
-      if (options.prune) return comparePools(client, blobstore, notAdded, options, signal);
+      const readPool = await openBlobstore(options.blobstore, options.endpoint, notAdded);
+      if (options.prune) return comparePools(client, readPool, notAdded, options, signal);
       let total: number | undefined;
       async function* keys() {
-        const pool = await readPool(blobstore, signal);
+        const pool = await readPool(signal);
         total = pool.size;
         yield* keysOf(pool);
       }

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
-import { CacheClient, isWorkerAbsent, requestCacheStatus, WorkerClock } from "../api/cache-client.ts";
+import { CacheClient, isWorkerAbsent, requestCacheStatus, startTimeOf } from "../api/cache-client.ts";
 import {
   type Endpoint,
   type EndpointOptions,
@@ -69,8 +69,9 @@ export function registerVerify(program: Command): void {
     const signal = finishOnInterrupt();
     await refuseWorker(cloudController, signal);
     const client = new CacheClient(endpoint, signal);
-    const { entries, configuration, time } = await client.status();
-    const clock = new WorkerClock(time);
+    const status = await client.status();
+    const startedAt = startTimeOf(status);
+    const { entries, configuration } = status;
     const limits = [configuration.MINIMUM_SIZE, configuration.MAXIMUM_SIZE];
     const resources = sample === undefined ? client.resources() : drawSample(client, Number(sample));
     const verification = new Verification(cloudController, signal);
@@ -80,7 +81,7 @@ export function registerVerify(program: Command): void {
       await verification.run(resources, limits, total);
       const { matched, rejected } = verification;
       isRefused = rejected > REJECTED_PART_MAX * (matched + rejected) && !yes;
-      if (remove && !isRefused && matched > 0) await verification.removeRejected(client, clock);
+      if (remove && !isRefused && matched > 0) await verification.removeRejected(client, startedAt);
     } catch (error) {
       throw new Exit(
         error instanceof Exit ? error.reason : "failed",

@@ -5,42 +5,42 @@ const TERMINAL_INTERVAL_MS = 100;
 const LINE_INTERVAL_MS = 5_000;
 const BAR_CHARACTERS = 20;
 
+/** How far a run is; `total` is undefined as long as it is not known. */
+interface State {
+  text: string;
+  done: number;
+  total?: number | undefined;
+}
+
 /**
- * Shows on stderr how far a long run is: on a terminal one line that is rewritten, otherwise a line every five seconds.
- * It shows the rate and, if the total is known, a bar and the time left.
+ * Yields the items, and shows on stderr how far they are processed: on a terminal in one line that is rewritten,
+ * otherwise in a line every five seconds. It shows the rate and, if the total is known, a bar and the time left.
  */
-export class Progress {
-  readonly #isTerminal = process.stderr.isTTY === true;
-  /** At the first update. */
-  #startedAt: number | undefined;
-  #printedAt = 0;
-  #isShown = false;
-
-  /** @param total if it is known */
-  update(text: () => string, done: number, total?: number): void {
-    const now = performance.now();
-    if (this.#startedAt === undefined) {
-      this.#startedAt = now;
-      this.#printedAt = now;
+export async function* withProgress<T>(
+  items: AsyncIterable<T> | Iterable<T>,
+  state: () => State,
+): AsyncGenerator<T> {
+  const isTerminal = process.stderr.isTTY === true;
+  const startedAt = performance.now();
+  let printedAt = startedAt;
+  try {
+    for await (const item of items) {
+      yield item;
+      const now = performance.now();
+      if (now - printedAt < (isTerminal ? TERMINAL_INTERVAL_MS : LINE_INTERVAL_MS)) continue;
+      printedAt = now;
+      const line = formatLine(state(), (now - startedAt) / 1000);
+      // A line that wraps can't be rewritten.
+      const shown = line.slice(0, (process.stderr.columns ?? 80) - 1);
+      process.stderr.write(isTerminal ? CLEAR_LINE + shown : `${line}\n`);
     }
-    if (now - this.#printedAt < (this.#isTerminal ? TERMINAL_INTERVAL_MS : LINE_INTERVAL_MS)) return;
-    this.#printedAt = now;
-    this.#isShown = true;
-    const line = formatLine(text(), done, total, (now - this.#startedAt) / 1000);
-    // A line that wraps can't be rewritten.
-    const shown = this.#isTerminal ? line.slice(0, (process.stderr.columns ?? 80) - 1) : line;
-    process.stderr.write(this.#isTerminal ? CLEAR_LINE + shown : `${shown}\n`);
-  }
-
-  /** Erases the line. */
-  clear(): void {
-    if (this.#isTerminal && this.#isShown) process.stderr.write(CLEAR_LINE);
-    this.#isShown = false;
+  } finally {
+    if (isTerminal && printedAt > startedAt) process.stderr.write(CLEAR_LINE);
   }
 }
 
 /** `[#####               ]  25 %  12,345 resources read, 4,321/s, 9 s left`. */
-function formatLine(text: string, done: number, total: number | undefined, seconds: number): string {
+function formatLine({ text, done, total }: State, seconds: number): string {
   const line = `${text}, ${formatNumber(Math.round(done / seconds))}/s`;
   if (!total || done === 0) return line;
   const part = Math.min(done / total, 1);
