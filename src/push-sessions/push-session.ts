@@ -31,8 +31,8 @@ interface KeptSession extends SessionTimes {
 const keptSessionsOf = perConfiguration(() => new Map<string, KeptSession>());
 
 /**
- * The session of the push that a request belongs to. A request calls the object once, or not at all if it has no candidate.
- * No method throws.
+ * The session of the push that a request belongs to. A request without candidates does not call the object. Others call it once,
+ * and again to decide 5,000 resources after a suspected retry was verified or the cached manifest expired. No method throws.
  */
 export class PushSession {
   readonly contents: Uint8Array<ArrayBuffer>;

@@ -68,7 +68,7 @@ describe("eligibility", () => {
 });
 
 describe("the response", () => {
-  it("has the present resources as they were sent, in the order of the request, for random requests (R2.4)", async () => {
+  it("returns the present resources as they were sent, in the order of the request (R2.4, R3.7)", async () => {
     const sent = fc.record(
       {
         checksum: fc.record({ value: fc.integer({ min: 0, max: 40 }).map((seed) => mixedCase(seed)) }),

@@ -2,6 +2,7 @@ import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Contents } from "../../src/cache/contents.ts";
 import { TIMEOUT_MS } from "../../src/time/time-guarantees.ts";
+import { instrumentCache } from "../support/cache.ts";
 import { catalog, report, runAlarm } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { expectDocumented } from "../support/documented.ts";
@@ -276,6 +277,19 @@ describe("the comparison in shadow mode", () => {
     expect(shadowed()).toEqual([expect.objectContaining(tooLarge)]);
     expect(sentBytes).toBeGreaterThan(MOST);
     expect(sentBytes).toBeLessThanOrEqual(MOST + 4 * chunk.length);
+  });
+
+  it("ends the comparison by one deadline after the response, even if LOOKUP_DEADLINE_MS is longer (R2.2)", async () => {
+    TIMEOUT_MS.afterResponse = 200;
+    await fillCache();
+    const { cache } = instrumentCache({ read: () => "hang" });
+    fakeCloudController(respondSpaced(() => true));
+    const bindings = { ...SHADOW, RESOURCE_CACHE: cache, LOOKUP_DEADLINE_MS: "60000" };
+    const startedAt = Date.now();
+    expect((await sendWith(bindings, { resources: row(2) })).status).toBe(201);
+    expect(Date.now() - startedAt).toBeLessThan(5_000);
+    const reason = expect.stringContaining("DeadlineExceeded");
+    expect(shadowed()).toEqual([expect.objectContaining({ outcome: "not-compared", reason })]);
   });
 
   it("logs the reason why a request was not compared", async () => {
