@@ -43,7 +43,8 @@ export interface CatalogStatus {
   entries: number;
   /** Resources that are present and whose key is not written yet. */
   keysWaiting: number;
-  removalsRemembered: number;
+  /** Removed resources. They are kept for 48 hours, so that older observations of them are refused. */
+  removals: number;
   /** The last manifest. */
   published: { at: string; delta: { added: number; removed: number } } | null;
   snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;

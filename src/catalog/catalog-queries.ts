@@ -29,7 +29,7 @@ export function readStatus({ sql, state }: CatalogStorage, now: number): Catalog
   return {
     entries,
     keysWaiting: entries - (counts.get(ROW_STATE.keyWritten) ?? 0),
-    removalsRemembered: removals,
+    removals,
     published: published && {
       at: new Date(published.at).toISOString(),
       delta: { added: published.delta?.added ?? 0, removed: published.delta?.removed ?? 0 },

@@ -32,7 +32,7 @@ export const STATUS: CacheStatus = {
   time: "2026-11-24T03:20:00.000Z",
   entries: 105_000,
   keys_waiting: 104_500,
-  tombstones: 12,
+  removals: 12,
   dirty_since: null,
   published: { at: "2026-11-24T03:17:02.000Z", delta: { added: 240, removed: 12 } },
   snapshot: { id: "x1", entries: 104_772, parts: 1, built_at: "2026-11-23T21:00:00.000Z" },

@@ -51,7 +51,10 @@ export const CacheStatusSchema = v.object({
   ),
   entries: describe(count, "Resources in the catalog."),
   keys_waiting: describe(count, "Resources whose key is not written to Workers KV yet."),
-  tombstones: describe(count, "Removed resources that the catalog keeps for 48 hours."),
+  removals: describe(
+    count,
+    "Removed resources, which the catalog keeps for 48 hours to overrule older observations.",
+  ),
   dirty_since: describe(
     v.nullable(time),
     "The time of the oldest change that is not published yet; null if everything is published.",

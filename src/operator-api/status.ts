@@ -17,7 +17,7 @@ export function createStatus(
     time,
     entries: catalog.entries,
     keys_waiting: catalog.keysWaiting,
-    tombstones: catalog.removalsRemembered,
+    removals: catalog.removals,
     dirty_since: catalog.dirtySince,
     published: catalog.published,
     snapshot: snapshot && {

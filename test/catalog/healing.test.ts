@@ -268,5 +268,5 @@ it("a rejection does not remove a file that was observed after the Cloud Control
     rejected: [resource(1).checksum.value, "f".repeat(40)],
   });
   expect(await countPresent()).toBe(39);
-  expect((await catalog().status()).removalsRemembered).toBe(1);
+  expect((await catalog().status()).removals).toBe(1);
 });

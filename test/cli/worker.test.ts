@@ -182,7 +182,7 @@ test("verifies the cache with the Cloud Controller, and removes rejected resourc
 test("prints the status, also for a token that may only read", async () => {
   const { stdout } = await query(["status"]);
   expect(stdout).toMatch(/^version +\d+\.\d+\.\d+\nentries +10,490 resources\n/);
-  expect(stdout).toMatch(/^tombstones +514$/m);
+  expect(stdout).toMatch(/^removals +514$/m);
   expect(stdout).toMatch(/^MAXIMUM_SIZE +1000$/m);
 
   const env = { CF_TOKEN: await worker.tokenWith("admin_read_only") };

@@ -336,7 +336,7 @@ describe("GET cache", () => {
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       entries: 2,
       keys_waiting: 2,
-      tombstones: 1,
+      removals: 1,
       dirty_since: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       published: null,
       snapshot: null,
@@ -390,7 +390,7 @@ describe("GET cache", () => {
     const figures = {
       entries: 9,
       keysWaiting: 0,
-      removalsRemembered: 0,
+      removals: 0,
       dirtySince: null,
       refused: noRefusals(),
     };
@@ -410,7 +410,7 @@ describe("the checks of GET cache", () => {
   const HEALTHY = {
     entries: 9,
     keysWaiting: 0,
-    removalsRemembered: 0,
+    removals: 0,
     refused: noRefusals(),
     published: { at: ago(2 * 60_000), delta: { added: 0, removed: 0 } },
     snapshot: { id: "abc", entries: 9, parts: 1, builtAt: ago(5 * HOUR_MS) },

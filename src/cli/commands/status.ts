@@ -38,7 +38,7 @@ async function printStatus(status: CacheStatus): Promise<void> {
     ["unpublished", status.dirty_since ? `changes since ${status.dirty_since}` : "nothing"],
     ["suspended", status.suspended_until ? `until ${status.suspended_until}` : "no"],
     ["keys waiting", formatNumber(status.keys_waiting)],
-    ["tombstones", formatNumber(status.tombstones)],
+    ["removals", formatNumber(status.removals)],
   ];
   for (const [reason, count] of Object.entries(refused))
     rows.push([`refused: ${reason}`, formatNumber(count)]);
