@@ -2,15 +2,9 @@ import { parseBlobName } from "../resources/blob-name.ts";
 import { type ResourceKey, resourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
 
-/** A line does not name a resource. */
-class InvalidLine extends Error {
-  override name = "InvalidLine";
-}
-
 /** Prefix of `bosh ssh` before each line of output: `<instance group>/<id>: stdout | `. */
 const BOSH_SSH = /^[\w.-]+\/[\w-]+: (stdout|stderr) \| ?/;
-const SIZE_AND_PATH = /^(\d+)\s+(\S*\/.*)$/;
-const PATH_AND_SIZE = /^(\S*\/.*)\s(\d+)$/;
+const SIZE_AND_PATH = /^(?:(\d+)\s+(\S*\/.*)|(\S*\/.*)\s(\d+))$/;
 
 /**
  * Parses a line that names a resource: `<sha1> <size>`, `<size> <path of a blob>`, `<path of a blob> <size>`, or a
@@ -19,7 +13,7 @@ const PATH_AND_SIZE = /^(\S*\/.*)\s(\d+)$/;
  *
  * @param sha1OfBlob returns the SHA-1 of a blob of the resource pool by its path
  * @returns undefined for a path that is no blob of the resource pool, and for output on stderr
- * @throws InvalidLine
+ * @throws if the line is invalid
  */
 export function parseResourceLine(
   line: string,
@@ -28,23 +22,11 @@ export function parseResourceLine(
   const [prefix = "", stream] = BOSH_SSH.exec(line) ?? [];
   const text = line.slice(prefix.length).trim();
   if (stream === "stderr" || (stream !== undefined && text === "")) return undefined;
-  const blob = parseBlob(text);
-  const blobSha1 = blob && sha1OfBlob(blob.path);
-  if (blob && blobSha1 === undefined) return undefined;
-
-  const { sha1, size } = blob
-    ? { sha1: blobSha1, size: Number(blob.size) }
-    : text.startsWith("{")
-      ? parseJson(text)
-      : parseWords(text);
-  if (typeof sha1 !== "string") throw new InvalidLine("it has no checksum");
-  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-    throw new InvalidLine("the size is not a whole number of bytes");
-  }
-  const key = resourceKey(sha1, size);
-  if (key === undefined)
-    throw new InvalidLine(`the checksum is not a SHA-1 of 40 hex digits: ${sha1.slice(0, 60)}`);
-  return key;
+  const [, size, lastPath, firstPath, lastSize] = SIZE_AND_PATH.exec(text) ?? [];
+  const path = lastPath ?? firstPath?.trimEnd();
+  if (path === undefined) return checkKey(text.startsWith("{") ? parseJson(text) : parseWords(text));
+  const sha1 = sha1OfBlob(path);
+  return sha1 === undefined ? undefined : checkKey({ sha1, size: Number(size ?? lastSize) });
 }
 
 /** Parses a line that names a SHA-1, with or without a size. Returns undefined if it does not. */
@@ -57,19 +39,20 @@ export function parseSha1Line(text: string): string | undefined {
   }
 }
 
-function parseBlob(text: string): { path: string; size: string } | undefined {
-  const [, size, path] = SIZE_AND_PATH.exec(text) ?? [];
-  if (size !== undefined && path !== undefined) return { path, size };
-  const [, otherPath, otherSize] = PATH_AND_SIZE.exec(text) ?? [];
-  return otherPath !== undefined && otherSize !== undefined
-    ? { path: otherPath.trimEnd(), size: otherSize }
-    : undefined;
+function checkKey({ sha1, size }: { sha1: unknown; size: unknown }): ResourceKey {
+  if (typeof sha1 !== "string") throw new Error("it has no checksum");
+  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
+    throw new Error("the size is not a whole number of bytes");
+  }
+  const key = resourceKey(sha1, size);
+  if (key) return key;
+  throw new Error(`the checksum is not a SHA-1 of 40 hex digits: ${sha1.slice(0, 60)}`);
 }
 
 function parseWords(text: string): { sha1: unknown; size: unknown } {
   const [sha1, digits, ...rest] = text.split(/\s+/);
   if (digits === undefined || rest.length > 0) {
-    throw new InvalidLine("it is neither <sha1> <size>, <size> <path> nor a JSON object");
+    throw new Error("it is neither <sha1> <size>, <size> <path> nor a JSON object");
   }
   return { sha1, size: /^\d+$/.test(digits) ? Number(digits) : undefined };
 }
@@ -79,6 +62,6 @@ function parseJson(text: string): { sha1: unknown; size: unknown } {
     const { checksum, size_in_bytes: size } = JSON.parse(text);
     return { sha1: checksum?.value, size };
   } catch {
-    throw new InvalidLine("it is not valid JSON");
+    throw new Error("it is not valid JSON");
   }
 }

@@ -20,38 +20,35 @@ const BUNDLERS = ["build", "check"];
  * command to a custom build.
  */
 export function wranglerArguments(): WranglerArguments {
-  const args = commandLineOfWrangler();
-  const { values, positionals } = parseArgs({
-    args,
+  const { values, positionals, tokens } = parseArgs({
+    args: commandLineOfWrangler(),
     options: {
       config: { type: "string", short: "c" },
       env: { type: "string", short: "e" },
       cwd: { type: "string" },
-      var: { type: "string", multiple: true },
+      var: { type: "string" },
       "dry-run": { type: "boolean" },
     },
     strict: false,
     allowPositionals: true,
+    tokens: true,
   });
-  const pairs = variableWords(args).map((word) => /^(\w+):(.*)$/s.exec(word));
+  const variables: Record<string, string> = {};
+  let option = "";
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") continue;
+    if (token.kind === "option") option = token.name;
+    // `--var A:1 B:2 --var=C:3`
+    const [, name, value] = /^(\w+):(.*)$/s.exec(token.value ?? "") ?? [];
+    if (option === "var" && name !== undefined && value !== undefined) variables[name] = value;
+  }
   return {
     isDryRun: String(values["dry-run"]) === "true" || BUNDLERS.includes(positionals[0] ?? ""),
     config: values.config as string | undefined,
     env: values.env as string | undefined,
-    hasRoutes: args.some((arg) => /^--routes?(=|$)/.test(arg)),
-    variables: Object.fromEntries(pairs.flatMap((pair) => (pair ? [[pair[1], pair[2]]] : []))),
+    hasRoutes: tokens.some((token) => token.kind === "option" && /^routes?$/.test(token.name)),
+    variables,
   };
-}
-
-/** Values of `--var A:1 B:2 --var=C:3`. */
-function variableWords(args: readonly string[]): string[] {
-  const words: string[] = [];
-  let isVariable = false;
-  for (const arg of args) {
-    if (arg.startsWith("-")) isVariable = /^--var(=|$)/.test(arg);
-    if (isVariable && arg !== "--var") words.push(arg.replace(/^--var=/, ""));
-  }
-  return words;
 }
 
 function commandLineOfWrangler(): string[] {
