@@ -1,6 +1,6 @@
 /**
- * Compiles `assembly/` to `module.wasm`, unless that has been done: the module bears the digest of what it was made of.
- * Run by wrangler (`[build]` in wrangler.toml), by the tests and by the benchmark.
+ * Compiles `assembly/` to `module.wasm`. The module contains the digest of its sources, so that it is compiled only if they
+ * change. Run by wrangler (`[build]` in wrangler.toml), the tests and the benchmark.
  */
 import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -29,7 +29,7 @@ async function build() {
   const built = await readFile(MODULE).catch(() => Buffer.alloc(0));
   if (built.subarray(-DIGEST_BYTES).equals(digest)) return;
 
-  // Under another name first: whoever reads meanwhile finds the old one, or the new one.
+  // Renamed at the end, so that a concurrent reader finds the old module or the new one.
   const folder = await mkdtemp(join(FOLDER, ".build-"));
   try {
     const binary = await compile(folder);
@@ -50,9 +50,9 @@ async function compile(folder) {
 }
 
 /**
- * A section that no engine looks at.
+ * A custom section, which engines ignore.
  *
- * @param {string} name short, as the content
+ * @param {string} name shorter than 128 bytes, as is the content
  * @param {Buffer} content
  */
 function customSection(name, content) {

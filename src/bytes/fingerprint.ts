@@ -1,7 +1,7 @@
 /**
- * A hash of 64 bits, in hex, by which a request is known when it is sent again: of its contents in order, and of the first and
- * the last path, since two requests of one push may have the same contents. It is no cryptographic hash: a caller who finds two
- * requests with the same one gets some of their own matches verified.
+ * A hash that identifies a repeated request: 64 bits in hex, of the contents in order, and of the first and the last path. Two
+ * requests of one push may have the same contents, so the paths are needed. It is not cryptographic: with a collision, callers
+ * only get some of their own matches verified.
  *
  * @param contents 8 bytes each
  * @param paths as JSON text

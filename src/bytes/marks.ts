@@ -1,9 +1,9 @@
-import { AT, ENTRY_BYTES, ROWS_MAX, workspace } from "./workspace.ts";
+import { ENTRY_BYTES, OFFSETS, ROWS_MAX, workingMemory } from "./working-memory.ts";
 
-/** A set that is larger is looked up in part by part: 512 KiB. */
-const SET_PART = 65_536;
+/** Words of a set that are searched at a time: 512 KiB. */
+const SET_CHUNK_WORDS = 65_536;
 
-/** How many have this mark. In a loop: a callback of each takes ten times as long. */
+/** How many of `marks` are `mark`. A callback for each would take ten times as long. */
 export function countOf(marks: Uint8Array, mark: number): number {
   let count = 0;
   for (let index = 0; index < marks.length; index++) if (marks[index] === mark) count += 1;
@@ -11,32 +11,33 @@ export function countOf(marks: Uint8Array, mark: number): number {
 }
 
 /**
- * Sets to `value` the mark of each asked word that is in a set.
+ * Sets the mark of each word that is a member of a set.
  *
  * @param set ascending
- * @param asked 8 bytes a word
- * @param marks one a word
+ * @param words 8 bytes each
+ * @param marks one for each word; other marks are left as they are
  */
-export function markMembers(set: BigUint64Array, asked: Uint8Array, marks: Uint8Array, value: number): void {
-  const { COUNTS, ENTRIES, MARKS, GUESSES, BODY } = AT;
-  for (let first = 0; first < set.length; first += SET_PART) {
-    const part = set.subarray(first, first + SET_PART);
-    const { module, memory } = workspace(ENTRY_BYTES * part.length);
-    new BigUint64Array(memory.buffer, BODY, part.length).set(part);
+export function markMembers(set: BigUint64Array, words: Uint8Array, marks: Uint8Array, value: number): void {
+  const { COUNTS, ENTRIES, MARKS, ESTIMATES, BODY } = OFFSETS;
+  for (let first = 0; first < set.length; first += SET_CHUNK_WORDS) {
+    const chunk = set.subarray(first, first + SET_CHUNK_WORDS);
+    const { module, memory } = workingMemory(ENTRY_BYTES * chunk.length);
+    new BigUint64Array(memory.buffer, BODY, chunk.length).set(chunk);
     for (let from = 0; from < marks.length; from += ROWS_MAX) {
-      const some = marks.subarray(from, from + ROWS_MAX);
-      memory.set(asked.subarray(ENTRY_BYTES * from, ENTRY_BYTES * (from + some.length)), ENTRIES);
-      memory.set(some, MARKS);
-      new Uint32Array(memory.buffer, COUNTS, 2).set([0, part.length]);
-      module.mark(BODY, part.length, COUNTS, 0, ENTRIES, some.length, MARKS, value, GUESSES);
-      some.set(memory.subarray(MARKS, MARKS + some.length));
+      const batch = marks.subarray(from, from + ROWS_MAX);
+      memory.set(words.subarray(ENTRY_BYTES * from, ENTRY_BYTES * (from + batch.length)), ENTRIES);
+      memory.set(batch, MARKS);
+      // A directory of one sector.
+      new Uint32Array(memory.buffer, COUNTS, 2).set([0, chunk.length]);
+      module.mark(BODY, chunk.length, COUNTS, 0, ENTRIES, batch.length, MARKS, value, ESTIMATES);
+      batch.set(memory.subarray(MARKS, MARKS + batch.length));
     }
   }
 }
 
-/** The words that have a mark, in ascending order. */
+/** The words that have a mark, ascending. */
 export function wordsWith(mark: number, words: Uint8Array, marks: Uint8Array): BigUint64Array<ArrayBuffer> {
-  // As halves: JavaScript makes an object of each 64-bit word.
+  // In halves, because JavaScript allocates an object for each 64-bit word.
   const halves = new Uint32Array(words.slice().buffer);
   const chosen = new Uint32Array(halves.length);
   let length = 0;

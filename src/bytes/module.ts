@@ -1,8 +1,8 @@
-/** The compiled module; the one place that imports it, for what runs outside workerd to put something else in its place. */
+/** The compiled module. Only this file imports it, so that code outside workerd can substitute another loader. */
 import module from "./module.wasm";
 
-/** What `assembly/index.ts` exports. */
-export interface Bytes {
+/** The exports of `assembly/index.ts`. */
+export interface BytesModule {
   memory: WebAssembly.Memory;
   scan(
     length: number,
@@ -16,32 +16,32 @@ export interface Bytes {
   fold(count: number): void;
   index(words: number, count: number, directory: number, bits: number): void;
   mark(
-    words: number,
-    count: number,
+    set: number,
+    setCount: number,
     directory: number,
     bits: number,
-    asked: number,
-    askedCount: number,
+    words: number,
+    wordCount: number,
     marks: number,
     value: number,
-    guesses: number,
+    estimates: number,
   ): number;
   write(count: number, offset: number, target: number): number;
   writeNames(count: number): number;
   sumSizes(count: number): number;
-  /** Where things lie in the memory. */
-  [place: Uppercase<string>]: WebAssembly.Global;
+  /** Offsets and sizes of `layout.ts`. */
+  [name: Uppercase<string>]: WebAssembly.Global;
 }
 
-/** A memory of its own, a page of 64 KiB at first. */
-export function instantiate(): Bytes {
-  return new WebAssembly.Instance(module, {}).exports as unknown as Bytes;
+/** Creates an instance with its own memory, at first 64 KiB. */
+export function instantiate(): BytesModule {
+  return new WebAssembly.Instance(module, {}).exports as unknown as BytesModule;
 }
 
 const PAGE_BYTES = 65_536;
 
-/** Sees to it that a memory has so many bytes. */
-export function extend({ memory }: Bytes, bytes: number): void {
+/** Grows the memory to at least this many bytes. */
+export function ensureCapacity({ memory }: BytesModule, bytes: number): void {
   const missing = bytes - memory.buffer.byteLength;
   if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
 }

@@ -1,9 +1,16 @@
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import { countOf } from "./marks.ts";
-import { AT, KEY_BYTES, PIECE_BYTES, SHA1_BYTES, SLACK, workspace } from "./workspace.ts";
+import {
+  CHUNK_BYTES,
+  KEY_BYTES,
+  OFFSETS,
+  PADDING_BYTES,
+  SHA1_BYTES,
+  workingMemory,
+} from "./working-memory.ts";
 
-/** Rows of places in the body. */
-const PLACE_BYTES = 32;
+/** A span row, as `assembly/layout.ts` defines it: offsets in the body. */
+const SPAN_BYTES = 32;
 const SHA1 = 0;
 const SIZE = 4;
 const SIZE_END = 8;
@@ -12,142 +19,148 @@ const PATH_END = 16;
 const MODE = 20;
 const MODE_END = 24;
 
-/** With room for the longest path and the longest mode. */
-const LONG_PIECE_BYTES = 16 * PIECE_BYTES;
-/** The least that a resource has, with its comma. */
+/** Has room for the longest path and the longest mode. */
+const LONG_CHUNK_BYTES = 16 * CHUNK_BYTES;
+/** The shortest resource, with its comma. */
 const RESOURCE_MIN_BYTES = 84;
-/** Rows whose resources are written at a time: they rarely have more bytes than a piece. */
-const ROWS_WRITTEN = 256;
-const BEFORE_RESOURCES = new TextEncoder().encode('{"resources":[');
-const BEHIND_RESOURCES = new TextEncoder().encode("]}");
+/** Rows that are written at a time. Their resources rarely have more bytes than a chunk. */
+const WRITTEN_ROWS = 256;
+const OPENING = new TextEncoder().encode('{"resources":[');
+const CLOSING = new TextEncoder().encode("]}");
 
-/** What a scan has found; all of it is a copy. */
+/** The result of a scan. */
 export interface Scanned {
-  /** How many resources there are. */
+  /** Resources, candidates or not. */
   count: number;
-  /** Of each candidate a row of keys, and one of places. */
+  /** A key row for each candidate. */
   keys: Uint8Array<ArrayBuffer>;
-  places: Uint8Array<ArrayBuffer>;
-  /** 20 bytes of each SHA-1 of which a mode lacks bits. */
-  lacking: Uint8Array<ArrayBuffer>;
+  /** A span row for each candidate. */
+  spans: Uint8Array<ArrayBuffer>;
+  /** The SHA-1s of resources whose mode lacks bits, 20 bytes each. */
+  excluded: Uint8Array<ArrayBuffer>;
 }
 
-/** Which resources are candidates, and which modes lack bits. */
+/** Which resources are candidates, and which mode bits are required. */
 export interface ScanRules {
   minimumSize: number;
   maximumSize: number;
   minimumFileMode: number | undefined;
 }
 
-/** Reads a request from its bytes; undefined for all that is not of the usual form, which may be right or wrong. */
+/** Scans the body of a request. Returns undefined if it is not in canonical form, valid or not. */
 export function scan(
   body: Uint8Array,
   { minimumSize, maximumSize, minimumFileMode = 0 }: ScanRules,
 ): Scanned | undefined {
-  const most = Math.min(RESOURCES_PER_REQUEST_MAX, Math.ceil(body.length / RESOURCE_MIN_BYTES));
-  const keys = new Uint8Array(KEY_BYTES * most);
-  const places = new Uint8Array(PLACE_BYTES * most);
-  let lacking = new Uint8Array();
-  let [count, candidates, offset, pieceBytes, isEnd] = [0, 0, 0, PIECE_BYTES, false];
+  const rowsMax = Math.min(RESOURCES_PER_REQUEST_MAX, Math.ceil(body.length / RESOURCE_MIN_BYTES));
+  const keys = new Uint8Array(KEY_BYTES * rowsMax);
+  const spans = new Uint8Array(SPAN_BYTES * rowsMax);
+  let excluded = new Uint8Array();
+  let [count, candidates, offset, chunkBytes, isEnd] = [0, 0, 0, CHUNK_BYTES, false];
   while (!isEnd) {
-    const piece = body.subarray(offset, offset + pieceBytes);
-    const { module, memory } = workspace(piece.length);
-    memory.set(piece, AT.BODY);
+    const chunk = body.subarray(offset, offset + chunkBytes);
+    const { module, memory } = workingMemory(chunk.length);
+    memory.set(chunk, OFFSETS.BODY);
     const room = RESOURCES_PER_REQUEST_MAX - count;
-    const read = module.scan(piece.length, offset, room, minimumSize, maximumSize, minimumFileMode);
+    const read = module.scan(chunk.length, offset, room, minimumSize, maximumSize, minimumFileMode);
     if (read < 0) return undefined;
     if (read === 0) {
-      // A resource may have more bytes than that, but for blanks no more than a megabyte.
-      if (offset + piece.length === body.length || pieceBytes === LONG_PIECE_BYTES) return undefined;
-      pieceBytes = LONG_PIECE_BYTES;
+      // The chunk ends within its first resource. Only blanks make a resource longer than a long chunk.
+      if (offset + chunk.length === body.length || chunkBytes === LONG_CHUNK_BYTES) return undefined;
+      chunkBytes = LONG_CHUNK_BYTES;
       continue;
     }
-    const [resources = 0, found = 0, lack = 0, ended] = new Uint32Array(memory.buffer, AT.COUNTS, 4);
-    keys.set(memory.subarray(AT.KEYS, AT.KEYS + KEY_BYTES * found), KEY_BYTES * candidates);
-    places.set(memory.subarray(AT.PLACES, AT.PLACES + PLACE_BYTES * found), PLACE_BYTES * candidates);
-    if (lack > 0) lacking = joined(lacking, memory.subarray(AT.LACKING, AT.LACKING + SHA1_BYTES * lack));
+    const [resources = 0, found = 0, lacking = 0, ended] = new Uint32Array(memory.buffer, OFFSETS.COUNTS, 4);
+    const table = (start: number, bytes: number) => memory.subarray(start, start + bytes);
+    keys.set(table(OFFSETS.KEYS, KEY_BYTES * found), KEY_BYTES * candidates);
+    spans.set(table(OFFSETS.SPANS, SPAN_BYTES * found), SPAN_BYTES * candidates);
+    if (lacking > 0) excluded = concat(excluded, table(OFFSETS.EXCLUDED, SHA1_BYTES * lacking));
     count += resources;
     candidates += found;
     offset += read;
-    pieceBytes = PIECE_BYTES;
+    chunkBytes = CHUNK_BYTES;
     isEnd = ended === 1;
     if (isEnd !== (offset === body.length)) return undefined;
   }
   return {
     count,
     keys: keys.subarray(0, KEY_BYTES * candidates),
-    places: places.subarray(0, PLACE_BYTES * candidates),
-    lacking,
+    spans: spans.subarray(0, SPAN_BYTES * candidates),
+    excluded,
   };
 }
 
 /**
- * The answer that names the marked candidates, in their order.
+ * Writes the response: the marked candidates, in their order.
  *
- * @param body in which the places are
- * @param marks of each candidate, 0 or another number
+ * @param body that `spans` refer to
+ * @param marks for each candidate 0, or another number if it is matched
  */
-export function write(body: Uint8Array, places: Uint8Array, marks: Uint8Array): Uint8Array<ArrayBuffer> {
-  // An answer is no longer than its request.
-  const answer = new Uint8Array(body.length);
-  const rows = new DataView(places.buffer, places.byteOffset, places.length);
-  // Each resource is written with a comma before it; the first one's gives way to the bracket.
-  let length = BEFORE_RESOURCES.length - 1;
+export function writeResponse(
+  body: Uint8Array,
+  spans: Uint8Array,
+  marks: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  // A response is never longer than its request.
+  const response = new Uint8Array(body.length);
+  const rows = new DataView(spans.buffer, spans.byteOffset, spans.length);
+  // Each resource is written with a comma before it. The opening overwrites the first comma.
+  let length = OPENING.length - 1;
   let count = 0;
   for (let from = 0; from < marks.length; from += count) {
-    count = Math.min(ROWS_WRITTEN, marks.length - from);
-    const start = startOf(rows, from);
-    while (count > 1 && endOf(rows, from + count - 1) - start > PIECE_BYTES) count >>= 1;
-    const some = marks.subarray(from, from + count);
-    if (countOf(some, 0) === count) continue;
-    const piece = body.subarray(start, endOf(rows, from + count - 1));
-    const target = AT.BODY + piece.length + SLACK;
-    const { module, memory } = workspace(2 * (piece.length + SLACK));
-    memory.set(piece, AT.BODY);
-    memory.set(places.subarray(PLACE_BYTES * from, PLACE_BYTES * (from + count)), AT.PLACES);
-    memory.set(some, AT.MARKS);
+    count = Math.min(WRITTEN_ROWS, marks.length - from);
+    const start = resourceStart(rows, from);
+    while (count > 1 && resourceEnd(rows, from + count - 1) - start > CHUNK_BYTES) count >>= 1;
+    const batch = marks.subarray(from, from + count);
+    if (countOf(batch, 0) === count) continue;
+    const chunk = body.subarray(start, resourceEnd(rows, from + count - 1));
+    const target = OFFSETS.BODY + chunk.length + PADDING_BYTES;
+    const { module, memory } = workingMemory(2 * (chunk.length + PADDING_BYTES));
+    memory.set(chunk, OFFSETS.BODY);
+    memory.set(spans.subarray(SPAN_BYTES * from, SPAN_BYTES * (from + count)), OFFSETS.SPANS);
+    memory.set(batch, OFFSETS.MARKS);
     const written = module.write(count, start, target);
-    answer.set(memory.subarray(target, target + written), length);
+    response.set(memory.subarray(target, target + written), length);
     length += written;
   }
-  answer.set(BEFORE_RESOURCES);
-  length = Math.max(length, BEFORE_RESOURCES.length);
-  answer.set(BEHIND_RESOURCES, length);
-  return answer.subarray(0, length + BEHIND_RESOURCES.length);
+  response.set(OPENING);
+  length = Math.max(length, OPENING.length);
+  response.set(CLOSING, length);
+  return response.subarray(0, length + CLOSING.length);
 }
 
-/** Where a text is in the body, its quotes included. */
-interface Place {
+/** A string in the body, quotes included. */
+interface Span {
   start: number;
   end: number;
 }
 
-/** Where in the body the path of a candidate is; undefined if it has none. */
-export function pathPlace(places: Uint8Array, index: number): Place | undefined {
-  return placeOf(places, index, PATH, PATH_END);
+/** The path of a candidate; undefined if it has none. */
+export function pathSpan(spans: Uint8Array, index: number): Span | undefined {
+  return spanAt(spans, index, PATH, PATH_END);
 }
 
-/** Where in the body the mode of a candidate is; undefined if it has none. */
-export function modePlace(places: Uint8Array, index: number): Place | undefined {
-  return placeOf(places, index, MODE, MODE_END);
+/** The mode of a candidate; undefined if it has none. */
+export function modeSpan(spans: Uint8Array, index: number): Span | undefined {
+  return spanAt(spans, index, MODE, MODE_END);
 }
 
-function placeOf(places: Uint8Array, index: number, from: number, to: number): Place | undefined {
-  const rows = new DataView(places.buffer, places.byteOffset, places.length);
-  const start = rows.getUint32(PLACE_BYTES * index + from, true);
-  return start === 0 ? undefined : { start, end: rows.getUint32(PLACE_BYTES * index + to, true) };
+function spanAt(spans: Uint8Array, index: number, startField: number, endField: number): Span | undefined {
+  const rows = new DataView(spans.buffer, spans.byteOffset, spans.length);
+  const start = rows.getUint32(SPAN_BYTES * index + startField, true);
+  return start === 0 ? undefined : { start, end: rows.getUint32(SPAN_BYTES * index + endField, true) };
 }
 
-/** Where what is written of a candidate begins in the body. */
-function startOf(rows: DataView, index: number): number {
-  const at = (place: number) => rows.getUint32(PLACE_BYTES * index + place, true);
-  // What is absent stands at 0.
+/** The offset of the first member of a candidate. */
+function resourceStart(rows: DataView, index: number): number {
+  const at = (field: number) => rows.getUint32(SPAN_BYTES * index + field, true);
+  // The offset of an absent member is 0.
   return Math.min(at(SHA1), at(SIZE), at(PATH) || at(SHA1), at(MODE) || at(SHA1));
 }
 
-/** Where it ends. */
-function endOf(rows: DataView, index: number): number {
-  const at = (place: number) => rows.getUint32(PLACE_BYTES * index + place, true);
+/** The offset after the last member of a candidate. */
+function resourceEnd(rows: DataView, index: number): number {
+  const at = (field: number) => rows.getUint32(SPAN_BYTES * index + field, true);
   return Math.max(
     at(SHA1) + 2 * SHA1_BYTES,
     at(SIZE_END),
@@ -156,10 +169,9 @@ function endOf(rows: DataView, index: number): number {
   );
 }
 
-/** Two rows of bytes as one. */
-export function joined(some: Uint8Array, others: Uint8Array): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(some.length + others.length);
-  all.set(some);
-  all.set(others, some.length);
-  return all;
+export function concat(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
 }

@@ -1,66 +1,70 @@
-import { type Bytes, extend, instantiate } from "./module.ts";
+import { type BytesModule, ensureCapacity, instantiate } from "./module.ts";
 
 const WORD_BYTES = 8;
-/** Asked at a time: of each its word, its mark, and a guess where it stands. */
-const ASKED_MAX = 1_000;
-const ASKED = 8_192;
-const MARKS = ASKED + WORD_BYTES * ASKED_MAX;
-const GUESSES = MARKS + ASKED_MAX;
-const DIRECTORY = GUESSES + 4 * ASKED_MAX;
-/** Words of a sector, at most, where they are spread evenly: 4 bytes of the directory each. */
+/** Words that are looked up at a time: each has a mark, and an estimate of its position. */
+const BATCH_MAX = 1_000;
+const WORDS = 8_192;
+const MARKS = WORDS + WORD_BYTES * BATCH_MAX;
+const ESTIMATES = MARKS + BATCH_MAX;
+const DIRECTORY = ESTIMATES + 4 * BATCH_MAX;
+/** The average words of a sector, at most. A sector takes 4 bytes of the directory. */
 const SECTOR_WORDS = 128;
 
-/**
- * A snapshot in a memory of its own, whose size it has. Another takes its place in it, so that two are never held at
- * once.
- */
+/** A snapshot in a memory of its own. The next snapshot overwrites it, so that an isolate never has two. */
 export class SnapshotMemory {
-  readonly #bytes: Bytes = instantiate();
+  readonly #module: BytesModule = instantiate();
   #count = 0;
-  #bits = 0;
-  #words = 0;
+  #directoryBits = 0;
+  #set = 0;
 
   /** Bytes. */
   get size(): number {
-    return this.#bytes.memory.buffer.byteLength;
+    return this.#module.memory.buffer.byteLength;
   }
 
-  /** Forgets all, and makes room. */
+  /** Makes room for a snapshot of `count` words. */
   begin(count: number): void {
     this.#count = count;
-    this.#bits = Math.max(0, Math.ceil(Math.log2(count / SECTOR_WORDS)));
-    const directoryBytes = 4 * (2 ** this.#bits + 1);
-    this.#words = DIRECTORY + Math.ceil(directoryBytes / WORD_BYTES) * WORD_BYTES;
-    extend(this.#bytes, this.#words + WORD_BYTES * count);
+    this.#directoryBits = Math.max(0, Math.ceil(Math.log2(count / SECTOR_WORDS)));
+    const directoryBytes = 4 * (2 ** this.#directoryBits + 1);
+    this.#set = DIRECTORY + Math.ceil(directoryBytes / WORD_BYTES) * WORD_BYTES;
+    ensureCapacity(this.#module, this.#set + WORD_BYTES * count);
   }
 
-  /** @param at the number of the first of `words`, which with all others are ascending */
-  put(words: BigUint64Array, at: number): void {
-    new BigUint64Array(this.#bytes.memory.buffer, this.#words, this.#count).set(words, at);
+  /** @param words ascending, within and across calls @param index of the first one */
+  put(words: BigUint64Array, index: number): void {
+    new BigUint64Array(this.#module.memory.buffer, this.#set, this.#count).set(words, index);
   }
 
-  /** All has been put. */
+  /** Call it after the last `put`. */
   finish(): void {
-    this.#bytes.index(this.#words, this.#count, DIRECTORY, this.#bits);
+    this.#module.index(this.#set, this.#count, DIRECTORY, this.#directoryBits);
   }
 
   /**
-   * Sets to `value` the mark of each asked word that it holds.
+   * Sets the mark of each word that is in the snapshot.
    *
-   * @param asked 8 bytes a word
-   * @param marks one a word
+   * @param words 8 bytes each
+   * @param marks one for each word; other marks are left as they are
    */
-  mark(asked: Uint8Array, marks: Uint8Array, value: number): void {
-    const memory = new Uint8Array(this.#bytes.memory.buffer);
-    for (let from = 0; from < marks.length; from += ASKED_MAX) {
-      const some = marks.subarray(from, from + ASKED_MAX);
-      memory.set(asked.subarray(WORD_BYTES * from, WORD_BYTES * (from + some.length)), ASKED);
-      memory.set(some, MARKS);
-      this.#bytes.mark(
-        ...([this.#words, this.#count, DIRECTORY, this.#bits] as const),
-        ...([ASKED, some.length, MARKS, value, GUESSES] as const),
+  mark(words: Uint8Array, marks: Uint8Array, value: number): void {
+    const memory = new Uint8Array(this.#module.memory.buffer);
+    for (let from = 0; from < marks.length; from += BATCH_MAX) {
+      const batch = marks.subarray(from, from + BATCH_MAX);
+      memory.set(words.subarray(WORD_BYTES * from, WORD_BYTES * (from + batch.length)), WORDS);
+      memory.set(batch, MARKS);
+      this.#module.mark(
+        this.#set,
+        this.#count,
+        DIRECTORY,
+        this.#directoryBits,
+        WORDS,
+        batch.length,
+        MARKS,
+        value,
+        ESTIMATES,
       );
-      some.set(memory.subarray(MARKS, MARKS + some.length));
+      batch.set(memory.subarray(MARKS, MARKS + batch.length));
     }
   }
 }

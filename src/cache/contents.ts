@@ -1,5 +1,5 @@
 import { foldKeys, hashKeys, namesOf, sizesOf } from "../bytes/keys.ts";
-import { KEY_BYTES } from "../bytes/workspace.ts";
+import { KEY_BYTES } from "../bytes/working-memory.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 
 /** Marks of contents, one byte each. */

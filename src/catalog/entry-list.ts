@@ -1,5 +1,5 @@
 import { hashKeys } from "../bytes/keys.ts";
-import { KEY_BYTES, KEY_SIZE } from "../bytes/workspace.ts";
+import { KEY_BYTES, KEY_SIZE } from "../bytes/working-memory.ts";
 
 /** A row of a raw query `SELECT sha1, size …`. */
 export type EntryRow = [sha1: ArrayBuffer, size: number];

@@ -1,4 +1,4 @@
-import { TEXT_MAX_BYTES } from "../bytes/workspace.ts";
+import { TEXT_MAX_BYTES } from "../bytes/working-memory.ts";
 import { Failure } from "../failure.ts";
 import { decodeBody } from "../http/body.ts";
 import { NON_CANONICAL_MAX_BYTES, NON_CANONICAL_MAX_TOKENS } from "../platform-limits.ts";

@@ -1,7 +1,7 @@
 import { fingerprintOf } from "../bytes/fingerprint.ts";
 import { markMembers } from "../bytes/marks.ts";
-import { joined, modePlace, pathPlace, type Scanned, scan, write } from "../bytes/requests.ts";
-import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/workspace.ts";
+import { concat, modeSpan, pathSpan, type Scanned, scan, writeResponse } from "../bytes/requests.ts";
+import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/working-memory.ts";
 import { Contents, PRESENT } from "../cache/contents.ts";
 import type { Configuration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
@@ -28,11 +28,11 @@ export function parseMatchRequest(body: Uint8Array, rules: EligibilityRules): Ma
   const { count, text, tooLong } = canonical;
   const rescanned = count === tooLong.length ? NOTHING : scan(text, rules);
   if (!rescanned) throw new Error("the scan did not accept the canonical form");
-  const lacking = tooLong.map(sha1Bytes).reduce(joined, rescanned.lacking);
-  return new MatchRequest(text, { ...rescanned, count, lacking }, rules);
+  const excluded = tooLong.map(sha1Bytes).reduce(concat, rescanned.excluded);
+  return new MatchRequest(text, { ...rescanned, count, excluded }, rules);
 }
 
-const NOTHING = { keys: new Uint8Array(), places: new Uint8Array(), lacking: new Uint8Array() };
+const NOTHING = { keys: new Uint8Array(), spans: new Uint8Array(), excluded: new Uint8Array() };
 
 /** A parsed request. */
 export class MatchRequest {
@@ -40,7 +40,7 @@ export class MatchRequest {
   readonly count: number;
   /** Resources whose size is within the limits, in the order of the request. No other resource matches. */
   readonly candidates: Contents;
-  /** For each candidate 1 if no resource with the same SHA-1 is excluded by its mode, path or mode length; else 0. */
+  /** For each candidate 0 if a resource with its SHA-1 has a mode that lacks bits, or a text that is too long; else 1. */
   readonly isEligible: Uint8Array;
   readonly #body: Uint8Array;
   readonly #scanned: Scanned;
@@ -62,28 +62,29 @@ export class MatchRequest {
    * @param marks 1 or 0 for each candidate
    */
   responseBody(marks: Uint8Array): { bytes: Uint8Array<ArrayBuffer>; hasOtherModes: boolean } {
-    const { keys, places, lacking } = this.#scanned;
-    if (lacking.length === 0) return { bytes: write(this.#body, places, marks), hasOtherModes: false };
+    const { keys, spans, excluded } = this.#scanned;
+    const unchanged = () => ({ bytes: writeResponse(this.#body, spans, marks), hasOtherModes: false });
+    if (excluded.length === 0) return unchanged();
 
-    const permissions = new DataView(keys.buffer);
+    const rows = new DataView(keys.buffer);
     const { minimumFileMode: bits = 0 } = this.#rules;
     const pieces: string[] = [];
     let copied = 0;
     marks.forEach((mark, index) => {
-      const place = modePlace(places, index);
-      const isOk = (permissions.getUint32(KEY_BYTES * index + KEY_PERMISSIONS, true) & bits) === bits;
-      if (!mark || !place || isOk) return;
-      const mode = JSON.parse(this.#textAt(place.start, place.end));
-      pieces.push(this.#textAt(copied, place.start), JSON.stringify(addPermissions(mode, bits)));
-      copied = place.end;
+      const span = modeSpan(spans, index);
+      const permissions = rows.getUint32(KEY_BYTES * index + KEY_PERMISSIONS, true);
+      if (!mark || !span || (permissions & bits) === bits) return;
+      const mode = JSON.parse(this.#textAt(span.start, span.end));
+      pieces.push(this.#textAt(copied, span.start), JSON.stringify(addPermissions(mode, bits)));
+      copied = span.end;
     });
-    if (copied === 0) return { bytes: write(this.#body, places, marks), hasOtherModes: false };
+    if (copied === 0) return unchanged();
     pieces.push(this.#textAt(copied, this.#body.length));
-    // The new modes change neither the form nor the candidates, but the offsets.
+    // The new modes keep form and candidates, and move the spans.
     const body = new TextEncoder().encode(pieces.join(""));
     const rescanned = scan(body, this.#rules);
     if (!rescanned) throw new Error("the scan did not accept the completed modes");
-    return { bytes: write(body, rescanned.places, marks), hasOtherModes: true };
+    return { bytes: writeResponse(body, rescanned.spans, marks), hasOtherModes: true };
   }
 
   /** What the push session needs of the request. */
@@ -91,8 +92,8 @@ export class MatchRequest {
     const { count, candidates } = this;
     const contents = candidates.folded();
     const paths = [0, candidates.count - 1].map((index) => {
-      const place = candidates.count > 0 ? pathPlace(this.#scanned.places, index) : undefined;
-      return this.#body.subarray(place?.start ?? 0, place?.end ?? 0);
+      const span = candidates.count > 0 ? pathSpan(this.#scanned.spans, index) : undefined;
+      return this.#body.subarray(span?.start ?? 0, span?.end ?? 0);
     });
     return { count, contents, fingerprint: fingerprintOf(contents, ...paths) };
   }
@@ -104,17 +105,15 @@ export class MatchRequest {
 
 /**
  * cf CLI uploads no file of a matched checksum. So one file that the platform can't take from the pool excludes all files
- * with the same content.
+ * with the same SHA-1.
  */
-function eligible({ keys, lacking }: Scanned): Uint8Array {
-  const count = keys.length / KEY_BYTES;
-  if (lacking.length === 0) return new Uint8Array(count).fill(1);
+function eligible({ keys, excluded }: Scanned): Uint8Array {
+  const isEligible = new Uint8Array(keys.length / KEY_BYTES).fill(1);
+  if (excluded.length === 0) return isEligible;
   const sha1At = (rows: Uint8Array, start: number) => toHex(rows.subarray(start, start + SHA1_BYTES));
-  const ruledOut = new Set<string>();
-  for (let at = 0; at < lacking.length; at += SHA1_BYTES) ruledOut.add(sha1At(lacking, at));
-  return Uint8Array.from({ length: count }, (_, index) =>
-    ruledOut.has(sha1At(keys, KEY_BYTES * index)) ? 0 : 1,
-  );
+  const excludedSha1s = new Set<string>();
+  for (let at = 0; at < excluded.length; at += SHA1_BYTES) excludedSha1s.add(sha1At(excluded, at));
+  return isEligible.map((_, index) => (excludedSha1s.has(sha1At(keys, KEY_BYTES * index)) ? 0 : 1));
 }
 
 /** Adds bits to an octal mode. Leading zeros stay. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { hashKeys } from "../../src/bytes/keys.ts";
 import { markMembers } from "../../src/bytes/marks.ts";
 import { SnapshotMemory } from "../../src/bytes/snapshot-memory.ts";
-import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
+import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/working-memory.ts";
 import { pack, unpack } from "../../src/cache/packed-value.ts";
 import { sha1Bytes, toHex } from "../../src/resources/sha1.ts";
 

@@ -1,5 +1,5 @@
 import { hashKeys } from "../../src/bytes/keys.ts";
-import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/workspace.ts";
+import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/working-memory.ts";
 import { deltaName, parseManifest, partName } from "../../src/cache/manifest.ts";
 import { unpack } from "../../src/cache/packed-value.ts";
 import { sha1Bytes } from "../../src/resources/sha1.ts";

@@ -1,10 +1,10 @@
-/** Where reading has come to in a piece of a body. */
+/** The position of the scan. */
 
 export let at: usize = 0;
-/** Where the body would begin, of which a piece is read. */
+/** Where the body would start in memory if all of it were there. Offsets in the body count from here. */
 export let origin: usize = 0;
 
-/** @param start of the piece, whose body would begin at `bodyStart` */
+/** @param start of the chunk, in memory */
 // @ts-expect-error: decorator
 @inline
 export function begin(start: usize, bodyStart: usize): void {
@@ -14,14 +14,13 @@ export function begin(start: usize, bodyStart: usize): void {
 
 // @ts-expect-error: decorator
 @inline
-export function goTo(place: usize): void {
-  at = place;
+export function moveTo(position: usize): void {
+  at = position;
 }
 
-/** Passes over whitespace. */
 // @ts-expect-error: decorator
 @inline
-export function pass(): void {
+export function skipBlanks(): void {
   while (isBlank(load<u8>(at))) at += 1;
 }
 
@@ -31,7 +30,7 @@ function isBlank(byte: u32): bool {
   return byte <= 0x20 && (byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09);
 }
 
-/** Passes over a byte, if it is that one. */
+/** Moves past a byte, if it is the next one. */
 // @ts-expect-error: decorator
 @inline
 export function take(byte: u32): bool {

@@ -1,9 +1,9 @@
-/** The hashes by which the cache and push sessions know a resource. */
+/** The hashes of keys. */
 import { ENTRIES, KEY_BYTES, KEY_SIZE, KEYS } from "./layout";
 
 /**
  * Writes the entry hash of each key: SipHash-2-4 (Aumasson and Bernstein, 2012) of the 20 bytes of its SHA-1 and its size
- * as 8 little-endian bytes, under a secret of 16 bytes, whose halves are given.
+ * as 8 little-endian bytes. `k0` and `k1` are the halves of the secret.
  */
 export function hash(count: i32, k0: u64, k1: u64): void {
   for (let index: usize = 0; index < <usize>count; index++) {
@@ -17,7 +17,7 @@ export function hash(count: i32, k0: u64, k1: u64): void {
       let word: u64 = 0;
       if (step < 2) word = load<u64>(key + ((<usize>step) << 3));
       else if (step == 2) word = <u64>load<u32>(key, 16) | (size << 32);
-      // The last word bears the length, 28 bytes, in its top byte: the size has no more than 53 bits.
+      // The top byte of the last word is the length, 28. A size has at most 53 bits.
       else if (step == 3) word = (size >> 32) | (28 << 56);
       else v2 ^= 0xff;
       v3 ^= word;
@@ -40,7 +40,7 @@ export function hash(count: i32, k0: u64, k1: u64): void {
   }
 }
 
-/** Writes the content of each key: its SHA-1 folded to 8 bytes. */
+/** Writes the SHA-1 of each key, folded to 8 bytes. */
 export function fold(count: i32): void {
   for (let index: usize = 0; index < <usize>count; index++) {
     const key = KEYS + index * KEY_BYTES;

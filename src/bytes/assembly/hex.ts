@@ -1,9 +1,7 @@
-/** Hex digits, sixteen at a time. */
-
 /**
- * Writes the 8 bytes that 16 hex digits stand for.
+ * Decodes 16 hex digits to 8 bytes.
  *
- * @returns of each digit, a bit that says whether it is one
+ * @returns a bit for each digit that is valid
  */
 // @ts-expect-error: decorator
 @inline
@@ -13,13 +11,13 @@ function decode16(digits: v128, target: usize): i32 {
   const letters = i8x16.sub(v128.or(digits, i8x16.splat(0x20)), i8x16.splat(0x61));
   const isLetter = i8x16.lt_u(letters, i8x16.splat(6));
   const values = v128.bitselect(numbers, i8x16.add(letters, i8x16.splat(10)), isNumber);
-  // Of each pair the first digit is the low byte.
+  // The first digit of a pair is the low byte.
   const bytes = v128.and(v128.or(i16x8.shl(values, 4), i16x8.shr_u(values, 8)), i16x8.splat(0xff));
   v128.store64_lane(target, i8x16.narrow_i16x8_u(bytes, bytes), 0);
   return i8x16.bitmask(v128.or(isNumber, isLetter));
 }
 
-/** Writes the 20 bytes that 40 hex digits of either letter case stand for; 4 bytes behind them are overwritten. */
+/** Decodes 40 hex digits of either letter case to 20 bytes. Overwrites the 4 bytes after them. */
 export function decodeSha1(digits: usize, target: usize): bool {
   const first = decode16(v128.load(digits), target);
   const second = decode16(v128.load(digits, 16), target + 8);

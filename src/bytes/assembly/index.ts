@@ -1,19 +1,19 @@
-/** What JavaScript calls; the memory's layout is in `layout.ts`. */
-export { write, writeNames } from "./answer";
+/** The exports for JavaScript. `layout.ts` has the layout of the memory. */
 export { fold, hash } from "./hash";
 export {
   BODY,
+  CHUNK_BYTES,
   COUNTS,
   ENTRIES,
-  GUESSES,
+  ESTIMATES,
+  EXCLUDED,
   KEYS,
-  LACKING,
   MARKS,
-  PIECE_BYTES,
-  PLACES,
   ROWS_MAX,
+  SPANS,
   TEXT_MAX_BYTES,
 } from "./layout";
+export { write, writeNames } from "./response";
 export { scan } from "./scan";
 export { index, mark } from "./set";
 export { sumSizes } from "./sizes";

@@ -1,25 +1,25 @@
-/** Reads a resource of the usual form. */
-import { at, goTo, origin, pass, take } from "./cursor";
+/** Scans one resource. */
+import { at, moveTo, origin, skipBlanks, take } from "./cursor";
 import { decodeSha1 } from "./hex";
 import {
   KEY_PERMISSIONS,
   KEY_SIZE,
-  PLACE_HAS_ESCAPES,
-  PLACE_MODE,
-  PLACE_MODE_END,
-  PLACE_PATH,
-  PLACE_PATH_END,
-  PLACE_SHA1,
-  PLACE_SIZE,
-  PLACE_SIZE_END,
+  SPAN_HAS_ESCAPES,
+  SPAN_MODE,
+  SPAN_MODE_END,
+  SPAN_PATH,
+  SPAN_PATH_END,
+  SPAN_SHA1,
+  SPAN_SIZE,
+  SPAN_SIZE_END,
   TEXT_MAX_BYTES,
 } from "./layout";
-import { hasEscapes, passedTo, passText } from "./text";
+import { hasEscapes, stoppedAt, skipString } from "./string";
 
-/** As the Cloud Controller takes a file without mode. */
+/** The Cloud Controller's default. */
 const DEFAULT_PERMISSIONS: u32 = 0o744;
 const SIZE_DIGITS_MAX: usize = 16;
-/** The first whole number that JSON.parse may have rounded to. */
+/** From here on, JSON.parse may round integers. */
 const ROUNDED: u64 = 1 << 53;
 
 const IS_SHA1: u32 = 1;
@@ -36,119 +36,119 @@ const IN_BYTES: u64 = 0x65747962_5f6e695f; // _in_byte
 const VALUE: u64 = 0x22_65756c61762200; // ?"value"
 const NULL = 0x6c6c756e;
 
-/** @returns whether it is one; then `key` and `place` are those of it */
-export function readResource(key: usize, place: usize): bool {
+/** Writes the key row and the span row of a resource. @returns whether it is in canonical form */
+export function readResource(key: usize, span: usize): bool {
   if (!take(0x7b)) return false;
-  store<u32>(place, 0, PLACE_PATH);
-  store<u32>(place, 0, PLACE_MODE);
-  store<u32>(place, 0, PLACE_HAS_ESCAPES);
+  store<u32>(span, 0, SPAN_PATH);
+  store<u32>(span, 0, SPAN_MODE);
+  store<u32>(span, 0, SPAN_HAS_ESCAPES);
   let permissions = DEFAULT_PERMISSIONS;
   let members: u32 = 0;
   let isMore: bool = true;
   while (isMore) {
-    pass();
+    skipBlanks();
     if (!take(0x22)) return false;
     const name = load<u32>(at);
     let member: u32 = 0;
     if (name == PATH) {
       member = IS_PATH;
-      goTo(at + 4);
+      moveTo(at + 4);
     } else if (name == MODE) {
       member = IS_MODE;
-      goTo(at + 4);
+      moveTo(at + 4);
     } else if (name == CHEC && load<u64>(at, 1) == KSUM) {
       member = IS_SHA1;
-      goTo(at + 8);
+      moveTo(at + 8);
     } else if (name == SIZE && load<u64>(at, 4) == IN_BYTES && load<u8>(at, 12) == 0x73) {
       member = IS_SIZE;
-      goTo(at + 13);
+      moveTo(at + 13);
     } else return false;
     if (!take(0x22) || (members & member) != 0) return false;
     members |= member;
-    pass();
+    skipBlanks();
     if (!take(0x3a)) return false;
-    pass();
+    skipBlanks();
     if (member == IS_SHA1) {
-      if (!readChecksum(key, place)) return false;
+      if (!readChecksum(key, span)) return false;
     } else if (member == IS_SIZE) {
-      if (!readSize(key, place)) return false;
+      if (!readSize(key, span)) return false;
     } else if (load<u32>(at) == NULL) {
-      goTo(at + 4);
+      moveTo(at + 4);
     } else if (member == IS_PATH) {
-      const end = passText(at);
-      // What is too long, whole or not, is left where it begins.
-      if (passedTo - at >= <usize>TEXT_MAX_BYTES) return false;
+      const end = skipString(at);
+      // The scan stops at the start of a string that is too long, so that a longer chunk is not tried.
+      if (stoppedAt - at >= <usize>TEXT_MAX_BYTES) return false;
       if (end == 0) {
-        goTo(passedTo);
+        moveTo(stoppedAt);
         return false;
       }
-      store<u32>(place, <u32>(at - origin), PLACE_PATH);
-      store<u32>(place, <u32>(end - origin), PLACE_PATH_END);
-      store<u32>(place, <u32>hasEscapes, PLACE_HAS_ESCAPES);
-      goTo(end);
+      store<u32>(span, <u32>(at - origin), SPAN_PATH);
+      store<u32>(span, <u32>(end - origin), SPAN_PATH_END);
+      store<u32>(span, <u32>hasEscapes, SPAN_HAS_ESCAPES);
+      moveTo(end);
     } else {
-      const read = readMode(place);
+      const read = readMode(span);
       if (read < 0) return false;
       permissions = <u32>read;
     }
-    pass();
+    skipBlanks();
     isMore = take(0x2c);
   }
   store<u32>(key, permissions, KEY_PERMISSIONS);
   return take(0x7d) && (members & (IS_SHA1 | IS_SIZE)) == (IS_SHA1 | IS_SIZE);
 }
 
-function readChecksum(key: usize, place: usize): bool {
+function readChecksum(key: usize, span: usize): bool {
   if (!take(0x7b)) return false;
-  pass();
+  skipBlanks();
   if (load<u64>(at) << 8 != VALUE) return false;
-  goTo(at + 7);
-  pass();
+  moveTo(at + 7);
+  skipBlanks();
   if (!take(0x3a)) return false;
-  pass();
+  skipBlanks();
   if (!take(0x22)) return false;
-  store<u32>(place, <u32>(at - origin), PLACE_SHA1);
+  store<u32>(span, <u32>(at - origin), SPAN_SHA1);
   if (!decodeSha1(at, key)) return false;
-  goTo(at + 40);
+  moveTo(at + 40);
   if (!take(0x22)) return false;
-  pass();
+  skipBlanks();
   return take(0x7d);
 }
 
-function readSize(key: usize, place: usize): bool {
+function readSize(key: usize, span: usize): bool {
   const start = at;
   let size: u64 = 0;
   let digit = <u32>load<u8>(at) - 0x30;
   while (digit < 10) {
     if (at == start + SIZE_DIGITS_MAX) return false;
     size = size * 10 + <u64>digit;
-    goTo(at + 1);
+    moveTo(at + 1);
     digit = <u32>load<u8>(at) - 0x30;
   }
   if (at == start || (load<u8>(start) == 0x30 && at > start + 1) || size > ROUNDED) return false;
-  store<u32>(place, <u32>(start - origin), PLACE_SIZE);
-  store<u32>(place, <u32>(at - origin), PLACE_SIZE_END);
+  store<u32>(span, <u32>(start - origin), SPAN_SIZE);
+  store<u32>(span, <u32>(at - origin), SPAN_SIZE_END);
   store<f64>(key, <f64>size, KEY_SIZE);
   return true;
 }
 
 /** @returns the permissions, the last four digits of a mode; or -1 */
-function readMode(place: usize): i32 {
+function readMode(span: usize): i32 {
   const start = at;
   if (!take(0x22)) return -1;
   let permissions: u32 = 0;
   let digit = <u32>load<u8>(at) - 0x30;
   while (digit < 8) {
     permissions = ((permissions << 3) | digit) & 0o7777;
-    goTo(at + 1);
+    moveTo(at + 1);
     digit = <u32>load<u8>(at) - 0x30;
   }
   if (at - start >= <usize>TEXT_MAX_BYTES) {
-    goTo(start);
+    moveTo(start);
     return -1;
   }
   if (at == start + 1 || !take(0x22)) return -1;
-  store<u32>(place, <u32>(start - origin), PLACE_MODE);
-  store<u32>(place, <u32>(at - origin), PLACE_MODE_END);
+  store<u32>(span, <u32>(start - origin), SPAN_MODE);
+  store<u32>(span, <u32>(at - origin), SPAN_MODE_END);
   return <i32>permissions;
 }

@@ -1,38 +1,34 @@
-/**
- * Reads a request of the usual form from its bytes: `{"resources":[…]}` with whitespace and members in any order, none
- * twice, none unknown, path and mode absent or null or text that is not too long, a checksum of hex, a size of plain
- * digits. For all else it steps aside, whether JSON or not.
- */
-import { at, begin, goTo, pass, take } from "./cursor";
+/** Scans a request in canonical form, as docs/api.md defines it. All else is left to JSON.parse, valid or not. */
+import { at, begin, moveTo, skipBlanks, take } from "./cursor";
 import {
   BODY,
   COUNTS,
+  EXCLUDED,
   KEY_BYTES,
   KEY_PERMISSIONS,
   KEY_SIZE,
   KEYS,
-  LACKING,
-  PLACE_BYTES,
-  PLACES,
+  PADDING_BYTES,
   ROWS_MAX,
   SHA1_BYTES,
-  SLACK,
+  SPAN_BYTES,
+  SPANS,
 } from "./layout";
 import { readResource } from "./resource";
 
-/** What a scan returns where no end makes the piece one of the usual form. */
-const UNUSUAL: i32 = -1;
+/** No continuation of the chunk is in canonical form. */
+const NOT_CANONICAL: i32 = -1;
 
 /**
- * Reads the resources of a piece of a body, as many as are whole.
+ * Scans the complete resources in a chunk of a body. Writes a key row and a span row for each candidate, in their order, and
+ * the SHA-1 of each resource whose mode lacks a bit.
  *
- * @param length bytes of the piece
- * @param offset where in the body it begins: 0, or what comes before a resource
- * @param room how many resources it may have
- * @param minimumSize bytes, as the two below: which resources are candidates, whose rows are kept in the request's order
- * @param modeBits of those that lack one of them the SHA-1 is listed, candidates or not
- * @returns how many bytes of the piece have been read, to the next resource or to the end; 0 where it begins with a
- *   resource that is not whole, as far as it goes; less where it is not of the usual form
+ * @param length bytes of the chunk
+ * @param offset of the chunk in the body: 0, or before a resource
+ * @param room how many resources the chunk may have
+ * @param minimumSize bytes: a resource from minimumSize to maximumSize is a candidate
+ * @returns how many bytes were scanned, up to the next resource or the end; 0 if the first resource is incomplete;
+ *   NOT_CANONICAL
  */
 export function scan(
   length: i32,
@@ -43,78 +39,76 @@ export function scan(
   modeBits: u32,
 ): i32 {
   const end = BODY + <usize>length;
-  // Nothing of what lay there before may be taken for the rest of this piece.
-  memory.fill(end, 0, SLACK);
+  // The memory has the rest of an earlier chunk.
+  memory.fill(end, 0, PADDING_BYTES);
   begin(BODY, BODY - <usize>offset);
   let count = 0;
   let key = KEYS;
-  let place = PLACES;
-  let lacking = LACKING;
-  if (offset == 0 && !passOpening()) return unread(end);
+  let span = SPANS;
+  let excluded = EXCLUDED;
+  if (offset == 0 && !skipOpening()) return nothingRead(end);
 
   let done = BODY;
   let isMore: bool = true;
   let isEnd: bool = false;
   while (isMore && count < ROWS_MAX) {
-    pass();
-    // Nor are blanks read again, for there may be millions.
+    skipBlanks();
+    // Blanks are done too, because there may be millions: the next call would skip them again.
     done = at;
-    isMore = readResource(key, place);
+    isMore = readResource(key, span);
     if (isMore) {
-      pass();
+      skipBlanks();
       isMore = take(0x2c);
-      isEnd = !isMore && passClosing(end);
+      isEnd = !isMore && skipClosing(end);
     }
-    // What follows tells that it is whole.
+    // A resource is complete only if something follows.
     if (isMore || isEnd) {
       done = at;
       count += 1;
       const size = load<f64>(key, KEY_SIZE);
       if ((load<u32>(key, KEY_PERMISSIONS) & modeBits) != modeBits) {
-        memory.copy(lacking, key, SHA1_BYTES);
-        lacking += SHA1_BYTES;
+        memory.copy(excluded, key, SHA1_BYTES);
+        excluded += SHA1_BYTES;
       }
-      // The row of one that is no candidate is written over by the next.
+      // Otherwise the next resource overwrites the row.
       if (size >= minimumSize && size <= maximumSize) {
         key += KEY_BYTES;
-        place += PLACE_BYTES;
+        span += SPAN_BYTES;
       }
     }
   }
-  if (count > room) return UNUSUAL;
-  if (done == BODY) return unread(end);
+  if (count > room) return NOT_CANONICAL;
+  if (done == BODY) return nothingRead(end);
   store<u32>(COUNTS, count);
   store<u32>(COUNTS, <u32>((key - KEYS) / KEY_BYTES), 4);
-  store<u32>(COUNTS, <u32>((lacking - LACKING) / SHA1_BYTES), 8);
+  store<u32>(COUNTS, <u32>((excluded - EXCLUDED) / SHA1_BYTES), 8);
   store<u32>(COUNTS, <u32>isEnd, 12);
   return <i32>(done - BODY);
 }
 
-/** @returns what a scan does that has read nothing, and come as far as `at` */
-function unread(end: usize): i32 {
-  // The longest that is looked at as a whole, a SHA-1 in its quotes, is shorter.
-  return at + SLACK <= end ? UNUSUAL : 0;
+/** The result of a scan that found no complete resource, and stopped at `at`. */
+function nothingRead(end: usize): i32 {
+  // The longest token that is read at once is a SHA-1 with its quotes, which is shorter.
+  return at + PADDING_BYTES <= end ? NOT_CANONICAL : 0;
 }
 
-/** Passes over what comes before the first resource. */
-function passOpening(): bool {
-  pass();
+function skipOpening(): bool {
+  skipBlanks();
   if (!take(0x7b)) return false;
-  pass();
+  skipBlanks();
   // "resources"
   if (load<u64>(at) != 0x6372756f73657222 || load<u16>(at, 8) != 0x7365 || load<u8>(at, 10) != 0x22) return false;
-  goTo(at + 11);
-  pass();
+  moveTo(at + 11);
+  skipBlanks();
   if (!take(0x3a)) return false;
-  pass();
+  skipBlanks();
   return take(0x5b);
 }
 
-/** Passes over what comes after the last resource, up to the end and no further. */
-function passClosing(end: usize): bool {
+function skipClosing(end: usize): bool {
   if (!take(0x5d)) return false;
-  pass();
+  skipBlanks();
   if (!take(0x7d)) return false;
-  pass();
+  skipBlanks();
   return at == end;
 }

@@ -1,98 +1,97 @@
-/** Sorted arrays of 8-byte words as sets. */
+/** Sets of 8-byte words, as sorted arrays. */
 
-/** Steps from a guess after which a binary search is quicker. */
+/** Steps from an estimate after which a binary search is faster. */
 const WALK_MAX: usize = 32;
-/** About as many as a sector has. */
+/** About the number of words in a sector. */
 const STRIDE: usize = 64;
 
 /**
- * Writes a directory over the top bits of a set's words: of each value of the bits the place where its words begin, and
- * at the end the count, 4 bytes each.
+ * Writes a directory: for each value of the top bits of a word the position of the first such word, and at the end the count,
+ * 4 bytes each.
  */
-export function index(words: usize, count: i32, directory: usize, bits: u32): void {
+export function index(set: usize, count: i32, directory: usize, bits: u32): void {
   const sectors = 1 << bits;
-  let place: usize = 0;
+  let position: usize = 0;
   store<u32>(directory, 0);
   for (let sector = 1; sector < sectors; sector++) {
     const bound = (<u64>sector) << (64 - <u64>bits);
-    while (place + STRIDE < <usize>count && load<u64>(words + ((place + STRIDE) << 3)) < bound) place += STRIDE;
-    let end = min(place + STRIDE, <usize>count);
-    while (place < end) {
-      const middle = (place + end) >> 1;
-      if (load<u64>(words + (middle << 3)) < bound) place = middle + 1;
+    while (position + STRIDE < <usize>count && load<u64>(set + ((position + STRIDE) << 3)) < bound) position += STRIDE;
+    let end = min(position + STRIDE, <usize>count);
+    while (position < end) {
+      const middle = (position + end) >> 1;
+      if (load<u64>(set + (middle << 3)) < bound) position = middle + 1;
       else end = middle;
     }
-    store<u32>(directory + ((<usize>sector) << 2), <u32>place);
+    store<u32>(directory + ((<usize>sector) << 2), <u32>position);
   }
   store<u32>(directory + ((<usize>sectors) << 2), <u32>count);
 }
 
 /**
- * Sets the mark of each asked word that is in a set. A pool is larger than the processor's caches: first all guesses
- * are touched, so that it waits for many of them at once, and then each is followed up.
+ * Sets the mark of each word that is in a set, by interpolation search. A set is larger than the processor's caches, so the first
+ * loop touches all estimated positions: the processor then waits for many of them at once.
  *
- * @param asked words, `askedCount` of them
- * @param marks a byte each
- * @param guesses room for 4 bytes each
+ * @param marks 1 byte for each word
+ * @param estimates room for 4 bytes for each word
  */
 export function mark(
-  words: usize,
+  set: usize,
   count: i32,
   directory: usize,
   bits: u32,
-  asked: usize,
-  askedCount: i32,
+  words: usize,
+  wordCount: i32,
   marks: usize,
   value: u32,
-  guesses: usize,
+  estimates: usize,
 ): i32 {
   if (count == 0) return 0;
   let touched: u64 = 0;
-  for (let at: usize = 0; at < <usize>askedCount; at++) {
-    const word = load<u64>(asked + (at << 3));
+  for (let at: usize = 0; at < <usize>wordCount; at++) {
+    const word = load<u64>(words + (at << 3));
     const sector: usize = bits == 0 ? 0 : <usize>(word >> (64 - <u64>bits));
     const start = load<u32>(directory + (sector << 2));
     const width = load<u32>(directory + (sector << 2), 4) - start;
-    // Hashes are spread evenly: how far into its sector one lies tells about where it stands.
-    const guess = start + <u32>((((word << (<u64>bits)) >> 32) * <u64>width) >> 32);
-    const place = guess < <u32>count ? guess : <u32>count - 1;
-    store<u32>(guesses + (at << 2), place);
-    touched ^= load<u64>(words + ((<usize>place) << 3));
+    // Hashes are evenly distributed, so the bits after the sector's give the position within it.
+    const estimate = start + <u32>((((word << (<u64>bits)) >> 32) * <u64>width) >> 32);
+    const position = estimate < <u32>count ? estimate : <u32>count - 1;
+    store<u32>(estimates + (at << 2), position);
+    touched ^= load<u64>(set + ((<usize>position) << 3));
   }
-  for (let at: usize = 0; at < <usize>askedCount; at++) {
-    const word = load<u64>(asked + (at << 3));
-    if (has(words, <usize>count, word, load<u32>(guesses + (at << 2)))) store<u8>(marks + at, value);
+  for (let at: usize = 0; at < <usize>wordCount; at++) {
+    const word = load<u64>(words + (at << 3));
+    if (has(set, <usize>count, word, load<u32>(estimates + (at << 2)))) store<u8>(marks + at, value);
   }
-  // Returned, so that touching is not left out as of no use.
+  // Returned, so that the compiler keeps the first loop.
   return <i32>touched;
 }
 
-function has(words: usize, count: usize, word: u64, guess: usize): bool {
-  let place = guess;
-  let found = load<u64>(words + (place << 3));
+function has(set: usize, count: usize, word: u64, estimate: usize): bool {
+  let position = estimate;
+  let found = load<u64>(set + (position << 3));
   if (found < word) {
-    const end = min(place + WALK_MAX, count - 1);
-    while (place < end && found < word) {
-      place += 1;
-      found = load<u64>(words + (place << 3));
+    const end = min(position + WALK_MAX, count - 1);
+    while (position < end && found < word) {
+      position += 1;
+      found = load<u64>(set + (position << 3));
     }
-    return found == word || (found < word && search(words, place + 1, count, word));
+    return found == word || (found < word && search(set, position + 1, count, word));
   }
-  const end: usize = place > WALK_MAX ? place - WALK_MAX : 0;
-  while (place > end && found > word) {
-    place -= 1;
-    found = load<u64>(words + (place << 3));
+  const end: usize = position > WALK_MAX ? position - WALK_MAX : 0;
+  while (position > end && found > word) {
+    position -= 1;
+    found = load<u64>(set + (position << 3));
   }
-  return found == word || (found > word && search(words, 0, place, word));
+  return found == word || (found > word && search(set, 0, position, word));
 }
 
-/** Binary search from one place to before another. */
-function search(words: usize, from: usize, to: usize, word: u64): bool {
+/** Binary search in `from` to `to`, which is excluded. */
+function search(set: usize, from: usize, to: usize, word: u64): bool {
   let low = from;
   let end = to;
   while (low < end) {
     const middle = (low + end) >> 1;
-    const found = load<u64>(words + (middle << 3));
+    const found = load<u64>(set + (middle << 3));
     if (found == word) return true;
     if (found < word) low = middle + 1;
     else end = middle;

@@ -1,7 +1,6 @@
-/** Sums up what a scan has found. */
 import { KEY_BYTES, KEY_SIZE, KEYS, MARKS } from "./layout";
 
-/** @returns the sizes together of those keys whose mark is not 0 */
+/** The sum of the sizes of the keys whose mark is not 0. */
 export function sumSizes(count: i32): f64 {
   let sum: f64 = 0;
   for (let index: usize = 0; index < <usize>count; index++) {

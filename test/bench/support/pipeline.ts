@@ -1,4 +1,4 @@
-import { KEY_BYTES } from "../../../src/bytes/workspace.ts";
+import { KEY_BYTES } from "../../../src/bytes/working-memory.ts";
 import { Contents } from "../../../src/cache/contents.ts";
 import type { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import { Failure } from "../../../src/failure.ts";

@@ -1,4 +1,4 @@
-/** Writes what JavaScript hands on: answers, and the names of keys. */
+/** Writes responses, and the names of keys. */
 import { hexDigit } from "./hex";
 import {
   BODY,
@@ -6,67 +6,67 @@ import {
   KEY_SIZE,
   KEYS,
   MARKS,
-  PLACE_BYTES,
-  PLACE_HAS_ESCAPES,
-  PLACE_MODE,
-  PLACE_MODE_END,
-  PLACE_PATH,
-  PLACE_PATH_END,
-  PLACE_SHA1,
-  PLACE_SIZE,
-  PLACE_SIZE_END,
-  PLACES,
+  SPAN_BYTES,
+  SPAN_HAS_ESCAPES,
+  SPAN_MODE,
+  SPAN_MODE_END,
+  SPAN_PATH,
+  SPAN_PATH_END,
+  SPAN_SHA1,
+  SPAN_SIZE,
+  SPAN_SIZE_END,
+  SPANS,
   SHA1_BYTES,
-  TEXTS,
+  FIXED_TEXTS,
 } from "./layout";
-import { rewriteText } from "./text";
+import { writeString } from "./string";
 
-/** The fixed texts, as bytes, each with room for two vectors. */
-const BEFORE_SHA1 = put(0, ',{"checksum":{"value":"');
-const BEFORE_SIZE = put(1, '"},"size_in_bytes":');
-const BEFORE_PATH = put(2, ',"path":');
-const BEFORE_MODE = put(3, ',"mode":');
+/** The fixed texts, each with room for two vectors. */
+const TO_SHA1 = put(0, ',{"checksum":{"value":"');
+const TO_SIZE = put(1, '"},"size_in_bytes":');
+const TO_PATH = put(2, ',"path":');
+const TO_MODE = put(3, ',"mode":');
 
 function put(number: usize, text: string): usize {
-  const place = TEXTS + 32 * number;
-  for (let at = 0; at < text.length; at++) store<u8>(place + <usize>at, text.charCodeAt(at));
-  return place;
+  const start = FIXED_TEXTS + 32 * number;
+  for (let at = 0; at < text.length; at++) store<u8>(start + <usize>at, text.charCodeAt(at));
+  return start;
 }
 
 /**
- * Writes the marked candidates in their order at `target` behind the piece of the body in which they are, each with a
- * comma before it.
+ * Writes the marked candidates of a chunk of the body, each with a comma before it.
  *
- * @param offset where in the body the piece begins
- * @returns how many bytes that are
+ * @param offset of the chunk in the body
+ * @param target after the chunk and its padding
+ * @returns how many bytes were written
  */
 export function write(count: i32, offset: u32, target: usize): i32 {
   const origin = BODY - <usize>offset;
   let out = target;
   for (let index: usize = 0; index < <usize>count; index++) {
     if (load<u8>(MARKS + index) == 0) continue;
-    const place = PLACES + index * PLACE_BYTES;
-    out = copy32(BEFORE_SHA1, out, 23);
-    const sha1 = origin + <usize>load<u32>(place, PLACE_SHA1);
+    const span = SPANS + index * SPAN_BYTES;
+    out = writeFixed(TO_SHA1, out, 23);
+    const sha1 = origin + <usize>load<u32>(span, SPAN_SHA1);
     v128.store(out, v128.load(sha1));
     v128.store(out, v128.load(sha1, 16), 16);
     v128.store(out, v128.load(sha1, 32), 32);
-    out = copy32(BEFORE_SIZE, out + 40, 19);
-    const size = origin + <usize>load<u32>(place, PLACE_SIZE);
+    out = writeFixed(TO_SIZE, out + 40, 19);
+    const size = origin + <usize>load<u32>(span, SPAN_SIZE);
     v128.store(out, v128.load(size));
-    out += origin + <usize>load<u32>(place, PLACE_SIZE_END) - size;
-    const path = <usize>load<u32>(place, PLACE_PATH);
+    out += origin + <usize>load<u32>(span, SPAN_SIZE_END) - size;
+    const path = <usize>load<u32>(span, SPAN_PATH);
     if (path != 0) {
-      store<u64>(out, load<u64>(BEFORE_PATH));
+      store<u64>(out, load<u64>(TO_PATH));
       out += 8;
-      const end = origin + <usize>load<u32>(place, PLACE_PATH_END);
-      const isPlain = load<u32>(place, PLACE_HAS_ESCAPES) == 0;
-      out = isPlain ? copy(origin + path, end, out) : rewriteText(origin + path, end, out);
+      const end = origin + <usize>load<u32>(span, SPAN_PATH_END);
+      const isPlain = load<u32>(span, SPAN_HAS_ESCAPES) == 0;
+      out = isPlain ? copy(origin + path, end, out) : writeString(origin + path, end, out);
     }
-    const mode = <usize>load<u32>(place, PLACE_MODE);
+    const mode = <usize>load<u32>(span, SPAN_MODE);
     if (mode != 0) {
-      store<u64>(out, load<u64>(BEFORE_MODE));
-      out = copy(origin + mode, origin + <usize>load<u32>(place, PLACE_MODE_END), out + 8);
+      store<u64>(out, load<u64>(TO_MODE));
+      out = copy(origin + mode, origin + <usize>load<u32>(span, SPAN_MODE_END), out + 8);
     }
     store<u8>(out++, 0x7d);
   }
@@ -75,13 +75,13 @@ export function write(count: i32, offset: u32, target: usize): i32 {
 
 // @ts-expect-error: decorator
 @inline
-function copy32(text: usize, out: usize, length: usize): usize {
+function writeFixed(text: usize, out: usize, length: usize): usize {
   v128.store(out, v128.load(text));
   v128.store(out, v128.load(text, 16), 16);
   return out + length;
 }
 
-/** Copies sixteen bytes at a time, up to fifteen too many. */
+/** Copies 16 bytes at a time, and so up to 15 bytes beyond the end. */
 // @ts-expect-error: decorator
 @inline
 function copy(start: usize, end: usize, target: usize): usize {
@@ -94,9 +94,9 @@ function copy(start: usize, end: usize, target: usize): usize {
 }
 
 /**
- * Writes the names of the keys that are not marked, where the body lay: `<sha1>:<size>`, a line each.
+ * Writes the name of each key whose mark is 0 to BODY: `<sha1>:<size>`, a line each.
  *
- * @returns how many bytes they have
+ * @returns how many bytes were written
  */
 export function writeNames(count: i32): i32 {
   let out = BODY;

@@ -1,20 +1,20 @@
-/** Texts of JSON: what is one, and how JSON.stringify prints it. */
+/** JSON strings. */
 import { decode4, hexDigit } from "./hex";
 
-/** Whether the text that was passed over last has escapes. */
+/** Whether the string that was skipped last has escapes. */
 export let hasEscapes: bool = false;
-/** Where passing has come to: the closing quote, or what makes it no text. */
-export let passedTo: usize = 0;
+/** Where skipping stopped: the closing quote, or the byte that makes the string invalid. */
+export let stoppedAt: usize = 0;
 
 /**
- * Passes over a text.
+ * Skips a string. The bytes after the chunk are 0.
  *
- * @param at its opening quote; what lies behind the body is zero
- * @returns what is behind its closing quote, or 0 where it is no text in UTF-8
+ * @param start its opening quote
+ * @returns the position after its closing quote, or 0 if it is not a string in UTF-8
  */
-export function passText(start: usize): usize {
+export function skipString(start: usize): usize {
   hasEscapes = false;
-  passedTo = start;
+  stoppedAt = start;
   if (load<u8>(start) != 0x22) return 0;
   let at = start + 1;
   let end: usize = 0;
@@ -22,7 +22,7 @@ export function passText(start: usize): usize {
     const some = v128.load(at);
     const isSpecial = v128.or(
       v128.or(i8x16.eq(some, i8x16.splat(0x22)), i8x16.eq(some, i8x16.splat(0x5c))),
-      // Signed: bytes of 0x80 and above are less as well.
+      // Signed, so that bytes from 0x80 on are less too.
       i8x16.lt_s(some, i8x16.splat(0x20)),
     );
     const specials = i8x16.bitmask(isSpecial);
@@ -31,21 +31,21 @@ export function passText(start: usize): usize {
       continue;
     }
     at += ctz(specials);
-    passedTo = at;
+    stoppedAt = at;
     const byte = <u32>load<u8>(at);
     if (byte == 0x22) end = at + 1;
     else {
       if (byte == 0x5c) {
         hasEscapes = true;
-        at = passEscape(at);
-      } else at = byte < 0x80 ? 0 : passSequence(at, byte);
+        at = skipEscape(at);
+      } else at = byte < 0x80 ? 0 : skipSequence(at, byte);
       if (at == 0) return 0;
     }
   }
   return end;
 }
 
-function passEscape(at: usize): usize {
+function skipEscape(at: usize): usize {
   const kind = <u32>load<u8>(at, 1);
   if (kind == 0x75) return decode4(at + 2) < 0 ? 0 : at + 6;
   const isShort =
@@ -53,33 +53,32 @@ function passEscape(at: usize): usize {
   return isShort ? at + 2 : 0;
 }
 
-/** A sequence of UTF-8, as the Unicode standard's table 3-7 has them. */
-function passSequence(at: usize, lead: u32): usize {
+/** Skips a character of several bytes, by table 3-7 of the Unicode standard. */
+function skipSequence(at: usize, lead: u32): usize {
   const second = <u32>load<u8>(at, 1);
   if (lead < 0xc2 || lead > 0xf4) return 0;
-  if (lead < 0xe0) return isTail(second) ? at + 2 : 0;
+  if (lead < 0xe0) return isContinuation(second) ? at + 2 : 0;
   if (lead == 0xe0 && second < 0xa0) return 0;
   if (lead == 0xed && second > 0x9f) return 0;
   if (lead == 0xf0 && second < 0x90) return 0;
   if (lead == 0xf4 && second > 0x8f) return 0;
-  if (!isTail(second) || !isTail(load<u8>(at, 2))) return 0;
+  if (!isContinuation(second) || !isContinuation(load<u8>(at, 2))) return 0;
   if (lead < 0xf0) return at + 3;
-  return isTail(load<u8>(at, 3)) ? at + 4 : 0;
+  return isContinuation(load<u8>(at, 3)) ? at + 4 : 0;
 }
 
 // @ts-expect-error: decorator
 @inline
-function isTail(byte: u32): bool {
+function isContinuation(byte: u32): bool {
   return (byte & 0xc0) == 0x80;
 }
 
 /**
- * Writes a text as JSON.stringify prints it, which is never longer.
+ * Writes a valid string as JSON.stringify would, which is never longer.
  *
- * @param at where a text begins that `passText` has passed, and its end
- * @returns the end of what was written
+ * @returns the end of the output
  */
-export function rewriteText(start: usize, end: usize, target: usize): usize {
+export function writeString(start: usize, end: usize, target: usize): usize {
   let at = start;
   let out = target;
   while (at < end) {
@@ -124,26 +123,26 @@ function writeCharacter(code: u32, out: usize): usize {
     return out + 1;
   }
   if (code < 0x800) {
-    store<u16>(out, <u16>((0xc0 | (code >> 6)) | (tail(code) << 8)));
+    store<u16>(out, <u16>((0xc0 | (code >> 6)) | (continuation(code) << 8)));
     return out + 2;
   }
-  // Half of a pair, alone.
+  // A lone surrogate.
   if ((code & 0xffff_f800) == 0xd800) return writeUnit(code, out);
   if (code < 0x10000) {
     store<u8>(out, <u8>(0xe0 | (code >> 12)));
-    store<u16>(out, <u16>(tail(code >> 6) | (tail(code) << 8)), 1);
+    store<u16>(out, <u16>(continuation(code >> 6) | (continuation(code) << 8)), 1);
     return out + 3;
   }
   store<u32>(
     out,
-    (0xf0 | (code >> 18)) | (tail(code >> 12) << 8) | (tail(code >> 6) << 16) | (tail(code) << 24),
+    (0xf0 | (code >> 18)) | (continuation(code >> 12) << 8) | (continuation(code >> 6) << 16) | (continuation(code) << 24),
   );
   return out + 4;
 }
 
 // @ts-expect-error: decorator
 @inline
-function tail(bits: u32): u32 {
+function continuation(bits: u32): u32 {
   return 0x80 | (bits & 0x3f);
 }
 
