@@ -1,42 +1,44 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { sha1At, sizeAt } from "../bench/support/resources.ts";
-import type { Model } from "./model.ts";
+import type { ReportedPool } from "./reported-pool.ts";
 
-const OBSERVATIONS_MAX = 50_000;
-const PACE_MS = 2_000;
-const ROUNDS_A_PUBLICATION = 15;
-const CHANGED_AT_A_TIME = 200;
+/** Of either kind in one request, which may have 50,000 observations. */
+const OBSERVATIONS_PER_REQUEST = 25_000;
+const PAUSE_MS = 2_000;
+const ROUNDS_PER_PUBLICATION = 15;
+const CHANGES_PER_ROUND = 200;
 
-/** The operator, who tells the Worker and the model the same. */
+/** Reports to the Worker, and to the model of the reported pool. */
 export class Operator {
-  readonly counts = { told: 0, removed: 0, publications: 0 };
+  readonly counts = { present: 0, removed: 0, publications: 0 };
   readonly #url: URL;
   readonly #token: string;
-  readonly #model: Model;
+  readonly #pool: ReportedPool;
 
   /** @param token of an admin */
-  constructor(url: URL, token: string, model: Model) {
+  constructor(url: URL, token: string, pool: ReportedPool) {
     this.#url = url;
     this.#token = token;
-    this.#model = model;
+    this.#pool = pool;
   }
 
-  async tell(present: readonly number[], removed: readonly number[] = []): Promise<void> {
-    for (let at = 0; at < Math.max(present.length, removed.length); at += OBSERVATIONS_MAX / 2) {
-      const [added, taken] = [present, removed].map((all) => all.slice(at, at + OBSERVATIONS_MAX / 2));
+  async report(present: readonly number[], removed: readonly number[] = []): Promise<void> {
+    for (let at = 0; at < Math.max(present.length, removed.length); at += OBSERVATIONS_PER_REQUEST) {
+      const presentPart = present.slice(at, at + OBSERVATIONS_PER_REQUEST);
+      const removedPart = removed.slice(at, at + OBSERVATIONS_PER_REQUEST);
       const from = Date.now();
       await this.#post("observations", {
-        present: added?.map((index) => ({
+        present: presentPart.map((index) => ({
           checksum: { value: sha1At(index) },
           size_in_bytes: sizeAt(index),
         })),
-        removed: taken?.map((index) => ({ checksum: { value: sha1At(index) } })),
+        removed: removedPart.map((index) => ({ checksum: { value: sha1At(index) } })),
       });
       const to = Date.now();
-      for (const index of added ?? []) this.#model.tell(index, { from, to, isPresent: true });
-      for (const index of taken ?? []) this.#model.tell(index, { from, to, isPresent: false });
+      for (const index of presentPart) this.#pool.report(index, { from, to, isPresent: true });
+      for (const index of removedPart) this.#pool.report(index, { from, to, isPresent: false });
     }
-    this.counts.told += present.length;
+    this.counts.present += present.length;
     this.counts.removed += removed.length;
   }
 
@@ -45,19 +47,17 @@ export class Operator {
     this.counts.publications += 1;
   }
 
-  /** Goes on changing the resources from `first` on, and publishing anew, until it is stopped. */
-  async work(first: number, count: number, isOver: () => boolean): Promise<void> {
+  /** Adds and removes random resources from `first` on, and publishes at times, until `isOver`. */
+  async run(first: number, count: number, isOver: () => boolean): Promise<void> {
     for (let round = 1; !isOver(); round++) {
       const indexes = new Set(
-        Array.from({ length: CHANGED_AT_A_TIME }, () => first + Math.floor(Math.random() * count)),
+        Array.from({ length: CHANGES_PER_ROUND }, () => first + Math.floor(Math.random() * count)),
       );
-      const isPresent = (index: number) => this.#model.isHeldNow(index);
-      await this.tell(
-        [...indexes].filter((index) => !isPresent(index)),
-        [...indexes].filter(isPresent),
-      );
-      if (round % ROUNDS_A_PUBLICATION === 0) await this.publish();
-      await pause(PACE_MS);
+      const removed = [...indexes].filter((index) => this.#pool.isPresent(index));
+      const added = [...indexes].filter((index) => !this.#pool.isPresent(index));
+      await this.report(added, removed);
+      if (round % ROUNDS_PER_PUBLICATION === 0) await this.publish();
+      await pause(PAUSE_MS);
     }
   }
 

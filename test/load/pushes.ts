@@ -1,9 +1,9 @@
 import { resourceAt, type SentResource } from "../bench/support/resources.ts";
 import { cfHeaders, newTraceId } from "../foundation/cf-push/cf-headers.ts";
 import type { Uaa } from "../foundation/uaa/uaa.ts";
-import { type Model, SPREAD_MS } from "./model.ts";
+import { PROPAGATION_MS, type ReportedPool } from "./reported-pool.ts";
 
-/** Files of a request, and how often of a hundred. */
+/** Resources of a request, and its percentage of all requests. */
 const SIZES = [
   [1, 30],
   [10, 20],
@@ -12,70 +12,71 @@ const SIZES = [
   [5_000, 5],
 ] as const;
 const FULL = 5_000;
-/** Of the second request of an app of more than 5,000 files: how many of the first's come again. */
-const AGAIN = 200;
+/** The second request of a push repeats this many resources of the first. */
+const REPEATED = 200;
 const USERS = 20;
 const TOKEN_SECONDS = 86_400;
-const WRONG_SHOWN_MAX = 20;
+const MESSAGES_MAX = 20;
 
-/** One request, answered. */
-export interface Timed {
+/** The duration of one request. */
+export interface Timing {
   connections: number;
-  files: number;
+  resources: number;
   ms: number;
 }
 
-/** Those who push, and what their answers came to. */
+/** Sends pushes, and checks each response. */
 export class Pushes {
-  readonly timed: Timed[] = [];
+  readonly timings: Timing[] = [];
+  /** What was wrong in responses, at most 20 messages. */
   readonly wrong: string[] = [];
   readonly errors: string[] = [];
-  readonly counts = { answers: 0, resources: 0, claims: 0, missed: 0, claimedGone: 0 };
-  /** ms after the removal. */
-  longestClaim = 0;
+  readonly counts = { responses: 0, resources: 0, matches: 0, missed: 0, stale: 0 };
+  /** From a removal to its last match. */
+  longestStaleMs = 0;
   readonly #url: URL;
   readonly #uaa: Uaa;
-  readonly #model: Model;
+  readonly #pool: ReportedPool;
   readonly #total: number;
   #tokens: string[] = [];
 
-  /** @param total of resources that there are, held or not */
-  constructor(url: URL, uaa: Uaa, model: Model, total: number) {
+  /** @param total the number of resources, present or not */
+  constructor(url: URL, uaa: Uaa, pool: ReportedPool, total: number) {
     this.#url = new URL("/v3/resource_matches", url);
     this.#uaa = uaa;
-    this.#model = model;
+    this.#pool = pool;
     this.#total = total;
   }
 
   async prepare(): Promise<void> {
-    this.#tokens = await Promise.all(Array.from({ length: USERS }, () => this.#token()));
+    this.#tokens = await Promise.all(Array.from({ length: USERS }, () => this.#issueToken()));
   }
 
-  /** One connection that pushes until it is told to stop. */
-  async work(connections: number, isOver: () => boolean): Promise<void> {
+  /** Pushes on one connection until `isOver`. */
+  async run(connections: number, isOver: () => boolean): Promise<void> {
     while (!isOver()) {
-      const files = drawn();
-      if (files < FULL) {
+      const size = drawSize();
+      if (size < FULL) {
         const token = this.#tokens[Math.floor(Math.random() * USERS)] as string;
-        await this.ask(this.#draw(files), token, connections);
+        await this.send(this.#draw(size), token, connections);
         continue;
       }
-      // One push in two requests: the second gets the decisions of the first.
-      const token = await this.#token();
+      // A push of two requests: the second must get the decisions of the first (R3.1).
+      const token = await this.#issueToken();
       const traceId = newTraceId();
       const resources = this.#draw(FULL);
-      const first = await this.ask(resources, token, connections, traceId);
-      const again = resources.slice(0, AGAIN);
-      const second = await this.ask([...again, ...this.#draw(AGAIN)], token, connections, traceId);
+      const first = await this.send(resources, token, connections, traceId);
+      const repeated = resources.slice(0, REPEATED);
+      const second = await this.send([...repeated, ...this.#draw(REPEATED)], token, connections, traceId);
       if (!first || !second) continue;
-      for (const index of again) {
-        if (first.has(index) !== second.has(index)) this.#fail(`${index} is answered both ways in one push`);
+      for (const index of repeated) {
+        if (first.has(index) !== second.has(index)) this.#fail(`${index} gets two decisions in one push`);
       }
     }
   }
 
-  /** @returns those that were matched; undefined where there was no answer */
-  async ask(
+  /** @returns the matched resources; undefined after an error */
+  async send(
     indexes: readonly number[],
     token: string,
     connections: number,
@@ -83,13 +84,13 @@ export class Pushes {
   ): Promise<Set<number> | undefined> {
     const body = JSON.stringify({ resources: indexes.map(resourceAt) });
     const from = Date.now();
-    const begun = performance.now();
+    const startedAt = performance.now();
     const matched = await this.#post(body, token, traceId).catch(
       (error) => void this.errors.push(String(error)),
     );
     if (!matched) return undefined;
-    this.timed.push({ connections, files: indexes.length, ms: performance.now() - begun });
-    return this.#judge(indexes, matched, from, Date.now());
+    this.timings.push({ connections, resources: indexes.length, ms: performance.now() - startedAt });
+    return this.#check(indexes, matched, from, Date.now());
   }
 
   async #post(body: string, token: string, traceId?: string): Promise<SentResource[]> {
@@ -98,58 +99,59 @@ export class Pushes {
       headers: { Authorization: `bearer ${token}`, ...cfHeaders(traceId) },
       body,
     });
-    const answer = (await response.json()) as { resources: SentResource[] };
-    if (response.status !== 201) throw new Error(`${response.status} ${JSON.stringify(answer)}`);
+    const result = (await response.json()) as { resources: SentResource[] };
+    if (response.status !== 201) throw new Error(`${response.status} ${JSON.stringify(result)}`);
     const warnings = response.headers.get("X-Cf-Warnings");
     if (warnings) throw new Error(decodeURIComponent(warnings));
-    return answer.resources;
+    return result.resources;
   }
 
-  #judge(indexes: readonly number[], matched: SentResource[], from: number, to: number): Set<number> {
-    const claimed = new Set<number>();
+  /** The response must list matched resources unchanged and in the order of the request. */
+  #check(indexes: readonly number[], listed: SentResource[], from: number, to: number): Set<number> {
+    const matched = new Set<number>();
     let next = 0;
     for (const index of indexes) {
       const { checksum, size_in_bytes, path, mode } = resourceAt(index);
-      const answer = matched[next];
-      const isClaimed = answer?.checksum.value === checksum.value && answer.path === path;
-      if (isClaimed) {
-        next += 1;
-        claimed.add(index);
-        const isEcho = answer.size_in_bytes === size_in_bytes && answer.mode === mode;
-        if (!isEcho) this.#fail(`${index} is not echoed as it was sent`);
-        const may = this.#model.mayHaveBeenHeld(index, from - SPREAD_MS, to);
-        const gone = this.#model.goneFor(index, from);
-        if (!may)
-          this.#fail(
-            `${index} is claimed, which ${gone === undefined ? "nobody told" : `left ${gone} ms ago`}`,
-          );
-        if (gone !== undefined) {
-          this.counts.claimedGone += 1;
-          this.longestClaim = Math.max(this.longestClaim, gone);
-        }
-      } else if (this.#model.wasPresent(index, from - SPREAD_MS, to)) this.counts.missed += 1;
+      const entry = listed[next];
+      if (entry?.checksum.value !== checksum.value || entry.path !== path) {
+        if (this.#pool.wasPresent(index, from - PROPAGATION_MS, to)) this.counts.missed += 1;
+        continue;
+      }
+      next += 1;
+      matched.add(index);
+      const isUnchanged = entry.size_in_bytes === size_in_bytes && entry.mode === mode;
+      if (!isUnchanged) this.#fail(`${index} is listed with another size or mode`);
+      const removedForMs = this.#pool.removedForMs(index, from);
+      if (!this.#pool.mayHaveBeenPresent(index, from - PROPAGATION_MS, to)) {
+        const reason = removedForMs === undefined ? "never reported" : `removed ${removedForMs} ms ago`;
+        this.#fail(`${index} is matched, which was ${reason}`);
+      }
+      if (removedForMs !== undefined) {
+        this.counts.stale += 1;
+        this.longestStaleMs = Math.max(this.longestStaleMs, removedForMs);
+      }
     }
-    if (next !== matched.length)
-      this.#fail(`${matched.length - next} entries that nobody asked for, or in disorder`);
-    this.counts.answers += 1;
+    if (next !== listed.length)
+      this.#fail(`${listed.length - next} entries are not in the request, or not in its order`);
+    this.counts.responses += 1;
     this.counts.resources += indexes.length;
-    this.counts.claims += claimed.size;
-    return claimed;
+    this.counts.matches += matched.size;
+    return matched;
   }
 
-  #fail(text: string): void {
-    if (this.wrong.length < WRONG_SHOWN_MAX) this.wrong.push(text);
+  #fail(message: string): void {
+    if (this.wrong.length < MESSAGES_MAX) this.wrong.push(message);
   }
 
-  /** Distinct ones. */
-  #draw(files: number): number[] {
+  /** Distinct resources. */
+  #draw(count: number): number[] {
     const start = Math.floor(Math.random() * this.#total);
-    // Coprime with the total, so that none comes twice.
+    // Coprime with the total, so that no resource is drawn twice.
     const step = 7_919 * 2 + 1;
-    return Array.from({ length: files }, (_, place) => (start + place * step) % this.#total);
+    return Array.from({ length: count }, (_, index) => (start + index * step) % this.#total);
   }
 
-  #token(): Promise<string> {
+  #issueToken(): Promise<string> {
     return this.#uaa.issueToken({
       user: { id: crypto.randomUUID(), name: "pusher" },
       lifetime: TOKEN_SECONDS,
@@ -157,11 +159,11 @@ export class Pushes {
   }
 }
 
-function drawn(): number {
+function drawSize(): number {
   let left = Math.random() * SIZES.reduce((sum, [, share]) => sum + share, 0);
-  for (const [files, share] of SIZES) {
+  for (const [size, share] of SIZES) {
     left -= share;
-    if (left < 0) return files;
+    if (left < 0) return size;
   }
   return 1;
 }

@@ -1,41 +1,48 @@
 /**
- * Minutes of pushes on 8 and then 32 connections, while an operator adds, removes and publishes, with every answer checked.
+ * Pushes on 8 and then 32 connections while an operator adds, removes and publishes. Checks each response, and that the
+ * memory of workerd does not grow.
  *
  *     npm run load -- --minutes 2
  */
 import { setTimeout as pause } from "node:timers/promises";
+import { formatCount, formatNumber } from "../../src/format.ts";
 import { describeMachine } from "../bench/support/machine.ts";
 import { median, percentile, rounded } from "../bench/support/measure.ts";
 import { startWorker } from "../bench/support/worker-process.ts";
 import { startUaa } from "../foundation/uaa/uaa.ts";
 import { exitWithUsage, parseCommandLine } from "../support/node/command-line.ts";
-import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
 import { Pushes } from "./pushes.ts";
+import { ReportedPool } from "./reported-pool.ts";
 
-/** Resources by their numbers: held throughout, gone throughout, changing, and never told of. */
+/** The resources, in this order: always present, removed before the pushes, changing, and never reported. */
 const PRESENT = 80_000;
-const GONE = 5_000;
+const REMOVED = 5_000;
 const CHANGING = 15_000;
-const NEVER = 20_000;
-const TOTAL = PRESENT + GONE + CHANGING + NEVER;
+const NEVER_REPORTED = 20_000;
+const TOTAL = PRESENT + REMOVED + CHANGING + NEVER_REPORTED;
 const CONNECTIONS = [8, 32];
-const SAMPLED_MS = 1_000;
-const SETTLED_MAX_MS = 60_000;
+const SAMPLE_INTERVAL_MS = 1_000;
+const SETTLE_MAX_MS = 60_000;
 const TOKEN_SECONDS = 86_400;
-/** Of the time, before memory must be flat; and by how much it may still grow. */
+/** The share of the samples before memory must stay flat. */
 const WARM_UP_SHARE = 0.4;
+/** The median of the second half of the other samples may exceed that of the first by this factor. */
 const GROWTH_MAX = 1.2;
+const ERRORS_SHOWN_MAX = 10;
+const MEMORY_SAMPLES_SHOWN = 12;
 
 const USAGE = `Usage: npm run load -- [options]
 
 Options:
-  --minutes <number>  how long the pushes go on, in all (default: 2)
-  --help              shows this`;
+  --minutes <number>  duration of the pushes, at most 600 (default: 2)
+  --help              prints this help`;
 
 const { values } = parseCommandLine(USAGE, { minutes: { type: "string", default: "2" } });
 const minutes = Number(values.minutes);
-if (!(minutes > 0 && minutes <= 600)) exitWithUsage("--minutes must be a number, at most 600", USAGE);
+if (!(minutes > 0 && minutes <= 600)) {
+  exitWithUsage("--minutes must be a number greater than 0 and at most 600.", USAGE);
+}
 
 const range = (from: number, count: number) => Array.from({ length: count }, (_, index) => from + index);
 const megabytes = (bytes: number) => Math.round(bytes / 1e6);
@@ -48,99 +55,108 @@ try {
   await Promise.all([uaa.close(), worker.stop()]);
 }
 
+/** @returns the exit code */
 async function load(): Promise<number> {
-  const model = new Model(TOTAL);
+  const pool = new ReportedPool(TOTAL);
   const token = await uaa.issueToken({ scopes: ["cloud_controller.admin"], lifetime: TOKEN_SECONDS });
-  const operator = new Operator(worker.url, token, model);
-  await operator.tell(range(0, PRESENT + GONE));
-  await operator.tell([], range(PRESENT, GONE));
+  const operator = new Operator(worker.url, token, pool);
+  await operator.report(range(0, PRESENT + REMOVED));
+  await operator.report([], range(PRESENT, REMOVED));
   await operator.publish();
-  await settle(new Pushes(worker.url, uaa, model, TOTAL));
-  // From here on, what has been told counts as told long ago.
-  for (const index of range(0, PRESENT + GONE)) model.longAgo(index);
-  const pushes = new Pushes(worker.url, uaa, model, TOTAL);
+  await waitUntilPublished(new Pushes(worker.url, uaa, pool, TOTAL), token);
+  for (const index of range(0, PRESENT + REMOVED)) pool.settle(index);
+  const pushes = new Pushes(worker.url, uaa, pool, TOTAL);
   await pushes.prepare();
 
   const { load: loadBefore } = describeMachine();
   const memory: number[] = [];
-  const sampling = setInterval(() => memory.push(worker.usage().bytes), SAMPLED_MS);
+  const sampling = setInterval(() => memory.push(worker.usage().bytes), SAMPLE_INTERVAL_MS);
   const cpuBefore = worker.usage().cpuMs;
   for (const connections of CONNECTIONS) {
     const end = Date.now() + (minutes * 60_000) / CONNECTIONS.length;
     const isOver = () => Date.now() >= end;
-    const clients = Array.from({ length: connections }, () => pushes.work(connections, isOver));
-    await Promise.all([operator.work(PRESENT + GONE, CHANGING, isOver), ...clients]);
+    const clients = Array.from({ length: connections }, () => pushes.run(connections, isOver));
+    await Promise.all([operator.run(PRESENT + REMOVED, CHANGING, isOver), ...clients]);
   }
   clearInterval(sampling);
-  return report({ pushes, operator, memory, cpuMs: worker.usage().cpuMs - cpuBefore, loadBefore });
+  const cpuMs = worker.usage().cpuMs - cpuBefore;
+
+  console.log(`${minutes} minutes; load average of the machine before: ${loadBefore}`);
+  printChecks(pushes, operator);
+  printTimings(pushes);
+  console.log(`CPU of workerd: ${rounded(cpuMs / pushes.counts.responses)} ms per response`);
+  const isFlat = checkMemory(memory);
+  return pushes.wrong.length + pushes.errors.length > 0 || !isFlat ? 1 : 0;
 }
 
-/** Waits until a whole round of the pool is answered as it was told. */
-async function settle(pushes: Pushes): Promise<void> {
-  const token = await uaa.issueToken({ scopes: ["cloud_controller.admin"], lifetime: TOKEN_SECONDS });
-  const asked = range(PRESENT - 4_000, 4_500);
-  const end = Date.now() + SETTLED_MAX_MS;
+/** Waits until a request that has present and removed resources gets the right response. */
+async function waitUntilPublished(pushes: Pushes, token: string): Promise<void> {
+  const indexes = range(PRESENT - 4_000, 4_500);
+  const end = Date.now() + SETTLE_MAX_MS;
   for (;;) {
-    const matched = await pushes.ask(asked, token, 1);
-    if (matched && asked.every((index) => matched.has(index) === index < PRESENT)) return;
-    if (Date.now() > end)
-      throw new Error(`the pool is not answered: ${pushes.errors[0] ?? `${matched?.size} of it`}`);
-    await pause(SAMPLED_MS);
+    const matched = await pushes.send(indexes, token, 1);
+    if (matched && indexes.every((index) => matched.has(index) === index < PRESENT)) return;
+    if (Date.now() > end) {
+      const state = pushes.errors[0] ?? `${matched?.size} of 4000 resources are matched`;
+      throw new Error(`The reports are not visible after ${SETTLE_MAX_MS / 1000} s: ${state}`);
+    }
+    await pause(SAMPLE_INTERVAL_MS);
   }
 }
 
-interface Outcome {
-  pushes: Pushes;
-  operator: Operator;
-  memory: number[];
-  cpuMs: number;
-  loadBefore: number;
+function printChecks({ counts, errors, wrong, longestStaleMs }: Pushes, operator: Operator): void {
+  const { responses, resources, matches, missed, stale } = counts;
+  const { present, removed, publications } = operator.counts;
+  console.log(
+    `${formatCount(responses, "response")} to ${formatCount(resources, "resource")}, ` +
+      `${formatCount(matches, "match", "matches")}; ${formatCount(errors.length, "error")}`,
+  );
+  console.log(
+    `the operator reported ${formatNumber(present)} present and ${formatNumber(removed)} removed resources, ` +
+      `and requested ${formatCount(publications, "snapshot")}`,
+  );
+  console.log(
+    `${formatCount(wrong.length, "wrong response")}; ${formatCount(missed, "missed match", "missed matches")}; ` +
+      `${formatCount(stale, "stale match", "stale matches")} within three minutes` +
+      (stale > 0 ? `, the last ${rounded(longestStaleMs / 1000)} s after the removal` : ""),
+  );
+  for (const text of [...wrong, ...errors.slice(0, ERRORS_SHOWN_MAX)]) console.log(`  ${text}`);
 }
 
-function report({ pushes, operator, memory, cpuMs, loadBefore }: Outcome): number {
-  const { answers, resources, claims, missed, claimedGone } = pushes.counts;
-  const { told, removed, publications } = operator.counts;
-  console.log(`${minutes} minutes, load of the machine before: ${loadBefore}`);
-  console.log(
-    `${answers} answers to ${resources} resources, ${claims} claims; ${pushes.errors.length} errors`,
-  );
-  console.log(
-    `the operator told of ${told} present and ${removed} removed, and published anew ${publications} times`,
-  );
-  console.log(
-    `${pushes.wrong.length} wrong answers; ${missed} times what was told long ago was not claimed; ${claimedGone} claims ` +
-      `of what had left, the last ${rounded(pushes.longestClaim / 1000)} s after that`,
-  );
-  for (const text of [...pushes.wrong, ...pushes.errors.slice(0, 10)]) console.log(`  ${text}`);
-
+function printTimings({ timings }: Pushes): void {
   for (const connections of CONNECTIONS) {
-    for (const [least, most] of [
+    for (const [minimum, maximum] of [
       [1, 1],
       [10, 10],
       [100, 100],
       [400, 1_000],
       [5_000, 5_000],
     ] as const) {
-      const times = pushes.timed
-        .filter((each) => each.connections === connections && each.files >= least && each.files <= most)
+      const times = timings
+        .filter(({ resources }) => resources >= minimum && resources <= maximum)
+        .filter((timing) => timing.connections === connections)
         .map(({ ms }) => ms);
-      const [p50, p95, p99] = [median(times), percentile(times, 95), percentile(times, 99)].map(rounded);
+      const [p50, p95, p99] = [50, 95, 99].map((percent) => rounded(percentile(times, percent)));
+      const size =
+        minimum === maximum ? formatCount(minimum, "resource") : `${minimum} or ${maximum} resources`;
       console.log(
-        `${connections} connections, ${least === most ? least : `${least} or ${most}`} resources: ` +
+        `${connections} connections, ${size}: ` +
           `${times.length} requests, p50 ${p50} ms, p95 ${p95} ms, p99 ${p99} ms`,
       );
     }
   }
-  console.log(`CPU of workerd: ${rounded(cpuMs / answers)} ms an answer`);
+}
 
-  const every = Math.max(1, Math.floor(memory.length / 12));
-  const warm = memory.slice(Math.floor(memory.length * WARM_UP_SHARE));
+/** @returns whether memory stayed flat after the warm-up */
+function checkMemory(samples: readonly number[]): boolean {
+  const interval = Math.max(1, Math.floor(samples.length / MEMORY_SAMPLES_SHOWN));
+  const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
   const half = Math.floor(warm.length / 2);
   const [before, after] = [median(warm.slice(0, half)), median(warm.slice(half))];
-  const samples = memory.filter((_, index) => index % every === 0).map(megabytes);
-  console.log(`memory of workerd over time, MB: ${samples.join(" ")}`);
-  console.log(`after warm-up: median ${megabytes(before)} MB, then ${megabytes(after)} MB`);
+  const shown = samples.filter((_, index) => index % interval === 0).map(megabytes);
+  console.log(`memory of workerd over time, MB: ${shown.join(" ")}`);
+  console.log(`after the warm-up: median ${megabytes(before)} MB, then ${megabytes(after)} MB`);
   const isFlat = Number.isNaN(after) || after <= before * GROWTH_MAX;
-  if (!isFlat) console.log(`it has grown by more than ${Math.round((GROWTH_MAX - 1) * 100)} %`);
-  return pushes.wrong.length + pushes.errors.length > 0 || !isFlat ? 1 : 0;
+  if (!isFlat) console.log(`Memory has grown by more than ${Math.round((GROWTH_MAX - 1) * 100)} %.`);
+  return isFlat;
 }

@@ -77,7 +77,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "const expired = now - TOMBSTONE_KEPT_MS;",
     to: "const expired = now;",
     profile: "healthy",
-    seed: 68,
+    seed: 2735,
   },
   "R1.4: the delta lists a removal while the snapshot has the entry": {
     file: "src/catalog/manifest-writer.ts",

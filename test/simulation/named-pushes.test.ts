@@ -158,7 +158,7 @@ describe("after the pool was wiped", () => {
     ]);
   });
 
-  it.each(seeds("beside", 6))(
+  it.each(seeds("concurrent", 6))(
     "a push loses no file when another push of the same app waits for its response (R3.1, %s)",
     async (seed) => {
       const first = push(later, 1, { gapMs: 5 * SECOND, uploadMs: 20 * SECOND });

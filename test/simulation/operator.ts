@@ -68,7 +68,7 @@ export class Operator {
     const { kernel } = this.#world;
     const observedAt = kernel.now;
     this.#world.call(0, "status", []);
-    const ageMs = kernel.random.fork(`given ${observedAt}`).integer(0, WORKER_TIME_AGE_MAX_MS);
+    const ageMs = kernel.random.fork(`worker time ${observedAt}`).integer(0, WORKER_TIME_AGE_MAX_MS);
     const report = { present, asOf: observedAt - ageMs, observedAt, clockErrorMs };
     kernel.after(reportDelayMs, () => this.#report(report));
   }

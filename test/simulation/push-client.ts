@@ -221,7 +221,7 @@ export class PushClient {
 
   #startFaults(push: Push, place: number, request: number, requestId: string): void {
     const { controller, kvFaults, pool, operator, kernel, sessionFaultsByRequest } = this.#world;
-    const random = kernel.random.fork(`misfortune of ${requestId}`);
+    const random = kernel.random.fork(`faults of ${requestId}`);
     for (const what of this.#faultsOf(push, (at) => at === request)) {
       kernel.note(`${requestId}: ${what}`);
       switch (what) {
