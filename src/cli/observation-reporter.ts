@@ -89,7 +89,7 @@ export class ObservationReporter {
       error instanceof SecondPoolError
         ? "If they are of the wrong pool, run `sync --prune` with the right one to remove them."
         : "Run the command again to continue.";
-    const saved = `${formatCount(this.#savedCount, "resource")} were saved before that. ${advice}`;
+    const saved = `Saved ${formatCount(this.#savedCount, "resource")} before that. ${advice}`;
     return new Exit(reason, `${reasonOf(error)}\n${saved}`);
   }
 }

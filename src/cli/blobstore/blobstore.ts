@@ -107,7 +107,7 @@ async function readPool(
     if (sha1 === undefined) counts.skipped += 1;
     else pool.set(sha1, size);
   }
-  if (signal.aborted) throw new Exit("interrupted", "Interrupted. Nothing was sent to the Worker.");
+  if (signal.aborted) throw new Exit("interrupted", "Nothing was sent to the Worker.");
   if (pool.size > 0) return pool;
   throw new Exit(
     "incomplete",

@@ -54,7 +54,7 @@ async function findMissing(client: CacheClient, pool: Pool, total: number, signa
   let entries = 0;
   const state = () => ({ text: `${formatCount(entries, "resource")} compared`, done: entries, total });
   for await (const page of withProgress(client.resources(), state)) {
-    if (signal.aborted) throw new Exit("interrupted", "Interrupted. Nothing was sent to the Worker.");
+    if (signal.aborted) throw new Exit("interrupted", "Nothing was sent to the Worker.");
     entries += page.length;
     for (const { checksum } of page) if (!pool.has(checksum.value)) missing.push(checksum.value);
   }

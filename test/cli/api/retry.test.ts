@@ -64,7 +64,7 @@ test.concurrent("prints how many resources were saved when the token expires, an
   const first = await run();
   expect(first).toMatchObject({ code: 1, stdout: "" });
   expect(first.stderr).toMatch(
-    /returned 401: Invalid Auth Token \(CF-Test, 1\)\n.*export CF_TOKEN="\$\(cf oauth-token\)"\n50,000 resources were saved before that\. Run the command again to continue\.\n$/,
+    /returned 401: Invalid Auth Token \(CF-Test, 1\)\n.*export CF_TOKEN="\$\(cf oauth-token\)"\nSaved 50,000 resources before that\. Run the command again to continue\.\n$/,
   );
   expect(await run()).toMatchObject({
     code: 0,
