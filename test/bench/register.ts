@@ -1,4 +1,4 @@
-/** Lets Node load the Worker's source: `node --import ./test/bench/register.ts …`. */
+/** Makes Node.js load the Worker's source: `node --import ./test/bench/register.ts …`. */
 import { readFileSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -11,18 +11,18 @@ const SOURCE = new URL("../../src/", import.meta.url).href;
 
 registerHooks({
   load(url, context, next) {
-    if (url.endsWith(".wasm")) return asModule(wasmModule(fileURLToPath(url)));
-    // As it ships: with constants in their places, some loops take half the time.
-    if (url.startsWith(SOURCE) && url.endsWith(".ts")) return asModule(minified(fileURLToPath(url)));
+    if (url.endsWith(".wasm")) return toModule(wasmModule(fileURLToPath(url)));
+    // Minified as it is deployed: some loops take half the time with inlined constants.
+    if (url.startsWith(SOURCE) && url.endsWith(".ts")) return toModule(minify(fileURLToPath(url)));
     return next(url, context);
   },
 });
 
-function asModule(source: string) {
+function toModule(source: string) {
   return { format: "module" as const, source, shortCircuit: true };
 }
 
-function minified(path: string): string {
+function minify(path: string): string {
   const options = { loader: "ts", format: "esm", target: "es2024", minifySyntax: true } as const;
   return transformSync(readFileSync(path, "utf8"), options).code;
 }

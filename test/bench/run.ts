@@ -1,5 +1,5 @@
 /**
- * The benchmark: all sections, or those that are named.
+ * Runs all sections of the benchmark, or those that are named.
  *
  *     npm run bench -- pipeline http
  */
@@ -8,27 +8,27 @@ import { textTable } from "../support/table.ts";
 import { bundle } from "./sections/bundle.ts";
 import { catalog } from "./sections/catalog.ts";
 import { cold } from "./sections/cold.ts";
-import { first } from "./sections/first.ts";
-import { hostile } from "./sections/hostile.ts";
+import { firstRequest } from "./sections/first-request.ts";
 import { http } from "./sections/http.ts";
+import { invalid } from "./sections/invalid.ts";
 import { kv } from "./sections/kv.ts";
+import { largeBodies } from "./sections/large-bodies.ts";
 import { load } from "./sections/load.ts";
 import { pipeline } from "./sections/pipeline.ts";
 import { snapshot } from "./sections/snapshot.ts";
-import { wrong } from "./sections/wrong.ts";
 import { describeMachine } from "./support/machine.ts";
 import { storeFindings, toTargetTable, writeSummary } from "./support/results.ts";
 import type { Section, Table, Target } from "./support/section.ts";
 
-// What is measured in this process comes first, before others have filled its heap.
+// Sections that measure this process come first, before others fill its heap.
 const SECTIONS: Section[] = [
   pipeline,
-  wrong,
-  hostile,
+  invalid,
+  largeBodies,
   snapshot,
   catalog,
   cold,
-  first,
+  firstRequest,
   http,
   load,
   kv,
@@ -38,22 +38,22 @@ const names = SECTIONS.map(({ name }) => name);
 
 const USAGE = `Usage: npm run bench -- [section…]
 
-Measures all sections, or those that are named, and writes what it finds to
-test/bench/results. There are
+Runs all sections of the benchmark, or those that are named. Writes the results
+to test/bench/results. Sections:
   ${names.join(", ")}
 
 Options:
-  --help  shows this`;
+  --help  show this help`;
 
 const { positionals: wanted } = parseCommandLine(USAGE, {}, { allowPositionals: true });
 const unknown = wanted.filter((name) => !names.includes(name));
-if (unknown.length > 0) exitWithUsage(`There is no section ${unknown.join(", ")}.`, USAGE);
+if (unknown.length > 0) exitWithUsage(`Unknown section: ${unknown.join(", ")}.`, USAGE);
 
 const targets: Target[] = [];
 for (const { name, run } of SECTIONS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
-  const on = describeMachine();
+  const machine = describeMachine();
   const findings = await run();
-  await storeFindings(name, on, findings);
+  await storeFindings(name, machine, findings);
   for (const table of findings.tables) print(table);
   targets.push(...findings.targets);
 }

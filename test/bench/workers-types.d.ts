@@ -1,4 +1,4 @@
-/** Globals of workerd that the Worker's modules name, and of which nothing is used outside it. */
+/** Types of workerd that the Worker's modules name. The benchmark does not use them in Node.js. */
 type KVNamespace = import("@cloudflare/workers-types").KVNamespace;
 type DurableObjectNamespace = import("@cloudflare/workers-types").DurableObjectNamespace;
 type R2Bucket = import("@cloudflare/workers-types").R2Bucket;

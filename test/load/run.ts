@@ -7,7 +7,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { formatCount, formatNumber } from "../../src/format.ts";
 import { describeMachine } from "../bench/support/machine.ts";
-import { median, percentile, rounded } from "../bench/support/measure.ts";
+import { median, percentile, round } from "../bench/support/measure.ts";
 import { startWorker } from "../bench/support/worker-process.ts";
 import { startUaa } from "../foundation/uaa/uaa.ts";
 import { exitWithUsage, parseCommandLine } from "../support/node/command-line.ts";
@@ -84,7 +84,7 @@ async function load(): Promise<number> {
   console.log(`${minutes} minutes; load average of the machine before: ${loadBefore}`);
   printChecks(pushes, operator);
   printTimings(pushes);
-  console.log(`CPU of workerd: ${rounded(cpuMs / pushes.counts.responses)} ms per response`);
+  console.log(`CPU of workerd: ${round(cpuMs / pushes.counts.responses)} ms per response`);
   const isFlat = checkMemory(memory);
   return pushes.wrong.length + pushes.errors.length > 0 || !isFlat ? 1 : 0;
 }
@@ -118,7 +118,7 @@ function printChecks({ counts, errors, wrong, longestStaleMs }: Pushes, operator
   console.log(
     `${formatCount(wrong.length, "wrong response")}; ${formatCount(missed, "missed match", "missed matches")}; ` +
       `${formatCount(stale, "stale match", "stale matches")} within three minutes` +
-      (stale > 0 ? `, the last ${rounded(longestStaleMs / 1000)} s after the removal` : ""),
+      (stale > 0 ? `, the last ${round(longestStaleMs / 1000)} s after the removal` : ""),
   );
   for (const text of [...wrong, ...errors.slice(0, ERRORS_SHOWN_MAX)]) console.log(`  ${text}`);
 }
@@ -136,7 +136,7 @@ function printTimings({ timings }: Pushes): void {
         .filter(({ resources }) => resources >= minimum && resources <= maximum)
         .filter((timing) => timing.connections === connections)
         .map(({ ms }) => ms);
-      const [p50, p95, p99] = [50, 95, 99].map((percent) => rounded(percentile(times, percent)));
+      const [p50, p95, p99] = [50, 95, 99].map((percent) => round(percentile(times, percent)));
       const size =
         minimum === maximum ? formatCount(minimum, "resource") : `${minimum} or ${maximum} resources`;
       console.log(

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { ColdCall } from "../support/cold-call.ts";
-import { rangeOf, rangeText } from "../support/measure.ts";
+import { formatRange, rangeOf } from "../support/measure.ts";
 import { matchBytes } from "../support/pipeline.ts";
-import { MILLION, millionFiles, openCache } from "../support/pool.ts";
-import { app } from "../support/resources.ts";
+import { MILLION, openCache, packMillionFiles } from "../support/pool.ts";
+import { createApp } from "../support/resources.ts";
 import type { Cell, Findings, Section, Target } from "../support/section.ts";
 
 const SIZES = [1, 100, 1_000, 5_000];
@@ -19,13 +19,13 @@ const REGISTER = new URL("../register.ts", import.meta.url).href;
 const execute = promisify(execFile);
 
 /**
- * The first request of a fresh process whose module is compiled and whose snapshot is opened; and what these two take. All
- * else, WebAssembly's functions among it, is compiled when it is first called.
+ * Measures the first request of a new process after its module is compiled and its snapshot opened, and these two steps.
+ * All other code, including the functions of the WebAssembly module, is compiled at its first call.
  */
 export const cold: Section = {
   name: "cold",
   async run(): Promise<Findings> {
-    const { manifest, parts } = millionFiles();
+    const { manifest, parts } = packMillionFiles();
     const folder = await mkdtemp(join(tmpdir(), "resource-matches-bench-"));
     try {
       await writeFile(join(folder, "manifest.json"), JSON.stringify(manifest));
@@ -34,52 +34,54 @@ export const cold: Section = {
       }
       const rows: Cell[][] = [];
       const targets: Target[] = [];
-      const before: Record<"compile" | "open", number[]> = { compile: [], open: [] };
+      const preparation: Record<"compile" | "open", number[]> = { compile: [], open: [] };
       for (const files of SIZES) {
-        const request = JSON.stringify({ resources: app(files, MILLION) });
+        const request = JSON.stringify({ resources: createApp(files, MILLION) });
         await writeFile(join(folder, "request.json"), request);
         const body = new TextEncoder().encode(request);
-        await writeFile(join(folder, "answer.json"), await matchBytes(body, openCache({ manifest, parts })));
+        await writeFile(
+          join(folder, "response.json"),
+          await matchBytes(body, openCache({ manifest, parts })),
+        );
         const times: { pipeline: number[]; json: number[] } = { pipeline: [], json: [] };
         for (let process = 0; process < PROCESSES; process++) {
-          const ours = await firstCall("pipeline", folder);
-          before.compile.push(ours.compile);
-          before.open.push(ours.open);
-          times.pipeline.push(ours.request);
-          times.json.push((await firstCall("json", folder)).request);
+          const call = await runProcess("pipeline", folder);
+          preparation.compile.push(call.compile);
+          preparation.open.push(call.open);
+          times.pipeline.push(call.request);
+          times.json.push((await runProcess("json", folder)).request);
         }
         const ratio = rangeOf(times.pipeline.map((ms, process) => ms / (times.json[process] as number)));
         rows.push([
           files,
-          rangeText(rangeOf(times.pipeline)),
-          rangeText(rangeOf(times.json)),
-          rangeText(ratio),
+          formatRange(rangeOf(times.pipeline)),
+          formatRange(rangeOf(times.json)),
+          formatRange(ratio),
         ]);
         const atMost = RATIO_MAX[files];
         if (atMost !== undefined) {
-          const what = `bytes to bytes against JSON alone, ${files} resources, cold`;
-          targets.push({ what, measured: ratio.most, atMost, unit: "x" });
+          const what = `request bytes to response bytes against JSON alone, ${files} resources, cold`;
+          targets.push({ what, measured: ratio.max, atMost, unit: "x" });
         }
       }
       return {
         tables: [
           {
-            title:
-              "The same, cold: the first request of a fresh process, module compiled and snapshot opened",
+            title: "From request bytes to response bytes, cold: the first request of a process",
             columns: ["resources", "pipeline ms", "JSON alone ms", "ratio"],
             rows,
-            note: `Medians of ${PROCESSES} processes each, in turn, and their range. The snapshot of 10^6 was opened by a look-up of one content.`,
+            note: `Medians and ranges of ${PROCESSES} processes each, in turn. The module is compiled, and a look-up of one content has opened the snapshot of 10^6.`,
           },
           {
-            title: "What a fresh process takes before that",
+            title: "Before the first request of a process",
             columns: ["", "ms"],
             rows: [
-              ["compiling the module", rangeText(rangeOf(before.compile))],
-              ["opening manifest and snapshot", rangeText(rangeOf(before.open))],
+              ["compile the module", formatRange(rangeOf(preparation.compile))],
+              ["open manifest and snapshot", formatRange(rangeOf(preparation.open))],
             ],
             note:
-              "Of all these processes. KV takes no time; the snapshot's 8 MB go to memory that nobody has touched before, " +
-              "for which the kernel finds 2,000 pages.",
+              "Medians and ranges of all these processes. KV takes no time. The 8 MB of the snapshot are written to memory that " +
+              "was never used before, for which the kernel allocates 2,000 pages.",
           },
         ],
         targets,
@@ -90,7 +92,7 @@ export const cold: Section = {
   },
 };
 
-async function firstCall(way: "pipeline" | "json", folder: string): Promise<ColdCall> {
+async function runProcess(way: "pipeline" | "json", folder: string): Promise<ColdCall> {
   const { stdout } = await execute(process.execPath, ["--import", REGISTER, COLD_CALL, way, folder]);
   return JSON.parse(stdout);
 }

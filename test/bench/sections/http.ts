@@ -1,20 +1,20 @@
 import { Client } from "../support/client.ts";
-import { interleaved, median, type Range, rangeOf, rangeText, rounded } from "../support/measure.ts";
-import { MILLION, millionFiles } from "../support/pool.ts";
-import { app, STOCK_MINIMUM_BYTES, STOCK_SMALL_SHARE } from "../support/resources.ts";
+import { formatRange, measureInterleaved, median, type Range, rangeOf, round } from "../support/measure.ts";
+import { MILLION, packMillionFiles } from "../support/pool.ts";
+import { createApp, STOCK_MINIMUM_BYTES, STOCK_SMALL_SHARE } from "../support/resources.ts";
 import type { Cell, Findings, Section, Target } from "../support/section.ts";
 import { startUaa } from "../support/uaa.ts";
 import { putSnapshot, startWorker, type WorkerProcess } from "../support/worker-process.ts";
 
 const RUNS = 5;
-/** Each of a user: the decisions of one user's pushes within ten minutes have a limit. */
+/** Each app has its own user, because the decisions of one user within ten minutes are limited. */
 const APPS = 8;
 interface Limits {
   time?: number;
   cpu?: number;
 }
 
-/** CPU is counted in hundredths of a second: of so many requests together. */
+/** `rounds`: requests whose CPU time is measured together, because its unit is 10 ms. */
 const SIZES: { files: number; rounds: number; max: Limits; without?: Limits }[] = [
   { files: 1, rounds: 200, max: { time: 1.5 } },
   { files: 100, rounds: 150, max: { time: 1.5 } },
@@ -23,25 +23,26 @@ const SIZES: { files: number; rounds: number; max: Limits; without?: Limits }[] 
 ];
 const STOCK = { files: 5_000, rounds: 40, smallShare: STOCK_SMALL_SHARE };
 
-const WAYS = ["worker", "forgetful", "echo"] as const;
+const WAYS = ["worker", "noSessions", "echo"] as const;
 type Way = (typeof WAYS)[number];
-/** Milliseconds a request of each, and what the first two take against the echo. */
-type Ranges = Record<Way | "ratio" | "forgetfulRatio", Range>;
+const WORKERS = { worker: "index", noSessions: "no-sessions", echo: "echo" } as const;
+/** Milliseconds per request, and the ratios of the first two to the echo. */
+type Ranges = Record<Way | "ratio" | "noSessionsRatio", Range>;
 
 interface Figures {
   files: number;
   time: Ranges;
-  /** Of workerd. */
+  /** CPU of workerd. */
   cpu: Ranges;
 }
 
-/** The Worker over HTTP, token and push session included, against one that only echoes the JSON that it has parsed. */
+/** Measures the Worker over HTTP, with token and push session, and compares it with a Worker that echoes parsed JSON. */
 export const http: Section = {
   name: "http",
   async run(): Promise<Findings> {
     const uaa = await startUaa();
     const tokens = await Promise.all(
-      Array.from({ length: APPS }, (_, user) => uaa.tokenOf(`developer ${user}`)),
+      Array.from({ length: APPS }, (_, user) => uaa.issueToken(`developer ${user}`)),
     );
     const endpoint = ({ url }: WorkerProcess) => new URL("/v3/resource_matches", url);
     try {
@@ -52,10 +53,10 @@ export const http: Section = {
         const sides = {} as Record<Way, Side>;
         try {
           for (const way of WAYS) {
-            const process = await startWorker(way === "worker" ? "index" : way, uaa.url, variables);
+            const process = await startWorker(WORKERS[way], uaa.url, variables);
             const url = way === "echo" ? process.url : endpoint(process);
             sides[way] = { process, client: new Client(url) };
-            if (way !== "echo") await putSnapshot(process, millionFiles());
+            if (way !== "echo") await putSnapshot(process, packMillionFiles());
           }
           return await work(sides);
         } finally {
@@ -67,29 +68,29 @@ export const http: Section = {
       };
       const all: Figures[] = [];
       await withSides({}, async (sides) => {
-        for (const size of SIZES) all.push(await figures(sides, tokens, size));
+        for (const size of SIZES) all.push(await measure(sides, tokens, size));
       });
       const stock = await withSides({ MINIMUM_SIZE: `${STOCK_MINIMUM_BYTES}` }, (sides) =>
-        figures(sides, tokens, STOCK),
+        measure(sides, tokens, STOCK),
       );
 
       return {
         tables: [
           {
-            title: "Through workerd over HTTP, all held by a warm snapshot of 10^6",
-            columns: ["resources", "", "Worker", "without push session", "echo", "ratio", "ratio without"],
+            title: "Over HTTP through workerd, all resources in a warm snapshot of 10^6",
+            columns: ["resources", "", "Worker", "without push sessions", "echo", "ratio", "ratio without"],
             rows: [...all, stock].flatMap((each): Cell[][] => {
-              const what = each === stock ? `${each.files}, as a stock foundation has them` : each.files;
+              const what = each === stock ? `${each.files}, stock foundation` : each.files;
               return [
-                [what, "ms a request", ...cells(each.time)],
-                [what, "CPU ms of workerd", ...cells(each.cpu)],
+                [what, "ms per request", ...formatRanges(each.time)],
+                [what, "CPU ms per request", ...formatRanges(each.cpu)],
               ];
             }),
             note:
-              `Medians of ${RUNS} runs and their range, in turn on one connection each. Each request is a push of its own. The Worker ` +
-              "verifies the token and calls the push session once, which stores the decisions for 5,000 resources; the echo answers " +
-              "JSON.stringify of JSON.parse. In the last rows nine of ten files are smaller than MINIMUM_SIZE, and are not in the " +
-              "Worker's answer; the echo answers them all.",
+              `Medians and ranges of ${RUNS} runs, in turn, on one connection each. Each request is a separate push. The Worker ` +
+              "verifies the token and calls the push session once, which stores the decisions for 5,000 resources. The echo returns " +
+              "JSON.stringify of JSON.parse. In the last rows nine of ten files are smaller than MINIMUM_SIZE: the Worker does not " +
+              "return them, the echo does. CPU is that of workerd.",
           },
         ],
         targets: all.flatMap(targetsOf),
@@ -100,8 +101,8 @@ export const http: Section = {
   },
 };
 
-function cells({ worker, forgetful, echo, ratio, forgetfulRatio }: Ranges): string[] {
-  return [worker, forgetful, echo, ratio, forgetfulRatio].map(rangeText);
+function formatRanges({ worker, noSessions, echo, ratio, noSessionsRatio }: Ranges): string[] {
+  return [worker, noSessions, echo, ratio, noSessionsRatio].map(formatRange);
 }
 
 interface Side {
@@ -109,75 +110,75 @@ interface Side {
   client: Client;
 }
 
-async function figures(
+async function measure(
   sides: Record<Way, Side>,
   tokens: readonly string[],
   { files, rounds, smallShare = 0 }: { files: number; rounds: number; smallShare?: number },
 ): Promise<Figures> {
-  const bodies = Array.from({ length: APPS }, (_, round) => bodyOf(files, round, smallShare));
+  const bodies = Array.from({ length: APPS }, (_, round) => createBody(files, round, smallShare));
   const body = (round: number) => bodies[round % APPS] as Buffer;
   const post = (way: Way) => (round: number) =>
     sides[way].client.post(body(round), { Authorization: `Bearer ${tokens[round % APPS]}` });
-  const compared = smallShare > 0 ? (["worker", "forgetful"] as const) : WAYS;
+  const compared = smallShare > 0 ? (["worker", "noSessions"] as const) : WAYS;
   for (let round = 0; round < APPS; round++) {
     await post("echo")(round);
-    await sameBytes(compared.map((way) => post(way)(round)));
+    await checkSameLength(compared.map((way) => post(way)(round)));
   }
   const runs: Record<"time" | "cpu", Record<Way, number>[]> = { time: [], cpu: [] };
   for (let run = 0; run < RUNS; run++) {
-    const times = await interleaved(rounds, {
+    const times = await measureInterleaved(rounds, {
       worker: post("worker"),
-      forgetful: post("forgetful"),
+      noSessions: post("noSessions"),
       echo: post("echo"),
     });
     runs.time.push(each((way) => median(times[way])));
     const cpu = {} as Record<Way, number>;
-    for (const way of WAYS) cpu[way] = await cpuPerRequest(sides[way].process, rounds, post(way));
+    for (const way of WAYS) cpu[way] = await measureCpu(sides[way].process, rounds, post(way));
     runs.cpu.push(cpu);
   }
   return { files, time: rangesOf(runs.time), cpu: rangesOf(runs.cpu) };
 }
 
 function each<T>(of: (way: Way) => T): Record<Way, T> {
-  return { worker: of("worker"), forgetful: of("forgetful"), echo: of("echo") };
+  return { worker: of("worker"), noSessions: of("noSessions"), echo: of("echo") };
 }
 
 function rangesOf(runs: readonly Record<Way, number>[]): Ranges {
   return {
     ...each((way) => rangeOf(runs.map((run) => run[way]))),
     ratio: rangeOf(runs.map(({ worker, echo }) => worker / echo)),
-    forgetfulRatio: rangeOf(runs.map(({ forgetful, echo }) => forgetful / echo)),
+    noSessionsRatio: rangeOf(runs.map(({ noSessions, echo }) => noSessions / echo)),
   };
 }
 
 function targetsOf({ files, time, cpu }: Figures): Target[] {
   const { max, without } = SIZES.find((size) => size.files === files) ?? {};
   const targets: Target[] = [];
-  const add = (what: string, { most }: Range, atMost: number | undefined) => {
+  const add = (what: string, { max }: Range, atMost: number | undefined) => {
     const name = `Worker against echo, ${files} resources, ${what}`;
-    if (atMost !== undefined) targets.push({ what: name, measured: rounded(most), atMost, unit: "x" });
+    if (atMost !== undefined) targets.push({ what: name, measured: round(max), atMost, unit: "x" });
   };
   add("time", time.ratio, max?.time);
   add("CPU", cpu.ratio, max?.cpu);
-  add("time, without the push session", time.forgetfulRatio, without?.time);
-  add("CPU, without the push session", cpu.forgetfulRatio, without?.cpu);
+  add("time, without push sessions", time.noSessionsRatio, without?.time);
+  add("CPU, without push sessions", cpu.noSessionsRatio, without?.cpu);
   return targets;
 }
 
-function bodyOf(files: number, round: number, smallShare = 0): Buffer {
+function createBody(files: number, round: number, smallShare = 0): Buffer {
   return Buffer.from(
-    JSON.stringify({ resources: app(files, MILLION, { presentShare: 1, round, smallShare }) }),
+    JSON.stringify({ resources: createApp(files, MILLION, { presentShare: 1, round, smallShare }) }),
   );
 }
 
-/** What is compared must be the same: all resources are held, and all are echoed. */
-async function sameBytes(posts: Promise<number>[]): Promise<void> {
+/** Checks that the compared responses have the same length: all resources are present, and all are echoed. */
+async function checkSameLength(posts: Promise<number>[]): Promise<void> {
   const lengths = new Set(await Promise.all(posts));
-  if (lengths.size > 1) throw new Error(`answers of ${[...lengths].join(", ")} bytes`);
+  if (lengths.size > 1) throw new Error(`responses of ${[...lengths].join(", ")} bytes`);
 }
 
-/** Milliseconds of all of workerd's threads. */
-async function cpuPerRequest(
+/** Returns the CPU time of all threads of workerd, in ms per request. */
+async function measureCpu(
   worker: WorkerProcess,
   requests: number,
   post: (round: number) => Promise<number>,

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import autocannon, { type Result } from "autocannon";
 import { Client } from "../support/client.ts";
-import { median, percentile, type Range, rangeOf, rangeText, rounded } from "../support/measure.ts";
-import { MILLION, millionFiles } from "../support/pool.ts";
-import { app } from "../support/resources.ts";
+import { formatRange, median, percentile, type Range, rangeOf, round } from "../support/measure.ts";
+import { MILLION, packMillionFiles } from "../support/pool.ts";
+import { createApp } from "../support/resources.ts";
 import type { Findings, Section } from "../support/section.ts";
 import { startUaa, type Uaa } from "../support/uaa.ts";
 import { putSnapshot, startWorker, type WorkerProcess } from "../support/worker-process.ts";
@@ -21,14 +21,14 @@ const GROWTH_MAX_MB = 40;
 const WAYS = ["worker", "echo"] as const;
 type Way = (typeof WAYS)[number];
 
-/** A run, or of several a range each. */
+/** Figures of a run, or ranges of several runs. */
 interface Figures<T> {
   requestsPerSecond: T;
   /** Milliseconds. */
   p50: T;
   p95: T;
   p99: T;
-  /** Milliseconds of workerd's CPU a request. */
+  /** CPU of workerd per request, in ms. */
   cpu: T;
 }
 const FIGURES = ["requestsPerSecond", "p50", "p95", "p99", "cpu"] as const;
@@ -39,70 +39,61 @@ interface Load extends Figures<Range> {
   connections: number;
 }
 
-/** The Worker and the echo under load, and what they hold of memory afterwards. */
+/** Measures the Worker and the echo under load, and their memory afterwards. */
 export const load: Section = {
   name: "load",
   async run(): Promise<Findings> {
     const uaa = await startUaa();
     try {
-      const loads = await underLoad(uaa);
-      const memory = await memoryOf(uaa);
+      const loads = await measureLoads(uaa);
+      const memory = await measureMemory(uaa);
       return {
         tables: [
           {
-            title: "Under load, all resources held by a warm snapshot of 10^6",
-            columns: [
-              "resources",
-              "connections",
-              "",
-              "requests a second",
-              "p50 ms",
-              "p95 ms",
-              "p99 ms",
-              "CPU ms",
-            ],
+            title: "Under load, all resources in a warm snapshot of 10^6",
+            columns: ["resources", "connections", "", "requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms"],
             rows: loads.map((each) => [
               each.files,
               each.connections,
               each.way === "worker" ? "Worker" : "echo",
-              ...FIGURES.map((figure) => rangeText(each[figure])),
+              ...FIGURES.map((figure) => formatRange(each[figure])),
             ]),
             note:
-              `Medians of ${RUNS} runs and their range, in turn, by autocannon for ${SECONDS} s each on the same machine; one ` +
-              "workerd each, which runs an isolate on one core. CPU is workerd's for a request.",
+              `Medians and ranges of ${RUNS} runs of autocannon, in turn, ${SECONDS} s each on the same machine. Worker and echo have a ` +
+              "workerd each, which runs its isolate on one core. CPU is that of workerd per request.",
           },
           {
-            title: `Memory of workerd, resident, after ${REQUESTS_BEFORE_MEMORY} requests of 100 resources`,
+            title: `Resident memory of workerd after ${REQUESTS_BEFORE_MEMORY} requests of 100 resources`,
             columns: ["", "MB"],
             rows: [
-              ["Worker with the snapshot of 10^6, before", rangeText(rangeOf(memory.loaded))],
-              ["Worker, after", rangeText(rangeOf(memory.worker))],
-              ["echo, after", rangeText(rangeOf(memory.echo))],
-              ["Worker beyond the echo", rangeText(rangeOf(memory.beyond))],
+              ["Worker with a snapshot of 10^6, before", formatRange(rangeOf(memory.loaded))],
+              ["Worker, after", formatRange(rangeOf(memory.worker))],
+              ["echo, after", formatRange(rangeOf(memory.echo))],
+              ["Worker minus echo", formatRange(rangeOf(memory.beyond))],
             ],
             note:
-              `Of ${MEMORY_RUNS} pairs of processes: the runtime, the local KV, objects and the Worker. The echo, which keeps ` +
-              "nothing, shows what the runtime itself takes before it gives memory back.",
+              `Medians and ranges of ${MEMORY_RUNS} pairs of processes with runtime, local KV, Durable Objects and Worker. The echo keeps ` +
+              "nothing: it shows how much the runtime itself allocates before it frees memory.",
           },
         ],
         targets: [
           {
-            what: `memory after ${REQUESTS_BEFORE_MEMORY} requests, snapshot of 10^6, beyond the echo's`,
-            measured: rangeOf(memory.beyond).most,
+            what: `memory after ${REQUESTS_BEFORE_MEMORY} requests, snapshot of 10^6, Worker minus echo`,
+            measured: rangeOf(memory.beyond).max,
             atMost: GROWTH_MAX_MB,
             unit: " MB",
           },
         ],
         charts: SIZES.map((files) => ({
           name: `load-${files}`,
-          title: `Time of a request of ${files.toLocaleString("en")} resources, by connections`,
+          title: `Latency of a request of ${files.toLocaleString("en")} resources, by connections`,
           unit: "ms",
           series: ["p50", "p95", "p99"],
           groups: loads
             .filter((each) => each.files === files)
             .map(({ way, connections, p50, p95, p99 }) => ({
               label: `${way === "worker" ? "Worker" : "echo"}, ${connections}`,
-              values: [p50, p95, p99].map(({ median: ms }) => rounded(ms)),
+              values: [p50, p95, p99].map(({ median: ms }) => round(ms)),
             })),
         })),
       };
@@ -114,38 +105,38 @@ export const load: Section = {
 
 interface Side {
   process: WorkerProcess;
-  aim: Aim;
+  target: LoadTarget;
 }
 
-/** The Worker, whose snapshot is loaded, and the echo. */
-async function bothSides({ url, tokenOf }: Uaa): Promise<Record<Way, Side>> {
-  const token = await tokenOf("developer");
+/** Starts the Worker, loads its snapshot, and starts the echo. */
+async function startSides({ url, issueToken }: Uaa): Promise<Record<Way, Side>> {
+  const token = await issueToken("developer");
   const worker = await startWorker("index", url);
   const echo = await startWorker("echo");
-  await putSnapshot(worker, millionFiles());
+  await putSnapshot(worker, packMillionFiles());
   await loadSnapshot(worker, token);
   return {
-    worker: { process: worker, aim: { url: new URL("/v3/resource_matches", worker.url).href, token } },
-    echo: { process: echo, aim: { url: echo.url.href, token } },
+    worker: { process: worker, target: { url: new URL("/v3/resource_matches", worker.url).href, token } },
+    echo: { process: echo, target: { url: echo.url.href, token } },
   };
 }
 
-async function stopped(sides: Record<Way, Side>): Promise<void> {
+async function stopSides(sides: Record<Way, Side>): Promise<void> {
   for (const way of WAYS) await sides[way].process.stop();
 }
 
-async function underLoad(uaa: Uaa): Promise<Load[]> {
-  const sides = await bothSides(uaa);
+async function measureLoads(uaa: Uaa): Promise<Load[]> {
+  const sides = await startSides(uaa);
   try {
     const loads: Load[] = [];
     for (const files of SIZES) {
       for (const way of WAYS) {
-        await fire(sides[way].aim, files, { connections: 8, amount: WARM_UP_REQUESTS });
+        await sendRequests(sides[way].target, files, { connections: 8, amount: WARM_UP_REQUESTS });
       }
       for (const connections of CONNECTIONS) {
         const runs: Record<Way, Figures<number>[]> = { worker: [], echo: [] };
         for (let run = 0; run < RUNS; run++) {
-          for (const way of WAYS) runs[way].push(await measured(sides[way], files, connections));
+          for (const way of WAYS) runs[way].push(await measureRun(sides[way], files, connections));
         }
         for (const way of WAYS) {
           const ranges = FIGURES.map((figure) => [figure, rangeOf(runs[way].map((run) => run[figure]))]);
@@ -155,12 +146,12 @@ async function underLoad(uaa: Uaa): Promise<Load[]> {
     }
     return loads;
   } finally {
-    await stopped(sides);
+    await stopSides(sides);
   }
 }
 
-/** Megabytes, of each pair of processes. */
-async function memoryOf(uaa: Uaa): Promise<Record<Way | "loaded" | "beyond", number[]>> {
+/** Returns megabytes for each pair of processes. */
+async function measureMemory(uaa: Uaa): Promise<Record<Way | "loaded" | "beyond", number[]>> {
   const memory: Record<Way | "loaded" | "beyond", number[]> = {
     worker: [],
     echo: [],
@@ -168,36 +159,36 @@ async function memoryOf(uaa: Uaa): Promise<Record<Way | "loaded" | "beyond", num
     beyond: [],
   };
   for (let run = 0; run < MEMORY_RUNS; run++) {
-    const sides = await bothSides(uaa);
+    const sides = await startSides(uaa);
     const resident = (way: Way) => sides[way].process.usage().bytes / 1e6;
     try {
       memory.loaded.push(resident("worker"));
       for (const way of WAYS) {
-        await fire(sides[way].aim, 100, { connections: 8, amount: REQUESTS_BEFORE_MEMORY });
+        await sendRequests(sides[way].target, 100, { connections: 8, amount: REQUESTS_BEFORE_MEMORY });
       }
       const [worker, echo] = [resident("worker"), resident("echo")];
       memory.worker.push(worker);
       memory.echo.push(echo);
       memory.beyond.push(worker - echo);
     } finally {
-      await stopped(sides);
+      await stopSides(sides);
     }
   }
   return memory;
 }
 
-interface Aim {
+interface LoadTarget {
   url: string;
   token: string;
 }
 
-async function measured(
-  { process, aim }: Side,
+async function measureRun(
+  { process, target }: Side,
   files: number,
   connections: number,
 ): Promise<Figures<number>> {
   const cpuBefore = process.usage().cpuMs;
-  const { times, seconds } = await fire(aim, files, { connections, duration: SECONDS });
+  const { times, seconds } = await sendRequests(target, files, { connections, duration: SECONDS });
   return {
     requestsPerSecond: times.length / seconds,
     p50: median(times),
@@ -207,9 +198,9 @@ async function measured(
   };
 }
 
-/** @returns of each request the milliseconds that it took: autocannon's own figures lack the 95th percentile */
-async function fire(
-  { url, token }: Aim,
+/** @returns of each request the milliseconds that it took: autocannon does not report the 95th percentile */
+async function sendRequests(
+  { url, token }: LoadTarget,
   files: number,
   extent: { connections: number; amount?: number; duration?: number },
 ): Promise<{ times: number[]; seconds: number }> {
@@ -220,7 +211,7 @@ async function fire(
       url,
       method: "POST",
       headers: { Authorization: `Bearer ${token}` },
-      body: JSON.stringify({ resources: app(files, MILLION, { presentShare: 1 }) }),
+      body: JSON.stringify({ resources: createApp(files, MILLION, { presentShare: 1 }) }),
       ...extent,
     },
     () => {},
@@ -232,9 +223,9 @@ async function fire(
   return { times, seconds: (performance.now() - start) / 1000 };
 }
 
-/** A large request waits for the snapshot. */
+/** Makes the Worker load its snapshot: a large request waits for it. */
 async function loadSnapshot({ url }: WorkerProcess, token: string): Promise<void> {
   const client = new Client(new URL("/v3/resource_matches", url), { Authorization: `Bearer ${token}` });
-  await client.post(Buffer.from(JSON.stringify({ resources: app(5_000, MILLION) })));
+  await client.post(Buffer.from(JSON.stringify({ resources: createApp(5_000, MILLION) })));
   client.close();
 }

@@ -3,38 +3,37 @@ import { sha1At, sizeAt } from "./resources.ts";
 import { startWorker } from "./worker-process.ts";
 
 const OBSERVATIONS = 50_000;
-const SAMPLED_MS = 20;
-/** The catalog writes its manifest no sooner after the last one. */
-const PACE_MS = 10_000;
+const SAMPLE_INTERVAL_MS = 20;
+/** Minimum time between two manifests of the catalog. */
+const MANIFEST_INTERVAL_MS = 10_000;
 
-/** What work cost in workerd. */
+/** The cost of work in workerd. */
 export interface Cost {
-  /** Milliseconds. */
-  wall: number;
-  cpu: number;
-  /** Resident bytes at most, beyond those before. */
-  growth: number;
+  wallMs: number;
+  cpuMs: number;
+  /** Maximum of the resident memory minus the resident memory before. */
+  growthBytes: number;
 }
 
 export interface AlarmCost extends Cost {
-  /** What was written to KV: values, and their bytes. */
+  /** Values written to KV, and their size. */
   values: number;
   bytes: number;
 }
 
 export interface CatalogFigures {
   entries: number;
-  /** 50,000 observations: of an empty catalog, and of the full one. */
+  /** 50,000 observations, reported to an empty catalog and to the full one. */
   firstObserved: Cost;
   lastObserved: Cost;
-  /** Bytes of the tables. */
-  tables: number;
-  /** The alarm that publishes all of them for the first time, and the one that builds the snapshot again. */
-  first: AlarmCost;
-  again: AlarmCost;
+  tableBytes: number;
+  /** The alarm that publishes all entries for the first time. */
+  firstAlarm: AlarmCost;
+  /** The alarm that rewrites the snapshot. */
+  snapshotAlarm: AlarmCost;
 }
 
-/** What a catalog of so many entries costs, in a workerd of its own. */
+/** Measures a catalog of this size in its own workerd process. */
 export async function measureCatalog(entries: number): Promise<CatalogFigures> {
   const worker = await startWorker("catalog");
   const post = async <T>(path: string, body?: object): Promise<T> => {
@@ -43,47 +42,50 @@ export async function measureCatalog(entries: number): Promise<CatalogFigures> {
     if (!response.ok) throw new Error(await response.text());
     return (await response.json()) as T;
   };
-  const cost = async <T>(work: () => Promise<T>): Promise<T & Cost> => {
+  const measureCost = async <T>(work: () => Promise<T>): Promise<T & Cost> => {
     const before = worker.usage();
-    const begun = performance.now();
-    let most = before.bytes;
+    const start = performance.now();
+    let maxBytes = before.bytes;
     let isDone = false;
     const sampling = (async () => {
       while (!isDone) {
-        most = Math.max(most, worker.usage().bytes);
-        await pause(SAMPLED_MS);
+        maxBytes = Math.max(maxBytes, worker.usage().bytes);
+        await pause(SAMPLE_INTERVAL_MS);
       }
     })();
     const outcome = await work();
-    const wall = performance.now() - begun;
+    const wallMs = performance.now() - start;
     isDone = true;
     await sampling;
-    return { ...outcome, wall, cpu: worker.usage().cpuMs - before.cpuMs, growth: most - before.bytes };
+    const cpuMs = worker.usage().cpuMs - before.cpuMs;
+    return { ...outcome, wallMs, cpuMs, growthBytes: maxBytes - before.bytes };
   };
   const observe = (from: number) => {
     const present = Array.from(
       { length: OBSERVATIONS },
       (_, at) => `${sha1At(from + at)}:${sizeAt(from + at)}`,
     );
-    return cost(() => post<object>("/observe", { asOf: Date.now(), present, sizes: "verified" }));
+    return measureCost(() => post<object>("/observe", { asOf: Date.now(), present, sizes: "verified" }));
   };
-  const alarm = () => cost(() => post<{ values: number; bytes: number; tables: number }>("/alarm"));
+  const runAlarm = () =>
+    measureCost(() => post<{ values: number; bytes: number; tableBytes: number }>("/alarm"));
 
   try {
     await post("/status");
     const firstObserved = await observe(0);
     for (let filled = 2 * OBSERVATIONS; filled < entries; filled += OBSERVATIONS) await post("/fill");
     const lastObserved = await observe(OBSERVATIONS);
-    const first = await alarm();
-    await pause(PACE_MS);
-    await alarm();
+    const firstAlarm = await runAlarm();
+    await pause(MANIFEST_INTERVAL_MS);
+    await runAlarm();
     await post("/publish");
-    await pause(PACE_MS);
-    const again = await alarm();
+    await pause(MANIFEST_INTERVAL_MS);
+    const snapshotAlarm = await runAlarm();
     const { snapshot } = await post<{ snapshot: { entries: number } }>("/status");
     if (snapshot.entries !== entries)
-      throw new Error(`${snapshot.entries} entries, where ${entries} are present`);
-    return { entries, firstObserved, lastObserved, tables: again.tables, first, again };
+      throw new Error(`the snapshot has ${snapshot.entries} entries instead of ${entries}`);
+    const { tableBytes } = snapshotAlarm;
+    return { entries, firstObserved, lastObserved, tableBytes, firstAlarm, snapshotAlarm };
   } finally {
     await worker.stop();
   }

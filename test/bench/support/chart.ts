@@ -9,10 +9,10 @@ const GROUP_GAP = 14;
 const TOP = 64;
 const PLOT = WIDTH - LABEL_WIDTH - VALUE_WIDTH;
 
-/** Horizontal bars as SVG, for light and for dark pages alike. */
+/** Formats a chart with horizontal bars as SVG, for light and dark pages. */
 export function toSvg({ title, unit, series, groups, target }: Chart): string {
-  const most = Math.max(target ?? 0, ...groups.flatMap(({ values }) => values));
-  const x = (value: number) => LABEL_WIDTH + (value / most) * PLOT;
+  const maximum = Math.max(target ?? 0, ...groups.flatMap(({ values }) => values));
+  const x = (value: number) => LABEL_WIDTH + (value / maximum) * PLOT;
   const groupHeight = series.length * (BAR + GAP) + GROUP_GAP;
   const height = TOP + groups.length * groupHeight + 10;
 
@@ -36,17 +36,17 @@ export function toSvg({ title, unit, series, groups, target }: Chart): string {
       ? []
       : [
           `<line class="target" x1="${x(target)}" x2="${x(target)}" y1="${TOP - 6}" y2="${height - 16}"/>`,
-          text(x(target) - 5, TOP - 10, `at most ${target} ${unit}`, "value end"),
+          text(x(target) - 5, TOP - 10, `at max ${target} ${unit}`, "value end"),
         ];
-  const legend = series.length === 1 ? [] : series.flatMap((name, index) => legendEntry(name, index));
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escaped(title)}">
+  const legend = series.length === 1 ? [] : series.flatMap((name, index) => formatLegendEntry(name, index));
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escapeXml(title)}">
 <style>${STYLE}</style>
 ${[text(10, 22, `${title}, ${unit}`, "title"), ...legend, ...bars, ...limit].join("\n")}
 </svg>
 `;
 }
 
-// No background: the page's own shows through. GitHub and browsers tell an image whether the page is dark.
+// No background, so that the page shows through. GitHub and browsers support prefers-color-scheme in images.
 const STYLE = `
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 14px; font-weight: 600 }
@@ -61,7 +61,7 @@ text { fill: #e6edf3 } .value { fill: #9da7b3 }
 }
 `;
 
-function legendEntry(name: string, index: number): string[] {
+function formatLegendEntry(name: string, index: number): string[] {
   const left = LABEL_WIDTH + index * 110;
   return [
     `<rect class="series-${index}" x="${left}" y="36" width="12" height="12" rx="2"/>`,
@@ -70,9 +70,9 @@ function legendEntry(name: string, index: number): string[] {
 }
 
 function text(x: number, y: number, content: string, classes: string): string {
-  return `<text class="${classes}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${escaped(content)}</text>`;
+  return `<text class="${classes}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${escapeXml(content)}</text>`;
 }
 
-function escaped(content: string): string {
+function escapeXml(content: string): string {
   return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
 }

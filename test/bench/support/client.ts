@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { cfHeaders } from "../../foundation/cf-push/cf-headers.ts";
 
-/** One connection, kept open. Each request is a push of cf CLI of its own, and of its response only the bytes are counted. */
+/** One persistent connection. Each request is a separate push of cf CLI. */
 export class Client {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   readonly #url: URL;
@@ -14,20 +14,22 @@ export class Client {
   }
 
   /**
-   * @returns the bytes of the answer
-   * @throws for any status but 201
+   * Sends a request.
+   *
+   * @returns the number of bytes of the response body
+   * @throws Error for any status but 201
    */
   async post(body: Buffer, more: Record<string, string> = {}): Promise<number> {
     const headers = { ...this.#headers, ...cfHeaders(), ...more, "Content-Length": body.byteLength };
     const sent = request(this.#url, { method: "POST", agent: this.#agent, headers });
     sent.end(body);
-    const [answer] = await once(sent, "response");
+    const [response] = await once(sent, "response");
     let bytes = 0;
-    answer.on("data", (chunk: Buffer) => {
+    response.on("data", (chunk: Buffer) => {
       bytes += chunk.byteLength;
     });
-    await once(answer, "end");
-    if (answer.statusCode !== 201) throw new Error(`status ${answer.statusCode}`);
+    await once(response, "end");
+    if (response.statusCode !== 201) throw new Error(`status ${response.statusCode}`);
     return bytes;
   }
 

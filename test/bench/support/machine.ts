@@ -2,14 +2,14 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, loadavg, platform, release, totalmem } from "node:os";
 
-/** What a result was measured on. */
+/** The machine and the versions of a measurement. */
 export interface Machine {
   date: string;
   cpu: string;
   cores: number;
   memoryGiB: number;
   system: string;
-  /** Processes that wanted a core in the minute before, on average. */
+  /** Load average of the minute before. */
   load: number;
   versions: Record<string, string>;
 }

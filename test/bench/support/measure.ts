@@ -1,53 +1,53 @@
 type Work = () => unknown;
 
-/** Calls that let the compiler settle before anything is counted. */
+/** Share of additional rounds before the measured ones, for the JIT compiler. */
 const WARM_UP_SHARE = 0.2;
 
 /**
- * Times several ways of doing a thing in turn, so that whatever else the machine does meets all of them alike.
+ * Measures several functions in turn, so that other load of the machine affects all of them equally.
  *
- * @returns of each, the milliseconds of every round
+ * @returns for each function, the milliseconds of every round
  */
-export async function interleaved<Name extends string>(
+export async function measureInterleaved<Name extends string>(
   rounds: number,
-  ways: Record<Name, (round: number) => unknown>,
+  functions: Record<Name, (round: number) => unknown>,
 ): Promise<Record<Name, number[]>> {
-  const names = Object.keys(ways) as Name[];
+  const names = Object.keys(functions) as Name[];
   const times = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
   const warmUp = Math.ceil(rounds * WARM_UP_SHARE);
   for (let round = 0; round < warmUp + rounds; round++) {
-    // Garbage is collected where it is noticed, which is not where it was made: each goes first in turn.
+    // The order alternates, because garbage of one function may be collected during the next one.
     for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const time = await timed(() => ways[name](round));
+      const time = await measureMs(() => functions[name](round));
       if (round >= warmUp) times[name].push(time);
     }
   }
   return times;
 }
 
-/** Milliseconds. */
-export async function timed(work: Work): Promise<number> {
+/** Returns the duration of `work` in ms. */
+export async function measureMs(work: Work): Promise<number> {
   const start = performance.now();
   const outcome = work();
-  // Waiting costs a turn of the event loop: what is done at once is not charged with it.
+  // Await only promises, because awaiting takes a turn of the event loop.
   if (outcome instanceof Promise) await outcome;
   return performance.now() - start;
 }
 
-/** What runs have found: their median, and the least and the most of them. */
+/** Median, minimum and maximum of several runs. */
 export interface Range {
   median: number;
-  least: number;
-  most: number;
+  min: number;
+  max: number;
 }
 
 export function rangeOf(values: readonly number[]): Range {
-  return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** As the tables show it. */
-export function rangeText({ median, least, most }: Range): string {
-  return `${rounded(median)} (${rounded(least)} to ${rounded(most)})`;
+/** Formats a range for a table. */
+export function formatRange({ median, min, max }: Range): string {
+  return `${round(median)} (${round(min)} to ${round(max)})`;
 }
 
 export function median(values: readonly number[]): number {
@@ -60,7 +60,7 @@ export function percentile(values: readonly number[], percent: number): number {
   return sorted[Math.max(0, index)] ?? Number.NaN;
 }
 
-/** Three significant digits. */
-export function rounded(value: number): number {
+/** Rounds to three significant digits. */
+export function round(value: number): number {
   return Number(value.toPrecision(3));
 }

@@ -17,7 +17,7 @@ export interface StoredSnapshot {
   parts: ArrayBuffer[];
 }
 
-/** Packs the pool's first files as the catalog does. */
+/** Packs the first files of the pool as the catalog does. */
 export function packFiles(entries: number): StoredSnapshot {
   const manifest = minimalManifest();
   const list = new EntryList(manifest.secret, entries);
@@ -32,22 +32,22 @@ export function packFiles(entries: number): StoredSnapshot {
   return { manifest: { ...manifest, snapshot }, parts };
 }
 
-/** KV in memory, with a snapshot and no keys: it takes no time, so that what is measured is the project's own. */
+/** A KV in memory with a snapshot and without keys. It takes no time, so that only the project's code is measured. */
 function memoryStore({ manifest, parts }: StoredSnapshot): KeyValueStore {
-  const isWrittenElsewhere = () => Promise.reject(new Error("nothing is written here"));
+  const rejectWrite = () => Promise.reject(new Error("this KV is read-only"));
   return {
     getText: async (name) => (name === MANIFEST_NAME ? JSON.stringify(manifest) : null),
     getBytes: async (name) => parts[Number(name.split("/").at(-1))] ?? null,
     getTexts: async () => new Map(),
-    put: isWrittenElsewhere,
-    delete: isWrittenElsewhere,
+    put: rejectWrite,
+    delete: rejectWrite,
   };
 }
 
-// Node has none of its own; as the store takes no time, nor does waiting for it.
+// Node.js has no `scheduler`. The store takes no time, so waiting takes none either.
 globalThis.scheduler ??= { wait: () => new Promise((resolve) => setImmediate(resolve)) };
 
-/** What an isolate has that begins with a snapshot in the store. */
+/** Creates the cache of a new isolate with a snapshot in KV. */
 export function openCache(stored: StoredSnapshot): EdgeCache {
   return new EdgeCache(memoryStore(stored), CACHE_TTL_SECONDS);
 }
@@ -55,8 +55,8 @@ export function openCache(stored: StoredSnapshot): EdgeCache {
 export const MILLION = 1_000_000;
 let million: StoredSnapshot | undefined;
 
-/** The snapshot of a million files, packed once for all sections. */
-export function millionFiles(): StoredSnapshot {
+/** Returns the snapshot of a million files. It is packed once for all sections. */
+export function packMillionFiles(): StoredSnapshot {
   million ??= packFiles(MILLION);
   return million;
 }

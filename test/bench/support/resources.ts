@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 
-/** One file of an app, as cf CLI sends it. */
+/** A file of an app as cf CLI sends it. */
 export interface SentResource {
   path: string;
   mode: string;
@@ -21,17 +21,17 @@ const PACKAGES = [
 const FOLDERS = ["lib", "dist/esm/internal", "src", "modules/features/array", "build/cjs"];
 const FILES = ["index.js", "index.d.ts", "package.json", "README.md", "compileSchema.js.map", "LICENSE"];
 
-/** The SHA-1 of the pool's `index`th file: spread as real ones are, and the same in each run. */
+/** Returns the SHA-1 of the pool's `index`th file. It is the same in each run. */
 export function sha1At(index: number): string {
   return hash("sha1", `file ${index}`);
 }
 
-/** The size of the pool's `index`th file in bytes: a few hundred to a few hundred thousand. */
+/** Returns the size of the pool's `index`th file in bytes: a few hundred to a million. */
 export function sizeAt(index: number): number {
   return 200 + ((index * 7919) % 997) ** 2;
 }
 
-/** The pool's `index`th file as it lies in an app. */
+/** Returns the pool's `index`th file as a resource of an app. */
 export function resourceAt(index: number): SentResource {
   const at = <T>(choice: readonly T[], step: number) => choice[Math.floor(index / step) % choice.length] as T;
   const folder = `${at(FOLDERS, FILES.length)}/${Math.floor(index / (FILES.length * FOLDERS.length)) % 100}`;
@@ -43,33 +43,33 @@ export function resourceAt(index: number): SentResource {
   };
 }
 
-/** What a stock foundation matches has so many bytes or more. */
+/** The minimum size of a stock foundation. */
 export const STOCK_MINIMUM_BYTES = 65_536;
-/** Of an app's files, mostly those of node_modules, so many are smaller. */
+/** Share of smaller files in an app with node_modules. */
 export const STOCK_SMALL_SHARE = 0.9;
 
 interface AppOptions {
-  /** How many of the app's files the pool holds, 0 to 1. */
+  /** Share of files that are in the pool, 0 to 1. */
   presentShare?: number;
-  /** How many of them are smaller than what a stock foundation matches, 0 to 1. */
+  /** Share of files that are smaller than the minimum size of a stock foundation, 0 to 1. */
   smallShare?: number;
-  /** Makes apps differ. */
+  /** Apps of different rounds have different files. */
   round?: number;
 }
 
 /**
- * The files of an app.
+ * Creates the files of an app, spread over the whole pool.
  *
- * @param pool the number of files that the pool holds; the app's are taken from all over it
+ * @param pool number of files in the pool
  */
-export function app(
+export function createApp(
   files: number,
   pool: number,
   { presentShare: heldShare = 0.9, smallShare = 0, round = 0 }: AppOptions = {},
 ): SentResource[] {
   const stride = Math.max(1, Math.floor(pool / files));
   return Array.from({ length: files }, (_, index) => {
-    // The golden ratio's multiples spread evenly, so that every stretch of the app has the same share.
+    // Multiples of the golden ratio are spread evenly, so that every part of the app has the same share.
     const isPresent = (index * 0.618034) % 1 < heldShare;
     const resource = resourceAt(
       isPresent ? (index * stride + round * 13) % pool : pool + round * files + index,

@@ -2,7 +2,7 @@ import type { Cell } from "../../support/table.ts";
 
 export type { Cell };
 
-/** A part of the benchmark that can be run by itself. */
+/** A part of the benchmark that can run alone. */
 export interface Section {
   name: string;
   run(): Promise<Findings>;
@@ -18,26 +18,26 @@ export interface Table {
   title: string;
   columns: string[];
   rows: Cell[][];
-  /** What must be known to read it. */
+  /** Explains the table. */
   note?: string;
 }
 
-/** A figure that must not be exceeded. */
+/** A figure and its maximum. */
 export interface Target {
   what: string;
   measured: number;
   atMost: number;
-  /** Put behind figures: " ms", "x". */
+  /** Suffix of the figures: " ms", "x". */
   unit: string;
 }
 
 export interface Chart {
-  /** Of the file, without suffix. */
+  /** Name of the file, without suffix. */
   name: string;
   title: string;
   unit: string;
   series: string[];
-  /** In each, a value for every series. */
+  /** Each group has a value for every series. */
   groups: { label: string; values: number[] }[];
   /** Drawn as a line. */
   target?: number;

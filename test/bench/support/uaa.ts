@@ -3,11 +3,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 
-/** A UAA that has one key. */
+/** A UAA with one key. Unlike the local foundation, it makes tokens for many users. */
 export interface Uaa {
   url: string;
-  /** A token for an hour. */
-  tokenOf(user: string): Promise<string>;
+  /** Issues a token that is valid for one hour. */
+  issueToken(user: string): Promise<string>;
   stop(): void;
 }
 
@@ -17,7 +17,7 @@ export async function startUaa(): Promise<Uaa> {
   const server = createServer((_, response) => response.end(JSON.stringify({ keys })));
   await once(server.listen(0, "127.0.0.1"), "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const tokenOf = (user: string) =>
+  const issueToken = (user: string) =>
     new SignJWT({
       jti: "b4ba1dd2f5d04e7fa3f0ee2b2e5cd1b5",
       user_id: user,
@@ -29,5 +29,5 @@ export async function startUaa(): Promise<Uaa> {
       .setAudience(["cloud_controller", "cf"])
       .setExpirationTime("1h")
       .sign(privateKey);
-  return { url, tokenOf, stop: () => server.close() };
+  return { url, issueToken, stop: () => server.close() };
 }

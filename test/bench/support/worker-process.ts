@@ -12,8 +12,8 @@ import type { StoredSnapshot } from "./pool.ts";
 const WORKERS = fileURLToPath(new URL("../workers/", import.meta.url));
 const execute = promisify(execFile);
 
-/** Runs wrangler, in the project unless told otherwise, which asks nobody anything. */
-export async function wrangler(parameters: string[], cwd = PROJECT_ROOT): Promise<string> {
+/** Runs wrangler without prompts and telemetry. */
+export async function runWrangler(parameters: string[], cwd = PROJECT_ROOT): Promise<string> {
   const { stdout } = await execute("wrangler", parameters, {
     cwd,
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_HIDE_BANNER: "true", NO_COLOR: "1" },
@@ -21,7 +21,7 @@ export async function wrangler(parameters: string[], cwd = PROJECT_ROOT): Promis
   return stdout;
 }
 
-/** What is deployed: the script, and the WebAssembly that it imports. */
+/** The deployed modules: the script, and the WebAssembly that it imports. */
 export interface Bundle {
   script: string;
   wasm: { name: string; bytes: Uint8Array<ArrayBuffer> };
@@ -29,8 +29,8 @@ export interface Bundle {
 
 let bundle: Promise<Bundle> | undefined;
 
-/** The Worker as `wrangler deploy` would send it, made once for all sections. */
-export function builtWorker(): Promise<Bundle> {
+/** Builds the Worker as `wrangler deploy` does. It is built once for all sections. */
+export function buildWorker(): Promise<Bundle> {
   bundle ??= build();
   return bundle;
 }
@@ -38,9 +38,9 @@ export function builtWorker(): Promise<Bundle> {
 async function build(): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), "resource-matches-bench-"));
   try {
-    await wrangler(["deploy", "--dry-run", "--outdir", folder]);
+    await runWrangler(["deploy", "--dry-run", "--outdir", folder]);
     const name = (await readdir(folder)).find((file) => file.endsWith(".wasm"));
-    if (name === undefined) throw new Error("no WebAssembly is in the bundle");
+    if (name === undefined) throw new Error("the bundle has no WebAssembly");
     const bytes = new Uint8Array(await readFile(join(folder, name)));
     return { script: await readFile(join(folder, "index.js"), "utf8"), wasm: { name, bytes } };
   } finally {
@@ -48,16 +48,16 @@ async function build(): Promise<Bundle> {
   }
 }
 
-/** As the sections address it. */
+/** A running Worker, for the sections. */
 export type WorkerProcess = Omit<Workerd, "url" | "lines"> & { url: URL };
 
-/** The built Worker, or one of `workers/` around it or in its place, with an empty KV and an empty catalog of its own. */
+/** Starts the built Worker (`index`) or a Worker of `workers/`, with an empty KV and an empty catalog. */
 export async function startWorker(
-  name: "index" | "forgetful" | "counting" | "catalog" | "echo",
+  name: "index" | "no-sessions" | "counting" | "catalog" | "echo",
   uaaUrl = "http://localhost",
   variables: Record<string, string> = {},
 ): Promise<WorkerProcess> {
-  const { script, wasm } = await builtWorker();
+  const { script, wasm } = await buildWorker();
   const main = `${name}.js`;
   const contents = name === "index" ? script : await readFile(join(WORKERS, main), "utf8");
   const worker = await startWorkerd({
@@ -68,13 +68,13 @@ export async function startWorker(
     },
     variables: { UAA_URL: uaaUrl, ...variables },
     hasObjects: name !== "echo",
-    // The Worker writes a line a request, which nobody is to read.
+    // Discards the log lines.
     onLine: () => {},
   });
   return { ...worker, url: new URL(worker.url) };
 }
 
-/** Puts a snapshot into a Worker's KV. */
+/** Stores a snapshot in the KV of a Worker. */
 export async function putSnapshot(worker: WorkerProcess, { manifest, parts }: StoredSnapshot): Promise<void> {
   const kv = await worker.kv();
   for (const [number, part] of parts.entries()) {

@@ -3,8 +3,8 @@ import { Catalog as BuiltCatalog } from "./index.js";
 export { PushSessions } from "./index.js";
 
 /**
- * The built catalog, whose alarm runs when it is told to and never else, over a KV that takes no time and no memory: what
- * is measured is the object's own.
+ * The built catalog with an alarm that runs only on request, and with a KV that takes no time and no memory. So only the
+ * object itself is measured.
  */
 const written = { values: 0, bytes: 0 };
 const RESOURCE_CACHE = {
@@ -25,22 +25,22 @@ export class Catalog extends BuiltCatalog {
 
   async alarm() {}
 
-  /** As if so many more had been observed with the last ones, without sending them. */
+  /** Inserts 50,000 resources as if they had been observed together with the last ones. */
   async fill() {
     this.ctx.storage.sql.exec(
       `WITH RECURSIVE rows (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM rows WHERE n < ?)
-       INSERT INTO resources (sha1, size, measured, state, observed_at, revision)
+       INSERT INTO resources (sha1, size, size_verified, state, observed_at, revision)
        SELECT randomblob(20), n, 1, 0, ?, (SELECT revision FROM resources ORDER BY sha1 LIMIT 1) FROM rows`,
       FILLED_ROWS,
       Date.now(),
     );
   }
 
-  /** @returns what the alarm has written, and the bytes of the tables */
+  /** @returns the values that the alarm wrote, their bytes, and the bytes of the tables */
   async runAlarm() {
     Object.assign(written, { values: 0, bytes: 0 });
     await super.alarm();
-    return { ...written, tables: this.ctx.storage.sql.databaseSize };
+    return { ...written, tableBytes: this.ctx.storage.sql.databaseSize };
   }
 }
 

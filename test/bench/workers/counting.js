@@ -2,10 +2,10 @@ import worker from "./index.js";
 
 export { Catalog, PushSessions } from "./index.js";
 
-/** The built Worker over a KV that counts. Its clock can be set on, for minutes to pass at once. */
+/** The built Worker with a KV that counts calls, and a clock that can be advanced. */
 const realNow = Date.now;
-let passedMs = 0;
-Date.now = () => realNow() + passedMs;
+let advancedMs = 0;
+Date.now = () => realNow() + advancedMs;
 
 const PARTS = "snapshot/";
 let counts;
@@ -24,9 +24,9 @@ function count(method, names) {
   else counts.others += 1;
 }
 
-/** The Worker keeps what it knows by its env object: it must stay the same. */
-let counted;
-const countedEnv = (env) => {
+/** One env object for all requests, because the Worker keeps its state per env object. */
+let countingEnv;
+const createCountingEnv = (env) => {
   const cache = new Proxy(env.RESOURCE_CACHE, {
     get(target, method) {
       if (typeof target[method] !== "function") return target[method];
@@ -42,21 +42,21 @@ const countedEnv = (env) => {
 export default {
   async fetch(request, env, ctx) {
     const { pathname, searchParams } = new URL(request.url);
-    if (pathname === "/pass") {
-      passedMs += Number(searchParams.get("ms"));
+    if (pathname === "/advance-clock") {
+      advancedMs += Number(searchParams.get("ms"));
       return new Response();
     }
     if (pathname === "/take-counts") {
-      const taken = counts;
+      const result = counts;
       reset();
-      return Response.json(taken);
+      return Response.json(result);
     }
-    if (pathname === "/hold") {
+    if (pathname === "/put-keys") {
       const keys = await request.json();
       await Promise.all(keys.map((key) => env.RESOURCE_CACHE.put(key, "1")));
       return new Response(null, { status: 201 });
     }
-    counted ??= countedEnv(env);
-    return worker.fetch(request, counted, ctx);
+    countingEnv ??= createCountingEnv(env);
+    return worker.fetch(request, countingEnv, ctx);
   },
 };

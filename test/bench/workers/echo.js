@@ -1,4 +1,4 @@
-/** The least that can be done with a request and its answer as JSON. */
+/** The minimum that a Worker can do with JSON: parses the request, and returns its resources. */
 export default {
   async fetch(request) {
     const { resources } = JSON.parse(await request.text());

@@ -2,7 +2,7 @@ import worker from "./index.js";
 
 export { Catalog, PushSessions } from "./index.js";
 
-/** The built Worker with push sessions that answer at once and store nothing: what all else takes. */
+/** The built Worker with push sessions that respond at once and store nothing, to measure the rest. */
 const [MATCH, NO_MATCH] = [1, 2];
 const object = {
   inspect: async () => ({
@@ -15,12 +15,12 @@ const object = {
   }),
 };
 
-/** The Worker keeps what it knows by its env object: it must stay the same. */
-let forgetful;
+/** One env object for all requests, because the Worker keeps its state per env object. */
+let envWithoutSessions;
 
 export default {
   fetch(request, env, ctx) {
-    forgetful ??= { ...env, PUSH_SESSIONS: { getByName: () => object } };
-    return worker.fetch(request, forgetful, ctx);
+    envWithoutSessions ??= { ...env, PUSH_SESSIONS: { getByName: () => object } };
+    return worker.fetch(request, envWithoutSessions, ctx);
   },
 };
