@@ -21,126 +21,107 @@ const SNAPSHOT_OVERDUE_MS = 26 * HOUR_MS;
 const SEARCH_LOG = "Search the Worker's log for catalog-step-failed: it names the step that failed.";
 
 type UncheckedStatus = Omit<CacheStatus, "checks">;
+type Finding = Pick<CacheCheck, "level" | "text">;
 
 /** Checks the state of the cache. Ages count from `status.time`. */
 export function runChecks(
   status: UncheckedStatus,
-  {
-    features,
-    mode,
-    keysPerDay,
-    cloudControllerUrl,
-  }: Pick<Configuration, "features" | "mode" | "keysPerDay" | "cloudControllerUrl">,
+  configuration: Pick<Configuration, "features" | "mode" | "keysPerDay" | "cloudControllerUrl">,
 ): CacheCheck[] {
+  const { features, mode, keysPerDay, cloudControllerUrl } = configuration;
   return [
-    checkMatching(features.resourceMatching, mode),
-    checkCatalog(status, cloudControllerUrl !== undefined),
-    checkManifest(status),
-    checkSnapshot(status),
-    checkKeys(status, keysPerDay),
-    checkSuspension(status),
-    checkLastHour(status, mode),
+    { name: "matching", ...checkMatching(features.resourceMatching, mode) },
+    { name: "catalog", ...checkCatalog(status, cloudControllerUrl !== undefined) },
+    { name: "manifest", ...checkManifest(status) },
+    { name: "snapshot", ...checkSnapshot(status) },
+    { name: "keys", ...checkKeys(status, keysPerDay) },
+    { name: "suspension", ...checkSuspension(status) },
+    { name: "last hour", ...checkLastHour(status, mode) },
   ];
 }
 
-function checkMatching(isOn: boolean, mode: Configuration["mode"]): CacheCheck {
+function checkMatching(isOn: boolean, mode: Configuration["mode"]): Finding {
   if (mode === "shadow") {
-    return warn(
-      "matching",
-      isOn
-        ? "MODE is shadow. The Cloud Controller answers every push, and the cache is only compared with it. Set MODE to " +
-            "answer once they agree."
-        : "MODE is shadow and FEATURE_RESOURCE_MATCHING is false. The Cloud Controller answers every push. The cache is not " +
-            "compared with it, and learns nothing from it. Set FEATURE_RESOURCE_MATCHING to true to compare it.",
-    );
+    const shadow = "The Cloud Controller answers every push, and the cache is";
+    return isOn
+      ? warn(`MODE is shadow. ${shadow} only compared with it. Set MODE to answer once they agree.`)
+      : warn(
+          `MODE is shadow and FEATURE_RESOURCE_MATCHING is false. ${shadow} not compared with it, and learns nothing from ` +
+            "it. Set FEATURE_RESOURCE_MATCHING to true to compare it.",
+        );
   }
-  return isOn
-    ? ok("matching", "Matching is on.")
-    : warn(
-        "matching",
-        "FEATURE_RESOURCE_MATCHING is false. Nothing matches, so pushes upload every file. Set it to true to match again.",
-      );
+  if (isOn) return ok("Matching is on.");
+  return warn(
+    "FEATURE_RESOURCE_MATCHING is false. Nothing matches, so pushes upload every file. Set it to true to match again.",
+  );
 }
 
-function checkCatalog({ entries }: UncheckedStatus, hasCloudController: boolean): CacheCheck {
-  if (entries > 0) return ok("catalog", `The catalog has ${formatCount(entries, "resource")}.`);
+function checkCatalog({ entries }: UncheckedStatus, hasCloudController: boolean): Finding {
+  if (entries > 0) return ok(`The catalog has ${formatCount(entries, "resource")}.`);
   return warn(
-    "catalog",
     "The catalog is empty, so the cache matches nothing. Fill it from the pool with `resource-pool sync`, `add` or " +
       `\`import\`, or ${hasCloudController ? "" : "set CLOUD_CONTROLLER_URL and "}let pushes fill it.`,
   );
 }
 
-function checkManifest({ published, dirty_since: dirtySince, time }: UncheckedStatus): CacheCheck {
-  if (!published && dirtySince === null) return ok("manifest", "There is nothing to publish.");
+function checkManifest({ published, dirty_since: dirtySince, time }: UncheckedStatus): Finding {
+  if (!published && dirtySince === null) return ok("There is nothing to publish.");
   const manifestAgeMs = published ? ageMs(published.at, time) : 0;
   const written = published
     ? `The manifest was written ${formatDuration(manifestAgeMs)} ago`
     : "Nothing is published yet";
   if (manifestAgeMs >= MANIFEST_TRUSTED_MS) {
     return fail(
-      "manifest",
-      `${written}. Isolates ignore a manifest that is a day old, so the cache matches nothing. ${SEARCH_LOG} ` +
-        "Then run `resource-pool publish` to publish everything again.",
+      `${written}. Isolates ignore a manifest that is a day old, so the cache matches nothing. ${SEARCH_LOG} Then run ` +
+        "`resource-pool publish` to publish everything again.",
     );
   }
   if (manifestAgeMs > MANIFEST_OVERDUE_MS) {
-    return fail(
-      "manifest",
-      `${written}, but is due every hour. Removed files may still be matched. ${SEARCH_LOG}`,
-    );
+    return fail(`${written}, but is due every hour. Removed files may still be matched. ${SEARCH_LOG}`);
   }
   const dirtyMs = dirtySince === null ? 0 : ageMs(dirtySince, time);
   const waiting = `${written}. The oldest unpublished change is ${formatDuration(dirtyMs)} old`;
   if (dirtyMs >= DIRTY_FAIL_MS) {
     return fail(
-      "manifest",
       `${waiting}. Removed files may still be matched, and new files are uploaded. ${SEARCH_LOG} The usual cause is that KV ` +
         "refuses writes, for example because the daily writes of the Workers Free plan are used up. If no step failed, run " +
         "`resource-pool publish`.",
     );
   }
   if (dirtyMs >= DIRTY_WARN_MS) {
-    return warn("manifest", `${waiting}; a few seconds are normal. If this persists: ${SEARCH_LOG}`);
+    return warn(`${waiting}; a few seconds are normal. If this persists: ${SEARCH_LOG}`);
   }
-  if (!published) {
-    return warn("manifest", `${written}. It takes a few seconds. If this persists: ${SEARCH_LOG}`);
-  }
-  return ok("manifest", `${written}.${dirtySince === null ? "" : " Newer changes follow within seconds."}`);
+  if (!published) return warn(`${written}. It takes a few seconds. If this persists: ${SEARCH_LOG}`);
+  return ok(`${written}.${dirtySince === null ? "" : " Newer changes follow within seconds."}`);
 }
 
-function checkSnapshot({ snapshot, entries, time }: UncheckedStatus): CacheCheck {
+function checkSnapshot({ snapshot, entries, time }: UncheckedStatus): Finding {
   if (!snapshot) {
-    if (entries === 0) return ok("snapshot", "There is nothing to pack.");
+    if (entries === 0) return ok("There is nothing to pack.");
     return warn(
-      "snapshot",
       `There is no snapshot yet. Until then only keys and the delta are read. If this persists: ${SEARCH_LOG}`,
     );
   }
   const snapshotAgeMs = ageMs(snapshot.built_at, time);
   const built = `The snapshot of ${formatCount(snapshot.entries, "resource")} was built ${formatDuration(snapshotAgeMs)} ago`;
-  return snapshotAgeMs > SNAPSHOT_OVERDUE_MS && entries > 0
-    ? warn(
-        "snapshot",
-        `${built}, but is due every day. Matches are still correct, but isolates read more from KV. ${SEARCH_LOG}`,
-      )
-    : ok("snapshot", `${built}.`);
+  if (snapshotAgeMs <= SNAPSHOT_OVERDUE_MS || entries === 0) return ok(`${built}.`);
+  return warn(
+    `${built}, but is due every day. Matches are still correct, but isolates read more from KV. ${SEARCH_LOG}`,
+  );
 }
 
-function checkKeys({ keys_waiting: waiting, entries }: UncheckedStatus, keysPerDay: number): CacheCheck {
-  if (waiting === 0) return ok("keys", "All keys are written.");
+function checkKeys({ keys_waiting: waiting, entries }: UncheckedStatus, keysPerDay: number): Finding {
+  if (waiting === 0) return ok("All keys are written.");
   const left = `${formatCount(waiting, "key")} left to write, at most ${formatNumber(keysPerDay)} a day`;
-  if (entries <= SNAPSHOT_ENTRIES_MAX) return ok("keys", `${left}. The snapshot matches without them.`);
+  if (entries <= SNAPSHOT_ENTRIES_MAX) return ok(`${left}. The snapshot matches without them.`);
   return warn(
-    "keys",
     `${left}. The pool is larger than a snapshot, so files without a key are uploaded. Raise KEYS_PER_DAY, on a paid plan.`,
   );
 }
 
-function checkSuspension({ suspended_until: until }: UncheckedStatus): CacheCheck {
-  if (until === null) return ok("suspension", "The cache is not suspended.");
+function checkSuspension({ suspended_until: until }: UncheckedStatus): Finding {
+  if (until === null) return ok("The cache is not suspended.");
   return fail(
-    "suspension",
     `The cache is suspended until ${until}, because the Cloud Controller rejected many of its matches. Until then only the ` +
       "Cloud Controller answers. Check whether the pool was wiped, pruned or restored, and whether resource matching is " +
       "enabled in the Cloud Controller. `resource-pool verify` counts the matches that it rejects; `sync --prune` or " +
@@ -149,36 +130,24 @@ function checkSuspension({ suspended_until: until }: UncheckedStatus): CacheChec
 }
 
 /** Always `ok`: a low ratio may be right, since the pool may lack the pushed files. */
-function checkLastHour(
-  { last_hour: { requests, eligible, matched } }: UncheckedStatus,
-  mode: Configuration["mode"],
-): CacheCheck {
+function checkLastHour({ last_hour: lastHour }: UncheckedStatus, mode: Configuration["mode"]): Finding {
   if (mode === "shadow") {
     return ok(
-      "last hour",
       "MODE is shadow, so the cache answers no push. `shadowed` in the log and in METRICS shows what it would have matched.",
     );
   }
-  if (eligible === 0) return ok("last hour", "This isolate received no eligible resources in the last hour.");
+  const { requests, eligible, matched } = lastHour;
+  if (eligible === 0) return ok("This isolate received no eligible resources in the last hour.");
   const ratio = ((100 * matched) / eligible).toFixed(1);
   return ok(
-    "last hour",
     `This isolate matched ${ratio} % in the last hour: ${formatNumber(matched)} of ` +
       `${formatCount(eligible, "eligible resource")} in ${formatCount(requests, "request")}.`,
   );
 }
 
-function ok(name: CacheCheck["name"], text: string): CacheCheck {
-  return { name, level: "ok", text };
-}
-
-function warn(name: CacheCheck["name"], text: string): CacheCheck {
-  return { name, level: "warn", text };
-}
-
-function fail(name: CacheCheck["name"], text: string): CacheCheck {
-  return { name, level: "fail", text };
-}
+const ok = (text: string): Finding => ({ level: "ok", text });
+const warn = (text: string): Finding => ({ level: "warn", text });
+const fail = (text: string): Finding => ({ level: "fail", text });
 
 /** How long before `now` a time was, in ms; 0 if another machine's clock makes it later. */
 function ageMs(time: string, now: string): number {
