@@ -1,3 +1,5 @@
+import type { IRequest } from "itty-router";
+import { IttyRouter } from "itty-router/IttyRouter";
 import { Failure } from "./failure.ts";
 import {
   forgetEverything,
@@ -15,25 +17,30 @@ type Handler = (request: Request, context: RequestContext) => Promise<Response |
 const MATCHES = "/v3/resource_matches";
 const CACHE = `${MATCHES}/cache`;
 
-const HANDLERS = new Map<string, Handler>([
-  [`POST ${MATCHES}`, handleResourceMatches],
-  [`GET ${CACHE}`, getStatus],
-  [`DELETE ${CACHE}`, forgetEverything],
-  [`GET ${CACHE}/resources`, listResources],
-  [`POST ${CACHE}/observations`, reportObservations],
-  [`POST ${CACHE}/publication`, republish],
-]);
+const run = (handler: Handler) => (_: IRequest, request: Request, context: RequestContext) =>
+  handler(request, context);
+
+const router = IttyRouter<IRequest, [Request, RequestContext]>();
+router
+  .post(MATCHES, run(handleResourceMatches))
+  .get(CACHE, run(getStatus))
+  .delete(CACHE, run(forgetEverything))
+  .get(`${CACHE}/resources`, run(listResources))
+  .post(`${CACHE}/observations`, run(reportObservations))
+  .post(`${CACHE}/publication`, run(republish));
 
 /**
- * Routes a request by its exact method and path. Other requests are passed through to the Cloud Controller, if one is
+ * Routes a request by its exact method and path. The router gets neither a trailing slash, which it would ignore, nor the
+ * query, which it would collect at a cost that grows with the square of its length. Other requests are passed through to the Cloud Controller, if one is
  * configured, except those of the operator API.
  */
 export async function route(request: Request, context: RequestContext): Promise<Response | Failure> {
   // The runtime takes the host of the URL from the Host header, unchecked.
   const url = URL.parse(request.url);
   if (!url) return new Failure({ kind: "no-host", reason: "the URL is not valid" });
-  const handler = HANDLERS.get(`${request.method} ${url.pathname}`);
-  if (handler) return handler(request, context);
+  const routed = { method: request.method, url: `${url.origin}${url.pathname}` } as IRequest;
+  const response = url.pathname.endsWith("/") ? undefined : await router.fetch(routed, request, context);
+  if (response) return response;
   const { cloudControllerUrl } = context.configuration;
   if (cloudControllerUrl && !isOperatorRequest(request)) return passThrough(request, cloudControllerUrl);
   return new Failure({ kind: "unknown-request", reason: `${request.method} ${url.pathname}` });
