@@ -18,7 +18,8 @@ const LOOKUP_DEADLINE_MS = 400;
 /** Replaces timeouts of seconds. */
 const SHORT_MS = 150;
 const SLOW_MS = 40;
-/** A busy machine may take this long to fetch UAA's keys. */
+/** A busy machine may take this long to fetch UAA's keys, which every test needs. */
+const KEYS_FETCH_MS = 2_000;
 const KEYS_FETCHED = { timeout: 10_000, interval: 100 };
 /** Longer than all deadlines of this test together. */
 const HUNG_MS = 8_000;
@@ -152,6 +153,7 @@ const timeouts = { ...TIMEOUT_MS };
 beforeAll(async () => {
   await fillCache(CACHED);
   for (const name of Object.keys(TIMEOUT_MS) as (keyof typeof TIMEOUT_MS)[]) TIMEOUT_MS[name] = SHORT_MS;
+  TIMEOUT_MS.uaaKeys = KEYS_FETCH_MS;
 });
 afterAll(() => {
   Object.assign(TIMEOUT_MS, timeouts);

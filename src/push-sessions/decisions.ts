@@ -1,12 +1,13 @@
 import { markMembers, wordsWith } from "../bytes/marks.ts";
 import { MATCH_FINAL_MS } from "../time/time-guarantees.ts";
 
-/** Marks of contents, one byte each. The decision for a content: */
+/** The mark of a content, one byte: what was decided for it, or what a look-up found. */
 export const UNDECIDED = 0;
 export const MATCH = 1;
 export const NO_MATCH = 2;
-/** A look-up finds MATCH or NO_MATCH; that the Cloud Controller rejects the match; or that the delta has a tombstone of the file. */
+/** Found only: the Cloud Controller rejects the match. */
 export const REJECTED = 3;
+/** Found only: the delta has a tombstone of the file. */
 export const REMOVED = 4;
 
 /** A content is a SHA-1 folded to 8 bytes. Only a deliberate collision gives two files one content, and it harms only its own push. */

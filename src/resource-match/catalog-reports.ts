@@ -32,7 +32,7 @@ export async function reportMatches(
   const bySha1 = Map.groupBy(keys, sha1Of);
   const present = keys.filter((key) => bySha1.get(sha1Of(key))?.length === 1);
   const observations = { asOf, present, sizes: "client-reported" } as const;
-  await send(keys, (catalog) => catalog.observe(observations), context);
+  await reportToCatalog(keys, (catalog) => catalog.observe(observations), context);
 }
 
 /** Logs and reports matches of the cache that the Cloud Controller rejected, if there are any. */
@@ -66,10 +66,10 @@ async function sendRejections(
 ): Promise<void> {
   const verified = confirmed.length + rejected.length;
   const rejections = { asOf, verified, rejected: rejected.map(sha1Of) };
-  await send(rejected, (catalog) => catalog.reportRejections(rejections), context);
+  await reportToCatalog(rejected, (catalog) => catalog.reportRejections(rejections), context);
 }
 
-async function send(
+async function reportToCatalog(
   keys: readonly ResourceKey[],
   call: (catalog: CatalogApi) => Promise<unknown>,
   { configuration, log }: RequestContext,

@@ -70,7 +70,8 @@ export async function lookUpMatches(
 
   const unresolved = origin ? contents.unknown(isPresent()) : new Map<ResourceKey, number[]>();
   const startedAt = Date.now();
-  const lookup = unresolved.size > 0 ? await origin?.lookUp([...unresolved.keys()], deadline) : undefined;
+  const lookup =
+    unresolved.size > 0 ? await origin?.requestMatches([...unresolved.keys()], deadline) : undefined;
   if (lookup?.refusal) return lookup.refusal;
 
   const ms = Date.now() - startedAt;

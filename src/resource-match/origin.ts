@@ -80,12 +80,12 @@ export class Origin {
   }
 
   /**
-   * Looks up which of `keys` are in the pool, by several concurrent requests. Never throws: keys that have no result by the deadline
+   * Requests which of `keys` are in the pool, by several concurrent requests. Never throws: keys that have no result by the deadline
    * are a fault.
    *
    * @param keys distinct
    */
-  async lookUp(
+  async requestMatches(
     keys: readonly ResourceKey[],
     deadline: Deadline,
     { resourcesPerRequest = ORIGIN_RESOURCES_PER_REQUEST, onResult }: LookupOptions = {},

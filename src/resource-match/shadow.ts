@@ -186,10 +186,8 @@ async function reportObservations(
 ): Promise<void> {
   await reportMatches(missed, requestedAt, context);
   if (contradicted.length === 0) return;
-  const { matched, notMatched } = await new Origin(url, authorization, context).lookUp(
-    contradicted,
-    deadline,
-  );
+  const origin = new Origin(url, authorization, context);
+  const { matched, notMatched } = await origin.requestMatches(contradicted, deadline);
   const verified = { confirmed: [...confirmed, ...matched], rejected: notMatched };
   await reportRejections(verified, requestedAt, context);
 }

@@ -72,7 +72,7 @@ async function verifyInTime(
   const first = shuffled.slice(0, REQUESTS_MAX * resourcesPerRequest);
   const report = new RejectionReport(context);
   const options = { resourcesPerRequest, onResult: report.add };
-  const { matched, notMatched } = await origin.lookUp(first, new Deadline(ms), options);
+  const { matched, notMatched } = await origin.requestMatches(first, new Deadline(ms), options);
   const verified = new Set([...matched, ...notMatched]);
   const rest = shuffled.filter((key) => !verified.has(key));
   context.waitUntil(verifyRest(rest, origin, report, new Deadline(TIMEOUT_MS.afterResponse)));
@@ -89,7 +89,7 @@ export async function verifySample(
   const deadline = new Deadline(TIMEOUT_MS.afterResponse);
   const report = new RejectionReport(context);
   const sample = shuffled.slice(0, SAMPLE_SIZE);
-  const { notMatched } = await origin.lookUp(sample, deadline, { onResult: report.add });
+  const { notMatched } = await origin.requestMatches(sample, deadline, { onResult: report.add });
   if (notMatched.length > 0) await verifyRest(shuffled.slice(SAMPLE_SIZE), origin, report, deadline);
 }
 
@@ -101,7 +101,7 @@ async function verifyRest(
   deadline: Deadline,
 ): Promise<void> {
   const first = matches.slice(0, REQUESTS_MAX * ORIGIN_RESOURCES_PER_REQUEST);
-  await origin.lookUp(first, deadline, { onResult: report.add });
+  await origin.requestMatches(first, deadline, { onResult: report.add });
   await report.send();
 }
 
