@@ -173,7 +173,8 @@ export class Checker {
     ) {
       this.violated(
         "lost observation",
-        `the catalog must return ${changed} changed, ${tooOld} too old, ${conflictingSize} with a conflicting size`,
+        `the catalog returns ${JSON.stringify(result)}, but ${changed} changed, ${tooOld} are too old, ` +
+          `${conflictingSize} have a conflicting size`,
       );
     }
   }

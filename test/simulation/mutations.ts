@@ -21,7 +21,7 @@ const MANIFEST_WITH_TRUSTED_KEYS = `({
   manifest: { secret: "0".repeat(32), snapshot: null, areKeysTrusted: true, suspendedUntil: null },
 } as unknown as TrustedManifest)`;
 
-/** Each is named by the behaviour that it breaks, with the rule of docs/architecture.md that requires it. */
+/** Each is named by the behaviour that it breaks, with the rule of docs/architecture.md that requires it, if any. */
 export const MUTATIONS: Record<string, Mutation> = {
   "R1.3: an older observation that a file is present is ignored": {
     file: "src/catalog/ledger.ts",
@@ -135,7 +135,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "isolates",
     seed: 43,
   },
-  "R2.1: loading a snapshot outlives the request that started it": {
+  "loading a snapshot outlives the request that started it": {
     file: "src/cache/edge-cache.ts",
     from: "this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));",
     to: "this.#snapshots.load(snapshot, this.#context.log);",
@@ -205,7 +205,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "pushes",
     seed: 8,
   },
-  "R1.5: superseded objects are deleted": {
+  "superseded objects are deleted": {
     file: "src/catalog/published-objects.ts",
     from: "await this.#storeOf(prefix).delete(name);",
     to: "",

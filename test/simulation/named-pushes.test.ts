@@ -182,10 +182,10 @@ describe("after the pool was wiped", () => {
 });
 
 it("fails one push after the pool was restored from an older copy, and its retry uploads the newer files (R1.7)", async () => {
-  const schedule = [
+  const schedule: Operation[] = [
     ...[0, 1, 2].map((file) => put(file * MINUTE, file)),
     add(3 * MINUTE, [0, 1, 2]),
-    { at: 10 * MINUTE, type: "lose", how: "restore", ageMs: 9.5 * MINUTE } as const,
+    { at: 10 * MINUTE, type: "lose", how: "restore", ageMs: 9.5 * MINUTE },
     push(10 * MINUTE + SECOND, 1, { maxRuns: 2 }),
   ];
   const pushes = await pushesOf(schedule);

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { keyOf } from "./operator.ts";
+import type { PoolFile } from "./pool.ts";
 import type { Operation } from "./schedule.ts";
 import {
   add,
@@ -18,7 +20,11 @@ import type { World } from "./world.ts";
 const SETUP = [put(0), add(0)];
 const SETUP_TWO = [put(0), put(0, 1), add(0, [0, 1])];
 
-const keyOf = ({ pool }: World, file = 0) => `${pool.files[file]?.sha1}:${pool.files[file]?.size}`;
+function fileZero({ pool }: World): PoolFile {
+  const [file] = pool.files;
+  if (!file) throw new Error("the pool has no files");
+  return file;
+}
 const seeds = (name: string, count: number) => Array.from({ length: count }, (_, seed) => `${name} ${seed}`);
 
 /** Calls the catalog's `observe` at a time. */
@@ -27,8 +33,9 @@ const observe = (at: number, observations: (world: World) => unknown) => (world:
 
 /** Deletes file 0 from the pool. @returns the observation of that, at 10 minutes after the start */
 const removeAtTenMinutes = (world: World) => {
-  world.change(world.pool.files[0] as never, false);
-  return { asOf: world.start + 10 * MINUTE, removed: [keyOf(world).slice(0, 40)], sizes: "verified" };
+  const file = fileZero(world);
+  world.change(file, false);
+  return { asOf: world.start + 10 * MINUTE, removed: [file.sha1], sizes: "verified" };
 };
 
 describe("an isolate", () => {
@@ -75,7 +82,7 @@ describe("an isolate", () => {
         afterEvents,
         durationMs: HOUR,
       };
-      const frozen = { ...request(4 * MINUTE + 31 * SECOND), fillers: 1 } as Operation;
+      const frozen = request(4 * MINUTE + 31 * SECOND, [0], { fillers: 1 });
       const [first] = await matchesOf([...matchedThenRemoved, freeze, frozen]);
       expect(first).toEqual([0]);
     },
@@ -87,7 +94,7 @@ describe("an isolate", () => {
     const schedule = [put(0, 0), put(0, 1), put(0, 2), add(0, [0, 1, 2]), remove(HOUR)];
     const matched: (number[] | undefined)[] = [];
     for (let ms = 0; ms < 100; ms += 5) {
-      const aborted = { ...request(3 * HOUR), fillers: 557, hangUpAfterMs: ms } as Operation;
+      const aborted = request(3 * HOUR, [0], { fillers: 557, hangUpAfterMs: ms });
       const next = request(3 * HOUR + ms + 2, [0, 1, 2]);
       matched.push((await matchesOf([...schedule, aborted, next], { variables })).at(-1));
     }
@@ -275,7 +282,7 @@ describe("an observation from before a removal that is reported after it", () =>
     async (seconds) => {
       const prepare = observe(10 * MINUTE + seconds * SECOND, (world) => ({
         asOf: world.start + 10 * MINUTE - SECOND,
-        present: [keyOf(world)],
+        present: [keyOf(fileZero(world))],
         sizes: "client-reported",
       }));
       const schedule = [put(0), remove(10 * MINUTE), request(15 * MINUTE + seconds * SECOND)];
@@ -384,7 +391,7 @@ it("sees a removal within three minutes although KV_CACHE_TTL is a day (R1.1)", 
 });
 
 it("does not match a key with the value 0, and does not add it to a snapshot", async () => {
-  const prepare = (world: World) => world.kv.fill(keyOf(world), "0");
+  const prepare = (world: World) => world.kv.fill(keyOf(fileZero(world)), "0");
   const schedule: Operation[] = [
     put(0, 1),
     request(0, [0, 1]),

@@ -115,10 +115,7 @@ function describeTotals(totals: Record<string, number>): string {
 /** @returns whether all are caught */
 function checkMutations(): boolean {
   const missed = Object.entries(MUTATIONS).filter(([mutation, { seed, named }]) => {
-    if (named !== undefined) return !isCaughtBy(named, mutation);
-    const flags = ["--first", "--mutation", mutation, "--seed", String(seed)];
-    const command = [...process.execArgv, process.argv[1] ?? "", ...flags];
-    return spawnSync(process.execPath, command, { stdio: "inherit" }).status === 0;
+    return named === undefined ? !isCaughtBySeed(seed, mutation) : !isCaughtByTest(named, mutation);
   });
   for (const [mutation, { seed, named }] of missed) {
     console.log(`not caught by ${named ? `"${named}"` : `seed ${seed}`}: ${mutation}`);
@@ -129,8 +126,19 @@ function checkMutations(): boolean {
   return missed.length === 0;
 }
 
-/** Whether a test whose title starts with `named` fails with a mutation. */
-function isCaughtBy(named: string, mutation: string): boolean {
+function isCaughtBySeed(seed: number | undefined, mutation: string): boolean {
+  const flags = ["--first", "--mutation", mutation, "--seed", String(seed)];
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    [...process.execArgv, process.argv[1] ?? "", ...flags],
+    { encoding: "utf8" },
+  );
+  console.log(`${stdout}${stderr}`.trim());
+  return /^seed \d+ fails: /m.test(stdout);
+}
+
+/** Whether a test whose title starts with `named` fails. */
+function isCaughtByTest(named: string, mutation: string): boolean {
   const { stdout, stderr } = spawnSync(
     process.execPath,
     ["node_modules/vitest/vitest.mjs", "run", "test/simulation/named", "--testNamePattern", named],

@@ -68,13 +68,11 @@ export const remove = (at: number, reportDelayMs = 0, clockErrorMs = 0): Operati
   clockErrorMs,
 });
 
-export const request = (at: number, files = [0]): Operation => ({
-  at,
-  type: "request",
-  place: 1,
-  isolate: 0,
-  files,
-});
+export const request = (
+  at: number,
+  files = [0],
+  options: { fillers?: number; hangUpAfterMs?: number } = {},
+): Operation => ({ at, type: "request", place: 1, isolate: 0, files, ...options });
 
 /** Files 0 to 2 are in the pool from the start. */
 export const POOL = [0, 1, 2].map((file) => put(0, file));
