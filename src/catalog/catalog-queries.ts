@@ -3,6 +3,7 @@ import { sha1Bytes, sha1Hex } from "../resources/sha1.ts";
 import type { CatalogPage, CatalogStatus } from "./catalog-api.ts";
 import { type CatalogStorage, ROW_STATE } from "./catalog-storage.ts";
 import { suspendedUntil } from "./suspension.ts";
+import { isoTime } from "./times.ts";
 
 const PAGE_RESOURCES = 10_000;
 
@@ -44,8 +45,4 @@ export function readStatus({ sql, state }: CatalogStorage, now: number): Catalog
     dirtySince: isoTime(state.dirtySince),
     refused: state.refused,
   };
-}
-
-function isoTime(time: number | null): string | null {
-  return time === null ? null : new Date(time).toISOString();
 }

@@ -4,7 +4,7 @@ import { sha1Hex } from "../resources/sha1.ts";
 import { KEY_DELETED_AFTER_MS } from "../time/time-guarantees.ts";
 import { type CatalogStorage, ROW_STATE } from "./catalog-storage.ts";
 import type { StoreOf } from "./published-objects.ts";
-import { afterPause, earliest } from "./schedule.ts";
+import { afterPause, earliest } from "./times.ts";
 
 /** Keys that are written at the same time. */
 const KEYS_AT_A_TIME = 50;

@@ -1,10 +1,4 @@
-import {
-  type CurrentManifest,
-  deltaName,
-  MANIFEST_NAME,
-  type Manifest,
-  partName,
-} from "../cache/manifest.ts";
+import { deltaName, MANIFEST_NAME, type Manifest, partName } from "../cache/manifest.ts";
 import { type PackedValue, pack } from "../cache/packed-value.ts";
 import {
   LATE_WRITE_MS,
@@ -15,8 +9,8 @@ import {
 import { type CatalogStorage, ROW_STATE, type State, type StoredState } from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
-import { afterPause, earliest } from "./schedule.ts";
 import { suspendedUntil } from "./suspension.ts";
+import { afterPause, earliest, isoTime } from "./times.ts";
 
 /** If more keys would have to be overruled by the delta, 4 MB, no key is trusted. */
 const OVERRULED_KEYS_MAX = 500_000;
@@ -33,28 +27,66 @@ export class ManifestWriter {
     this.#storeOf = storeOf;
   }
 
-  /** @throws if KV refuses a write; the next call starts again */
+  /** Runs the steps 1 to 4 of the publisher for the delta. @throws if KV refuses a write */
   async writeIfDue(): Promise<void> {
     const now = Date.now();
     if (manifestDueAt(this.#storage.state, now) > now) return;
     const expired = this.#storage.change((draft) => {
       draft.manifest.notBefore = now + MANIFEST_PACE_MS;
-      draft.manifest.rewriteAt = null;
       return this.#deleteExpiredTombstones(draft, now);
     });
     // Later changes do not alter this object: delta and manifest show the catalog at one moment.
     const state = this.#storage.state;
     const areKeysTrusted = this.#areKeysTrusted(state.prefix);
-    let delta = state.manifest.published?.delta ?? null;
-    if (expired > 0 || !isPublished(state)) {
-      const value = this.#readDelta(state, areKeysTrusted);
-      const [added, removed] = [value.added.length, value.removed.length];
-      delta = added + removed === 0 ? null : { id: newObjectId(now), added, removed };
-      const name = delta && deltaName(delta.id);
-      if (name) await this.#objects.write(state.prefix, name, pack(name, value));
-    }
+    const isDeltaCurrent = isPublished(state) && expired === 0;
+    const delta = isDeltaCurrent
+      ? (state.manifest.published?.delta ?? null)
+      : await this.#writeDelta(state, areKeysTrusted, now);
     if (this.#storage.state.epoch !== state.epoch) return;
-    await this.#writeManifest(state, delta, areKeysTrusted, now);
+
+    this.#storage.change(({ manifest }) => {
+      if (manifest.isWriteUncertain) manifest.uncertainUntil = now + LATE_WRITE_MS;
+      manifest.isWriteUncertain = true;
+      manifest.rewriteAt = null;
+      manifest.revision += 1;
+    });
+    const snapshot = state.snapshot.current;
+    const manifest: Manifest = {
+      version: 2,
+      state: "current",
+      revision: this.#storage.state.manifest.revision,
+      publishedAt: new Date(now).toISOString(),
+      secret: state.secret,
+      snapshot: snapshot && {
+        id: snapshot.id,
+        entries: snapshot.entries,
+        parts: snapshot.parts,
+        builtAt: new Date(snapshot.builtAt).toISOString(),
+      },
+      delta,
+      areKeysTrusted,
+      // It may have changed since the delta was read.
+      suspendedUntil: isoTime(suspendedUntil(this.#storage.state, now)),
+    };
+    await this.#storeOf(state.prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
+
+    const names = Array.from({ length: manifest.snapshot?.parts ?? 0 }, (_, part) =>
+      partName(manifest.snapshot?.id ?? "", part),
+    );
+    if (delta) names.push(deltaName(delta.id));
+    this.#storage.change((draft) => {
+      const { uncertainUntil, rewriteAt } = draft.manifest;
+      const isLateWritePossible = uncertainUntil !== null && now < uncertainUntil;
+      draft.manifest.isWriteUncertain = false;
+      // A suspension may have set rewriteAt during the write.
+      draft.manifest.rewriteAt = earliest(rewriteAt, isLateWritePossible ? now + MANIFEST_PACE_MS : null);
+      if (draft.epoch !== state.epoch) return;
+      const { revision } = state;
+      draft.manifest.published = { revision, snapshotId: snapshot?.id ?? null, delta, at: now };
+      // Changes that the manifest lacks were recorded after `now`, during the writes.
+      draft.dirtySince = draft.revision === revision ? null : now;
+      this.#objects.supersede(state.prefix, names, now);
+    });
   }
 
   /**
@@ -89,6 +121,17 @@ export class ManifestWriter {
     return this.#storage.sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
   }
 
+  /** @returns what the manifest says about the delta; null if it would be empty */
+  async #writeDelta(state: StoredState, areKeysTrusted: boolean, now: number) {
+    const value = this.#readDelta(state, areKeysTrusted);
+    const [added, removed] = [value.added.length, value.removed.length];
+    if (added + removed === 0) return null;
+    const id = newObjectId(now);
+    const name = deltaName(id);
+    await this.#objects.write(state.prefix, name, pack(name, value));
+    return { id, added, removed };
+  }
+
   #readDelta({ prefix, secret, snapshot }: StoredState, areKeysTrusted: boolean): PackedValue {
     const added = new EntryList(secret);
     const removed = new EntryList(secret);
@@ -106,59 +149,6 @@ export class ManifestWriter {
       for (const row of rows) removed.add(row);
     }
     return { added: added.sorted(), removed: removed.sorted() };
-  }
-
-  async #writeManifest(
-    state: StoredState,
-    delta: CurrentManifest["delta"],
-    areKeysTrusted: boolean,
-    now: number,
-  ): Promise<void> {
-    this.#storage.change(({ manifest }) => {
-      if (manifest.isWriteUncertain) manifest.uncertainUntil = now + LATE_WRITE_MS;
-      manifest.isWriteUncertain = true;
-      manifest.revision += 1;
-    });
-    const snapshot = state.snapshot.current;
-    const suspended = suspendedUntil(this.#storage.state, now);
-    const manifest: Manifest = {
-      version: 2,
-      state: "current",
-      revision: this.#storage.state.manifest.revision,
-      publishedAt: new Date(now).toISOString(),
-      secret: state.secret,
-      snapshot: snapshot && {
-        id: snapshot.id,
-        entries: snapshot.entries,
-        parts: snapshot.parts,
-        builtAt: new Date(snapshot.builtAt).toISOString(),
-      },
-      delta,
-      areKeysTrusted,
-      suspendedUntil: suspended === null ? null : new Date(suspended).toISOString(),
-    };
-    await this.#storeOf(state.prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
-    this.#storage.change((draft) => {
-      const { uncertainUntil, rewriteAt } = draft.manifest;
-      const isLateWritePossible = uncertainUntil !== null && now < uncertainUntil;
-      draft.manifest.isWriteUncertain = false;
-      // A suspension may have set rewriteAt during the write.
-      draft.manifest.rewriteAt = earliest(rewriteAt, isLateWritePossible ? now + MANIFEST_PACE_MS : null);
-      if (draft.epoch !== state.epoch) return;
-      draft.manifest.published = {
-        revision: state.revision,
-        snapshotId: snapshot?.id ?? null,
-        delta,
-        at: now,
-      };
-      // Changes that the manifest lacks were recorded after `now`, during the writes.
-      draft.dirtySince = draft.revision === state.revision ? null : now;
-      const names = Array.from({ length: snapshot?.parts ?? 0 }, (_, part) =>
-        partName(snapshot?.id ?? "", part),
-      );
-      if (delta) names.push(deltaName(delta.id));
-      this.#objects.supersede(state.prefix, names, now);
-    });
   }
 }
 

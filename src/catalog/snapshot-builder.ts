@@ -3,7 +3,7 @@ import { pack } from "../cache/packed-value.ts";
 import { type CatalogStorage, newSecret, ROW_STATE } from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects } from "./published-objects.ts";
-import { afterPause, isDue } from "./schedule.ts";
+import { afterPause, isDue } from "./times.ts";
 
 /** A new snapshot is due when the delta has this share of its entries … */
 const DELTA_SHARE = 1 / 20;

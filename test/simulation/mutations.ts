@@ -60,8 +60,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.5: the delta is stored before the manifest that names it": {
     file: "src/catalog/manifest-writer.ts",
-    from: "if (name) await this.#objects.write(state.prefix, name, pack(name, value));",
-    to: "if (name) scheduler.wait(2_000).then(() => this.#objects.write(state.prefix, name, pack(name, value))).catch(() => {});",
+    from: "await this.#objects.write(state.prefix, name, pack(name, value));",
+    to: "scheduler.wait(2_000).then(() => this.#objects.write(state.prefix, name, pack(name, value))).catch(() => {});",
     profile: "restarts",
     seed: 18,
   },

@@ -15,3 +15,7 @@ export function afterPause(notBefore: number | null, now: number): number {
 export function isDue(time: number | null, now: number): boolean {
   return time !== null && time <= now;
 }
+
+export function isoTime(time: number | null): string | null {
+  return time === null ? null : new Date(time).toISOString();
+}
