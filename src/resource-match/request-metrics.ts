@@ -9,40 +9,8 @@ import type { Matches } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
 import type { Resolved } from "./resolve-request.ts";
 
-/** Measurements of a request. Those of a step that the request did not reach are 0. */
-interface Measurements {
-  /** Whether the client identified its push. */
-  identified: boolean;
-  resources: number;
-  eligible: number;
-  matched: number;
-  /** Sizes of the matched files, each as often as the response has it. */
-  bytes: number;
-  tiers: Matches["tiers"];
-  /** Resources that earlier requests of the push had decided. */
-  decided: number;
-  /** Matches that the Cloud Controller confirmed or rejected before the response. */
-  verified: number;
-  rejected: number;
-  warnings: number;
-}
-
 /** Times of a request, except those of the tiers, in ms. */
 type Times = Record<"total" | "body" | "token" | "pushSessions", number>;
-
-const NO_TALLY = { requested: 0, matched: 0, ms: 0 };
-const NOT_RESOLVED: Measurements = {
-  identified: false,
-  resources: 0,
-  eligible: 0,
-  matched: 0,
-  bytes: 0,
-  tiers: { memory: NO_TALLY, keys: NO_TALLY, origin: NO_TALLY },
-  decided: 0,
-  verified: 0,
-  rejected: 0,
-  warnings: 0,
-};
 
 /** Runs code that logs or measures. An error in it is logged, and never fails a push. */
 export function guardTelemetry(log: Log, run: () => void): void {
@@ -76,18 +44,25 @@ export class RequestMetrics {
     const { configuration, log } = this.#context;
     const { matchRequest, resolved } = this.#resolved ?? {};
     const response = outcome instanceof Failure ? outcome.relayed : outcome;
-    const measured = matchRequest && resolved ? measure(matchRequest, resolved) : NOT_RESOLVED;
+    const measured = matchRequest && resolved && measure(matchRequest, resolved);
     const pushSessions = resolved?.decided.ms.pushSessions ?? 0;
     const ms = { total: this.watch.total, ...this.watch.ms, pushSessions };
-    if (resolved) {
+    if (measured) {
       log.info("matched", { ...measured, ms });
       lastHourOf(configuration).count(measured.eligible, measured.matched, Date.now());
     } else if (response) {
       log.info("relayed", { status: response.status, ms });
     }
-    response?.headers.set("Server-Timing", serverTiming(measured, ms));
-    const kind = outcome instanceof Failure ? outcome.kind : "answered";
-    const point = { outcome: kind, status: outcome.status, ...toColumns(measured, ms) };
+    response?.headers.set("Server-Timing", serverTiming(ms, measured?.tiers));
+    const point = {
+      outcome: outcome instanceof Failure ? outcome.kind : "answered",
+      status: outcome.status,
+      total_ms: ms.total,
+      body_ms: ms.body,
+      token_ms: ms.token,
+      push_sessions_ms: ms.pushSessions,
+      ...(measured && toColumns(measured)),
+    };
     writePoint("resource_matches", point, configuration, log);
   }
 }
@@ -95,7 +70,7 @@ export class RequestMetrics {
 function measure(
   { count, candidates, isEligible }: MatchRequest,
   { warnings, matches, decided, isIdentified }: Resolved,
-): Measurements {
+) {
   const { memory, keys, origin } = matches.tiers;
   const { confirmed = [], rejected = [] } = decided.verified ?? {};
   return {
@@ -103,6 +78,7 @@ function measure(
     resources: count,
     eligible: countOf(isEligible, 1),
     matched: countOf(decided.isMatch, 1),
+    /** Sizes of the matched files, each as often as the response has it. */
     bytes: candidates.bytesOf(decided.isMatch),
     tiers: { memory, keys, origin: { ...origin, ms: origin.ms + decided.ms.verification } },
     decided: decided.decidedEarlier,
@@ -112,19 +88,11 @@ function measure(
   };
 }
 
-function toColumns(
-  measured: Measurements,
-  ms: Times,
-): Required<Omit<Point<"resource_matches">, "outcome" | "status">> {
-  const { memory, keys, origin } = measured.tiers;
+function toColumns({ tiers: { memory, keys, origin }, ...measured }: ReturnType<typeof measure>) {
   return {
-    total_ms: ms.total,
-    body_ms: ms.body,
-    token_ms: ms.token,
     memory_ms: memory.ms,
     keys_ms: keys.ms,
     origin_ms: origin.ms,
-    push_sessions_ms: ms.pushSessions,
     resources: measured.resources,
     eligible: measured.eligible,
     matched: measured.matched,
@@ -137,17 +105,17 @@ function toColumns(
     decided: measured.decided,
     rejected: measured.rejected,
     warnings: measured.warnings,
-  };
+  } satisfies Partial<Point<"resource_matches">>;
 }
 
-/** The Server-Timing header, which browsers and curl show. */
-function serverTiming({ tiers: { memory, keys, origin } }: Measurements, ms: Times): string {
+/** The Server-Timing header, which browsers and curl show. A refused request has no times of tiers. */
+function serverTiming(ms: Times, tiers?: Matches["tiers"]): string {
   const durations = {
     body: ms.body,
     token: ms.token,
-    memory: memory.ms,
-    keys: keys.ms,
-    origin: origin.ms,
+    memory: tiers?.memory.ms ?? 0,
+    keys: tiers?.keys.ms ?? 0,
+    origin: tiers?.origin.ms ?? 0,
     "push-sessions": ms.pushSessions,
     total: ms.total,
   };
