@@ -1,4 +1,3 @@
-import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -27,25 +26,16 @@ export interface InputLines {
  */
 export async function inputLines(path: string): Promise<InputLines> {
   if (path === "-") return { lines: readLines(process.stdin), partRead: () => undefined, ageMs: 0 };
-  const fullPath = resolveUserPath(path);
-  const { size, ageMs } = await measure(fullPath, path);
-  const stream = createReadStream(fullPath);
-  return {
-    lines: readLines(stream),
-    partRead: () => (size > 0 ? stream.bytesRead / size : undefined),
-    ageMs,
-  };
-}
-
-/** @returns `size` in bytes, 0 for a pipe */
-async function measure(fullPath: string, path: string): Promise<{ size: number; ageMs: number }> {
   try {
-    // A stream reports that it can't open the file only later.
-    const file = await open(fullPath);
+    const file = await open(resolveUserPath(path));
     const stats = await file.stat();
-    await file.close();
     if (stats.isDirectory()) throw new Error("it is a directory");
-    return { size: stats.size, ageMs: stats.isFile() ? Math.max(0, Date.now() - stats.mtimeMs) : 0 };
+    const stream = file.createReadStream();
+    return {
+      lines: readLines(stream),
+      partRead: () => (stats.size > 0 ? stream.bytesRead / stats.size : undefined),
+      ageMs: stats.isFile() ? Math.max(0, Date.now() - stats.mtimeMs) : 0,
+    };
   } catch (error) {
     throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}`);
   }

@@ -1,9 +1,9 @@
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
-import { Exit, reasonOf } from "../terminal/exit.ts";
+import { Exit } from "../terminal/exit.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retry } from "./retry.ts";
-import { type ApiRequest, type ApiResponse, describeError, jsonOf, NoResponse, send } from "./send.ts";
+import { type ApiRequest, type ApiResponse, describeError, jsonOf, send } from "./send.ts";
 
 /** A resource of `POST /v3/resource_matches`. */
 export interface ApiResource {
@@ -18,15 +18,13 @@ export interface ApiResource {
  * Requests matches from an endpoint, once.
  *
  * @returns the matched resources
- * @throws Exit
+ * @throws NoResponse or Exit
  */
 export async function requestMatches(
   endpoint: Endpoint,
   resources: readonly ApiResource[],
 ): Promise<ApiResource[]> {
-  const response = await send(endpoint, matchRequest(resources)).catch((error) => {
-    throw error instanceof NoResponse ? new Exit("failed", reasonOf(error)) : error;
-  });
+  const response = await send(endpoint, matchRequest(resources));
   if (response.status !== 201) throw new Exit("failed", describeError(response));
   return resourcesOf(response);
 }
