@@ -15,7 +15,7 @@ import { type Outcome, simulate } from "./simulation.ts";
 
 const USAGE = `Usage: npm run simulate -- [options]
 
-Runs the Worker's code over models of the platform. Exits with 1 if a schedule breaks a rule.
+Runs the Worker's code over models of the platform. Exits with 1 if a rule is broken.
 
 Options:
   --profile <name>      the kind of schedules (default: all):
@@ -24,9 +24,9 @@ Options:
   --schedules <number>  schedules of each profile; each uses the next seed (default: 1)
   --trace               prints the trace, if there is one schedule
   --count               runs all schedules, and prints how many break a rule
-  --first               stops at the first schedule that breaks a rule, and prints only its seed
-  --mutation <name>     runs with a deliberate fault in the code; mutations.ts has the names
-  --mutations           checks that each mutation is caught by its seed or its named schedule
+  --first               stops at the first schedule that breaks a rule; prints its seed
+  --mutation <name>     runs with a deliberate fault; mutations.ts has the names
+  --mutations           checks that its seed or schedule catches each mutation
   --help                prints this help`;
 const FAILURES_SHOWN_MAX = 10;
 
