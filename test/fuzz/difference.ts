@@ -1,67 +1,70 @@
 import { expected } from "./oracle.ts";
 import { POOL } from "./pool.ts";
-import { type Answered, type Ask, CONFIGURATIONS, type Sent } from "./sent.ts";
+import { CONFIGURATIONS, type FuzzRequest, type FuzzResponse, type Send } from "./request.ts";
 
 const SHOWN_MAX = 600;
-const SHRINKINGS_MAX = 1_500;
-/** Of a body, to show it. */
+const SHRINK_ATTEMPTS_MAX = 1_500;
+/** The bytes of a body that are printed, before repetitions are abbreviated. */
 const READ_MAX = 2_000_000;
-/** What comes many times over. */
+/** A repetition. */
 const RUNS = /(.{1,8}?)\1{30,}/gs;
 
-/** In which ways an answer is not what the oracle says; empty where it is. */
-export async function differencesOf(sent: Sent, ask: Ask): Promise<string[]> {
-  return differences(sent, await ask(sent));
+/** How a response differs from the oracle's; empty if it does not. */
+export async function findDifferences(request: FuzzRequest, send: Send): Promise<string[]> {
+  return compareResponse(request, await send(request));
 }
 
-function differences(sent: Sent, { status, headers, body }: Answered): string[] {
-  const wanted = expected(sent, CONFIGURATIONS[sent.configuration], POOL);
-  const found: string[] = [];
-  const compare = (what: string, is: unknown, should: unknown) => {
-    if (is !== should)
-      found.push(`${what} is ${shown(String(is))}\n  and should be ${shown(String(should))}`);
+function compareResponse(request: FuzzRequest, { status, headers, body }: FuzzResponse): string[] {
+  const expectedResponse = expected(request, CONFIGURATIONS[request.configuration], POOL);
+  const lines: string[] = [];
+  const compare = (what: string, actual: unknown, wanted: unknown) => {
+    if (actual !== wanted)
+      lines.push(`${what} is ${abbreviate(String(actual))}\n  and should be ${abbreviate(String(wanted))}`);
   };
-  compare("status", status, wanted.status);
-  if (!isSame(body, new TextEncoder().encode(wanted.body))) {
-    compare("body", new TextDecoder().decode(body), wanted.body);
-    if (found.length === 0) found.push("body has other bytes");
+  compare("status", status, expectedResponse.status);
+  if (!isSame(body, new TextEncoder().encode(expectedResponse.body))) {
+    compare("body", new TextDecoder().decode(body), expectedResponse.body);
+    if (lines.length === 0) lines.push("body has other bytes");
   }
   compare("Content-Type", headers.get("Content-Type"), "application/json; charset=utf-8");
   compare("Location", headers.get("Location"), null);
   compare("X-Cf-Warnings", headers.get("X-Cf-Warnings"), null);
   const id = headers.get("X-Vcap-Request-Id") ?? "";
-  if (!wanted.requestId.test(id))
-    found.push(`X-Vcap-Request-Id is ${id}\n  and should be ${wanted.requestId}`);
-  return found;
+  if (!expectedResponse.requestId.test(id))
+    lines.push(`X-Vcap-Request-Id is ${id}\n  and should be ${expectedResponse.requestId}`);
+  return lines;
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {
   if (one.length !== other.length) return false;
-  // A function called for each of a million bytes takes its time.
+  // A callback for each of a million bytes is slow.
   for (let at = 0; at < one.length; at++) if (one[at] !== other[at]) return false;
   return true;
 }
 
-/** What fails of a seed, with the smallest body that still fails, and the command that repeats it. */
-export async function explain(seed: number, sent: Sent, ask: Ask, flags = ""): Promise<string> {
-  const small = await shrunk(sent, async (other) => (await differencesOf(other, ask)).length > 0);
+/** Describes a failure, with the smallest body that still fails, and the command that repeats it. */
+export async function explain(seed: number, request: FuzzRequest, send: Send, flags = ""): Promise<string> {
+  const small = await shrink(request, async (other) => (await findDifferences(other, send)).length > 0);
   const { body, ...rest } = small;
   return [
-    ...(await differencesOf(small, ask)),
+    ...(await findDifferences(small, send)),
     `of ${JSON.stringify(rest)}`,
-    `with a body of ${body.length} bytes, once ${sent.body.length}: ${shown(readable(body))}`,
+    `with a body of ${body.length} bytes, once ${request.body.length}: ${abbreviate(readable(body))}`,
     `npm run fuzz -- --seed ${seed} --cases 1${flags}`,
   ].join("\n");
 }
 
-/** Leaves out what may be left out of the body, ever fewer parts at a time. */
-async function shrunk(sent: Sent, fails: (sent: Sent) => Promise<boolean>): Promise<Sent> {
-  let small = sent;
+/** Removes parts of the body for as long as the request still fails, fewer at a time. */
+async function shrink(
+  request: FuzzRequest,
+  fails: (request: FuzzRequest) => Promise<boolean>,
+): Promise<FuzzRequest> {
+  let small = request;
   let attempts = 0;
-  const parts = partsOf(sent.body);
-  for (let size = Math.ceil(parts.length / 2); size >= 1 && attempts < SHRINKINGS_MAX; ) {
+  const parts = partsOf(request.body);
+  for (let size = Math.ceil(parts.length / 2); size >= 1 && attempts < SHRINK_ATTEMPTS_MAX; ) {
     let hasShrunk = false;
-    for (let from = 0, at = 0; from < parts.length && attempts < SHRINKINGS_MAX; attempts++) {
+    for (let from = 0, at = 0; from < parts.length && attempts < SHRINK_ATTEMPTS_MAX; attempts++) {
       const bytes = parts.slice(from, from + size).reduce((sum, each) => sum + each, 0);
       const candidate = { ...small, body: without(small.body, at, bytes) };
       if (await fails(candidate)) {
@@ -78,7 +81,7 @@ async function shrunk(sent: Sent, fails: (sent: Sent) => Promise<boolean>): Prom
   return small;
 }
 
-/** Bytes of what may be left out at a time: each byte, but of what comes many times over ever smaller shares. */
+/** The lengths of the parts that can be removed: single bytes, and ever smaller shares of a repetition. */
 function partsOf(body: Uint8Array): number[] {
   const parts: number[] = [];
   let at = 0;
@@ -103,15 +106,15 @@ function without(bytes: Uint8Array, from: number, count: number): Uint8Array<Arr
   return rest;
 }
 
-/** What comes many times over stands there once, with its number. */
+/** Printable text, with each repetition once and its count. */
 function readable(bytes: Uint8Array): string {
   const isText = (byte: number) => byte >= 0x20 && byte < 0x7f;
-  const shown = Array.from(bytes.subarray(0, READ_MAX), (byte) =>
+  const text = Array.from(bytes.subarray(0, READ_MAX), (byte) =>
     isText(byte) ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`,
   );
-  return shown.join("").replace(RUNS, (run, unit: string) => `${unit}{${run.length / unit.length} times}`);
+  return text.join("").replace(RUNS, (run, unit: string) => `${unit}{${run.length / unit.length} times}`);
 }
 
-function shown(text: string): string {
+function abbreviate(text: string): string {
   return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}… of ${text.length}` : text;
 }

@@ -7,18 +7,18 @@ import { isCanonical } from "../bytes/request-paths.ts";
 import { report, runAlarm } from "../support/catalog.ts";
 import { generateRsaKeys, signToken } from "../support/tokens.ts";
 import { sendWithEnv } from "../support/worker.ts";
-import { differencesOf, explain } from "./difference.ts";
-import { LONG_FORMS, longFormsOf } from "./long.ts";
+import { explain, findDifferences } from "./difference.ts";
+import { LONG_TRAITS, longTraitsOf } from "./generate-long-body.ts";
+import { generateRequest } from "./generate-request.ts";
 import { POOL, POOL_BODY } from "./pool.ts";
-import { requestOf } from "./requests.ts";
 import {
-  type Ask,
   authorizations,
   type Caller,
   CONFIGURATIONS,
   type ConfigurationName,
   SCOPES,
-} from "./sent.ts";
+  type Send,
+} from "./request.ts";
 
 const [SEED, CASES] = [Number(env.FUZZ_SEED), Number(env.FUZZ_CASES)];
 const DAY_SECONDS = 86_400;
@@ -26,7 +26,7 @@ const MS_A_CASE = 100;
 const STARTED_MAX_MS = 30_000;
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
 
-/** Nothing was decided before: push sessions have tests of their own. */
+/** Push sessions without decisions: they have tests of their own. */
 const object = {
   inspect: async () => ({ retrySuspected: false, session: NO_SESSION }),
   decide: async (...[, , , , found]: Parameters<PushSessions["decide"]>) => ({
@@ -36,7 +36,7 @@ const object = {
 };
 const PUSH_SESSIONS = { getByName: () => object };
 
-/** Each configuration is an isolate's. */
+/** An environment for each configuration, and so an isolate. */
 const deployments = Object.fromEntries(
   Object.entries(CONFIGURATIONS).map(([name, variables]) => [name, { ...env, PUSH_SESSIONS, ...variables }]),
 ) as Record<ConfigurationName, object>;
@@ -57,8 +57,8 @@ async function tokenOf(caller: Caller): Promise<string> {
 
 const authorizationOf = authorizations(tokenOf);
 
-const ask: Ask = async (sent) => {
-  const { configuration, method, path, headers, body, isChunked } = sent;
+const send: Send = async (request) => {
+  const { configuration, method, path, headers, body, isChunked } = request;
   const response = await sendWithEnv(
     deployments[configuration],
     method === "GET"
@@ -70,7 +70,7 @@ const ask: Ask = async (sent) => {
       method,
       url: `https://api.example.com${path}`,
       token: null,
-      headers: { ...headers, ...(await authorizationOf(sent)) },
+      headers: { ...headers, ...(await authorizationOf(request)) },
     },
   );
   return {
@@ -80,13 +80,13 @@ const ask: Ask = async (sent) => {
   };
 };
 
-/** The Worker writes a line a request. */
+/** The Worker logs a line for each request. */
 function silenceConsole(): void {
   for (const level of ["log", "warn", "error"] as const)
     vi.spyOn(console, level).mockImplementation(() => {});
 }
 
-/** And it sets a timer or two, of which the runtime takes 10,000 from all tests at a time. */
+/** The Worker also starts timers, and the runtime allows 10,000 of them at a time. */
 function silence(): void {
   vi.spyOn(AbortSignal, "timeout").mockImplementation(() => new AbortController().signal);
   silenceConsole();
@@ -97,59 +97,60 @@ beforeAll(async () => {
   await report({ present: [...POOL].map(([sha1, size]): ResourceKey => `${sha1}:${size}`) });
   await runAlarm();
   const whole = {
-    ...requestOf(SEED),
+    ...generateRequest(SEED),
     configuration: "plain",
     method: "POST",
     path: "/v3/resource_matches",
   } as const;
   const body = new TextEncoder().encode(POOL_BODY) as Uint8Array<ArrayBuffer>;
   for (const configuration of Object.keys(CONFIGURATIONS) as ConfigurationName[]) {
-    const sent = {
+    const request = {
       ...whole,
       configuration,
       headers: {},
       caller: "admin",
-      isCallerFresh: true,
+      isNewCaller: true,
       body,
     } as const;
-    await vi.waitFor(async () => expect(await differencesOf(sent, ask)).toEqual([]), STARTED_MAX_MS);
+    await vi.waitFor(async () => expect(await findDifferences(request, send)).toEqual([]), STARTED_MAX_MS);
   }
 }, STARTED_MAX_MS);
 
-describe("whatever is sent, the Worker and an independent reading of the contract answer the same bytes", () => {
+describe("the Worker and an independent implementation of the contract return the same bytes (R2.4)", () => {
   it(
-    `of ${CASES} requests from seed ${SEED}`,
+    `for ${CASES} requests from seed ${SEED}`,
     async () => {
       const statuses: Record<number, number> = {};
       const longForms = new Set<string>();
-      let usual = 0;
+      let canonical = 0;
       silence();
       for (let seed = SEED; seed < SEED + CASES; seed++) {
-        const sent = requestOf(seed);
+        const request = generateRequest(seed);
         let status = 0;
-        const differences = await differencesOf(sent, async (request) => {
-          const answered = await ask(request);
+        const differences = await findDifferences(request, async (request) => {
+          const answered = await send(request);
           ({ status } = answered);
           return answered;
         });
-        if (differences.length > 0) expect.fail(await explain(seed, sent, ask));
+        if (differences.length > 0) expect.fail(await explain(seed, request, send));
         statuses[status] = (statuses[status] ?? 0) + 1;
-        const hasUsualForm = isCanonical(sent.body, RULES);
-        usual += hasUsualForm ? 1 : 0;
-        if (status === 201) for (const form of longFormsOf(sent.body, hasUsualForm)) longForms.add(form);
+        const isBodyCanonical = isCanonical(request.body, RULES);
+        canonical += isBodyCanonical ? 1 : 0;
+        if (status === 201)
+          for (const form of longTraitsOf(request.body, isBodyCanonical)) longForms.add(form);
       }
       vi.restoreAllMocks();
       console.log(
-        `${CASES} requests from seed ${SEED}: ${JSON.stringify(statuses)}, ${usual} of the usual form`,
+        `${CASES} requests from seed ${SEED}: ${JSON.stringify(statuses)}, ${canonical} in canonical form`,
       );
       if (CASES < 1_000) return;
-      // It is worth nothing where all is refused, or all is of the usual form.
+      // The test proves nothing if all requests are refused, or all take the same path.
       expect(statuses[201]).toBeGreaterThan(CASES / 5);
       expect(statuses[422]).toBeGreaterThan(CASES / 10);
-      expect(usual).toBeGreaterThan(CASES / 5);
-      expect(usual).toBeLessThan(CASES * 0.8);
-      // Nor where nothing is long: of 2,000 seven are, one of each kind.
-      if (CASES >= 2_000) expect(LONG_FORMS.filter((form) => !longForms.has(form))).toEqual([]);
+      expect(canonical).toBeGreaterThan(CASES / 5);
+      expect(canonical).toBeLessThan(CASES * 0.8);
+      // Of 2,000 requests seven have a long body, one of each kind.
+      if (CASES >= 2_000) expect(LONG_TRAITS.filter((form) => !longForms.has(form))).toEqual([]);
     },
     STARTED_MAX_MS + CASES * MS_A_CASE,
   );

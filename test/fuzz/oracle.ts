@@ -1,15 +1,15 @@
-import type { Caller, Configuration, Sent } from "./sent.ts";
+import type { Caller, Configuration, FuzzRequest } from "./request.ts";
 
 /**
- * The contract once more, as plainly as it can be said: written from docs/api.md, docs/settings.md and from what the Cloud Controller answers,
- * and not from the Worker, of which nothing may be imported here.
+ * A second implementation of the contract, as simple as possible, from docs/api.md, docs/settings.md and the responses of the Cloud
+ * Controller. It imports nothing of the Worker.
  */
 
-/** What must be answered. */
+/** The response that the Worker must send. */
 export interface Expected {
   status: number;
   body: string;
-  /** What the request's id begins with. */
+  /** Matches X-Vcap-Request-Id. */
   requestId: RegExp;
 }
 
@@ -25,27 +25,31 @@ const UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 
 type Json = Record<string, unknown>;
 
-/** @param pool sizes in bytes of what is held, by SHA-1 in lower case */
+/** @param pool sizes in bytes, by SHA-1 in lower case */
 export function expected(
-  sent: Sent,
+  request: FuzzRequest,
   configuration: Configuration,
   pool: ReadonlyMap<string, number>,
 ): Expected {
-  return { ...answer(sent, configuration, pool), requestId: requestIdOf(sent.headers) };
+  return { ...respond(request, configuration, pool), requestId: requestIdOf(request.headers) };
 }
 
-type Answer = Pick<Expected, "status" | "body">;
+type Outcome = Pick<Expected, "status" | "body">;
 
-function answer(sent: Sent, configuration: Configuration, pool: ReadonlyMap<string, number>): Answer {
-  const { pathname } = new URL(sent.path, "https://api.example.com");
-  if (sent.method !== "POST" || pathname !== ENDPOINT)
+function respond(
+  request: FuzzRequest,
+  configuration: Configuration,
+  pool: ReadonlyMap<string, number>,
+): Outcome {
+  const { pathname } = new URL(request.path, "https://api.example.com");
+  if (request.method !== "POST" || pathname !== ENDPOINT)
     return error(404, "CF-NotFound", 10000, "Unknown request");
-  if (sent.body.length > BODY_MAX_BYTES) {
+  if (request.body.length > BODY_MAX_BYTES) {
     return error(413, "CF-BadRequest", 1004, `Bad request: the body is larger than ${BODY_MAX_BYTES} bytes`);
   }
-  const refusal = refusalOf(sent.caller, configuration);
+  const refusal = refusalOf(request.caller, configuration);
   if (refusal) return refusal;
-  if (exceedsNonCanonicalLimits(sent.body) && !isCanonical(sent.body)) {
+  if (exceedsNonCanonicalLimits(request.body) && !isCanonical(request.body)) {
     const limits = `${NON_CANONICAL_MAX_BYTES} bytes and ${NON_CANONICAL_MAX_TOKENS} commas and opening brackets`;
     const detail = `Bad request: the body is too large for JSON that is not in canonical form, which is limited to ${limits}`;
     return error(413, "CF-BadRequest", 1004, detail);
@@ -53,7 +57,7 @@ function answer(sent: Sent, configuration: Configuration, pool: ReadonlyMap<stri
 
   let json: unknown;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(sent.body);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(request.body);
     json = text === "" ? {} : JSON.parse(text);
   } catch {
     const detail = "Request invalid due to parse error: invalid request body";
@@ -68,7 +72,7 @@ function answer(sent: Sent, configuration: Configuration, pool: ReadonlyMap<stri
   };
 }
 
-function error(status: number, title: string, code: number, detail: string): Answer {
+function error(status: number, title: string, code: number, detail: string): Outcome {
   return { status, body: JSON.stringify({ errors: [{ detail, title, code }] }) };
 }
 
@@ -131,9 +135,9 @@ function isCanonical(body: Uint8Array): boolean {
   return false;
 }
 
-function refusalOf(caller: Caller, { FEATURE_APP_BITS_UPLOAD }: Configuration): Answer | undefined {
+function refusalOf(caller: Caller, { FEATURE_APP_BITS_UPLOAD }: Configuration): Outcome | undefined {
   switch (caller) {
-    case "nobody":
+    case "no token":
     case "basic":
       return error(401, "CF-NotAuthenticated", 10002, "Authentication error");
     case "developer":
@@ -156,7 +160,7 @@ function* violationsOf(resources: unknown): Generator<string> {
   if (length < 1) yield "must have at least 1 resource";
   if (length > RESOURCES_MAX) yield `array can have at most ${RESOURCES_MAX} resources`;
   if (!Array.isArray(resources)) return;
-  // Of too many, one too many is looked at, and no more.
+  // If there are too many, only one too many is validated.
   for (const resource of resources.slice(0, RESOURCES_MAX + 1)) yield* violationsOfOne(resource);
 }
 
@@ -196,7 +200,7 @@ function matches(
   const modeOf = ({ mode }: Json) => BigInt(`0o${isNone(mode) ? MODE_OF_NONE : mode}`);
   const isLong = (text: unknown) => encode(JSON.stringify(text ?? null)).length > TEXT_MAX_BYTES;
   const isTooLong = ({ path, mode }: Json) => isLong(path) || isLong(mode);
-  const ruledOut = new Set(
+  const excluded = new Set(
     resources
       .filter((each) => isTooLong(each) || (modeOf(each) & bits) !== bits)
       .map((resource) => checksumOf(resource).toLowerCase()),
@@ -204,7 +208,7 @@ function matches(
   return resources
     .filter((resource) => {
       const [sha1, size] = [checksumOf(resource).toLowerCase(), resource.size_in_bytes as number];
-      return size >= minimum && size <= maximum && !ruledOut.has(sha1) && pool.get(sha1) === size;
+      return size >= minimum && size <= maximum && !excluded.has(sha1) && pool.get(sha1) === size;
     })
     .map((resource) => ({
       checksum: { value: checksumOf(resource) },
@@ -222,8 +226,8 @@ const encode = (text: string) => new TextEncoder().encode(text);
 const isNone = (value: unknown) => value === undefined || value === null;
 
 function requestIdOf(headers: Record<string, string>): RegExp {
-  const sent = headers["X-Vcap-Request-Id"]?.trim() || headers["X-Request-Id"]?.trim();
-  if (!sent) return new RegExp(`^${UUID}$`);
-  const kept = [...sent].filter((character) => /[A-Za-z0-9_-]/.test(character)).slice(0, 255);
+  const request = headers["X-Vcap-Request-Id"]?.trim() || headers["X-Request-Id"]?.trim();
+  if (!request) return new RegExp(`^${UUID}$`);
+  const kept = [...request].filter((character) => /[A-Za-z0-9_-]/.test(character)).slice(0, 255);
   return new RegExp(`^${kept.join("")}::${UUID}$`);
 }

@@ -4,30 +4,30 @@ import { signToken } from "../../foundation/uaa/token.ts";
 import { startUaa, type Uaa } from "../../foundation/uaa/uaa.ts";
 import { bundleWorker } from "../../support/node/bundle.ts";
 import { startWorkerd, type Workerd } from "../../support/node/workerd.ts";
-import { BODY_MAX_BYTES } from "../bodies.ts";
-import { differencesOf, explain } from "../difference.ts";
+import { explain, findDifferences } from "../difference.ts";
+import { BODY_MAX_BYTES } from "../generate-body.ts";
+import { generateRequest } from "../generate-request.ts";
 import { POOL, POOL_BODY } from "../pool.ts";
-import { requestOf } from "../requests.ts";
 import {
-  type Ask,
   authorizations,
   type Caller,
   CONFIGURATIONS,
   type ConfigurationName,
   SCOPES,
-} from "../sent.ts";
+  type Send,
+} from "../request.ts";
 
 const DAY_SECONDS = 86_400;
-const AT_ONCE = 8;
+const CONNECTIONS = 8;
 const ATTEMPTS = 10;
 const PUBLISHED_MAX_MS = 30_000;
 const POLL_MS = 200;
 const ENDPOINT = "/v3/resource_matches";
 
 /**
- * Fuzzes a Worker of each configuration, in a workerd of its own.
+ * Fuzzes a Worker for each configuration, in its own workerd.
  *
- * @returns the exit code: 1 where an answer is not what the oracle says
+ * @returns the exit code: 1 if a response differs from the oracle's
  */
 export async function fuzzOverHttp(seed: number, cases: number): Promise<number> {
   const uaa = await startUaa();
@@ -41,49 +41,49 @@ export async function fuzzOverHttp(seed: number, cases: number): Promise<number>
   }
   const authorizationOf = authorizations((caller) => tokenOf(uaa, caller));
 
-  const askOnce: Ask = async (sent) => {
-    const { configuration, method, path, headers } = sent;
+  const sendOnce: Send = async (request) => {
+    const { configuration, method, path, headers } = request;
     const worker = workers[configuration];
     worker.lines.length = 0;
     const response = await fetch(worker.url + path, {
       method,
-      headers: { ...headers, ...(await authorizationOf(sent)) },
+      headers: { ...headers, ...(await authorizationOf(request)) },
       ...(method === "GET"
         ? {}
-        : { body: sent.isChunked ? new Response(sent.body).body : sent.body, duplex: "half" }),
+        : { body: request.isChunked ? new Response(request.body).body : request.body, duplex: "half" }),
     } as RequestInit);
     return { status: response.status, headers: response.headers, body: await response.bytes() };
   };
-  // Who is answered 413 in the middle of a body may see a broken pipe before the answer.
-  const ask: Ask = async (sent) => {
+  // A client that gets 413 while it sends the body may see a broken pipe instead.
+  const send: Send = async (request) => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await askOnce(sent);
+        return await sendOnce(request);
       } catch (error) {
-        if (sent.body.length <= BODY_MAX_BYTES || attempt === ATTEMPTS) throw error;
+        if (request.body.length <= BODY_MAX_BYTES || attempt === ATTEMPTS) throw error;
       }
     }
   };
 
   try {
     for (const name of Object.keys(CONFIGURATIONS) as ConfigurationName[])
-      await fill(workers[name], name, ask);
+      await fill(workers[name], name, send);
     const statuses: Record<number, number> = {};
     let next = seed;
     let failure: string | undefined;
     const client = async () => {
       while (next < seed + cases && failure === undefined) {
-        const own = next++;
-        const sent = requestOf(own);
-        const differences = await differencesOf(sent, async (request) => {
-          const answered = await ask(request);
-          statuses[answered.status] = (statuses[answered.status] ?? 0) + 1;
-          return answered;
+        const ownSeed = next++;
+        const request = generateRequest(ownSeed);
+        const differences = await findDifferences(request, async (request) => {
+          const response = await send(request);
+          statuses[response.status] = (statuses[response.status] ?? 0) + 1;
+          return response;
         });
-        if (differences.length > 0) failure ??= await explain(own, sent, ask, " --http");
+        if (differences.length > 0) failure ??= await explain(ownSeed, request, send, " --http");
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, client));
+    await Promise.all(Array.from({ length: CONNECTIONS }, client));
     console.log(failure ?? `${cases} requests from seed ${seed} over HTTP: ${JSON.stringify(statuses)}`);
     return failure === undefined ? 0 : 1;
   } finally {
@@ -91,47 +91,47 @@ export async function fuzzOverHttp(seed: number, cases: number): Promise<number>
   }
 }
 
-/** Another user each time. */
+/** A token of a new user. */
 async function tokenOf(uaa: Uaa, caller: Caller): Promise<string> {
   const user = { id: crypto.randomUUID(), name: caller };
   const scopes = SCOPES[caller] ?? SCOPES.developer ?? [];
-  const usual = { user, scopes, lifetime: DAY_SECONDS };
+  const options = { user, scopes, lifetime: DAY_SECONDS };
   switch (caller) {
     case "garbage":
       return "eyJhbGciOiJub25lIn0.e30.";
     case "expired":
-      return uaa.issueToken({ ...usual, lifetime: -DAY_SECONDS });
+      return uaa.issueToken({ ...options, lifetime: -DAY_SECONDS });
     case "foreign": {
       const { kid } = uaa.signingKey();
-      return signToken({ key: { ...(await createSigningKey()), kid }, issuer: uaa.issuer }, usual);
+      return signToken({ key: { ...(await createSigningKey()), kid }, issuer: uaa.issuer }, options);
     }
     case "refresh":
-      return uaa.issueToken({ ...usual, refresh: true });
+      return uaa.issueToken({ ...options, refresh: true });
     case "another audience":
-      return uaa.issueToken({ ...usual, audience: ["uaa"] });
+      return uaa.issueToken({ ...options, audience: ["uaa"] });
     case "another issuer":
-      return uaa.issueToken({ ...usual, issuer: "https://uaa.example.org/oauth/token" });
+      return uaa.issueToken({ ...options, issuer: "https://uaa.example.org/oauth/token" });
     default:
-      return uaa.issueToken(usual);
+      return uaa.issueToken(options);
   }
 }
 
-/** Tells a Worker's catalog of the pool, and waits until the Worker answers from it. */
-async function fill(worker: Workerd, configuration: ConfigurationName, ask: Ask): Promise<void> {
+/** Reports the pool to a Worker's catalog, and waits until the Worker matches it. */
+async function fill(worker: Workerd, configuration: ConfigurationName, send: Send): Promise<void> {
   const present = [...POOL].map(([value, size_in_bytes]) => ({ checksum: { value }, size_in_bytes }));
   const admin = {
     ...{ configuration, method: "POST", headers: {}, caller: "admin" as const, scheme: "bearer" },
-    ...{ isCallerFresh: true, isChunked: false },
+    ...{ isNewCaller: true, isChunked: false },
   } as const;
   const body = Buffer.from(JSON.stringify({ present }));
-  const told = await ask({ ...admin, path: `${ENDPOINT}/cache/observations`, body });
-  if (told.status !== 200)
-    throw new Error(`${told.status}: ${worker.lines.map((line) => JSON.stringify(line))}`);
+  const response = await send({ ...admin, path: `${ENDPOINT}/cache/observations`, body });
+  if (response.status !== 200)
+    throw new Error(`${response.status}: ${worker.lines.map((line) => JSON.stringify(line))}`);
   const whole = { ...admin, path: ENDPOINT, body: Buffer.from(POOL_BODY) };
   const end = Date.now() + PUBLISHED_MAX_MS;
-  for (let lacks: string[] = [""]; lacks.length > 0; await pause(POLL_MS)) {
-    lacks = await differencesOf(whole, ask);
-    if (lacks.length > 0 && Date.now() > end)
-      throw new Error(`the pool is not answered: ${lacks.join("\n")}`);
+  for (let differences: string[] = [""]; differences.length > 0; await pause(POLL_MS)) {
+    differences = await findDifferences(whole, send);
+    if (differences.length > 0 && Date.now() > end)
+      throw new Error(`the pool is not matched: ${differences.join("\n")}`);
   }
 }

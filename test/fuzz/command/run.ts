@@ -1,6 +1,6 @@
 /**
- * Sends requests of all kinds, each made from a seed of its own, and compares what the Worker answers with what an independent
- * reading of the contract says: through the Worker's fetch, or over HTTP.
+ * Generates requests, each from its own seed, and compares the Worker's responses with those of a second implementation of the
+ * contract. Requests go to the Worker's fetch handler, or over HTTP.
  *
  *     npm run fuzz -- --seed 1 --cases 100000 --http
  */
@@ -12,10 +12,10 @@ import { fuzzOverHttp } from "./over-http.ts";
 const USAGE = `Usage: npm run fuzz -- [options]
 
 Options:
-  --seed <number>   of the first case (default: 1)
-  --cases <number>  how many (default: 10000)
-  --http            over HTTP, to a Worker in a process of its own
-  --help            shows this`;
+  --seed <number>   seed of the first request (default: 1)
+  --cases <number>  number of requests (default: 10000)
+  --http            send them over HTTP to a Worker in its own process
+  --help            show this help`;
 
 const { values } = parseCommandLine(USAGE, {
   seed: { type: "string", default: "1" },

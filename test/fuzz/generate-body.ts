@@ -1,8 +1,15 @@
 import type { Random } from "../simulation/random.ts";
+import {
+  INVALID_OR_ODD_VALUES,
+  type Members,
+  NUMBERS,
+  oddText,
+  raw,
+  type Tree,
+  text,
+  write,
+} from "./json-text.ts";
 import { POOL } from "./pool.ts";
-import { type Members, NUMBERS, ODD_VALUES, oddText, raw, type Tree, text, write } from "./texts.ts";
-
-/** Bodies of requests, from such as cf CLI sends to bytes of any kind. */
 
 const PRESENT = [...POOL];
 const MODES = [
@@ -19,7 +26,7 @@ const KIB = 1024;
 export const BODY_MAX_BYTES = 15 * KIB * KIB;
 const NON_CANONICAL_MAX_BYTES = 4 * KIB * KIB;
 const NON_CANONICAL_MAX_TOKENS = 100_000;
-/** From where on a body may be told whole resources' contents in others of its caller. */
+/** From this many resources on, a body may have 5,000 after a mutation: the decisions of such a request are stored. */
 const NEARLY_FULL = 4_900;
 
 export interface Body {
@@ -28,20 +35,21 @@ export interface Body {
   isNearlyFull: boolean;
 }
 
-/** In a buffer of its own, which TextEncoder's type does not say. */
+/** The buffer is not shared, which the type of TextEncoder does not express. */
 export const encode = (value: string) => new TextEncoder().encode(value) as Uint8Array<ArrayBuffer>;
 const object = (members: Members["members"]): Members => ({ members });
 
-export function bodyOf(random: Random): Body {
-  const kind = random.weighted({ usual: 30, mutated: 45, damaged: 20, arbitrary: 5, large: 0.1 });
+/** A body: from one that cf CLI sends to random bytes. */
+export function generateBody(random: Random): Body {
+  const kind = random.weighted({ canonical: 30, mutated: 45, damaged: 20, arbitrary: 5, large: 0.1 });
   if (kind === "arbitrary") return { bytes: arbitrary(random), isNearlyFull: false };
   if (kind === "large") return { bytes: large(random), isNearlyFull: true };
   const count = countOf(random);
   const resources = Array.from({ length: count }, () => resource(random));
   let tree: Tree = object([["resources", resources]]);
-  if (kind !== "usual" && random.chance(kind === "mutated" ? 1 : 0.3))
+  if (kind !== "canonical" && random.chance(kind === "mutated" ? 1 : 0.3))
     tree = mutated(random, tree, resources);
-  const isPlain = kind === "usual" && random.chance(0.7);
+  const isPlain = kind === "canonical" && random.chance(0.7);
   const style = isPlain
     ? { blank: 0, escape: 0 }
     : { blank: random.pick([0, 0, 0.1, 0.5]), escape: random.pick([0, 0, 0.05, 0.5]) };
@@ -57,11 +65,11 @@ function countOf(random: Random): number {
   return kind === "full" ? random.pick([4_999, 5_000, 5_000]) : random.pick([5_001, 5_001, 5_002, 6_000]);
 }
 
-/** One that is as it should be. */
+/** A valid resource. */
 export function resource(random: Random): Members {
   const [sha1, size] = random.chance(0.75)
     ? random.pick(PRESENT)
-    : ([unheld(random), random.pick(PRESENT)[1]] as const);
+    : ([randomSha1(random), random.pick(PRESENT)[1]] as const);
   const members: Members["members"] = [
     ["checksum", object([["value", text(inCase(random, sha1))]])],
     ["size_in_bytes", sizeOf(random, size)],
@@ -71,7 +79,7 @@ export function resource(random: Random): Members {
   return object(random.chance(0.2) ? random.shuffled(members) : members);
 }
 
-function unheld(random: Random): string {
+function randomSha1(random: Random): string {
   return Array.from({ length: 40 }, () => random.integer(0, 15).toString(16)).join("");
 }
 
@@ -98,7 +106,7 @@ function modeOf(random: Random): string {
   return random.chance(0.85) ? random.pick(MODES.slice(0, 12)) : random.pick(MODES.slice(0, 17));
 }
 
-/** Something is done to one member, or to a few. */
+/** Changes one member, or a few. */
 function mutated(random: Random, tree: Members, resources: Tree[]): Tree {
   const kind = random.weighted({ resource: 20, resources: 2, top: 1, names: 1 });
   const odd = () => oddTree(random);
@@ -144,7 +152,7 @@ function mutatedResource(random: Random, { members }: Members): Tree {
   }
 }
 
-/** What stands in a member's place: more often what is nearly of its kind. */
+/** Another value for a member, mostly of nearly the right kind. */
 function otherValue(random: Random, name: string): Tree {
   if (random.chance(0.3)) return oddTree(random);
   if (name === "size_in_bytes") return raw(random.pick(NUMBERS));
@@ -178,7 +186,7 @@ const nameOf = (random: Random) => random.pick([...NAMES, ...OTHER_NAMES]);
 function oddTree(random: Random): Tree {
   if (random.chance(0.03)) return raw(nested(random, random.integer(1, 3_000)));
   if (random.chance(0.15)) return resource(random);
-  return random.chance(0.7) ? raw(random.pick(ODD_VALUES)) : text(oddText(random));
+  return random.chance(0.7) ? raw(random.pick(INVALID_OR_ODD_VALUES)) : text(oddText(random));
 }
 
 function nested(random: Random, depth: number): string {
@@ -205,7 +213,7 @@ const SEQUENCES = [
   ...[[0x2c], [0x5d], [0x7d], [0x5b], [0x7b], [0x22], [0x5c], [0x3a], [0x20], [0x0a], [0x30], [0x2d], [0x65]],
 ];
 
-/** Something is done to a byte, or to a few. */
+/** Inserts, replaces, deletes or repeats a few bytes. */
 export function damaged(random: Random, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   let damaged = Uint8Array.from(bytes);
   const times = random.weighted({ 1: 6, 2: 2, 4: 1 });
@@ -231,7 +239,7 @@ export function damaged(random: Random, bytes: Uint8Array): Uint8Array<ArrayBuff
         damaged = joined(before);
         break;
       default:
-        damaged = joined(damaged, encode(random.pick(ODD_VALUES)));
+        damaged = joined(damaged, encode(random.pick(INVALID_OR_ODD_VALUES)));
     }
   }
   return damaged;

@@ -1,9 +1,9 @@
-/** Who asks. All but the first three bear a token that must not count. */
+/** The callers. Only the first three have a valid token. */
 export const CALLERS = [
   "developer",
   "admin",
   "reader",
-  "nobody",
+  "no token",
   "basic",
   "empty",
   "garbage",
@@ -15,7 +15,7 @@ export const CALLERS = [
 ] as const;
 export type Caller = (typeof CALLERS)[number];
 
-/** Scopes of those who have a good token. */
+/** The scopes of callers with a valid token. */
 export const SCOPES: Partial<Record<Caller, string[]>> = {
   developer: ["openid", "cloud_controller.read", "cloud_controller.write"],
   admin: ["cloud_controller.admin"],
@@ -40,50 +40,48 @@ export const CONFIGURATIONS = {
 } satisfies Record<string, Configuration>;
 export type ConfigurationName = keyof typeof CONFIGURATIONS;
 
-/** One request. */
-export interface Sent {
+export interface FuzzRequest {
   configuration: ConfigurationName;
   method: string;
-  /** With query. */
+  /** With its query. */
   path: string;
-  /** But Authorization. */
+  /** Without Authorization. */
   headers: Record<string, string>;
   caller: Caller;
-  /** As the caller writes "Bearer". */
+  /** How the caller writes "Bearer". */
   scheme: string;
-  /** Whether nobody else is the caller: what one is told in a request of 5,000 counts in others too. */
-  isCallerFresh: boolean;
+  /** Whether the caller is a new user: the decisions of a request of 5,000 resources count in later requests of its user. */
+  isNewCaller: boolean;
   body: Uint8Array<ArrayBuffer>;
   isChunked: boolean;
 }
 
-/** What came back. */
-export interface Answered {
+export interface FuzzResponse {
   status: number;
   headers: Headers;
   body: Uint8Array;
 }
 
 /** Sends a request to the Worker of its configuration. */
-export type Ask = (sent: Sent) => Promise<Answered>;
+export type Send = (request: FuzzRequest) => Promise<FuzzResponse>;
 
 /**
  * The Authorization header of each caller.
  *
- * @param tokenOf makes a token, of another user each time; but for callers who are to be fresh one serves for all
+ * @param tokenOf issues a token of a new user. Callers that need not be new share one token
  */
 export function authorizations(tokenOf: (caller: Caller) => Promise<string>) {
-  const kept = new Map<Caller, string>();
+  const tokens = new Map<Caller, string>();
   return async ({
     caller,
     scheme,
-    isCallerFresh,
-  }: Pick<Sent, "caller" | "scheme" | "isCallerFresh">): Promise<Record<string, string>> => {
-    if (caller === "nobody") return {};
+    isNewCaller,
+  }: Pick<FuzzRequest, "caller" | "scheme" | "isNewCaller">): Promise<Record<string, string>> => {
+    if (caller === "no token") return {};
     if (caller === "basic") return { Authorization: "Basic Y2Y6" };
     if (caller === "empty") return { Authorization: scheme };
-    const token = (isCallerFresh ? undefined : kept.get(caller)) ?? (await tokenOf(caller));
-    if (!isCallerFresh) kept.set(caller, token);
+    const token = (isNewCaller ? undefined : tokens.get(caller)) ?? (await tokenOf(caller));
+    if (!isNewCaller) tokens.set(caller, token);
     return { Authorization: `${scheme} ${token}` };
   };
 }

@@ -1,7 +1,7 @@
 import { Random } from "../simulation/random.ts";
-import { bodyOf } from "./bodies.ts";
-import { longBody } from "./long.ts";
-import { CALLERS, type CONFIGURATIONS, type ConfigurationName, type Sent } from "./sent.ts";
+import { generateBody } from "./generate-body.ts";
+import { generateLongBody } from "./generate-long-body.ts";
+import { CALLERS, type CONFIGURATIONS, type ConfigurationName, type FuzzRequest } from "./request.ts";
 
 const ENDPOINT = "/v3/resource_matches";
 const METHODS = ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -19,7 +19,7 @@ const OTHER_PATHS = [
   ],
 ];
 const QUERIES = ["?", "?a=1&a=2", "?%", "?/v3/x", "#x", "?resources=[]"];
-/** Another writing of the endpoint, which a URL does not tell from it. */
+/** Paths that a URL parser normalizes to the endpoint. */
 const SAME_PATHS = ["/v3/./resource_matches", "/v3/x/../resource_matches", "/v3/resource_matches/x/.."];
 const TYPES = [
   "application/json",
@@ -42,16 +42,16 @@ const IDS = [
   "a,b",
 ];
 
-/** One in so many has a long body; in 2,000 that is each kind of these. */
+/** One request in this many has a long body. Among 2,000 requests there is one of each kind. */
 const LONG_EVERY = 280;
 
 /** The request of a seed, always the same. */
-export function requestOf(seed: number): Sent {
+export function generateRequest(seed: number): FuzzRequest {
   const random = new Random(`request ${seed}`);
-  if (seed % LONG_EVERY === 0) return longRequest(random, seed / LONG_EVERY);
+  if (seed % LONG_EVERY === 0) return generateLongRequest(random, seed / LONG_EVERY);
   const isEndpoint = random.chance(0.98);
   const method = random.chance(0.985) ? "POST" : random.pick(METHODS);
-  const { bytes, isNearlyFull } = bodyOf(random.fork("body"));
+  const { bytes, isNearlyFull } = generateBody(random.fork("body"));
   const isUsual = random.chance(0.94);
   return {
     configuration: random.weighted(SHARES),
@@ -60,19 +60,19 @@ export function requestOf(seed: number): Sent {
     headers: headersOf(random),
     caller: isUsual ? random.weighted({ developer: 9, admin: 1 }) : random.pick(CALLERS),
     scheme: random.weighted({ Bearer: 5, bearer: 5, "bEARER ": 1 }),
-    isCallerFresh: isNearlyFull,
+    isNewCaller: isNearlyFull,
     body: method === "GET" ? new Uint8Array() : bytes,
     isChunked: random.chance(0.1),
   };
 }
 
-/** Of a kind that is read to its end: it takes as long as a hundred others. */
-function longRequest(random: Random, turn: number): Sent {
+/** A request with a long body. Nothing refuses it before the body is parsed, because it takes as long as a hundred others. */
+function generateLongRequest(random: Random, turn: number): FuzzRequest {
   return {
     configuration: random.weighted({ plain: 6, limited: 2, "odd bits": 1 }),
     ...{ method: "POST", path: ENDPOINT, headers: headersOf(random) },
-    ...{ caller: "developer", scheme: "bearer", isCallerFresh: false },
-    body: longBody(random, turn),
+    ...{ caller: "developer", scheme: "bearer", isNewCaller: false },
+    body: generateLongBody(random, turn),
     isChunked: random.chance(0.3),
   };
 }

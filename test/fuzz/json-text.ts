@@ -1,8 +1,6 @@
 import type { Random } from "../simulation/random.ts";
 
-/** JSON text of any making. */
-
-/** A value, by its kind, so that names may come twice and numbers be of any form. */
+/** A JSON value as a tree that allows repeated names and any form of numbers. */
 export type Tree = { raw: string } | { text: string } | Tree[] | Members;
 export interface Members {
   members: [name: string, value: Tree][];
@@ -11,7 +9,7 @@ export interface Members {
 export const raw = (text: string): Tree => ({ raw: text });
 export const text = (value: string): Tree => ({ text: value });
 
-export const ODD_VALUES = [
+export const INVALID_OR_ODD_VALUES = [
   ...["null", "true", "false", "0", "-1", "1.5", '""', '"x"', "[]", "{}", "[1]", '{"value":1}', "[[]]"],
   ...["nul", "nulll", "NaN", "Infinity", "undefined", "'x'", "", "01", "+1", ".5", "5.", "1e", "--1", "0x1"],
   ...['"\\x41"', '"\\u12"', '"\t"', '"\\ud800"', '"open', "1e400", "-0", "-0.0", "1e-400"],
@@ -33,11 +31,10 @@ export function oddText(random: Random): string {
   return Array.from({ length }, () => random.pick(UNITS)).join("");
 }
 
-/** How JSON text is written. */
 export interface Style {
-  /** Of blanks between tokens. */
+  /** The share of gaps between tokens that get blanks. */
   blank: number;
-  /** Of escapes where none are needed. */
+  /** The share of characters that get an escape without need. */
   escape: number;
 }
 
@@ -71,7 +68,7 @@ export function write(random: Random, tree: Tree, style: Style): string {
   return `${blank()}${go(tree)}${blank()}`;
 }
 
-/** JSON.stringify's, but where it escapes more. */
+/** As JSON.stringify, with additional escapes. */
 function quote(random: Random, value: string, share: number): string {
   if (share === 0) return JSON.stringify(value);
   const units = value.split("").map((unit) => {
