@@ -42,13 +42,13 @@ export function runChecks(
 
 function checkMatching(isOn: boolean, mode: Configuration["mode"]): Finding {
   if (mode === "shadow") {
-    const shadow = "The Cloud Controller answers every push, and the cache is";
-    return isOn
-      ? warn(`MODE is shadow. ${shadow} only compared with it. Set MODE to answer once they agree.`)
-      : warn(
-          `MODE is shadow and FEATURE_RESOURCE_MATCHING is false. ${shadow} not compared with it, and learns nothing from ` +
-            "it. Set FEATURE_RESOURCE_MATCHING to true to compare it.",
-        );
+    return warn(
+      isOn
+        ? "MODE is shadow. The Cloud Controller answers every push. The cache is only compared with it. Set MODE to answer " +
+            "once they agree."
+        : "MODE is shadow and FEATURE_RESOURCE_MATCHING is false. The Cloud Controller answers every push. The cache is not " +
+            "compared with it, and learns nothing from it. Set FEATURE_RESOURCE_MATCHING to true to compare it.",
+    );
   }
   if (isOn) return ok("Matching is on.");
   return warn(

@@ -56,24 +56,27 @@ const replaceIsolate = () => harness.command("DELETE", "isolate");
 const FROM_CACHE = { cached: CACHED };
 const ALL = { requested: CACHED + UNCACHED, matched: CACHED + UNCACHED, uploadedFiles: 0, warnings: [] };
 
-describe("the cache still matches its files (R2.1) when the Cloud Controller responds with", () => {
-  it.each(matchFaults(DEADLINE_MS))("%s", async (name, fault) => {
-    harness.foundation.cloudController.faults.set({ [MATCHES]: fault });
-    const pushed = await harness.push(app.path, `Cloud Controller: ${name}`);
-    expect(pushed).toMatchObject({ ...FROM_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
-    expect(pushed.warnings).toEqual([expect.stringMatching(CLOUD_CONTROLLER_WARNING)]);
-    // One request in the look-up, and one after the response to verify a sample of the matches.
-    await vi.waitFor(() => expect(harness.originRequests()).toBe(2));
+describe("a fault of the Cloud Controller", () => {
+  it.each(matchFaults(DEADLINE_MS))(
+    "matches the files of the cache when the Cloud Controller responds with %s (R2.1)",
+    async (name, fault) => {
+      harness.foundation.cloudController.faults.set({ [MATCHES]: fault });
+      const pushed = await harness.push(app.path, `Cloud Controller: ${name}`);
+      expect(pushed).toMatchObject({ ...FROM_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
+      expect(pushed.warnings).toEqual([expect.stringMatching(CLOUD_CONTROLLER_WARNING)]);
+      // One request in the look-up, and one after the response to verify a sample of the matches.
+      await vi.waitFor(() => expect(harness.originRequests()).toBe(2));
 
-    harness.foundation.cloudController.faults.set({});
-    expect(await harness.push(app.path, "  after the fault")).toMatchObject({
-      ...ALL,
-      ...FROM_CACHE,
-      origin: UNCACHED,
-    });
-  });
+      harness.foundation.cloudController.faults.set({});
+      expect(await harness.push(app.path, "  after the fault")).toMatchObject({
+        ...ALL,
+        ...FROM_CACHE,
+        origin: UNCACHED,
+      });
+    },
+  );
 
-  it("latency within the deadline: matches all files (R2.1)", async () => {
+  it("matches all files when the Cloud Controller responds late, but within the deadline", async () => {
     harness.foundation.cloudController.faults.set({ [MATCHES]: { latency_ms: DEADLINE_MS / 5 } });
     const pushed = await harness.push(app.path, "Cloud Controller: a little latency");
     expect(pushed).toMatchObject({ ...ALL, ...FROM_CACHE, origin: UNCACHED });
@@ -173,11 +176,11 @@ describe("a fault of KV", () => {
   });
 });
 
-describe("the catalog recovers", () => {
+describe("a fault during publishing", () => {
   const FROM_BOTH = { ...ALL, cached: CACHED, origin: UNCACHED };
   const ALL_FROM_CACHE = { ...ALL, cached: CACHED + UNCACHED, origin: 0 };
 
-  it("publishes everything once KV accepts writes again (R1.5)", async () => {
+  it("publishes all changes once KV accepts writes again (R1.5)", async () => {
     const { entries, published } = await harness.catalogStatus();
     await injectFault({ kind: "fail", operations: ["put"] });
     for (const times of [1, 2]) {
@@ -193,7 +196,7 @@ describe("the catalog recovers", () => {
     expect(await harness.push(app.path, "  after the fault")).toMatchObject(ALL_FROM_CACHE);
   });
 
-  it("continues when it was restarted during a write that hangs (R1.5)", async () => {
+  it("publishes all changes after a restart of the catalog during a write that hangs (R1.5)", async () => {
     const { entries } = await harness.catalogStatus();
     await injectFault({ kind: "hang", operations: ["put"] });
     expect(await harness.push(app.path, "KV: writes hang")).toMatchObject(FROM_BOTH);
@@ -205,7 +208,7 @@ describe("the catalog recovers", () => {
     expect(await harness.push(app.path, "  after the fault")).toMatchObject(ALL_FROM_CACHE);
   });
 
-  it("learns the files from a later push when it was unreachable (R2.1)", async () => {
+  it("adds files in a later push when the catalog was unreachable in the first (R2.1)", async () => {
     const { entries } = await harness.catalogStatus();
     await injectFault({ kind: "fail", operations: ["observe"] });
     expect(await harness.push(app.path, "catalog: unreachable")).toMatchObject(FROM_BOTH);

@@ -426,7 +426,7 @@ describe("the checks of GET cache", () => {
     return checks;
   }
 
-  it("are all ok for a healthy cache", async () => {
+  it("returns only ok checks for a healthy cache", async () => {
     const checks = await checksOf({});
     expect(checks.map(({ level, text }) => `${level}: ${text}`)).toEqual([
       "ok: Matching is on.",
@@ -439,7 +439,7 @@ describe("the checks of GET cache", () => {
     ]);
   });
 
-  it("stay ok while a change waits for less than two minutes", async () => {
+  it("returns no warning while a change waits for less than two minutes", async () => {
     const checks = await checksOf({ dirtySince: ago(110_000) });
     expect(checks.filter(({ level }) => level !== "ok")).toEqual([]);
     expect(checks[2]?.text).toBe("The manifest was written 2 min ago. Newer changes follow within seconds.");
@@ -447,7 +447,7 @@ describe("the checks of GET cache", () => {
 
   it.each<[string, string, object, RegExp, Record<string, unknown>?]>([
     ["matching", "warn", {}, /pushes upload every file/, { FEATURE_RESOURCE_MATCHING: "false" }],
-    ["matching", "warn", {}, /the cache is only compared/, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
+    ["matching", "warn", {}, /The cache is only compared/, { MODE: "shadow", CLOUD_CONTROLLER_URL }],
     [
       "matching",
       "warn",
@@ -496,7 +496,7 @@ describe("the checks of GET cache", () => {
       { suspendedUntil: "2026-11-24T12:10:00.000Z" },
       /until 2026-11-24T12:10:00.000Z, because .*verify/,
     ],
-  ])("%s is %s and says what to do for %j", async (name, level, changes, text, bindings = {}) => {
+  ])("the check %s returns %s with what to do for %j", async (name, level, changes, text, bindings = {}) => {
     const checks = await checksOf(changes, bindings);
     expect(checks.filter((check) => check.level !== "ok")).toEqual([
       { name, level, text: expect.stringMatching(text) },
