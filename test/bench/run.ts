@@ -40,7 +40,8 @@ const USAGE = `Usage: npm run bench -- [section…]
 
 Runs all sections of the benchmark, or those that are named. Writes the results
 to test/bench/results. Sections:
-  ${names.join(", ")}
+  ${names.slice(0, 6).join(", ")},
+  ${names.slice(6).join(", ")}
 
 Options:
   --help  show this help`;
