@@ -253,6 +253,31 @@ it("publishes a suspension that begins while the manifest is written (R1.6)", as
   expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
 });
 
+it("publishes a suspension after KV refused the delta of the same alarm (R1.6)", async () => {
+  // KEYS_PER_DAY is 10: the resources with the last SHA-1s have keys.
+  await report({ removed: [resource(39).checksum.value] });
+  await publish();
+  // The key is deleted 20 minutes later, and the tombstone 25 hours after that.
+  for (const hours of [1, 24]) {
+    advanceClock(hours * 3_600_000);
+    await runAlarm();
+  }
+  advanceClock(30 * 60_000);
+  await report({ present: [keyOf(50)] });
+  await publish();
+  expect(await readManifest()).toMatchObject({ delta: { added: 1, removed: 1 } });
+  advanceClock(31 * 60_000);
+  const rejected = firstKeys(20).map((key) => key.slice(0, 40));
+  await catalog().reportRejections({ asOf: Date.now(), verified: 20, rejected });
+  const put = (name: string, value: string) =>
+    name.startsWith("delta/") ? Promise.reject(new Error("429")) : env.RESOURCE_CACHE.put(name, value);
+  const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
+  await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
+  expect(loggedEvents()).toContain("catalog-step-failed");
+  await publish();
+  expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
+});
+
 it("a rejection does not remove a file that was observed after the Cloud Controller was called (R1.3)", async () => {
   const before = Date.now();
   await report({ present: [keyOf(1)], asOf: before });
