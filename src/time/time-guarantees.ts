@@ -51,7 +51,7 @@ export const MANIFEST_RENEWAL_MAX_MS = 5 * SECOND_MS;
 export const SUPERSEDED_KEPT_MS = HOUR_MS;
 /** Time from the removal of a resource to the deletion of its key, when no write of the key can land any more. */
 export const KEY_DELETED_AFTER_MS = 20 * MINUTE_MS;
-/** Time from the deletion of a key to the end of its tombstone: a place of KV may serve the key from its cache until then. */
+/** Time from the deletion of a key to the end of its tombstone: a cache of KV may serve the key from its cache until then. */
 export const TOMBSTONE_KEPT_MS = DAY_MS + HOUR_MS;
 /** An older observation that a file is present is refused (R1.3). */
 export const OBSERVATION_MAX_AGE_MS = DAY_MS;
