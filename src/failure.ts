@@ -128,7 +128,7 @@ export class Failure {
 
   /** Logs a line for each wrong variable, or the stack of a bug. */
   logDetails(log: Log): void {
-    for (const variable of this.wrongVariables) log.error("misconfigured", { ...variable });
+    for (const variable of this.wrongVariables) log.error("misconfigured", variable);
     if (this.details.kind !== "unexpected") return;
     const { cause, stack } = this.details;
     log.error("unexpected", { cause, stack });

@@ -35,9 +35,6 @@ export const LOOKUP_DEADLINE_MAX_MS = 60_000;
 /** Resources per request to the Cloud Controller, which needs about 12 ms for each. Each response counts as it arrives. */
 export const ORIGIN_RESOURCES_PER_REQUEST = 250;
 
-/** The response to a request of this Worker echoes its resources, and is smaller than a body may be. */
-export const ORIGIN_RESPONSE_MAX_BYTES = BODY_MAX_BYTES;
-
 /** The Cloud Controller matches nothing without a mode. It allows this one, and then compares only the content. */
 export const ANY_MODE = "0744";
 

@@ -1,15 +1,13 @@
-type Fields = Record<string, unknown>;
-
 /** A structured log: a line of JSON per event, so that `wrangler tail` and Workers Logs can filter by field. */
 export interface Log {
-  info(event: string, fields?: Fields): void;
-  warn(event: string, fields?: Fields): void;
-  error(event: string, fields?: Fields): void;
+  info(event: string, fields?: object): void;
+  warn(event: string, fields?: object): void;
+  error(event: string, fields?: object): void;
 }
 
 /** @param context fields of every line, such as the id of the request */
-export function createLog(context: Fields): Log {
-  const line = (event: string, fields?: Fields) => JSON.stringify({ event, ...context, ...fields });
+export function createLog(context: object): Log {
+  const line = (event: string, fields?: object) => JSON.stringify({ event, ...context, ...fields });
   return {
     info: (event, fields) => console.log(line(event, fields)),
     warn: (event, fields) => console.warn(line(event, fields)),

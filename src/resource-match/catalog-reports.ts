@@ -1,17 +1,10 @@
 import { callCatalog } from "../catalog/call-catalog.ts";
 import type { CatalogApi } from "../catalog/catalog-api.ts";
-
 import { Failure } from "../failure.ts";
 import { writePoint } from "../observability/metrics.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
 import type { OriginResult } from "./origin.ts";
-
-/** Matches of the cache that the Cloud Controller has verified. Matches in neither list are unverified. */
-export interface Verified {
-  confirmed: readonly ResourceKey[];
-  rejected: readonly ResourceKey[];
-}
 
 /** From fewer results the catalog can't conclude whether the Cloud Controller matches anything at all. */
 const REPORTED_MIN = 10;
@@ -35,38 +28,30 @@ export async function reportMatches(
   await reportToCatalog(keys, (catalog) => catalog.observe(observations), context);
 }
 
-/** Logs and reports matches of the cache that the Cloud Controller rejected, if there are any. */
+/** Reports files that the Cloud Controller did not match, if there are any, as rejected matches of the cache. */
 export async function reportRejections(
-  verified: Verified,
-  asOf: number,
-  context: RequestContext,
-): Promise<void> {
-  const { confirmed, rejected } = verified;
-  if (rejected.length === 0) return;
-  const counts = { verified: confirmed.length + rejected.length, rejected: rejected.length };
-  context.log.warn("matches-rejected", counts);
-  writePoint("matches-rejected", counts, context.configuration, context.log);
-  await sendRejections(verified, asOf, context);
-}
-
-/** Reports the result of a look-up while the cache is suspended: files that are not matched would be matches of the cache. */
-export async function reportWhileSuspended(
   { matched, notMatched }: OriginResult,
   asOf: number,
   context: RequestContext,
 ): Promise<void> {
-  if (notMatched.length > 0)
-    await sendRejections({ confirmed: matched, rejected: notMatched }, asOf, context);
+  if (notMatched.length === 0) return;
+  const verified = matched.length + notMatched.length;
+  const rejections = { asOf, verified, rejected: notMatched.map(sha1Of) };
+  await reportToCatalog(notMatched, (catalog) => catalog.reportRejections(rejections), context);
 }
 
-async function sendRejections(
-  { confirmed, rejected }: Verified,
+/** Logs and reports the rejections among verified matches of the cache, if there are any. */
+export async function reportVerification(
+  verified: OriginResult,
   asOf: number,
   context: RequestContext,
 ): Promise<void> {
-  const verified = confirmed.length + rejected.length;
-  const rejections = { asOf, verified, rejected: rejected.map(sha1Of) };
-  await reportToCatalog(rejected, (catalog) => catalog.reportRejections(rejections), context);
+  const { matched, notMatched } = verified;
+  if (notMatched.length === 0) return;
+  const counts = { verified: matched.length + notMatched.length, rejected: notMatched.length };
+  context.log.warn("matches-rejected", counts);
+  writePoint("matches-rejected", counts, context.configuration, context.log);
+  await reportRejections(verified, asOf, context);
 }
 
 async function reportToCatalog(
@@ -82,8 +67,8 @@ async function reportToCatalog(
 export class RejectionReport {
   readonly #context: RequestContext;
   readonly #asOf = Date.now();
-  #confirmed: ResourceKey[] = [];
-  #rejected: ResourceKey[] = [];
+  #matched: ResourceKey[] = [];
+  #notMatched: ResourceKey[] = [];
 
   /** To be created before the Cloud Controller is requested. */
   constructor(context: RequestContext) {
@@ -91,17 +76,17 @@ export class RejectionReport {
   }
 
   readonly add = ({ matched, notMatched }: OriginResult): void => {
-    this.#confirmed.push(...matched);
-    this.#rejected.push(...notMatched);
-    if (this.#confirmed.length + this.#rejected.length >= REPORTED_MIN) this.#context.waitUntil(this.send());
+    this.#matched.push(...matched);
+    this.#notMatched.push(...notMatched);
+    if (this.#matched.length + this.#notMatched.length >= REPORTED_MIN) this.#context.waitUntil(this.send());
   };
 
   /** Reports what was added since the last report, if that has a rejection. */
   async send(): Promise<void> {
-    if (this.#rejected.length === 0) return;
-    const verified = { confirmed: this.#confirmed, rejected: this.#rejected };
-    this.#confirmed = [];
-    this.#rejected = [];
-    await reportRejections(verified, this.#asOf, this.#context);
+    if (this.#notMatched.length === 0) return;
+    const verified = { matched: this.#matched, notMatched: this.#notMatched };
+    this.#matched = [];
+    this.#notMatched = [];
+    await reportVerification(verified, this.#asOf, this.#context);
   }
 }

@@ -2,10 +2,9 @@ import { Stopwatch } from "../observability/stopwatch.ts";
 import { type Decisions, MATCH, NO_MATCH, REJECTED, REMOVED } from "../push-sessions/decisions.ts";
 import type { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Verified } from "./catalog-reports.ts";
 import { CACHE, type Matches, NOT_FOUND } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
-import type { Origin } from "./origin.ts";
+import type { Origin, OriginResult } from "./origin.ts";
 import { verifyBeforeResponse } from "./verification.ts";
 
 /** The decisions for a request. Each array has one byte for each candidate. */
@@ -17,7 +16,7 @@ export interface DecidedMatches {
   /** Number of candidates that earlier requests of the push had decided. */
   decidedEarlier: number;
   /** Matches of the cache that were verified before the response; undefined if none had to be. */
-  verified: Verified | undefined;
+  verified: OriginResult | undefined;
   /** How long the response waited after the look-up. */
   ms: Record<"pushSessions" | "verification", number>;
 }
@@ -29,26 +28,24 @@ export interface DecidedMatches {
  * @param origin undefined without a Cloud Controller
  */
 export async function decideMatches(
-  { candidates, isEligible }: MatchRequest,
+  { candidates }: MatchRequest,
   matches: Matches,
   { session, origin }: { session: PushSession; origin: Origin | undefined },
   context: RequestContext,
 ): Promise<DecidedMatches> {
   const watch = new Stopwatch("pushSessions", "verification");
-  const foundBy = toCandidates(matches.foundBy(), isEligible);
-  const isRemoved = toCandidates(matches.isRemoved, isEligible);
-  const isNotMatchedByOrigin = toCandidates(matches.isNotMatchedByOrigin, isEligible);
+  const foundBy = matches.foundBy();
   const marksOf = (isRetry: boolean) => {
     // A Cloud Controller that matches nothing may have matching disabled, so only a retry trusts it.
-    const isTrusted = isRetry || matches.matchedByOrigin.length > 0;
+    const isTrusted = isRetry || matches.origin.matched.length > 0;
     return foundBy.map((by, index) => {
       if (by !== NOT_FOUND) return MATCH;
-      if (isNotMatchedByOrigin[index] && isTrusted) return REJECTED;
-      return isRemoved[index] ? REMOVED : NO_MATCH;
+      if (matches.isNotMatchedByOrigin[index] && isTrusted) return REJECTED;
+      return matches.isRemoved[index] ? REMOVED : NO_MATCH;
     });
   };
   const found = marksOf(false);
-  let verified: Verified | undefined;
+  let verified: OriginResult | undefined;
   const verify = async (earlier: Decisions) => {
     watch.lap("pushSessions");
     found.set(marksOf(true));
@@ -69,11 +66,4 @@ export async function decideMatches(
   watch.lap("pushSessions");
   const isMatch = decided.decisions.map((mark) => (mark === MATCH ? 1 : 0));
   return { isMatch, foundBy, decidedEarlier: decided.decidedEarlier, verified, ms: watch.ms };
-}
-
-/** Expands marks of the eligible candidates to all candidates, with 0 for the others. */
-function toCandidates(marks: Uint8Array, isEligible: Uint8Array): Uint8Array {
-  if (!isEligible.includes(0)) return marks.slice();
-  let next = 0;
-  return isEligible.map((is) => (is ? (marks[next++] as number) : 0));
 }

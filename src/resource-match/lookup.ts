@@ -1,25 +1,18 @@
-import type { Contents } from "../cache/contents.ts";
-import type { EdgeCache } from "../cache/edge-cache.ts";
+import { edgeCacheOf } from "../cache/edge-cache.ts";
 import type { Fault, Tally } from "../cache/lookup-result.ts";
 import type { Failure } from "../failure.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
-import type { Deadline } from "../time/deadline.ts";
-import type { Origin } from "./origin.ts";
+import { Deadline } from "../time/deadline.ts";
+import type { MatchRequest } from "./match-request.ts";
+import type { Origin, OriginResult } from "./origin.ts";
 
-/** Where a content was found. */
+/** Where a candidate was found. */
 export const NOT_FOUND = 0;
 export const CACHE = 1;
 export const ORIGIN = 2;
 
-/** The tiers, in the order of the look-up. */
-interface Tiers {
-  cache: Pick<EdgeCache, "lookUp">;
-  /** Looks up the distinct keys that the cache does not have. */
-  origin: Origin | undefined;
-}
-
-/** Result of a look-up. Each array has one byte for each content. */
+/** Result of a look-up. Each array has one byte for each candidate. */
 export interface Matches {
   /** NOT_FOUND, CACHE or ORIGIN at the time of the call: matches of the cache expire with the cached manifest. */
   foundBy(): Uint8Array;
@@ -30,48 +23,39 @@ export interface Matches {
   tiers: Record<"memory" | "keys" | "origin", Tally>;
   /** Whether the cache is suspended, so that only the Cloud Controller matches. */
   isSuspended: boolean;
-  /** Distinct keys. */
-  matchedByOrigin: readonly ResourceKey[];
-  notMatchedByOrigin: readonly ResourceKey[];
+  /** The distinct keys that the cache does not have. */
+  origin: OriginResult;
   faults: Fault[];
 }
 
-const NOTHING_REQUESTED: Tally = { requested: 0, matched: 0, ms: 0 };
-
-/** The result without a look-up. */
-export function noMatches({ count }: Contents): Matches {
-  return {
-    foundBy: () => new Uint8Array(count),
-    isRemoved: new Uint8Array(count),
-    isNotMatchedByOrigin: new Uint8Array(count),
-    tiers: { memory: NOTHING_REQUESTED, keys: NOTHING_REQUESTED, origin: NOTHING_REQUESTED },
-    isSuspended: false,
-    matchedByOrigin: [],
-    notMatchedByOrigin: [],
-    faults: [],
-  };
-}
-
 /**
- * Looks up which of `contents` are in the pool: in the cache, then in the Cloud Controller. Contents without a result by the deadline
- * are not found.
+ * Looks up which eligible candidates are in the pool: in the cache, then in the Cloud Controller. Candidates without a result by
+ * LOOKUP_DEADLINE_MS are not found. If resource matching is disabled, nothing is looked up.
  *
- * @param contents of eligible resources
+ * @param origin undefined without a Cloud Controller
  * @returns `relayed` if the Cloud Controller refuses the caller
  */
 export async function lookUpMatches(
-  contents: Contents,
-  { cache, origin }: Tiers,
-  deadline: Deadline,
+  { candidates, isEligible }: MatchRequest,
+  origin: Origin | undefined,
   context: RequestContext,
 ): Promise<Matches | Failure> {
-  const cached = await cache.lookUp(contents, deadline, context);
+  const { features, lookupDeadlineMs } = context.configuration;
+  const isLookedUp = features.resourceMatching ? isEligible : new Uint8Array(isEligible.length);
+  const contents = candidates.only(isLookedUp);
+  const toCandidates = (marks: Uint8Array): Uint8Array => {
+    if (contents === candidates) return marks;
+    let next = 0;
+    return isLookedUp.map((is) => (is ? (marks[next++] as number) : 0));
+  };
+
+  const deadline = new Deadline(lookupDeadlineMs);
+  const cached = await edgeCacheOf(context.configuration).lookUp(contents, deadline, context);
   const { isPresent, isRemoved, isSuspended } = cached;
 
   const unresolved = origin ? contents.unknown(isPresent()) : new Map<ResourceKey, number[]>();
   const startedAt = Date.now();
-  const lookup =
-    unresolved.size > 0 ? await origin?.requestMatches([...unresolved.keys()], deadline) : undefined;
+  const lookup = await origin?.requestMatches([...unresolved.keys()], deadline);
   if (lookup?.refusal) return lookup.refusal;
 
   const ms = Date.now() - startedAt;
@@ -86,14 +70,13 @@ export async function lookUpMatches(
       for (const key of matched) {
         for (const index of unresolved.get(key) ?? []) foundBy[index] = ORIGIN;
       }
-      return foundBy;
+      return toCandidates(foundBy);
     },
-    isRemoved: isRemoved ?? new Uint8Array(contents.count),
-    isNotMatchedByOrigin,
+    isRemoved: toCandidates(isRemoved ?? new Uint8Array(contents.count)),
+    isNotMatchedByOrigin: toCandidates(isNotMatchedByOrigin),
     tiers: { ...cached.tiers, origin: { requested: unresolved.size, matched: matched.length, ms } },
     isSuspended,
-    matchedByOrigin: matched,
-    notMatchedByOrigin: notMatched,
+    origin: { matched, notMatched },
     faults: [...cached.faults, ...faults],
   };
 }

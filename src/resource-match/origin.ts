@@ -4,7 +4,7 @@ import { chunks } from "../chunks.ts";
 import { Failure } from "../failure.ts";
 import { readBody } from "../http/body.ts";
 import { causeOf } from "../observability/log.ts";
-import { ANY_MODE, ORIGIN_RESOURCES_PER_REQUEST, ORIGIN_RESPONSE_MAX_BYTES } from "../platform-limits.ts";
+import { ANY_MODE, BODY_MAX_BYTES, ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
@@ -19,16 +19,14 @@ export interface OriginResult {
 interface OriginLookup extends OriginResult {
   faults: Fault[];
   /** `relayed`, if the Cloud Controller refuses the caller. */
-  refusal?: Failure;
+  refusal: Failure | undefined;
 }
 
 interface LookupOptions {
   resourcesPerRequest?: number;
-  /** Called with the result of each request. */
+  /** Called with the result of each request that has one. */
   onResult?: (result: OriginResult) => void;
 }
-
-const ORIGIN = "origin";
 
 /** Time of the Cloud Controller for one file. It looks up the files of a request one after the other. */
 const MS_PER_FILE = 12;
@@ -90,23 +88,37 @@ export class Origin {
     deadline: Deadline,
     { resourcesPerRequest = ORIGIN_RESOURCES_PER_REQUEST, onResult }: LookupOptions = {},
   ): Promise<OriginLookup> {
-    const lookups: OriginLookup[] = [];
     const waiting = chunks(keys, resourcesPerRequest);
+    const matched: ResourceKey[] = [];
+    const notMatched: ResourceKey[] = [];
+    const causes = new Set<string>();
+    let unread = 0;
+    let refusal: Failure | undefined;
     const requestInTurn = async () => {
       for (let chunk = waiting.shift(); chunk; chunk = waiting.shift()) {
-        const requested = chunk;
-        const request = this.#request(requested, deadline);
-        const lookup = await deadline.race(request).catch((error) => failedLookup(requested, error));
-        lookups.push(lookup);
-        onResult?.(lookup);
-        if (lookup.refusal) waiting.length = 0;
+        try {
+          const result = await deadline.race(this.#request(chunk, deadline));
+          if (result instanceof Failure) {
+            refusal ??= result;
+            waiting.length = 0;
+            continue;
+          }
+          matched.push(...result.matched);
+          notMatched.push(...result.notMatched);
+          onResult?.(result);
+        } catch (error) {
+          unread += chunk.length;
+          causes.add(causeOf(error));
+        }
       }
     };
     await Promise.all(Array.from({ length: CONCURRENT_REQUESTS }, requestInTurn));
-    return mergeLookups(lookups);
+    const fault = { warning: WARNING, details: { tier: "origin", unread, causes: [...causes] } };
+    return { matched, notMatched, faults: unread > 0 ? [fault] : [], refusal };
   }
 
-  async #request(keys: readonly ResourceKey[], deadline: Deadline): Promise<OriginLookup> {
+  /** @returns `relayed` if the Cloud Controller refuses the caller */
+  async #request(keys: readonly ResourceKey[], deadline: Deadline): Promise<OriginResult | Failure> {
     const response = await fetch(this.#url, {
       method: "POST",
       headers: this.#headers,
@@ -115,12 +127,13 @@ export class Origin {
       cache: "no-store",
       signal: deadline.signal,
     });
-    const body = await readBody(response.body, ORIGIN_RESPONSE_MAX_BYTES);
+    // A response echoes resources of its request, so that it is smaller than a body may be.
+    const body = await readBody(response.body, BODY_MAX_BYTES);
     if (body instanceof Failure) throw new Error(`status ${response.status}, ${body.reason}`);
 
     // Without an error envelope, such a status comes from a proxy and not from the Cloud Controller.
     if (REFUSALS.includes(response.status) && v.is(ErrorEnvelope, parseJson(body))) {
-      return { matched: [], notMatched: [], faults: [], refusal: relay(response, body) };
+      return relay(response, body);
     }
     if (response.status !== 201) throw new Error(`status ${response.status}`);
     const listed = parseMatches(body);
@@ -131,27 +144,8 @@ export class Origin {
     if (matched.size > keys.length - notMatched.length) {
       throw new Error("the response has a resource that was not requested");
     }
-    return { matched: keys.filter((key) => matched.has(key)), notMatched, faults: [] };
+    return { matched: keys.filter((key) => matched.has(key)), notMatched };
   }
-}
-
-function failedLookup(keys: readonly ResourceKey[], error: unknown): OriginLookup {
-  const details = { tier: ORIGIN, unread: keys.length, causes: [causeOf(error)] };
-  return { matched: [], notMatched: [], faults: [{ warning: WARNING, details }] };
-}
-
-/** One look-up with all results, and at most one fault. */
-function mergeLookups(lookups: readonly OriginLookup[]): OriginLookup {
-  const refusal = lookups.find((lookup) => lookup.refusal)?.refusal;
-  const failed = lookups.flatMap(({ faults }) => faults.map(({ details }) => details));
-  const unread = failed.reduce((sum, details) => sum + details.unread, 0);
-  const causes = [...new Set(failed.flatMap((details) => details.causes))];
-  return {
-    matched: lookups.flatMap(({ matched }) => matched),
-    notMatched: lookups.flatMap(({ notMatched }) => notMatched),
-    faults: failed.length === 0 ? [] : [{ warning: WARNING, details: { tier: ORIGIN, unread, causes } }],
-    ...(refusal ? { refusal } : {}),
-  };
 }
 
 function toResource(key: ResourceKey) {

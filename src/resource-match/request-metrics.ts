@@ -72,7 +72,7 @@ function measure(
   { warnings, matches, decided, isIdentified }: Resolved,
 ) {
   const { memory, keys, origin } = matches.tiers;
-  const { confirmed = [], rejected = [] } = decided.verified ?? {};
+  const { matched = [], notMatched = [] } = decided.verified ?? {};
   return {
     identified: isIdentified,
     resources: count,
@@ -82,8 +82,8 @@ function measure(
     bytes: candidates.bytesOf(decided.isMatch),
     tiers: { memory, keys, origin: { ...origin, ms: origin.ms + decided.ms.verification } },
     decided: decided.decidedEarlier,
-    verified: confirmed.length + rejected.length,
-    rejected: rejected.length,
+    verified: matched.length + notMatched.length,
+    rejected: notMatched.length,
     warnings: warnings.length,
   };
 }

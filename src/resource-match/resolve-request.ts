@@ -1,14 +1,13 @@
-import { edgeCacheOf } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
 import { jsonResponse } from "../http/json-response.ts";
 import { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
-import { Deadline } from "../time/deadline.ts";
-import { startAfterResponse } from "./after-response.ts";
+import { reportMatches, reportRejections } from "./catalog-reports.ts";
 import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
-import { lookUpMatches, type Matches, noMatches } from "./lookup.ts";
+import { lookUpMatches, type Matches, ORIGIN } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
 import { Origin } from "./origin.ts";
+import { verifySample } from "./verification.ts";
 
 const MODE_WARNING =
   "Files were matched with a mode that the platform takes, because their content was matched before.";
@@ -41,47 +40,42 @@ export interface Resolved {
  */
 export async function resolveRequest(
   matchRequest: MatchRequest,
-  requester: Requester,
+  { id, pushId, authorization }: Requester,
   context: RequestContext,
 ): Promise<Resolved | Failure> {
-  const origin = originFor(requester, context);
-  const session = new PushSession(
-    matchRequest.sessionRequest(),
-    requester.id,
-    requester.pushId ?? "",
-    context,
-  );
+  const { cloudControllerUrl, features } = context.configuration;
+  const origin =
+    cloudControllerUrl !== undefined && features.resourceMatching
+      ? new Origin(cloudControllerUrl, authorization, context)
+      : undefined;
+  const session = new PushSession(matchRequest.sessionRequest(), id, pushId ?? "", context);
   const lookupStartedAt = Date.now();
-  const matches = await lookUpEligible(matchRequest, origin, context);
+  const matches = await lookUpMatches(matchRequest, origin, context);
   if (matches instanceof Failure) return matches;
-  for (const { details } of matches.faults) context.log.warn("lookup-incomplete", { ...details });
+  for (const { details } of matches.faults) context.log.warn("lookup-incomplete", details);
   const decided = await decideMatches(matchRequest, matches, { session, origin }, context);
   const { bytes, hasOtherModes } = matchRequest.responseBody(decided.isMatch);
-  startAfterResponse({ matchRequest, matches, decided, origin, lookupStartedAt }, context);
+  startVerification(matchRequest, decided, origin, context);
+  context.waitUntil(reportMatches(matches.origin.matched, lookupStartedAt, context));
+  // While the cache is suspended, files that are not matched would be matches of the cache.
+  if (matches.isSuspended) context.waitUntil(reportRejections(matches.origin, lookupStartedAt, context));
 
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
-  const isIdentified = requester.pushId !== undefined;
+  const isIdentified = pushId !== undefined;
   return { response: toResponse(bytes, warnings), warnings, matches, decided, isIdentified };
 }
 
-/** The Cloud Controller, if one is configured and matching is enabled. */
-function originFor({ authorization }: Requester, context: RequestContext): Origin | undefined {
-  const { cloudControllerUrl, features } = context.configuration;
-  if (cloudControllerUrl === undefined || !features.resourceMatching) return undefined;
-  return new Origin(cloudControllerUrl, authorization, context);
-}
-
-async function lookUpEligible(
-  { candidates, isEligible }: MatchRequest,
+/** Starts to verify a sample of the matches that the Cloud Controller has not verified. */
+function startVerification(
+  { candidates }: MatchRequest,
+  { isMatch, foundBy, verified }: DecidedMatches,
   origin: Origin | undefined,
   context: RequestContext,
-): Promise<Matches | Failure> {
-  const { features, lookupDeadlineMs } = context.configuration;
-  const eligible = candidates.only(isEligible);
-  if (!features.resourceMatching) return noMatches(eligible);
-  const cache = edgeCacheOf(context.configuration);
-  return lookUpMatches(eligible, { cache, origin }, new Deadline(lookupDeadlineMs), context);
+): void {
+  if (!origin || verified) return;
+  const keys = candidates.keysWhere((index) => isMatch[index] === 1 && foundBy[index] !== ORIGIN);
+  if (keys.size > 0) context.waitUntil(verifySample([...keys.keys()], origin, context));
 }
 
 function toResponse(body: Uint8Array<ArrayBuffer>, warnings: readonly string[]): Response {

@@ -9,7 +9,7 @@ import { passThrough } from "../pass-through.ts";
 import type { RequestContext } from "../request-context.ts";
 import { Deadline } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
-import { reportMatches, reportRejections } from "./catalog-reports.ts";
+import { reportMatches, reportVerification } from "./catalog-reports.ts";
 import { type Comparison, compareMatches } from "./comparison.ts";
 import { parseMatchRequest } from "./match-request.ts";
 import { Origin, parseMatches } from "./origin.ts";
@@ -87,7 +87,7 @@ async function lookUpInShadow(request: Request, context: RequestContext): Promis
   const eligible = matchRequest.candidates.only(matchRequest.isEligible);
   const cache = edgeCacheOf(context.configuration);
   const { isPresent, tiers, faults } = await cache.lookUp(eligible, new Deadline(lookupDeadlineMs), context);
-  for (const { details } of faults) context.log.warn("lookup-incomplete", { ...details });
+  for (const { details } of faults) context.log.warn("lookup-incomplete", details);
   return {
     resources: matchRequest.count,
     eligible,
@@ -188,6 +188,6 @@ async function reportObservations(
   if (contradicted.length === 0) return;
   const origin = new Origin(url, authorization, context);
   const { matched, notMatched } = await origin.requestMatches(contradicted, deadline);
-  const verified = { confirmed: [...confirmed, ...matched], rejected: notMatched };
-  await reportRejections(verified, requestedAt, context);
+  const verified = { matched: [...confirmed, ...matched], notMatched };
+  await reportVerification(verified, requestedAt, context);
 }

@@ -5,9 +5,9 @@ import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import { Deadline } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
-import { RejectionReport, type Verified } from "./catalog-reports.ts";
+import { RejectionReport } from "./catalog-reports.ts";
 import { ORIGIN } from "./lookup.ts";
-import { type Origin, quickRequestSize } from "./origin.ts";
+import { type Origin, type OriginResult, quickRequestSize } from "./origin.ts";
 
 /** Matches that are verified after each response. */
 const SAMPLE_SIZE = 5;
@@ -37,7 +37,7 @@ export async function verifyBeforeResponse(
   isFinal: boolean,
   origin: Origin,
   context: RequestContext,
-): Promise<Verified | undefined> {
+): Promise<OriginResult | undefined> {
   const isUndecided = (index: number) => decided[index] === UNDECIDED;
   const isChangeable = (index: number) => decided[index] === MATCH && !isFinal;
   const keys = candidates.keysWhere((index) => {
@@ -48,8 +48,8 @@ export async function verifyBeforeResponse(
   // The look-up may have rejected an earlier match.
   const hasRejection = found.some((mark, index) => mark === REJECTED && isChangeable(index));
   const verified = await verifyInTime([...keys.keys()], origin, context);
-  const confirmed = new Set(verified.confirmed);
-  const rejected = new Set(verified.rejected);
+  const confirmed = new Set(verified.matched);
+  const rejected = new Set(verified.notMatched);
   for (const [key, places] of keys) {
     for (const index of places) {
       if (confirmed.has(key)) foundBy[index] = ORIGIN;
@@ -65,7 +65,7 @@ async function verifyInTime(
   matches: readonly ResourceKey[],
   origin: Origin,
   context: RequestContext,
-): Promise<Verified> {
+): Promise<OriginResult> {
   const shuffled = shuffle(matches);
   const ms = context.configuration.lookupDeadlineMs * DEADLINE_SHARE;
   const resourcesPerRequest = quickRequestSize(ms, REQUESTS_MAX);
@@ -76,7 +76,7 @@ async function verifyInTime(
   const verified = new Set([...matched, ...notMatched]);
   const rest = shuffled.filter((key) => !verified.has(key));
   context.waitUntil(verifyRest(rest, origin, report, new Deadline(TIMEOUT_MS.afterResponse)));
-  return { confirmed: matched, rejected: notMatched };
+  return { matched, notMatched };
 }
 
 /** Verifies a few matches after the response, and all of them if one is rejected. Never throws. */

@@ -3,7 +3,6 @@ import { Contents } from "../../../src/cache/contents.ts";
 import type { EdgeCache } from "../../../src/cache/edge-cache.ts";
 import { Failure } from "../../../src/failure.ts";
 import type { RequestContext } from "../../../src/request-context.ts";
-import { lookUpMatches } from "../../../src/resource-match/lookup.ts";
 import { parseMatchRequest } from "../../../src/resource-match/match-request.ts";
 import { Deadline } from "../../../src/time/deadline.ts";
 
@@ -25,17 +24,8 @@ export async function matchBytes(
 ): Promise<Uint8Array> {
   const request = parseMatchRequest(body, { ...RULES, minimumSize });
   if (request instanceof Failure) throw new Error(request.reason);
-  const sources = { cache, origin: undefined };
-  const deadline = new Deadline(LOOKUP_DEADLINE_MS);
-  const context = CONTEXT as unknown as RequestContext;
-  const matches = await lookUpMatches(
-    request.candidates.only(request.isEligible),
-    sources,
-    deadline,
-    context,
-  );
-  if (matches instanceof Failure) throw new Error(`refused: ${matches.status}`);
-  return request.responseBody(matches.foundBy()).bytes;
+  const { isPresent } = await cache.lookUp(request.candidates, new Deadline(LOOKUP_DEADLINE_MS), CONTEXT);
+  return request.responseBody(isPresent()).bytes;
 }
 
 /** Makes a cache read manifest and snapshot, by a look-up of one content. */
