@@ -15,7 +15,9 @@ export async function readRequestBody(
   if (declared === null) return readBody(request.body, maxBytes);
   if (Number(declared) > maxBytes) return tooLarge(`${declared} bytes`);
   // `arrayBuffer` takes half the time of reading a thousand chunks of 4 KiB.
-  return readAtOnce(request, maxBytes).catch(incomplete);
+  const body = await request.arrayBuffer().catch(incomplete);
+  if (body instanceof Failure) return body;
+  return body.byteLength > maxBytes ? tooLarge(`${body.byteLength} bytes`) : new Uint8Array(body);
 }
 
 /** The bytes of a stream, with the limit and the failures of `readRequestBody`. Never throws. */
@@ -23,27 +25,19 @@ export async function readBody(
   body: ReadableStream<Uint8Array> | null,
   maxBytes: number,
 ): Promise<Uint8Array | Failure> {
-  return readChunks(body, maxBytes).catch(incomplete);
-}
-
-async function readAtOnce(request: Request, maxBytes: number): Promise<Uint8Array | Failure> {
-  const body = new Uint8Array(await request.arrayBuffer());
-  return body.byteLength > maxBytes ? tooLarge(`${body.byteLength} bytes`) : body;
-}
-
-async function readChunks(
-  body: ReadableStream<Uint8Array> | null,
-  maxBytes: number,
-): Promise<Uint8Array | Failure> {
   // The buffer grows in place: joining chunks at the end would take twice the memory.
   const buffer = new ArrayBuffer(0, { maxByteLength: maxBytes });
   const bytes = new Uint8Array(buffer);
-  for await (const chunk of body ?? []) {
-    const length = bytes.length;
-    // Leaving the loop cancels the stream.
-    if (length + chunk.length > maxBytes) return tooLarge(`more than ${maxBytes} bytes`);
-    buffer.resize(length + chunk.length);
-    bytes.set(chunk, length);
+  try {
+    for await (const chunk of body ?? []) {
+      const length = bytes.length;
+      // Leaving the loop cancels the stream.
+      if (length + chunk.length > maxBytes) return tooLarge(`more than ${maxBytes} bytes`);
+      buffer.resize(length + chunk.length);
+      bytes.set(chunk, length);
+    }
+  } catch (error) {
+    return incomplete(error);
   }
   return bytes;
 }

@@ -46,16 +46,16 @@ export async function decideMatches(
   };
   const found = marksOf(false);
   let verified: OriginResult | undefined;
-  const verify = async (earlier: Decisions) => {
-    watch.lap("pushSessions");
-    found.set(marksOf(true));
-    const marks = { found, foundBy, decided: earlier.marksFor(session.contents) };
-    if (origin) {
+  const verify =
+    origin &&
+    (async (earlier: Decisions) => {
+      watch.lap("pushSessions");
+      found.set(marksOf(true));
+      const marks = { found, foundBy, decided: earlier.marksFor(session.contents) };
       verified = await verifyBeforeResponse(candidates, marks, earlier.isIdentified, origin, context);
-    }
-    watch.lap("verification");
-  };
-  let decided = await session.decide(found, origin && verify);
+      watch.lap("verification");
+    });
+  let decided = await session.decide(found, verify);
   // The cached manifest may have expired while the request waited. Its matches no longer count then.
   if (foundBy.includes(CACHE) && !matches.foundBy().includes(CACHE)) {
     for (let index = 0; index < found.length; index++) {

@@ -2,15 +2,11 @@ import { countOf } from "../bytes/marks.ts";
 import { Failure } from "../failure.ts";
 import { lastHourOf } from "../observability/last-hour.ts";
 import { causeOf, type Log } from "../observability/log.ts";
-import { type Point, writePoint } from "../observability/metrics.ts";
+import { writePoint } from "../observability/metrics.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Matches } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
 import type { Resolved } from "./resolve-request.ts";
-
-/** Times of a request, except those of the tiers, in ms. */
-type Times = Record<"total" | "body" | "token" | "pushSessions", number>;
 
 /** Runs code that logs or measures. An error in it is logged, and never fails a push. */
 export function guardTelemetry(log: Log, run: () => void): void {
@@ -53,15 +49,29 @@ export class RequestMetrics {
     } else if (response) {
       log.info("relayed", { status: response.status, ms });
     }
-    response?.headers.set("Server-Timing", serverTiming(ms, measured?.tiers));
-    const point = {
-      outcome: outcome instanceof Failure ? outcome.kind : "answered",
-      status: outcome.status,
-      total_ms: ms.total,
+    // A refused request has no times of tiers.
+    const { memory, keys, origin } = measured?.tiers ?? {};
+    const durations = {
       body_ms: ms.body,
       token_ms: ms.token,
+      memory_ms: memory?.ms ?? 0,
+      keys_ms: keys?.ms ?? 0,
+      origin_ms: origin?.ms ?? 0,
       push_sessions_ms: ms.pushSessions,
-      ...(measured && toColumns(measured)),
+      total_ms: ms.total,
+    };
+    response?.headers.set("Server-Timing", serverTiming(durations));
+    const point = {
+      ...measured,
+      ...durations,
+      outcome: outcome instanceof Failure ? outcome.kind : "answered",
+      status: outcome.status,
+      bytes_matched: measured?.bytes ?? 0,
+      keys_read: keys?.requested ?? 0,
+      origin_requested: origin?.requested ?? 0,
+      memory_matched: memory?.matched ?? 0,
+      keys_matched: keys?.matched ?? 0,
+      origin_matched: origin?.matched ?? 0,
     };
     writePoint("resource_matches", point, configuration, log);
   }
@@ -88,38 +98,9 @@ function measure(
   };
 }
 
-function toColumns({ tiers: { memory, keys, origin }, ...measured }: ReturnType<typeof measure>) {
-  return {
-    memory_ms: memory.ms,
-    keys_ms: keys.ms,
-    origin_ms: origin.ms,
-    resources: measured.resources,
-    eligible: measured.eligible,
-    matched: measured.matched,
-    bytes_matched: measured.bytes,
-    keys_read: keys.requested,
-    origin_requested: origin.requested,
-    memory_matched: memory.matched,
-    keys_matched: keys.matched,
-    origin_matched: origin.matched,
-    decided: measured.decided,
-    rejected: measured.rejected,
-    warnings: measured.warnings,
-  } satisfies Partial<Point<"resource_matches">>;
-}
-
-/** The Server-Timing header, which browsers and curl show. A refused request has no times of tiers. */
-function serverTiming(ms: Times, tiers?: Matches["tiers"]): string {
-  const durations = {
-    body: ms.body,
-    token: ms.token,
-    memory: tiers?.memory.ms ?? 0,
-    keys: tiers?.keys.ms ?? 0,
-    origin: tiers?.origin.ms ?? 0,
-    "push-sessions": ms.pushSessions,
-    total: ms.total,
-  };
+/** The Server-Timing header, which browsers and curl show: `body;dur=1, push-sessions;dur=2`. */
+function serverTiming(durations: Record<string, number>): string {
   return Object.entries(durations)
-    .map(([name, duration]) => `${name};dur=${duration}`)
+    .map(([column, ms]) => `${column.replace(/_ms$/, "").replaceAll("_", "-")};dur=${ms}`)
     .join(", ");
 }

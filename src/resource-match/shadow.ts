@@ -38,8 +38,7 @@ interface Reference {
   status: number;
   /** A copy of the response, if it is a 201 to a request that can be compared. */
   copy: Response | undefined;
-  url: string;
-  authorization: string;
+  origin: Origin;
   /** The time before the request, in ms since the epoch. */
   requestedAt: number;
 }
@@ -54,7 +53,7 @@ export async function handleInShadow(
   context: RequestContext,
 ): Promise<Response | Failure> {
   const requestedAt = Date.now();
-  const authorization = request.headers.get("Authorization") ?? "";
+  const origin = new Origin(url, request.headers.get("Authorization") ?? "", context);
   // The unread part of a copy is buffered in memory. A copy whose length is unknown is read up to the limit, and then cancelled.
   const declaredBytes = request.headers.get("Content-Length");
   const isComparable = declaredBytes === null || Number(declaredBytes) <= COMPARED_MAX_BYTES;
@@ -64,15 +63,11 @@ export async function handleInShadow(
   const response = await passThrough(request, url);
   const { status } = response;
   const copy = isComparable && response instanceof Response && status === 201 ? response.clone() : undefined;
-  context.waitUntil(reportComparison(lookup, { status, copy, url, authorization, requestedAt }, context));
+  context.waitUntil(reportComparison(lookup, { status, copy, origin, requestedAt }, context));
   return response;
 }
 
-/**
- * Looks up the request in the cache. Without a valid token nothing is read, and nothing can be observed.
- *
- * @returns a text if the request can't be compared: the reason
- */
+/** Looks up the request in the cache, or returns the reason why it can't be compared. A request without a valid token can't. */
 async function lookUpInShadow(request: Request, context: RequestContext): Promise<ShadowLookup | string> {
   const { eligibility, features, lookupDeadlineMs } = context.configuration;
   const body = await readRequestBody(request, COMPARED_MAX_BYTES);
@@ -122,10 +117,7 @@ async function reportComparison(
   await reportObservations(comparison, reference, deadline, context);
 }
 
-/**
- * @param body the response of the Cloud Controller, if it was read
- * @returns a text if the two can't be compared: the reason
- */
+/** Compares the look-up with the body of the Cloud Controller's response, or returns the reason why it can't. */
 async function compare(
   lookup: Promise<ShadowLookup | string> | undefined,
   status: number,
@@ -180,13 +172,12 @@ function logComparison(
  */
 async function reportObservations(
   { confirmed, contradicted, missed }: Comparison,
-  { url, authorization, requestedAt }: Reference,
+  { origin, requestedAt }: Reference,
   deadline: Deadline,
   context: RequestContext,
 ): Promise<void> {
   await reportMatches(missed, requestedAt, context);
   if (contradicted.length === 0) return;
-  const origin = new Origin(url, authorization, context);
   const { matched, notMatched } = await origin.requestMatches(contradicted, deadline);
   const verified = { matched: [...confirmed, ...matched], notMatched };
   await reportVerification(verified, requestedAt, context);
