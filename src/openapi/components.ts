@@ -1,6 +1,6 @@
+import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import * as v from "valibot";
 import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
-import { ObservationsSchema, PresentSchema, RemovedSchema } from "../operator-api/observations.ts";
 import {
   CachedResourceSchema,
   CacheStatusSchema,
@@ -8,14 +8,23 @@ import {
   ResourcePageSchema,
 } from "../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
-import { ResourceSchema } from "../resource-match/resource-schema.ts";
 import { ErrorsSchema } from "./error-responses.ts";
-import { type JsonSchema, toJsonSchema } from "./json-schema.ts";
 
 export const schemaRef = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 
-function arrayOf(name: string, description: string): JsonSchema {
-  return { type: "array", items: schemaRef(name), description };
+function arrayOf(name: string, description: string, limits: JsonSchema = {}): JsonSchema {
+  return { type: "array", items: schemaRef(name), ...limits, description };
+}
+
+/** An object without optional members. */
+function objectOf(properties: Record<string, JsonSchema>): JsonSchema {
+  return { type: "object", required: Object.keys(properties), properties };
+}
+
+/** The JSON Schema of a response. */
+function schemaOf(schema: v.GenericSchema): JsonSchema {
+  const { $schema: _, ...converted } = toJsonSchema(schema, { target: "draft-2020-12" });
+  return converted;
 }
 
 /** An entry of Server-Timing: the Worker's, or one that Cloudflare adds, such as `cfL4;desc="?proto=TCP"`. */
@@ -29,35 +38,9 @@ const MatchSchema = v.object({
   mode: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-7]+$/))),
 });
 
-function observationsRequest(): JsonSchema {
-  const schema = toJsonSchema(ObservationsSchema);
-  const { present, removed, seconds_ago, observed_at } = schema.properties as Record<string, JsonSchema>;
-  return {
-    ...schema,
-    description: `At most ${OBSERVATIONS_MAX} resources, present and removed together, and at most one of the times.`,
-    properties: {
-      seconds_ago: {
-        ...seconds_ago,
-        description: "How long before this request arrived the pool was read.",
-      },
-      observed_at: {
-        ...observed_at,
-        description:
-          "When the pool was read: the `time` of a `GET /v3/resource_matches/cache` from before that.",
-      },
-      present: {
-        ...present,
-        ...arrayOf("Present", "Resources that the pool had."),
-        maxItems: OBSERVATIONS_MAX,
-      },
-      removed: {
-        ...removed,
-        ...arrayOf("Removed", "SHA-1s that the pool did not have, in any size."),
-        maxItems: OBSERVATIONS_MAX,
-      },
-    },
-  };
-}
+const POOL_CHECKSUM = objectOf({ value: { type: "string", pattern: "^[0-9A-Fa-f]{40}$" } });
+const OBSERVATIONS_LIMITS: JsonSchema = { default: [], maxItems: OBSERVATIONS_MAX };
+const NULLABLE_STRING: JsonSchema = { type: ["string", "null"] };
 
 export function components(): object {
   return {
@@ -100,45 +83,68 @@ export function components(): object {
         schema: { type: "string", pattern: "^[0-9]+$" },
       },
     },
+    // The valibot schemas of requests check values with functions, which can't be converted. Tests send each request to both.
     schemas: {
-      ResourceMatchesRequest: {
-        type: "object",
-        required: ["resources"],
-        properties: {
-          resources: {
-            ...arrayOf("Resource", "Files of an app."),
-            minItems: 1,
-            maxItems: RESOURCES_PER_REQUEST_MAX,
-          },
-        },
-      },
+      ResourceMatchesRequest: objectOf({
+        resources: arrayOf("Resource", "Files of an app.", {
+          minItems: 1,
+          maxItems: RESOURCES_PER_REQUEST_MAX,
+        }),
+      }),
       Resource: {
-        ...toJsonSchema(ResourceSchema),
+        type: "object",
+        required: ["checksum", "size_in_bytes"],
+        properties: {
+          checksum: objectOf({ value: { type: "string", minLength: 40, maxLength: 40 } }),
+          size_in_bytes: { type: "integer", minimum: 0 },
+          mode: { ...NULLABLE_STRING, pattern: "^[0-7]+$" },
+          path: NULLABLE_STRING,
+        },
         description:
           "A file: its SHA-1, its size, its path in the app and its octal mode. A checksum of 40 characters that are not all hex is valid, and never matches.",
       },
-      ResourceMatches: {
-        type: "object",
-        required: ["resources"],
-        properties: {
-          resources: arrayOf(
-            "Match",
-            "The resources of the request that the platform has, in the order of the request.",
-          ),
-        },
-      },
+      ResourceMatches: objectOf({
+        resources: arrayOf(
+          "Match",
+          "The resources of the request that the platform has, in the order of the request.",
+        ),
+      }),
       Match: {
-        ...toJsonSchema(MatchSchema),
+        ...schemaOf(MatchSchema),
         description: "A resource of the request. Members that were absent or null are absent.",
       },
-      CacheStatus: toJsonSchema(CacheStatusSchema),
-      ResourcePage: toJsonSchema(ResourcePageSchema),
-      CachedResource: toJsonSchema(CachedResourceSchema),
-      ObservationsRequest: observationsRequest(),
-      Present: toJsonSchema(PresentSchema),
-      Removed: toJsonSchema(RemovedSchema),
-      ObservationsResult: toJsonSchema(ObservationsResultSchema),
-      Errors: { ...toJsonSchema(ErrorsSchema), description: "Cloud Foundry's error envelope." },
+      CacheStatus: schemaOf(CacheStatusSchema),
+      ResourcePage: schemaOf(ResourcePageSchema),
+      CachedResource: schemaOf(CachedResourceSchema),
+      ObservationsRequest: {
+        type: "object",
+        properties: {
+          seconds_ago: {
+            type: "number",
+            minimum: 0,
+            description: "How long before this request arrived the pool was read.",
+          },
+          observed_at: {
+            type: "string",
+            format: "date-time",
+            pattern: "Z$",
+            description:
+              "When the pool was read: the `time` of a `GET /v3/resource_matches/cache` from before that.",
+          },
+          present: arrayOf("Present", "Resources that the pool had.", OBSERVATIONS_LIMITS),
+          removed: arrayOf("Removed", "SHA-1s that the pool did not have, in any size.", OBSERVATIONS_LIMITS),
+        },
+        additionalProperties: false,
+        not: { required: ["seconds_ago", "observed_at"] },
+        description: `At most ${OBSERVATIONS_MAX} resources, present and removed together, and at most one of the times.`,
+      },
+      Present: objectOf({
+        checksum: POOL_CHECKSUM,
+        size_in_bytes: { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+      }),
+      Removed: objectOf({ checksum: POOL_CHECKSUM }),
+      ObservationsResult: schemaOf(ObservationsResultSchema),
+      Errors: { ...schemaOf(ErrorsSchema), description: "Cloud Foundry's error envelope." },
     },
   };
 }

@@ -4,8 +4,9 @@ import { parseObservations } from "../operator-api/observations.ts";
 import { parseResources } from "../resource-match/resource-schema.ts";
 import { components, schemaRef } from "./components.ts";
 import {
+  allErrorResponses,
   COMMON_HEADERS,
-  commonErrorResponses,
+  COMMON_RESPONSES,
   errorResponses,
   withRelayedResponses,
 } from "./error-responses.ts";
@@ -15,9 +16,9 @@ const READ =
   "Needs `cloud_controller.admin`, `cloud_controller.admin_read_only` or `cloud_controller.global_auditor`.";
 const WRITE = "Needs `cloud_controller.admin`.";
 
-/** The OpenAPI 3.1 document of the endpoint and the operator API, made from the Worker's own schemas. */
-export async function openApiDocument(): Promise<object> {
-  const failures = await errorResponses(["catalog-unavailable"]);
+/** The OpenAPI 3.1 document of the endpoint and the operator API. Its responses are made from the Worker's own schemas and failures. */
+export function openApiDocument(): object {
+  const failures = errorResponses(["catalog-unavailable"]);
   return {
     openapi: "3.1.1",
     info: {
@@ -51,21 +52,22 @@ export async function openApiDocument(): Promise<object> {
             "Returns the resources that the platform has. Needs `cloud_controller.write` or `cloud_controller.admin`. In shadow " +
             "mode (`MODE`) the request is passed through, and the Cloud Controller's response is relayed unchanged.",
           requestBody: jsonBody("ResourceMatchesRequest", examples.MATCH_REQUEST),
-          responses: await withRelayedResponses({
+          responses: withRelayedResponses({
             201: jsonResponse("ResourceMatches", "The resources that the platform has.", examples.MATCHES, {
               "X-Cf-Warnings": { $ref: "#/components/headers/X-Cf-Warnings" },
               "Server-Timing": { $ref: "#/components/headers/Server-Timing" },
             }),
-            ...(await errorResponses(
+            ...allErrorResponses(
               [
                 "parse-error",
                 "app-bits-upload-disabled",
                 "body-too-large",
                 "non-canonical-body-too-large",
                 "cloud-controller-unavailable",
+                "unprocessable",
               ],
-              expectFailure(parseResources('{"resources":[]}')),
-            )),
+              violationsOf(parseResources('{"resources":[]}')),
+            ),
             409: jsonResponse(
               "Errors",
               "The Cloud Controller's own 409, relayed unchanged; its 401 and 403 likewise.",
@@ -111,10 +113,10 @@ export async function openApiDocument(): Promise<object> {
           ],
           responses: {
             200: jsonResponse("ResourcePage", "A page.", examples.PAGE),
-            ...(await errorResponses(
-              ["catalog-unavailable"],
-              new Failure({ kind: "unprocessable", violations: ["after must be a SHA-1 of 40 hex digits"] }),
-            )),
+            ...errorResponses(
+              ["catalog-unavailable", "unprocessable"],
+              "after must be a SHA-1 of 40 hex digits",
+            ),
           },
         },
       },
@@ -131,10 +133,10 @@ export async function openApiDocument(): Promise<object> {
               "How many resources changed.",
               examples.OBSERVATIONS_RESULT,
             ),
-            ...(await errorResponses(
-              ["parse-error", "body-too-large", "catalog-unavailable"],
-              expectFailure(parseObservations('{"remove":[]}', 0)),
-            )),
+            ...errorResponses(
+              ["parse-error", "body-too-large", "catalog-unavailable", "unprocessable"],
+              violationsOf(parseObservations('{"remove":[]}', 0)),
+            ),
           },
         },
       },
@@ -155,7 +157,7 @@ export async function openApiDocument(): Promise<object> {
         },
       },
     },
-    components: { responses: await commonErrorResponses(), ...components() },
+    components: { responses: COMMON_RESPONSES, ...components() },
   };
 }
 
@@ -181,8 +183,8 @@ function jsonResponse(schema: string, description: string, example?: object, hea
   };
 }
 
-/** The failure of an invalid request, so that its example is the Worker's own response. */
-function expectFailure(outcome: unknown): Failure {
-  if (outcome instanceof Failure) return outcome;
+/** The violations of an invalid request, so that the example is the Worker's own message. */
+function violationsOf(outcome: unknown): string {
+  if (outcome instanceof Failure) return outcome.reason;
   throw new Error("The example of an invalid request is valid.");
 }

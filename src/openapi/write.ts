@@ -3,4 +3,4 @@ import { writeFile } from "node:fs/promises";
 import { openApiDocument } from "./document.ts";
 
 const file = new URL("../../docs/openapi.json", import.meta.url);
-await writeFile(file, `${JSON.stringify(await openApiDocument(), null, 2)}\n`);
+await writeFile(file, `${JSON.stringify(openApiDocument(), null, 2)}\n`);

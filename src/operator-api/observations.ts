@@ -36,31 +36,16 @@ const size_in_bytes = required(
 );
 
 const NON_OBJECT = "array contains at least one non-object resource";
-export const PresentSchema = v.object({ checksum, size_in_bytes }, NON_OBJECT);
-export const RemovedSchema = v.object({ checksum }, NON_OBJECT);
+const PresentSchema = v.object({ checksum, size_in_bytes }, NON_OBJECT);
+const RemovedSchema = v.object({ checksum }, NON_OBJECT);
 
 const NO_OBJECT = "The body must be an object";
 const SECONDS_AGO = "seconds_ago must be a number, at least 0";
 const OBSERVED_AT = "observed_at must be an ISO 8601 time in UTC, such as the time of the status";
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 
-export function isIsoTime(text: string): boolean {
+function isIsoTime(text: string): boolean {
   return ISO_TIME.test(text) && !Number.isNaN(Date.parse(text));
-}
-
-interface ObservationsBody {
-  seconds_ago?: number | undefined;
-  observed_at?: string | undefined;
-  present: unknown[];
-  removed: unknown[];
-}
-
-export function hasAtMostOneTime({ seconds_ago, observed_at }: ObservationsBody): boolean {
-  return seconds_ago === undefined || observed_at === undefined;
-}
-
-export function isWithinLimit({ present, removed }: ObservationsBody): boolean {
-  return present.length + removed.length <= OBSERVATIONS_MAX;
 }
 
 function optionalArray(name: string) {
@@ -68,7 +53,7 @@ function optionalArray(name: string) {
 }
 
 /** Unknown members are errors: a misspelt `removed` would silently report nothing. */
-export const ObservationsSchema = v.pipe(
+const ObservationsSchema = v.pipe(
   v.custom<object>((body) => !Array.isArray(body), NO_OBJECT),
   v.strictObject(
     {
@@ -81,8 +66,14 @@ export const ObservationsSchema = v.pipe(
     },
     ({ expected, received }) => (expected === "never" ? `Unknown member ${received}` : NO_OBJECT),
   ),
-  v.check(hasAtMostOneTime, "seconds_ago and observed_at exclude each other"),
-  v.check(isWithinLimit, `present and removed can have at most ${OBSERVATIONS_MAX} resources together`),
+  v.check(
+    ({ seconds_ago, observed_at }) => seconds_ago === undefined || observed_at === undefined,
+    "seconds_ago and observed_at exclude each other",
+  ),
+  v.check(
+    ({ present, removed }) => present.length + removed.length <= OBSERVATIONS_MAX,
+    `present and removed can have at most ${OBSERVATIONS_MAX} resources together`,
+  ),
 );
 
 /**

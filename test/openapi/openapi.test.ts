@@ -6,8 +6,8 @@ import { DocumentedApi } from "../support/node/documented-api.ts";
 
 const committed = await readFile(new URL("../../docs/openapi.json", import.meta.url), "utf8");
 
-it("docs/openapi.json is up to date with the schemas: run `npm run openapi` after a change", async () => {
-  expect(JSON.parse(committed)).toEqual(await openApiDocument());
+it("docs/openapi.json is up to date with the schemas: run `npm run openapi` after a change", () => {
+  expect(JSON.parse(committed)).toEqual(openApiDocument());
 });
 
 it("docs/openapi.json is valid OpenAPI 3.1 without dangling references", async () => {
