@@ -4,6 +4,8 @@ import { expect, it } from "vitest";
 import { PROJECT } from "./documents.ts";
 import { findCode } from "./markdown.ts";
 
+const DOCUMENTS = ["docs/architecture.md", "CONTRIBUTING.md", "STORAGE.md", "test/simulation/README.md"];
+
 const PATH = /^(?:src|test)\/[\w./-]+$/;
 const FUNCTION = /^#?\w+\(\)$/;
 /** Ends of list items, paragraphs and rows of tables. */
@@ -28,8 +30,8 @@ function isDeclared(name: string, source: string): boolean {
   return files.some((file) => declaration.test(readFileSync(join(PROJECT, file), "utf8")));
 }
 
-it("names only files and functions that exist in docs/architecture.md", () => {
-  expect(findMissing(readFileSync(join(PROJECT, "docs/architecture.md"), "utf8"))).toEqual([]);
+it.each(DOCUMENTS)("names only files and functions that exist in %s", (path) => {
+  expect(findMissing(readFileSync(join(PROJECT, path), "utf8"))).toEqual([]);
 });
 
 it("finds a file and a function that do not exist", () => {
