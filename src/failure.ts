@@ -7,14 +7,7 @@ import {
   RATE_LIMIT_PERIOD_SECONDS,
 } from "./platform-limits.ts";
 
-interface Wire {
-  status: number;
-  title: string;
-  code: number;
-  detail: string;
-}
-
-const wire = (status: number, title: string, code: number, detail: string): Wire => ({
+const wire = (status: number, title: string, code: number, detail: string) => ({
   status,
   title,
   code,
@@ -63,8 +56,7 @@ export interface WrongVariable {
   expected: string;
 }
 
-type OwnKind = keyof typeof WIRE;
-type KindWithReason = Exclude<OwnKind, "unprocessable" | "misconfigured" | "unexpected">;
+type KindWithReason = Exclude<keyof typeof WIRE, "unprocessable" | "misconfigured" | "unexpected">;
 
 /** The kind of a failure, and what the log or the response needs of it. A reason is only logged. */
 export type FailureDetails =

@@ -1,4 +1,4 @@
-import { errors, type JWTPayload, jwtVerify } from "jose";
+import { errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from "jose";
 import { perConfiguration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../observability/log.ts";
@@ -16,8 +16,7 @@ interface VerifiedToken {
   caller: Caller;
   /** The key that verified it. If UAA replaces the key, the token is verified again. */
   key: CryptoKey;
-  alg: string;
-  kid: string | undefined;
+  header: JWTHeaderParameters;
   /** ms since the epoch. */
   expiresAt: number;
 }
@@ -62,7 +61,7 @@ async function verifyToken(token: string, context: RequestContext): Promise<Call
   const keys = uaaKeysOf(context.configuration);
   const tokens = verifiedTokensOf(context.configuration);
   const known = tokens.get(token);
-  if (known && Date.now() < known.expiresAt && (await keys.find(known, context)) === known.key) {
+  if (known && Date.now() < known.expiresAt && (await keys.find(known.header, context)) === known.key) {
     return known.caller;
   }
 
@@ -77,10 +76,9 @@ async function verifyToken(token: string, context: RequestContext): Promise<Call
   );
   const caller = callerOf(payload);
   if (caller instanceof Failure) return caller;
-  const { alg, kid } = protectedHeader;
   const expiresAt = (payload.exp as number) * 1000;
   tokens.delete(token);
-  tokens.set(token, { caller, key: key as CryptoKey, alg, kid, expiresAt });
+  tokens.set(token, { caller, key: key as CryptoKey, header: protectedHeader, expiresAt });
   const [oldest] = tokens.keys();
   if (tokens.size > VERIFIED_TOKENS_MAX && oldest !== undefined) tokens.delete(oldest);
   return caller;

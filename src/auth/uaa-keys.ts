@@ -49,7 +49,8 @@ export class UaaKeys {
   #keys = new Map<string, CryptoKey>();
   #startedAt = Number.NEGATIVE_INFINITY;
   #fetchedAt = Number.NEGATIVE_INFINITY;
-  #fetching = false;
+  /** In the past if no fetch is running. A fetch that the runtime cancelled counts as running until its timeout. */
+  #fetchingUntil = Number.NEGATIVE_INFINITY;
 
   /** @param uaaUrl without a trailing slash */
   constructor(uaaUrl: string) {
@@ -63,7 +64,7 @@ export class UaaKeys {
    */
   async find(
     { alg, kid }: { alg: string; kid?: string | undefined },
-    { log, waitUntil }: Pick<RequestContext, "log" | "waitUntil">,
+    { log, waitUntil }: RequestContext,
   ): Promise<CryptoKey | undefined> {
     // The header is not verified yet: its kid can be any JSON value.
     if (kid !== undefined && typeof kid !== "string") return undefined;
@@ -72,7 +73,13 @@ export class UaaKeys {
       if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#fetch(log));
       return cached;
     }
-    await this.#waitForFetch(log, waitUntil);
+    // Another request may be fetching the keys, or have done so just before.
+    while (Date.now() < this.#fetchingUntil) await scheduler.wait(FETCH_POLL_MS);
+    if (this.#mayFetch()) {
+      const fetching = this.#fetch(log);
+      waitUntil(fetching);
+      await fetching;
+    }
     const fetched = this.#select(alg, kid);
     if (!fetched && this.#fetchedAt < this.#startedAt) throw new KeysUnavailable("UAA's keys can't be read");
     return fetched;
@@ -90,30 +97,16 @@ export class UaaKeys {
     return Date.now() - this.#startedAt >= cooldown;
   }
 
-  /** Waits for the fetch of another request, or fetches the keys unless that was done just before. */
-  async #waitForFetch(log: Log, waitUntil: RequestContext["waitUntil"]): Promise<void> {
-    while (this.#isFetching()) await scheduler.wait(FETCH_POLL_MS);
-    if (!this.#mayFetch()) return;
-    const fetching = this.#fetch(log);
-    waitUntil(fetching);
-    await fetching;
-  }
-
-  /** A fetch that the runtime cancelled never resets the flag, so that it counts only for its timeout. */
-  #isFetching(): boolean {
-    return this.#fetching && Date.now() - this.#startedAt < TIMEOUT_MS.uaaKeys;
-  }
-
   async #fetch(log: Log): Promise<void> {
     this.#startedAt = Date.now();
-    this.#fetching = true;
+    this.#fetchingUntil = this.#startedAt + TIMEOUT_MS.uaaKeys;
     try {
       this.#keys = await withTimeout(TIMEOUT_MS.uaaKeys, fetchKeys(this.#url, log));
       this.#fetchedAt = Date.now();
     } catch (error) {
       log.error("uaa-keys-unavailable", { url: this.#url, cause: causeOf(error), keys: this.#keys.size });
     } finally {
-      this.#fetching = false;
+      this.#fetchingUntil = Number.NEGATIVE_INFINITY;
     }
   }
 }

@@ -115,26 +115,23 @@ export class PushSession {
     call: (object: DurableObjectStub<PushSessions>, ...ids: [string, string, string]) => Promise<Reply>,
   ): Promise<Reply | undefined> {
     const { configuration, log } = this.#context;
-    const attempt = async (): Promise<Reply> => {
-      // A deployment resets the object: only a new stub reaches the next instance.
-      const stub = configuration.pushSessions.getByName(this.#caller) as unknown;
-      const object = stub as DurableObjectStub<PushSessions>;
-      const reply = await call(object, this.#pushId, this.#fingerprint, this.#requestId);
-      checkReply(reply, this.contents);
-      return reply;
-    };
     const giveUpAt = Date.now() + TIMEOUT_MS.pushSessions;
-    const attempts = async (): Promise<Reply> => {
-      for (;;) {
-        const reply = await attempt().catch((error) => {
-          if (Date.now() >= giveUpAt) throw error;
-        });
-        if (reply) return reply;
+    const attempt = async (): Promise<Reply> => {
+      try {
+        // A deployment resets the object: only a new stub reaches the next instance.
+        const stub = configuration.pushSessions.getByName(this.#caller) as unknown;
+        const object = stub as DurableObjectStub<PushSessions>;
+        const reply = await call(object, this.#pushId, this.#fingerprint, this.#requestId);
+        checkReply(reply, this.contents);
+        return reply;
+      } catch (error) {
+        if (Date.now() >= giveUpAt) throw error;
         await scheduler.wait(RETRY_DELAY_MS);
+        return attempt();
       }
     };
     try {
-      return await withTimeout(TIMEOUT_MS.pushSessions, attempts());
+      return await withTimeout(TIMEOUT_MS.pushSessions, attempt());
     } catch (error) {
       const mayLoseFile = this.#hasSuccessors;
       log.warn("push-sessions-unreachable", { method, cause: causeOf(error), mayLoseFile });
