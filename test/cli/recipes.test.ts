@@ -72,7 +72,7 @@ test.concurrent("runs the crontab of the recipes with a fresh token, without any
   );
   await writeFile(join(directory, "resource-pool.env"), file);
   const [, path = "", job = ""] =
-    /^PATH=(.*)\n(?:\S+ +){5}(.*)\n$/.exec(block("crontab", "and the crontab")) ?? [];
+    /^PATH=(.*)\n(?:\S+ +){5}(.*)\n$/.exec(block("crontab", "write the crontab")) ?? [];
   const command = job
     .replace("/etc/resource-pool.env", join(directory, "resource-pool.env"))
     .replace("/usr/local/lib/resource-pool", place);
