@@ -1,16 +1,17 @@
 import { Command, CommanderError } from "commander";
 import manifest from "../../package.json" with { type: "json" };
-import { registerAdd } from "./commands/add.ts";
-import { registerCheck } from "./commands/check.ts";
-import { registerDoctor } from "./commands/doctor.ts";
-import { registerForget } from "./commands/forget.ts";
-import { registerImport } from "./commands/import.ts";
-import { registerList } from "./commands/list.ts";
-import { registerPublish } from "./commands/publish.ts";
-import { registerRemove } from "./commands/remove.ts";
-import { registerStatus } from "./commands/status.ts";
-import { registerSync } from "./commands/sync.ts";
-import { registerVerify } from "./commands/verify.ts";
+import { withEndpointOptions } from "./api/endpoint.ts";
+import { addCommand } from "./commands/add.ts";
+import { checkCommand } from "./commands/check.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { forgetCommand } from "./commands/forget.ts";
+import { importCommand } from "./commands/import.ts";
+import { listCommand } from "./commands/list.ts";
+import { publishCommand } from "./commands/publish.ts";
+import { removeCommand } from "./commands/remove.ts";
+import { statusCommand } from "./commands/status.ts";
+import { syncCommand } from "./commands/sync.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { EXIT_CODES, Exit, reasonOf } from "./terminal/exit.ts";
 import { listenForInterrupts } from "./terminal/interrupt.ts";
 import { note } from "./terminal/output.ts";
@@ -27,17 +28,17 @@ Exit codes:
 Data goes to stdout, messages go to stderr.`;
 
 const SUBCOMMANDS = [
-  registerAdd,
-  registerImport,
-  registerSync,
-  registerRemove,
-  registerList,
-  registerStatus,
-  registerDoctor,
-  registerCheck,
-  registerVerify,
-  registerPublish,
-  registerForget,
+  addCommand,
+  importCommand,
+  syncCommand,
+  removeCommand,
+  listCommand,
+  statusCommand,
+  doctorCommand,
+  checkCommand,
+  verifyCommand,
+  publishCommand,
+  forgetCommand,
 ];
 
 const program = new Command("resource-pool")
@@ -50,7 +51,9 @@ const program = new Command("resource-pool")
   .configureHelp({ helpWidth: 80 })
   .showHelpAfterError("Run the command with --help to see its usage.")
   .addHelpText("afterAll", EXIT_CODES_HELP);
-for (const register of SUBCOMMANDS) register(program);
+for (const command of SUBCOMMANDS) {
+  program.addCommand(withEndpointOptions(command).copyInheritedSettings(program));
+}
 
 async function run(): Promise<number> {
   try {

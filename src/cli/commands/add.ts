@@ -1,37 +1,29 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { type ResourceKey, resourceKey } from "../../resources/resource-key.ts";
-import { withEndpointOptions } from "../api/endpoint.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { type AddOptions, addResources } from "./add-resources.ts";
 
-export function registerAdd(program: Command): void {
-  const command = program
-    .command("add")
-    .summary("hash files and add them to the cache")
-    .description(
-      "Hashes files as `cf push` does, and adds them to the cache.\n\n" +
-        "Add only files that are present in the platform's resource pool. If a file is in the cache and not in the " +
-        "pool, pushes do not upload it, and fail.\n\n" +
-        "From a directory, it adds the files that `cf push` would push: it applies .cfignore and cf CLI's own ignore " +
-        "list, and skips symbolic links and empty files. From an archive (.zip, .jar, .war, .ear), it adds the files " +
-        "in it. Any other file is added itself.",
-    )
-    .argument("<path...>", "directories, archives or files")
-    .option("--dry-run", "count the files, and send nothing to the Worker")
-    .option("--json", "print the result as JSON")
-    .addHelpText(
-      "after",
-      "\nExample:\n  resource-pool add dist/ target/app.jar --url https://api.example.com",
-    );
-
-  withEndpointOptions(command).action((paths: string[], options: AddOptions) =>
+export const addCommand = new Command("add")
+  .summary("hash files and add them to the cache")
+  .description(
+    "Hashes files as `cf push` does, and adds them to the cache.\n\n" +
+      "Add only files that are present in the platform's resource pool. If a file is in the cache and not in the " +
+      "pool, pushes do not upload it, and fail.\n\n" +
+      "From a directory, it adds the files that `cf push` would push: it applies .cfignore and cf CLI's own ignore " +
+      "list, and skips symbolic links and empty files. From an archive (.zip, .jar, .war, .ear), it adds the files " +
+      "in it. Any other file is added itself.",
+  )
+  .argument("<path...>", "directories, archives or files")
+  .option("--dry-run", "count the files, and send nothing to the Worker")
+  .option("--json", "print the result as JSON")
+  .addHelpText("after", "\nExample:\n  resource-pool add dist/ target/app.jar --url https://api.example.com")
+  .action((paths: string[], options: AddOptions) =>
     addResources(options, async () => {
       const notAdded = { unreadable: 0 };
       const files = await appFiles(paths, notAdded);
       return { keys: distinctKeys(files, paths, notAdded), notAdded };
     }),
   );
-}
 
 /** @throws Exit at the end if there was no file */
 async function* distinctKeys(

@@ -1,10 +1,10 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { chunks } from "../../chunks.ts";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
-import { type Endpoint, type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { type ApiResource, requestMatches } from "../api/matches.ts";
 import { jsonOf } from "../api/send.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
@@ -23,27 +23,24 @@ interface CheckedFile {
   reason?: "too small" | "too large";
 }
 
-export function registerCheck(program: Command): void {
-  const command = program
-    .command("check")
-    .summary("show which files of an app a push would upload")
-    .description(
-      "Shows which files of an app `cf push` would upload. It sends the same requests to POST /v3/resource_matches: " +
-        "5,000 files at a time, one request after the other.\n\n" +
-        "Each file is `matched`, `upload`, `link` or `empty`. `cf push` never requests matches for symbolic links and " +
-        "empty files, and always uploads them. If the token may read the Worker's size limits, files outside of them " +
-        "are marked `too small` or `too large`.\n\n" +
-        "Nothing is uploaded, and the cache does not change.",
-    )
-    .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
-    .option("--json", "print the result as JSON")
-    .addHelpText(
-      "after",
-      '\nExample:\n  export CF_TOKEN="$(cf oauth-token)"\n' +
-        "  resource-pool check dist/ --url https://api.example.com",
-    );
-
-  withEndpointOptions(command).action(async (paths: string[], options: CheckOptions) => {
+export const checkCommand = new Command("check")
+  .summary("show which files of an app a push would upload")
+  .description(
+    "Shows which files of an app `cf push` would upload. It sends the same requests to POST /v3/resource_matches: " +
+      "5,000 files at a time, one request after the other.\n\n" +
+      "Each file is `matched`, `upload`, `link` or `empty`. `cf push` never requests matches for symbolic links and " +
+      "empty files, and always uploads them. If the token may read the Worker's size limits, files outside of them " +
+      "are marked `too small` or `too large`.\n\n" +
+      "Nothing is uploaded, and the cache does not change.",
+  )
+  .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
+  .option("--json", "print the result as JSON")
+  .addHelpText(
+    "after",
+    '\nExample:\n  export CF_TOKEN="$(cf oauth-token)"\n' +
+      "  resource-pool check dist/ --url https://api.example.com",
+  )
+  .action(async (paths: string[], options: CheckOptions) => {
     const endpoint = endpointOf(options);
     const counts = { unreadable: 0 };
     const files = await readFiles(paths, counts);
@@ -54,7 +51,6 @@ export function registerCheck(program: Command): void {
     if (counts.unreadable > 0) throw new Exit(files.length > 0 ? "incomplete" : "failed");
     if (!hasRequests) throw noFilesIn(paths);
   });
-}
 
 async function readFiles(paths: readonly string[], counts: { unreadable: number }): Promise<ReadFile[]> {
   const files: ReadFile[] = [];

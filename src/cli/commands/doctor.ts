@@ -1,5 +1,5 @@
-import type { Command } from "commander";
-import { type EndpointOptions, endpointOf, parseBaseUrl, withEndpointOptions } from "../api/endpoint.ts";
+import { Command } from "commander";
+import { type EndpointOptions, endpointOf, parseBaseUrl } from "../api/endpoint.ts";
 import { examine } from "../doctor/examine.ts";
 import { Exit } from "../terminal/exit.ts";
 import { print } from "../terminal/output.ts";
@@ -11,32 +11,29 @@ interface DoctorOptions extends EndpointOptions {
 const LEVEL_CHARACTERS = 4;
 const NAME_CHARACTERS = 16;
 
-export function registerDoctor(program: Command): void {
-  const command = program
-    .command("doctor")
-    .summary("check a deployed Worker, and say what to do")
-    .description(
-      "Checks a deployed Worker from outside: the token, the clock, UAA's keys, whether the route leads the endpoint to " +
-        "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, and " +
-        "the state of the cache.\n\n" +
-        "Prints a line for each check: `ok`, `warn` or `FAIL`, and what to do. The exit code is 3 if a line is not " +
-        "`ok`.\n\n" +
-        "Nothing is changed. It sends a request for a few files of the cache and for one that does not exist to the " +
-        "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller.",
-    )
-    .option(
-      "--cloud-controller <url>",
-      "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token. Without it, sizes and " +
-        "modes are not compared",
-    )
-    .addHelpText(
-      "after",
-      "\nExample:\n" +
-        "  resource-pool doctor --cloud-controller https://api.cf.internal \\\n" +
-        "    --url https://api.example.com",
-    );
-
-  withEndpointOptions(command).action(async ({ cloudController, ...options }: DoctorOptions) => {
+export const doctorCommand = new Command("doctor")
+  .summary("check a deployed Worker, and say what to do")
+  .description(
+    "Checks a deployed Worker from outside: the token, the clock, UAA's keys, whether the route leads the endpoint to " +
+      "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, and " +
+      "the state of the cache.\n\n" +
+      "Prints a line for each check: `ok`, `warn` or `FAIL`, and what to do. The exit code is 3 if a line is not " +
+      "`ok`.\n\n" +
+      "Nothing is changed. It sends a request for a few files of the cache and for one that does not exist to the " +
+      "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller.",
+  )
+  .option(
+    "--cloud-controller <url>",
+    "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token. Without it, sizes and " +
+      "modes are not compared",
+  )
+  .addHelpText(
+    "after",
+    "\nExample:\n" +
+      "  resource-pool doctor --cloud-controller https://api.cf.internal \\\n" +
+      "    --url https://api.example.com",
+  )
+  .action(async ({ cloudController, ...options }: DoctorOptions) => {
     const endpoint = endpointOf(options);
     const origin =
       cloudController === undefined
@@ -49,7 +46,6 @@ export function registerDoctor(program: Command): void {
     }
     if (!areAllOk) throw new Exit("incomplete");
   });
-}
 
 /** A server's text must not control the terminal, nor look like another line. */
 function oneLine(text: string): string {

@@ -1,22 +1,19 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { formatCount } from "../../format.ts";
 import { CacheClient } from "../api/cache-client.ts";
-import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { Exit } from "../terminal/exit.ts";
 import { print } from "../terminal/output.ts";
 
-export function registerForget(program: Command): void {
-  const command = program
-    .command("forget")
-    .summary("empty the cache")
-    .description(
-      "Empties the cache, for a pool that was wiped, replaced or restored from a backup. Observations from before are " +
-        "refused afterwards. Run `sync` to fill the cache again. Until then pushes work, and upload more.",
-    )
-    .option("--yes", "do it; without this option, the number of resources is printed")
-    .addHelpText("after", "\nExample:\n  resource-pool forget --yes --url https://api.example.com");
-
-  withEndpointOptions(command).action(async ({ yes, ...options }: EndpointOptions & { yes?: boolean }) => {
+export const forgetCommand = new Command("forget")
+  .summary("empty the cache")
+  .description(
+    "Empties the cache, for a pool that was wiped, replaced or restored from a backup. Observations from before are " +
+      "refused afterwards. Run `sync` to fill the cache again. Until then pushes work, and upload more.",
+  )
+  .option("--yes", "do it; without this option, the number of resources is printed")
+  .addHelpText("after", "\nExample:\n  resource-pool forget --yes --url https://api.example.com")
+  .action(async ({ yes, ...options }: EndpointOptions & { yes?: boolean }) => {
     const endpoint = endpointOf(options);
     const client = new CacheClient(endpoint);
     const { entries } = await client.status();
@@ -27,4 +24,3 @@ export function registerForget(program: Command): void {
     await client.forget();
     await print(`Removed ${resources}.`);
   });
-}

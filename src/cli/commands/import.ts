@@ -1,7 +1,6 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { formatCount } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
-import { withEndpointOptions } from "../api/endpoint.ts";
 import { SinglePool } from "../blobstore/single-pool.ts";
 import { inputLines, type Line } from "../input-lines.ts";
 import { parseResourceLine } from "../resource-line.ts";
@@ -9,35 +8,32 @@ import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import { type AddOptions, addResources } from "./add-resources.ts";
 
-export function registerImport(program: Command): void {
-  const command = program
-    .command("import")
-    .summary("add the resources of a list to the cache")
-    .description(
-      "Adds the resources of a list to the cache. A line is one of\n\n" +
-        "  <sha1> <size in bytes>                                  from `list`\n" +
-        '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}  from `list --json`\n' +
-        "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>  from `find`, see below\n\n" +
-        "The last one may also have the size at its end. Each may have the prefix of `bosh ssh`. Blank lines, lines " +
-        "that begin with #, and other paths are skipped. Invalid lines are printed with their numbers, the other lines " +
-        "are imported, and the exit code is 3.\n\n" +
-        "The list counts as observed when the file was last modified; stdin, when the command started. If files have " +
-        "left the pool since then, do not import it. Observations of more than a day ago are refused.",
-    )
-    .argument("<file>", "the list, or - for stdin")
-    .option("--dry-run", "count the resources, and send nothing to the Worker")
-    .option("--json", "print the result as JSON")
-    .addHelpText(
-      "after",
-      "\nExamples:\n" +
-        "  resource-pool import resources.txt --url https://api.example.com\n" +
-        "  bosh -d cf ssh singleton-blobstore -c \\\n" +
-        "    \"sudo find /var/vcap/store/shared -path '*/app_bits_cache/*' \\\n" +
-        "    -type f -printf '%s %p\\n'\" \\\n" +
-        "    | resource-pool import - --url https://api.example.com",
-    );
-
-  withEndpointOptions(command).action((file: string, options: AddOptions) =>
+export const importCommand = new Command("import")
+  .summary("add the resources of a list to the cache")
+  .description(
+    "Adds the resources of a list to the cache. A line is one of\n\n" +
+      "  <sha1> <size in bytes>                                  from `list`\n" +
+      '  {"checksum":{"value":"<sha1>"},"size_in_bytes":<size>}  from `list --json`\n' +
+      "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>  from `find`, see below\n\n" +
+      "The last one may also have the size at its end. Each may have the prefix of `bosh ssh`. Blank lines, lines " +
+      "that begin with #, and other paths are skipped. Invalid lines are printed with their numbers, the other lines " +
+      "are imported, and the exit code is 3.\n\n" +
+      "The list counts as observed when the file was last modified; stdin, when the command started. If files have " +
+      "left the pool since then, do not import it. Observations of more than a day ago are refused.",
+  )
+  .argument("<file>", "the list, or - for stdin")
+  .option("--dry-run", "count the resources, and send nothing to the Worker")
+  .option("--json", "print the result as JSON")
+  .addHelpText(
+    "after",
+    "\nExamples:\n" +
+      "  resource-pool import resources.txt --url https://api.example.com\n" +
+      "  bosh -d cf ssh singleton-blobstore -c \\\n" +
+      "    \"sudo find /var/vcap/store/shared -path '*/app_bits_cache/*' \\\n" +
+      "    -type f -printf '%s %p\\n'\" \\\n" +
+      "    | resource-pool import - --url https://api.example.com",
+  )
+  .action((file: string, options: AddOptions) =>
     addResources(options, async () => {
       const notAdded = { skipped: 0, invalid: 0 };
       const { lines, partRead, ageMs } = await inputLines(file);
@@ -52,7 +48,6 @@ export function registerImport(program: Command): void {
       };
     }),
   );
-}
 
 async function* parseLines(
   lines: AsyncIterable<Line>,

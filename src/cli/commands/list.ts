@@ -1,6 +1,6 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { CacheClient } from "../api/cache-client.ts";
-import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { Exit } from "../terminal/exit.ts";
 import { print } from "../terminal/output.ts";
 
@@ -11,18 +11,15 @@ interface ListOptions extends EndpointOptions {
 
 const SHA1_DIGITS = 40;
 
-export function registerList(program: Command): void {
-  const command = program
-    .command("list")
-    .summary("print the resources in the cache")
-    .description(
-      "Prints the resources in the cache, one per line: <sha1> <size in bytes>. `import` reads them.",
-    )
-    .option("--prefix <digits>", "only those whose SHA-1 starts with these hex digits", "")
-    .option("--json", "print each as a line of JSON, as in the API")
-    .addHelpText("after", "\nExample:\n  resource-pool list --url https://api.example.com > resources.txt");
-
-  withEndpointOptions(command).action(async ({ prefix, json, ...options }: ListOptions) => {
+export const listCommand = new Command("list")
+  .summary("print the resources in the cache")
+  .description(
+    "Prints the resources in the cache, one per line: <sha1> <size in bytes>. `import` reads them.",
+  )
+  .option("--prefix <digits>", "only those whose SHA-1 starts with these hex digits", "")
+  .option("--json", "print each as a line of JSON, as in the API")
+  .addHelpText("after", "\nExample:\n  resource-pool list --url https://api.example.com > resources.txt")
+  .action(async ({ prefix, json, ...options }: ListOptions) => {
     const start = prefix.toLowerCase();
     if (!/^[0-9a-f]{0,40}$/.test(start)) {
       throw new Exit("usage", `--prefix must be the start of a SHA-1 in hex, not ${prefix}`);
@@ -38,7 +35,6 @@ export function registerList(program: Command): void {
       if (found.length < resources.length) return;
     }
   });
-}
 
 /** The last SHA-1 before those with the prefix; undefined if there is none. */
 function lastSha1Before(prefix: string): string | undefined {

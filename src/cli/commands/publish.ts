@@ -1,21 +1,18 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { formatCount } from "../../format.ts";
 import { CacheClient } from "../api/cache-client.ts";
-import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { print, printJson } from "../terminal/output.ts";
 
-export function registerPublish(program: Command): void {
-  const command = program
-    .command("publish")
-    .summary("publish the whole cache again")
-    .description(
-      "Makes the Worker write a new snapshot and all keys again. This repairs a Workers KV namespace that was damaged, " +
-        "emptied or replaced. The command returns before that is done: see `status`.",
-    )
-    .option("--json", "print the status as JSON")
-    .addHelpText("after", "\nExample:\n  resource-pool publish --url https://api.example.com");
-
-  withEndpointOptions(command).action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
+export const publishCommand = new Command("publish")
+  .summary("publish the whole cache again")
+  .description(
+    "Makes the Worker write a new snapshot and all keys again. This repairs a Workers KV namespace that was damaged, " +
+      "emptied or replaced. The command returns before that is done: see `status`.",
+  )
+  .option("--json", "print the status as JSON")
+  .addHelpText("after", "\nExample:\n  resource-pool publish --url https://api.example.com")
+  .action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
     const status = await new CacheClient(endpointOf(options)).publish();
     if (json) await printJson(status);
     else {
@@ -23,4 +20,3 @@ export function registerPublish(program: Command): void {
       await print(`Started to publish ${resources} again. \`status\` shows the progress.`);
     }
   });
-}

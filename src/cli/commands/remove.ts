@@ -1,8 +1,8 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import { isSha1Hex } from "../../resources/sha1.ts";
 import { CacheClient, startTimeOf } from "../api/cache-client.ts";
-import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { inputLines, type Line } from "../input-lines.ts";
 import { ObservationReporter } from "../observation-reporter.ts";
 import { parseSha1Line } from "../resource-line.ts";
@@ -15,25 +15,22 @@ interface RemoveOptions extends EndpointOptions {
   json?: boolean;
 }
 
-export function registerRemove(program: Command): void {
-  const command = program
-    .command("remove")
-    .summary("remove resources from the cache")
-    .description(
-      "Removes resources from the cache, by SHA-1. The Worker no longer matches them after at most three minutes, " +
-        "usually after one. The removal is recorded even if the resource is not in the cache, so that no earlier " +
-        "observation adds it again.",
-    )
-    .argument("[sha1...]", "40 hex digits each")
-    .option("--from <file>", "a list with a SHA-1 per line, or lines as for `import`; - for stdin")
-    .option("--json", "print the result as JSON")
-    .addHelpText(
-      "after",
-      "\nExample:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 \\\n" +
-        "    --url https://api.example.com",
-    );
-
-  withEndpointOptions(command).action(async (sha1s: string[], { from, json, ...options }: RemoveOptions) => {
+export const removeCommand = new Command("remove")
+  .summary("remove resources from the cache")
+  .description(
+    "Removes resources from the cache, by SHA-1. The Worker no longer matches them after at most three minutes, " +
+      "usually after one. The removal is recorded even if the resource is not in the cache, so that no earlier " +
+      "observation adds it again.",
+  )
+  .argument("[sha1...]", "40 hex digits each")
+  .option("--from <file>", "a list with a SHA-1 per line, or lines as for `import`; - for stdin")
+  .option("--json", "print the result as JSON")
+  .addHelpText(
+    "after",
+    "\nExample:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 \\\n" +
+      "    --url https://api.example.com",
+  )
+  .action(async (sha1s: string[], { from, json, ...options }: RemoveOptions) => {
     for (const sha1 of sha1s) {
       if (!isSha1Hex(sha1)) throw new Exit("usage", `Not a SHA-1 of 40 hex digits: ${sha1}`);
     }
@@ -62,7 +59,6 @@ export function registerRemove(program: Command): void {
     reporter.throwIfInterrupted();
     if (invalid > 0) throw new Exit(removed + notPresent > 0 ? "incomplete" : "failed");
   });
-}
 
 async function* allSha1s(
   sha1s: readonly string[],

@@ -1,24 +1,20 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
-import { type EndpointOptions, endpointOf, withEndpointOptions } from "../api/endpoint.ts";
+import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { print, printJson, table } from "../terminal/output.ts";
 
-export function registerStatus(program: Command): void {
-  const command = program
-    .command("status")
-    .summary("show the state of the cache")
-    .description("Shows what is in the cache, what of it is published, and the Worker's settings.")
-    .option("--json", "print the result as JSON")
-    .addHelpText("after", "\nExample:\n  resource-pool status --url https://api.example.com");
-
-  withEndpointOptions(command).action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
+export const statusCommand = new Command("status")
+  .summary("show the state of the cache")
+  .description("Shows what is in the cache, what of it is published, and the Worker's settings.")
+  .option("--json", "print the result as JSON")
+  .addHelpText("after", "\nExample:\n  resource-pool status --url https://api.example.com")
+  .action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
     const status = await new CacheClient(endpointOf(options)).status();
     if (json) await printJson(status);
     else await printStatus(status);
   });
-}
 
 async function printStatus(status: CacheStatus): Promise<void> {
   const { published, snapshot, refused } = status;

@@ -1,14 +1,8 @@
-import type { Command } from "commander";
+import { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { CacheClient, isWorkerAbsent, requestCacheStatus, startTimeOf } from "../api/cache-client.ts";
-import {
-  type Endpoint,
-  type EndpointOptions,
-  endpointOf,
-  parseBaseUrl,
-  withEndpointOptions,
-} from "../api/endpoint.ts";
+import { type Endpoint, type EndpointOptions, endpointOf, parseBaseUrl } from "../api/endpoint.ts";
 import { retry } from "../api/retry.ts";
 import { describeError, isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
@@ -27,36 +21,33 @@ interface VerifyOptions extends EndpointOptions {
   json?: boolean;
 }
 
-export function registerVerify(program: Command): void {
-  const command = program
-    .command("verify")
-    .summary("verify the cache with the Cloud Controller")
-    .description(
-      "Requests matches for the resources in the cache from the Cloud Controller itself, 250 at a time. This works " +
-        "with any blobstore. The exit code is 3 if it rejects some and they stay in the cache. Files exactly as large " +
-        "as MINIMUM_SIZE or MAXIMUM_SIZE are skipped: the Cloud Controller never matches these two sizes.\n\n" +
-        "With --remove, it verifies the rejected resources again at the end, together with some matched ones. It " +
-        "removes from the cache those that are rejected again, as long as the matched ones still match. If more than a " +
-        "tenth was rejected, it removes nothing without --yes. If all were rejected, it removes nothing.\n\n" +
-        "The Cloud Controller looks up about 80 files a second. If the token expires before all are verified, use " +
-        "--sample, or the token of a client with a longer lifetime.",
-    )
-    .requiredOption(
-      "--cloud-controller <url>",
-      "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token",
-    )
-    .option("--sample <count>", "verify this many resources, drawn at random, instead of all")
-    .option("--remove", "remove rejected resources from the cache")
-    .option("--yes", "allow --remove to remove more than a tenth of the verified resources")
-    .option("--json", "print the result as JSON")
-    .addHelpText(
-      "after",
-      "\nExample:\n" +
-        "  resource-pool verify --sample 5000 \\\n" +
-        "    --cloud-controller https://api.cf.internal --url https://api.example.com",
-    );
-
-  withEndpointOptions(command).action(async ({ sample, remove, yes, json, ...options }: VerifyOptions) => {
+export const verifyCommand = new Command("verify")
+  .summary("verify the cache with the Cloud Controller")
+  .description(
+    "Requests matches for the resources in the cache from the Cloud Controller itself, 250 at a time. This works " +
+      "with any blobstore. The exit code is 3 if it rejects some and they stay in the cache. Files exactly as large " +
+      "as MINIMUM_SIZE or MAXIMUM_SIZE are skipped: the Cloud Controller never matches these two sizes.\n\n" +
+      "With --remove, it verifies the rejected resources again at the end, together with some matched ones. It " +
+      "removes from the cache those that are rejected again, as long as the matched ones still match. If more than a " +
+      "tenth was rejected, it removes nothing without --yes. If all were rejected, it removes nothing.\n\n" +
+      "The Cloud Controller looks up about 80 files a second. If the token expires before all are verified, use " +
+      "--sample, or the token of a client with a longer lifetime.",
+  )
+  .requiredOption(
+    "--cloud-controller <url>",
+    "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token",
+  )
+  .option("--sample <count>", "verify this many resources, drawn at random, instead of all")
+  .option("--remove", "remove rejected resources from the cache")
+  .option("--yes", "allow --remove to remove more than a tenth of the verified resources")
+  .option("--json", "print the result as JSON")
+  .addHelpText(
+    "after",
+    "\nExample:\n" +
+      "  resource-pool verify --sample 5000 \\\n" +
+      "    --cloud-controller https://api.cf.internal --url https://api.example.com",
+  )
+  .action(async ({ sample, remove, yes, json, ...options }: VerifyOptions) => {
     if (yes && !remove) throw new Exit("usage", "--yes needs --remove.");
     if (sample !== undefined && !/^[1-9]\d{0,8}$/.test(sample)) {
       throw new Exit("usage", `--sample must be a number of resources, at least 1, not ${sample}`);
@@ -107,7 +98,6 @@ export function registerVerify(program: Command): void {
     }
     if (rejected > 0 && !remove) throw new Exit("incomplete");
   });
-}
 
 function summaryText({ matched, rejected, removed, skipped }: Verification): string {
   return (
