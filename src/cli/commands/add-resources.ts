@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { Observed } from "../../catalog/observations.ts";
+import type { Refusals } from "../../catalog/observations.ts";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
 import { CacheClient, startTimeOf } from "../api/cache-client.ts";
@@ -7,7 +7,7 @@ import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { ObservationReporter } from "../observation-reporter.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt, untilAborted } from "../terminal/interrupt.ts";
-import { note, print, printJson } from "../terminal/output.ts";
+import { note, printResult } from "../terminal/output.ts";
 
 /** Options of `add`, `import` and `sync`. */
 export interface AddOptions extends EndpointOptions {
@@ -69,14 +69,12 @@ export async function addResources(
     counts.observedSince = removals.unchanged;
   }
 
-  if (json) {
-    await printJson({ added, alreadyPresent, refused, ...counts, dryRun, interrupted: signal.aborted });
-  } else {
-    await print(
-      `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present${countsText(counts)}`,
-    );
-    noteRefusals(totals);
-  }
+  await printResult(
+    json,
+    { added, alreadyPresent, refused, ...counts, dryRun, interrupted: signal.aborted },
+    `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present${countsText(counts)}`,
+  );
+  if (!json) noteRefusals(refused);
   reporter.throwIfInterrupted();
   if (!isComplete(notAdded) || refused["too-old"] > 0) {
     throw new Exit(reporter.savedCount > 0 ? "incomplete" : "failed");
@@ -89,11 +87,11 @@ async function printDryRun(addition: Addition, json: boolean, signal: AbortSigna
   for await (const _ of untilAborted(keys, signal)) found += 1;
   const counts: Record<string, number> = { ...notAdded };
   if (toRemove) counts.toRemove = toRemove.length;
-  if (json) await printJson({ found, ...counts, dryRun: true, interrupted: signal.aborted });
-  else
-    await print(
-      `${formatCount(found, "resource")} found${countsText(counts)}. Nothing was sent to the Worker.`,
-    );
+  await printResult(
+    json,
+    { found, ...counts, dryRun: true, interrupted: signal.aborted },
+    `${formatCount(found, "resource")} found${countsText(counts)}. Nothing was sent to the Worker.`,
+  );
   if (signal.aborted) throw new Exit("interrupted");
   if (!isComplete(notAdded)) throw new Exit(found > 0 ? "incomplete" : "failed");
 }
@@ -110,7 +108,7 @@ function countsText(counts: Readonly<Record<string, number>>): string {
     .join("");
 }
 
-function noteRefusals({ refused }: Observed): void {
+function noteRefusals(refused: Refusals): void {
   if (refused["outside-limits"] > 0) {
     const resources = formatCount(refused["outside-limits"], "resource");
     note(

@@ -9,7 +9,7 @@ import { type ApiResource, requestMatches } from "../api/matches.ts";
 import { jsonOf } from "../api/send.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
-import { formatBytes, print, printJson, table } from "../terminal/output.ts";
+import { formatBytes, printResult, table } from "../terminal/output.ts";
 import { withProgress } from "../terminal/progress.ts";
 
 interface CheckOptions extends EndpointOptions {
@@ -46,8 +46,7 @@ export const checkCommand = new Command("check")
     const files = await readFiles(paths, counts);
     const hasRequests = files.some(({ kind }) => kind === "hashed");
     const checked = await checkFiles(endpoint, files);
-    if (options.json) await printJson(asJson(checked, counts.unreadable));
-    else await printTable(checked);
+    await printResult(options.json, asJson(checked, counts.unreadable), asText(checked));
     if (counts.unreadable > 0) throw new Exit(files.length > 0 ? "incomplete" : "failed");
     if (!hasRequests) throw noFilesIn(paths);
   });
@@ -135,25 +134,20 @@ function asJson(checked: readonly CheckedFile[], unreadable: number): object {
   return { files, summary: { ...totals, savedPercent, unreadable } };
 }
 
-async function printTable(checked: readonly CheckedFile[]): Promise<void> {
+function asText(checked: readonly CheckedFile[]): string {
   const rows = checked.map(({ file, status, reason = "" }) => [
     status,
     file.kind === "hashed" ? formatBytes(file.size) : "",
-    printable(file.path),
+    // A file name must not control the terminal.
+    file.path.replace(/\p{Cc}/gu, "\ufffd"),
     reason,
   ]);
-  if (rows.length > 0) await print(`${table(rows, [1])}\n`);
-
   const { totals, savedPercent } = summaryOf(checked);
   const summary = Object.entries(totals).map(([status, { files, bytes }]) => [
     status,
     formatCount(files, "file"),
     formatBytes(bytes),
   ]);
-  await print(`${table(summary)}\nsaved    ${savedPercent} % of the bytes`);
-}
-
-/** Replaces control characters: a file name must not control the terminal. */
-function printable(path: string): string {
-  return path.replace(/\p{Cc}/gu, "\ufffd");
+  const list = rows.length > 0 ? `${table(rows, [1])}\n\n` : "";
+  return `${list}${table(summary)}\nsaved    ${savedPercent} % of the bytes`;
 }

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { formatCount } from "../../format.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
-import { print, printJson } from "../terminal/output.ts";
+import { printResult } from "../terminal/output.ts";
 
 export const publishCommand = new Command("publish")
   .summary("publish the whole cache again")
@@ -14,9 +14,6 @@ export const publishCommand = new Command("publish")
   .addHelpText("after", "\nExample:\n  resource-pool publish --url https://api.example.com")
   .action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
     const status = await new CacheClient(endpointOf(options)).publish();
-    if (json) await printJson(status);
-    else {
-      const resources = formatCount(status.entries, "resource");
-      await print(`Started to publish ${resources} again. \`status\` shows the progress.`);
-    }
+    const resources = formatCount(status.entries, "resource");
+    await printResult(json, status, `Started to publish ${resources} again. \`status\` shows the progress.`);
   });

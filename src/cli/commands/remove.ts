@@ -8,7 +8,7 @@ import { ObservationReporter } from "../observation-reporter.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { note, print, printJson } from "../terminal/output.ts";
+import { note, printResult } from "../terminal/output.ts";
 
 interface RemoveOptions extends EndpointOptions {
   from?: string;
@@ -49,13 +49,12 @@ export const removeCommand = new Command("remove")
       (removed) => ({ observedAt, removed }),
     );
     const { invalid } = counts;
-    if (json) await printJson({ removed, notPresent, invalid, interrupted: signal.aborted });
-    else {
-      await print(
-        `${formatCount(removed, "resource")} removed, ${formatNumber(notPresent)} not present, ` +
-          `${formatNumber(invalid)} invalid`,
-      );
-    }
+    await printResult(
+      json,
+      { removed, notPresent, invalid, interrupted: signal.aborted },
+      `${formatCount(removed, "resource")} removed, ${formatNumber(notPresent)} not present, ` +
+        `${formatNumber(invalid)} invalid`,
+    );
     reporter.throwIfInterrupted();
     if (invalid > 0) throw new Exit(removed + notPresent > 0 ? "incomplete" : "failed");
   });

@@ -7,7 +7,7 @@ import { retry } from "../api/retry.ts";
 import { describeError, isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { print, printJson } from "../terminal/output.ts";
+import { printResult } from "../terminal/output.ts";
 import { Verification } from "../verification.ts";
 
 /** More needs --yes: probably the pool is wrong or was emptied. */
@@ -80,8 +80,8 @@ export const verifyCommand = new Command("verify")
       );
     }
     const { matched, rejected, removed, skipped } = verification;
-    if (json) await printJson({ matched, rejected, removed, skipped, interrupted: signal.aborted });
-    else await print(summaryText(verification));
+    const result = { matched, rejected, removed, skipped, interrupted: signal.aborted };
+    await printResult(json, result, summaryText(verification));
     if (signal.aborted) throw new Exit("interrupted");
     if (matched === 0 && rejected > 0) {
       const advice =

@@ -13,8 +13,9 @@ export function note(text: string): void {
   process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ""}${text}\n`);
 }
 
-export async function printJson(value: unknown): Promise<void> {
-  await print(JSON.stringify(value, undefined, 2));
+/** Prints a result as JSON or as text. */
+export async function printResult(asJson: boolean | undefined, value: object, text: string): Promise<void> {
+  await print(asJson ? JSON.stringify(value, undefined, 2) : text);
 }
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
