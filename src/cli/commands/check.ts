@@ -5,7 +5,7 @@ import type { CacheStatus } from "../../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
-import { type ApiResource, requestMatches } from "../api/matches.ts";
+import { type RequestedResource, requestMatches } from "../api/matches.ts";
 import { jsonOf } from "../api/send.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
@@ -61,20 +61,21 @@ async function readFiles(paths: readonly string[], counts: { unreadable: number 
 async function checkFiles(endpoint: Endpoint, files: readonly ReadFile[]): Promise<CheckedFile[]> {
   const matched = await requestChecksums(endpoint, files);
   const areAllMatched = files.every((file) => file.kind !== "hashed" || matched.has(file.sha1));
-  const [minimum, maximum] = areAllMatched ? [] : await requestSizeLimits(endpoint);
+  const [minimum = 0, maximum = Number.POSITIVE_INFINITY] = areAllMatched
+    ? []
+    : await requestSizeLimits(endpoint);
   return files.map((file): CheckedFile => {
     if (file.kind !== "hashed") return { file, status: file.kind };
     if (matched.has(file.sha1)) return { file, status: "matched" };
-    if (file.size < (minimum ?? 0)) return { file, status: "upload", reason: "too small" };
-    if (file.size > (maximum ?? Number.POSITIVE_INFINITY))
-      return { file, status: "upload", reason: "too large" };
+    if (file.size < minimum) return { file, status: "upload", reason: "too small" };
+    if (file.size > maximum) return { file, status: "upload", reason: "too large" };
     return { file, status: "upload" };
   });
 }
 
 /** Requests matches for every file that is not empty, even if several have the same content, as cf CLI does. */
 async function requestChecksums(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
-  const resources: ApiResource[] = [];
+  const resources: RequestedResource[] = [];
   for (const file of files) {
     if (file.kind !== "hashed") continue;
     resources.push({
@@ -87,13 +88,10 @@ async function requestChecksums(endpoint: Endpoint, files: readonly ReadFile[]):
   const matched = new Set<string>();
   const total = resources.length;
   let done = 0;
-  const state = () => ({
-    text: `${formatNumber(done)} of ${formatCount(total, "file")} requested`,
-    done,
-    total,
-  });
+  const text = () => `${formatNumber(done)} of ${formatCount(total, "file")} requested`;
+  const state = () => ({ text: text(), done, total });
   for await (const chunk of withProgress(chunks(resources, RESOURCES_PER_REQUEST_MAX), state)) {
-    for (const { checksum } of await requestMatches(endpoint, chunk)) matched.add(checksum.value);
+    for (const checksum of await requestMatches(endpoint, chunk)) matched.add(checksum);
     done += chunk.length;
   }
   return matched;

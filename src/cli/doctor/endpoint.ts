@@ -3,7 +3,7 @@ import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { resourcesOf } from "../api/matches.ts";
+import { checksumsOf } from "../api/matches.ts";
 import { type ApiResponse, isOutage, send, warningsOf } from "../api/send.ts";
 import { errorSentences, type Finding, fail, isRefusal, ok, outageAdvice, warn } from "./finding.ts";
 
@@ -38,10 +38,12 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
   const headers = { "X-B3-TraceId": traceId, "X-B3-SpanId": randomBytes(8).toString("hex") };
   const response = await send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers });
   if (response.status !== 201) {
-    yield errorFinding(response);
+    yield response.body.includes("CF-FeatureDisabled")
+      ? warn("route", `${errorSentences(response)} No developer can push. Is that intended?`)
+      : fail("route", routeError(response));
     return;
   }
-  const matched = new Set(resourcesOf(response).map(({ checksum }) => checksum.value));
+  const matched = checksumsOf(response);
   if (matched.has(unknownSha1)) {
     yield fail(
       "route",
@@ -55,34 +57,24 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
   yield* edgeFindings(matched, known);
 }
 
-function errorFinding(response: ApiResponse): Finding {
-  const error = errorSentences(response);
+function routeError(response: ApiResponse): string {
   if (response.status === 422 && response.body.includes("a non-integer size_in_bytes")) {
-    return fail(
-      "route",
+    return (
       `${response.target} leads to the Cloud Controller, not to the Worker. The route must be the endpoint's own, with a ` +
-        "star: api.<system domain>/v3/resource_matches*",
+      "star: api.<system domain>/v3/resource_matches*"
     );
   }
-  if (response.body.includes("CF-FeatureDisabled")) {
-    return warn("route", `${error} No developer can push. Is that intended?`);
-  }
-  if (isOutage(response)) return fail("route", `${error} ${outageAdvice(response, "Worker")}`);
+  const error = errorSentences(response);
+  if (isOutage(response)) return `${error} ${outageAdvice(response, "Worker")}`;
   // The Worker adds this metric to responses that it relays. Cloudflare adds other metrics to any response.
   if (response.headers.get("Server-Timing")?.includes("push-sessions;dur=")) {
-    return fail(
-      "route",
-      isRefusal(response)
-        ? `${error} The Worker accepted the token, and its Cloud Controller refused it. Are they of the same foundation?`
-        : `${error} The Worker relays this response of the Cloud Controller.`,
-    );
+    return isRefusal(response)
+      ? `${error} The Worker accepted the token, and its Cloud Controller refused it. Are they of the same foundation?`
+      : `${error} The Worker relays this response of the Cloud Controller.`;
   }
-  return fail(
-    "route",
-    isRefusal(response)
-      ? `${error} The token was accepted before. Has it expired since, or does the route lead to another server?`
-      : `${error} The Worker never responds like this. Which server does the route lead to?`,
-  );
+  return isRefusal(response)
+    ? `${error} The token was accepted before. Has it expired since, or does the route lead to another server?`
+    : `${error} The Worker never responds like this. Which server does the route lead to?`;
 }
 
 /** Whether the Worker received the trace id that was sent: it returns the one that it received. */

@@ -25,8 +25,9 @@ export async function* examine(
   note(`Checking ${endpoint.url} …`);
   const statusResponse = await requestStatus(endpoint);
   const { status, aheadMs } = statusResponse;
-  yield* tokenFindings(endpoint.token, Date.now() - aheadMs);
-  yield workerFinding(statusResponse, endpoint.token);
+  const claims = decodeClaims(endpoint.token);
+  yield* tokenFindings(claims, Date.now() - aheadMs);
+  yield workerFinding(statusResponse, claims);
   if (!status) {
     yield warn("the rest", "It was not checked. Fix the problem above, and run the command again.");
     return;
@@ -35,7 +36,7 @@ export async function* examine(
   yield* catchErrors("uaa keys", signatureFindings(endpoint));
 
   const known = { status, sample: await drawSample(endpoint, status) };
-  if (mayRequestMatches(decodeClaims(endpoint.token))) {
+  if (mayRequestMatches(claims)) {
     yield* catchErrors("route", endpointFindings(endpoint, known));
   } else {
     yield warn("route", "It was not checked: requests of a push need a token with cloud_controller.write.");

@@ -1,8 +1,6 @@
 import { formatCount } from "../../format.ts";
-import type { CachedResource } from "../../operator-api/responses.ts";
-import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type ApiResource, requestMatches } from "../api/matches.ts";
+import { requestMatches } from "../api/matches.ts";
 import type { Known } from "./endpoint.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -23,9 +21,8 @@ export async function* limitFindings(
     );
     return;
   }
-  const resources = sample.map((resource) => toApiResource(resource, resource.size_in_bytes));
-  const [matched] = await requestMatches(cloudController, resources);
-  const file = sample.find(({ checksum }) => checksum.value === matched?.checksum.value);
+  const matched = await requestMatches(cloudController, sample);
+  const file = sample.find(({ checksum }) => matched.has(checksum.value));
   if (!file) {
     yield fail(
       "cloud controller",
@@ -34,8 +31,8 @@ export async function* limitFindings(
     );
     return;
   }
-  const isMatched = async (size: number, mode = ANY_MODE) =>
-    (await requestMatches(cloudController, [toApiResource(file, size, mode)])).length > 0;
+  const isMatched = async (size: number, mode?: string) =>
+    (await requestMatches(cloudController, [{ ...file, size_in_bytes: size, mode }])).size > 0;
   const matchedSize = file.size_in_bytes;
   yield await limitFinding("minimum", Number(configuration.MINIMUM_SIZE), matchedSize, isMatched);
   yield await limitFinding("maximum", Number(configuration.MAXIMUM_SIZE), matchedSize, isMatched);
@@ -106,8 +103,4 @@ async function findLast(passing: number, failing: number, test: IsMatched): Prom
     else next = middle;
   }
   return last;
-}
-
-function toApiResource({ checksum }: CachedResource, size: number, mode = ANY_MODE): ApiResource {
-  return { checksum, size_in_bytes: size, path: checksum.value, mode };
 }

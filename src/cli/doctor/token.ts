@@ -1,3 +1,5 @@
+import type { JWTPayload } from "jose";
+import { decodeJwt } from "jose/jwt/decode";
 import { ADMIN_SCOPE, CACHE_READ_SCOPES, PUSH_SCOPES } from "../../auth/scopes.ts";
 import { formatDuration } from "../../format.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
@@ -6,43 +8,35 @@ import { type Finding, fail, ok, warn } from "./finding.ts";
 const LIFETIME_MIN_MS = 60_000;
 const GET_TOKEN = 'export CF_TOKEN="$(cf oauth-token)"';
 
-/** Claims of a JWT, not verified. */
-export type TokenClaims = Record<string, unknown>;
-
-/** Returns undefined if the token is not a JWT. */
-export function decodeClaims(token: string): TokenClaims | undefined {
-  const [header, payload, signature, ...more] = token.split(".");
-  if (!header || !payload || !signature || more.length > 0) return undefined;
+/** The claims of a JWT, not verified; undefined if the token is not a JWT. */
+export function decodeClaims(token: string): JWTPayload | undefined {
   try {
-    const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
-    return typeof claims === "object" && claims !== null && !Array.isArray(claims) ? claims : undefined;
+    return decodeJwt(token);
   } catch {
     return undefined;
   }
 }
 
-function scopesOf({ scope }: TokenClaims): string[] {
-  return Array.isArray(scope) ? scope.filter((name) => typeof name === "string") : [];
-}
-
 /** Whether the token is allowed to request matches, as a push does. */
-export function mayRequestMatches(claims: TokenClaims | undefined): boolean {
-  const scopes = claims ? scopesOf(claims) : [];
-  return PUSH_SCOPES.some((scope) => scopes.includes(scope));
+export function mayRequestMatches(claims: JWTPayload | undefined): boolean {
+  return PUSH_SCOPES.some((scope) => scopesOf(claims).includes(scope));
 }
 
 /** @param now ms since the epoch, by the Worker's clock if it is known */
-export function tokenFindings(token: string, now: number): Finding[] {
-  const claims = decodeClaims(token);
+export function tokenFindings(claims: JWTPayload | undefined, now: number): Finding[] {
   if (!claims) {
     return [fail("token", `It is not a JWT, as UAA's access tokens are. Get a new one: ${GET_TOKEN}`)];
   }
   return [lifetimeFinding(claims, now), scopesFinding(scopesOf(claims))];
 }
 
+function scopesOf(claims: JWTPayload | undefined): unknown[] {
+  return Array.isArray(claims?.scope) ? claims.scope : [];
+}
+
 /** @param now ms since the epoch */
 export function lifetimeFinding(
-  { jti, exp, iss, user_name: user, client_id: client }: TokenClaims,
+  { jti, exp, iss, user_name: user, client_id: client }: JWTPayload,
   now: number,
 ): Finding {
   if (typeof jti === "string" && jti.endsWith("-r")) {
@@ -58,7 +52,7 @@ export function lifetimeFinding(
     : ok("token", facts);
 }
 
-function scopesFinding(scopes: readonly string[]): Finding {
+function scopesFinding(scopes: readonly unknown[]): Finding {
   if (scopes.includes(ADMIN_SCOPE)) return ok("scopes", `${ADMIN_SCOPE}: it may change the cache.`);
   const reader = CACHE_READ_SCOPES.find((name) => scopes.includes(name));
   if (reader) return ok("scopes", `${reader}: it may read the cache, and not change it.`);

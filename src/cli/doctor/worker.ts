@@ -1,10 +1,11 @@
+import type { JWTPayload } from "jose";
 import { formatDuration } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type ApiResponse, isOutage, jsonOf } from "../api/send.ts";
 import { errorSentences, type Finding, fail, ok, outageAdvice, warn } from "./finding.ts";
-import { decodeClaims, lifetimeFinding } from "./token.ts";
+import { lifetimeFinding } from "./token.ts";
 
 const CLOCK_SKEW_MAX_MS = 60_000;
 const SIGNATURE_BYTES = 256;
@@ -34,26 +35,26 @@ function parseStatus(response: ApiResponse): CacheStatus | undefined {
 }
 
 /** Whether the Worker responds to the operator API. */
-export function workerFinding({ response, status }: StatusResponse, token: string): Finding {
-  if (status) return ok("worker", `Version ${status.version} responds at ${response.target}.`);
-  const error = errorSentences(response);
-  switch (response.status) {
-    case 200:
-      return fail(
-        "worker",
-        `${response.target} returned 200, but not the status of a Worker of this version. The Worker and this command ` +
-          "must be of the same version: deploy it.",
-      );
-    case 401:
-      return fail("worker", `${error}${issuerAdvice(token)}`);
-    default:
-      return fail("worker", isOutage(response) ? `${error} ${statusOutageAdvice(response)}` : error);
+export function workerFinding({ response, status }: StatusResponse, claims: JWTPayload | undefined): Finding {
+  return status
+    ? ok("worker", `Version ${status.version} responds at ${response.target}.`)
+    : fail("worker", workerError(response, claims));
+}
+
+function workerError(response: ApiResponse, claims: JWTPayload | undefined): string {
+  if (response.status === 200) {
+    return (
+      `${response.target} returned 200, but not the status of a Worker of this version. The Worker and this command ` +
+      "must be of the same version: deploy it."
+    );
   }
+  const error = errorSentences(response);
+  if (response.status === 401) return `${error}${issuerAdvice(claims)}`;
+  return isOutage(response) ? `${error} ${statusOutageAdvice(response)}` : error;
 }
 
 /** Empty if the token itself is the problem. */
-function issuerAdvice(token: string): string {
-  const claims = decodeClaims(token);
+function issuerAdvice(claims: JWTPayload | undefined): string {
   if (!claims || lifetimeFinding(claims, Date.now()).level === "FAIL") return "";
   const { iss, aud } = claims;
   return (
