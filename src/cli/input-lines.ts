@@ -13,8 +13,8 @@ export interface Line {
 /** A list that is being read. */
 export interface InputLines {
   lines: AsyncGenerator<Line>;
-  /** The part of the input that has been read, from 0 to 1; undefined if its size is not known. */
-  partRead(): number | undefined;
+  /** Estimates the number of items from the part of the file that contained the first `read` of them. */
+  totalOf?(read: number): number;
   /** Time since the last modification of the file; 0 for stdin and pipes. */
   ageMs: number;
 }
@@ -25,7 +25,7 @@ export interface InputLines {
  * @throws Exit if the file can't be opened, before the first line
  */
 export async function inputLines(path: string): Promise<InputLines> {
-  if (path === "-") return { lines: readLines(process.stdin), partRead: () => undefined, ageMs: 0 };
+  if (path === "-") return { lines: readLines(process.stdin), ageMs: 0 };
   try {
     const file = await open(resolveUserPath(path));
     const stats = await file.stat();
@@ -33,7 +33,7 @@ export async function inputLines(path: string): Promise<InputLines> {
     const stream = file.createReadStream();
     return {
       lines: readLines(stream),
-      partRead: () => (stats.size > 0 ? stream.bytesRead / stats.size : undefined),
+      totalOf: (read) => (read * stats.size) / stream.bytesRead,
       ageMs: stats.isFile() ? Math.max(0, Date.now() - stats.mtimeMs) : 0,
     };
   } catch (error) {

@@ -65,7 +65,7 @@ async function run(): Promise<number> {
     }
     if (error instanceof Exit) {
       if (error.message) note(error.message);
-      return error.code;
+      return EXIT_CODES[error.reason];
     }
     note(reasonOf(error));
     return EXIT_CODES.failed;

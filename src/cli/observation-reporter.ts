@@ -10,17 +10,13 @@ import { withProgress } from "./terminal/progress.ts";
 export class ObservationReporter {
   readonly #client: CacheClient;
   readonly #signal: AbortSignal;
-  #savedCount = 0;
+  /** Resources of all batches that the Worker has accepted. */
+  savedCount = 0;
 
   /** @param signal when it is aborted, the running batch is finished and no other is sent */
   constructor(client: CacheClient, signal: AbortSignal) {
     this.#client = client;
     this.#signal = signal;
-  }
-
-  /** Resources of all batches that the Worker has accepted. */
-  get savedCount(): number {
-    return this.#savedCount;
   }
 
   /**
@@ -39,7 +35,7 @@ export class ObservationReporter {
     let sending: Promise<void> = Promise.resolve();
     let read = 0;
     const state = () => ({
-      text: `${formatCount(read, "resource")} read, ${formatNumber(this.#savedCount)} saved`,
+      text: `${formatCount(read, "resource")} read, ${formatNumber(this.savedCount)} saved`,
       done: read,
       total: totalOf(read),
     });
@@ -67,7 +63,7 @@ export class ObservationReporter {
   /** @throws Exit if Ctrl-C has stopped the reporter */
   throwIfInterrupted(): void {
     if (!this.#signal.aborted) return;
-    const saved = this.#savedCount > 0 ? "The batches above were saved." : "Nothing was saved.";
+    const saved = this.savedCount > 0 ? "The batches above were saved." : "Nothing was saved.";
     throw new Exit("interrupted", `${saved} Run the command again to continue.`);
   }
 
@@ -75,21 +71,21 @@ export class ObservationReporter {
     const { changed, unchanged, refused } = await this.#client.report(observations);
     totals.changed += changed;
     totals.unchanged += unchanged;
-    this.#savedCount += changed + unchanged;
+    this.savedCount += changed + unchanged;
     for (const reason of Object.keys(refused) as Refusal[]) {
       totals.refused[reason] += refused[reason];
-      this.#savedCount += refused[reason];
+      this.savedCount += refused[reason];
     }
   }
 
   #stoppedBy(error: unknown): Exit {
     const reason = error instanceof Exit ? error.reason : "failed";
-    if (this.#savedCount === 0) return new Exit(reason, reasonOf(error));
+    if (this.savedCount === 0) return new Exit(reason, reasonOf(error));
     const advice =
       error instanceof SecondPoolError
         ? "If they are of the wrong pool, run `sync --prune` with the right one to remove them."
         : "Run the command again to continue.";
-    const saved = `Saved ${formatCount(this.#savedCount, "resource")} before that. ${advice}`;
+    const saved = `Saved ${formatCount(this.savedCount, "resource")} before that. ${advice}`;
     return new Exit(reason, `${reasonOf(error)}\n${saved}`);
   }
 }

@@ -30,16 +30,15 @@ export function withEndpointOptions(command: Command): Command {
     );
 }
 
-/** @throws Exit if an option is invalid */
-export function endpointOf({ url, token }: EndpointOptions): Endpoint {
-  return { url: parseBaseUrl(url, "--url"), token: parseToken(token) };
+/**
+ * @param urlOption named in the error message
+ * @throws Exit if an option is invalid
+ */
+export function endpointOf({ url, token }: EndpointOptions, urlOption = "--url"): Endpoint {
+  return { url: parseBaseUrl(url, urlOption), token: parseToken(token) };
 }
 
-/**
- * @param option named in the error message
- * @throws Exit
- */
-export function parseBaseUrl(text: string, option: string): string {
+function parseBaseUrl(text: string, option: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || `${url.username}${url.password}${url.search}${url.hash}`) {
     throw new Exit(

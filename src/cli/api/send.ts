@@ -107,27 +107,22 @@ export function describeError(response: ApiResponse): string {
       'Has the token expired? Tokens are valid for some minutes. Get a new one: export CF_TOKEN="$(cf oauth-token)"',
     );
   }
-  if (target.includes("/v3/resource_matches/cache")) lines.push(...operatorApiAdvice(status));
+  if (target.includes("/v3/resource_matches/cache")) {
+    if (status === 403) {
+      lines.push(
+        "The token needs the scope cloud_controller.admin. For `list` and `status`, " +
+          "cloud_controller.admin_read_only or cloud_controller.global_auditor is enough.",
+      );
+    }
+    if (status === 404) {
+      lines.push(
+        "There is no Worker at this address. Is --url the base URL of the API, and does the Worker's route end with a star?",
+      );
+    }
+  }
   const location = headers.get("Location");
   if (location !== null) lines.push(`It redirects to ${location}. Is --url the base URL of the API?`);
   return lines.join("\n");
-}
-
-function operatorApiAdvice(status: number): string[] {
-  switch (status) {
-    case 403:
-      return [
-        "The token needs the scope cloud_controller.admin. For `list` and `status`, " +
-          "cloud_controller.admin_read_only or cloud_controller.global_auditor is enough.",
-      ];
-    case 404:
-      return [
-        "There is no Worker at this address. Is --url the base URL of the API, and does the Worker's route end with " +
-          "a star?",
-      ];
-    default:
-      return [];
-  }
 }
 
 /** Text of Cloud Foundry's error envelope, otherwise the beginning of the body. */

@@ -9,6 +9,10 @@ export type AppFile =
   /** `path` is relative to the user's directory. */
   | { kind: "unreadable"; path: string; reason: string };
 
+export function unreadable(path: string, reason: string): AppFile {
+  return { kind: "unreadable", path, reason };
+}
+
 export const SYMBOLIC_LINK = 2 ** 27;
 const SET_USER_ID = 2 ** 23;
 const SET_GROUP_ID = 2 ** 22;

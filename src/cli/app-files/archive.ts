@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { constants } from "node:fs";
 import { text } from "node:stream/consumers";
 import { crc32 } from "node:zlib";
 import type * as yauzl from "yauzl";
@@ -10,10 +11,6 @@ const ARCHIVE_NAME = /\.(zip|jar|war|ear)$/i;
 
 /** cf CLI sends this mode for every file of an archive. */
 const ARCHIVED_FILE_MODE = 0o744;
-
-const FILE_TYPE_MASK = 0o170000;
-const FILE_TYPE_LINK = 0o120000;
-const FILE_TYPE_DIRECTORY = 0o040000;
 
 /** Systems whose archives have Unix modes, by their numbers in the zip format: Unix and macOS. */
 const UNIX_SYSTEMS = [3, 19];
@@ -46,7 +43,7 @@ export async function* archiveFiles(archive: string): AsyncGenerator<AppFile> {
 
 async function readEntry(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AppFile> {
   const path = entry.fileName;
-  if (fileType(entry) === FILE_TYPE_LINK) {
+  if (fileType(entry) === constants.S_IFLNK) {
     return { kind: "link", path, mode: SYMBOLIC_LINK + goFileMode(unixMode(entry)) };
   }
 
@@ -70,11 +67,11 @@ async function openEntry(zip: yauzl.ZipFile, entry: yauzl.Entry) {
 }
 
 function isDirectory(entry: yauzl.Entry): boolean {
-  return entry.fileName.endsWith("/") || fileType(entry) === FILE_TYPE_DIRECTORY;
+  return entry.fileName.endsWith("/") || fileType(entry) === constants.S_IFDIR;
 }
 
 function fileType(entry: yauzl.Entry): number {
-  return unixMode(entry) & FILE_TYPE_MASK;
+  return unixMode(entry) & constants.S_IFMT;
 }
 
 function unixMode({ versionMadeBy, externalFileAttributes }: yauzl.Entry): number {

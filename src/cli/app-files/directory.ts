@@ -1,20 +1,15 @@
 import type { Dirent } from "node:fs";
 import { lstat, readdir, readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { mapOrdered } from "../map-ordered.ts";
+import { Readable } from "node:stream";
 import { reasonOf } from "../terminal/exit.ts";
-import { type AppFile, goFileMode, SYMBOLIC_LINK } from "./app-file.ts";
+import { type AppFile, goFileMode, SYMBOLIC_LINK, unreadable } from "./app-file.ts";
 import { directoryIgnoreList, IGNORE_FILE, type IgnoreList } from "./cf-ignore.ts";
 import { hashFile } from "./hash-file.ts";
 
 const CONCURRENCY = 8;
 
-interface DirectoryItem {
-  /** Relative to the app, with `/`. */
-  path: string;
-  fullPath: string;
-  entry: Dirent | { unreadable: string };
-}
+type ReadTask = () => Promise<AppFile>;
 
 /**
  * Yields the files of an app in a directory, in cf CLI's order, without those that `.cfignore` and the built-in patterns
@@ -23,44 +18,40 @@ interface DirectoryItem {
 export async function* directoryFiles(directory: string): AsyncGenerator<AppFile> {
   const root = await realpath(directory);
   const ignoreList = directoryIgnoreList(await readIgnoreFile(root));
-  yield* mapOrdered(walk(root, "", ignoreList), CONCURRENCY, readItem);
+  const readers = Readable.from(walk(root, "", ignoreList));
+  yield* readers.map((read: ReadTask) => read(), { concurrency: CONCURRENCY });
 }
 
-async function* walk(root: string, parent: string, ignoreList: IgnoreList): AsyncGenerator<DirectoryItem> {
+/** Yields functions that read a file. @param parent path relative to the app: empty, or with `/` at its end */
+async function* walk(root: string, parent: string, ignoreList: IgnoreList): AsyncGenerator<ReadTask> {
   let entries: Dirent[];
   try {
     entries = await readdir(join(root, parent), { withFileTypes: true });
   } catch (error) {
-    const entry = { unreadable: reasonOf(error) };
-    yield { path: parent, fullPath: join(root, parent), entry };
+    yield async () => unreadable(join(root, parent), reasonOf(error));
     return;
   }
 
-  for (const entry of entries.sort(byName)) {
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = parent + entry.name;
     if (entry.isDirectory()) {
       const isSkipped = !ignoreList.hasExceptions && ignoreList.ignores(`${path}/`);
       if (!isSkipped) yield* walk(root, `${path}/`, ignoreList);
     } else if (!ignoreList.ignores(path)) {
-      yield { path, fullPath: join(root, path), entry };
+      yield () => readEntry(entry, join(root, path), path);
     }
   }
 }
 
-async function readItem({ path, fullPath, entry }: DirectoryItem): Promise<AppFile> {
-  if ("unreadable" in entry) return { kind: "unreadable", path: fullPath, reason: entry.unreadable };
+async function readEntry(entry: Dirent, fullPath: string, path: string): Promise<AppFile> {
   if (entry.isFile()) return hashFile(fullPath, path);
   if (!entry.isSymbolicLink()) {
-    return {
-      kind: "unreadable",
-      path: fullPath,
-      reason: "it is neither a file, a directory nor a symbolic link",
-    };
+    return unreadable(fullPath, "it is neither a file, a directory nor a symbolic link");
   }
   try {
     return { kind: "link", path, mode: SYMBOLIC_LINK + goFileMode((await lstat(fullPath)).mode) };
   } catch (error) {
-    return { kind: "unreadable", path: fullPath, reason: reasonOf(error) };
+    return unreadable(fullPath, reasonOf(error));
   }
 }
 
@@ -71,8 +62,4 @@ async function readIgnoreFile(root: string): Promise<string> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw error;
   }
-}
-
-function byName(a: Dirent, b: Dirent): number {
-  return a.name < b.name ? -1 : 1;
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { constants, open } from "node:fs/promises";
 import { reasonOf } from "../terminal/exit.ts";
-import { type AppFile, goFileMode } from "./app-file.ts";
+import { type AppFile, goFileMode, unreadable } from "./app-file.ts";
 
 // The file may have been replaced since it was listed: follow no link, and wait for no pipe.
 const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -12,12 +12,11 @@ const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NO
  * @param path the file's path in the app
  */
 export async function hashFile(fullPath: string, path: string): Promise<AppFile> {
-  const unreadable = (reason: string): AppFile => ({ kind: "unreadable", path: fullPath, reason });
   try {
     const file = await open(fullPath, FLAGS);
     try {
       const before = await file.stat({ bigint: true });
-      if (!before.isFile()) return unreadable("it is no longer a regular file");
+      if (!before.isFile()) return unreadable(fullPath, "it is no longer a regular file");
       const mode = goFileMode(Number(before.mode));
       if (before.size === 0n) return { kind: "empty", path, mode };
 
@@ -29,13 +28,13 @@ export async function hashFile(fullPath: string, path: string): Promise<AppFile>
       }
       const after = await file.stat({ bigint: true });
       if (size !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
-        return unreadable("it changed while it was read");
+        return unreadable(fullPath, "it changed while it was read");
       }
       return { kind: "hashed", path, mode, sha1: hash.digest("hex"), size: Number(size) };
     } finally {
       await file.close();
     }
   } catch (error) {
-    return unreadable(reasonOf(error));
+    return unreadable(fullPath, reasonOf(error));
   }
 }

@@ -37,7 +37,13 @@ function createClient(container: string, endpoint: string | undefined): Containe
     AZURE_STORAGE_KEY: key,
     AZURE_STORAGE_SAS_TOKEN: sas,
   } = process.env;
-  if (connection) return connect(connection, container);
+  if (connection) {
+    try {
+      return new ContainerClient(connection, container);
+    } catch (error) {
+      throw new Exit("usage", `AZURE_STORAGE_CONNECTION_STRING is invalid: ${reasonOf(error)}`);
+    }
+  }
   if (!account || !(key || sas)) {
     throw new Exit(
       "usage",
@@ -50,12 +56,4 @@ function createClient(container: string, endpoint: string | undefined): Containe
   return key
     ? new ContainerClient(url, new StorageSharedKeyCredential(account, key))
     : new ContainerClient(`${url}?${sas?.replace(/^\?/, "")}`, new AnonymousCredential());
-}
-
-function connect(connection: string, container: string): ContainerClient {
-  try {
-    return new ContainerClient(connection, container);
-  } catch (error) {
-    throw new Exit("usage", `AZURE_STORAGE_CONNECTION_STRING is invalid: ${reasonOf(error)}`);
-  }
 }

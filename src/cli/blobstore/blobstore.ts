@@ -26,24 +26,14 @@ const ADVICE: Record<string, string> = {
 export type Pool = ReadonlyMap<string, number>;
 
 /**
- * Opens a blobstore.
+ * Opens a blobstore. The objects are listed when they are read.
  *
  * @param location a directory, `s3://bucket/prefix` or `azure://container/prefix`
  * @param endpoint URL of a server other than AWS' or Azure's own
- * @param counts counted up while it is read
- * @returns a function that reads the blobstore to its end: only then it is sure that it has no second pool. It throws Exit
- *   on Ctrl-C, and if there is no blob: a wrong place must not look like success
+ * @param counts counted up while the objects are read
+ * @throws Exit if the location or the endpoint is invalid
  */
 export async function openBlobstore(
-  location: string,
-  endpoint: string | undefined,
-  counts: NotAdded,
-): Promise<(signal: AbortSignal) => Promise<Pool>> {
-  const objects = await open(location, endpoint, counts);
-  return (signal) => readPool(objects, location, counts, signal);
-}
-
-async function open(
   location: string,
   endpoint: string | undefined,
   counts: NotAdded,
@@ -93,7 +83,12 @@ function parsePlace(location: string): Place {
   return { location, bucket, prefix: path === "" || path.endsWith("/") ? path : `${path}/` };
 }
 
-async function readPool(
+/**
+ * Reads the objects of a blobstore to their end: only then it is sure that there is no second pool.
+ *
+ * @throws Exit on Ctrl-C, and if there is no blob: a wrong place must not look like success
+ */
+export async function readPool(
   objects: AsyncIterable<StoredObject>,
   location: string,
   counts: NotAdded,

@@ -1,7 +1,8 @@
+import { existsSync } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
+import { Readable } from "node:stream";
 import { parseBlobName } from "../../resources/blob-name.ts";
-import { mapOrdered } from "../map-ordered.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import type { NotAdded, StoredObject } from "./stored-object.ts";
@@ -20,10 +21,9 @@ export async function* directoryObjects(
   counts: NotAdded,
 ): AsyncGenerator<StoredObject> {
   try {
-    const paths = walk(root, [], counts);
-    for await (const object of mapOrdered(paths, CONCURRENCY, (path) => measure(path, counts))) {
-      if (object) yield object;
-    }
+    const paths = Readable.from(walk(root, [], counts));
+    const objects = paths.map((path: string) => measure(path, counts), { concurrency: CONCURRENCY });
+    for await (const object of objects) if (object) yield object;
   } catch (error) {
     throw new Exit("failed", `Can't read ${location}: ${reasonOf(error)}`);
   }
@@ -36,18 +36,15 @@ async function measure(path: string, counts: NotAdded): Promise<StoredObject | u
   try {
     return { name, size: (await stat(path)).size };
   } catch (error) {
-    if (!(await isRemoved(path, error))) countUnreadable(path, error, counts);
+    if (!isRemoved(path, error)) countUnreadable(path, error, counts);
     return undefined;
   }
 }
 
 /** Whether a blob was removed since it was listed. If its directory is gone too, the disk may be. */
-async function isRemoved(path: string, error: unknown): Promise<boolean> {
+function isRemoved(path: string, error: unknown): boolean {
   if ((error as NodeJS.ErrnoException).code !== "ENOENT") return false;
-  return stat(dirname(path)).then(
-    () => true,
-    () => false,
-  );
+  return existsSync(dirname(path));
 }
 
 /**

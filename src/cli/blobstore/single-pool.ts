@@ -3,12 +3,11 @@ import { Exit } from "../terminal/exit.ts";
 
 /** The blobs are of two resource pools. */
 export class SecondPoolError extends Exit {
-  constructor(roots: readonly [string, string]) {
-    const [first, second] = roots.map((root) => (root === "" ? "its top" : root));
+  constructor(root: string, otherRoot: string) {
     super(
       "failed",
-      `There are two resource pools, below ${first} and below ${second}. One may be a backup, or another foundation's. ` +
-        "Name the place of one of them.",
+      `There are two resource pools, below ${root || "its top"} and below ${otherRoot || "its top"}. One may be a ` +
+        "backup, or another foundation's. Name the place of one of them.",
     );
   }
 }
@@ -25,7 +24,7 @@ export class SinglePool {
     const blob = parseBlobName(name);
     if (blob === undefined) return undefined;
     this.#root ??= blob.root;
-    if (blob.root !== this.#root) throw new SecondPoolError([this.#root, blob.root]);
+    if (blob.root !== this.#root) throw new SecondPoolError(this.#root, blob.root);
     return blob.sha1;
   }
 }

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { type EndpointOptions, endpointOf, parseBaseUrl } from "../api/endpoint.ts";
+import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { examine } from "../doctor/examine.ts";
 import { Exit } from "../terminal/exit.ts";
 import { print } from "../terminal/output.ts";
@@ -38,16 +38,13 @@ export const doctorCommand = new Command("doctor")
     const origin =
       cloudController === undefined
         ? undefined
-        : { url: parseBaseUrl(cloudController, "--cloud-controller"), token: endpoint.token };
+        : endpointOf({ ...options, url: cloudController }, "--cloud-controller");
     let areAllOk = true;
     for await (const { level, name, text } of examine(endpoint, origin)) {
+      // A server's text must not control the terminal, nor look like another line.
+      const oneLine = text.replaceAll(/\p{Cc}+/gu, " ").trim();
       areAllOk &&= level === "ok";
-      await print(`${level.padEnd(LEVEL_CHARACTERS)}  ${name.padEnd(NAME_CHARACTERS)}  ${oneLine(text)}`);
+      await print(`${level.padEnd(LEVEL_CHARACTERS)}  ${name.padEnd(NAME_CHARACTERS)}  ${oneLine}`);
     }
     if (!areAllOk) throw new Exit("incomplete");
   });
-
-/** A server's text must not control the terminal, nor look like another line. */
-function oneLine(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, " ").trim();
-}

@@ -36,16 +36,8 @@ export const importCommand = new Command("import")
   .action((file: string, options: AddOptions) =>
     addResources(options, async () => {
       const notAdded = { skipped: 0, invalid: 0 };
-      const { lines, partRead, ageMs } = await inputLines(file);
-      return {
-        keys: parseLines(lines, file, notAdded),
-        notAdded,
-        ageMs,
-        totalOf: (read) => {
-          const part = partRead();
-          return part && read / part;
-        },
-      };
+      const { lines, ...input } = await inputLines(file);
+      return { ...input, keys: parseLines(lines, file, notAdded), notAdded };
     }),
   );
 

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { CacheClient, isWorkerAbsent, requestCacheStatus, startTimeOf } from "../api/cache-client.ts";
-import { type Endpoint, type EndpointOptions, endpointOf, parseBaseUrl } from "../api/endpoint.ts";
+import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { retry } from "../api/retry.ts";
 import { describeError, isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
@@ -53,10 +53,7 @@ export const verifyCommand = new Command("verify")
       throw new Exit("usage", `--sample must be a number of resources, at least 1, not ${sample}`);
     }
     const endpoint = endpointOf(options);
-    const cloudController = {
-      url: parseBaseUrl(options.cloudController, "--cloud-controller"),
-      token: endpoint.token,
-    };
+    const cloudController = endpointOf({ ...options, url: options.cloudController }, "--cloud-controller");
     const signal = finishOnInterrupt();
     await refuseWorker(cloudController, signal);
     const client = new CacheClient(endpoint, signal);

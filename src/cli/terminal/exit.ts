@@ -16,10 +16,6 @@ export class Exit extends Error {
     super(message);
     this.reason = reason;
   }
-
-  get code(): number {
-    return EXIT_CODES[this.reason];
-  }
 }
 
 /** The message of the root cause. */
