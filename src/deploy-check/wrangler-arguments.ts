@@ -2,16 +2,6 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 
-export interface WranglerArguments {
-  isDryRun: boolean;
-  config: string | undefined;
-  env: string | undefined;
-  /** From `--var NAME:value`. */
-  variables: Record<string, string>;
-  /** Whether `--route` or `--routes` is used. */
-  hasRoutes: boolean;
-}
-
 /** `wrangler build` and `wrangler check startup` bundle without deploying. */
 const BUNDLERS = ["build", "check"];
 
@@ -19,7 +9,7 @@ const BUNDLERS = ["build", "check"];
  * Reads the arguments of the wrangler that runs this process from its command line. Wrangler passes only the name of its
  * command to a custom build.
  */
-export function wranglerArguments(): WranglerArguments {
+export function wranglerArguments() {
   const { values, positionals, tokens } = parseArgs({
     args: commandLineOfWrangler(),
     options: {
@@ -38,7 +28,7 @@ export function wranglerArguments(): WranglerArguments {
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "option") option = token.name;
-    // `--var A:1 B:2 --var=C:3`
+    // From `--var A:1 B:2 --var=C:3`.
     const [, name, value] = /^(\w+):(.*)$/s.exec(token.value ?? "") ?? [];
     if (option === "var" && name !== undefined && value !== undefined) variables[name] = value;
   }
@@ -46,8 +36,8 @@ export function wranglerArguments(): WranglerArguments {
     isDryRun: String(values["dry-run"]) === "true" || BUNDLERS.includes(positionals[0] ?? ""),
     config: values.config as string | undefined,
     env: values.env as string | undefined,
-    hasRoutes: tokens.some((token) => token.kind === "option" && /^routes?$/.test(token.name)),
     variables,
+    hasRoutes: tokens.some((token) => token.kind === "option" && /^routes?$/.test(token.name)),
   };
 }
 

@@ -15,21 +15,12 @@ export interface AddOptions extends EndpointOptions {
   json?: boolean;
 }
 
-/** Parts of the input that are not added. Counted while it is read; complete at its end. */
-interface NotAdded {
-  /** Lines and files that are not resources of a pool. */
-  skipped?: number;
-  /** Lines that could not be parsed; each is named on stderr. */
-  invalid?: number;
-  /** Files that could not be read; each is named on stderr. */
-  unreadable?: number;
-}
-
 /** Resources to add. */
 export interface Addition {
   /** Reads the input lazily. */
   keys: AsyncIterable<ResourceKey>;
-  notAdded: Readonly<NotAdded>;
+  /** Parts of the input that are no resources of a pool, or can't be parsed or read. Complete once `keys` are read. */
+  notAdded: Readonly<{ skipped?: number; invalid?: number; unreadable?: number }>;
   /** How long before the start of the command they were observed; 0 by default. */
   ageMs?: number;
   /** Estimates the number of resources after `read` of them. */
@@ -45,7 +36,7 @@ export interface Addition {
  * @throws Exit if the input was not added completely, or on Ctrl-C
  */
 export async function addResources(
-  { dryRun = false, json = false, ...options }: AddOptions,
+  { dryRun, json, ...options }: AddOptions,
   open: (client: CacheClient, signal: AbortSignal) => Promise<Addition>,
 ): Promise<void> {
   const signal = finishOnInterrupt();
@@ -60,18 +51,16 @@ export async function addResources(
   const { changed: added, unchanged: alreadyPresent, refused } = totals;
   const counts: Record<string, number> = { ...notAdded };
   if (toRemove) {
-    const removals = await reporter.report(
-      Readable.from(toRemove) as AsyncIterable<string>,
-      (removed) => ({ observedAt, removed }),
-      () => toRemove.length,
-    );
+    const sha1s: AsyncIterable<string> = Readable.from(toRemove);
+    const toObservations = (removed: readonly string[]) => ({ observedAt, removed });
+    const removals = await reporter.report(sha1s, toObservations, () => toRemove.length);
     counts.removed = removals.changed;
     counts.observedSince = removals.unchanged;
   }
 
   await printResult(
     json,
-    { added, alreadyPresent, refused, ...counts, dryRun, interrupted: signal.aborted },
+    { added, alreadyPresent, refused, ...counts, dryRun: false, interrupted: signal.aborted },
     `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present${countsText(counts)}`,
   );
   if (!json) noteRefusals(refused);
@@ -81,7 +70,11 @@ export async function addResources(
   }
 }
 
-async function printDryRun(addition: Addition, json: boolean, signal: AbortSignal): Promise<void> {
+async function printDryRun(
+  addition: Addition,
+  json: boolean | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   const { keys, notAdded, toRemove } = addition;
   let found = 0;
   for await (const _ of untilAborted(keys, signal)) found += 1;
@@ -96,7 +89,7 @@ async function printDryRun(addition: Addition, json: boolean, signal: AbortSigna
   if (!isComplete(notAdded)) throw new Exit(found > 0 ? "incomplete" : "failed");
 }
 
-function isComplete({ invalid = 0, unreadable = 0 }: NotAdded): boolean {
+function isComplete({ invalid = 0, unreadable = 0 }: Addition["notAdded"]): boolean {
   return invalid + unreadable === 0;
 }
 
