@@ -6,7 +6,7 @@ import { retry } from "./retry.ts";
 import { type ApiResponse, describeError, jsonOf, send } from "./send.ts";
 
 /** A resource in a request to `POST /v3/resource_matches`. */
-export interface RequestedResource extends CachedResource {
+interface RequestedResource extends CachedResource {
   path?: string;
   /** Octal, without a leading zero; by default a mode that always matches. */
   mode?: string | undefined;

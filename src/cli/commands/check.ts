@@ -5,16 +5,12 @@ import type { CacheStatus } from "../../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
-import { type RequestedResource, requestMatches } from "../api/matches.ts";
+import { requestMatches } from "../api/matches.ts";
 import { jsonOf } from "../api/send.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
 import { formatBytes, printResult, table } from "../terminal/output.ts";
 import { withProgress } from "../terminal/progress.ts";
-
-interface CheckOptions extends EndpointOptions {
-  json?: boolean;
-}
 
 /** What `cf push` does with a file. It always uploads `link` and `empty`. */
 interface CheckedFile {
@@ -40,15 +36,14 @@ export const checkCommand = new Command("check")
     '\nExample:\n  export CF_TOKEN="$(cf oauth-token)"\n' +
       "  resource-pool check dist/ --url https://api.example.com",
   )
-  .action(async (paths: string[], options: CheckOptions) => {
+  .action(async (paths: string[], { json, ...options }: EndpointOptions & { json?: boolean }) => {
     const endpoint = endpointOf(options);
     const counts = { unreadable: 0 };
     const files = await readFiles(paths, counts);
-    const hasRequests = files.some(({ kind }) => kind === "hashed");
     const checked = await checkFiles(endpoint, files);
-    await printResult(options.json, asJson(checked, counts.unreadable), asText(checked));
+    await printResult(json, asJson(checked, counts.unreadable), asText(checked));
     if (counts.unreadable > 0) throw new Exit(files.length > 0 ? "incomplete" : "failed");
-    if (!hasRequests) throw noFilesIn(paths);
+    if (!files.some(({ kind }) => kind === "hashed")) throw noFilesIn(paths);
   });
 
 async function readFiles(paths: readonly string[], counts: { unreadable: number }): Promise<ReadFile[]> {
@@ -75,21 +70,19 @@ async function checkFiles(endpoint: Endpoint, files: readonly ReadFile[]): Promi
 
 /** Requests matches for every file that is not empty, even if several have the same content, as cf CLI does. */
 async function requestChecksums(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
-  const resources: RequestedResource[] = [];
-  for (const file of files) {
-    if (file.kind !== "hashed") continue;
-    resources.push({
-      checksum: { value: file.sha1 },
-      size_in_bytes: file.size,
-      path: file.path,
-      mode: file.mode.toString(8),
-    });
-  }
+  const resources = files
+    .filter((file) => file.kind === "hashed")
+    .map(({ sha1, size, path, mode }) => ({
+      checksum: { value: sha1 },
+      size_in_bytes: size,
+      path,
+      mode: mode.toString(8),
+    }));
   const matched = new Set<string>();
   const total = resources.length;
   let done = 0;
-  const text = () => `${formatNumber(done)} of ${formatCount(total, "file")} requested`;
-  const state = () => ({ text: text(), done, total });
+  const count = formatCount(total, "file");
+  const state = () => ({ text: `${formatNumber(done)} of ${count} requested`, done, total });
   for await (const chunk of withProgress(chunks(resources, RESOURCES_PER_REQUEST_MAX), state)) {
     for (const checksum of await requestMatches(endpoint, chunk)) matched.add(checksum);
     done += chunk.length;
