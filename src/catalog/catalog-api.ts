@@ -1,10 +1,11 @@
+import type { CacheStatus, ObservationsResult } from "../operator-api/responses.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
-import type { Observations, Observed, Refusals } from "./observations.ts";
+import type { Observations } from "./observations.ts";
 
 /** The methods of the catalog that other modules call. A method may run although its caller got an error. */
 export interface CatalogApi {
   /** @throws RangeError for more than 50,000 observations */
-  observe(observations: Observations): Promise<Observed>;
+  observe(observations: Observations): Promise<ObservationsResult>;
   reportRejections(rejections: Rejections): Promise<void>;
   status(): Promise<CatalogStatus>;
   /** @param after the last SHA-1 of the previous page, in lower-case hex */
@@ -37,20 +38,5 @@ export interface CatalogPage {
   after?: string;
 }
 
-/** Times are in ISO 8601. */
-export interface CatalogStatus {
-  /** Resources that are present. */
-  entries: number;
-  /** Resources that are present and whose key is not written yet. */
-  keysWaiting: number;
-  /** Removed resources. They are kept for 48 hours, so that older observations of them are refused. */
-  removals: number;
-  /** The last manifest. */
-  published: { at: string; delta: { added: number; removed: number } } | null;
-  snapshot: { id: string; entries: number; parts: number; builtAt: string } | null;
-  /** Null if the cache is not suspended. */
-  suspendedUntil: string | null;
-  /** When the oldest unpublished change was recorded; null if everything is published. */
-  dirtySince: string | null;
-  refused: Refusals;
-}
+/** The part of the status that the catalog has. */
+export type CatalogStatus = Omit<CacheStatus, "version" | "time" | "last_hour" | "checks" | "configuration">;

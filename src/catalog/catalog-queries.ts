@@ -29,7 +29,7 @@ export function readStatus({ sql, state }: CatalogStorage, now: number): Catalog
   const snapshot = state.snapshot.current;
   return {
     entries,
-    keysWaiting: entries - (counts.get(ROW_STATE.keyWritten) ?? 0),
+    keys_waiting: entries - (counts.get(ROW_STATE.keyWritten) ?? 0),
     removals,
     published: published && {
       at: new Date(published.at).toISOString(),
@@ -39,10 +39,10 @@ export function readStatus({ sql, state }: CatalogStorage, now: number): Catalog
       id: snapshot.id,
       entries: snapshot.entries,
       parts: snapshot.parts,
-      builtAt: new Date(snapshot.builtAt).toISOString(),
+      built_at: new Date(snapshot.builtAt).toISOString(),
     },
-    suspendedUntil: isoTime(suspendedUntil(state, now)),
-    dirtySince: isoTime(state.dirtySince),
+    suspended_until: isoTime(suspendedUntil(state, now)),
+    dirty_since: isoTime(state.dirtySince),
     refused: state.refused,
   };
 }

@@ -3,13 +3,14 @@ import { type Configuration, configurationOf, type Env } from "../configuration.
 import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
+import type { ObservationsResult } from "../operator-api/responses.ts";
 import { PUBLISHED_AFTER_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
 import { CatalogStorage } from "./catalog-storage.ts";
 import { Ledger } from "./ledger.ts";
 import { manifestDueAt } from "./manifest-writer.ts";
-import { OBSERVATIONS_MAX, type Observations, type Observed } from "./observations.ts";
+import { OBSERVATIONS_MAX, type Observations } from "./observations.ts";
 import { Publisher } from "./publisher.ts";
 import { ResourceTables } from "./resource-tables.ts";
 import { judgeRejections, recordMatch } from "./suspension.ts";
@@ -37,7 +38,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     this.#ledger = new Ledger(this.#tables);
   }
 
-  async observe(observations: Observations): Promise<Observed> {
+  async observe(observations: Observations): Promise<ObservationsResult> {
     const count = (observations.present?.length ?? 0) + (observations.removed?.length ?? 0);
     if (count > OBSERVATIONS_MAX) {
       throw new RangeError(`${count} observations exceed the limit of ${OBSERVATIONS_MAX} per call`);

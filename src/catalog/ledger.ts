@@ -1,9 +1,10 @@
 import { chunks } from "../chunks.ts";
+import type { ObservationsResult } from "../operator-api/responses.ts";
 import { parseResourceKey, type ResourceKey, sizeOf } from "../resources/resource-key.ts";
 import { sha1Bytes } from "../resources/sha1.ts";
 import { OBSERVATION_MAX_AGE_MS } from "../time/time-guarantees.ts";
 import { newSecret, ROW_STATE, type State } from "./catalog-storage.ts";
-import { noRefusals, type Observations, type Observed, type Refusal } from "./observations.ts";
+import { noRefusals, type Observations, type Refusal } from "./observations.ts";
 import type { Batch, ResourceTables } from "./resource-tables.ts";
 
 /** Bytes, both included. */
@@ -28,7 +29,7 @@ export class Ledger {
     { asOf, present = [], removed = [], sizes }: Observations,
     { minimumSize, maximumSize }: SizeLimits,
     now: number,
-  ): Observed {
+  ): ObservationsResult {
     const batch: Batch = {
       prefix: draft.prefix,
       observedAt: Math.min(asOf, now),

@@ -1,3 +1,4 @@
+import type { ObservationsResult } from "../operator-api/responses.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 
 /** Which resources the pool had, and which it had not, at a time. */
@@ -14,27 +15,15 @@ export interface Observations {
   sizes: "verified" | "client-reported";
 }
 
-/** Why an observation that a resource is present was not recorded. */
-export type Refusal =
-  /** Its size is below MINIMUM_SIZE or above MAXIMUM_SIZE. */
-  | "outside-limits"
-  /** It is more than a day old, or from before everything was forgotten. */
-  | "too-old"
-  /** Its size is client-reported and differs from the verified one. */
-  | "conflicting-size";
-
-export type Refusals = Record<Refusal, number>;
-
-/** The outcome of observations. */
-export interface Observed {
-  /** Resources that became present, were removed, or have another size. */
-  changed: number;
-  /** Observations that were known, or older than the recorded one. */
-  unchanged: number;
-  refused: Refusals;
-}
+/** Observations of present resources that were not recorded, by reason. */
+export type Refusals = ObservationsResult["refused"];
+export type Refusal = keyof Refusals;
 
 /** The most observations of one call. */
 export const OBSERVATIONS_MAX = 50_000;
 
-export const noRefusals = (): Refusals => ({ "outside-limits": 0, "too-old": 0, "conflicting-size": 0 });
+export const noRefusals = (): Refusals => ({
+  "outside-limits": 0,
+  "too-old": 0,
+  "conflicting-size": 0,
+});

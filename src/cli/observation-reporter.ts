@@ -1,5 +1,6 @@
-import { noRefusals, OBSERVATIONS_MAX, type Observed, type Refusal } from "../catalog/observations.ts";
+import { noRefusals, OBSERVATIONS_MAX, type Refusal } from "../catalog/observations.ts";
 import { formatCount, formatNumber } from "../format.ts";
+import type { ObservationsResult } from "../operator-api/responses.ts";
 import type { CacheClient, PoolObservations } from "./api/cache-client.ts";
 import { SecondPoolError } from "./blobstore/single-pool.ts";
 import { Exit, reasonOf } from "./terminal/exit.ts";
@@ -29,8 +30,8 @@ export class ObservationReporter {
     items: AsyncIterable<T>,
     toObservations: (batch: readonly T[]) => PoolObservations,
     totalOf: (read: number) => number | undefined = () => undefined,
-  ): Promise<Observed> {
-    const totals: Observed = { changed: 0, unchanged: 0, refused: noRefusals() };
+  ): Promise<ObservationsResult> {
+    const totals: ObservationsResult = { changed: 0, unchanged: 0, refused: noRefusals() };
     let batch: T[] = [];
     let sending: Promise<void> = Promise.resolve();
     let read = 0;
@@ -67,7 +68,7 @@ export class ObservationReporter {
     throw new Exit("interrupted", `${saved} Run the command again to continue.`);
   }
 
-  async #send(observations: PoolObservations, totals: Observed): Promise<void> {
+  async #send(observations: PoolObservations, totals: ObservationsResult): Promise<void> {
     const { changed, unchanged, refused } = await this.#client.report(observations);
     totals.changed += changed;
     totals.unchanged += unchanged;

@@ -9,7 +9,7 @@ import { isSha1Hex } from "../resources/sha1.ts";
 import { parseObservations } from "./observations.ts";
 import { prefersHtml } from "./page/accept.ts";
 import { statusPage } from "./page/page.ts";
-import type { CachedResource, ObservationsResult, ResourcePage } from "./responses.ts";
+import type { CachedResource, ResourcePage } from "./responses.ts";
 import { createStatus } from "./status.ts";
 
 /** `GET …/cache`: the status as JSON, or the status page for a browser. */
@@ -49,13 +49,11 @@ export async function reportObservations(
   const observations = parseObservations(text, arrivedAt);
   if (observations instanceof Failure) return observations;
 
-  const result = await callCatalog(context.configuration, (catalog) =>
-    catalog.observe({ ...observations, sizes: "verified" }),
-  );
+  const result = await callCatalog(context.configuration, (catalog) => catalog.observe(observations));
   if (result instanceof Failure) return result;
   const { changed, unchanged, refused } = result;
   context.log.info("observations-recorded", { caller: caller.id, changed, unchanged, refused });
-  return toJsonResponse<ObservationsResult>({ changed, unchanged, refused });
+  return toJsonResponse(result);
 }
 
 /** `POST …/cache/publication`: writes a new snapshot and all keys. */

@@ -1,18 +1,9 @@
 import * as v from "valibot";
-import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
+import { OBSERVATIONS_MAX, type Observations } from "../catalog/observations.ts";
 import { Failure } from "../failure.ts";
 import { required, withA } from "../resource-match/resource-schema.ts";
 import { type ResourceKey, resourceKey } from "../resources/resource-key.ts";
 import { isSha1Hex } from "../resources/sha1.ts";
-
-/** Observations of the pool that an operator reports. */
-export interface ReportedObservations {
-  /** A time before the pool was read, in ms since the epoch by the Worker's clock. */
-  asOf: number;
-  present: ResourceKey[];
-  /** SHA-1s in lower-case hex. */
-  removed: string[];
-}
 
 const checksum = required(
   v.object(
@@ -85,7 +76,7 @@ const ObservationsSchema = v.pipe(
  * @param arrivedAt when the request arrived, in ms since the epoch
  * @returns a failure if the text is not JSON, or one that lists each distinct violation once
  */
-export function parseObservations(text: string, arrivedAt: number): ReportedObservations | Failure {
+export function parseObservations(text: string, arrivedAt: number): Required<Observations> | Failure {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -106,7 +97,7 @@ export function parseObservations(text: string, arrivedAt: number): ReportedObse
     observedAt === undefined
       ? Math.floor(arrivedAt - secondsAgo * 1000)
       : Math.min(Date.parse(observedAt), arrivedAt);
-  return { asOf: Math.max(0, asOf), present, removed };
+  return { asOf: Math.max(0, asOf), present, removed, sizes: "verified" };
 }
 
 /**

@@ -11,24 +11,11 @@ export function createStatus(
   configuration: Configuration,
   time: string,
 ): CacheStatus {
-  const { snapshot } = catalog;
   const status = {
     version,
     time,
-    entries: catalog.entries,
-    keys_waiting: catalog.keysWaiting,
-    removals: catalog.removals,
-    dirty_since: catalog.dirtySince,
-    published: catalog.published,
-    snapshot: snapshot && {
-      id: snapshot.id,
-      entries: snapshot.entries,
-      parts: snapshot.parts,
-      built_at: snapshot.builtAt,
-    },
-    suspended_until: catalog.suspendedUntil,
+    ...catalog,
     last_hour: lastHourOf(configuration).sum(Date.now()),
-    refused: catalog.refused,
     configuration: listVariables(configuration),
   };
   return { ...status, checks: runChecks(status, configuration) };

@@ -234,7 +234,7 @@ describe("publishing", () => {
       advanceClock(20_000);
       await runAlarm();
       expect(await catalog().status()).toMatchObject({
-        dirtySince: null,
+        dirty_since: null,
         entries: 2,
         snapshot: { entries: 2 },
       });
@@ -242,7 +242,7 @@ describe("publishing", () => {
   );
 
   it("the status has the time of the oldest unpublished change, until everything is published", async () => {
-    const dirtySince = async () => (await catalog().status()).dirtySince;
+    const dirtySince = async () => (await catalog().status()).dirty_since;
     expect(await dirtySince()).toBe(null);
     const first = Date.now();
     await report({ present: [keyOf(1)] });
@@ -254,7 +254,7 @@ describe("publishing", () => {
     const RESOURCE_CACHE = { get: () => null, put: refuse, delete: refuse };
     await withVariables({ RESOURCE_CACHE }, async (instance) => {
       await instance.alarm();
-      expect((await instance.status()).dirtySince).toBe(since);
+      expect((await instance.status()).dirty_since).toBe(since);
     });
     // The first run builds a snapshot; the second publishes it.
     for (const _ of ["delta", "snapshot"]) {
@@ -276,7 +276,7 @@ describe("publishing", () => {
     };
     const RESOURCE_CACHE = { get: () => null, put, delete: async () => {} };
     await withVariables({ RESOURCE_CACHE, KEYS_PER_DAY: "0" }, (instance) => instance.alarm());
-    const { dirtySince } = await catalog().status();
+    const { dirty_since: dirtySince } = await catalog().status();
     expect(Math.abs(Date.parse(dirtySince ?? "") - writtenAt)).toBeLessThan(1_000);
   });
 
@@ -299,8 +299,8 @@ describe("publishing", () => {
     await runAlarm();
     expect(await cacheNames()).toEqual(expect.arrayContaining([...firstKeys(3), "manifest"]));
     expect(await catalog().status()).toMatchObject({
-      dirtySince: null,
-      keysWaiting: 0,
+      dirty_since: null,
+      keys_waiting: 0,
       snapshot: { entries: 3 },
     });
   });
@@ -373,10 +373,10 @@ describe("keys", () => {
     await report({ present: firstKeys(3) });
     await withVariables({ RESOURCE_CACHE }, (instance) => instance.alarm());
     expect(await readManifest()).toMatchObject({ delta: { added: 3 } });
-    expect(await catalog().status()).toMatchObject({ keysWaiting: 3 });
+    expect(await catalog().status()).toMatchObject({ keys_waiting: 3 });
     advanceClock(HOUR_MS);
     await runAlarm();
-    expect(await catalog().status()).toMatchObject({ keysWaiting: 0 });
+    expect(await catalog().status()).toMatchObject({ keys_waiting: 0 });
   });
 
   it("deletes the key of a removed resource after 20 minutes, and lists the removal for 25 hours more (R1.4)", async () => {
@@ -458,7 +458,7 @@ describe("state", () => {
     const rejected = firstKeys(20).map((key) => key.slice(0, 40));
     await catalog().reportRejections({ asOf: Date.now(), verified: 20, rejected });
     const status = await catalog().status();
-    expect(status).toMatchObject({ entries: 3, suspendedUntil: expect.any(String) });
+    expect(status).toMatchObject({ entries: 3, suspended_until: expect.any(String) });
     await runInDurableObject(catalog(), async (_, state) => {
       expect(await new Catalog(state, env).status()).toEqual(status);
     });

@@ -190,7 +190,7 @@ describe("suspension", () => {
     expect(points.map(({ indexes }) => indexes[0])).toContain("matches-rejected");
     expect(await countPresent()).toBe(40);
     await publish();
-    expect((await catalog().status()).suspendedUntil).not.toBe(null);
+    expect((await catalog().status()).suspended_until).not.toBe(null);
     expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
     expect(await push(resources(40))).toBe(0);
     // Rejections are ignored until the Cloud Controller has matched a file.

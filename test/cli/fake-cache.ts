@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
-import { parseObservations, type ReportedObservations } from "../../src/operator-api/observations.ts";
+import type { Observations } from "../../src/catalog/observations.ts";
+import { parseObservations } from "../../src/operator-api/observations.ts";
 import type { ObservationsResult } from "../../src/operator-api/responses.ts";
 import { startServer } from "./endpoint.ts";
 
@@ -10,7 +11,7 @@ export const TOKEN = "a.b-c.d_e";
 const CLOCK_IS_BEHIND_MS = 3 * 3600 * 1000;
 
 /** Observations in the order in which they arrived. */
-export interface ReceivedObservations extends ReportedObservations {
+export interface ReceivedObservations extends Required<Observations> {
   /** By `performance.now()`. */
   receivedAt: number;
 }

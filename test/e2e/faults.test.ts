@@ -188,7 +188,7 @@ describe("a fault during publishing", () => {
       await harness.waitForFaults(times);
       await replaceIsolate();
     }
-    const { dirtySince, ...unpublished } = await harness.catalogStatus();
+    const { dirty_since: dirtySince, ...unpublished } = await harness.catalogStatus();
     expect(unpublished).toMatchObject({ entries: entries + UNCACHED, published });
     expect(dirtySince).not.toBe(null);
     await removeFault();

@@ -56,11 +56,11 @@ export type PushResult = Push & TierMatches & { cached: number };
 /** The members of the catalog's status that tests use. */
 interface CatalogStatus {
   entries: number;
-  keysWaiting: number;
+  keys_waiting: number;
   published: { at: string; delta: { added: number; removed: number } } | null;
   snapshot: { id: string; entries: number } | null;
-  suspendedUntil: string | null;
-  dirtySince: string | null;
+  suspended_until: string | null;
+  dirty_since: string | null;
 }
 
 /** The counters of the Worker's test entry. */
@@ -193,7 +193,7 @@ export async function startHarness({
   };
   const waitUntilPublished = async () => {
     await advanceClock(PUBLISH_INTERVAL_MS);
-    await waitForStatus(({ dirtySince }) => dirtySince === null);
+    await waitForStatus((status) => status.dirty_since === null);
     await replaceIsolate();
   };
   return {
@@ -246,7 +246,7 @@ export async function startHarness({
       await advanceClock(PUBLISH_INTERVAL_MS);
       await waitForStatus(({ snapshot }) => snapshot?.id !== before?.id);
       await advanceClock(PUBLISH_INTERVAL_MS);
-      await waitForStatus(({ published, dirtySince }) => {
+      await waitForStatus(({ published, dirty_since: dirtySince }) => {
         const { added, removed } = published?.delta ?? { added: 1, removed: 0 };
         return dirtySince === null && added + removed === 0;
       });

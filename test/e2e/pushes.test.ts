@@ -66,7 +66,7 @@ describe("an app of 5,600 files", () => {
   it("writes only KEYS_PER_DAY keys on the first day", async () => {
     expect(await harness.countKeys()).toBe(KEYS_PER_DAY);
     expect(await harness.catalogStatus()).toMatchObject({
-      keysWaiting: (await countContents(app)) - KEYS_PER_DAY,
+      keys_waiting: (await countContents(app)) - KEYS_PER_DAY,
     });
   });
 });

@@ -105,7 +105,7 @@ it("when the pool is wiped, the retry of a push succeeds, and the cache is corre
   const second = await harness.push(app.path, "  retry");
   expect(second).toMatchObject({ matched: 0, uploadedFiles: FILES });
   await harness.waitUntilPublished();
-  expect(await harness.catalogStatus()).toMatchObject({ suspendedUntil: expect.any(String) });
+  expect(await harness.catalogStatus()).toMatchObject({ suspended_until: expect.any(String) });
 
   // While the cache is suspended only the Cloud Controller matches, and the catalog learns from it.
   expect(await harness.push(smallApp.path, "  another app", { user: "another" })).toMatchObject({
@@ -117,7 +117,7 @@ it("when the pool is wiped, the retry of a push succeeds, and the cache is corre
   expect(suspended).toMatchObject({ snapshot: 0, keys: 0, uploadedFiles: 0 });
   await harness.advanceClock(SUSPENSION_MS);
   await harness.waitUntilPublished();
-  expect(await harness.catalogStatus()).toMatchObject({ suspendedUntil: null });
+  expect(await harness.catalogStatus()).toMatchObject({ suspended_until: null });
   expect(await findStaleEntries()).toEqual([]);
   const resumed = await harness.push(app.path, "  ten minutes later", { user: "a third" });
   expect(resumed).toMatchObject({ matched: FILES, snapshot: FILES, origin: 0 });

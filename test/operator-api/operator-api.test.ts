@@ -383,23 +383,23 @@ describe("GET cache", () => {
   });
 
   it("returns the manifest, the snapshot and the suspension", async () => {
-    const [at, builtAt] = ["2026-11-24T12:00:00.000Z", "2026-11-24T11:00:00.000Z"];
+    const [at, built_at] = ["2026-11-24T12:00:00.000Z", "2026-11-24T11:00:00.000Z"];
     const published = { at, delta: { added: 2, removed: 1 } };
-    const snapshot = { id: "abc", entries: 7, parts: 1, builtAt };
-    const suspendedUntil = "2026-11-24T12:10:00.000Z";
+    const snapshot = { id: "abc", entries: 7, parts: 1, built_at };
+    const suspended_until = "2026-11-24T12:10:00.000Z";
     const figures = {
       entries: 9,
-      keysWaiting: 0,
+      keys_waiting: 0,
       removals: 0,
-      dirtySince: null,
+      dirty_since: null,
       refused: noRefusals(),
     };
-    const status = async () => ({ ...figures, published, snapshot, suspendedUntil });
+    const status = async () => ({ ...figures, published, snapshot, suspended_until });
     const bindings = { CATALOG: { getByName: () => ({ status }) } };
     expect(await (await call(["GET", ""], { bindings })).json()).toMatchObject({
       published,
-      snapshot: { id: "abc", entries: 7, parts: 1, built_at: builtAt },
-      suspended_until: suspendedUntil,
+      snapshot,
+      suspended_until,
     });
   });
 });
@@ -409,13 +409,13 @@ describe("the checks of GET cache", () => {
   const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
   const HEALTHY = {
     entries: 9,
-    keysWaiting: 0,
+    keys_waiting: 0,
     removals: 0,
     refused: noRefusals(),
     published: { at: ago(2 * 60_000), delta: { added: 0, removed: 0 } },
-    snapshot: { id: "abc", entries: 9, parts: 1, builtAt: ago(5 * HOUR_MS) },
-    suspendedUntil: null,
-    dirtySince: null,
+    snapshot: { id: "abc", entries: 9, parts: 1, built_at: ago(5 * HOUR_MS) },
+    suspended_until: null,
+    dirty_since: null,
   };
   async function checksOf(changes: object, bindings: Record<string, unknown> = {}) {
     const status = async () => ({ ...HEALTHY, ...changes });
@@ -440,7 +440,7 @@ describe("the checks of GET cache", () => {
   });
 
   it("returns no warning while a change waits for less than two minutes", async () => {
-    const checks = await checksOf({ dirtySince: ago(110_000) });
+    const checks = await checksOf({ dirty_since: ago(110_000) });
     expect(checks.filter(({ level }) => level !== "ok")).toEqual([]);
     expect(checks[2]?.text).toBe("The manifest was written 2 min ago. Newer changes follow within seconds.");
   });
@@ -462,18 +462,23 @@ describe("the checks of GET cache", () => {
       /resource-pool sync.* or set CLOUD_CONTROLLER_URL and let pushes fill it/,
     ],
     ["catalog", "warn", { entries: 0 }, /`import`, or let pushes fill it\.$/, { CLOUD_CONTROLLER_URL }],
-    ["manifest", "warn", { published: null, dirtySince: ago(0) }, /takes a few seconds.*catalog-step-failed/],
-    ["manifest", "warn", { dirtySince: ago(2 * MINUTE_MS) }, /change is 2 min old; .*catalog-step-failed/],
+    [
+      "manifest",
+      "warn",
+      { published: null, dirty_since: ago(0) },
+      /takes a few seconds.*catalog-step-failed/,
+    ],
+    ["manifest", "warn", { dirty_since: ago(2 * MINUTE_MS) }, /change is 2 min old; .*catalog-step-failed/],
     [
       "manifest",
       "fail",
-      { dirtySince: ago(10 * MINUTE_MS) },
+      { dirty_since: ago(10 * MINUTE_MS) },
       /written 2 min ago\. .*10 min old\. .*may still be matched.*catalog-step-failed.*resource-pool publish/,
     ],
     [
       "manifest",
       "fail",
-      { published: null, dirtySince: ago(HOUR_MS) },
+      { published: null, dirty_since: ago(HOUR_MS) },
       /^Nothing is published yet\. .*60 min old\. /,
     ],
     [
@@ -488,12 +493,12 @@ describe("the checks of GET cache", () => {
       { published: { ...HEALTHY.published, at: ago(50 * HOUR_MS) } },
       /2 days ago\. .*the cache matches nothing/,
     ],
-    ["snapshot", "warn", { snapshot: { ...HEALTHY.snapshot, builtAt: ago(27 * HOUR_MS) } }, /due every day/],
-    ["keys", "warn", { keysWaiting: 5, entries: 7_000_000 }, /Raise KEYS_PER_DAY/],
+    ["snapshot", "warn", { snapshot: { ...HEALTHY.snapshot, built_at: ago(27 * HOUR_MS) } }, /due every day/],
+    ["keys", "warn", { keys_waiting: 5, entries: 7_000_000 }, /Raise KEYS_PER_DAY/],
     [
       "suspension",
       "fail",
-      { suspendedUntil: "2026-11-24T12:10:00.000Z" },
+      { suspended_until: "2026-11-24T12:10:00.000Z" },
       /until 2026-11-24T12:10:00.000Z, because .*verify/,
     ],
   ])("the check %s returns %s with what to do for %j", async (name, level, changes, text, bindings = {}) => {
