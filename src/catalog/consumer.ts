@@ -3,7 +3,6 @@ import type { Configuration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { parseBlobName } from "../resources/blob-name.ts";
-import { resourceKey } from "../resources/resource-key.ts";
 import { withTimeout } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { callCatalog } from "./call-catalog.ts";
@@ -30,12 +29,6 @@ interface Blob {
   messages: Message[];
 }
 
-/** The current state of a blob; `size` is undefined if the bucket does not have it. */
-interface BlobState {
-  blob: Blob;
-  size: number | undefined;
-}
-
 /**
  * Reports the blobs that a batch of events is about to the catalog. Events may come twice, late and in any
  * order, so the bucket is read. They are acknowledged once the catalog has recorded the blobs.
@@ -50,7 +43,7 @@ export async function consumePoolEvents(batch: MessageBatch, context: Context): 
   if (known.length === 0) return;
   const messages = known.flatMap(({ blob }) => blob.messages);
   const present = known.flatMap(({ blob, size }) =>
-    size === undefined ? [] : (resourceKey(blob.sha1, size) ?? []),
+    size === undefined ? [] : [`${blob.sha1}:${size}` as const],
   );
   const removed = known.flatMap(({ blob, size }) => (size === undefined ? blob.sha1 : []));
   const observations = { asOf, present, removed, sizes: "verified" } as const;
@@ -85,8 +78,8 @@ function groupByBlob({ messages, queue }: MessageBatch, log: Log): Blob[] {
   return [...blobs.values()];
 }
 
-/** @returns undefined if the bucket can't be read: the messages are retried */
-async function readBlobState(blob: Blob, { configuration, log }: Context): Promise<BlobState | undefined> {
+/** @returns a size of undefined if the bucket lacks the blob; undefined if it can't be read: the messages are retried */
+async function readBlobState(blob: Blob, { configuration, log }: Context) {
   try {
     if (!configuration.poolBucket) throw new Error("POOL_BUCKET is not bound: the blob can't be read");
     const object = await withTimeout(TIMEOUT_MS.bucketHead, configuration.poolBucket.head(blob.objectKey));

@@ -4,8 +4,10 @@ import { sha1Hex } from "../resources/sha1.ts";
 import { KEY_DELETED_AFTER_MS } from "../time/time-guarantees.ts";
 import { type CatalogStorage, ROW_STATE } from "./catalog-storage.ts";
 import type { StoreOf } from "./published-objects.ts";
-import { afterPause, earliest } from "./times.ts";
+import { NEVER } from "./times.ts";
 
+/** The free plan allows 1,000 operations on KV per alarm; snapshot and manifest take some. */
+const OPERATIONS_PER_ALARM = 900;
 /** Keys that are written at the same time. */
 const KEYS_AT_A_TIME = 50;
 const REFUSED_PAUSE_MS = 10 * 60 * 1000;
@@ -27,27 +29,23 @@ export class KeyWriter {
     this.#keysPerDay = keysPerDay;
   }
 
-  /** When the next key is to be deleted or written, in ms since the epoch; null if there is none. */
-  dueAt(now: number): number | null {
+  /** When the next key is to be deleted or written, in ms since the epoch; NEVER if there is none. */
+  dueAt(now: number): number {
     const query = `SELECT MIN(removed_at) AS first FROM tombstones
       WHERE has_key = 1 AND key_deleted_at IS NULL`;
     const { first } = this.#storage.sql.exec<{ first: number | null }>(query).one();
-    const deletionsDueAt = first === null ? null : first + KEY_DELETED_AFTER_MS;
-    const dueAt = earliest(deletionsDueAt, this.#writesDueAt(now));
-    return dueAt === null ? null : Math.max(dueAt, afterPause(this.#storage.state.keys.notBefore, now));
+    const deletionsDueAt = first === null ? NEVER : first + KEY_DELETED_AFTER_MS;
+    const dueAt = Math.min(deletionsDueAt, this.#writesDueAt(now));
+    return Math.max(dueAt, now, this.#storage.state.keys.notBefore ?? now);
   }
 
-  /**
-   * Deletes and writes at most `operations` keys.
-   *
-   * @param publishChanges is called between batches, so that changes do not wait for the keys
-   */
-  async work(operations: number, publishChanges: () => Promise<void>): Promise<void> {
+  /** @param publishChanges is called between batches, so that changes do not wait for the keys */
+  async work(publishChanges: () => Promise<void>): Promise<void> {
     const now = Date.now();
-    if (afterPause(this.#storage.state.keys.notBefore, now) > now) return;
+    if (now < (this.#storage.state.keys.notBefore ?? now)) return;
     try {
-      const deleted = await this.#deleteKeys(now, operations, publishChanges);
-      await this.#writeKeys(now, operations - deleted, publishChanges);
+      const deleted = await this.#deleteKeys(now, publishChanges);
+      await this.#writeKeys(now, OPERATIONS_PER_ALARM - deleted, publishChanges);
     } catch (error) {
       this.#storage.change(({ keys }) => {
         keys.notBefore = now + REFUSED_PAUSE_MS;
@@ -57,12 +55,12 @@ export class KeyWriter {
   }
 
   /** @returns the number of keys */
-  async #deleteKeys(now: number, limit: number, publishChanges: () => Promise<void>): Promise<number> {
+  async #deleteKeys(now: number, publishChanges: () => Promise<void>): Promise<number> {
     const { sql } = this.#storage;
     const query = `SELECT prefix, sha1, size, revision FROM tombstones
       WHERE has_key = 1 AND key_deleted_at IS NULL AND removed_at <= ? LIMIT ?`;
     const removedUntil = now - KEY_DELETED_AFTER_MS;
-    const due = sql.exec<Key & { prefix: string }>(query, removedUntil, limit).toArray();
+    const due = sql.exec<Key & { prefix: string }>(query, removedUntil, OPERATIONS_PER_ALARM).toArray();
     // The revision excludes a resource that was added and removed again during the deletion.
     const update = `UPDATE tombstones SET key_deleted_at = ?
       WHERE prefix = ? AND sha1 = ? AND size = ? AND revision = ?`;
@@ -82,7 +80,9 @@ export class KeyWriter {
     const store = this.#storeOf(prefix);
     for (const batch of chunks(this.#missingKeys(limit), KEYS_AT_A_TIME)) {
       const keys = batch.filter((key) => this.#setState(key, ROW_STATE.keyBegun));
-      this.#countWritten(now, keys.length);
+      this.#storage.change((draft) => {
+        draft.keys.written = { day: dayOf(now), count: this.#writtenToday(now) + keys.length };
+      });
       await settleAll(keys, async (key) => {
         await store.put(nameOf(key), KEY_VALUE);
         this.#setState(key, ROW_STATE.keyWritten);
@@ -112,8 +112,8 @@ export class KeyWriter {
     return updated.toArray().length > 0;
   }
 
-  #writesDueAt(now: number): number | null {
-    if (this.#keysPerDay === 0 || this.#missingKeys(1).length === 0) return null;
+  #writesDueAt(now: number): number {
+    if (this.#keysPerDay === 0 || this.#missingKeys(1).length === 0) return NEVER;
     return this.#leftToday(now) > 0 ? now : (dayOf(now) + 1) * DAY_MS;
   }
 
@@ -124,12 +124,6 @@ export class KeyWriter {
   #writtenToday(now: number): number {
     const { written } = this.#storage.state.keys;
     return written?.day === dayOf(now) ? written.count : 0;
-  }
-
-  #countWritten(now: number, count: number): void {
-    this.#storage.change(({ keys }) => {
-      keys.written = { day: dayOf(now), count: this.#writtenToday(now) + count };
-    });
   }
 }
 

@@ -10,7 +10,7 @@ import { type CatalogStorage, ROW_STATE, type State, type StoredState } from "./
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
 import { suspendedUntil } from "./suspension.ts";
-import { afterPause, earliest, isoTime } from "./times.ts";
+import { isoTime, NEVER } from "./times.ts";
 
 /** If more keys would have to be overruled by the delta, 4 MB, no key is trusted. */
 const OVERRULED_KEYS_MAX = 500_000;
@@ -79,7 +79,9 @@ export class ManifestWriter {
       const isLateWritePossible = uncertainUntil !== null && now < uncertainUntil;
       draft.manifest.isWriteUncertain = false;
       // A suspension may have set rewriteAt during the write.
-      draft.manifest.rewriteAt = earliest(rewriteAt, isLateWritePossible ? now + MANIFEST_PACE_MS : null);
+      if (isLateWritePossible) {
+        draft.manifest.rewriteAt = Math.min(rewriteAt ?? NEVER, now + MANIFEST_PACE_MS);
+      }
       if (draft.epoch !== state.epoch) return;
       const { revision } = state;
       draft.manifest.published = { revision, snapshotId: snapshot?.id ?? null, delta, at: now };
@@ -155,15 +157,14 @@ export class ManifestWriter {
 /** When the manifest is to be written, in ms since the epoch. */
 export function manifestDueAt(state: StoredState, now: number): number {
   const { published, isWriteUncertain, rewriteAt, notBefore } = state.manifest;
-  const first = afterPause(notBefore, now);
+  const first = Math.max(now, notBefore ?? now);
   if (published === null || !isPublished(state) || isWriteUncertain) return first;
-  const touchAt = published.at + MANIFEST_TOUCH_MS;
-  return Math.max(first, rewriteAt === null ? touchAt : Math.min(touchAt, rewriteAt));
+  return Math.max(first, Math.min(published.at + MANIFEST_TOUCH_MS, rewriteAt ?? NEVER));
 }
 
-/** When the manifest of a former prefix is to be written, in ms since the epoch. */
-export function retirementDueAt({ retired }: StoredState, now: number): number | null {
-  return earliest(...retired.map(({ writtenAt }) => (writtenAt === null ? now : writtenAt + LATE_WRITE_MS)));
+/** When the manifest of a former prefix is to be written, in ms since the epoch; NEVER if there is none. */
+export function retirementDueAt({ retired }: StoredState, now: number): number {
+  return Math.min(...retired.map(({ writtenAt }) => (writtenAt === null ? now : writtenAt + LATE_WRITE_MS)));
 }
 
 /** Whether the last manifest has all changes and names the current snapshot. */

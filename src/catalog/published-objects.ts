@@ -1,5 +1,8 @@
 import type { KeyValueStore } from "../cache/key-value-store.ts";
 import { SUPERSEDED_KEPT_MS } from "../time/time-guarantees.ts";
+import { NEVER } from "./times.ts";
+
+const DELETIONS_PER_ALARM = 50;
 
 /** The store of the cache below a KEY_PREFIX. */
 export type StoreOf = (prefix: string) => KeyValueStore;
@@ -31,22 +34,22 @@ export class PublishedObjects {
     }
   }
 
-  /** Deletes at most `limit` objects that were superseded an hour ago. */
-  async deleteSuperseded(limit: number): Promise<void> {
+  /** Deletes objects that were superseded an hour ago. */
+  async deleteSuperseded(): Promise<void> {
     const query = "SELECT prefix, name FROM published_objects WHERE superseded_at <= ? LIMIT ?";
     const until = Date.now() - SUPERSEDED_KEPT_MS;
-    const due = this.#sql.exec<{ prefix: string; name: string }>(query, until, limit).toArray();
+    const due = this.#sql.exec<{ prefix: string; name: string }>(query, until, DELETIONS_PER_ALARM).toArray();
     for (const { prefix, name } of due) {
       await this.#storeOf(prefix).delete(name);
       this.#sql.exec("DELETE FROM published_objects WHERE prefix = ? AND name = ?", prefix, name);
     }
   }
 
-  /** When the next object is to be deleted, in ms since the epoch; null if none is superseded. */
-  deletionDueAt(): number | null {
+  /** When the next object is to be deleted, in ms since the epoch; NEVER if none is superseded. */
+  deletionDueAt(): number {
     const query = "SELECT MIN(superseded_at) AS first FROM published_objects";
     const { first } = this.#sql.exec<{ first: number | null }>(query).one();
-    return first === null ? null : first + SUPERSEDED_KEPT_MS;
+    return first === null ? NEVER : first + SUPERSEDED_KEPT_MS;
   }
 }
 

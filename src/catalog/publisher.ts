@@ -6,10 +6,8 @@ import { KeyWriter } from "./key-writer.ts";
 import { ManifestWriter, manifestDueAt, retirementDueAt } from "./manifest-writer.ts";
 import { PublishedObjects, type StoreOf } from "./published-objects.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
+import { NEVER } from "./times.ts";
 
-/** The free plan allows 1,000 operations on KV per alarm; snapshot and manifest take some. */
-const KEY_OPERATIONS_PER_ALARM = 900;
-const DELETIONS_PER_ALARM = 50;
 /** The shortest time between two alarms. */
 const PAUSE_MS = 1_000;
 const FAILED_PAUSE_MS = 10_000;
@@ -66,8 +64,8 @@ export class Publisher {
       ["manifest", writeDelta],
       ["snapshot", () => this.#snapshots.buildIfDue(writeDelta)],
       ["manifest", writeManifest],
-      ["delete", () => this.#objects.deleteSuperseded(DELETIONS_PER_ALARM)],
-      ["keys", () => this.#keys.work(KEY_OPERATIONS_PER_ALARM, writeManifest)],
+      ["delete", () => this.#objects.deleteSuperseded()],
+      ["keys", () => this.#keys.work(writeManifest)],
     ];
     for (const [step, run] of steps) {
       try {
@@ -84,15 +82,14 @@ export class Publisher {
   dueAt(hasFailed: boolean): number {
     const now = Date.now();
     const state = this.#storage.state;
-    const times = [
+    const first = Math.min(
       manifestDueAt(state, now),
       retirementDueAt(state, now),
       this.#snapshots.dueAt(now),
-      state.suspension?.until ?? null,
+      state.suspension?.until ?? NEVER,
       this.#objects.deletionDueAt(),
       this.#keys.dueAt(now),
-    ];
-    const first = Math.min(...times.filter((time) => time !== null));
+    );
     return Math.max(first, now + (hasFailed ? FAILED_PAUSE_MS : PAUSE_MS));
   }
 }

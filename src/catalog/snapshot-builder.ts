@@ -3,7 +3,7 @@ import { pack } from "../cache/packed-value.ts";
 import { type CatalogStorage, newSecret, ROW_STATE } from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects } from "./published-objects.ts";
-import { afterPause, isDue } from "./times.ts";
+import { NEVER } from "./times.ts";
 
 /** A new snapshot is due when the delta has this share of its entries … */
 const DELTA_SHARE = 1 / 20;
@@ -37,21 +37,21 @@ export class SnapshotBuilder {
     this.#objects = objects;
   }
 
-  /** When the next snapshot is to be built, in ms since the epoch; null if it would be empty. */
-  dueAt(now: number): number | null {
+  /** When the next snapshot is to be built, in ms since the epoch; NEVER if it would be empty. */
+  dueAt(now: number): number {
     const { current, requestedAt, notBefore } = this.#storage.state.snapshot;
-    const first = afterPause(notBefore, now);
+    const first = Math.max(now, notBefore ?? now);
     const isRequested = requestedAt !== null && (current === null || current.builtAt <= requestedAt);
     const isDeltaLarge =
       this.#changesSinceSnapshot() >= Math.max(DELTA_MIN, (current?.entries ?? 0) * DELTA_SHARE);
     if (isRequested || isDeltaLarge) return first;
-    if (!this.#hasEntries()) return null;
+    if (!this.#hasEntries()) return NEVER;
     return current === null ? first : Math.max(first, current.builtAt + MAX_AGE_MS);
   }
 
   /** Whether a snapshot is due that publishes an import without a delta. */
   isImportDue(now: number): boolean {
-    return isDue(this.dueAt(now), now) && this.#changesSinceSnapshot() > IMPORT_MIN;
+    return this.dueAt(now) <= now && this.#changesSinceSnapshot() > IMPORT_MIN;
   }
 
   /**
@@ -61,7 +61,7 @@ export class SnapshotBuilder {
    */
   async buildIfDue(publishChanges: () => Promise<void>): Promise<void> {
     const now = Date.now();
-    if (!isDue(this.dueAt(now), now)) return;
+    if (this.dueAt(now) > now) return;
     this.#storage.change(({ snapshot }) => {
       snapshot.notBefore = now + FAILED_PAUSE_MS;
     });
