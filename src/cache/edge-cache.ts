@@ -1,4 +1,4 @@
-import { countOf } from "../bytes/marks.ts";
+import { countOf, markMembers } from "../bytes/marks.ts";
 import { perConfiguration } from "../configuration.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -9,13 +9,7 @@ import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import type { Fault, Tally } from "./lookup-result.ts";
 import { type CurrentManifest, isSuspended } from "./manifest.ts";
-import {
-  type CachedManifest,
-  isFresh,
-  ManifestCache,
-  markDelta,
-  type TrustedManifest,
-} from "./manifest-cache.ts";
+import { type CachedManifest, isFresh, ManifestCache } from "./manifest-cache.ts";
 import { loadMs, type NamedSnapshot, SnapshotCache } from "./snapshot-cache.ts";
 
 type CacheTier = "memory" | "keys";
@@ -87,26 +81,25 @@ class Lookup {
     if (count === 0) return this.#noMatches();
     const cached = this.#usableManifest() ?? (await this.#renewManifest());
     if (!cached) {
-      return {
-        ...this.#noMatches(),
-        faults: [unreadFault("manifest", count, ["the manifest can't be read"])],
-      };
+      const fault = unreadFault("manifest", count, ["the manifest can't be read"]);
+      return { ...this.#noMatches(), faults: [fault] };
     }
-    if (cached.kind === "distrusted") return this.#noMatches();
+    const { manifest } = cached;
+    if (!manifest) return this.#noMatches();
 
     let marks = this.#markFromMemory(cached);
-    if (isSuspended(cached.manifest, Date.now())) {
+    if (isSuspended(manifest, Date.now())) {
       return { ...this.#noMatches(), isRemoved: removedIn(marks), isSuspended: true };
     }
     let unknown = this.#contents.unknown(marks);
-    const loading = this.#startLoading(cached.manifest);
+    const loading = this.#startLoading(manifest);
     const keysMs = keysReadMs(unknown.size);
     if (loading && loadMs(loading) <= keysMs) {
       await this.#waitForSnapshot(loading, Date.now() + keysMs);
       marks = this.#markFromMemory(cached);
       unknown = this.#contents.unknown(marks);
     }
-    if (cached.manifest.areKeysTrusted) await this.#keys.read([...unknown.keys()]);
+    if (manifest.areKeysTrusted) await this.#keys.read([...unknown.keys()]);
     this.#watch.lap("keys");
     if (loading && [...unknown.keys()].some((key) => !this.#keys.present.has(key))) {
       // Keys are written after the snapshot, so it may have what no key has yet.
@@ -147,10 +140,13 @@ class Lookup {
   /** A mark for each content: what snapshot and delta have of it. */
   #markFromMemory(cached: CachedManifest | undefined): Uint8Array {
     const marks = new Uint8Array(this.#contents.count);
-    if (cached?.kind !== "current") return marks;
+    if (!cached?.manifest) return marks;
     const { snapshot, secret } = cached.manifest;
     if (snapshot) this.#snapshots.mark(snapshot.id, secret, this.#contents, marks);
-    markDelta(cached, this.#contents, marks);
+    const entries = this.#contents.entries(secret);
+    markMembers(cached.delta.added, entries, marks, PRESENT);
+    // A tombstone overwrites any other mark.
+    markMembers(cached.delta.removed, entries, marks, REMOVED);
     return marks;
   }
 
@@ -169,17 +165,17 @@ class Lookup {
 
   /** @param unknown the keys of contents that `marks` has no result for */
   #matches(
-    cached: TrustedManifest,
+    cached: CachedManifest,
     marks: Uint8Array,
     unknown: ReadonlyMap<ResourceKey, number[]>,
   ): CacheLookup {
     const { count } = this.#contents;
     const keys = this.#keys;
-    const matchedInMemory = countOf(marks, PRESENT);
-    let matchedKeys = 0;
-    for (const [key, indices] of cached.manifest.areKeysTrusted ? unknown : []) {
+    const lookup = this.#noMatches();
+    lookup.tiers.memory.matched = countOf(marks, PRESENT);
+    for (const [key, indices] of cached.manifest?.areKeysTrusted ? unknown : []) {
       if (!keys.present.has(key)) continue;
-      matchedKeys += 1;
+      lookup.tiers.keys.matched += 1;
       for (const index of indices) marks[index] = PRESENT;
     }
     const isRemoved = removedIn(marks);
@@ -187,13 +183,9 @@ class Lookup {
     // A key whose read failed is no fault if snapshot or delta resolved it since.
     const unread = keys.unreadOf(unknown.keys());
     return {
+      ...lookup,
       isPresent: () => (isFresh(cached, Date.now()) ? present : new Uint8Array(count)),
       isRemoved,
-      tiers: {
-        memory: { requested: count, matched: matchedInMemory, ms: this.#watch.ms.memory },
-        keys: { requested: keys.requested, matched: matchedKeys, ms: this.#watch.ms.keys },
-      },
-      isSuspended: false,
       faults: unread > 0 ? [unreadFault("keys", unread, keys.causes)] : [],
     };
   }

@@ -1,4 +1,3 @@
-import { markMembers } from "../bytes/marks.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { withTimeout } from "../time/deadline.ts";
@@ -9,31 +8,18 @@ import {
   MANIFEST_START_MAX_AGE_MS,
   TIMEOUT_MS,
 } from "../time/time-guarantees.ts";
-import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import type { KeyValueStore } from "./key-value-store.ts";
 import { type CurrentManifest, deltaName, isTrusted, MANIFEST_NAME, parseManifest } from "./manifest.ts";
-import { unpack } from "./packed-value.ts";
+import { type PackedValue, unpack } from "./packed-value.ts";
 
 /** Manifest and delta as they were read. Immutable. */
-export type CachedManifest = TrustedManifest | DistrustedManifest;
-
-export interface TrustedManifest extends Delta {
-  readonly kind: "current";
+export interface CachedManifest {
   /** When the read started, in ms since the epoch. */
   readonly readAt: number;
-  readonly manifest: CurrentManifest;
-}
-
-/** KV returned no manifest, or one that is retired or a day old: the cache matches nothing. */
-interface DistrustedManifest {
-  readonly kind: "distrusted";
-  readonly readAt: number;
-}
-
-/** Entry hashes under the manifest's secret, ascending. */
-interface Delta {
-  readonly added: BigUint64Array;
-  readonly removed: BigUint64Array;
+  /** Undefined if KV returned none, or one that is retired or a day old: the cache matches nothing. */
+  readonly manifest: CurrentManifest | undefined;
+  /** Empty without a manifest. */
+  readonly delta: PackedValue;
 }
 
 /** Whether a response may still use it. */
@@ -41,16 +27,7 @@ export function isFresh({ readAt }: CachedManifest, now: number): boolean {
   return now - readAt <= MANIFEST_MAX_AGE_MS;
 }
 
-/** Marks the contents in the delta. A tombstone overwrites any other mark. */
-export function markDelta(
-  { manifest, added, removed }: TrustedManifest,
-  contents: Contents,
-  marks: Uint8Array,
-): void {
-  const entries = contents.entries(manifest.secret);
-  markMembers(added, entries, marks, PRESENT);
-  markMembers(removed, entries, marks, REMOVED);
-}
+const EMPTY_DELTA = { added: new BigUint64Array(), removed: new BigUint64Array() };
 
 /**
  * Manifest and delta in the memory of an isolate. Requests share the values but never a promise: the runtime may cancel the
@@ -101,27 +78,23 @@ export class ManifestCache {
   async #read(readAt: number): Promise<CachedManifest> {
     // The shortest TTL, not KV_CACHE_TTL: a manifest in KV's cache hides removals.
     const json = await this.#store.getText(MANIFEST_NAME, KV_CACHE_TTL_MIN_SECONDS);
-    const cached = this.#freshManifest();
+    const cached = this.#latest?.manifest && isFresh(this.#latest, Date.now()) ? this.#latest : undefined;
+    const distrusted = { readAt, manifest: undefined, delta: EMPTY_DELTA };
     // KV caches misses, so the manifest may exist. Without its removals a key could be a stale match.
-    if (json === null) return cached ?? { kind: "distrusted", readAt };
+    if (json === null) return cached ?? distrusted;
 
     const manifest = parseManifest(json);
-    if (!isTrusted(manifest, Date.now())) return { kind: "distrusted", readAt };
+    if (!isTrusted(manifest, Date.now())) return distrusted;
+    const previous = cached?.manifest;
     // KV may return an older manifest than before. The cached one keeps its age.
-    if (cached && cached.manifest.revision > manifest.revision) return cached;
-    const isSameDelta =
-      cached?.manifest.secret === manifest.secret && cached.manifest.delta?.id === manifest.delta?.id;
-    const { added, removed } = isSameDelta ? cached : await this.#readDelta(manifest);
-    return { kind: "current", readAt, manifest, added, removed };
+    if (previous && previous.revision > manifest.revision) return cached;
+    const isSameDelta = previous?.secret === manifest.secret && previous.delta?.id === manifest.delta?.id;
+    const delta = cached && isSameDelta ? cached.delta : await this.#readDelta(manifest);
+    return { readAt, manifest, delta };
   }
 
-  #freshManifest(): TrustedManifest | undefined {
-    const latest = this.#latest;
-    return latest?.kind === "current" && isFresh(latest, Date.now()) ? latest : undefined;
-  }
-
-  async #readDelta({ delta }: CurrentManifest): Promise<Delta> {
-    if (!delta) return { added: new BigUint64Array(), removed: new BigUint64Array() };
+  async #readDelta({ delta }: CurrentManifest): Promise<PackedValue> {
+    if (!delta) return EMPTY_DELTA;
     const name = deltaName(delta.id);
     const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
     if (buffer === null) throw new Error(`${name} is missing`);

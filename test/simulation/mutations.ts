@@ -17,9 +17,9 @@ export interface Mutation {
 
 /** A trusted manifest without a snapshot and a delta: only the keys count. */
 const MANIFEST_WITH_TRUSTED_KEYS = `({
-  kind: "current", readAt: Date.now(), added: new BigUint64Array(), removed: new BigUint64Array(),
+  readAt: Date.now(), delta: { added: new BigUint64Array(), removed: new BigUint64Array() },
   manifest: { secret: "0".repeat(32), snapshot: null, areKeysTrusted: true, suspendedUntil: null },
-} as unknown as TrustedManifest)`;
+} as unknown as CachedManifest)`;
 
 /** Each is named by the behaviour that it breaks, with the rule of docs/architecture.md that requires it, if any. */
 export const MUTATIONS: Record<string, Mutation> = {
@@ -427,7 +427,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.2: a missing manifest counts for nothing": {
     file: "src/cache/manifest-cache.ts",
-    from: 'return cached ?? { kind: "distrusted", readAt };',
+    from: "return cached ?? distrusted;",
     to: `return cached ?? ${MANIFEST_WITH_TRUSTED_KEYS};`,
     profile: "everything",
     seed: 49,
