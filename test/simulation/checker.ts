@@ -150,10 +150,13 @@ export class Checker {
   /** The current suspension of the cache, by the catalog's tables. */
   #suspension(): { from: number; until: number } | undefined {
     const { sql } = this.#world.catalog.storage.api;
-    const tables = sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'catalog_state'").toArray();
-    if (tables.length === 0) return undefined;
+    // The catalog creates its tables when it starts, and the row when it stores its first change.
+    if (sql.exec("SELECT 1 FROM sqlite_schema").toArray().length === 0) return undefined;
     const [row] = sql.exec("SELECT value FROM catalog_state").toArray();
-    return (row && JSON.parse(String(row.value)).suspension) ?? undefined;
+    if (!row) return undefined;
+    const { suspension } = JSON.parse(String(row.value));
+    if (suspension === undefined) throw new Error("the state of the catalog has no suspension");
+    return suspension ?? undefined;
   }
 
   /** A caller of the catalog gets the result. */
