@@ -38,8 +38,5 @@ export const ORIGIN_RESOURCES_PER_REQUEST = 250;
 /** The Cloud Controller matches nothing without a mode. It allows this one, and then compares only the content. */
 export const ANY_MODE = "0744";
 
-/** Values per data point in Analytics Engine. */
-export const DATA_POINT_MAX = { blobs: 20, doubles: 20 };
-
 /** The longest period of a rate limit binding. */
 export const RATE_LIMIT_PERIOD_SECONDS = 60;

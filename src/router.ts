@@ -30,9 +30,9 @@ router
   .post(`${CACHE}/publication`, run(republish));
 
 /**
- * Routes a request by its exact method and path. The router gets neither a trailing slash, which it would ignore, nor the
- * query, which it would collect at a cost that grows with the square of its length. Other requests are passed through to the Cloud Controller, if one is
- * configured, except those of the operator API.
+ * Routes a request by its exact method and path. The router gets neither a trailing slash, which it would ignore, nor the query, which
+ * it would collect at a cost that grows with the square of its length. Other requests are passed through to the Cloud Controller, if
+ * one is configured, except those of the operator API.
  */
 export async function route(request: Request, context: RequestContext): Promise<Response | Failure> {
   // The runtime takes the host of the URL from the Host header, unchecked.

@@ -1,7 +1,7 @@
 import { perConfiguration } from "../configuration.ts";
 
-const BUCKET_MS = 60_000;
-const BUCKETS = 60;
+const MINUTE_MS = 60_000;
+const MINUTES = 60;
 
 interface Counts {
   /** Requests that were answered with 201. */
@@ -12,33 +12,30 @@ interface Counts {
   matched: number;
 }
 
-/** What an isolate matched in the last 60 minutes: a ring of buckets, a minute each, so that its size is fixed. */
+/** What an isolate matched in the last 60 minutes. */
 export class LastHour {
-  readonly #buckets = Array.from({ length: BUCKETS }, () => emptyBucket(-1));
+  #byMinute: (Counts & { minute: number })[] = [];
 
   /** @param now ms since the epoch */
   count(eligible: number, matched: number, now: number): void {
-    const minute = Math.floor(now / BUCKET_MS);
-    const index = minute % BUCKETS;
-    let bucket = this.#buckets[index];
-    if (bucket?.minute !== minute) {
-      bucket = emptyBucket(minute);
-      this.#buckets[index] = bucket;
+    const minute = Math.floor(now / MINUTE_MS);
+    let counts = this.#byMinute.at(-1);
+    if (counts?.minute !== minute) {
+      counts = { minute, requests: 0, eligible: 0, matched: 0 };
+      this.#byMinute = [...this.#byMinute, counts].slice(-MINUTES);
     }
-    bucket.requests += 1;
-    bucket.eligible += eligible;
-    bucket.matched += matched;
+    counts.requests += 1;
+    counts.eligible += eligible;
+    counts.matched += matched;
   }
 
   /** @param now ms since the epoch */
   sum(now: number): Counts {
-    const oldest = Math.floor(now / BUCKET_MS) - BUCKETS + 1;
-    const recent = this.#buckets.filter(({ minute }) => minute >= oldest);
-    const sumOf = (name: keyof Counts) => recent.reduce((sum, bucket) => sum + bucket[name], 0);
+    const oldest = Math.floor(now / MINUTE_MS) - MINUTES + 1;
+    const recent = this.#byMinute.filter(({ minute }) => minute >= oldest);
+    const sumOf = (name: keyof Counts) => recent.reduce((sum, counts) => sum + counts[name], 0);
     return { requests: sumOf("requests"), eligible: sumOf("eligible"), matched: sumOf("matched") };
   }
 }
-
-const emptyBucket = (minute: number) => ({ minute, requests: 0, eligible: 0, matched: 0 });
 
 export const lastHourOf = perConfiguration(() => new LastHour());

@@ -32,12 +32,12 @@ export function toCanonicalForm(body: Uint8Array): CanonicalRequest | Failure {
   const text = decodeBody(body);
   const resources = text instanceof Failure ? text : parseResources(text);
   if (resources instanceof Failure) return resources;
-  const tooLong = resources.filter(isTooLong);
-  const others = tooLong.length === 0 ? resources : resources.filter((each) => !isTooLong(each));
+  const tooLong = new Set(resources.filter(isTooLong));
+  const others = resources.filter((resource) => !tooLong.has(resource));
   return {
     count: resources.length,
     text: new TextEncoder().encode(canonicalText(others)),
-    tooLong: tooLong.map(({ checksum }) => checksum.value),
+    tooLong: [...tooLong].map(({ checksum }) => checksum.value),
   };
 }
 

@@ -4,14 +4,16 @@ import type { ResourceKey } from "../resources/resource-key.ts";
 
 /** The matches that the cache would have returned, compared with those of the Cloud Controller. Numbers count resources. */
 export interface Comparison {
-  /** Matches of the cache. */
-  wouldMatch: number;
-  /** Sizes of the matches of both, in bytes. */
-  bytesSaved: number;
-  /** Matches of the cache alone: they would have failed the push. */
-  staleMatches: number;
-  /** Matches of the Cloud Controller alone: the files would have been uploaded needlessly. */
-  missedMatches: number;
+  counts: {
+    /** Matches of the cache. */
+    wouldMatch: number;
+    /** Sizes of the matches of both, in bytes. */
+    bytesSaved: number;
+    /** Matches of the cache alone: they would have failed the push. */
+    staleMatches: number;
+    /** Matches of the Cloud Controller alone: the files would have been uploaded needlessly. */
+    missedMatches: number;
+  };
   /** Keys that both match. */
   confirmed: ResourceKey[];
   /** Keys that only the cache matches. */
@@ -48,13 +50,12 @@ export function compareMatches(
     staleMatches += places.length;
     for (const place of places) isConfirmed[place] = 0;
   }
-  return {
+  const counts = {
     wouldMatch: countOf(wouldMatch, 1),
     bytesSaved: eligible.bytesOf(isConfirmed),
     staleMatches,
     missedMatches: listed.filter((key) => key === undefined || !cached.has(key)).length,
-    confirmed,
-    contradicted,
-    missed: [...others.keys()].filter((key) => matched.has(key)),
   };
+  const missed = [...others.keys()].filter((key) => matched.has(key));
+  return { counts, confirmed, contradicted, missed };
 }

@@ -2,11 +2,12 @@ import { authenticate } from "../auth/authentication.ts";
 import { authorizePush } from "../auth/authorization.ts";
 import { Failure } from "../failure.ts";
 import { readRequestBody } from "../http/body.ts";
+import { Stopwatch } from "../observability/stopwatch.ts";
 import { pushIdOf } from "../push-sessions/push-id.ts";
 import type { RequestContext } from "../request-context.ts";
 import { parseMatchRequest } from "./match-request.ts";
-import { RequestMetrics } from "./request-metrics.ts";
-import { resolveRequest } from "./resolve-request.ts";
+import { guardTelemetry, reportRequest } from "./request-metrics.ts";
+import { type Resolved, resolveRequest } from "./resolve-request.ts";
 import { handleInShadow } from "./shadow.ts";
 
 /** Handles `POST /v3/resource_matches`: which files of an app are in the pool? */
@@ -16,22 +17,22 @@ export async function handleResourceMatches(
 ): Promise<Response | Failure> {
   const { mode, cloudControllerUrl } = context.configuration;
   if (mode === "shadow" && cloudControllerUrl) return handleInShadow(request, cloudControllerUrl, context);
-  const metrics = new RequestMetrics(context);
-  const outcome = await matchResources(request, metrics, context).catch(Failure.unexpected);
-  metrics.report(outcome);
-  return outcome;
+  const watch = new Stopwatch("body", "token");
+  const outcome = await matchResources(request, watch, context).catch(Failure.unexpected);
+  guardTelemetry(context.log, () => reportRequest(outcome, watch, context));
+  return outcome instanceof Failure ? outcome : outcome.response;
 }
 
 async function matchResources(
   request: Request,
-  metrics: RequestMetrics,
+  watch: Stopwatch<"body" | "token">,
   context: RequestContext,
-): Promise<Response | Failure> {
+): Promise<Resolved | Failure> {
   const body = await readRequestBody(request);
-  metrics.watch.lap("body");
+  watch.lap("body");
   if (body instanceof Failure) return body;
   const caller = await authenticate(request, context);
-  metrics.watch.lap("token");
+  watch.lap("token");
   if (caller instanceof Failure) return caller;
   const refusal = await authorizePush(caller, context);
   if (refusal) return refusal;
@@ -42,8 +43,5 @@ async function matchResources(
     pushId: pushIdOf(request.headers),
     authorization: request.headers.get("Authorization") ?? "",
   };
-  const resolved = await resolveRequest(matchRequest, requester, context);
-  if (resolved instanceof Failure) return resolved;
-  metrics.addResolved(matchRequest, resolved);
-  return resolved.response;
+  return resolveRequest(matchRequest, requester, context);
 }

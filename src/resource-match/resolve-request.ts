@@ -24,6 +24,7 @@ export interface Requester {
 
 /** The response, and its measurements for log and metrics. */
 export interface Resolved {
+  matchRequest: MatchRequest;
   response: Response;
   /** For the user who pushes. */
   warnings: string[];
@@ -63,7 +64,7 @@ export async function resolveRequest(
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
   const isIdentified = pushId !== undefined;
-  return { response: toResponse(bytes, warnings), warnings, matches, decided, isIdentified };
+  return { matchRequest, response: toResponse(bytes, warnings), warnings, matches, decided, isIdentified };
 }
 
 /** Starts to verify a sample of the matches that the Cloud Controller has not verified. */

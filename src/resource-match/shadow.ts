@@ -113,7 +113,7 @@ async function reportComparison(
     return;
   }
   const { shadow, comparison } = compared;
-  guardTelemetry(log, () => logComparison(shadow, comparison, readAt - shadow.receivedAt, context));
+  guardTelemetry(log, () => logComparison(shadow, comparison.counts, readAt - shadow.receivedAt, context));
   await reportObservations(comparison, reference, deadline, context);
 }
 
@@ -135,32 +135,22 @@ async function compare(
 
 function logComparison(
   { resources, eligible, keysRead, cacheMs }: ShadowLookup,
-  { wouldMatch, bytesSaved, staleMatches, missedMatches }: Comparison,
+  counts: Comparison["counts"],
   cloudControllerMs: number,
   { configuration, log }: RequestContext,
 ): void {
-  log[staleMatches > 0 ? "warn" : "info"]("shadowed", {
-    outcome: "compared",
-    resources,
-    eligible: eligible.count,
-    keysRead,
-    wouldMatch,
-    bytesSaved,
-    staleMatches,
-    missedMatches,
-    ms: { cloudController: cloudControllerMs, cache: cacheMs },
-  });
+  const measured = { outcome: "compared", resources, eligible: eligible.count };
+  const ms = { cloudController: cloudControllerMs, cache: cacheMs };
+  log[counts.staleMatches > 0 ? "warn" : "info"]("shadowed", { ...measured, keysRead, ...counts, ms });
   const point = {
-    outcome: "compared",
+    ...measured,
     cloud_controller_ms: cloudControllerMs,
     cache_ms: cacheMs,
     status: 201,
-    resources,
-    eligible: eligible.count,
-    would_match: wouldMatch,
-    bytes_saved: bytesSaved,
-    stale_matches: staleMatches,
-    missed_matches: missedMatches,
+    would_match: counts.wouldMatch,
+    bytes_saved: counts.bytesSaved,
+    stale_matches: counts.staleMatches,
+    missed_matches: counts.missedMatches,
     keys_read: keysRead,
   };
   writePoint("shadowed", point, configuration, log);
