@@ -92,7 +92,6 @@ export class Failure {
     return this.details.kind === "relayed" ? this.details.response : undefined;
   }
 
-  /** The HTTP status of the response. */
   get status(): number {
     const { details } = this;
     return details.kind === "relayed" ? details.response.status : WIRE[details.kind].status;

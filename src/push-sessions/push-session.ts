@@ -36,12 +36,10 @@ const keptSessionsOf = perConfiguration(() => new Map<string, KeptSession>());
  */
 export class PushSession {
   readonly contents: Uint8Array<ArrayBuffer>;
-  readonly #fingerprint: string;
   /** Whether other requests of the app follow, which must agree with this one. */
   readonly #hasSuccessors: boolean;
   readonly #caller: string;
-  readonly #pushId: string;
-  readonly #requestId = crypto.randomUUID();
+  readonly #ids: [pushId: string, fingerprint: string, requestId: string];
   /** The key of this session among those that the isolate keeps. */
   readonly #keptKey: string;
   readonly #context: RequestContext;
@@ -55,14 +53,13 @@ export class PushSession {
    */
   constructor(request: SessionRequest, caller: string, pushId: string, context: RequestContext) {
     this.contents = request.contents;
-    this.#fingerprint = request.fingerprint;
     this.#hasSuccessors = request.count === RESOURCES_PER_REQUEST_MAX;
     this.#caller = caller;
-    this.#pushId = pushId;
+    this.#ids = [pushId, request.fingerprint, crypto.randomUUID()];
     this.#keptKey = `${pushId} ${caller}`;
     this.#context = context;
     if (this.#hasSuccessors || this.contents.length === 0) return;
-    this.#inspection = this.#call("inspect", async (object, ...ids) => object.inspect(...ids));
+    this.#inspection = this.#call("inspect", async (object) => object.inspect(...this.#ids));
   }
 
   /**
@@ -92,8 +89,8 @@ export class PushSession {
     const kept =
       batches.length > 0 ? new Decisions({ ...NO_SESSION, batches }).marksFor(contents) : undefined;
     const marks = kept ? found.map((mark, index) => (mark <= NO_MATCH && kept[index]) || mark) : found;
-    const reply = await this.#call("decide", async (object, ...ids) =>
-      object.decide(...ids, contents, marks, isVerified),
+    const reply = await this.#call("decide", async (object) =>
+      object.decide(...this.#ids, contents, marks, isVerified),
     );
     if (reply && "decisions" in reply) this.#keep(reply.decisions, true);
     return reply;
@@ -112,7 +109,7 @@ export class PushSession {
   /** Calls the object, and repeats the call until it succeeds or times out. */
   async #call(
     method: "inspect" | "decide",
-    call: (object: DurableObjectStub<PushSessions>, ...ids: [string, string, string]) => Promise<Reply>,
+    call: (object: DurableObjectStub<PushSessions>) => Promise<Reply>,
   ): Promise<Reply | undefined> {
     const { configuration, log } = this.#context;
     const giveUpAt = Date.now() + TIMEOUT_MS.pushSessions;
@@ -121,7 +118,7 @@ export class PushSession {
         // A deployment resets the object: only a new stub reaches the next instance.
         const stub = configuration.pushSessions.getByName(this.#caller) as unknown;
         const object = stub as DurableObjectStub<PushSessions>;
-        const reply = await call(object, this.#pushId, this.#fingerprint, this.#requestId);
+        const reply = await call(object);
         checkReply(reply, this.contents);
         return reply;
       } catch (error) {
@@ -150,7 +147,6 @@ export class PushSession {
     };
   }
 
-  /** Kept batches that the object has not stored. */
   #unstoredBatches(): Batch[] {
     return this.#kept()?.batches.filter(({ isStored }) => !isStored) ?? [];
   }
@@ -158,13 +154,14 @@ export class PushSession {
   #keep(decisions: Uint8Array<ArrayBuffer>, isStored: boolean): void {
     const { configuration } = this.#context;
     const sessions = keptSessionsOf(configuration);
+    const [pushId] = this.#ids;
     const now = Date.now();
     const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
     const { firstAt = now, batches = [] } = this.#kept() ?? {};
     // Delete first: a Map lists its entries in the order of insertion, and the oldest ones are dropped.
     sessions.delete(this.#keptKey);
     sessions.set(this.#keptKey, {
-      isIdentified: this.#pushId !== "",
+      isIdentified: pushId !== "",
       firstAt,
       lastAt: now,
       batches: [...batches, batch].slice(-KEPT_BATCHES_MAX),

@@ -4,7 +4,6 @@ import { decodeBody } from "../http/body.ts";
 import { NON_CANONICAL_MAX_BYTES, NON_CANONICAL_MAX_TOKENS } from "../platform-limits.ts";
 import { parseResources, type Resource } from "./resource-schema.ts";
 
-/** A request in canonical form. */
 export interface CanonicalRequest {
   /** Resources whose checksum is hex. */
   count: number;

@@ -23,8 +23,6 @@ export interface Comparison {
 }
 
 /**
- * Compares the matches of the cache with those of the Cloud Controller.
- *
  * @param eligible contents that were looked up in the cache
  * @param wouldMatch 1 for each of them that the cache would have matched
  * @param listed the key of each resource in the response of the Cloud Controller

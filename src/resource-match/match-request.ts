@@ -34,7 +34,6 @@ export function parseMatchRequest(body: Uint8Array, rules: EligibilityRules): Ma
 
 const NOTHING = { keys: new Uint8Array(), spans: new Uint8Array(), excluded: new Uint8Array() };
 
-/** A parsed request. */
 export class MatchRequest {
   /** Resources, candidates or not. */
   readonly count: number;
@@ -87,7 +86,6 @@ export class MatchRequest {
     return { bytes: writeResponse(body, rescanned.spans, marks), hasOtherModes: true };
   }
 
-  /** What the push session needs of the request. */
   sessionRequest(): SessionRequest {
     const { count, candidates } = this;
     const contents = candidates.folded();
