@@ -103,13 +103,13 @@ describe("a variable at its limits", () => {
     ["KV_CACHE_TTL", 86400],
     ["KEYS_PER_DAY", 0],
     ["KEYS_PER_DAY", "100000000"],
-  ])("accepts %s = %j", (variable, value) => {
+  ])("accepts the variable %s = %j", (variable, value) => {
     expect(configurationOf({ ...env, [variable]: value })).not.toBeInstanceOf(Failure);
   });
 });
 
 describe("an absent variable", () => {
-  it("has the documented default", () => {
+  it("uses the documented default for an absent variable", () => {
     const { RESOURCE_CACHE, CATALOG, PUSH_SESSIONS } = env;
     expect(
       configurationOf({ RESOURCE_CACHE, CATALOG, PUSH_SESSIONS, UAA_URL: "https://uaa.example.com/" }),
@@ -132,7 +132,7 @@ describe("an absent variable", () => {
 });
 
 describe("the configuration", () => {
-  it("is decoded once per env object", () => {
+  it("decodes the configuration once per env object", () => {
     const bindings = { ...env };
     expect(configurationOf(bindings)).toBe(configurationOf(bindings));
     expect(configurationOf({ ...env })).not.toBe(configurationOf(bindings));

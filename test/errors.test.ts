@@ -123,7 +123,7 @@ describe("a failure, in Cloud Foundry's envelope", () => {
     ["POST", "https://api.example.com/V3/RESOURCE_MATCHES"],
     ["GET", "https://api.example.com/"],
     ["GET", "https://api.example.com/%ff%00?a[]=%"],
-  ])("returns 404 for %s %s", async (method, url) => {
+  ])("returns 404 for another method or path: %s %s", async (method, url) => {
     const response = await send(undefined, { method, url, token: null });
     await expectEnvelope(response, 404, NOT_FOUND);
   });

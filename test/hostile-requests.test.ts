@@ -10,7 +10,7 @@ const BODY = { resources: [resource(1)] };
 afterEach(() => vi.restoreAllMocks());
 
 describe("a query", () => {
-  it("is never parsed, because that takes quadratic time", async () => {
+  it("never parses the query, because that takes quadratic time", async () => {
     const read = vi.spyOn(URL.prototype, "searchParams", "get");
     const url = `${ENDPOINT}?${"a=1&".repeat(15_000)}`;
     expect((await send(BODY, { url })).status).toBe(201);
@@ -52,14 +52,14 @@ describe("a call that hangs", () => {
   });
   afterEach(() => Object.assign(TIMEOUT_MS, timeouts));
 
-  it("of the rate limiter does not delay a push (R2.2)", async () => {
+  it("responds to a push while the rate limiter hangs (R2.2)", async () => {
     const logs = collectLogs();
     const response = await sendWith({ RATE_LIMITER: { limit: never } }, BODY);
     expect(response.status).toBe(201);
     expect(logs).toContainEqual(expect.objectContaining({ event: "rate-limiter-unavailable" }));
   });
 
-  it("of the catalog does not delay a push (R2.2)", async () => {
+  it("responds to a push while the catalog hangs (R2.2)", async () => {
     const logs = collectLogs();
     fakeCloudController(respondWithMatches(() => true));
     const hanging = { getByName: () => ({ observe: never, reportRejections: never }) };
@@ -69,12 +69,12 @@ describe("a call that hangs", () => {
     expect(logs).toContainEqual(expect.objectContaining({ event: "report-failed" }));
   });
 
-  it("of METRICS does not delay a push (R2.3)", async () => {
+  it("responds to a push while METRICS hangs (R2.3)", async () => {
     const response = await sendWith({ METRICS: { writeDataPoint: never } }, BODY);
     expect(response.status).toBe(201);
   });
 
-  it("of UAA returns 503 (R2.2)", async () => {
+  it("returns 503 while UAA hangs (R2.2)", async () => {
     collectLogs();
     vi.spyOn(globalThis, "fetch").mockImplementation(never);
     const response = await sendWith({ ...env }, BODY);
@@ -83,7 +83,7 @@ describe("a call that hangs", () => {
 });
 
 describe("a request to the Cloud Controller", () => {
-  it("is never cached", async () => {
+  it("never caches a request to the Cloud Controller", async () => {
     const requests = fakeCloudController(() => Response.json({ resources: [] }, { status: 201 }));
     await sendWith({ CLOUD_CONTROLLER_URL }, undefined, {
       method: "GET",

@@ -55,7 +55,7 @@ const panels: { title: string; targets: { query: string }[] }[] = JSON.parse(das
 
 describe("docs/metrics.md", () => {
   it.each(Object.keys(COLUMNS) as PointEvent[])(
-    "lists the columns of %s in the order of the source",
+    "lists the columns of %s in docs/metrics.md in the order of the source",
     (event) => {
       const [, section = ""] = document.split(`\n### ${event}\n`);
       const [table = ""] = section.split("\n##");
@@ -67,18 +67,18 @@ describe("docs/metrics.md", () => {
     },
   );
 
-  it.each(queriesOf)("has a query that uses columns by their names: %s", (sql) => {
+  it.each(queriesOf)("uses each column under its name in the query of docs/metrics.md: %s", (sql) => {
     expect(mistakesOf(sql)).toEqual([]);
   });
 
-  it("has seven queries", () => {
+  it("finds seven queries in docs/metrics.md", () => {
     expect(queriesOf).toHaveLength(7);
   });
 });
 
 describe("docs/grafana-dashboard.json", () => {
   it.each(panels.map(({ title, targets }) => [title, targets] as const))(
-    "has valid queries for %s",
+    "uses only valid queries for the panel of the dashboard: %s",
     (_, targets) => {
       expect(targets.map(({ query }) => mistakesOf(query))).toEqual(targets.map(() => []));
       // The dashboard chooses the time range and the foundation.
@@ -102,7 +102,7 @@ describe("a query is rejected", () => {
     ["a name that was not selected", `SELECT sum(eligible) AS x FROM (SELECT double11 AS matched ${from})`],
     ["an unknown event", "SELECT double1 AS total_ms FROM resource_matches WHERE index1 = 'other'"],
     ["no event", "SELECT double1 AS total_ms FROM resource_matches"],
-  ])("for %s", (_, sql) => {
+  ])("rejects a query with %s", (_, sql) => {
     expect(mistakesOf(sql)).not.toEqual([]);
   });
 });

@@ -20,7 +20,7 @@ describe("a request that is passed through", () => {
     ["GET", "//evil.example.com/x"],
     ["GET", "/@evil.example.com/%2e%2e/a%20b"],
     ["GET", "/http://evil.example.com"],
-  ])("keeps method, path and query of %s %s, and goes to the configured host", async (method, path) => {
+  ])("passes method, path and query of %s %s through to the configured host", async (method, path) => {
     const requests = fakeCloudController(() => new Response("ok"));
     const response = await sendWith(PASS_THROUGH, undefined, { method, url: API + path });
     expect(response.status).toBe(200);
@@ -30,7 +30,7 @@ describe("a request that is passed through", () => {
     expect(new URL(requests[0]?.url ?? "").host).toBe("cc.internal.example.com");
   });
 
-  it("keeps headers and body, and an Authorization header that is not verified", async () => {
+  it("passes headers and body through, and an Authorization header that is not verified", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     const headers = {
       Authorization: "bearer garbage",
@@ -44,7 +44,7 @@ describe("a request that is passed through", () => {
     expect(await request?.text()).toBe("body");
   });
 
-  it("has X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto", async () => {
+  it("adds X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto to a request that is passed through", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     const forwarded = async (headers: Record<string, string>) => {
       await sendWith(PASS_THROUGH, undefined, { method: "GET", url: `${API}/v3`, headers });
@@ -66,7 +66,7 @@ describe("a request that is passed through", () => {
 
 describe("a response that is passed through", () => {
   it.each([200, 202, 204, 302, 304, 401, 404, 422, 500, 503])(
-    "with status %i is returned unchanged",
+    "returns a response with status %i unchanged from the Cloud Controller",
     async (status) => {
       const body = [204, 304].includes(status) ? null : "<html>";
       const headers = {
@@ -84,7 +84,7 @@ describe("a response that is passed through", () => {
     },
   );
 
-  it("can be a WebSocket upgrade", async () => {
+  it("returns a WebSocket upgrade of the Cloud Controller", async () => {
     const { 0: client, 1: server } = new WebSocketPair();
     server.accept();
     server.addEventListener("message", ({ data }) => server.send(`echo ${data}`));
@@ -99,7 +99,7 @@ describe("a response that is passed through", () => {
     expect(await reply).toBe("echo hello");
   });
 
-  it("is 503 if the Cloud Controller can't be reached, and the cause is only logged", async () => {
+  it("returns 503 if the Cloud Controller can't be reached, and only logs the cause", async () => {
     const logs = collectLogs();
     fakeCloudController(() => Promise.reject(new TypeError("connection refused")));
     const response = await sendWith(PASS_THROUGH, undefined, { method: "GET", url: `${API}/v3/x` });
@@ -112,7 +112,7 @@ describe("a response that is passed through", () => {
 });
 
 describe("a body that is passed through", () => {
-  it("is streamed in both directions", async () => {
+  it("streams bodies that are passed through, in both directions", async () => {
     const upload = new TransformStream<Uint8Array, Uint8Array>();
     const writer = upload.writable.getWriter();
     fakeCloudController((request) => new Response(request.body));

@@ -19,7 +19,7 @@ describe("trace ids", () => {
     ["an error", { resources: [] }, {}, 422],
     ["an error without a token", { resources: row }, { token: null }, 401],
     ["an unknown path", {}, { url: "https://api.example.com/v3/apps", method: "POST" }, 404],
-  ])("are echoed with %s", async (_, body, sent, status) => {
+  ])("echoes trace ids with %s", async (_, body, sent, status) => {
     collectLogs();
     const response = await sendWith({}, body, { ...sent, headers: BOTH });
     expect(response.status).toBe(status);
@@ -27,13 +27,16 @@ describe("trace ids", () => {
     expect(response.headers.get("X-B3-SpanId")).toBe(SPAN_ID);
   });
 
-  it.each(["X-B3-TraceId", "X-B3-SpanId"] as const)("are not echoed with %s alone", async (name) => {
-    collectLogs();
-    const response = await sendWith({}, { resources: row }, { headers: { [name]: BOTH[name] } });
-    expect(response.headers.has("X-B3-TraceId") || response.headers.has("X-B3-SpanId")).toBe(false);
-  });
+  it.each(["X-B3-TraceId", "X-B3-SpanId"] as const)(
+    "echoes no trace id if a request has %s alone",
+    async (name) => {
+      collectLogs();
+      const response = await sendWith({}, { resources: row }, { headers: { [name]: BOTH[name] } });
+      expect(response.headers.has("X-B3-TraceId") || response.headers.has("X-B3-SpanId")).toBe(false);
+    },
+  );
 
-  it("are sent to the Cloud Controller with each request for matches", async () => {
+  it("sends trace ids to the Cloud Controller with each request for matches", async () => {
     collectLogs();
     const requests = fakeCloudController(respondWithMatches(() => true));
     await sendWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
@@ -43,7 +46,7 @@ describe("trace ids", () => {
     }
   });
 
-  it("are those of the Cloud Controller in a response that was passed through", async () => {
+  it("returns the trace ids of the Cloud Controller in a response that was passed through", async () => {
     collectLogs();
     fakeCloudController(
       () => new Response(null, { headers: { ...BOTH, "X-B3-SpanId": "of the Cloud Controller" } }),
@@ -58,7 +61,7 @@ describe("trace ids", () => {
     expect(response.headers.get("X-B3-SpanId")).toBe("of the Cloud Controller");
   });
 
-  it("are in each line of the log", async () => {
+  it("logs the trace id in each line", async () => {
     const logs = collectLogs();
     fakeCloudController(() => new Response("down", { status: 500 }));
     await sendWith({ CLOUD_CONTROLLER_URL }, { resources: row }, { headers: BOTH });
@@ -70,7 +73,7 @@ describe("trace ids", () => {
   });
 
   it.each(["", "a b", `${"0".repeat(65)}`, '"}', "é"])(
-    "are not logged if they are no plain id: %s",
+    "logs no trace id that is not a plain id: %s",
     async (traceId) => {
       const logs = collectLogs();
       await sendWith({}, { resources: row }, { headers: { "X-B3-TraceId": encodeURI(traceId) } });
@@ -96,7 +99,7 @@ describe("a push is identified by its trace id", () => {
     "CF8.EXE/8.13.0 (go1.24.1; amd64 windows)",
     "cf9/9.0.0+1234567.2026-10-01 (go1.26.1; amd64 linux)",
     "cf/10.0.0 (go1.26.1; amd64 linux)",
-  ])("of %s", (userAgent) => {
+  ])("identifies a push by the trace id of the client %s", (userAgent) => {
     expect(idOf(userAgent)).toBe(TRACE_ID);
   });
 
@@ -111,7 +114,7 @@ describe("a push is identified by its trace id", () => {
     "Go-http-client/2.0",
     "curl/8.12.0 (x86_64-pc-linux-gnu)",
     "Terraform-Provider-cloudfoundry/9.1.0 cf/8.18.4 (go1.26.1; amd64 linux)",
-  ])("but not of %s", (userAgent) => {
+  ])("does not identify a push by the trace id of the client %s", (userAgent) => {
     expect(idOf(userAgent)).toBeUndefined();
   });
 
@@ -121,7 +124,7 @@ describe("a push is identified by its trace id", () => {
     ["a UUID with dashes", crypto.randomUUID()],
     ["any text", "my-pipeline"],
     ["two ids", `${TRACE_ID}, ${TRACE_ID}`],
-  ])("but not by %s", (_, traceId) => {
+  ])("does not identify a push by a trace id that is %s", (_, traceId) => {
     expect(idOf("cf/8.18.4 (go1.26.1; amd64 linux)", traceId)).toBeUndefined();
   });
 });

@@ -252,8 +252,8 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 afterAll(() => console.log(markdownTable(["group", "attack", "status", "title", "reason"], rows)));
 
-describe.each(Object.entries(ATTACKS))("refuses a token with %s", (group, attacks) => {
-  it.each(attacks)("%s", async (name, token, status = 401) => {
+describe.each(Object.entries(ATTACKS))("attacks on a token with %s", (group, attacks) => {
+  it.each(attacks)(`refuses a token with ${group}: %s`, async (name, token, status = 401) => {
     const response = await responseTo(await token());
     const reason = logs.find(({ event }) => event === "refused")?.reason;
     rows.push([group, name, response.status, response.title, String(reason).slice(0, 80)]);
@@ -264,15 +264,15 @@ describe.each(Object.entries(ATTACKS))("refuses a token with %s", (group, attack
   });
 });
 
-it("keys are only fetched from UAA during all attacks", () => {
+it("fetches keys only from UAA during all attacks", () => {
   expect(new Set(fetchedUrls)).toEqual(new Set([`${env.UAA_URL}/token_keys`]));
 });
 
-it("a valid token is accepted after all attacks", async () => {
+it("accepts a valid token after all attacks", async () => {
   expect((await responseTo(await signToken())).status).toBe(201);
 });
 
-it("a token with any change gets 401, never a 5xx (R2.4)", async () => {
+it("returns 401, never a 5xx, for a token with any change (R2.4)", async () => {
   const token = await signToken();
   let seed = 13;
   const random = (below: number) => {

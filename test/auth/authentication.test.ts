@@ -14,19 +14,19 @@ afterEach(() => vi.restoreAllMocks());
 
 describe("a valid token", () => {
   it.each<[string, Claims]>([
-    ["is accepted from a user with cloud_controller.write", {}],
-    ["is accepted from an admin", { scope: ["cloud_controller.admin"] }],
+    ["of a user with cloud_controller.write", {}],
+    ["of an admin", { scope: ["cloud_controller.admin"] }],
     [
-      "is accepted from a client that acts for itself",
+      "of a client that acts for itself",
       { user_id: undefined, client_id: "ci", scope: ["cloud_controller.write"] },
     ],
-    ["is accepted if the audience is a text", { aud: "cloud_controller" }],
-    ["is accepted until it expires", { exp: now() + 60 }],
-  ])("%s", async (_, changes) => {
+    ["whose audience is a text", { aud: "cloud_controller" }],
+    ["that expires in a minute", { exp: now() + 60 }],
+  ])("accepts a token %s", async (_, changes) => {
     expect(await statusFor(await signToken(changes))).toBe(201);
   });
 
-  it.each(["bearer", "BEARER", "Bearer", "bEaReR"])("is accepted after %s", async (scheme) => {
+  it.each(["bearer", "BEARER", "Bearer", "bEaReR"])("accepts a token after %s", async (scheme) => {
     const headers = { Authorization: `${scheme} ${await signToken()}` };
     expect((await send(BODY, { token: null, headers })).status).toBe(201);
   });
@@ -38,15 +38,18 @@ describe("an invalid token", () => {
     ["that expires now", { exp: now() }, 401],
     ["with a jti that is not a text", { jti: 7 }, 401],
     ["with a scope that has the same prefix", { scope: ["cloud_controller.writer"] }, 403],
-  ])("%s is refused", async (_, changes, status) => {
+  ])("refuses a token %s", async (_, changes, status) => {
     expect(await statusFor(await signToken(changes))).toBe(status);
   });
 
-  it.each(["garbage", "a.b.c", "null.null.null"])("that is garbage (%j) gets 401", async (token) => {
-    expect(await statusFor(token)).toBe(401);
-  });
+  it.each(["garbage", "a.b.c", "null.null.null"])(
+    "returns 401 for a token that is garbage: %j",
+    async (token) => {
+      expect(await statusFor(token)).toBe(401);
+    },
+  );
 
-  it("is logged with the reason, but without its text", async () => {
+  it("logs the reason for refusing a token, but not the token", async () => {
     const logs = collectLogs();
     const token = await signToken({ exp: now() - 1 });
     await statusFor(token);

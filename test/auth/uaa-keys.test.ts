@@ -48,24 +48,24 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 describe("keys are fetched", () => {
-  it("once for many requests", async () => {
+  it("fetches UAA's keys once for many requests", async () => {
     for (let index = 0; index < 5; index++) expect(await statusFor(await signToken())).toBe(201);
     expect(uaa.requests).toBe(1);
   });
 
-  it("with a timeout, and without following redirects (R2.2)", async () => {
+  it("fetches UAA's keys with a timeout, and without following redirects (R2.2)", async () => {
     await statusFor(await signToken());
     const [, init] = vi.mocked(fetch).mock.calls[0] ?? [];
     expect(init).toMatchObject({ redirect: "manual", signal: expect.any(AbortSignal) });
   });
 
-  it("never for a token that no key could verify", async () => {
+  it("does not fetch UAA's keys for a token that no key could verify", async () => {
     const none = `${btoa('{"alg":"none","kid":"x"}').replace(/=+$/, "")}.e30.`;
     for (const token of ["", "garbage", none]) expect(await statusFor(token)).toBe(401);
     expect(uaa.requests).toBe(0);
   });
 
-  it("at most every 30 s for unknown kids", async () => {
+  it("fetches UAA's keys at most every 30 s for unknown kids", async () => {
     await statusFor(await signToken());
     for (let index = 0; index < 20; index++) {
       expect(await statusFor(await signToken({}, { kid: `made-up-${index}` }))).toBe(401);
@@ -76,7 +76,7 @@ describe("keys are fetched", () => {
     expect(uaa.requests).toBe(2);
   });
 
-  it("every ten minutes after a response, so that withdrawn keys are dropped", async () => {
+  it("fetches UAA's keys every ten minutes after a response, so that withdrawn keys are dropped", async () => {
     expect(await statusFor(await signToken())).toBe(201);
     const { jwk } = await newKey("key-2");
     uaa.respond = serving(jwk);
@@ -87,7 +87,7 @@ describe("keys are fetched", () => {
 });
 
 describe("a token that was verified before", () => {
-  it("is not verified again until it expires", async () => {
+  it("verifies a token once until it expires", async () => {
     const verify = vi.spyOn(crypto.subtle, "verify");
     const token = await signToken();
     for (let request = 0; request < 3; request++) expect(await statusFor(token)).toBe(201);
@@ -98,7 +98,7 @@ describe("a token that was verified before", () => {
     expect(verify).toHaveBeenCalledTimes(2);
   });
 
-  it("gets 401 once its key is withdrawn or replaced under the same kid", async () => {
+  it("returns 401 for a verified token once its key is withdrawn or replaced under the same kid", async () => {
     for (const keys of [[], [{ ...(await newKey("key-1")).jwk }]]) {
       isolate = { ...env };
       uaa.respond = serving(PUBLIC_JWK);
@@ -111,14 +111,14 @@ describe("a token that was verified before", () => {
     }
   });
 
-  it("does not make a token valid that differs in one character", async () => {
+  it("refuses a token that differs from a verified one in one character", async () => {
     const token = await signToken();
     expect(await statusFor(token)).toBe(201);
     const last = token.at(-10) === "A" ? "B" : "A";
     expect(await statusFor(token.slice(0, -10) + last + token.slice(-9))).toBe(401);
   });
 
-  it("is verified again after a hundred other tokens", async () => {
+  it("verifies a token again after a hundred other tokens", async () => {
     const verify = vi.spyOn(crypto.subtle, "verify");
     const tokens = await Promise.all(Array.from({ length: 101 }, () => signToken()));
     for (const token of tokens) await statusFor(token);
@@ -130,7 +130,7 @@ describe("a token that was verified before", () => {
 });
 
 describe("a new key of UAA", () => {
-  it("is fetched for the first token that names it", async () => {
+  it("fetches a new key of UAA for the first token that names it", async () => {
     const { jwk, token } = await newKey("key-2");
     await statusFor(await signToken());
     uaa.respond = serving(PUBLIC_JWK, jwk);
@@ -140,7 +140,7 @@ describe("a new key of UAA", () => {
     expect(uaa.requests).toBe(2);
   });
 
-  it("is fetched once for several requests, which wait for it", async () => {
+  it("fetches a new key of UAA once for several requests, which wait for it", async () => {
     const { jwk, token } = await newKey("key-2");
     await statusFor(await signToken());
     uaa.respond = async () => {
@@ -155,7 +155,7 @@ describe("a new key of UAA", () => {
 });
 
 describe("UAA is down", () => {
-  it("returns 503 until UAA responds, if the isolate has no keys", async () => {
+  it("returns 503 until UAA responds, if the isolate has no keys of UAA", async () => {
     uaa.respond = down;
     advanceClock(0);
     for (let index = 0; index < 3; index++) expect(await statusFor(await signToken())).toBe(503);
@@ -165,7 +165,7 @@ describe("UAA is down", () => {
     expect(await statusFor(await signToken())).toBe(201);
   });
 
-  it("verifies tokens with cached keys of any age", async () => {
+  it("verifies tokens with cached keys of any age while UAA is down", async () => {
     await statusFor(await signToken());
     uaa.respond = down;
     advanceClock(86_400_000);
@@ -201,20 +201,20 @@ describe("UAA is down", () => {
 });
 
 describe("UAA's key set", () => {
-  it("may have unusable keys next to usable ones", async () => {
+  it("verifies tokens if UAA's key set has unusable keys next to usable ones", async () => {
     const broken = { kty: "RSA", kid: "broken", n: "!", e: "AQAB", alg: "RS256" };
     uaa.respond = serving({ kty: "EC" }, broken, { ...PUBLIC_JWK, value: "PEM", use: "sig" });
     expect(await statusFor(await signToken())).toBe(201);
   });
 
-  it.each(["RS256", "RS384", "RS512"])("may have a key without alg, which verifies %s", async (alg) => {
+  it.each(["RS256", "RS384", "RS512"])("verifies %s with a key of UAA that has no alg", async (alg) => {
     const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
     const { alg: _, ...jwk } = { ...(await exportJWK(publicKey)), kid: "any", alg };
     uaa.respond = serving(jwk);
     expect(await statusFor(await signToken({}, { alg, kid: "any" }, privateKey))).toBe(201);
   });
 
-  it("verifies a token without kid only if it has one key", async () => {
+  it("verifies a token without kid only if UAA has one key", async () => {
     const withoutKid = await signToken({}, { kid: undefined } as never);
     expect(await statusFor(withoutKid)).toBe(201);
     isolate = { ...env };
@@ -222,7 +222,7 @@ describe("UAA's key set", () => {
     expect(await statusFor(withoutKid)).toBe(401);
   });
 
-  it("may have a key below 2048 bits, which is skipped and logged", async () => {
+  it("skips and logs a key of UAA below 2048 bits", async () => {
     const logs = collectLogs();
     const { privateKey, publicKey } = await generateRsaKeys(1024);
     uaa.respond = serving({ ...(await exportJWK(publicKey)), kid: "small", alg: "RS256" }, PUBLIC_JWK);
@@ -239,14 +239,14 @@ describe("UAA's key set", () => {
     ["a number", 1],
     ["null", null],
     ["true", true],
-  ])("is not fetched again for a kid that is %s", async (_, kid) => {
+  ])("does not fetch UAA's keys for a kid that is %s", async (_, kid) => {
     expect(await statusFor(await signToken())).toBe(201);
     advanceClock(31_000);
     expect(await statusFor(await signRawToken({ alg: "RS256", kid }, createClaims()))).toBe(401);
     expect(uaa.requests).toBe(1);
   });
 
-  it("is read up to 1 MB", async () => {
+  it("reads at most 1 MB of UAA's key set", async () => {
     const chunk = new TextEncoder().encode(" ".repeat(100_000));
     let read = 0;
     uaa.respond = () =>

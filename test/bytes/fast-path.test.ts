@@ -36,9 +36,9 @@ function expectAgreement(
   return expected;
 }
 
-describe("fast path and slow path agree (R2.4)", () => {
+describe("fast path and slow path", () => {
   it(
-    "on arbitrary bodies, with arbitrary limits and matches",
+    "reads arbitrary bodies on the fast path as on the slow path, with arbitrary limits and matches (R2.4)",
     () => {
       const rules = fc.record({
         minimumSize: fc.constantFrom(0, 1, 100),
@@ -62,7 +62,7 @@ describe("fast path and slow path agree (R2.4)", () => {
   );
 
   it.each(contract.cases.flatMap(({ name, body }) => (body === null ? [] : [[name, body] as const])))(
-    "on the Cloud Controller's contract: %s",
+    "reads a body of the contract on the fast path as on the slow path: %s (R2.4)",
     (_, text) => {
       expectAgreement(encode(text));
     },
@@ -82,15 +82,18 @@ describe("fast path and slow path agree (R2.4)", () => {
       "with any byte replaced by NUL",
       (text: string) => [...text].map((_, at) => `${text.slice(0, at)}\0${text.slice(at + 1)}`),
     ],
-  ])("on a request %s, while the memory has the rest of an earlier request", (_, variants) => {
-    const text = withPath('"a/b.js"');
-    for (const variant of variants(text)) {
-      actualOutcome(encode(text), RULES, all);
-      expectAgreement(encode(variant));
-    }
-  });
+  ])(
+    "reads a request %s on the fast path as on the slow path, with the rest of an earlier one in the memory (R2.4)",
+    (_, variants) => {
+      const text = withPath('"a/b.js"');
+      for (const variant of variants(text)) {
+        actualOutcome(encode(text), RULES, all);
+        expectAgreement(encode(variant));
+      }
+    },
+  );
 
-  it("on resources of any length at the end of a chunk", () => {
+  it("reads resources of any length at the end of a chunk on the fast path as on the slow path (R2.4)", () => {
     const resource = (pathBytes: number, more: string) =>
       `{"path":"${"ä".repeat(pathBytes)}"${more},"mode":"0${pathBytes % 8}44","checksum":{"value":"${SHA1}"},"size_in_bytes":36}`;
     const lengths = fc.oneof(
@@ -143,7 +146,7 @@ describe("fast path and slow path agree (R2.4)", () => {
     ["262,142 bytes in control characters", "\\u0001".repeat(43_690), true],
     ["262,148 bytes in control characters", "\\u0001".repeat(43_691), false],
     ["4 million bytes", "x".repeat(4_000_000), false],
-  ])("on a path of %s: beyond 256 KiB it excludes its content (R1.8)", (_, path, isAllowed) => {
+  ])("matches no content with a path beyond 256 KiB on either path: %s (R1.8)", (_, path, isAllowed) => {
     const long = withPath(`"${path}"`);
     const isEligible = (text: string) => {
       const { candidates, failure } = expectAgreement(encode(text));
@@ -159,12 +162,12 @@ describe("fast path and slow path agree (R2.4)", () => {
   it.each<[string, number, boolean]>([
     ["262,144 bytes", 262_142, true],
     ["262,145 bytes", 262_143, false],
-  ])("on a mode of %s: beyond 256 KiB it excludes its content (R1.8)", (_, length, isAllowed) => {
+  ])("matches no content with a mode beyond 256 KiB on either path: %s (R1.8)", (_, length, isAllowed) => {
     const text = withPath('"a/b.js"').replace('"644"', `"${"0".repeat(length - 3)}644"`);
     expect(expectAgreement(encode(text)).candidates).toHaveLength(isAllowed ? 1 : 0);
   });
 
-  it("on every character in a path, raw, escaped and as half of a surrogate pair", () => {
+  it("reads every character in a path on the fast path as on the slow path: raw, escaped and as half of a surrogate pair", () => {
     const codes = Array.from({ length: 0x10000 }, (_, code) => code);
     const escaped = (code: number) => `\\u${code.toString(16).padStart(4, "0")}`;
     for (let from = 0; from < codes.length; from += 256) {
@@ -179,7 +182,7 @@ describe("fast path and slow path agree (R2.4)", () => {
     }
   });
 
-  it("on every sequence of two bytes in a path, whether it is UTF-8 or not", () => {
+  it("reads every sequence of two bytes in a path on the fast path as on the slow path, whether it is UTF-8 or not", () => {
     const tails = [[], [0x80], [0xbf, 0x80], [0x80, 0xbf, 0x41]];
     const [before, after] = withPath('"|"').split("|").map(encode) as [Uint8Array, Uint8Array];
     for (let first = 0x7f; first < 0x100; first++) {
@@ -205,7 +208,7 @@ describe("canonical form", () => {
       `{"resources":[{"size_in_bytes":36,"mode":null,"checksum":{"value":"${SHA1}"}}]}`,
     ],
     ["the longest path that matches", withPath(JSON.stringify("x".repeat(262_142)))],
-  ])("includes %s", (_, text) => {
+  ])("takes the fast path for %s", (_, text) => {
     expect(isCanonical(encode(text), RULES)).toBe(true);
     expectAgreement(encode(text));
   });
@@ -214,13 +217,13 @@ describe("canonical form", () => {
     resources: Array(count).fill({ checksum: { value: SHA1 }, size_in_bytes: 1, path }),
   });
 
-  it("includes 5,000 resources, and not 5,001", () => {
+  it("takes the fast path for 5,000 resources, and not for 5,001", () => {
     expect(isCanonical(encode(JSON.stringify(many(5_000))), RULES)).toBe(true);
     expect(isCanonical(encode(JSON.stringify(many(5_001))), RULES)).toBe(false);
     expectAgreement(encode(JSON.stringify(many(5_000))));
   });
 
-  it("includes 5,000 pretty-printed resources of more than 4 MiB", () => {
+  it("takes the fast path for 5,000 pretty-printed resources of more than 4 MiB", () => {
     const body = encode(JSON.stringify(many(5_000, "x".repeat(700)), null, 4));
     expect(body.length).toBeGreaterThan(4 * 1024 * 1024);
     expect(isCanonical(body, RULES)).toBe(true);
@@ -228,7 +231,7 @@ describe("canonical form", () => {
 });
 
 describe("concurrent requests", () => {
-  it("do not see each other's data in the shared memory", async () => {
+  it("keeps the data of concurrent requests apart in the shared memory", async () => {
     const bodies = fc.array(arbitraryBody, { minLength: 2, maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(bodies, fc.scheduler(), async (several, scheduler) => {

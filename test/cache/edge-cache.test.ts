@@ -65,7 +65,7 @@ afterEach(async () => {
 });
 
 describe("reads of Workers KV", () => {
-  it("are the manifest once a minute, and the keys that are not in memory", async () => {
+  it("reads the manifest once a minute, and only keys that are not in memory", async () => {
     const { bindings, reads } = createIsolate();
     await matchedIndices(bindings, row(1000));
     reads.length = 0;
@@ -79,7 +79,7 @@ describe("reads of Workers KV", () => {
     expect(reads).toEqual([["manifest"]]);
   });
 
-  it("renew the manifest after a response while the isolate is in use", async () => {
+  it("renews the manifest after a response while the isolate is in use", async () => {
     const { bindings, reads } = createIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
     await matchedIndices(bindings, row(4));
     reads.length = 0;
@@ -90,14 +90,14 @@ describe("reads of Workers KV", () => {
     expect(reads).toEqual([["manifest"], ["manifest"]]);
   });
 
-  it("fetch a few keys at the same time as the manifest", async () => {
+  it("reads a few keys at the same time as the manifest", async () => {
     const { bindings, reads } = createIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
     expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
     expect(reads.slice(0, 2)).toEqual([["manifest"], Array.from({ length: 10 }, (_, index) => keyOf(index))]);
     expect(reads.filter(isKeys)).toHaveLength(1);
   });
 
-  it("fetch many keys only after manifest and snapshot", async () => {
+  it("reads many keys only after manifest and snapshot", async () => {
     const { bindings, reads } = createIsolate();
     expect(await matchedIndices(bindings, row(5000))).toEqual([0, 1, 2, 3]);
     expect(reads.filter(isKeys).flat()).toHaveLength(4996);
@@ -105,7 +105,7 @@ describe("reads of Workers KV", () => {
 });
 
 describe("a removal", () => {
-  it("overrules snapshot and keys (R1.4)", async () => {
+  it("overrules snapshot and keys by a removal in the delta (R1.4)", async () => {
     await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
     await publish();
     expect(await env.RESOURCE_CACHE.get(keyOf(1))).toBe("1");
@@ -117,20 +117,17 @@ describe("a removal", () => {
   it.each([
     ["was idle", 61_000],
     ["was frozen for an hour", 3_600_000],
-  ])(
-    "is observed by an isolate that %s before it matches anything, also by concurrent requests (R1.1)",
-    async (_, ms) => {
-      const { bindings } = createIsolate({}, (names) => (isManifest(names) ? 100 : undefined));
-      expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2, 3]);
-      await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
-      await publish();
-      advanceClock(ms);
-      const results = await Promise.all(Array.from({ length: 6 }, () => matchedIndices(bindings)));
-      expect(results).toEqual(Array(6).fill([0, 2, 3]));
-    },
-  );
+  ])("matches no removed file in concurrent requests of an isolate that %s (R1.1)", async (_, ms) => {
+    const { bindings } = createIsolate({}, (names) => (isManifest(names) ? 100 : undefined));
+    expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2, 3]);
+    await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
+    await publish();
+    advanceClock(ms);
+    const results = await Promise.all(Array.from({ length: 6 }, () => matchedIndices(bindings)));
+    expect(results).toEqual(Array(6).fill([0, 2, 3]));
+  });
 
-  it("is observed by a request that is frozen between look-up and response (R1.2)", async () => {
+  it("matches nothing in a request that is frozen for a minute between look-up and response (R1.2)", async () => {
     // The isolate is frozen during the request to the Cloud Controller, after the look-up in the cache.
     const requests = fakeCloudController((request) => {
       advanceClock(65_000);
@@ -143,7 +140,7 @@ describe("a removal", () => {
 });
 
 describe("an unreadable manifest", () => {
-  it("lets the cache match nothing once the cached one is too old, and the Cloud Controller matches (R1.2)", async () => {
+  it("matches only from the Cloud Controller once the cached manifest is too old and can't be read again (R1.2)", async () => {
     fakeCloudController(respondWithMatches(() => true));
     let fails = false;
     const { bindings } = createIsolate({ CLOUD_CONTROLLER_URL }, (names) =>
@@ -165,7 +162,7 @@ describe("an unreadable manifest", () => {
     ["of an unknown version", async () => put({ ...(await readManifest()), version: 3 })],
     ["of another shape", () => put({ version: 2, state: "current" })],
     ["that names a missing delta", async () => put({ ...(await readManifest()), delta: absent })],
-  ])("%s lets neither snapshot nor keys match (R1.2)", async (_, damage) => {
+  ])("matches neither by snapshot nor by keys with a manifest %s (R1.2)", async (_, damage) => {
     await damage();
     expect(await matchedIndices(createIsolate().bindings)).toEqual([]);
     expect(logs).toContainEqual(expect.objectContaining({ event: "manifest-unreadable" }));
@@ -176,7 +173,7 @@ describe("an unreadable manifest", () => {
 });
 
 describe("a manifest that is not published again", () => {
-  it("lets snapshot and keys match for a day (R1.2)", async () => {
+  it("matches for a day by a manifest that is not published again (R1.2)", async () => {
     advanceClock(23.9 * 3_600_000);
     expect(await matchedIndices(createIsolate().bindings)).toEqual([0, 1, 2, 3]);
     advanceClock(0.2 * 3_600_000);
@@ -203,7 +200,7 @@ describe("a null read of the manifest", () => {
   };
 
   it.each([10, 5000])(
-    "matches no key in an isolate without a cached manifest, for %i resources (R1.2)",
+    "matches no key of %i resources if KV returns no manifest and none is cached (R1.2)",
     async (count) => {
       await publishRemoval();
       const { bindings, kv } = createIsolateWithoutManifest();
@@ -214,7 +211,7 @@ describe("a null read of the manifest", () => {
     },
   );
 
-  it("stops key reads until the manifest is read again", async () => {
+  it("reads no keys after KV returned no manifest, until the manifest is read again", async () => {
     const { bindings, reads } = createIsolateWithoutManifest();
     expect(await matchedIndices(bindings)).toEqual([]);
     reads.length = 0;
@@ -223,7 +220,7 @@ describe("a null read of the manifest", () => {
     expect(reads).toEqual([]);
   });
 
-  it("leaves the cached manifest in use until it is a minute old (R1.2)", async () => {
+  it("uses the cached manifest for a minute if KV returns none (R1.2)", async () => {
     await publishRemoval();
     const { bindings, kv } = createIsolateWithoutManifest();
     kv.isHidden = false;
@@ -237,7 +234,7 @@ describe("a null read of the manifest", () => {
     expect(await matchedIndices(bindings)).toEqual([]);
   });
 
-  it("leaves all resources to the Cloud Controller, and logs no warning", async () => {
+  it("looks up all resources in the Cloud Controller if KV returns no manifest, and logs no warning", async () => {
     fakeCloudController(respondWithMatches(() => true));
     const { bindings } = createIsolateWithoutManifest({ CLOUD_CONTROLLER_URL });
     for (let push = 0; push < 2; push++) expect(await matchedIndices(bindings, row(4))).toEqual([0, 1, 2, 3]);
@@ -247,13 +244,13 @@ describe("a null read of the manifest", () => {
 });
 
 describe("a snapshot", () => {
-  it("delays the response of a new isolate if keys are missing", async () => {
+  it("waits for the snapshot in a new isolate if keys are missing", async () => {
     await deleteKeys(0, 1, 2, 3);
     const { bindings } = createIsolate({}, (names) => (isPart(names) ? 100 : undefined));
     expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
   });
 
-  it("delays a response by at most half of the deadline (R2.2)", async () => {
+  it("waits for the snapshot for at most half of the deadline (R2.2)", async () => {
     await deleteKeys(0, 1, 2, 3);
     const { bindings } = createIsolate({ LOOKUP_DEADLINE_MS: "400" }, (names) =>
       isPart(names) ? 1_000 : undefined,
@@ -261,7 +258,7 @@ describe("a snapshot", () => {
     expect(await matchedIndices(bindings, row(5000))).toEqual([]);
   });
 
-  it("is loaded again immediately after a timeout", async () => {
+  it("loads a snapshot again immediately after a timeout", async () => {
     await deleteKeys(0, 1, 2, 3);
     const timeouts = TIMEOUT_MS.snapshotPart;
     TIMEOUT_MS.snapshotPart = 50;
@@ -273,7 +270,7 @@ describe("a snapshot", () => {
     TIMEOUT_MS.snapshotPart = timeouts;
   });
 
-  it("is loaded once for concurrent requests", async () => {
+  it("loads a snapshot once for concurrent requests", async () => {
     await deleteKeys(0, 1, 2, 3);
     const { bindings, reads } = createIsolate({}, (names) => (isPart(names) ? 50 : undefined));
     const results = await Promise.all(Array.from({ length: 8 }, () => matchedIndices(bindings)));
@@ -281,7 +278,7 @@ describe("a snapshot", () => {
     expect(reads.filter(isPart)).toHaveLength(1);
   });
 
-  it("is never combined with the delta of a later snapshot", async () => {
+  it("never combines a snapshot with the delta of a later one", async () => {
     const { bindings } = createIsolate();
     await matchedIndices(bindings, row(1000));
     await report({ removed: [resource(1).checksum.value], asOf: Date.now() + 1 });
@@ -305,7 +302,7 @@ describe("a snapshot", () => {
     ["is cut off", truncate],
     ["is missing", async () => env.RESOURCE_CACHE.delete(await partOf())],
     ["has other content", async () => env.RESOURCE_CACHE.put(await partOf(), "<html>".repeat(100))],
-  ])("that %s is ignored, and logged once (R2.1)", async (_, damage) => {
+  ])("ignores a snapshot that %s, and logs it once (R2.1)", async (_, damage) => {
     await damage();
     const { bindings } = createIsolate();
     expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2, 3]);
@@ -318,7 +315,7 @@ describe("a snapshot", () => {
 });
 
 describe("a new observation", () => {
-  it("is matched by the delta, without a key and before any snapshot", async () => {
+  it("matches a new observation by the delta, without a key and before any snapshot", async () => {
     await report({ present: [keyOf(8)], asOf: Date.now() + 1 });
     advanceClock(20_000);
     await runAlarm();

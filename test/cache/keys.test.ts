@@ -24,7 +24,7 @@ describe("key reads", () => {
     [100, 1],
     [101, 2],
     [5000, 50],
-  ])("fetch %i resources in %i reads, each key once", async (resources, expectedReads) => {
+  ])("reads the keys of %i resources in %i reads, each key once", async (resources, expectedReads) => {
     const { cache, reads } = instrumentCache();
     const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(resources) });
     expect(response.status).toBe(201);
@@ -34,13 +34,13 @@ describe("key reads", () => {
     expect(reads.flatMap(({ keys }) => keys)).toHaveLength(resources);
   });
 
-  it("all start at once", async () => {
+  it("starts all key reads at once", async () => {
     const instrumented = instrumentCache();
     await sendWith({ RESOURCE_CACHE: instrumented.cache }, { resources: row(1000) });
     expect(instrumented.mostAtOnce).toBe(10);
   });
 
-  it("fetch one key for the same content with many paths, modes and letter cases", async () => {
+  it("reads one key for a content with many paths, modes and letter cases", async () => {
     const { cache, reads } = instrumentCache();
     const copies = row(500).map((_, index) =>
       resource(10, { path: `copy/${index}`, mode: `${index % 8}44` }),
@@ -52,7 +52,7 @@ describe("key reads", () => {
     expect(reads.flatMap(({ keys }) => keys)).toEqual([`${resource(10).checksum.value}:11`]);
   });
 
-  it("skip resources that cannot match", async () => {
+  it("reads no keys of resources that can't match", async () => {
     const { cache, reads } = instrumentCache();
     const resources = [
       resource(0, { size_in_bytes: 9 }),
@@ -66,7 +66,7 @@ describe("key reads", () => {
     expect(reads).toEqual([]);
   });
 
-  it("do not happen for a refused request, or with resource_matching off", async () => {
+  it("reads no keys for a refused request, or with resource_matching off", async () => {
     const { cache, reads } = instrumentCache();
     await sendWith({ RESOURCE_CACHE: cache }, { resources: [resource(0), 1] });
     await sendWith({ RESOURCE_CACHE: cache }, { resources: row(3) }, { token: "garbage" });
@@ -74,7 +74,7 @@ describe("key reads", () => {
     expect(reads).toEqual([]);
   });
 
-  it("use KV_CACHE_TTL as cacheTtl", async () => {
+  it("reads keys with KV_CACHE_TTL as cacheTtl", async () => {
     const { cache, reads } = instrumentCache();
     await sendWith({ RESOURCE_CACHE: cache, KV_CACHE_TTL: "300" }, { resources: row(1) });
     expect(reads[0]?.options).toMatchObject({ cacheTtl: 300 });
@@ -121,7 +121,7 @@ describe("a degraded cache never fails a push (R2.1)", () => {
     );
   });
 
-  it("matches nothing if all reads fail", async () => {
+  it("matches nothing if all key reads fail", async () => {
     collectLogs();
     const { cache } = instrumentCache({ read: () => "fail" });
     const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(5000) });
@@ -130,7 +130,7 @@ describe("a degraded cache never fails a push (R2.1)", () => {
     expect(warningsOf(response)).toEqual([expect.stringMatching(/5000 files/)]);
   });
 
-  it("sends no warning if nothing fails", async () => {
+  it("sends no warning if no read of KV fails", async () => {
     const response = await sendWith({}, { resources: row(10) });
     expect(response.headers.has("X-Cf-Warnings")).toBe(false);
   });
@@ -149,7 +149,7 @@ describe("a degraded cache never fails a push (R2.1)", () => {
 });
 
 describe("a key", () => {
-  it.each(["", "0", "2", "null", '{"size":1}'])("with the value %j does not match", async (value) => {
+  it.each(["", "0", "2", "null", '{"size":1}'])("does not match a key with the value %j", async (value) => {
     await env.RESOURCE_CACHE.put(`${resource(7).checksum.value}:8`, value);
     expect(await matchedPaths(await sendWith({}, { resources: [resource(7)] }))).toEqual([]);
   });

@@ -60,7 +60,7 @@ function sipHash(secret: Uint8Array, message: Uint8Array): bigint {
 }
 
 describe("the entry hash", () => {
-  it("is compared with a SipHash-2-4 that gives its authors' test vector", () => {
+  it("computes the SipHash-2-4 test vector of its authors in the reference implementation", () => {
     const message = Uint8Array.from({ length: 15 }, (_, index) => index);
     expect(sipHash(fromHex(SECRET), message)).toBe(0xa129ca6149be45e5n);
   });
@@ -69,11 +69,11 @@ describe("the entry hash", () => {
     ["0000000000000000000000000000000000000000", 0, "63ca3ace1214d326"],
     ["002d760bea1be268e27077412e11a320d0f164d3", 36, "16c8c5f7d0afdfaa"],
     ["ffffffffffffffffffffffffffffffffffffffff", Number.MAX_SAFE_INTEGER, "5cbb28b3154d233e"],
-  ])("of SHA-1 %s and %i bytes never changes", (sha1, size, expected) => {
+  ])("keeps the entry hash of SHA-1 %s and %i bytes across releases", (sha1, size, expected) => {
     expect(hashOf(sha1, size)).toBe(expected);
   });
 
-  it("is SipHash-2-4 of the 20 bytes of the SHA-1 and the size as 8 little-endian bytes", () => {
+  it("hashes an entry by SipHash-2-4 of the 20 bytes of the SHA-1 and the size as 8 little-endian bytes", () => {
     const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
     const size = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1));
     fc.assert(
@@ -111,7 +111,7 @@ describe("set membership agrees with a plain Set", () => {
   // Shared, because one snapshot overwrites another.
   const pool = new SnapshotMemory();
 
-  it("for any distribution of entries", () => {
+  it("finds the members of a snapshot like a plain Set, for any distribution of entries", () => {
     // Few different high halves make long equal runs.
     const half = fc.oneof(fc.nat(0xffff_ffff), fc.constantFrom(0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff));
     const entry = fc.tuple(half, half).map(([high, low]) => (BigInt(high) << 32n) | BigInt(low));
@@ -125,7 +125,7 @@ describe("set membership agrees with a plain Set", () => {
     );
   });
 
-  it("for 200,000 random entries, and as many other words", () => {
+  it("finds the members of a snapshot like a plain Set, for 200,000 random entries and as many other words", () => {
     const entries = new BigUint64Array(400_000);
     for (let at = 0; at < entries.length; at += 8192) crypto.getRandomValues(entries.subarray(at, at + 8192));
     const present = [...entries.subarray(0, 200_000)];
@@ -134,7 +134,7 @@ describe("set membership agrees with a plain Set", () => {
     expect(marked(present, words)).toHaveLength(words.filter((each) => plain.has(each)).length);
   });
 
-  it("for entries that are close together at one end", () => {
+  it("finds the members of a snapshot like a plain Set, for entries that are close together at one end", () => {
     const present = Array.from({ length: 5_000 }, (_, index) => BigInt(index) << 33n);
     expect(marked(present, [...present, 1n, 1n << 32n])).toEqual(present);
   });
@@ -153,19 +153,19 @@ describe("a packed value", () => {
     removed: BigUint64Array.of(0xffffffffffffffffn),
   };
 
-  it("never changes its format", () => {
+  it("keeps the format of a packed value across releases", () => {
     expect(toHex(pack(NAME, VALUE))).toBe(VECTOR);
     expect(unpack(fromHex(VECTOR).buffer, NAME)).toEqual(VALUE);
   });
 
-  it("takes 64 bytes, and 8 for each resource: less than 8.1 MB for a million", () => {
+  it("packs a resource in 8 bytes after 64 bytes of header: less than 8.1 MB for a million", () => {
     const none = new BigUint64Array();
     expect(pack("snapshot/v1/0", { added: new BigUint64Array(1_000_000), removed: none })).toHaveLength(
       8_000_064,
     );
   });
 
-  it("unpacks to what was packed", () => {
+  it("unpacks a packed value to the same entries", () => {
     const entries = fc.array(fc.bigInt(0n, 2n ** 64n - 1n)).map((list) => BigUint64Array.from(list).sort());
     const name = fc.stringMatching(/^[ -~]{1,48}$/);
     fc.assert(
@@ -184,7 +184,7 @@ describe("a packed value", () => {
     ["has an older version", VECTOR.replace("02000000", "01000000"), NAME],
     ["has a newer version", VECTOR.replace("02000000", "03000000"), NAME],
     ["has another name", VECTOR, "delta/v2"],
-  ])("is not unpacked if it %s", (_, hex, name) => {
+  ])("throws for a packed value that %s", (_, hex, name) => {
     expect(() => unpack(fromHex(hex).buffer, name)).toThrow(name);
   });
 });

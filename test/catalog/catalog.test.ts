@@ -37,7 +37,7 @@ describe("order of observations", () => {
     ["removed and present at the same time", ["removed", "present"], [late, late], false],
     ["both, repeated", ["present", "removed", "present", "removed"], [early, late, early, late], false],
   ])(
-    "the later observation of a SHA-1 wins, and the removal at the same time: %s (R1.3)",
+    "keeps the later observation of a SHA-1, and at the same time the removal: %s (R1.3)",
     async (_, kinds, times, expected) => {
       const now = Date.now();
       for (const [index, kind] of kinds.entries()) {
@@ -48,13 +48,13 @@ describe("order of observations", () => {
     },
   );
 
-  it("an observation from the future counts as one of now (R1.3)", async () => {
+  it("records an observation from the future as one of now (R1.3)", async () => {
     await report({ present: [keyOf(1)], ...at(HOUR_MS) });
     await report({ removed: [sha1Of(1)], ...at(1_000) });
     expect(await present()).toEqual([]);
   });
 
-  it("a repeated observation renews its time, so that an older removal is ignored (R1.3)", async () => {
+  it("renews the time of a repeated observation, so that an older removal is ignored (R1.3)", async () => {
     const now = Date.now();
     await report({ present: [keyOf(1)], asOf: now - 3_000 });
     expect(await report({ present: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
@@ -65,7 +65,7 @@ describe("order of observations", () => {
     expect(await present()).toEqual([keyOf(1)]);
   });
 
-  it("refuses a present resource that was observed a day ago, and remembers removals for longer (R1.3)", async () => {
+  it("refuses a present resource that was observed a day ago, and keeps removals for longer (R1.3)", async () => {
     const now = Date.now();
     expect(await report({ present: [keyOf(1)], asOf: now - 24 * HOUR_MS })).toMatchObject({
       refused: { "too-old": 1 },
@@ -84,7 +84,7 @@ describe("order of observations", () => {
 describe("sizes", () => {
   const [right, wrong] = [keyOf(1), `${sha1Of(1)}:999`] as const;
 
-  it("a later client-reported size does not replace a verified one, and is counted (R1.3)", async () => {
+  it("refuses and counts a later client-reported size that conflicts with a verified one (R1.3)", async () => {
     await report({ present: [right], sizes: "verified" });
     advanceClock(1_000);
     expect(await report({ present: [wrong], sizes: "client-reported" })).toEqual({
@@ -96,20 +96,20 @@ describe("sizes", () => {
     expect((await catalog().status()).refused["conflicting-size"]).toBe(1);
   });
 
-  it("a verified size replaces a later client-reported one (R1.3)", async () => {
+  it("replaces a later client-reported size by a verified one (R1.3)", async () => {
     await report({ present: [wrong], sizes: "client-reported" });
     await report({ present: [right], sizes: "verified", asOf: Date.now() - 5_000 });
     expect(await present()).toEqual([right]);
   });
 
-  it("the later of two client-reported sizes wins (R1.3)", async () => {
+  it("keeps the later of two client-reported sizes (R1.3)", async () => {
     await report({ present: [right], sizes: "client-reported", asOf: Date.now() - 2_000 });
     await report({ present: [wrong], sizes: "client-reported", asOf: Date.now() - 1_000 });
     await report({ present: [right], sizes: "client-reported", asOf: Date.now() - 3_000 });
     expect(await present()).toEqual([wrong]);
   });
 
-  it("the delta lists the resource with a corrected size as removed, and with the new one as added (R1.4)", async () => {
+  it("publishes a corrected size as a removal with the old size and an addition with the new one (R1.4)", async () => {
     await report({ present: [wrong], sizes: "client-reported" });
     await runAlarm();
     advanceClock(20_000);
@@ -241,7 +241,7 @@ describe("publishing", () => {
     },
   );
 
-  it("the status has the time of the oldest unpublished change, until everything is published", async () => {
+  it("returns the time of the oldest unpublished change in the status, until everything is published", async () => {
     const dirtySince = async () => (await catalog().status()).dirty_since;
     expect(await dirtySince()).toBe(null);
     const first = Date.now();
@@ -267,7 +267,7 @@ describe("publishing", () => {
     expect(await dirtySince()).not.toBe(null);
   });
 
-  it("a change during the write of a manifest is unpublished since that write", async () => {
+  it("counts a change during the write of a manifest as unpublished since that write", async () => {
     await report({ present: [keyOf(1)] });
     advanceClock(60_000);
     const writtenAt = Date.now();
@@ -288,7 +288,7 @@ describe("publishing", () => {
     expect(await readManifest()).toMatchObject({ snapshot: { entries: 50_000, parts: 1 }, delta: null });
   });
 
-  it("publish() writes a new snapshot and all keys again after the namespace was emptied", async () => {
+  it("writes a new snapshot and all keys after the namespace was emptied and publish() was called", async () => {
     await report({ present: firstKeys(3) });
     await runAlarm();
     for (const name of await cacheNames()) await env.RESOURCE_CACHE.delete(name);
@@ -345,7 +345,7 @@ describe("keys", () => {
     expect(written.length).toBeGreaterThan(800);
   });
 
-  it("no key is trusted if more than 500,000 keys would have to be overruled (R1.4)", async () => {
+  it("trusts no key if more than 500,000 keys would have to be overruled (R1.4)", async () => {
     await report({ present: firstKeys(3) });
     await runAlarm();
     await runInDurableObject(catalog(), (_, state) => {
@@ -413,7 +413,7 @@ describe("keys", () => {
 });
 
 describe("forget() and KEY_PREFIX", () => {
-  it("forget() removes everything, and refuses observations from before (R1.3)", async () => {
+  it("removes everything on forget(), and then refuses earlier observations (R1.3)", async () => {
     const before = Date.now();
     await report({ present: firstKeys(3) });
     await runAlarm();
@@ -428,7 +428,7 @@ describe("forget() and KEY_PREFIX", () => {
     expect(await present()).toEqual([keyOf(1)]);
   });
 
-  it("another KEY_PREFIX starts with an empty catalog, and the manifest of the former one is retired (R1.4)", async () => {
+  it("starts with an empty catalog after KEY_PREFIX has changed, and retires the former manifest (R1.4)", async () => {
     await report({ present: firstKeys(3) });
     await runAlarm();
     advanceClock(20_000);
@@ -452,7 +452,7 @@ describe("forget() and KEY_PREFIX", () => {
 });
 
 describe("state", () => {
-  it("a new instance continues with the state that was saved", async () => {
+  it("continues with the saved state in a new instance of the catalog", async () => {
     await report({ present: firstKeys(3) });
     await runAlarm();
     const rejected = firstKeys(20).map((key) => key.slice(0, 40));
@@ -464,7 +464,7 @@ describe("state", () => {
     });
   });
 
-  it("a call that fails changes neither the state nor the resources", async () => {
+  it("changes neither state nor resources if a call of the catalog fails", async () => {
     await report({ present: [keyOf(1)] });
     const before = await catalog().status();
     const invalid = { asOf: Date.now(), sizes: "verified" as const, present: [null as never] };
@@ -480,7 +480,7 @@ describe("state", () => {
 });
 
 describe("pages", () => {
-  it("list all present resources in the order of their SHA-1s", async () => {
+  it("lists all present resources in pages, in the order of their SHA-1s", async () => {
     await report({ present: firstKeys(10_001) });
     await report({ removed: [sha1Of(5)], asOf: Date.now() + 1 });
     const first = await catalog().page();

@@ -87,13 +87,13 @@ afterEach(async () => {
 });
 
 describe("bucket events", () => {
-  it.each(CREATES)("%s adds the blob", async (action) => {
+  it.each(CREATES)("adds the blob after the bucket event %s", async (action) => {
     await store(blob(1));
     expect(await deliver([event(action, blob(1))])).toMatchObject({ acked: [0], retries: [] });
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it.each(DELETES)("%s removes the blob", async (action) => {
+  it.each(DELETES)("removes the blob after the bucket event %s", async (action) => {
     await store(blob(1));
     await deliver([event("PutObject", blob(1))]);
     await unstore(blob(1));
@@ -101,13 +101,13 @@ describe("bucket events", () => {
     expect(await isPresent(blob(1))).toBe(false);
   });
 
-  it("an unknown action makes the consumer read the bucket", async () => {
+  it("reads the bucket after an event with an unknown action", async () => {
     await store(blob(1));
     expect(await deliver([event("RestoreObject", blob(1))])).toMatchObject({ acked: [0] });
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it("adds an empty blob with size 0", async () => {
+  it("adds an empty blob with size 0 after its event", async () => {
     const empty = { ...blob(1), size: 0 };
     await store(empty);
     await deliver([event("PutObject", empty)]);
@@ -116,7 +116,7 @@ describe("bucket events", () => {
 });
 
 describe("late, repeated and wrong events", () => {
-  it("a creation that arrives after the deletion does not add the blob (R1.3)", async () => {
+  it("does not add a blob when the event of its creation arrives after that of its deletion (R1.3)", async () => {
     await store(blob(1));
     await unstore(blob(1));
     await deliver([event("DeleteObject", blob(1))]);
@@ -124,13 +124,13 @@ describe("late, repeated and wrong events", () => {
     expect(await isPresent(blob(1))).toBe(false);
   });
 
-  it("a deletion that arrives after the blob was created again does not remove it (R1.3)", async () => {
+  it("does not remove a blob when the event of its deletion arrives after it was created again (R1.3)", async () => {
     await store(blob(1));
     await deliver([event("DeleteObject", blob(1))]);
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it("any order and number of events has the same result (R1.3)", async () => {
+  it("records the same resources for any order and number of events (R1.3)", async () => {
     const blobs = Array.from({ length: 8 }, (_, index) => blob(index));
     await Promise.all(blobs.map(store));
     const events = blobs.flatMap((each) => [...CREATES, ...DELETES].map((action) => event(action, each)));
@@ -154,7 +154,7 @@ describe("late, repeated and wrong events", () => {
     expect(await isPresent(blob(1))).toBe(true);
   });
 
-  it("a removal that is reported after the bucket was read wins (R1.3)", async () => {
+  it("keeps a removal that was reported after the bucket was read (R1.3)", async () => {
     await store(blob(1));
     const head = vi.fn(async (objectKey: string) => {
       const object = await env.POOL_BUCKET.head(objectKey);

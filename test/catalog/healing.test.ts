@@ -86,7 +86,7 @@ describe("verification after the response", () => {
     expect(await push(resources(40))).toBe(36);
   });
 
-  it("a Cloud Controller that hangs rejects nothing (R1.6)", async () => {
+  it("rejects nothing if the Cloud Controller hangs (R1.6)", async () => {
     cloudController.hangsAfter = 0;
     const token = await signToken();
     const bindings = { CLOUD_CONTROLLER_URL, LOOKUP_DEADLINE_MS: "200" };
@@ -97,14 +97,14 @@ describe("verification after the response", () => {
 });
 
 describe("a suspected retry", () => {
-  it("does not match what the Cloud Controller rejects before the response (R1.7)", async () => {
+  it("does not match what the Cloud Controller rejects before the response to a suspected retry (R1.7)", async () => {
     expect(await push(resources(40), "a")).toBe(40);
     cloudController.hasFile = ({ size_in_bytes }) => size_in_bytes > 4;
     expect(await push(resources(40), "a")).toBe(36);
     expect(await countPresent()).toBe(36);
   });
 
-  it("is verified with at most 20 requests of 40 before the response, and 20 of 250 after it (R1.7)", async () => {
+  it("verifies a suspected retry with at most 20 requests of 40 before the response, and 20 of 250 after it (R1.7)", async () => {
     const many = resources(4_999);
     await report({ present: firstKeys(4_999) });
     await publish();
@@ -117,7 +117,7 @@ describe("a suspected retry", () => {
     expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ verified: 800, rejected: 0 });
   });
 
-  it("is verified with larger requests if LOOKUP_DEADLINE_MS is longer (R1.7)", async () => {
+  it("verifies a suspected retry with larger requests if LOOKUP_DEADLINE_MS is longer (R1.7)", async () => {
     const many = resources(2_000);
     await report({ present: firstKeys(2_000) });
     await publish();
@@ -127,7 +127,7 @@ describe("a suspected retry", () => {
     expect(logs.findLast(({ event }) => event === "matched")).toMatchObject({ verified: 2_000 });
   });
 
-  it("reports the rejections from before the Cloud Controller hangs (R1.6)", async () => {
+  it("reports the rejections of a suspected retry from before the Cloud Controller hangs (R1.6)", async () => {
     const many = resources(500);
     await report({ present: firstKeys(500) });
     await publish();
@@ -142,7 +142,7 @@ describe("a suspected retry", () => {
     expect(await countPresent()).toBe(500 - rejected);
   });
 
-  it("matches only what the Cloud Controller has confirmed, once it has rejected a match (R1.7)", async () => {
+  it("matches only what the Cloud Controller has confirmed, once it has rejected a match of a suspected retry (R1.7)", async () => {
     const many = resources(500);
     await report({ present: firstKeys(500) });
     await publish();
@@ -158,7 +158,7 @@ describe("a suspected retry", () => {
     expect(matched.filter((path) => Number(path?.match(/\d+/)?.[0]) % 2 === 1)).toEqual([]);
   });
 
-  it("matches the same as before if the Cloud Controller hangs (R2.1)", async () => {
+  it("matches in a suspected retry the same as before if the Cloud Controller hangs (R2.1)", async () => {
     expect(await push(resources(40), "a")).toBe(40);
     cloudController.hangsAfter = 0;
     const token = await signToken({ user_id: "a" });
@@ -168,13 +168,13 @@ describe("a suspected retry", () => {
     ).toHaveLength(40);
   });
 
-  it("matches nothing from a manifest that was read over a minute ago, if the isolate was frozen (R1.2)", async () => {
+  it("matches nothing in a suspected retry from a manifest that was read over a minute ago (R1.2)", async () => {
     expect(await push(resources(40), "a")).toBe(40);
     cloudController.freezesMs = 65_000;
     expect(await push(resources(40), "a")).toBe(0);
   });
 
-  it("is not suspected if ten minutes have passed: its matches are not verified before the response", async () => {
+  it("does not suspect a retry after ten minutes, and verifies nothing before the response", async () => {
     expect(await push(resources(40), "a")).toBe(40);
     advanceClock(10 * 60_000);
     cloudController.hasFile = () => false;
@@ -278,7 +278,7 @@ it("publishes a suspension after KV refused the delta of the same alarm (R1.6)",
   expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
 });
 
-it("a rejection does not remove a file that was observed after the Cloud Controller was called (R1.3)", async () => {
+it("keeps a rejected file that was observed after the Cloud Controller was called (R1.3)", async () => {
   const before = Date.now();
   await report({ present: [keyOf(1)], asOf: before });
   await catalog().reportRejections({

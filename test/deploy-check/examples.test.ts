@@ -19,7 +19,7 @@ function fixedPartOf(configuration: ReturnType<typeof readConfig>) {
 
 afterEach(() => vi.restoreAllMocks());
 
-it.each(EXAMPLES)("wrangler reads docs/examples/%s.toml without a warning", (example) => {
+it.each(EXAMPLES)("makes wrangler print no warning for docs/examples/%s.toml", (example) => {
   const warn = vi.spyOn(console, "warn").mockReturnValue();
   expect(configurationOf(example)).toMatchObject({
     workers_dev: false,
@@ -29,10 +29,13 @@ it.each(EXAMPLES)("wrangler reads docs/examples/%s.toml without a warning", (exa
   expect(warn).not.toHaveBeenCalled();
 });
 
-it.each(EXAMPLES)("docs/examples/%s.toml differs from wrangler.toml only in names and options", (example) => {
-  const shipped = readConfig({ config: join(PROJECT, "wrangler.toml") });
-  expect(fixedPartOf(configurationOf(example))).toEqual(fixedPartOf(shipped));
-});
+it.each(EXAMPLES)(
+  "differs from wrangler.toml only in names and options: docs/examples/%s.toml",
+  (example) => {
+    const shipped = readConfig({ config: join(PROJECT, "wrangler.toml") });
+    expect(fixedPartOf(configurationOf(example))).toEqual(fixedPartOf(shipped));
+  },
+);
 
 it.each(EXAMPLES)(
   "refuses docs/examples/%s.toml as it is, and accepts it with a foundation's names",

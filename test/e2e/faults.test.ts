@@ -221,7 +221,7 @@ describe("a fault during publishing", () => {
   });
 });
 
-it("an isolate matches from its snapshot for at most a minute while KV fails (R1.2)", async () => {
+it("matches from the snapshot of an isolate for at most a minute while KV fails (R1.2)", async () => {
   const { entries } = await harness.catalogStatus();
   await harness.push(app.path, "before the snapshot");
   await harness.waitForEntries(entries + UNCACHED);

@@ -206,7 +206,7 @@ describe.each([
 
   const cases = requests === 2 ? SINGLE : COMBINED;
   it.each<[string, Incident[]]>(isEvery ? [...cases, ...EVERY] : cases)(
-    "loses no file despite %s (R3.1)",
+    "loses no file of a push of several requests despite %s (R3.1)",
     { timeout: PUSH_TIMEOUT_MS },
     async (label, incidents) => {
       const isFirstFaulty = incidents.some(({ at, cloudController }) => at === 1 && cloudController);

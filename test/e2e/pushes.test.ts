@@ -37,14 +37,14 @@ describe("an app of 5,600 files", () => {
   });
   afterAll(() => app.remove());
 
-  it("uploads all files in the first push", async () => {
+  it("uploads all 5,600 files in the first push", async () => {
     const first = await harness.push(app.path, "1st push, all new");
     expect(first).toMatchObject({ requested: FILES, matched: 0, uploadedFiles: FILES, warnings: [] });
     expect(first.matchRequestIds).toHaveLength(REQUESTS);
     await harness.advanceClock(RETRY_MS);
   });
 
-  it("matches all files in the Cloud Controller in the second push", async () => {
+  it("matches all 5,600 files in the Cloud Controller in the second push", async () => {
     const second = await harness.push(app.path, "2nd push, nothing new");
     expect(second).toMatchObject({ requested: FILES, matched: FILES, uploadedFiles: 0, warnings: [] });
     expect(second.origin).toBeGreaterThanOrEqual(await countContents(app));
@@ -52,7 +52,7 @@ describe("an app of 5,600 files", () => {
     await harness.waitForEntries(await countContents(app));
   });
 
-  it("matches all files in the cache in the third push, and verifies five matches per request (R1.6)", async () => {
+  it("matches all 5,600 files in the cache in the third push, and verifies five matches per request (R1.6)", async () => {
     await harness.advanceClock(RETRY_MS);
     const { keysRead } = await harness.readCounts();
     const third = await harness.push(app.path, "3rd push, ten minutes later");
@@ -63,7 +63,7 @@ describe("an app of 5,600 files", () => {
     expect(harness.originRequests()).toBe(REQUESTS);
   });
 
-  it("writes only KEYS_PER_DAY keys on the first day", async () => {
+  it("writes only KEYS_PER_DAY keys on the first day of a cache", async () => {
     expect(await harness.countKeys()).toBe(KEYS_PER_DAY);
     expect(await harness.catalogStatus()).toMatchObject({
       keys_waiting: (await countContents(app)) - KEYS_PER_DAY,
@@ -80,7 +80,7 @@ describe("small apps", () => {
   };
   afterAll(() => Promise.all(apps.map((app) => app.remove())));
 
-  it("uploads no file that another app has uploaded", async () => {
+  it("uploads no file of a small app that another app has uploaded", async () => {
     const [one, other] = [await addApp(), await addApp()];
     for (let i = 0; i < 60; i++) {
       if (i < 40) await one.write(`one/${i}`, `shared by name ${i}`);

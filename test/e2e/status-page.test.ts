@@ -105,7 +105,7 @@ describe.skipIf(!chromium)(
       await page.call("Fetch.enable", { patterns: [{ urlPattern: `*${CACHE}`, resourceType: "Fetch" }] });
     }
 
-    it("asks for a token, then shows the status", async () => {
+    it("shows the status on the page once the token was entered", async () => {
       expect(await readText()).not.toMatch(/What to do|catalog/);
       await paste(`bearer ${token}`, /^As of .*, version \d/);
       const text = await readText();
@@ -128,7 +128,7 @@ describe.skipIf(!chromium)(
       expect(browserErrors).toEqual([]);
     });
 
-    it("keeps the token only in memory: not in the field, storage, cookies or address, nor after a reload", async () => {
+    it("keeps the token of the page only in memory: not in the field, storage, cookies or address, nor after a reload", async () => {
       await paste(token, /^As of /);
       const kept =
         "[document.getElementById('token').value, localStorage.length, sessionStorage.length, document.cookie, location.search + location.hash]";
@@ -143,14 +143,14 @@ describe.skipIf(!chromium)(
       await paste("", /^Paste a token first\.$/);
     });
 
-    it("shows the error instead of the previous status", async () => {
+    it("shows an error on the page instead of the previous status", async () => {
       await paste(token, /^As of /);
       await paste("made.up.token", /^401 Invalid Auth Token\. The token may have expired/);
       expect(await readText()).not.toContain("catalog");
       await paste(await uaa.issueToken(), /^403 You are not authorized .*cloud_controller\.admin/);
     });
 
-    it("lists what to do, and shows markup in the response as text", async () => {
+    it("lists what to do on the page, and shows markup in the response as text", async () => {
       await respondWith(200, DEGRADED);
       await paste(token, /^As of 2026-11-25/);
       const text = await readText();
@@ -160,7 +160,7 @@ describe.skipIf(!chromium)(
       expect(browserErrors).toEqual([]);
     });
 
-    it("blocks injected scripts, images from elsewhere, and requests to other origins", async () => {
+    it("blocks injected scripts, images from elsewhere, and requests to other origins on the page", async () => {
       const attempt = (code: string) => `(async () => { ${code} })().then(() => "done", ({ name }) => name)`;
       const markup = attempt("document.body.innerHTML = '<b>hello</b>'");
       expect(await page.evaluate(markup)).toBe("TypeError");
@@ -205,7 +205,7 @@ describe.skipIf(!chromium)(
       },
     );
 
-    it("has accessible names and roles", async () => {
+    it("gives the elements of the page accessible names and roles", async () => {
       await paste(token, /^As of /);
       const { nodes } = await page.call("Accessibility.getFullAXTree");
       const named = nodes

@@ -64,7 +64,7 @@ it.each<[string, number, number]>([
   ["0.1 %", 1_000, 0],
   ["1 %", 100, 2 * MINUTE_MS],
 ])(
-  "when %s of the files are deleted from the pool, the first push fails and its retry uploads them (R1.7)",
+  "fails the first push when %s of the files are deleted from the pool, and uploads them in its retry (R1.7)",
   { timeout: PUSH_TIMEOUT_MS },
   async (label, nth, pauseMs) => {
     const lost = await deleteEveryNth(nth);
@@ -80,7 +80,7 @@ it.each<[string, number, number]>([
   },
 );
 
-it("when an older copy of the pool is restored, the retry of a push uploads the newer files (R1.7)", {
+it("uploads the newer files in the retry of a push when an older copy of the pool is restored (R1.7)", {
   timeout: PUSH_TIMEOUT_MS,
 }, async ({ onTestFinished }) => {
   onTestFinished(() => rm(join(app.path, "node_modules/package-150/since"), { recursive: true }));
@@ -97,7 +97,7 @@ it("when an older copy of the pool is restored, the retry of a push uploads the 
   expect(await findStaleEntries()).toEqual([]);
 });
 
-it("when the pool is wiped, the retry of a push succeeds, and the cache is correct ten minutes later (R1.6, R1.7)", {
+it("succeeds in the retry of a push when the pool is wiped, and has a correct cache ten minutes later (R1.6, R1.7)", {
   timeout: PUSH_TIMEOUT_MS,
 }, async () => {
   await pool().wipe();

@@ -22,7 +22,7 @@ async function dryRun(toml: string): Promise<string> {
   }
 }
 
-it("wrangler accepts every commented-out block of wrangler.toml, uncommented", async () => {
+it("finds only blocks in wrangler.toml that wrangler accepts once they are uncommented", async () => {
   const toml = await readFile(join(PROJECT_ROOT, "wrangler.toml"), "utf8");
   const stdout = await dryRun(toml.replaceAll(/^# (?=\[\[|\w+ = )/gm, ""));
   for (const name of ["RESOURCE_CACHE", "CATALOG", "POOL_BUCKET", "RATE_LIMITER", "METRICS"]) {

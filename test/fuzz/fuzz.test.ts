@@ -116,9 +116,9 @@ beforeAll(async () => {
   }
 }, STARTED_MAX_MS);
 
-describe("the Worker and an independent implementation of the contract return the same bytes (R2.4)", () => {
+describe("fuzzing", () => {
   it(
-    `for ${CASES} requests from seed ${SEED}`,
+    `returns the bytes of an independent implementation for ${CASES} requests from seed ${SEED} (R2.4)`,
     async () => {
       const statuses: Record<number, number> = {};
       const longForms = new Set<string>();

@@ -15,7 +15,7 @@ describe("ReportedPool", () => {
     [0, 105, true],
     [505, 600, true],
     [511, 600, false],
-  ])("allows a match between %i and %i: %s", (from, to, isAllowed) => {
+  ])("allows a match of a resource between %i and %i ms: %s", (from, to, isAllowed) => {
     expect(reportedPool().mayHaveBeenPresent(0, from, to)).toBe(isAllowed);
   });
 
@@ -27,11 +27,11 @@ describe("ReportedPool", () => {
     [105, 200, false],
     [110, 500, true],
     [110, 501, false],
-  ])("requires a match between %i and %i: %s", (from, to, isRequired) => {
+  ])("requires a match of a resource between %i and %i ms: %s", (from, to, isRequired) => {
     expect(reportedPool().wasPresent(0, from, to)).toBe(isRequired);
   });
 
-  it("allows no match of a settled removal", () => {
+  it("allows no match of a removed resource once its removal must be visible", () => {
     const pool = reportedPool();
     pool.settle(0);
     expect(pool.mayHaveBeenPresent(0, 0, 600)).toBe(false);

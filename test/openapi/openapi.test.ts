@@ -6,11 +6,11 @@ import { DocumentedApi } from "../support/node/documented-api.ts";
 
 const committed = await readFile(new URL("../../docs/openapi.json", import.meta.url), "utf8");
 
-it("docs/openapi.json is up to date with the schemas: run `npm run openapi` after a change", () => {
+it("keeps docs/openapi.json up to date with the schemas: run `npm run openapi` after a change", () => {
   expect(JSON.parse(committed)).toEqual(openApiDocument());
 });
 
-it("docs/openapi.json is valid OpenAPI 3.1 without dangling references", async () => {
+it("writes valid OpenAPI 3.1 without dangling references to docs/openapi.json", async () => {
   const validator = new Validator();
   const { valid, errors } = await validator.validate(JSON.parse(committed));
   expect(errors).toBeUndefined();
@@ -19,11 +19,11 @@ it("docs/openapi.json is valid OpenAPI 3.1 without dangling references", async (
   expect(() => validator.resolveRefs()).not.toThrow();
 });
 
-it("the examples satisfy their schemas", () => {
+it("documents only examples that satisfy their schemas", () => {
   expect(new DocumentedApi().wrongExamples()).toEqual([]);
 });
 
-it("DocumentedApi reports every status, member and header of a response that is not documented", () => {
+it("reports every status, member and header of a response that is not documented", () => {
   const api = new DocumentedApi();
   const exchange = {
     method: "POST",

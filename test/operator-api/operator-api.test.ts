@@ -85,12 +85,12 @@ afterEach(() => vi.restoreAllMocks());
 describe("access to the operator API", () => {
   const all = [...READS, ...WRITES];
 
-  it.each(all)("%s %s returns 401 without a token, and with an invalid one", async (...route) => {
+  it.each(all)("returns 401 without a token, and with an invalid one: %s %s", async (...route) => {
     expect((await call(route, { token: null })).status).toBe(401);
     expect((await call(route, { token: "garbage" })).status).toBe(401);
   });
 
-  it.each(all)("%s %s returns 403 to a user who may only push", async (...route) => {
+  it.each(all)("returns 403 to a user who may only push: %s %s", async (...route) => {
     const response = await call(route, { token: await signTokenWith("read", "write") });
     expect(response.status).toBe(403);
     expect(await response.text()).toBe(
@@ -98,15 +98,18 @@ describe("access to the operator API", () => {
     );
   });
 
-  it.each(["admin_read_only", "global_auditor"])("%s may read, but not write", async (scope) => {
-    await report({ present: [resource(1)] });
-    const token = await signTokenWith(scope);
-    for (const route of READS) expect((await call(route, { token })).status).toBe(200);
-    for (const route of WRITES) expect((await call(route, { token })).status).toBe(403);
-    expect(await listCatalog()).toContain(keyOf(resource(1)));
-  });
+  it.each(["admin_read_only", "global_auditor"])(
+    "lets cloud_controller.%s read the cache, but not change it",
+    async (scope) => {
+      await report({ present: [resource(1)] });
+      const token = await signTokenWith(scope);
+      for (const route of READS) expect((await call(route, { token })).status).toBe(200);
+      for (const route of WRITES) expect((await call(route, { token })).status).toBe(403);
+      expect(await listCatalog()).toContain(keyOf(resource(1)));
+    },
+  );
 
-  it("returns 429 when the caller exceeds the rate limit", async () => {
+  it("returns 429 when a caller of the operator API exceeds the rate limit", async () => {
     const limit = vi.fn(async () => ({ success: false }));
     for (const route of all) {
       const response = await call(route, { bindings: { RATE_LIMITER: { limit } } });
@@ -128,17 +131,20 @@ describe("paths and methods that are not in the operator API", () => {
     ["GET", "/elsewhere"],
     ["POST", "/observations/1"],
     ["OPTIONS", "/a/b/c"],
-  ])("%s %s returns 404, and is not passed through to the Cloud Controller", async (...route) => {
-    const requests = fakeCloudController(() => new Response("ok"));
-    for (const bindings of [{}, { CLOUD_CONTROLLER_URL }]) {
-      const response = await call(route as Route, { bindings });
-      expect(response.status).toBe(404);
-      if (route[0] !== "HEAD") expect(await readDetail(response)).toBe("Unknown request");
-    }
-    expect(requests).toEqual([]);
-  });
+  ])(
+    "returns 404 below the operator API, and passes nothing through to the Cloud Controller: %s %s",
+    async (...route) => {
+      const requests = fakeCloudController(() => new Response("ok"));
+      for (const bindings of [{}, { CLOUD_CONTROLLER_URL }]) {
+        const response = await call(route as Route, { bindings });
+        expect(response.status).toBe(404);
+        if (route[0] !== "HEAD") expect(await readDetail(response)).toBe("Unknown request");
+      }
+      expect(requests).toEqual([]);
+    },
+  );
 
-  it("passes a path through that only begins with the same characters", async () => {
+  it("passes a path through that only begins like the operator API", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     await call(["GET", "s"], { bindings: { CLOUD_CONTROLLER_URL } });
     expect(requests).toHaveLength(1);
@@ -501,12 +507,15 @@ describe("the checks of GET cache", () => {
       { suspended_until: "2026-11-24T12:10:00.000Z" },
       /until 2026-11-24T12:10:00.000Z, because .*verify/,
     ],
-  ])("the check %s returns %s with what to do for %j", async (name, level, changes, text, bindings = {}) => {
-    const checks = await checksOf(changes, bindings);
-    expect(checks.filter((check) => check.level !== "ok")).toEqual([
-      { name, level, text: expect.stringMatching(text) },
-    ]);
-  });
+  ])(
+    "returns the check %s as %s with what to do for %j",
+    async (name, level, changes, text, bindings = {}) => {
+      const checks = await checksOf(changes, bindings);
+      expect(checks.filter((check) => check.level !== "ok")).toEqual([
+        { name, level, text: expect.stringMatching(text) },
+      ]);
+    },
+  );
 });
 
 describe("the last hour of GET cache", () => {
@@ -542,7 +551,7 @@ describe("the last hour of GET cache", () => {
   });
 });
 
-it("the last hour counts no requests in shadow mode", async () => {
+it("counts no requests of shadow mode in the last hour", async () => {
   fakeCloudController(respondWithMatches(() => true));
   const isolate = { ...env, MODE: "shadow", CLOUD_CONTROLLER_URL };
   expect((await sendWithEnv(isolate, { resources: [resource(1)] })).status).toBe(201);
@@ -560,7 +569,7 @@ it("the last hour counts no requests in shadow mode", async () => {
 describe("POST publication and DELETE", () => {
   beforeEach(() => reset());
 
-  it("publishes everything again, and returns the status from before", async () => {
+  it("publishes everything again after POST publication, and returns the status from before", async () => {
     await report({ present: [resource(1)] });
     const response = await call(["POST", "/publication"]);
     expect(response.status).toBe(202);
@@ -572,7 +581,7 @@ describe("POST publication and DELETE", () => {
     });
   });
 
-  it("removes all resources, and refuses observations from before (R1.3)", async () => {
+  it("removes all resources after DELETE, and refuses observations from before (R1.3)", async () => {
     await report({ present: [resource(1), resource(2)] });
     const response = await call(["DELETE", ""]);
     expect(response.status).toBe(204);
@@ -590,14 +599,17 @@ describe("a catalog that is unavailable", () => {
   });
   const detail = "The resource cache's catalog is currently unavailable";
 
-  it.each([...READS, ...WRITES])("%s %s returns 503, and logs the cause", async (...route) => {
-    const logs = collectLogs();
-    const bindings = brokenCatalog(() => Promise.reject(new Error("Durable Object is overloaded")));
-    const response = await call(route, { bindings });
-    expect(response.status).toBe(503);
-    expect(await readDetail(response)).toBe(detail);
-    expect(logs).toContainEqual(expect.objectContaining({ reason: "Error: Durable Object is overloaded" }));
-  });
+  it.each([...READS, ...WRITES])(
+    "returns 503 and logs the cause if the catalog is unavailable: %s %s",
+    async (...route) => {
+      const logs = collectLogs();
+      const bindings = brokenCatalog(() => Promise.reject(new Error("Durable Object is overloaded")));
+      const response = await call(route, { bindings });
+      expect(response.status).toBe(503);
+      expect(await readDetail(response)).toBe(detail);
+      expect(logs).toContainEqual(expect.objectContaining({ reason: "Error: Durable Object is overloaded" }));
+    },
+  );
 
   it("returns 503 when the catalog does not respond within ten seconds (R2.2)", async () => {
     const realTimeout = AbortSignal.timeout.bind(AbortSignal);
@@ -611,7 +623,7 @@ describe("a catalog that is unavailable", () => {
     expect(timeout.mock.calls.some(([ms]) => isTenSeconds(ms))).toBe(true);
   });
 
-  it("does not fail a push (R2.1)", async () => {
+  it("returns 201 to a push if the catalog is unavailable (R2.1)", async () => {
     await fillCache(resource(1));
     const bindings = brokenCatalog(() => Promise.reject(new Error("down")));
     expect((await sendWith(bindings, { resources: [resource(1)] })).status).toBe(201);

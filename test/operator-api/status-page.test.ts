@@ -10,7 +10,7 @@ const BROWSER =
 const get = (headers: Record<string, string>, token: string | null = null) =>
   send(undefined, { method: "GET", url: CACHE, headers, token });
 
-it("a browser gets the page without a token, not to be stored or framed", async () => {
+it("returns the status page to a browser without a token, not to be stored or framed", async () => {
   const response = await get({ Accept: BROWSER });
   expect(response.status).toBe(200);
   expect(Object.fromEntries(response.headers)).toMatchObject({
@@ -22,7 +22,7 @@ it("a browser gets the page without a token, not to be stored or framed", async 
   });
 });
 
-it("the Content-Security-Policy allows only the page's own script and style, by hash, and its own origin", async () => {
+it("allows only the page's own script and style, by hash, and its own origin in the Content-Security-Policy", async () => {
   const response = await get({ Accept: BROWSER });
   const page = await response.text();
   const hashSource = async (element: string) => {
@@ -46,7 +46,7 @@ it("the Content-Security-Policy allows only the page's own script and style, by 
   expect(page).not.toMatch(/\son\w+=|\sstyle=|\s(src|href|action)=|innerHTML|insertAdjacentHTML/);
 });
 
-it("the page is the same with and without a token, and contains no data", async () => {
+it("returns the same status page, without data, with and without a token", async () => {
   const pages = [await get({ Accept: BROWSER }), await get({ Accept: BROWSER }, await signToken())];
   const [first, second] = await Promise.all(pages.map((page) => page.text()));
   expect(first).toBe(second);
@@ -76,7 +76,7 @@ it.each([
   },
 );
 
-it("a browser gets JSON from the other paths", async () => {
+it("returns JSON to a browser from the other paths of the operator API", async () => {
   const response = await send(undefined, {
     method: "GET",
     url: `${CACHE}/resources`,

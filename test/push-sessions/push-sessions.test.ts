@@ -352,7 +352,7 @@ describe("a suspected retry", () => {
     expect(requests.length - before).toBe(1);
   });
 
-  it("recognizes a retry by contents and paths: another app with the same contents is none (R1.7)", async () => {
+  it("suspects a retry by contents and paths, and none if another app has the same contents (R1.7)", async () => {
     await publish({ present: [keyOf(1)] });
     const requests = fakeCloudController(respondWithMatches(() => true));
     const isolate = { ...WITH_ORIGIN };
@@ -375,13 +375,13 @@ describe("the calls of the object", () => {
     ["nothing, without a candidate", rows(5_000), { MINIMUM_SIZE: "10000" }, []],
     ["one inspection, with fewer than 5,000 resources", rows(4_999), {}, ["inspect"]],
     ["one decision, with 5,000 resources", rows(5_000), {}, ["decide"]],
-  ])("calls the object for %s", async (_, resources, variables, expected) => {
+  ])("calls the session object for %s", async (_, resources, variables, expected) => {
     const calls: string[] = [];
     await send(resources, { isolate: { ...recordCalls(calls), ...variables } });
     expect(calls).toEqual(expected);
   });
 
-  it("calls the object twice only if a retry is suspected and a Cloud Controller is configured (R1.7)", async () => {
+  it("calls the session object twice only if a retry is suspected and a Cloud Controller is configured (R1.7)", async () => {
     fakeCloudController(respondWithMatches(() => true));
     const calls: string[] = [];
     const isolate = { ...recordCalls(calls), CLOUD_CONTROLLER_URL };
@@ -395,7 +395,7 @@ describe("the calls of the object", () => {
 });
 
 describe("a repeated call", () => {
-  it("returns the decisions of the first call to a repeated call after the object was reset (R3.4)", async () => {
+  it("returns the decisions of the first call to a repeated call after the session object was reset (R3.4)", async () => {
     const call = (requestId: string, ...found: number[]) =>
       object().decide("push", `of ${requestId}`, requestId, contents(1, 2), marks(...found), false);
     expect(await decisionsOf(call("first", MATCH, NO_MATCH))).toEqual([MATCH, NO_MATCH]);
@@ -450,7 +450,7 @@ describe("an unreachable object", () => {
     ["fails", () => Promise.reject(new Error("the object was reset"))],
     ["hangs", () => new Promise(() => {})],
   ])(
-    "uses the decisions of the isolate if the object %s, and logs a possible loss (R2.1, R3.6)",
+    "uses the decisions of the isolate if the session object %s, and logs a possible loss (R2.1, R3.6)",
     async (_, call) => {
       const run = { trace: traceId(), isolate: unreachable(call) };
       expect(await pathsOf(rows(5_000), run)).toEqual([]);
@@ -463,7 +463,7 @@ describe("an unreachable object", () => {
     },
   );
 
-  it("sends the decisions of the isolate to the object once that is reachable again (R3.6)", async () => {
+  it("sends the decisions of the isolate to the session object once that is reachable again (R3.6)", async () => {
     let isReachable = false;
     const getByName = (name: string) => {
       if (!isReachable) throw new Error("the object is overloaded");
@@ -480,7 +480,7 @@ describe("an unreachable object", () => {
     expect(await pathsOf([resource(1)], { trace: run.trace })).toEqual([]);
   });
 
-  it("retries the call of the object for up to two seconds (R3.6)", async () => {
+  it("retries the call of the session object for up to two seconds (R3.6)", async () => {
     const start = Date.now();
     const getByName = (name: string) => {
       if (Date.now() - start < 600) throw new Error("the object was reset");
@@ -498,13 +498,16 @@ describe("an unreachable object", () => {
     ["a request of 3 gets no session", 3, {}],
     ["a request of 5,000 gets batches of another form", 5_000, { session: { batches: [{}] } }],
     ["a request of 5,000 gets decisions of other contents", 5_000, { decisions: marks(MATCH) }],
-  ])("returns 201 if the object runs another version of the Worker: %s (R2.1)", async (_, count, reply) => {
-    const call = async () => ({ retrySuspected: false, ...reply });
-    expect((await send(rows(count), { isolate: unreachable(call) })).status).toBe(201);
-    expect(logs).toContainEqual(
-      expect.objectContaining({ event: "push-sessions-unreachable", cause: expect.any(String) }),
-    );
-  });
+  ])(
+    "returns 201 if the session object runs another version of the Worker: %s (R2.1)",
+    async (_, count, reply) => {
+      const call = async () => ({ retrySuspected: false, ...reply });
+      expect((await send(rows(count), { isolate: unreachable(call) })).status).toBe(201);
+      expect(logs).toContainEqual(
+        expect.objectContaining({ event: "push-sessions-unreachable", cause: expect.any(String) }),
+      );
+    },
+  );
 });
 
 describe("the storage of the object", () => {

@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 describe("a response", () => {
-  it("logs what each tier was requested for and matched, bytes and times", async () => {
+  it("logs how many resources each tier looked up and matched, bytes and times", async () => {
     await fillCache(resource(0), resource(1));
     fakeCloudController(respondWithMatches(({ size_in_bytes }) => size_in_bytes === 3));
     const resources = [
@@ -92,7 +92,7 @@ describe("a response", () => {
     expect(Number(total)).toBeGreaterThanOrEqual(sum);
   });
 
-  it("counts keys that KV was read for, also if the read failed, and warnings", async () => {
+  it("counts the keys that were read, also if the read failed, and the warnings", async () => {
     await fillCache();
     const { cache } = instrumentCache({ read: () => "fail" });
     await sendWith({ RESOURCE_CACHE: cache, METRICS }, { resources: row(150) });
@@ -177,7 +177,7 @@ describe("the METRICS point of a failure", () => {
   });
 });
 
-it("has at most 20 blobs and 20 doubles in a METRICS point, with distinct names", () => {
+it("writes at most 20 blobs and 20 doubles in a METRICS point, with distinct names", () => {
   for (const { blobs, doubles } of Object.values(COLUMNS)) {
     const names = [...blobs, ...doubles];
     expect(blobs.length).toBeLessThanOrEqual(20);

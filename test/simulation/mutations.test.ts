@@ -15,14 +15,14 @@ const CHECKED = [
 const path = (name: string) => fileURLToPath(import.meta.resolve(`./${name}`));
 
 it.each(Object.entries(MUTATIONS))(
-  "the code contains the text that a mutation replaces once: %s",
+  "finds the text that a mutation replaces exactly once in the code: %s",
   async (_, { file, from }) => {
     const code = await readFile(path(`../../${file}`), "utf8");
     expect(code.split(from)).toHaveLength(2);
   },
 );
 
-it("each mutation names a seed or a schedule that catches it", async () => {
+it("names a seed or a schedule for each mutation that catches it", async () => {
   const schedules = await Promise.all(
     ["named-schedules", "named-pushes", "named-sessions"].map((name) =>
       readFile(path(`${name}.test.ts`), "utf8"),
@@ -34,7 +34,7 @@ it("each mutation names a seed or a schedule that catches it", async () => {
   }
 });
 
-it.each(CHECKED)("the simulation catches the mutation of %s", (name) => {
+it.each(CHECKED)("catches the mutation of %s in the simulation", (name) => {
   const { status, stdout } = spawnSync(
     process.execPath,
     [

@@ -182,7 +182,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "reportMatches(matches.origin.matched, lookupStartedAt, context)",
     to: "reportMatches(matches.origin.matched, Date.now(), context)",
     profile: "isolates",
-    named: "forgets a match of the Cloud Controller",
+    named: "discards a match of the Cloud Controller",
   },
   "R1.4: the keys of removed files are deleted": {
     file: "src/catalog/key-writer.ts",
@@ -290,7 +290,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "const is_retry = recorded ?? (stored?.is_retry",
     to: "const is_retry = (recorded !== undefined || stored?.is_retry",
     profile: "pushes",
-    named: "is not verified when the session object's reply to request",
+    named: "does not verify a request whose reply",
   },
   "R1.7: the fingerprints of requests are stored": {
     file: "src/push-sessions/push-sessions.ts",
@@ -423,7 +423,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "return idleMs > (isIdentified ? SESSION_IDLE_MAX_MS : UNIDENTIFIED_SESSION_IDLE_MS);",
     to: "return idleMs > 2 * SESSION_IDLE_MAX_MS;",
     profile: "pushes",
-    named: "ends five minutes after its last request of 5,000",
+    named: "ends an unidentified session five minutes after its last request of 5,000",
   },
   "R1.2: a missing manifest counts for nothing": {
     file: "src/cache/manifest-cache.ts",

@@ -17,7 +17,7 @@ import {
 
 const seeds = (name: string, count: number) => Array.from({ length: count }, (_, seed) => `${name} ${seed}`);
 
-describe("a content in the first and the last request gets one decision", () => {
+describe("a content in the first and the last request", () => {
   const NO_MATCH = { outcome: "success", matched: { "1/1": "0644" }, uploaded: ["0/0", "0/1", "1/0"] };
   const MATCH = {
     outcome: "success",
@@ -31,7 +31,7 @@ describe("a content in the first and the last request gets one decision", () => 
     ["the Cloud Controller responds with 500 to the first", "cloud-controller-error", 0, NO_MATCH],
     ["the Cloud Controller responds with 500 to the last", "cloud-controller-error", 1, MATCH],
     ["the Cloud Controller's response to the first is cut off", "cloud-controller-cut", 0, NO_MATCH],
-  ])("when %s (R3.1)", async (_, what, index, expected) => {
+  ])("keeps one decision for a content of both requests when %s (R3.1)", async (_, what, index, expected) => {
     const [pushed] = await pushesOf([...POOL, ...requestFaults(index, what), push(MINUTE, 1)]);
     expect(pushed).toMatchObject(expected);
   });
@@ -40,11 +40,14 @@ describe("a content in the first and the last request gets one decision", () => 
     ["KV reads fail during the first", "kv-fail", 0, NO_MATCH],
     ["KV reads hang during the first", "kv-hang", 0, NO_MATCH],
     ["KV reads fail during the last", "kv-fail", 1, MATCH],
-  ])("when %s, without a Cloud Controller (R3.1)", async (_, what, index, expected) => {
-    const schedule = [...POOL, REPORTED, ...requestFaults(index, what), push(4 * MINUTE, 1)];
-    const [pushed] = await pushesOf(schedule, { hasCloudController: false });
-    expect(pushed).toMatchObject(expected);
-  });
+  ])(
+    "keeps one decision for a content of both requests when %s, without a Cloud Controller (R3.1)",
+    async (_, what, index, expected) => {
+      const schedule = [...POOL, REPORTED, ...requestFaults(index, what), push(4 * MINUTE, 1)];
+      const [pushed] = await pushesOf(schedule, { hasCloudController: false });
+      expect(pushed).toMatchObject(expected);
+    },
+  );
 
   it.each<[string, RequestFault[]]>([
     ["a delta", ["files-reported"]],
@@ -55,30 +58,36 @@ describe("a content in the first and the last request gets one decision", () => 
       "a snapshot, read by a new isolate after a restart of the session object,",
       ["files-reported", "snapshot-published", "other-isolate", "sessions-restart"],
     ],
-  ])("when %s with the file is published between the two (R3.1)", async (_, faults) => {
-    const app: App = [...SHARED.slice(0, 1), [], ...SHARED.slice(1)];
-    // The pause after the second request, which has no candidate, is long enough for the publication.
-    const schedule = [...POOL, ...requestFaults(1, ...faults), push(MINUTE, 1, { gapMs: 95 * SECOND })];
-    const [pushed] = await pushesOf(schedule, { hasCloudController: false, apps: [app] });
-    expect(pushed).toMatchObject({
-      outcome: "success",
-      matched: { "2/1": "0644" },
-      uploaded: ["0/0", "0/1", "2/0"],
-    });
-  });
+  ])(
+    "keeps one decision for a content of both requests when %s with the file is published between the two (R3.1)",
+    async (_, faults) => {
+      const app: App = [...SHARED.slice(0, 1), [], ...SHARED.slice(1)];
+      // The pause after the second request, which has no candidate, is long enough for the publication.
+      const schedule = [...POOL, ...requestFaults(1, ...faults), push(MINUTE, 1, { gapMs: 95 * SECOND })];
+      const [pushed] = await pushesOf(schedule, { hasCloudController: false, apps: [app] });
+      expect(pushed).toMatchObject({
+        outcome: "success",
+        matched: { "2/1": "0644" },
+        uploaded: ["0/0", "0/1", "2/0"],
+      });
+    },
+  );
 
   it.each([
     ["0444", "0644", {}, ["0/0", "1/0"]],
     ["0644", "0444", { "0/0": "0644", "1/0": "0644" }, []],
     ["0644", "100444", { "0/0": "0644", "1/0": "100644" }, []],
-  ])("when its mode is %s in the first and %s in the last (R1.8)", async (first, last, matched, uploaded) => {
-    const apps: App[] = [[[[0, first]], [[0, last]]]];
-    const [pushed] = await pushesOf([...POOL, push(MINUTE, 1)], { apps });
-    expect(pushed).toMatchObject({ outcome: "success", matched, uploaded });
-  });
+  ])(
+    "keeps one decision for a content whose mode is %s in the first request and %s in the last (R1.8)",
+    async (first, last, matched, uploaded) => {
+      const apps: App[] = [[[[0, first]], [[0, last]]]];
+      const [pushed] = await pushesOf([...POOL, push(MINUTE, 1)], { apps });
+      expect(pushed).toMatchObject({ outcome: "success", matched, uploaded });
+    },
+  );
 
   it.each(seeds("late", 6))(
-    "when the cached manifest expires while a request waits for the Cloud Controller (R1.2, %s)",
+    "keeps one decision for a content when the cached manifest expires while a request waits for the Cloud Controller (R1.2, %s)",
     async (seed) => {
       const variables = { ...PUSH_SETTINGS.variables, LOOKUP_DEADLINE_MS: "60000" };
       for (const index of [0, 1]) {
@@ -96,7 +105,7 @@ describe("after the pool was wiped", () => {
   const later = 5 * MINUTE + 10 * SECOND;
 
   it.each([0, 20 * SECOND, 2 * MINUTE, 8 * MINUTE])(
-    "a push fails, and its retry %i ms later succeeds (R1.7)",
+    "fails a push after the pool was wiped, and succeeds in its retry %i ms later (R1.7)",
     async (retryPauseMs) => {
       const pushes = await pushesOf([...wiped, push(later, 1, { maxRuns: 2, retryPauseMs })]);
       expect(outcomesOf(pushes)).toEqual(["1.1 file-missing", "1.2 success"]);
@@ -104,20 +113,20 @@ describe("after the pool was wiped", () => {
     },
   );
 
-  it("a push whose last request has no candidate fails, and its retry succeeds (R1.7)", async () => {
+  it("fails a push whose last request has no candidate after the pool was wiped, and succeeds in its retry (R1.7)", async () => {
     const apps: App[] = [[[[0, "0644"]], [[1, "0644"]], [[9, "0644"]]]];
     const pushes = await pushesOf([...wiped, push(later, 1, { maxRuns: 2 })], { apps });
     expect(outcomesOf(pushes)).toEqual(["1.1 file-missing", "1.2 success"]);
   });
 
-  it("a retry in another isolate succeeds, and so does one in the first isolate (R1.7)", async () => {
+  it("succeeds in a retry in another isolate and in the first isolate after the pool was wiped (R1.7)", async () => {
     const retries = [push(later + 20 * SECOND, 2, { isolate: 1 }), push(later + 40 * SECOND, 3)];
     const pushes = await pushesOf([...wiped, push(later, 1), ...retries]);
     expect(outcomesOf(pushes)).toEqual(["1.1 file-missing", "2.1 success", "3.1 success"]);
   });
 
   it.each([2, 8])(
-    "fails one push of an app of %i files, and the next push of another user succeeds (R1.6)",
+    "fails one push of an app of %i files after the pool was wiped, and not the next push of another user (R1.6)",
     async (count) => {
       const files = [...Array(count).keys()];
       const app: App = [files.map((file) => [file, "0644"] as const)];
@@ -133,7 +142,7 @@ describe("after the pool was wiped", () => {
     },
   );
 
-  it("a push keeps its matches when the Cloud Controller rejects them while another user uploads the files (R3.1)", async () => {
+  it("keeps the matches of a push when the Cloud Controller rejects them while another user uploads the files (R3.1)", async () => {
     // The first two requests of the first app are equal.
     const apps: App[] = [[[[0, "0644"]], [[0, "0644"]], [[3, "0644"]]], SHARED];
     const other = push(later + 10 * SECOND, 2, {
@@ -148,7 +157,7 @@ describe("after the pool was wiped", () => {
     expect(pushes.find(({ name }) => name === "1.1")?.matched).toEqual({ "0/0": "0644", "1/0": "0644" });
   });
 
-  it("two concurrent pushes of one app by one user lose no file (R3.1)", async () => {
+  it("loses no file in two concurrent pushes of one app by one user (R3.1)", async () => {
     const first = push(later, 1, { gapMs: 15 * SECOND, maxRuns: 2, retryPauseMs: 20 * SECOND });
     const second = push(later + 2 * SECOND, 2, { isolate: 1, maxRuns: 2, retryPauseMs: 90 * SECOND });
     expect(outcomesOf(await pushesOf([...wiped, first, second]))).toEqual([
@@ -159,7 +168,7 @@ describe("after the pool was wiped", () => {
   });
 
   it.each(seeds("concurrent", 6))(
-    "a push loses no file when another push of the same app waits for its response (R3.1, %s)",
+    "loses no file in a push when another push of the same app waits for its response (R3.1, %s)",
     async (seed) => {
       const first = push(later, 1, { gapMs: 5 * SECOND, uploadMs: 20 * SECOND });
       for (const isolate of [0, 1]) {
@@ -170,7 +179,7 @@ describe("after the pool was wiped", () => {
     },
   );
 
-  it("a push keeps its matches when another push of the same app fails and is retried during it (R3.1)", async () => {
+  it("keeps the matches of a push when another push of the same app fails and is retried during it (R3.1)", async () => {
     const first = push(later, 1, { gapMs: 20 * SECOND, uploadMs: 20 * SECOND });
     const second = push(later + 2 * SECOND, 2, { isolate: 1, maxRuns: 2, retryPauseMs: 3 * SECOND });
     const pushes = await pushesOf([...wiped, first, second]);

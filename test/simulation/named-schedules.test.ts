@@ -162,7 +162,7 @@ describe("the catalog", () => {
   );
 
   it.each(Array.from({ length: 16 }, (_, step) => 50 * step))(
-    "forgets a match of the Cloud Controller for a file that was removed %i ms after the request (R1.3)",
+    "discards a match of the Cloud Controller for a file that was removed %i ms after the request (R1.3)",
     async (ms) => {
       const schedule = [put(0), request(10 * MINUTE), remove(10 * MINUTE + ms), request(14 * MINUTE)];
       const matches = await matchesOf(schedule, { hasCloudController: true });
@@ -251,14 +251,14 @@ describe("the catalog", () => {
     },
   );
 
-  it("lists a removal while its snapshot has the entry, even if no alarm ran for days (R1.4)", async () => {
+  it("lists a removal in the delta while the snapshot has the entry, even if no alarm ran for days (R1.4)", async () => {
     const paused: Operation = { at: HOUR, type: "alarms-paused", durationMs: 60 * HOUR };
     const schedule = [...SETUP, remove(15 * MINUTE), paused, request(61 * HOUR + 10 * MINUTE)];
     expect(await matchesOf(schedule)).toEqual([[]]);
   });
 
   it.each(["0", "500"])(
-    "is not trusted if no alarm ran for a week, with %s keys a day (R1.2)",
+    "matches nothing from a manifest if no alarm ran for a week, with %s keys a day (R1.2)",
     async (KEYS_PER_DAY) => {
       const paused: Operation = { at: 10 * MINUTE, type: "alarms-paused", durationMs: 7 * DAY };
       const schedule = [
@@ -278,7 +278,7 @@ describe("the catalog", () => {
 
 describe("an observation from before a removal that is reported after it", () => {
   it.each([6, 95, 300])(
-    "creates no key for a match of the Cloud Controller that is reported %i s late (R1.3)",
+    "creates no key of a removed file for a match of the Cloud Controller that is reported %i s late (R1.3)",
     async (seconds) => {
       const prepare = observe(10 * MINUTE + seconds * SECOND, (world) => ({
         asOf: world.start + 10 * MINUTE - SECOND,
@@ -313,18 +313,21 @@ describe("an observation from before a removal that is reported after it", () =>
     ["5 minutes slow", -5 * MINUTE],
     ["7 hours fast", 7 * HOUR],
     ["a month fast", 30 * DAY],
-  ])("is ignored if the operator's clock is %s (R1.3)", async (_, clockErrorMs) => {
-    const schedule = [
-      put(0),
-      add(MINUTE, [0], 10 * MINUTE, clockErrorMs),
-      remove(2 * MINUTE, 0, clockErrorMs),
-      request(17 * MINUTE),
-      put(20 * MINUTE),
-      add(21 * MINUTE, [0], 0, clockErrorMs),
-      request(26 * MINUTE),
-    ];
-    expect(await matchesOf(schedule)).toEqual([[], [0]]);
-  });
+  ])(
+    "ignores an observation from before a removal if the operator's clock is %s (R1.3)",
+    async (_, clockErrorMs) => {
+      const schedule = [
+        put(0),
+        add(MINUTE, [0], 10 * MINUTE, clockErrorMs),
+        remove(2 * MINUTE, 0, clockErrorMs),
+        request(17 * MINUTE),
+        put(20 * MINUTE),
+        add(21 * MINUTE, [0], 0, clockErrorMs),
+        request(26 * MINUTE),
+      ];
+      expect(await matchesOf(schedule)).toEqual([[], [0]]);
+    },
+  );
 
   it.each([0, 300, 48 * 3600])(
     "makes the consumer read the blob's current state if the bucket's event is %i s late (R1.3)",
@@ -348,7 +351,7 @@ describe("an observation from before a removal that is reported after it", () =>
 describe("KEY_PREFIX", () => {
   const deploy = (at: number, prefix: string): Operation => ({ at, type: "deploy", prefix, overlapMs: 0 });
 
-  it("brings back no removed file when it is changed and changed back (R1.1)", async () => {
+  it("matches no removed file when KEY_PREFIX is changed and changed back (R1.1)", async () => {
     const schedule = [
       ...SETUP_TWO,
       request(5 * MINUTE, [0, 1]),
@@ -365,7 +368,7 @@ describe("KEY_PREFIX", () => {
     expect(matches.at(-1)).toEqual([1]);
   });
 
-  it("keeps the objects of another foundation whose prefix starts like a name of the cache", async () => {
+  it("keeps the objects of another foundation whose KEY_PREFIX starts like a name of the cache", async () => {
     const prepare = ({ kv }: World) => {
       for (const prefix of ["snapshot/addition/", "delta/"])
         kv.fill(`${prefix}manifest`, "of another foundation");
@@ -383,7 +386,7 @@ describe("KEY_PREFIX", () => {
   });
 });
 
-it("sees a removal within three minutes although KV_CACHE_TTL is a day (R1.1)", async () => {
+it("matches no file three minutes after its removal although KV_CACHE_TTL is a day (R1.1)", async () => {
   const variables = { ...SETTINGS.variables, KV_CACHE_TTL: "86400" };
   const requests = [5 * MINUTE, 10 * MINUTE, 24 * MINUTE, 20 * HOUR, 27 * HOUR].map((at) => request(at));
   const schedule = [...SETUP, ...requests, remove(20 * MINUTE)];

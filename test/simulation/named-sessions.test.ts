@@ -187,7 +187,7 @@ describe("one decision per content per push", () => {
 });
 
 it.each([2, 30, 60].flatMap((afterS) => [5, 20, 60].map((pauseS) => [afterS, pauseS] as const)))(
-  "the retry of a push that shares a lost file with another push of the user succeeds, started %i s later, retried after %i s (R1.7)",
+  "succeeds in the retry of a push that shares a lost file with another push of the user, started %i s later, retried after %i s (R1.7)",
   async (afterS, pauseS) => {
     const lost: Operation = { at: 5 * MINUTE, type: "lose", how: "some", lostFiles: [0] };
     const first = push(6 * MINUTE, 1, { gapMs: 90 * SECOND, uploadMs: 60 * SECOND });
@@ -242,16 +242,19 @@ describe("another push of the same user", () => {
     expect(outcomesOf(pushes)).toEqual(["1.1 success", "2.1 file-missing", "3.1 success"]);
   });
 
-  it.each([5, 30, 50])("matches the files that the first uploaded %i s ago", async (seconds) => {
-    const first = push(MINUTE, 1, { gapMs: SECOND, uploadMs: 5 * SECOND });
-    const pushes = await pushesOf([first, push(MINUTE + 8 * SECOND + seconds * SECOND, 2)]);
-    expect(pushes.map(({ uploaded }) => uploaded)).toEqual([["0/0", "0/1", "1/0", "1/1"], []]);
-  });
+  it.each([5, 30, 50])(
+    "matches the files that another push of the user uploaded %i s ago",
+    async (seconds) => {
+      const first = push(MINUTE, 1, { gapMs: SECOND, uploadMs: 5 * SECOND });
+      const pushes = await pushesOf([first, push(MINUTE + 8 * SECOND + seconds * SECOND, 2)]);
+      expect(pushes.map(({ uploaded }) => uploaded)).toEqual([["0/0", "0/1", "1/0", "1/1"], []]);
+    },
+  );
 });
 
 describe("a request that is no retry", () => {
   it.each([0, 1, 2])(
-    "is not verified when the session object's reply to request %i is lost (R3.4)",
+    "does not verify a request whose reply %i of the session object is lost (R3.4)",
     async (index) => {
       const schedule = [...POOL, REPORTED, ...requestFaults(index, "sessions-reply-lost")];
       const [pushed] = await pushesOf([...schedule, push(5 * MINUTE, 1)], { apps: [THREE] });
@@ -259,7 +262,7 @@ describe("a request that is no retry", () => {
     },
   );
 
-  it("is not verified when another request has the same contents and other paths", async () => {
+  it("does not verify a request with the same contents as another one and other paths", async () => {
     const app: App = [[[0, "0644"]], [[0, "0644"]], [[1, "0644"]]];
     const [pushed] = await pushesOf([...POOL, REPORTED, push(5 * MINUTE, 1)], { apps: [app] });
     expect(pushed).toMatchObject({ outcome: "success", uploaded: [] });
@@ -268,7 +271,7 @@ describe("a request that is no retry", () => {
 
 describe("the session that unidentified requests share", () => {
   it.each<Client>(["id-removed", "old-cf", "old-cf-traced"])(
-    "ends five minutes after its last request of 5,000, for the client %s (R3.2)",
+    "ends an unidentified session five minutes after its last request of 5,000, for the client %s (R3.2)",
     async (client) => {
       const first = push(MINUTE, 1, { client, uploadMs: MINUTE });
       const later = [3, 7].map((minutes, index) => push(minutes * MINUTE, 2 + index, { client, apps: [1] }));
@@ -295,13 +298,13 @@ describe("the session that unidentified requests share", () => {
 it.each<[string, Operation[]]>([
   ["warm", [{ at: 9 * MINUTE - 1, type: "kv-manifest-miss", place: 1 }]],
   ["new", requestFaults(0, "manifest-miss")],
-])("a %s isolate matches no removed file when KV returns no manifest once (R1.2)", async (_, misses) => {
+])("matches no removed file in a %s isolate when KV returns no manifest once (R1.2)", async (_, misses) => {
   const schedule = [...POOL, REPORTED, push(4 * MINUTE, 2), remove(5 * MINUTE), push(9 * MINUTE, 1)];
   const pushes = await pushesOf([...schedule, ...misses], { hasCloudController: false });
   expect(outcomesOf(pushes)).toEqual(["2.1 success", "1.1 success"]);
 });
 
-it("a session object that hangs delays a response by at most two seconds (R2.2)", async () => {
+it("delays a response by at most two seconds if the session object hangs (R2.2)", async () => {
   const [pushed] = await pushesOf([...POOL, ...requestFaults(1, "sessions-hang"), push(MINUTE, 1)]);
   expect(pushed?.outcome).toBe("success");
 });

@@ -59,7 +59,7 @@ describe("an app with every kind of entry", () => {
     expect(await compare(second.packageGuid, manifold.path)).toEqual([]);
   });
 
-  it("uploads a changed file", async () => {
+  it("uploads a changed file in the next push", async () => {
     await manifold.write("server.js", "other content");
     const third = await push(manifold.path);
     expect(third).toMatchObject({ requested: 11, matched: 8, uploadedFiles: 5 });
@@ -119,19 +119,19 @@ describe("an app of exactly 5,000 files and an empty one", () => {
   });
   afterAll(() => large.remove());
 
-  it("takes one request for matches", async () => {
+  it("sends one request for matches for exactly 5,000 files and an empty one", async () => {
     expect(await push(large.path)).toMatchObject({ requested: 5000, matched: 0, uploadedFiles: 5001 });
     expect(countRequests("POST /v3/resource_matches")).toBe(1);
   });
 
-  it("fails with a cf CLI before 8.15, which sends an empty request after the first one", async () => {
+  it("fails for exactly 5,000 files with a cf CLI before 8.15, which sends an empty request after the first one", async () => {
     await expect(pushApp(large.path, target(), { sendsEmptyRequest: true })).rejects.toThrow(
       /resource_matches: 422 .*must have at least 1 resource/,
     );
     expect(foundation.cloudController.stats.requests).toEqual({ "POST /v3/resource_matches": 2 });
   });
 
-  it("takes two requests with one more file, with any cf CLI", async () => {
+  it("sends two requests for matches for 5,001 files, with any cf CLI", async () => {
     await large.write("one more", "number 7");
     const pushed = await pushApp(large.path, target(), { sendsEmptyRequest: true });
     expect(pushed).toMatchObject({ requested: 5001, matched: 5001, uploadedFiles: 1 });
@@ -161,7 +161,7 @@ it("keeps every file of a content with several paths and modes", async () => {
 });
 
 describe("a package", () => {
-  it("fails if a matched resource is missing from the pool", async () => {
+  it("fails a package if a matched resource is missing from the pool", async () => {
     await app.write("missing");
     await app.write("missing too");
     setFaults({ "/v3/resource_matches": { false_matches: "all" } });
@@ -170,7 +170,7 @@ describe("a package", () => {
     );
   });
 
-  it("is complete if a blob is missing and its file is uploaded", async () => {
+  it("completes a package if a blob is missing and its file is uploaded", async () => {
     await app.write("a/file", "shared content");
     const { packageGuid } = await push();
     expect(await compare(packageGuid)).toEqual([]);
@@ -179,7 +179,7 @@ describe("a package", () => {
     expect(again).toMatchObject({ matched: 0, uploadedFiles: 1 });
   });
 
-  it("fails if a read-only file with the content of a present file is matched", async () => {
+  it("fails a package if a read-only file with the content of a present file is matched", async () => {
     await app.write("writable", "shared by both");
     await push();
     await app.write("read-only", "shared by both", 0o444);
@@ -189,7 +189,7 @@ describe("a package", () => {
     );
   });
 
-  it("lacks a read-only file if another file with its content is matched", async () => {
+  it("omits a read-only file from a package if another file with its content is matched", async () => {
     await app.write("writable", "shared, and lost");
     await push();
     await app.write("read-only", "shared, and lost", 0o444);
@@ -200,7 +200,7 @@ describe("a package", () => {
     ]);
   });
 
-  it("fails if a blob is damaged, and deletes the blob", async () => {
+  it("fails a package if a blob is damaged, and deletes the blob", async () => {
     await app.write("damaged");
     await push();
     const name = sha1("the content of damaged");
@@ -230,24 +230,24 @@ describe("with a fault of /v3/resource_matches, the push", () => {
     expect(foundation.cloudController.stats.requests).toEqual({ "POST /v3/resource_matches": 1 });
   });
 
-  it("waits for a late response", async () => {
+  it("waits in a push for a late response for matches", async () => {
     setFaults({ "/v3/resource_matches": { latency_ms: 300 } });
     expect((await push()).durations.match).toBeGreaterThanOrEqual(300);
   });
 
-  it("fails if the response has a resource that was not requested", async () => {
+  it("fails a push if the response has a resource that was not requested", async () => {
     setFaults({ "/v3/resource_matches": { false_matches: "unrequested" } });
     // cf CLI lists the unrequested resource in the upload.
     await expect(push()).rejects.toThrow("Could not find object");
   });
 
-  it("decodes warnings", async () => {
+  it("decodes the warnings of a response in a push", async () => {
     setFaults({ "/v3/resource_matches": { headers: { "X-Cf-Warnings": "one%2C+two, caf%C3%A9" } } });
     expect((await push()).warnings).toEqual(["one, two", "café"]);
   });
 });
 
-it("fails if a file changes during the push", async () => {
+it("fails a push if a file changes during it", async () => {
   await app.write("file");
   const entries = await gatherDirectory(app.path);
   await app.write("file", "other content");

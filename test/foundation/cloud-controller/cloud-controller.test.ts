@@ -189,13 +189,13 @@ describe("a package", () => {
     [resource({ path: "/p" }), "The resource file path is invalid: File path '/p' is not safe."],
     [resource({ checksum: { value: "a".repeat(40) } }), `Could not find object '${"a".repeat(40)}'`],
     [{ sha1: "b".repeat(40), size: 1, fn: "p" }, `Could not find object '${"b".repeat(40)}'`],
-  ])("fails if the upload names %j", async (fingerprint, error) => {
+  ])("fails a package if the upload names %j", async (fingerprint, error) => {
     const guid = await create();
     await upload(guid, { resources: JSON.stringify([fingerprint]) });
     expect(await waitForPackage(guid)).toEqual({ state: "FAILED", error });
   });
 
-  it("fails if the uploaded bits are no archive", async () => {
+  it("fails a package if the uploaded bits are no archive", async () => {
     const guid = await create();
     await upload(guid, { bits: new Blob(["no archive"]) });
     expect(await waitForPackage(guid)).toEqual({
@@ -234,7 +234,7 @@ describe("limits", () => {
     await rm(poolDirectory, { recursive: true });
   });
 
-  it("defaults to the limits of a stock foundation: 65536 bytes are stored but not matched", async () => {
+  it("uses the limits of a stock foundation by default: 65536 bytes are stored but not matched", async () => {
     const poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
     const stock = await startCloudController({ uaa: foundation.uaa, poolDirectory });
     const app = await createApp();
@@ -260,7 +260,7 @@ describe("faults", () => {
       { false_matches: "all" },
       { status: 201, json: { resources: [resource(), resource({ checksum: { value: "c".repeat(40) } })] } },
     ],
-  ])("replace the response by %s until they are deleted", async (_, fault, expected) => {
+  ])("replaces the response by %s until the faults are deleted", async (_, fault, expected) => {
     await setFaults({ "/v3/resource_matches": fault });
     const resources = [resource(), resource({ checksum: { value: "c".repeat(40) } })];
     expect(await match(...resources)).toMatchObject(expected);
@@ -269,7 +269,7 @@ describe("faults", () => {
     expect((await match(...resources)).json.resources).toHaveLength(1);
   });
 
-  it("add a match for a resource that was not requested", async () => {
+  it("adds a match for a resource that was not requested, as a fault", async () => {
     await setFaults({ "/v3/resource_matches": { false_matches: "unrequested" } });
     const { json } = await match(resource());
     expect(json.resources).toEqual([
@@ -278,12 +278,12 @@ describe("faults", () => {
     ]);
   });
 
-  it.each(["before", "during"])("cut the connection %s the response", async (cut) => {
+  it.each(["before", "during"])("cuts the connection %s the response, as a fault", async (cut) => {
     await setFaults({ "/v3/resource_matches": { cut } });
     await expect(match(resource())).rejects.toThrow();
   });
 
-  it("hang until the server is closed", async () => {
+  it("hangs until the server is closed, as a fault", async () => {
     const other = await startCloudController({
       uaa: foundation.uaa,
       poolDirectory: foundation.poolDirectory,
@@ -299,7 +299,7 @@ describe("faults", () => {
     expect(await isPortFree(other.port)).toBe(true);
   });
 
-  it("delay the response", async () => {
+  it("delays the response, as a fault", async () => {
     await setFaults({ "/v3*": { latency_ms: 200 } });
     const start = performance.now();
     await match(resource());

@@ -144,7 +144,7 @@ describe("npm start", () => {
   const [LARGE, SMALL] = [41, 5];
   const ALL = LARGE + SMALL;
 
-  it("prints that the first push uploads all files, the Cloud Controller matches the second, and the cache the third", () => {
+  it("prints that the first push uploads all files, the Cloud Controller matches the second, and the cache matches the third", () => {
     expect(parsePushes(output)).toEqual([
       [ALL, 0, 0, ALL],
       [ALL, 0, LARGE, SMALL],

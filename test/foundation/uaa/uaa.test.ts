@@ -53,7 +53,7 @@ describe("issueToken", () => {
     });
   });
 
-  it("applies scopes, client, lifetime and claims", async () => {
+  it("issues a token with the given scopes, client, lifetime and claims", async () => {
     const options = {
       scopes: ["cloud_controller.admin"],
       user: null,
@@ -129,7 +129,7 @@ describe("POST /oauth/token", () => {
 });
 
 describe("signing keys", () => {
-  it("are published as JWK and PEM at the URL of the OpenID configuration", async () => {
+  it("publishes the signing keys as JWK and PEM at the URL of the OpenID configuration", async () => {
     const configuration = await getJson(`${uaa.url}/.well-known/openid-configuration`);
     expect(configuration).toMatchObject({ issuer: uaa.issuer, jwks_uri: `${uaa.url}/token_keys` });
     const { keys } = await getJson(configuration.jwks_uri);
@@ -139,7 +139,7 @@ describe("signing keys", () => {
     await jwtVerify(await uaa.issueToken(), await importSPKI(keys[0].value, "RS256"));
   });
 
-  it("stay published after a rotation until they are withdrawn", async () => {
+  it("publishes signing keys after a rotation until they are withdrawn", async () => {
     const keys = createRemoteJWKSet(new URL(`${uaa.url}/token_keys`), { cooldownDuration: 0 });
     const old = await uaa.issueToken();
     await uaa.rotateKeys();
