@@ -10,10 +10,9 @@ export interface Line {
   text: string;
 }
 
-/** A list that is being read. */
 export interface InputLines {
   lines: AsyncGenerator<Line>;
-  /** Estimates the number of items from the part of the file that contained the first `read` of them. */
+  /** Estimates the number of items after `read` of them, from the part of the file that was read for these. */
   totalOf?(read: number): number;
   /** Time since the last modification of the file; 0 for stdin and pipes. */
   ageMs: number;

@@ -54,7 +54,6 @@ export function variableProblems(vars: Record<string, unknown>): string[] {
   return problems;
 }
 
-/** Describes routes of wrangler's configuration that are placeholders. */
 export function routeProblems(routes: readonly (string | { pattern: string })[]): string[] {
   return routes
     .map((route) => (typeof route === "string" ? route : route.pattern))

@@ -8,7 +8,6 @@ import { type ApiRequest, type ApiResponse, jsonOf, send } from "./send.ts";
 /** Path of the operator API. Only the Worker has it. */
 const CACHE_PATH = "/v3/resource_matches/cache";
 
-/** Observations of the pool. */
 export interface PoolObservations {
   /** A time before the pool was read, by the Worker's clock; ms since the epoch. */
   observedAt: number;

@@ -15,7 +15,6 @@ export interface EndpointOptions {
   token?: string;
 }
 
-/** Adds the options that name the Worker and the token. */
 export function withEndpointOptions(command: Command): Command {
   return command
     .optionsGroup("Worker and token:")

@@ -5,7 +5,6 @@ import type { Endpoint } from "./endpoint.ts";
 /** Longer than the timeouts of the platforms, whose error messages say more. */
 const TIMEOUT_MS = 180_000;
 
-/** A request to the API of an endpoint. */
 export interface ApiRequest {
   method: "GET" | "POST" | "DELETE";
   /** Below the API's base URL. */
@@ -16,7 +15,6 @@ export interface ApiRequest {
   headers?: Record<string, string>;
 }
 
-/** A response with any status. */
 export interface ApiResponse {
   status: number;
   headers: Headers;
@@ -25,7 +23,6 @@ export interface ApiResponse {
   target: string;
 }
 
-/** The request got no response. */
 export class NoResponse extends Error {
   override name = "NoResponse";
   /** Whether the address is probably wrong, so that retries are of no use. */

@@ -8,7 +8,6 @@ import { archiveFiles, isArchiveName } from "./archive.ts";
 import { directoryFiles } from "./directory.ts";
 import { hashFile } from "./hash-file.ts";
 
-/** A file that could be read. */
 export type ReadFile = Exclude<AppFile, { kind: "unreadable" }>;
 
 /**

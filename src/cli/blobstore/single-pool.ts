@@ -1,7 +1,6 @@
 import { parseBlobName } from "../../resources/blob-name.ts";
 import { Exit } from "../terminal/exit.ts";
 
-/** The blobs are of two resource pools. */
 export class SecondPoolError extends Exit {
   constructor(root: string, otherRoot: string) {
     super(

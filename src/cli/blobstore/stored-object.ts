@@ -14,7 +14,6 @@ export interface NotAdded {
   unreadable: number;
 }
 
-/** A place in a bucket. */
 export interface Place {
   /** As the user wrote it. */
   location: string;

@@ -15,7 +15,6 @@ export interface AddOptions extends EndpointOptions {
   json?: boolean;
 }
 
-/** Resources to add. */
 export interface Addition {
   /** Reads the input lazily. */
   keys: AsyncIterable<ResourceKey>;

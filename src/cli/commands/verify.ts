@@ -117,11 +117,7 @@ async function* drawSample(client: CacheClient, count: number): AsyncGenerator<r
   yield sample;
 }
 
-/**
- * Requires that a Cloud Controller is at the address: the Worker can't verify its own matches.
- *
- * @throws Exit
- */
+/** Requires that a Cloud Controller is at the address: the Worker can't verify its own matches. */
 async function refuseWorker(cloudController: Endpoint, signal: AbortSignal): Promise<void> {
   const response = await retry(
     () => requestCacheStatus(cloudController),

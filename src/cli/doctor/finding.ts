@@ -24,7 +24,6 @@ export const CHECKS = [
 ] as const;
 type CheckName = (typeof CHECKS)[number] | CacheCheck["name"];
 
-/** Result of a check. */
 export interface Finding {
   /** `FAIL`: a problem. `warn`: a possible problem, or the check could not be made. */
   level: "ok" | "warn" | "FAIL";

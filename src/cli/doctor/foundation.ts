@@ -9,11 +9,7 @@ const FLAGS = [
   ["app_bits_upload", "FEATURE_APP_BITS_UPLOAD"],
 ] as const;
 
-/**
- * Whether requests other than resource matches reach a Cloud Controller. `GET /` is the first request of cf CLI.
- *
- * @returns whether they do
- */
+/** Returns whether requests other than matches reach a Cloud Controller. `GET /` is the first request of cf CLI. */
 export async function* otherRequestsFindings(
   endpoint: Endpoint,
   { configuration }: CacheStatus,
@@ -50,11 +46,7 @@ function otherRequestsError(response: ApiResponse): string {
   return `There is no Cloud Controller behind the Worker, and cf can't log in: ${error}`;
 }
 
-/**
- * Whether `--cloud-controller` leads to a Cloud Controller, and not to the Worker.
- *
- * @returns whether it does
- */
+/** Returns whether `--cloud-controller` leads to a Cloud Controller, and not to the Worker. */
 export async function* cloudControllerFindings(cloudController: Endpoint): AsyncGenerator<Finding, boolean> {
   const statusResponse = await requestCacheStatus(cloudController);
   if (!isWorkerAbsent(statusResponse)) {
@@ -85,11 +77,7 @@ function cloudControllerProblem(response: ApiResponse, meaning: string): Finding
   );
 }
 
-/**
- * Whether the Worker's flags equal the foundation's.
- *
- * @param endpoint leads to a Cloud Controller
- */
+/** Compares the Worker's flags with the foundation's. @param endpoint leads to a Cloud Controller */
 export async function* flagFindings(
   endpoint: Endpoint,
   { configuration }: CacheStatus,
@@ -119,7 +107,6 @@ function requestRoot(endpoint: Endpoint): Promise<ApiResponse> {
   return send(endpoint, { method: "GET", path: "/" });
 }
 
-/** Whether a response to `GET /` is a Cloud Controller's. */
 function isApiRoot(response: ApiResponse): boolean {
   const { links } = (jsonOf(response) ?? {}) as { links?: { cloud_controller_v3?: unknown } };
   return response.status === 200 && links?.cloud_controller_v3 !== undefined;

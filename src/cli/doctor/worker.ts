@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { JWTPayload } from "jose";
 import { formatDuration } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
@@ -34,7 +35,6 @@ function parseStatus(response: ApiResponse): CacheStatus | undefined {
   return isStatus ? status : undefined;
 }
 
-/** Whether the Worker responds to the operator API. */
 export function workerFinding({ response, status }: StatusResponse, claims: JWTPayload | undefined): Finding {
   return status
     ? ok("worker", `Version ${status.version} responds at ${response.target}.`)
@@ -91,10 +91,7 @@ export function clockFinding(aheadMs: number): Finding {
 
 /** Whether the Worker verifies signatures: sends a token that it has just accepted, with another signature. */
 export async function* signatureFindings(endpoint: Endpoint): AsyncGenerator<Finding> {
-  const signature = Buffer.from(crypto.getRandomValues(new Uint8Array(SIGNATURE_BYTES))).toString(
-    "base64url",
-  );
-  const token = endpoint.token.replace(/[^.]*$/, signature);
+  const token = endpoint.token.replace(/[^.]*$/, randomBytes(SIGNATURE_BYTES).toString("base64url"));
   const response = await requestCacheStatus({ ...endpoint, token });
   if (response.status === 401) {
     yield ok("uaa keys", "The Worker accepts this token, and refuses it with a wrong signature.");

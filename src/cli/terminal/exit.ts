@@ -1,4 +1,3 @@
-/** Exit codes; `--help` explains them. */
 export const EXIT_CODES = {
   done: 0,
   failed: 1,
