@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 
 /**
- * JavaScript that stands for a `.wasm` file where Node runs the Worker's source: it exports what workerd makes of the
+ * JavaScript that replaces a `.wasm` file where Node runs the Worker's source: it exports what workerd makes of the
  * file, a compiled module.
  */
 export function wasmModule(path: string): string {

@@ -210,7 +210,7 @@ function removedIn(marks: Uint8Array): Uint8Array | undefined {
 
 function unreadFault(tier: "manifest" | "keys", unread: number, causes: string[]): Fault {
   return {
-    warning: `The resource cache did not answer for ${unread} files: some may be uploaded although the platform has them.`,
+    warning: `The resource cache could not look up ${unread} files: some may be uploaded although the platform has them.`,
     details: { tier, unread, causes },
   };
 }

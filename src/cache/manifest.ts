@@ -55,7 +55,7 @@ export function isTrusted(manifest: Manifest, now: number): manifest is CurrentM
   return manifest.state === "current" && now - Date.parse(manifest.publishedAt) < MANIFEST_TRUSTED_MS;
 }
 
-/** Whether the catalog has suspended the cache: only the Cloud Controller answers. */
+/** Whether the catalog has suspended the cache: only the Cloud Controller matches. */
 export function isSuspended({ suspendedUntil }: CurrentManifest, now: number): boolean {
   return suspendedUntil !== null && now < Date.parse(suspendedUntil);
 }

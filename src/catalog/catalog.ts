@@ -4,7 +4,7 @@ import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import type { ObservationsResult } from "../operator-api/responses.ts";
-import { PUBLISHED_AFTER_MS, REMOVAL_REMEMBERED_MS } from "../time/time-guarantees.ts";
+import { PUBLISHED_AFTER_MS, REMOVAL_KEPT_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
 import { CatalogStorage } from "./catalog-storage.ts";
@@ -129,7 +129,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     if (suspension && now >= suspension.until) this.#resume(configuration, now);
     const publisher = new Publisher(this.#storage, configuration, this.#log);
     const hasSucceeded = await publisher.run(now);
-    this.#tables.deleteRemovalsBefore(now - REMOVAL_REMEMBERED_MS);
+    this.#tables.deleteRemovalsBefore(now - REMOVAL_KEPT_MS);
     await this.#setAlarm(publisher.dueAt(!hasSucceeded));
   }
 

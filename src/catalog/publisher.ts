@@ -26,8 +26,8 @@ const FAILED_PAUSE_MS = 10_000;
  * 4. In one transaction, record what the manifest names, and mark all other objects as superseded. If the
  *    catalog is reset before, `isWriteUncertain` is still set: the next run does step 3.
  * 5. Delete objects that were superseded an hour ago: until then a reader may have an older manifest.
- * 6. Delete the key of a removed resource 20 minutes after the removal, when no write of the key can land any
- *    more. The delta lists the removal for another 25 hours, while caches of KV may serve the key (R1.4).
+ * 6. Delete the key of a removed resource 20 minutes after the removal: no write of the key can still land then.
+ *    The delta lists the removal for 25 more hours, while caches of KV may serve the key (R1.4).
  * 7. Write missing keys: set `keyBegun`, write the key, set `keyWritten`. After a failure the key may exist: if
  *    the resource is removed, it gets a tombstone with `has_key`; otherwise the next run writes it again.
  */

@@ -4,7 +4,7 @@ const MINUTE_MS = 60_000;
 const MINUTES = 60;
 
 interface Counts {
-  /** Requests that were answered with 201. */
+  /** Requests that got a 201. */
   requests: number;
   /** Resources whose size and mode allow a match. */
   eligible: number;

@@ -125,7 +125,7 @@ export function openApiDocument(): object {
           operationId: "reportObservations",
           tags: ["cache"],
           summary: "Report which resources the pool has, and which it no longer has.",
-          description: `For each SHA-1 the later observation wins, no matter in which order they arrive. ${WRITE}`,
+          description: `For each SHA-1 the later observation wins, in any order of arrival. ${WRITE}`,
           requestBody: jsonBody("ObservationsRequest", examples.OBSERVATIONS),
           responses: {
             200: jsonResponse(

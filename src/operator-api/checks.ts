@@ -44,10 +44,10 @@ function checkMatching(isOn: boolean, mode: Configuration["mode"]): Finding {
   if (mode === "shadow") {
     return warn(
       isOn
-        ? "MODE is shadow. The Cloud Controller answers every push. The cache is only compared with it. Set MODE to answer " +
+        ? "MODE is shadow. The Cloud Controller responds to every push. The cache is only compared with it. Set MODE to answer " +
             "once they agree."
-        : "MODE is shadow and FEATURE_RESOURCE_MATCHING is false. The Cloud Controller answers every push. The cache is not " +
-            "compared with it, and learns nothing from it. Set FEATURE_RESOURCE_MATCHING to true to compare it.",
+        : "MODE is shadow and FEATURE_RESOURCE_MATCHING is false. The Cloud Controller responds to every push. The cache is not " +
+            "compared with it, and its matches are not recorded. Set FEATURE_RESOURCE_MATCHING to true to compare it.",
     );
   }
   if (isOn) return ok("Matching is on.");
@@ -123,7 +123,7 @@ function checkSuspension({ suspended_until: until }: UncheckedStatus): Finding {
   if (until === null) return ok("The cache is not suspended.");
   return fail(
     `The cache is suspended until ${until}, because the Cloud Controller rejected many of its matches. Until then only the ` +
-      "Cloud Controller answers. Check whether the pool was wiped, pruned or restored, and whether resource matching is " +
+      "Cloud Controller matches. Check whether the pool was wiped, pruned or restored, and whether resource matching is " +
       "enabled in the Cloud Controller. `resource-pool verify` counts the matches that it rejects; `sync --prune` or " +
       "`forget` repairs the cache.",
   );
@@ -133,7 +133,7 @@ function checkSuspension({ suspended_until: until }: UncheckedStatus): Finding {
 function checkLastHour({ last_hour: lastHour }: UncheckedStatus, mode: Configuration["mode"]): Finding {
   if (mode === "shadow") {
     return ok(
-      "MODE is shadow, so the cache answers no push. `shadowed` in the log and in METRICS shows what it would have matched.",
+      "MODE is shadow, so no push gets matches of the cache. `shadowed` in the log and in METRICS shows what it would have matched.",
     );
   }
   const { requests, eligible, matched } = lastHour;

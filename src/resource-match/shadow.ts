@@ -21,7 +21,7 @@ import { guardTelemetry } from "./request-metrics.ts";
  */
 const COMPARED_MAX_BYTES = 4 * 1024 * 1024;
 
-/** A look-up of which no match is returned. */
+/** A look-up whose matches are not returned. */
 interface ShadowLookup {
   resources: number;
   eligible: Contents;

@@ -49,14 +49,14 @@ export const MANIFEST_RENEWAL_MAX_MS = 5 * SECOND_MS;
 
 /** Superseded snapshots and deltas are kept for this time, for isolates that have an older manifest. */
 export const SUPERSEDED_KEPT_MS = HOUR_MS;
-/** Time from the removal of a resource to the deletion of its key, when no write of the key can land any more. */
+/** Time from the removal of a resource to the deletion of its key. No write of the key can still land then. */
 export const KEY_DELETED_AFTER_MS = 20 * MINUTE_MS;
 /** Time from the deletion of a key to the end of its tombstone: a cache of KV may serve the key from its cache until then. */
 export const TOMBSTONE_KEPT_MS = DAY_MS + HOUR_MS;
 /** An older observation that a file is present is refused (R1.3). */
 export const OBSERVATION_MAX_AGE_MS = DAY_MS;
-/** Removals are remembered for this time, so that a late, older observation can't undo them. */
-export const REMOVAL_REMEMBERED_MS = 2 * DAY_MS;
+/** Removals are kept for this time, so that a late, older observation can't undo them. */
+export const REMOVAL_KEPT_MS = 2 * DAY_MS;
 
 /** In an unidentified push session, a removal overrules a match that is older (R3.2). */
 export const MATCH_FINAL_MS = STALE_MATCH_MAX_MS;
@@ -120,8 +120,7 @@ const RELATIONS: Record<string, boolean> = {
   "a key is deleted after its last write has landed": ALARM_MAX_MS + LATE_WRITE_MS < KEY_DELETED_AFTER_MS,
   "a tombstone outlives every cached key (R1.4)":
     KV_CACHE_TTL_MAX_SECONDS * SECOND_MS + KV_PROPAGATION_MS < TOMBSTONE_KEPT_MS,
-  "a removal is remembered longer than an observation is accepted (R1.3)":
-    OBSERVATION_MAX_AGE_MS < REMOVAL_REMEMBERED_MS,
+  "a removal is kept longer than an observation is accepted (R1.3)": OBSERVATION_MAX_AGE_MS < REMOVAL_KEPT_MS,
   "a removal overrules only matches that were decided before it was visible everywhere (R3.2)":
     REMOVAL_VISIBLE_MS <= MATCH_FINAL_MS,
   "no session ends between two requests of an app (R3.5)":

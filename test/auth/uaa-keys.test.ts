@@ -68,7 +68,7 @@ describe("keys are fetched", () => {
   it("fetches UAA's keys at most every 30 s for unknown kids", async () => {
     await statusFor(await signToken());
     for (let index = 0; index < 20; index++) {
-      expect(await statusFor(await signToken({}, { kid: `made-up-${index}` }))).toBe(401);
+      expect(await statusFor(await signToken({}, { kid: `unknown-${index}` }))).toBe(401);
     }
     expect(uaa.requests).toBe(1);
     advanceClock(31_000);
@@ -194,8 +194,8 @@ describe("UAA is down", () => {
     ["no keys", serving()],
     ["keys of other types", serving({ kty: "oct", k: "c2VjcmV0", kid: "key-1" }, null, "x", { kty: "RSA" })],
     ["another object", () => Response.json({ error: "unauthorized" })],
-  ])("returns 503 if UAA responds with %s", async (_, answer) => {
-    uaa.respond = answer;
+  ])("returns 503 if UAA responds with %s", async (_, respond) => {
+    uaa.respond = respond;
     expect(await statusFor(await signToken())).toBe(503);
   });
 });

@@ -146,7 +146,7 @@ const request = fc
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-/** A request of which one to three bytes are deleted, inserted or replaced, or the rest is cut off. */
+/** A request with one to three bytes deleted, inserted or replaced, or with its end cut off. */
 const damaged = fc
   .tuple(request, fc.array(fc.tuple(fc.nat(), fc.nat(255), fc.nat(3)), { minLength: 1, maxLength: 3 }))
   .map(([text, damages]) => {

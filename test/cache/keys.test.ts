@@ -42,12 +42,12 @@ describe("key reads", () => {
 
   it("reads one key for a content with many paths, modes and letter cases", async () => {
     const { cache, reads } = instrumentCache();
-    const copies = row(500).map((_, index) =>
+    const resources = row(500).map((_, index) =>
       resource(10, { path: `copy/${index}`, mode: `${index % 8}44` }),
     );
-    copies[1]?.checksum.value.toUpperCase();
+    resources[1]?.checksum.value.toUpperCase();
     const upper = resource(10, { checksum: { value: resource(10).checksum.value.toUpperCase() } });
-    const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: [...copies, upper] });
+    const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: [...resources, upper] });
     expect(await matchedPaths(response)).toHaveLength(501);
     expect(reads.flatMap(({ keys }) => keys)).toEqual([`${resource(10).checksum.value}:11`]);
   });
@@ -87,7 +87,7 @@ describe("a degraded cache never fails a push (R2.1)", () => {
     const { cache } = instrumentCache({ read: (index) => (index === 1 ? "fail" : undefined) });
     const response = await sendWith({ RESOURCE_CACHE: cache }, { resources: row(250) });
     expect(response.status).toBe(201);
-    expect(warningsOf(response)).toEqual([expect.stringMatching(/did not answer for 100 files/)]);
+    expect(warningsOf(response)).toEqual([expect.stringMatching(/could not look up 100 files/)]);
     const paths = await matchedPaths(response);
     expect(paths).toContain("src/90.js");
     expect(paths).not.toContain("src/110.js");
@@ -112,7 +112,7 @@ describe("a degraded cache never fails a push (R2.1)", () => {
     );
     expect(Date.now() - started).toBeLessThan(3_000);
     expect(response.status).toBe(201);
-    expect(warningsOf(response)).toEqual([expect.stringMatching(/did not answer for 300 files/)]);
+    expect(warningsOf(response)).toEqual([expect.stringMatching(/could not look up 300 files/)]);
     const paths = await matchedPaths(response);
     expect(paths).toContain("src/200.js");
     expect(paths).toHaveLength(10);

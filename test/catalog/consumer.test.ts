@@ -145,12 +145,12 @@ describe("late, repeated and wrong events", () => {
     await store(blob(1));
     await deliver([event("PutObject", { ...blob(1), size: 999 })]);
     expect(await isPresent(blob(1))).toBe(true);
-    const said = await report({
+    const observed = await report({
       present: [`${blob(1).sha1}:999`],
       sizes: "client-reported",
       asOf: Date.now() + 1000,
     });
-    expect(said).toMatchObject({ changed: 0, refused: { "conflicting-size": 1 } });
+    expect(observed).toMatchObject({ changed: 0, refused: { "conflicting-size": 1 } });
     expect(await isPresent(blob(1))).toBe(true);
   });
 

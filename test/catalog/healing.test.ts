@@ -147,7 +147,7 @@ describe("a suspected retry", () => {
     await report({ present: firstKeys(500) });
     await publish();
     expect(await push(many, "a")).toBe(500);
-    // Four requests of 40 random matches are answered within a quarter of the deadline.
+    // Four requests of 40 random matches get a response within a quarter of the deadline.
     cloudController.hangsAfter = requests.length + 4;
     cloudController.hasFile = ({ size_in_bytes }) => size_in_bytes % 2 === 1;
     const token = await signToken({ user_id: "a" });

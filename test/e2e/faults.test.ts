@@ -16,7 +16,7 @@ const UNCACHED = 10;
 const MATCHES = "POST /v3/resource_matches";
 const CLOUD_CONTROLLER_WARNING = /^The Cloud Controller did not match resources/;
 const cacheWarning = (files: number) =>
-  new RegExp(`^The resource cache did not answer for ${files} files: some may be uploaded although`);
+  new RegExp(`^The resource cache could not look up ${files} files: some may be uploaded although`);
 
 let harness: Harness;
 let app: AppFixture;

@@ -86,11 +86,11 @@ export interface Harness {
   push(directory: string, label: string, options?: PushOptions): Promise<PushResult>;
   /** Pushes through the Worker. The push may fail, with a message. */
   tryPush(directory: string, label: string, options?: PushOptions): Promise<PushResult | PushFailed>;
-  /** Pushes to the Cloud Controller directly, so that the cache does not learn of it. */
+  /** Pushes to the Cloud Controller directly, so that the cache does not observe it. */
   pushDirectly(directory: string): Promise<void>;
   /** How many requests for matches the Cloud Controller has received since the last push began. */
   originRequests(): number;
-  /** The number of resources in each of those requests that it has answered. */
+  /** The number of resources in each of those requests that it has responded to. */
   originRequestSizes(): number[];
   /** Sends a command to the Worker's test entry. */
   command(method: string, path: string, body?: string | object): Promise<Response>;

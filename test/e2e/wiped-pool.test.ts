@@ -107,7 +107,7 @@ it("succeeds in the retry of a push when the pool is wiped, and has a correct ca
   await harness.waitUntilPublished();
   expect(await harness.catalogStatus()).toMatchObject({ suspended_until: expect.any(String) });
 
-  // While the cache is suspended only the Cloud Controller matches, and the catalog learns from it.
+  // While the cache is suspended only the Cloud Controller matches, and the catalog records its matches.
   expect(await harness.push(smallApp.path, "  another app", { user: "another" })).toMatchObject({
     snapshot: 0,
     keys: 0,

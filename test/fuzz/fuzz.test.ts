@@ -128,9 +128,9 @@ describe("fuzzing", () => {
         const request = generateRequest(seed);
         let status = 0;
         const differences = await findDifferences(request, async (request) => {
-          const answered = await send(request);
-          ({ status } = answered);
-          return answered;
+          const received = await send(request);
+          ({ status } = received);
+          return received;
         });
         if (differences.length > 0) expect.fail(await explain(seed, request, send));
         statuses[status] = (statuses[status] ?? 0) + 1;

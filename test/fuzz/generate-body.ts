@@ -91,10 +91,10 @@ function inCase(random: Random, sha1: string): string {
 }
 
 function sizeOf(random: Random, size: number): Tree {
-  const kind = random.weighted({ own: 40, other: 2, beside: 2, form: 1 });
+  const kind = random.weighted({ own: 40, other: 2, adjacent: 2, form: 1 });
   if (kind === "own") return raw(String(size));
   if (kind === "other") return raw(String(random.pick(PRESENT)[1]));
-  if (kind === "beside") return raw(String(size + 1));
+  if (kind === "adjacent") return raw(String(size + 1));
   return raw(random.pick([`${size}.0`, `${size}e0`, `${size}0e-1`, `${size}.00E+0`]));
 }
 

@@ -458,7 +458,7 @@ describe("the checks of GET cache", () => {
       "matching",
       "warn",
       {},
-      /The Cloud Controller answers every push\. .*not compared with it, and learns nothing/,
+      /The Cloud Controller responds to every push\. .*not compared with it, and its matches are not recorded/,
       { MODE: "shadow", FEATURE_RESOURCE_MATCHING: "false", CLOUD_CONTROLLER_URL },
     ],
     [

@@ -341,7 +341,7 @@ export class Checker {
     );
   }
 
-  /** Whether a decision is final although every isolate knows of the removal. */
+  /** Whether a decision is final although the removal is visible to every isolate. */
   #isFinal({ latest }: Decision, { session }: RequestRecord, place: number): boolean {
     if (session.isIdentified !== "no") return true;
     const { now } = this.#world.kernel;

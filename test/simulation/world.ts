@@ -62,7 +62,7 @@ export class World {
   }[] = [];
   /** Faults of the next calls to the session object by one request, by its id. */
   readonly sessionFaultsByRequest = new Map<string, { how: SessionFault; calls: number }>();
-  /** Requests of which a call to the session object had a fault. */
+  /** Requests whose call of the session object had a fault. */
   readonly requestsWithSessionFault = new Set<string>();
   readonly #sessions = new Map<string, ObjectHost>();
   readonly #sessionCrashes = new Map<string, number[]>();

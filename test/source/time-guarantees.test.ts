@@ -35,11 +35,7 @@ it.each([
   ["SUPERSEDED_KEPT_MS = HOUR_MS", "SUPERSEDED_KEPT_MS = MINUTE_MS", "superseded object outlives"],
   ["KEY_DELETED_AFTER_MS = 20 *", "KEY_DELETED_AFTER_MS = 10 *", "after its last write has landed"],
   ["TOMBSTONE_KEPT_MS = DAY_MS + HOUR_MS", "TOMBSTONE_KEPT_MS = DAY_MS", "outlives every cached key"],
-  [
-    "REMOVAL_REMEMBERED_MS = 2 * DAY_MS",
-    "REMOVAL_REMEMBERED_MS = DAY_MS",
-    "longer than an observation is accepted",
-  ],
+  ["REMOVAL_KEPT_MS = 2 * DAY_MS", "REMOVAL_KEPT_MS = DAY_MS", "longer than an observation is accepted"],
   ["MATCH_FINAL_MS = STALE_MATCH_MAX_MS", "MATCH_FINAL_MS = MINUTE_MS", "visible everywhere"],
   ["SESSION_PAUSE_MS = 3 *", "SESSION_PAUSE_MS = 2 *", "between two requests of an app"],
   ["SESSION_PAUSE_MS = 3 *", "SESSION_PAUSE_MS = 6 *", "sooner than a young one"],

@@ -27,7 +27,7 @@ const durations: ColdCall = { compile: 0, open: 0, request: 0 };
 if (way === "pipeline") {
   const wasm = readFileSync(new URL("../../../src/bytes/module.wasm", import.meta.url));
   durations.compile = await measureMs(() => void new WebAssembly.Module(wasm));
-  const { matchBytes: answerTo, loadSnapshot: openedBy } = await import("./pipeline.ts");
+  const { matchBytes, loadSnapshot } = await import("./pipeline.ts");
   const { openCache } = await import("./pool.ts");
   const manifest = JSON.parse(read("manifest.json"));
   const parts = Array.from({ length: manifest.snapshot.parts }, (_, number) => {
@@ -35,8 +35,8 @@ if (way === "pipeline") {
     return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
   });
   const cache = openCache({ manifest, parts });
-  durations.open = await measureMs(() => openedBy(cache));
-  durations.request = await measureMs(() => answerTo(request, cache));
+  durations.open = await measureMs(() => loadSnapshot(cache));
+  durations.request = await measureMs(() => matchBytes(request, cache));
 } else {
   const response = JSON.parse(read("response.json"));
   const { jsonAlone } = await import("./pipeline.ts");

@@ -65,12 +65,12 @@ interface AppOptions {
 export function createApp(
   files: number,
   pool: number,
-  { presentShare: heldShare = 0.9, smallShare = 0, round = 0 }: AppOptions = {},
+  { presentShare = 0.9, smallShare = 0, round = 0 }: AppOptions = {},
 ): SentResource[] {
   const stride = Math.max(1, Math.floor(pool / files));
   return Array.from({ length: files }, (_, index) => {
     // Multiples of the golden ratio are spread evenly, so that every part of the app has the same share.
-    const isPresent = (index * 0.618034) % 1 < heldShare;
+    const isPresent = (index * 0.618034) % 1 < presentShare;
     const resource = resourceAt(
       isPresent ? (index * stride + round * 13) % pool : pool + round * files + index,
     );

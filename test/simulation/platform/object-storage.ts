@@ -125,7 +125,7 @@ export class ObjectStorage {
 
 const splitQueries = new Map<string, string[]>();
 
-/** Splits a query at semicolons, of which no string literal has one. */
+/** Splits a query at semicolons. No string literal has one. */
 function statementsOf(query: string): string[] {
   let statements = splitQueries.get(query);
   if (!statements) {
