@@ -15,7 +15,7 @@ import { loadMs, type NamedSnapshot, SnapshotCache } from "./snapshot-cache.ts";
 type CacheTier = "memory" | "keys";
 type LookupContext = Pick<RequestContext, "log" | "waitUntil">;
 
-/** What the cache found for the contents of a request. */
+/** The result of a look-up in the cache. */
 export interface CacheLookup {
   /** 1 for each content that is present in the pool. Call it last: the result is empty once the manifest is too old. */
   isPresent(): Uint8Array;
@@ -102,7 +102,7 @@ class Lookup {
     if (manifest.areKeysTrusted) await this.#keys.read([...unknown.keys()]);
     this.#watch.lap("keys");
     if (loading && [...unknown.keys()].some((key) => !this.#keys.present.has(key))) {
-      // Keys are written after the snapshot, so it may have what no key has yet.
+      // Keys are written after the snapshot, so it may have contents whose key is not written yet.
       await this.#waitForSnapshot(loading);
       marks = this.#markFromMemory(cached);
       unknown = this.#contents.unknown(marks);
@@ -137,7 +137,7 @@ class Lookup {
     return renewed;
   }
 
-  /** A mark for each content: what snapshot and delta have of it. */
+  /** A mark for each content, from snapshot and delta. */
   #markFromMemory(cached: CachedManifest | undefined): Uint8Array {
     const marks = new Uint8Array(this.#contents.count);
     if (!cached?.manifest) return marks;

@@ -10,10 +10,10 @@ export const KEY_VALUE = "1";
 
 /** The runtime runs six reads of KV in parallel. */
 const PARALLEL_READS = 6;
-/** The time that one read takes, about. */
+/** An estimate of the time of one read. */
 export const ONE_ROUND_MS = 50;
 
-/** The time that reading this many keys takes, about. */
+/** An estimate of the time to read this many keys. */
 export function keysReadMs(keys: number): number {
   return Math.ceil(Math.ceil(keys / KV_KEYS_PER_READ) / PARALLEL_READS) * ONE_ROUND_MS;
 }

@@ -24,7 +24,7 @@ export function keyValueStore(namespace: KVNamespace, keyPrefix: string) {
   };
 }
 
-/** The slowest write that is waited for: 1 MB/s. */
+/** A slower write times out: 1 MB/s. */
 const BYTES_PER_MS = 1_000;
 
 function writeMs(value: string | Uint8Array): number {

@@ -21,7 +21,7 @@ const FIRST_BYTE_MS = 50;
 /** Two parts at once, 50 MB/s. */
 const ENTRIES_PER_MS = 6_000;
 
-/** The time that loading a snapshot takes, about. */
+/** An estimate of the time to load a snapshot. */
 export function loadMs({ entries }: NamedSnapshot): number {
   return FIRST_BYTE_MS + entries / ENTRIES_PER_MS;
 }
@@ -37,7 +37,7 @@ interface Load {
 export class SnapshotCache {
   readonly #store: KeyValueStore;
   #memory: SnapshotMemory | undefined;
-  /** The latest one. Earlier ones stop as soon as they notice. */
+  /** The latest one. An earlier one stops after the part that it is reading. */
   #load: Load | undefined;
   #loggedCause = "";
 

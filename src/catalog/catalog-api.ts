@@ -21,7 +21,7 @@ export interface CatalogNamespace {
   getByName(name: string): CatalogApi;
 }
 
-/** The Cloud Controller's verdict on matches of the cache. */
+/** The result of a verification of the cache's matches by the Cloud Controller. */
 export interface Rejections {
   /** The moment before the Cloud Controller was called; ms since the epoch, by Cloudflare's clock. */
   asOf: number;

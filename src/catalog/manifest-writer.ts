@@ -12,7 +12,7 @@ import { newObjectId, type PublishedObjects, type StoreOf } from "./published-ob
 import { suspendedUntil } from "./suspension.ts";
 import { isoTime, NEVER } from "./times.ts";
 
-/** If more keys would have to be overruled by the delta, 4 MB, no key is trusted. */
+/** The most keys that a delta overrules, 4 MB. If there are more, no key is trusted. */
 const OVERRULED_KEYS_MAX = 500_000;
 
 /** Writes the manifest and the delta that it names, and retires the manifests of former prefixes. */
@@ -123,7 +123,7 @@ export class ManifestWriter {
     return this.#storage.sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
   }
 
-  /** @returns what the manifest says about the delta; null if it would be empty */
+  /** @returns the delta as the manifest names it; null if it would be empty */
   async #writeDelta(state: StoredState, areKeysTrusted: boolean, now: number) {
     const value = this.#readDelta(state, areKeysTrusted);
     const [added, removed] = [value.added.length, value.removed.length];

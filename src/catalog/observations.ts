@@ -1,7 +1,7 @@
 import type { ObservationsResult } from "../operator-api/responses.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 
-/** Which resources the pool had, and which it had not, at a time. */
+/** Resources that the pool had, or lacked, at a time. */
 export interface Observations {
   /**
    * The moment before the pool was read, in ms since the epoch by Cloudflare's clock. A client with another

@@ -23,7 +23,7 @@ const FAILED_PAUSE_MS = 10_000;
  * 3. Set `isWriteUncertain`, and write the manifest. It names only stored objects (R1.5). If the write fails,
  *    the next run writes the manifest again, and for two minutes every ten seconds: the failed write may still
  *    land, over a later one.
- * 4. In one transaction, record what the manifest names, and mark all other objects as superseded. If the
+ * 4. In one transaction, record the content of the manifest, and mark all other objects as superseded. If the
  *    catalog is reset before, `isWriteUncertain` is still set: the next run does step 3.
  * 5. Delete objects that were superseded an hour ago: until then a reader may have an older manifest.
  * 6. Delete the key of a removed resource 20 minutes after the removal: no write of the key can still land then.

@@ -1,13 +1,13 @@
 import { markMembers, wordsWith } from "../bytes/marks.ts";
 import { MATCH_FINAL_MS } from "../time/time-guarantees.ts";
 
-/** The mark of a content, one byte: what was decided for it, or what a look-up found. */
+/** The mark of a content, one byte: a decision, or the result of a look-up. */
 export const UNDECIDED = 0;
 export const MATCH = 1;
 export const NO_MATCH = 2;
-/** Found only: the Cloud Controller rejects the match. */
+/** Result only: the Cloud Controller rejects the match. */
 export const REJECTED = 3;
-/** Found only: the delta has a tombstone of the file. */
+/** Result only: the delta has a tombstone of the file. */
 export const REMOVED = 4;
 
 /** A content is a SHA-1 folded to 8 bytes. Only a deliberate collision gives two files one content, and it harms only its own push. */
@@ -15,7 +15,7 @@ export const CONTENT_BYTES = 8;
 
 type ByteArray = Uint8Array<ArrayBuffer>;
 
-/** What the session of a push needs of a request. */
+/** The data of a request for its push session. */
 export interface SessionRequest {
   /** One for each candidate, in the order of the request. */
   contents: ByteArray;

@@ -101,7 +101,7 @@ export class PushSession {
    * Without a reply, all that the isolate keeps.
    */
   #earlierDecisions(inspection: Inspection | undefined): Decisions {
-    if (!inspection) return new Decisions(this.#kept() ?? NO_SESSION);
+    if (!inspection) return new Decisions(this.#keptSession() ?? NO_SESSION);
     const { session } = inspection;
     return new Decisions({ ...session, batches: [...session.batches, ...this.#unstoredBatches()] });
   }
@@ -136,8 +136,8 @@ export class PushSession {
     }
   }
 
-  /** What this isolate decided in other requests of the session. */
-  #kept() {
+  /** The decisions of this isolate in other requests of the session. */
+  #keptSession() {
     const kept = keptSessionsOf(this.#context.configuration).get(this.#keptKey);
     if (!kept || isExpired(kept, Date.now())) return undefined;
     return {
@@ -148,7 +148,7 @@ export class PushSession {
   }
 
   #unstoredBatches(): Batch[] {
-    return this.#kept()?.batches.filter(({ isStored }) => !isStored) ?? [];
+    return this.#keptSession()?.batches.filter(({ isStored }) => !isStored) ?? [];
   }
 
   #keep(decisions: Uint8Array<ArrayBuffer>, isStored: boolean): void {
@@ -157,7 +157,7 @@ export class PushSession {
     const [pushId] = this.#ids;
     const now = Date.now();
     const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
-    const { firstAt = now, batches = [] } = this.#kept() ?? {};
+    const { firstAt = now, batches = [] } = this.#keptSession() ?? {};
     // Delete first: a Map lists its entries in the order of insertion, and the oldest ones are dropped.
     sessions.delete(this.#keptKey);
     sessions.set(this.#keptKey, {

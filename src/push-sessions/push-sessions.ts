@@ -7,7 +7,7 @@ import { isExpired } from "./expiry.ts";
 
 /** Requests of a session whose decisions are stored, 45 KB each. An inspection returns all of them. */
 const BATCHES_MAX = 90;
-/** Until a write is on disk, it delays all replies of the object. So what no reply depends on is written once a second. */
+/** Until a write is on disk, it delays all replies of the object. So writes that no reply depends on are combined, once a second. */
 const WRITE_DELAY_MS = 1_000;
 
 const TABLES = `
@@ -41,7 +41,7 @@ type DecisionsRow = { request_id: string; decided_at: number; contents: ArrayBuf
 type RequestRow = Record<"fingerprint" | "push_id" | "request_id", string> &
   Record<"at" | "is_retry", number>;
 
-/** What a request needs of its session before it decides. */
+/** The state of a session before a request is decided. */
 export interface Inspection {
   /** Whether the caller sent the same request in the last ten minutes. */
   retrySuspected: boolean;
@@ -50,7 +50,7 @@ export interface Inspection {
 
 /**
  * The push sessions of one caller. They store the decisions for the contents of each push, so that its requests agree. The methods are
- * idempotent: a repeated call with the same `requestId` returns what the first one did.
+ * idempotent: a repeated call with the same `requestId` returns the same.
  */
 export class PushSessions extends DurableObject<Env> {
   readonly #log = createLog({ object: "push-sessions" });
@@ -78,9 +78,9 @@ export class PushSessions extends DurableObject<Env> {
    */
   async inspect(pushId: string, fingerprint: string, requestId: string): Promise<Inspection> {
     const now = Date.now();
-    const { isRetry, isRepeated } = this.#record(pushId, fingerprint, requestId, now);
+    const { isRetry, isRepeated } = this.#recordRequest(pushId, fingerprint, requestId, now);
     this.#writeLater();
-    return { retrySuspected: isRetry, session: this.#session(pushId, isRepeated, now) };
+    return { retrySuspected: isRetry, session: this.#renewSession(pushId, isRepeated, now) };
   }
 
   /**
@@ -100,8 +100,8 @@ export class PushSessions extends DurableObject<Env> {
     isVerified: boolean,
   ): Promise<Decided | Inspection> {
     const now = Date.now();
-    const { isRetry, isRepeated } = this.#record(pushId, fingerprint, requestId, now);
-    const { firstAt, ...session } = this.#session(pushId, isRepeated, now);
+    const { isRetry, isRepeated } = this.#recordRequest(pushId, fingerprint, requestId, now);
+    const { firstAt, ...session } = this.#renewSession(pushId, isRepeated, now);
     if (isRetry && !isVerified) {
       this.#writeLater();
       return { retrySuspected: true, session };
@@ -131,7 +131,7 @@ export class PushSessions extends DurableObject<Env> {
     return decided;
   }
 
-  /** Deletes what has expired, and the tables once they are empty. */
+  /** Deletes expired rows, and the tables once they are empty. */
   override async alarm(): Promise<void> {
     const now = Date.now();
     this.#hasAlarm = false;
@@ -148,7 +148,7 @@ export class PushSessions extends DurableObject<Env> {
   }
 
   /** Records a request, unless this is a repeated call. */
-  #record(pushId: string, fingerprint: string, requestId: string, now: number) {
+  #recordRequest(pushId: string, fingerprint: string, requestId: string, now: number) {
     const since = now - RETRY_MS;
     const sameRequests = "FROM requests WHERE fingerprint = ?1";
     const query = `SELECT
@@ -169,11 +169,11 @@ export class PushSessions extends DurableObject<Env> {
   }
 
   /**
-   * The session of a push. The request keeps it alive.
+   * Reads the session of a push, and keeps it alive.
    *
    * @param isRepeated whether the push sent this request before. Then several pushes have its id, and it identifies none of them
    */
-  #session(pushId: string, isRepeated: boolean, now: number) {
+  #renewSession(pushId: string, isRepeated: boolean, now: number) {
     const isIdentified = pushId !== "" && !isRepeated;
     const [row] = this.#read<SessionRow>("SELECT * FROM sessions WHERE push_id = ?", pushId);
     const wasIdentified = row?.is_identified === 1;

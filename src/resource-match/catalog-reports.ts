@@ -6,12 +6,12 @@ import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, sha1Of } from "../resources/resource-key.ts";
 import type { OriginResult } from "./origin.ts";
 
-/** From fewer results the catalog can't conclude whether the Cloud Controller matches anything at all. */
+/** Fewer results do not show the catalog whether the Cloud Controller matches anything at all. */
 const REPORTED_MIN = 10;
 
 /**
- * Reports files that the Cloud Controller matched. Like the other reports it never throws: what is lost now is observed again by
- * a later push.
+ * Reports files that the Cloud Controller matched. Like the other reports it never throws: a later push repeats an observation that
+ * is lost.
  *
  * @param asOf the time before the request to the Cloud Controller, in ms since the epoch
  */
@@ -21,7 +21,7 @@ export async function reportMatches(
   context: RequestContext,
 ): Promise<void> {
   if (keys.length === 0) return;
-  // The Cloud Controller does not compare sizes. A file has only one, so that a SHA-1 with several sizes is not credible.
+  // The Cloud Controller does not compare sizes. A file has one size, so several sizes for a SHA-1 are not credible.
   const bySha1 = Map.groupBy(keys, sha1Of);
   const present = keys.filter((key) => bySha1.get(sha1Of(key))?.length === 1);
   const observations = { asOf, present, sizes: "client-reported" } as const;
@@ -70,7 +70,7 @@ export class RejectionReport {
   #matched: ResourceKey[] = [];
   #notMatched: ResourceKey[] = [];
 
-  /** To be created before the Cloud Controller is requested. */
+  /** Create it before the request to the Cloud Controller: rejections are reported as of this time. */
   constructor(context: RequestContext) {
     this.#context = context;
   }

@@ -36,11 +36,11 @@ export async function decideMatches(
   const watch = new Stopwatch("pushSessions", "verification");
   const foundBy = matches.foundBy();
   const marksOf = (isRetry: boolean) => {
-    // A Cloud Controller that matches nothing may have matching disabled, so only a retry trusts it.
-    const isTrusted = isRetry || matches.origin.matched.length > 0;
+    // A Cloud Controller that matches nothing may have matching disabled. Its rejections then count only for a retry.
+    const isCredible = isRetry || matches.origin.matched.length > 0;
     return foundBy.map((by, index) => {
       if (by !== NOT_FOUND) return MATCH;
-      if (matches.isNotMatchedByOrigin[index] && isTrusted) return REJECTED;
+      if (matches.isNotMatchedByOrigin[index] && isCredible) return REJECTED;
       return matches.isRemoved[index] ? REMOVED : NO_MATCH;
     });
   };

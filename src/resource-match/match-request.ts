@@ -45,7 +45,7 @@ export class MatchRequest {
   readonly #scanned: Scanned;
   readonly #rules: EligibilityRules;
 
-  /** @param body what `scanned` was read from */
+  /** @param body the bytes that the spans of `scanned` refer to */
   constructor(body: Uint8Array, scanned: Scanned, rules: EligibilityRules) {
     this.count = scanned.count;
     this.candidates = new Contents(scanned.keys);
@@ -79,7 +79,7 @@ export class MatchRequest {
     });
     if (copied === 0) return unchanged();
     pieces.push(this.#textAt(copied, this.#body.length));
-    // The new modes keep form and candidates, and move the spans.
+    // The body is still canonical and has the same candidates, but its spans have moved.
     const body = new TextEncoder().encode(pieces.join(""));
     const rescanned = scan(body, this.#rules);
     if (!rescanned) throw new Error("the scan did not accept the completed modes");

@@ -10,9 +10,9 @@ import { Origin } from "./origin.ts";
 import { verifySample } from "./verification.ts";
 
 const MODE_WARNING =
-  "Files were matched with a mode that the platform takes, because their content was matched before.";
+  "Files got the permissions that the platform requires, because this push matched their content before.";
 
-/** Who sends a request. */
+/** The sender of a request. */
 export interface Requester {
   /** GUID of the user, or id of the client. */
   id: string;
@@ -58,7 +58,7 @@ export async function resolveRequest(
   const { bytes, hasOtherModes } = matchRequest.responseBody(decided.isMatch);
   startVerification(matchRequest, decided, origin, context);
   context.waitUntil(reportMatches(matches.origin.matched, lookupStartedAt, context));
-  // While the cache is suspended, files that are not matched would be matches of the cache.
+  // The suspended cache may have the files that the Cloud Controller does not match.
   if (matches.isSuspended) context.waitUntil(reportRejections(matches.origin, lookupStartedAt, context));
 
   const warnings = matches.faults.map(({ warning }) => warning);

@@ -93,7 +93,7 @@ async function lookUpInShadow(request: Request, context: RequestContext): Promis
   };
 }
 
-/** Logs and measures the comparison, and reports what it shows to the catalog. Never throws. */
+/** Logs and measures the comparison, and reports its observations to the catalog. Never throws. */
 async function reportComparison(
   lookup: Promise<ShadowLookup | string> | undefined,
   reference: Reference,

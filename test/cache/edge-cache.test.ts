@@ -168,7 +168,7 @@ describe("an unreadable manifest", () => {
     expect(logs).toContainEqual(expect.objectContaining({ event: "manifest-unreadable" }));
   });
 
-  const absent = { id: "none", present: 1, removed: 0 };
+  const absent = { id: "none", added: 1, removed: 0 };
   const put = (manifest: object) => env.RESOURCE_CACHE.put("manifest", JSON.stringify(manifest));
 });
 

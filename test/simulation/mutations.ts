@@ -364,7 +364,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R3.6: the isolate's own decisions count if the object is unreachable": {
     file: "src/push-sessions/push-session.ts",
-    from: "new Decisions(this.#kept() ?? NO_SESSION)",
+    from: "new Decisions(this.#keptSession() ?? NO_SESSION)",
     to: "new Decisions(NO_SESSION)",
     profile: "pushes",
     seed: 147,
