@@ -50,7 +50,7 @@ it.each(EXAMPLES)(
   },
 );
 
-it("has three examples: only the cache, with read-through, and with R2", () => {
+it("finds three examples in docs/examples: only the cache, with read-through, and with R2", () => {
   const [cacheOnly, readThrough, r2] = EXAMPLES.map(configurationOf);
   expect(cacheOnly?.vars).toHaveProperty("MINIMUM_FILE_MODE", "0600");
   expect(cacheOnly?.vars).not.toHaveProperty("CLOUD_CONTROLLER_URL");

@@ -352,7 +352,7 @@ describe("a suspected retry", () => {
     expect(requests.length - before).toBe(1);
   });
 
-  it("suspects a retry by contents and paths, and none if another app has the same contents (R1.7)", async () => {
+  it("suspects a retry only if contents and paths are the same, not for another app with the same contents (R1.7)", async () => {
     await publish({ present: [keyOf(1)] });
     const requests = fakeCloudController(respondWithMatches(() => true));
     const isolate = { ...WITH_ORIGIN };

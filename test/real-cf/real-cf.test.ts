@@ -43,7 +43,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSH_TIMEOUT_MS }, () => {
     await Promise.all([smallApp.remove(), largeApp.remove()]);
   }, START_TIMEOUT_MS);
 
-  it("cannot log in with a wrong password", async () => {
+  it("fails to log in with a wrong password", async () => {
     expect(await harness.cf(["api", harness.worker.url])).toMatchObject({ code: 0 });
     expect(await harness.cf(["auth", "developer", "wrong"])).toMatchObject({
       code: 1,
@@ -128,7 +128,7 @@ describe.skipIf(!cf)("the real cf CLI", { timeout: PUSH_TIMEOUT_MS }, () => {
     expect(new Set(traceIds.flat()).size).toBe(traceIds.length);
   });
 
-  it("has its trace id in each log line of its requests for matches", () => {
+  it("logs the trace id of cf CLI in each line of its requests for matches", () => {
     const pushes = harness.runs.filter(({ lines }) => lines.length > 0);
     expect(pushes.length).toBeGreaterThanOrEqual(7);
     const logged = pushes.map(({ lines }) => lines.map(({ traceId }) => traceId));
