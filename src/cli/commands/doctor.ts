@@ -12,7 +12,7 @@ const LEVEL_CHARACTERS = 4;
 const NAME_CHARACTERS = 16;
 
 export const doctorCommand = new Command("doctor")
-  .summary("check a deployed Worker, and say what to do")
+  .summary("check a deployed Worker, and print what to do")
   .description(
     "Checks a deployed Worker from outside: the token, the clock, UAA's keys, whether the route leads the endpoint to " +
       "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, and " +

@@ -8,10 +8,10 @@ import { print } from "../terminal/output.ts";
 export const forgetCommand = new Command("forget")
   .summary("empty the cache")
   .description(
-    "Empties the cache, for a pool that was wiped, replaced or restored from a backup. Observations from before are " +
-      "refused afterwards. Run `sync` to fill the cache again. Until then pushes work, and upload more.",
+    "Empties the cache, for a pool that was wiped, replaced or restored from a backup. From then on, " +
+      "observations that were made before are refused. Run `sync` to fill the cache again. Until then pushes work, and upload more.",
   )
-  .option("--yes", "do it; without this option, the number of resources is printed")
+  .option("--yes", "empty the cache; without this option, only print how many resources it has")
   .addHelpText("after", "\nExample:\n  resource-pool forget --yes --url https://api.example.com")
   .action(async ({ yes, ...options }: EndpointOptions & { yes?: boolean }) => {
     const endpoint = endpointOf(options);

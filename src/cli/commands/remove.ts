@@ -18,8 +18,8 @@ interface RemoveOptions extends EndpointOptions {
 export const removeCommand = new Command("remove")
   .summary("remove resources from the cache")
   .description(
-    "Removes resources from the cache, by SHA-1. The Worker no longer matches them after at most three minutes, " +
-      "usually after one. The removal is recorded even if the resource is not in the cache, so that no earlier " +
+    "Removes resources from the cache, by SHA-1. The Worker matches them for at most three more minutes, " +
+      "usually for one. The removal is recorded even if the resource is not in the cache, so that no earlier " +
       "observation adds it again.",
   )
   .argument("[sha1...]", "40 hex digits each")

@@ -7,7 +7,7 @@ import { printResult, table } from "../terminal/output.ts";
 
 export const statusCommand = new Command("status")
   .summary("show the state of the cache")
-  .description("Shows what is in the cache, what of it is published, and the Worker's settings.")
+  .description("Shows how many resources the cache has, what is published, and the Worker's settings.")
   .option("--json", "print the result as JSON")
   .addHelpText("after", "\nExample:\n  resource-pool status --url https://api.example.com")
   .action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
