@@ -32,13 +32,13 @@ export function markMembersOf(
   marks: Uint8Array,
   value: number,
 ): void {
-  const { ENTRIES, MARKS, ESTIMATES } = OFFSETS;
+  const { ENTRIES, MARKS } = OFFSETS;
   const memory = new Uint8Array(module.memory.buffer);
   for (let from = 0; from < marks.length; from += ROWS_MAX) {
     const batch = marks.subarray(from, from + ROWS_MAX);
     memory.set(words.subarray(ENTRY_BYTES * from, ENTRY_BYTES * (from + batch.length)), ENTRIES);
     memory.set(batch, MARKS);
-    module.mark(start, count, directory, directoryBits, ENTRIES, batch.length, MARKS, value, ESTIMATES);
+    module.mark(start, count, directory, directoryBits, batch.length, value);
     batch.set(memory.subarray(MARKS, MARKS + batch.length));
   }
 }

@@ -20,11 +20,8 @@ export interface BytesModule {
     setCount: number,
     directory: number,
     bits: number,
-    words: number,
     wordCount: number,
-    marks: number,
     value: number,
-    estimates: number,
   ): number;
   write(count: number, offset: number, target: number): number;
   writeNames(count: number): number;

@@ -23,7 +23,6 @@ export const OFFSETS = {
   EXCLUDED: exportedNumber("EXCLUDED"),
   ENTRIES: exportedNumber("ENTRIES"),
   MARKS: exportedNumber("MARKS"),
-  ESTIMATES: exportedNumber("ESTIMATES"),
   BODY: exportedNumber("BODY"),
 };
 /** The rows of each table. */

@@ -60,7 +60,6 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     return observed;
   }
 
-  /** Records rejections. If there are many, the cache is suspended. */
   async reportRejections(rejections: Rejections): Promise<void> {
     const now = Date.now();
     const configuration = this.#configure(now);
@@ -126,15 +125,14 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
       return;
     }
     const { suspension } = this.#storage.state;
-    if (suspension && now >= suspension.until) this.#resume(configuration, now);
+    if (suspension && now >= suspension.until) this.#endSuspension(configuration, now);
     const publisher = new Publisher(this.#storage, configuration, this.#log);
     const hasSucceeded = await publisher.run(now);
     this.#tables.deleteRemovalsBefore(now - REMOVAL_KEPT_MS);
     await this.#setAlarm(publisher.dueAt(!hasSucceeded));
   }
 
-  /** Ends the suspension. */
-  #resume(configuration: Configuration, now: number): void {
+  #endSuspension(configuration: Configuration, now: number): void {
     this.#storage.change((draft) => {
       draft.suspension = null;
       draft.manifest.rewriteAt = now;

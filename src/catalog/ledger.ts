@@ -78,7 +78,6 @@ export class Ledger {
     return row !== undefined && row.state !== ROW_STATE.removed;
   }
 
-  /** Removes everything, and refuses observations from before. */
   forget(draft: State, now: number): void {
     this.#removeAll(draft, now);
     this.#tables.deleteAllRows();

@@ -70,9 +70,9 @@ export class ManifestWriter {
     };
     await this.#storeOf(state.prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
 
-    const names = Array.from({ length: manifest.snapshot?.parts ?? 0 }, (_, part) =>
-      partName(manifest.snapshot?.id ?? "", part),
-    );
+    const names = snapshot
+      ? Array.from({ length: snapshot.parts }, (_, part) => partName(snapshot.id, part))
+      : [];
     if (delta) names.push(deltaName(delta.id));
     this.#storage.change((draft) => {
       const { uncertainUntil, rewriteAt } = draft.manifest;

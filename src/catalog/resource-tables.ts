@@ -105,7 +105,6 @@ export class ResourceTables {
     this.#sql.exec("DELETE FROM resources");
   }
 
-  /** @param time ms since the epoch */
   deleteRemovalsBefore(time: number): void {
     this.#sql.exec("DELETE FROM resources WHERE state = ? AND observed_at < ?", ROW_STATE.removed, time);
   }

@@ -1,5 +1,5 @@
 import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
-import * as v from "valibot";
+import type { GenericSchema } from "valibot";
 import { OBSERVATIONS_MAX } from "../catalog/observations.ts";
 import {
   CachedResourceSchema,
@@ -8,7 +8,6 @@ import {
   ResourcePageSchema,
 } from "../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
-import { ErrorsSchema } from "./error-responses.ts";
 
 export const schemaRef = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 
@@ -22,7 +21,7 @@ function objectOf(properties: Record<string, JsonSchema>): JsonSchema {
 }
 
 /** The JSON Schema of a response. */
-function schemaOf(schema: v.GenericSchema): JsonSchema {
+function schemaOf(schema: GenericSchema): JsonSchema {
   const { $schema: _, ...converted } = toJsonSchema(schema, { target: "draft-2020-12" });
   return converted;
 }
@@ -30,17 +29,15 @@ function schemaOf(schema: v.GenericSchema): JsonSchema {
 /** An entry of Server-Timing: the Worker's, or one that Cloudflare adds, such as `cfL4;desc="?proto=TCP"`. */
 const TIMING = '([a-z-]+;dur=[0-9.]+|cf[A-Za-z0-9]+(;[a-z]+=("[^"]*"|[^",;]+))*)';
 
-/** A resource of the response. Unlike one of the request, it has no null. */
-const MatchSchema = v.object({
-  checksum: v.object({ value: v.pipe(v.string(), v.regex(/^[0-9A-Fa-f]{40}$/)) }),
-  size_in_bytes: v.pipe(v.number(), v.integer(), v.minValue(0)),
-  path: v.exactOptional(v.string()),
-  mode: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-7]+$/))),
+const ERROR = objectOf({
+  detail: { type: "string", description: "The error message for people." },
+  title: { type: "string", description: "The error's name for programs: `CF-InvalidAuthToken`." },
+  code: { type: "integer", description: "Cloud Foundry's number of the title." },
 });
-
 const POOL_CHECKSUM = objectOf({ value: { type: "string", pattern: "^[0-9A-Fa-f]{40}$" } });
 const OBSERVATIONS_LIMITS: JsonSchema = { default: [], maxItems: OBSERVATIONS_MAX };
-const NULLABLE_STRING: JsonSchema = { type: ["string", "null"] };
+const SIZE: JsonSchema = { type: "integer", minimum: 0 };
+const MODE: JsonSchema = { type: "string", pattern: "^[0-7]+$" };
 
 export function components(): object {
   return {
@@ -96,9 +93,9 @@ export function components(): object {
         required: ["checksum", "size_in_bytes"],
         properties: {
           checksum: objectOf({ value: { type: "string", minLength: 40, maxLength: 40 } }),
-          size_in_bytes: { type: "integer", minimum: 0 },
-          mode: { ...NULLABLE_STRING, pattern: "^[0-7]+$" },
-          path: NULLABLE_STRING,
+          size_in_bytes: SIZE,
+          mode: { ...MODE, type: ["string", "null"] },
+          path: { type: ["string", "null"] },
         },
         description:
           "A file: its SHA-1, its size, its path in the app and its octal mode. A checksum of 40 characters that are not all hex is valid, and never matches.",
@@ -110,7 +107,14 @@ export function components(): object {
         ),
       }),
       Match: {
-        ...schemaOf(MatchSchema),
+        type: "object",
+        required: ["checksum", "size_in_bytes"],
+        properties: {
+          checksum: POOL_CHECKSUM,
+          size_in_bytes: SIZE,
+          path: { type: "string" },
+          mode: MODE,
+        },
         description: "A resource of the request. Members that were absent or null are absent.",
       },
       CacheStatus: schemaOf(CacheStatusSchema),
@@ -140,11 +144,14 @@ export function components(): object {
       },
       Present: objectOf({
         checksum: POOL_CHECKSUM,
-        size_in_bytes: { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+        size_in_bytes: { ...SIZE, maximum: Number.MAX_SAFE_INTEGER },
       }),
       Removed: objectOf({ checksum: POOL_CHECKSUM }),
       ObservationsResult: schemaOf(ObservationsResultSchema),
-      Errors: { ...schemaOf(ErrorsSchema), description: "Cloud Foundry's error envelope." },
+      Errors: {
+        ...objectOf({ errors: { type: "array", items: ERROR, minItems: 1 } }),
+        description: "Cloud Foundry's error envelope.",
+      },
     },
   };
 }

@@ -1,4 +1,3 @@
-import * as v from "valibot";
 import { WIRE } from "../failure.ts";
 
 const headerRef = (name: string) => ({ $ref: `#/components/headers/${name}` });
@@ -9,20 +8,6 @@ export const COMMON_HEADERS = {
   "X-B3-TraceId": headerRef("X-B3-TraceId"),
   "X-B3-SpanId": headerRef("X-B3-SpanId"),
 };
-
-/** Cloud Foundry's error envelope. */
-export const ErrorsSchema = v.object({
-  errors: v.pipe(
-    v.array(
-      v.object({
-        detail: v.pipe(v.string(), v.description("The error message for people.")),
-        title: v.pipe(v.string(), v.description("The error's name for programs: `CF-InvalidAuthToken`.")),
-        code: v.pipe(v.number(), v.integer(), v.description("Cloud Foundry's number of the title.")),
-      }),
-    ),
-    v.minLength(1),
-  ),
-});
 
 /** When any operation fails, by the kind of the failure. */
 const COMMON_CAUSES = {

@@ -5,7 +5,6 @@ export {
   CHUNK_BYTES,
   COUNTS,
   ENTRIES,
-  ESTIMATES,
   EXCLUDED,
   KEYS,
   MARKS,

@@ -1,4 +1,5 @@
 /** Sets of 8-byte words, as sorted arrays. */
+import { ENTRIES, ESTIMATES, MARKS } from "./layout";
 
 /** Steps from an estimate after which a binary search is faster. */
 const WALK_MAX: usize = 32;
@@ -28,39 +29,33 @@ export function index(set: usize, count: i32, directory: usize, bits: u32): void
 }
 
 /**
- * Sets the mark of each word that is in a set, by interpolation search. A set is larger than the processor's caches, so the first
- * loop touches all estimated positions: the processor then waits for many of them at once.
- *
- * @param marks 1 byte for each word
- * @param estimates room for 4 bytes for each word
+ * Sets the mark of each word at ENTRIES that is in a set, by interpolation search. A set is larger than the processor's caches, so
+ * the first loop touches all estimated positions: the processor then waits for many of them at once.
  */
 export function mark(
   set: usize,
   count: i32,
   directory: usize,
   bits: u32,
-  words: usize,
   wordCount: i32,
-  marks: usize,
   value: u32,
-  estimates: usize,
 ): i32 {
   if (count == 0) return 0;
   let touched: u64 = 0;
   for (let at: usize = 0; at < <usize>wordCount; at++) {
-    const word = load<u64>(words + (at << 3));
+    const word = load<u64>(ENTRIES + (at << 3));
     const sector: usize = bits == 0 ? 0 : <usize>(word >> (64 - <u64>bits));
     const start = load<u32>(directory + (sector << 2));
     const width = load<u32>(directory + (sector << 2), 4) - start;
     // Hashes are evenly distributed, so the bits after the sector's give the position within it.
     const estimate = start + <u32>((((word << (<u64>bits)) >> 32) * <u64>width) >> 32);
     const position = estimate < <u32>count ? estimate : <u32>count - 1;
-    store<u32>(estimates + (at << 2), position);
+    store<u32>(ESTIMATES + (at << 2), position);
     touched ^= load<u64>(set + ((<usize>position) << 3));
   }
   for (let at: usize = 0; at < <usize>wordCount; at++) {
-    const word = load<u64>(words + (at << 3));
-    if (has(set, <usize>count, word, load<u32>(estimates + (at << 2)))) store<u8>(marks + at, value);
+    const word = load<u64>(ENTRIES + (at << 3));
+    if (has(set, <usize>count, word, load<u32>(ESTIMATES + (at << 2)))) store<u8>(MARKS + at, value);
   }
   // Returned, so that the compiler keeps the first loop.
   return <i32>touched;
