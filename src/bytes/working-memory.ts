@@ -1,4 +1,4 @@
-import { type BytesModule, ensureCapacity, instantiate } from "./module.ts";
+import { ensureCapacity, instantiate } from "./module.ts";
 
 /** A key row, as `assembly/layout.ts` defines it: SHA-1, permissions and size. */
 export const KEY_BYTES = 32;
@@ -31,18 +31,13 @@ export const CHUNK_BYTES = exportedNumber("CHUNK_BYTES");
 /** The longest path or mode that may match: bytes of JSON, quotes included. */
 export const TEXT_MAX_BYTES = exportedNumber("TEXT_MAX_BYTES");
 
-interface WorkingMemory {
-  module: BytesModule;
-  memory: Uint8Array<ArrayBuffer>;
-}
-
 /**
  * The memory that all requests share. Each call writes all its input first and copies its output, so that no request reads
  * what another one left. It never grows beyond 3 MB.
  *
  * @param bodyBytes needed at `OFFSETS.BODY`
  */
-export function workingMemory(bodyBytes = CHUNK_BYTES): WorkingMemory {
+export function workingMemory(bodyBytes = CHUNK_BYTES) {
   ensureCapacity(module, OFFSETS.BODY + bodyBytes + PADDING_BYTES);
   return { module, memory: new Uint8Array(module.memory.buffer as ArrayBuffer) };
 }

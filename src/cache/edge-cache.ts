@@ -28,6 +28,12 @@ export interface CacheLookup {
   isSuspended: boolean;
 }
 
+/** What snapshot and delta have: a mark for each content, and the keys of the contents that are marked UNKNOWN. */
+interface FoundInMemory {
+  marks: Uint8Array;
+  unknown: Map<ResourceKey, number[]>;
+}
+
 /** Looks up contents in snapshot, delta and keys. */
 export class EdgeCache {
   readonly #store: KeyValueStore;
@@ -87,27 +93,24 @@ class Lookup {
     const { manifest } = cached;
     if (!manifest) return this.#noMatches();
 
-    let marks = this.#markFromMemory(cached);
+    let found = this.#lookUpInMemory(cached);
     if (isSuspended(manifest, Date.now())) {
-      return { ...this.#noMatches(), isRemoved: removedIn(marks), isSuspended: true };
+      return { ...this.#noMatches(), isRemoved: removedIn(found.marks), isSuspended: true };
     }
-    let unknown = this.#contents.unknown(marks);
     const loading = this.#startLoading(manifest);
-    const keysMs = keysReadMs(unknown.size);
+    const keysMs = keysReadMs(found.unknown.size);
     if (loading && loadMs(loading) <= keysMs) {
       await this.#waitForSnapshot(loading, Date.now() + keysMs);
-      marks = this.#markFromMemory(cached);
-      unknown = this.#contents.unknown(marks);
+      found = this.#lookUpInMemory(cached);
     }
-    if (manifest.areKeysTrusted) await this.#keys.read([...unknown.keys()]);
+    if (manifest.areKeysTrusted) await this.#keys.read([...found.unknown.keys()]);
     this.#watch.lap("keys");
-    if (loading && [...unknown.keys()].some((key) => !this.#keys.present.has(key))) {
+    if (loading && [...found.unknown.keys()].some((key) => !this.#keys.present.has(key))) {
       // Keys are written after the snapshot, so it may have contents whose key is not written yet.
       await this.#waitForSnapshot(loading);
-      marks = this.#markFromMemory(cached);
-      unknown = this.#contents.unknown(marks);
+      found = this.#lookUpInMemory(cached);
     }
-    return this.#matches(cached, marks, unknown);
+    return this.#matches(cached, found);
   }
 
   /** The cached manifest, if a request may start with it. It is renewed after the response if that is due. */
@@ -124,12 +127,11 @@ class Lookup {
    * many, they are read later: the snapshot may resolve them.
    */
   async #renewManifest(): Promise<CachedManifest | undefined> {
-    const latest = this.#manifests.latest;
-    const probablyUnknown = this.#contents.unknown(this.#markFromMemory(latest));
+    const { unknown } = this.#lookUpInMemory(this.#manifests.latest);
     const renewal = this.#manifests.renew(this.#context.log);
     this.#context.waitUntil(renewal);
-    const isOneRound = keysReadMs(probablyUnknown.size) <= ONE_ROUND_MS;
-    const keyReads = isOneRound ? this.#keys.read([...probablyUnknown.keys()]) : undefined;
+    const isOneRound = keysReadMs(unknown.size) <= ONE_ROUND_MS;
+    const keyReads = isOneRound ? this.#keys.read([...unknown.keys()]) : undefined;
     const renewed = await this.#deadline.race(renewal).catch(() => undefined);
     this.#watch.lap("memory");
     await keyReads;
@@ -137,17 +139,18 @@ class Lookup {
     return renewed;
   }
 
-  /** A mark for each content, from snapshot and delta. */
-  #markFromMemory(cached: CachedManifest | undefined): Uint8Array {
+  /** Looks up the contents in snapshot and delta. */
+  #lookUpInMemory(cached: CachedManifest | undefined): FoundInMemory {
     const marks = new Uint8Array(this.#contents.count);
-    if (!cached?.manifest) return marks;
-    const { snapshot, secret } = cached.manifest;
-    if (snapshot) this.#snapshots.mark(snapshot.id, secret, this.#contents, marks);
-    const entries = this.#contents.entries(secret);
-    markMembers(cached.delta.added, entries, marks, PRESENT);
-    // A tombstone overwrites any other mark.
-    markMembers(cached.delta.removed, entries, marks, REMOVED);
-    return marks;
+    if (cached?.manifest) {
+      const { snapshot, secret } = cached.manifest;
+      if (snapshot) this.#snapshots.mark(snapshot.id, secret, this.#contents, marks);
+      const entries = this.#contents.entries(secret);
+      markMembers(cached.delta.added, entries, marks, PRESENT);
+      // A tombstone overwrites any other mark.
+      markMembers(cached.delta.removed, entries, marks, REMOVED);
+    }
+    return { marks, unknown: this.#contents.unknown(marks) };
   }
 
   /** @returns the snapshot, unless it is loaded already */
@@ -163,12 +166,7 @@ class Lookup {
     this.#watch.lap("memory");
   }
 
-  /** @param unknown the keys of contents that `marks` has no result for */
-  #matches(
-    cached: CachedManifest,
-    marks: Uint8Array,
-    unknown: ReadonlyMap<ResourceKey, number[]>,
-  ): CacheLookup {
+  #matches(cached: CachedManifest, { marks, unknown }: FoundInMemory): CacheLookup {
     const { count } = this.#contents;
     const keys = this.#keys;
     const lookup = this.#noMatches();

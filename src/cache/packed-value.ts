@@ -1,16 +1,7 @@
 /**
- * A packed value: entry hashes of added and removed resources. Little-endian, so that it opens as typed arrays without parsing.
- *
- *     0   uint32      magic, "RMPV"
- *     4   uint32      version, 2
- *     8   uint32      count of added resources
- *     12  uint32      count of removed resources
- *     16  48 bytes    its own name, below the prefix, ASCII, padded with zeros
- *     64  uint64[]    the entry hash of each added resource, ascending
- *         uint64[]    the entry hash of each removed resource, ascending
- *
- * A delta is one packed value, and so is each part of a snapshot, with nothing removed.
+ * A delta, or a part of a snapshot. STORAGE.md has the layout. It is little-endian, so that it opens as typed arrays without parsing.
  */
+/** "RMPV". */
 const MAGIC = 0x56504d52;
 const VERSION = 2;
 const HEADER_BYTES = 64;

@@ -22,8 +22,4 @@ export type Refusal = keyof Refusals;
 /** The most observations of one call. */
 export const OBSERVATIONS_MAX = 50_000;
 
-export const noRefusals = (): Refusals => ({
-  "outside-limits": 0,
-  "too-old": 0,
-  "conflicting-size": 0,
-});
+export const noRefusals = (): Refusals => ({ "outside-limits": 0, "too-old": 0, "conflicting-size": 0 });

@@ -1,7 +1,7 @@
 import type { ResourceKey } from "../resources/resource-key.ts";
 import { ROW_STATE } from "./catalog-storage.ts";
 
-export type ResourceRow = { size: number | null; size_verified: number; state: number; observed_at: number };
+type ResourceRow = { size: number | null; size_verified: number; state: number; observed_at: number };
 
 /** The common values of observations that are recorded together. Times are in ms since the epoch. */
 export interface Batch {

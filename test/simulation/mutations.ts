@@ -448,7 +448,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.1: the delta counts while the cache is suspended": {
     file: "src/cache/edge-cache.ts",
-    from: "isRemoved: removedIn(marks), isSuspended: true",
+    from: "isRemoved: removedIn(found.marks), isSuspended: true",
     to: "isSuspended: true",
     profile: "pushes",
     named: "does not match a file that was removed while the cache is suspended",
