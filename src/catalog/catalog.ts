@@ -127,9 +127,9 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     const { suspension } = this.#storage.state;
     if (suspension && now >= suspension.until) this.#endSuspension(configuration, now);
     const publisher = new Publisher(this.#storage, configuration, this.#log);
-    const hasSucceeded = await publisher.run(now);
+    const nextRunAt = await publisher.run(now);
     this.#tables.deleteRemovalsBefore(now - REMOVAL_KEPT_MS);
-    await this.#setAlarm(publisher.dueAt(!hasSucceeded));
+    await this.#setAlarm(nextRunAt);
   }
 
   #endSuspension(configuration: Configuration, now: number): void {

@@ -52,9 +52,9 @@ export class Publisher {
   /**
    * Does what is due. If a step fails, KV is most likely unavailable: the others wait for the next alarm.
    *
-   * @returns whether all steps succeeded
+   * @returns when the next run is due, in ms since the epoch
    */
-  async run(now: number): Promise<boolean> {
+  async run(now: number): Promise<number> {
     const writeManifest = () => this.#manifest.writeIfDue();
     // An import is published by its snapshot alone, without a delta.
     const isImport = this.#snapshots.isImportDue(now);
@@ -72,14 +72,13 @@ export class Publisher {
         await run();
       } catch (error) {
         this.#log.error("catalog-step-failed", { step, cause: causeOf(error) });
-        return false;
+        return this.#nextRunAt(FAILED_PAUSE_MS);
       }
     }
-    return true;
+    return this.#nextRunAt(PAUSE_MS);
   }
 
-  /** When the next run is due, in ms since the epoch. */
-  dueAt(hasFailed: boolean): number {
+  #nextRunAt(pauseMs: number): number {
     const now = Date.now();
     const state = this.#storage.state;
     const first = Math.min(
@@ -90,6 +89,6 @@ export class Publisher {
       this.#objects.deletionDueAt(),
       this.#keys.dueAt(now),
     );
-    return Math.max(first, now + (hasFailed ? FAILED_PAUSE_MS : PAUSE_MS));
+    return Math.max(first, now + pauseMs);
   }
 }
