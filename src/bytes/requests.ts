@@ -129,26 +129,12 @@ export function writeResponse(
   return response.subarray(0, length + CLOSING.length);
 }
 
-/** A string in the body, quotes included. */
-interface Span {
-  start: number;
-  end: number;
-}
-
-/** The path of a candidate; undefined if it has none. */
-export function pathSpan(spans: Uint8Array, index: number): Span | undefined {
-  return spanAt(spans, index, PATH, PATH_END);
-}
-
-/** The mode of a candidate; undefined if it has none. */
-export function modeSpan(spans: Uint8Array, index: number): Span | undefined {
-  return spanAt(spans, index, MODE, MODE_END);
-}
-
-function spanAt(spans: Uint8Array, index: number, startField: number, endField: number): Span | undefined {
+/** Where a string of a candidate is in the body, quotes included; undefined if the candidate has none. */
+export function spanOf(spans: Uint8Array, index: number, member: "path" | "mode") {
   const rows = new DataView(spans.buffer, spans.byteOffset, spans.length);
-  const start = rows.getUint32(SPAN_BYTES * index + startField, true);
-  return start === 0 ? undefined : { start, end: rows.getUint32(SPAN_BYTES * index + endField, true) };
+  const at = (field: number) => rows.getUint32(SPAN_BYTES * index + field, true);
+  const [start, end] = member === "path" ? [at(PATH), at(PATH_END)] : [at(MODE), at(MODE_END)];
+  return start === 0 ? undefined : { start, end };
 }
 
 /** The offset of the first member of a candidate. */

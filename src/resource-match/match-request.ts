@@ -1,6 +1,6 @@
 import { fingerprintOf } from "../bytes/fingerprint.ts";
 import { markMembers } from "../bytes/marks.ts";
-import { concat, modeSpan, pathSpan, type Scanned, scan, writeResponse } from "../bytes/requests.ts";
+import { concat, type Scanned, scan, spanOf, writeResponse } from "../bytes/requests.ts";
 import { KEY_BYTES, KEY_PERMISSIONS, SHA1_BYTES } from "../bytes/working-memory.ts";
 import { Contents, PRESENT } from "../cache/contents.ts";
 import type { Configuration } from "../configuration.ts";
@@ -70,7 +70,7 @@ export class MatchRequest {
     const pieces: string[] = [];
     let copied = 0;
     marks.forEach((mark, index) => {
-      const span = modeSpan(spans, index);
+      const span = spanOf(spans, index, "mode");
       const permissions = rows.getUint32(KEY_BYTES * index + KEY_PERMISSIONS, true);
       if (!mark || !span || (permissions & bits) === bits) return;
       const mode = JSON.parse(this.#textAt(span.start, span.end));
@@ -90,7 +90,7 @@ export class MatchRequest {
     const { count, candidates } = this;
     const contents = candidates.folded();
     const paths = [0, candidates.count - 1].map((index) => {
-      const span = candidates.count > 0 ? pathSpan(this.#scanned.spans, index) : undefined;
+      const span = candidates.count > 0 ? spanOf(this.#scanned.spans, index, "path") : undefined;
       return this.#body.subarray(span?.start ?? 0, span?.end ?? 0);
     });
     return { count, contents, fingerprint: fingerprintOf(contents, ...paths) };
