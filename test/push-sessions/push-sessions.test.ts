@@ -145,7 +145,7 @@ describe("one push", () => {
     const { resources } = await response.clone().json<{ resources: SentResource[] }>();
     expect(resources.map(({ mode }) => mode)).toEqual(["0644", "100644", "644", "644"]);
     expect(decodeURIComponent(response.headers.get("X-Cf-Warnings") ?? "")).toMatch(
-      /mode that the platform takes/,
+      /permissions that the platform requires/,
     );
   });
 
