@@ -11,9 +11,10 @@ import { fileURLToPath } from "node:url";
 const FOLDER = dirname(fileURLToPath(import.meta.url));
 const SOURCE = join(FOLDER, "assembly");
 const MODULE = join(FOLDER, "module.wasm");
+// biome-ignore format: an option and its value belong on one line
 const OPTIONS = [
-  ...["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert"],
-  ...["--runtime", "stub", "--enable", "simd", "--use", "abort="],
+  "--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert",
+  "--runtime", "stub", "--enable", "simd", "--use", "abort=",
 ];
 const DIGEST_BYTES = 32;
 

@@ -12,15 +12,17 @@ import {
 import { POOL } from "./pool.ts";
 
 const PRESENT = [...POOL];
+// biome-ignore format: one item per line is hard to read
 const MODES = [
-  ...["644", "0644", "755", "100644", "444", "0", "00", "600", "0600", "4711", "7777", "177", "577"],
-  ...["7".repeat(22), "1".repeat(40), "0".repeat(30), "120777", "00000644", "8", "0o644", "64a", "", " 644"],
-  ...["644 ", "-644", "644\n", "６４４"],
+  "644", "0644", "755", "100644", "444", "0", "00", "600", "0600", "4711", "7777", "177", "577",
+  "7".repeat(22), "1".repeat(40), "0".repeat(30), "120777", "00000644", "8", "0o644", "64a", "", " 644",
+  "644 ", "-644", "644\n", "６４４",
 ];
 const NAMES = ["checksum", "size_in_bytes", "path", "mode", "value", "resources"];
+// biome-ignore format: one item per line is hard to read
 const OTHER_NAMES = [
-  ...["Checksum", "size_in_byte", "size_in_bytess", "path\u0000", "MODE", "", "__proto__", "constructor"],
-  ...["toString", "sha1", "type", "0", "ſize_in_bytes"],
+  "Checksum", "size_in_byte", "size_in_bytess", "path\u0000", "MODE", "", "__proto__", "constructor",
+  "toString", "sha1", "type", "0", "ſize_in_bytes",
 ];
 const KIB = 1024;
 export const BODY_MAX_BYTES = 15 * KIB * KIB;
@@ -199,18 +201,12 @@ function nested(random: Random, depth: number): string {
   return open.repeat(depth) + inner + close.repeat(closed);
 }
 
+// biome-ignore format: one item per line is hard to read
 const SEQUENCES = [
-  ...[[0xef, 0xbb, 0xbf], [0x80], [0xbf], [0xc0, 0x80], [0xc1, 0xbf], [0xed, 0xa0, 0x80], [0xed, 0x9f, 0xbf]],
-  ...[
-    [0xf4, 0x90, 0x80, 0x80],
-    [0xf4, 0x8f, 0xbf, 0xbf],
-    [0xf5],
-    [0xe2, 0x82],
-    [0xe0, 0x9f, 0xbf],
-    [0xff, 0xfe],
-  ],
-  ...[[0xf0, 0x8f, 0xbf, 0xbf], [0xf0, 0x9f, 0x98, 0x80], [0xc3], [0xfe], [0x00], [0xc2, 0x85], [0xc2, 0xa0]],
-  ...[[0x2c], [0x5d], [0x7d], [0x5b], [0x7b], [0x22], [0x5c], [0x3a], [0x20], [0x0a], [0x30], [0x2d], [0x65]],
+  [0xef, 0xbb, 0xbf], [0x80], [0xbf], [0xc0, 0x80], [0xc1, 0xbf], [0xed, 0xa0, 0x80], [0xed, 0x9f, 0xbf],
+  [0xf4, 0x90, 0x80, 0x80], [0xf4, 0x8f, 0xbf, 0xbf], [0xf5], [0xe2, 0x82], [0xe0, 0x9f, 0xbf], [0xff, 0xfe],
+  [0xf0, 0x8f, 0xbf, 0xbf], [0xf0, 0x9f, 0x98, 0x80], [0xc3], [0xfe], [0x00], [0xc2, 0x85], [0xc2, 0xa0],
+  [0x2c], [0x5d], [0x7d], [0x5b], [0x7b], [0x22], [0x5c], [0x3a], [0x20], [0x0a], [0x30], [0x2d], [0x65],
 ];
 
 /** Inserts, replaces, deletes or repeats a few bytes. */
@@ -255,22 +251,10 @@ function joined(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+// biome-ignore format: one item per line is hard to read
 const TOKENS = [
-  ...[
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    ":",
-    '"resources"',
-    '"checksum"',
-    '"value"',
-    '"size_in_bytes"',
-    '"path"',
-    '"a"',
-  ],
-  ...["null", "true", "36", "-1", "1.5", " ", "\n", '"', "\\", "\u0000", "\ufeff", "é"],
+  "{", "}", "[", "]", ",", ":", '"resources"', '"checksum"', '"value"', '"size_in_bytes"', '"path"', '"a"',
+  "null", "true", "36", "-1", "1.5", " ", "\n", '"', "\\", "\u0000", "\ufeff", "é",
 ];
 
 function arbitrary(random: Random): Uint8Array<ArrayBuffer> {

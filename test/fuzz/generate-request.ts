@@ -5,18 +5,27 @@ import { CALLERS, type CONFIGURATIONS, type ConfigurationName, type FuzzRequest 
 
 const ENDPOINT = "/v3/resource_matches";
 const METHODS = ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const ENDS = [
+  "/",
+  "//",
+  "%2f",
+  "/x",
+  "/cache/",
+  "/cache/x",
+  ";a",
+  ".",
+  "/%2e%2e/resource_matches",
+  "%00",
+  "s",
+];
 const OTHER_PATHS = [
-  ...["/", "//", "%2f", "/x", "/cache/", "/cache/x", ";a", ".", "/%2e%2e/resource_matches", "%00", "s"].map(
-    (end) => ENDPOINT + end,
-  ),
-  ...[
-    "/",
-    "/v3",
-    "/v3/Resource_matches",
-    "//v3/resource_matches",
-    "/v2/resource_match",
-    "/v3//resource_matches",
-  ],
+  ...ENDS.map((end) => ENDPOINT + end),
+  "/",
+  "/v3",
+  "/v3/Resource_matches",
+  "//v3/resource_matches",
+  "/v2/resource_match",
+  "/v3//resource_matches",
 ];
 const QUERIES = ["?", "?a=1&a=2", "?%", "?/v3/x", "#x", "?resources=[]"];
 /** Paths that a URL parser normalizes to the endpoint. */
@@ -70,8 +79,12 @@ export function generateRequest(seed: number): FuzzRequest {
 function generateLongRequest(random: Random, turn: number): FuzzRequest {
   return {
     configuration: random.weighted({ plain: 6, limited: 2, "odd bits": 1 }),
-    ...{ method: "POST", path: ENDPOINT, headers: headersOf(random) },
-    ...{ caller: "developer", scheme: "bearer", isNewCaller: false },
+    method: "POST",
+    path: ENDPOINT,
+    headers: headersOf(random),
+    caller: "developer",
+    scheme: "bearer",
+    isNewCaller: false,
     body: generateLongBody(random, turn),
     isChunked: random.chance(0.3),
   };

@@ -121,8 +121,13 @@ async function tokenOf(uaa: Uaa, caller: Caller): Promise<string> {
 async function fill(worker: Workerd, configuration: ConfigurationName, send: Send): Promise<void> {
   const present = [...POOL].map(([value, size_in_bytes]) => ({ checksum: { value }, size_in_bytes }));
   const admin = {
-    ...{ configuration, method: "POST", headers: {}, caller: "admin" as const, scheme: "bearer" },
-    ...{ isNewCaller: true, isChunked: false },
+    configuration,
+    method: "POST",
+    headers: {},
+    caller: "admin",
+    scheme: "bearer",
+    isNewCaller: true,
+    isChunked: false,
   } as const;
   const body = Buffer.from(JSON.stringify({ present }));
   const response = await send({ ...admin, path: `${ENDPOINT}/cache/observations`, body });
