@@ -8,6 +8,7 @@ import {
   KV_CACHE_TTL_MIN_SECONDS,
   LOOKUP_DEADLINE_MAX_MS,
 } from "./platform-limits.ts";
+import type { PushSessionsNamespace } from "./push-sessions/push-sessions-api.ts";
 import { LOOKUP_DEADLINE_DEFAULT_MS } from "./time/time-guarantees.ts";
 
 /** Bindings and variables as the runtime provides them, unchecked. */
@@ -72,7 +73,7 @@ const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
 const VARIABLES = {
   RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put", "delete"),
   CATALOG: binding<CatalogNamespace>("a Durable Object namespace", "getByName"),
-  PUSH_SESSIONS: binding<DurableObjectNamespace>("a Durable Object namespace", "getByName"),
+  PUSH_SESSIONS: binding<PushSessionsNamespace>("a Durable Object namespace", "getByName"),
   UAA_URL: serverUrl,
   UAA_ISSUER: v.optional(nonEmpty),
   UAA_AUDIENCE: v.optional(nonEmpty, "cloud_controller"),

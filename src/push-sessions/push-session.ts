@@ -14,7 +14,7 @@ import {
   type SessionRequest,
 } from "./decisions.ts";
 import { isExpired, type SessionTimes } from "./expiry.ts";
-import type { Inspection, PushSessions } from "./push-sessions.ts";
+import type { Inspection, PushSessionsApi } from "./push-sessions-api.ts";
 
 /** Sessions whose decisions an isolate keeps for the case that the object is unreachable. */
 const KEPT_SESSIONS_MAX = 8;
@@ -109,16 +109,14 @@ export class PushSession {
   /** Calls the object, and repeats the call until it succeeds or times out. */
   async #call(
     method: "inspect" | "decide",
-    call: (object: DurableObjectStub<PushSessions>) => Promise<Reply>,
+    call: (object: PushSessionsApi) => Promise<Reply>,
   ): Promise<Reply | undefined> {
     const { configuration, log } = this.#context;
     const giveUpAt = Date.now() + TIMEOUT_MS.pushSessions;
     const attempt = async (): Promise<Reply> => {
       try {
         // A deployment resets the object: only a new stub reaches the next instance.
-        const stub = configuration.pushSessions.getByName(this.#caller) as unknown;
-        const object = stub as DurableObjectStub<PushSessions>;
-        const reply = await call(object);
+        const reply = await call(configuration.pushSessions.getByName(this.#caller));
         checkReply(reply, this.contents);
         return reply;
       } catch (error) {

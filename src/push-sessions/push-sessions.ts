@@ -2,8 +2,9 @@ import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
 import { causeOf, createLog } from "../observability/log.ts";
 import { RETRY_MS, SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
-import { type Decided, Decisions, MATCH, NO_MATCH, type SessionState } from "./decisions.ts";
+import { type Decided, Decisions, MATCH, NO_MATCH } from "./decisions.ts";
 import { isExpired } from "./expiry.ts";
+import type { Inspection, PushSessionsApi } from "./push-sessions-api.ts";
 
 /** Requests of a session whose decisions are stored, 45 KB each. An inspection returns all of them. */
 const BATCHES_MAX = 90;
@@ -41,18 +42,8 @@ type DecisionsRow = { request_id: string; decided_at: number; contents: ArrayBuf
 type RequestRow = Record<"fingerprint" | "push_id" | "request_id", string> &
   Record<"at" | "is_retry", number>;
 
-/** The state of a session before a request is decided. */
-export interface Inspection {
-  /** Whether the caller sent the same request in the last ten minutes. */
-  retrySuspected: boolean;
-  session: SessionState;
-}
-
-/**
- * The push sessions of one caller. They store the decisions for the contents of each push, so that its requests agree. The methods are
- * idempotent: a repeated call with the same `requestId` returns the same.
- */
-export class PushSessions extends DurableObject<Env> {
+/** The push sessions of one caller. They store the decisions for the contents of each push, so that its requests agree. */
+export class PushSessions extends DurableObject<Env> implements PushSessionsApi {
   readonly #log = createLog({ object: "push-sessions" });
   readonly #storage: DurableObjectStorage;
   #hasTables: boolean;
@@ -71,11 +62,6 @@ export class PushSessions extends DurableObject<Env> {
     });
   }
 
-  /**
-   * For a request of fewer than 5,000 resources. It is the last one of its app, so its decisions are not stored.
-   *
-   * @param pushId empty if the client does not identify its push
-   */
   async inspect(pushId: string, fingerprint: string, requestId: string): Promise<Inspection> {
     const now = Date.now();
     const { isRetry, isRepeated } = this.#recordRequest(pushId, fingerprint, requestId, now);
@@ -83,14 +69,6 @@ export class PushSessions extends DurableObject<Env> {
     return { retrySuspected: isRetry, session: this.#renewSession(pushId, isRepeated, now) };
   }
 
-  /**
-   * Decides the contents of a request of 5,000 resources, and stores the decisions before it returns.
-   *
-   * @param contents 8 bytes each
-   * @param found a mark for each
-   * @param isVerified whether to decide even if a retry is suspected
-   * @returns the decisions; or the earlier ones, if a retry is suspected and `found` is not verified
-   */
   async decide(
     pushId: string,
     fingerprint: string,

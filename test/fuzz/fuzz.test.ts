@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { MATCH, NO_MATCH, NO_SESSION } from "../../src/push-sessions/decisions.ts";
-import type { PushSessions } from "../../src/push-sessions/push-sessions.ts";
+import type { PushSessionsApi } from "../../src/push-sessions/push-sessions-api.ts";
 import type { ResourceKey } from "../../src/resources/resource-key.ts";
 import { isCanonical } from "../bytes/request-paths.ts";
 import { report, runAlarm } from "../support/catalog.ts";
@@ -26,11 +26,11 @@ const MS_A_CASE = 100;
 const STARTED_MAX_MS = 30_000;
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
 
-/** Push sessions without decisions: they have tests of their own. */
-const object = {
+/** Push sessions without decisions: other tests cover them. */
+const object: PushSessionsApi = {
   inspect: async () => ({ retrySuspected: false, session: NO_SESSION }),
-  decide: async (...[, , , , found]: Parameters<PushSessions["decide"]>) => ({
-    decisions: found.map((mark) => (mark === MATCH ? MATCH : NO_MATCH)),
+  decide: async (_pushId, _fingerprint, _requestId, _contents, found) => ({
+    decisions: Uint8Array.from(found, (mark) => (mark === MATCH ? MATCH : NO_MATCH)),
     decidedEarlier: 0,
   }),
 };
