@@ -98,7 +98,8 @@ export const TIMEOUT_MS = {
 
 /** The delays between the report of a removal and the last response that matches the file. */
 const REMOVAL_DELAYS_MS = {
-  publication: PUBLISHED_AFTER_MS + MANIFEST_PACE_MS + TIMEOUT_MS.kvWrite,
+  /** With the writes of delta and manifest. */
+  publication: PUBLISHED_AFTER_MS + MANIFEST_PACE_MS + 2 * TIMEOUT_MS.kvWrite,
   kvPropagation: KV_PROPAGATION_MS,
   kvCache: KV_CACHE_TTL_MIN_SECONDS * SECOND_MS,
   isolateCache: MANIFEST_MAX_AGE_MS,
