@@ -1,4 +1,4 @@
-import { globSync, readFileSync } from "node:fs";
+import { globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { PROJECT_ROOT } from "../support/node/project-root.ts";
@@ -49,4 +49,18 @@ it("finds an import cycle", () => {
   ]);
   expect(cycleThrough("a", imports)).toEqual(["a", "b", "d", "a"]);
   expect(cycleThrough("c", imports)).toBeUndefined();
+});
+
+it("imports nothing from src/resource-match/ in src/cache/", () => {
+  const imports = [...importsOf()].filter(([file]) => file.startsWith("src/cache/"));
+  expect(imports.length).toBeGreaterThan(5);
+  expect(
+    imports.flatMap(([, paths]) => paths.filter((path) => path.startsWith("src/resource-match/"))),
+  ).toEqual([]);
+});
+
+it("has at most ten files at the top of src/", () => {
+  expect(
+    readdirSync(join(PROJECT_ROOT, "src")).filter((name) => name.includes(".")).length,
+  ).toBeLessThanOrEqual(10);
 });
