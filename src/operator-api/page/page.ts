@@ -42,8 +42,8 @@ const PAGE = `<!doctype html>
 let policy: Promise<string> | undefined;
 
 /**
- * The page of `GET …/cache` for a browser. It needs no token, because it has no data: the user pastes a token, with which it fetches the status. Its
- * Content-Security-Policy allows its own script and style, and requests to its own origin.
+ * The page of `GET …/cache` for a browser. It needs no token, because it has no data: the user pastes a token, with which it
+ * fetches the status. Its Content-Security-Policy allows its own script and style, and requests to its own origin.
  */
 export async function statusPage(): Promise<Response> {
   policy ??= createPolicy();
