@@ -1,5 +1,9 @@
 import { Failure } from "../../../src/failure.ts";
-import { BODY_MAX_BYTES } from "../../../src/platform-limits.ts";
+import {
+  BODY_MAX_BYTES,
+  NON_CANONICAL_MAX_BYTES,
+  NON_CANONICAL_MAX_TOKENS,
+} from "../../../src/platform-limits.ts";
 import { parseMatchRequest } from "../../../src/resource-match/match-request.ts";
 import { formatRange, measureMs, type Range, rangeOf, round } from "../support/measure.ts";
 import type { Findings, Section } from "../support/section.ts";
@@ -9,7 +13,7 @@ const MAX_MS = 150;
 const RULES = { minimumSize: 0, maximumSize: 536_870_912, minimumFileMode: undefined };
 const SHA1 = "a".repeat(40);
 
-/** Bodies of 15 MiB: a start, a piece that is repeated, and an end. */
+/** Bodies as a start, a piece that is repeated, and an end. */
 const SHAPES: Record<string, [start: string, piece: string, end: string]> = {
   "nested arrays": ["", "[", ""],
   "empty objects": ['{"resources":[', "{},", "{}]}"],
@@ -42,13 +46,16 @@ const SHAPES: Record<string, [start: string, piece: string, end: string]> = {
   "invalid UTF-8": ['{"resources":["', "\u00ff", '"]}'],
 };
 
-/** Measures malicious bodies of the maximum size. None of them may block an isolate for long. */
+/** Measures malicious bodies, as large as the slow path takes them and of 15 MiB. None may block an isolate for long. */
 export const largeBodies: Section = {
   name: "large-bodies",
   async run(): Promise<Findings> {
-    const found: { shape: string; ms: Range; result: string }[] = [];
-    for (const [shape, pieces] of Object.entries(SHAPES)) {
-      const body = createBody(shape, pieces);
+    const found: { shape: string; bytes: number; ms: Range; result: string }[] = [];
+    const sizes = [NON_CANONICAL_MAX_BYTES, BODY_MAX_BYTES];
+    const bodies = Object.entries(SHAPES).flatMap(([shape, pieces]) =>
+      sizes.map((maxBytes) => ({ shape, body: createBody(shape, pieces, maxBytes) })),
+    );
+    for (const { shape, body } of bodies) {
       const times: number[] = [];
       let result = "";
       for (let run = 0; run < RUNS; run++) {
@@ -60,20 +67,20 @@ export const largeBodies: Section = {
           }),
         );
       }
-      found.push({ shape, ms: rangeOf(times), result });
+      found.push({ shape, bytes: body.length, ms: rangeOf(times), result });
     }
     return {
       tables: [
         {
-          title: "15 MiB of one shape, from bytes to contents or a failure",
-          columns: ["shape", "ms", "outcome"],
-          rows: found.map(({ shape, ms, result }) => [shape, formatRange(ms), result]),
+          title: "Large bodies of one shape, from bytes to contents or a failure",
+          columns: ["shape", "bytes", "ms", "outcome"],
+          rows: found.map(({ shape, bytes, ms, result }) => [shape, bytes, formatRange(ms), result]),
           note: `Medians and ranges of ${RUNS} runs each in one process. The first run is cold.`,
         },
       ],
       targets: [
         {
-          what: "15 MiB of any shape, parsing",
+          what: "a body of any shape and size, parsing",
           measured: round(Math.max(...found.map(({ ms }) => ms.max))),
           atMost: MAX_MS,
           unit: " ms",
@@ -83,11 +90,23 @@ export const largeBodies: Section = {
   },
 };
 
-function createBody(shape: string, [start, piece, end]: [string, string, string]): Uint8Array {
+/** A body of at most `maxBytes`. If the slow path takes that many, it also has at most as many tokens as that takes. */
+function createBody(
+  shape: string,
+  [start, piece, end]: [string, string, string],
+  maxBytes: number,
+): Uint8Array {
   const encode = (text: string) =>
     new Uint8Array(Buffer.from(text, shape === "invalid UTF-8" ? "latin1" : "utf8"));
   const [first, repeated, last] = [encode(start), encode(piece), encode(end)];
-  const count = Math.floor((BODY_MAX_BYTES - first.length - last.length) / repeated.length);
+  const tokens = (text: string) => text.match(/[,[{]/g)?.length ?? 0;
+  const maxTokens = maxBytes > NON_CANONICAL_MAX_BYTES ? Number.POSITIVE_INFINITY : NON_CANONICAL_MAX_TOKENS;
+  const count = Math.floor(
+    Math.min(
+      (maxBytes - first.length - last.length) / repeated.length,
+      (maxTokens - tokens(start) - tokens(end)) / tokens(piece),
+    ),
+  );
   const body = new Uint8Array(first.length + count * repeated.length + last.length);
   body.set(first);
   for (let at = 0; at < count; at++) body.set(repeated, first.length + at * repeated.length);
