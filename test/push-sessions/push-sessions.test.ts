@@ -209,7 +209,7 @@ describe("two pushes", () => {
     expect(await pathsOf([resource(1)], late)).toEqual(["src/1.js"]);
   });
 
-  it("stores no decisions of a request of fewer than 5,000 resources (R3.3)", async () => {
+  it("stores no decisions of a request of fewer than 5,000 resources", async () => {
     const run = { trace: traceId() };
     expect(await pathsOf(rows(4_999), run)).toEqual([]);
     await publish({ present: [keyOf(1)] });

@@ -52,7 +52,7 @@ describe("eligibility", () => {
     expect(strict).toEqual(["100755"]);
   });
 
-  it("matches no file with the content of a file whose mode lacks bits, because cf CLI would drop it (R1.8)", async () => {
+  it("matches no file with the content of a file whose mode lacks bits, because cf CLI would drop it (R1.8, R3.7)", async () => {
     const upper = { value: resource(1).checksum.value.toUpperCase() };
     const resources = [
       resource(1, { path: "low", mode: "0400" }),
