@@ -45,6 +45,7 @@ export const WIRE = {
   /** A bug. */
   unexpected: UNKNOWN_ERROR,
   "cloud-controller-unavailable": unavailable("The Cloud Controller"),
+  "loop-detected": badRequest(508, "CLOUD_CONTROLLER_URL leads back to the Worker"),
   "catalog-unavailable": unavailable("The resource cache's catalog"),
   "uaa-unavailable": unavailable("The UAA service"),
 };

@@ -3,6 +3,7 @@ import { configurationOf, type Env, shadowedCloudController } from "./configurat
 import { Failure } from "./failure.ts";
 import { vcapRequestId } from "./http/request-id.ts";
 import { traceHeadersOf, traceIdOf } from "./http/trace-headers.ts";
+import { isLoop } from "./http/worker-headers.ts";
 import { createLog } from "./observability/log.ts";
 import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -52,6 +53,9 @@ async function respond(
   env: Env,
   context: Omit<RequestContext, "configuration">,
 ): Promise<Response | Failure> {
+  if (isLoop(request.headers)) {
+    return new Failure({ kind: "loop-detected", reason: "the Via header names this Worker" });
+  }
   const configuration = configurationOf(env);
   if (!(configuration instanceof Failure)) return route(request, { configuration, ...context });
   const cloudController = shadowedCloudController(env);

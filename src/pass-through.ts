@@ -1,5 +1,6 @@
 import { Failure } from "./failure.ts";
 import { readRequestBody } from "./http/body.ts";
+import { addVia } from "./http/worker-headers.ts";
 import { causeOf } from "./observability/log.ts";
 
 /** Headers of one connection. Upgrade is not one of them: the Cloud Controller handles it. */
@@ -35,6 +36,7 @@ export async function passThrough(request: Request, cloudControllerUrl: string):
     const forwarded = new Request(url, forwardable);
     removeConnectionHeaders(forwarded.headers);
     setForwardedHeaders(forwarded.headers, new URL(request.url));
+    addVia(forwarded.headers);
     const response = await fetch(forwarded);
     return response.webSocket ? response : new Response(response.body, response);
   } catch (error) {

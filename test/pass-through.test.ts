@@ -44,6 +44,26 @@ describe("a request that is passed through", () => {
     expect(await request?.text()).toBe("body");
   });
 
+  it("adds the Worker to Via, and keeps the client's User-Agent", async () => {
+    const requests = fakeCloudController(() => new Response("ok"));
+    const headers = { Via: "1.0 proxy", "User-Agent": "cf/8.18.4" };
+    await sendWith(PASS_THROUGH, undefined, { method: "GET", url: `${API}/v3`, headers });
+    expect(requests[0]?.headers.get("Via")).toBe("1.0 proxy, 1.1 resource-matches");
+    expect(requests[0]?.headers.get("User-Agent")).toBe("cf/8.18.4");
+  });
+
+  it.each(["/v3/resource_matches", "/v3/info"])(
+    "returns 508 for %s if the Worker has sent it itself",
+    async (path) => {
+      const requests = fakeCloudController(() => new Response("ok"));
+      const headers = { Via: "1.0 proxy, 1.1 resource-matches" };
+      const response = await sendWith(PASS_THROUGH, undefined, { url: API + path, headers });
+      expect(response.status).toBe(508);
+      expect(await response.text()).toContain("CLOUD_CONTROLLER_URL leads back to the Worker");
+      expect(requests).toHaveLength(0);
+    },
+  );
+
   it("adds X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto to a request that is passed through", async () => {
     const requests = fakeCloudController(() => new Response("ok"));
     const forwarded = async (headers: Record<string, string>) => {

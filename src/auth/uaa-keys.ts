@@ -2,6 +2,7 @@ import { importJWK } from "jose";
 import * as v from "valibot";
 import { Failure } from "../failure.ts";
 import { readBody } from "../http/body.ts";
+import { WORKER_HEADERS } from "../http/worker-headers.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
 import { withTimeout } from "../time/deadline.ts";
@@ -113,7 +114,7 @@ export class UaaKeys {
 
 async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>> {
   const response = await fetch(url, {
-    headers: { Accept: "application/json" },
+    headers: { ...WORKER_HEADERS, Accept: "application/json" },
     redirect: "manual",
     cache: "no-store",
     signal: AbortSignal.timeout(TIMEOUT_MS.uaaKeys),

@@ -12,6 +12,7 @@ export const COMMON_HEADERS = {
 /** When any operation fails, by the kind of the failure. */
 const COMMON_CAUSES = {
   "no-host": "The Host header is not a host name.",
+  "loop-detected": "CLOUD_CONTROLLER_URL leads back to the Worker.",
   "not-authenticated": "The request has no Authorization header, or one that is not Bearer.",
   "invalid-token": "The token is not valid.",
   "not-authorized": "The token has none of the required scopes.",

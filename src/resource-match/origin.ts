@@ -3,6 +3,7 @@ import type { Fault } from "../cache/lookup-result.ts";
 import { chunks } from "../chunks.ts";
 import { Failure } from "../failure.ts";
 import { readBody } from "../http/body.ts";
+import { WORKER_HEADERS } from "../http/worker-headers.ts";
 import { causeOf } from "../observability/log.ts";
 import { ANY_MODE, BODY_MAX_BYTES, ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -70,6 +71,7 @@ export class Origin {
   ) {
     this.#url = `${url}/v3/resource_matches`;
     this.#headers = {
+      ...WORKER_HEADERS,
       Authorization: authorization,
       "Content-Type": "application/json",
       "X-Vcap-Request-Id": requestId,

@@ -59,6 +59,12 @@ describe("keys are fetched", () => {
     expect(init).toMatchObject({ redirect: "manual", signal: expect.any(AbortSignal) });
   });
 
+  it("names itself when it fetches UAA's keys, because firewalls refuse requests without User-Agent", async () => {
+    await statusFor(await signToken());
+    const [, init] = vi.mocked(fetch).mock.calls[0] ?? [];
+    expect(new Headers(init?.headers).get("User-Agent")).toMatch(/^resource-matches\/\d/);
+  });
+
   it("does not fetch UAA's keys for a token that no key could verify", async () => {
     const none = `${btoa('{"alg":"none","kid":"x"}').replace(/=+$/, "")}.e30.`;
     for (const token of ["", "garbage", none]) expect(await statusFor(token)).toBe(401);

@@ -48,6 +48,8 @@ describe("the look-up in the Cloud Controller", () => {
     expect(request?.url).toBe(`${CLOUD_CONTROLLER_URL}/v3/resource_matches`);
     expect(request?.redirect).toBe("manual");
     expect(request?.headers.get("Authorization")).toBe(`Bearer ${token}`);
+    expect(request?.headers.get("User-Agent")).toMatch(/^resource-matches\/\d/);
+    expect(request?.headers.get("Via")).toBe("1.1 resource-matches");
     expect(request?.headers.get("X-Vcap-Request-Id")).toBe(response.headers.get("X-Vcap-Request-Id"));
   });
 
