@@ -200,8 +200,10 @@ describe("publishing", () => {
     advanceClock(20_000);
     await report({ present: [keyOf(7)] });
     await runAlarm();
+    advanceClock(HOUR_MS - 2_000);
+    await runAlarm();
     expect(await cacheNames("delta/")).toContain(first);
-    advanceClock(HOUR_MS);
+    advanceClock(4_000);
     await runAlarm();
     expect(await cacheNames("delta/")).not.toContain(first);
     expect(await cacheNames("snapshot/")).toHaveLength(1);
