@@ -12,7 +12,7 @@ const SIZE_AND_PATH = /^(?:(\d+)\s+(\S*\/.*)|(\S*\/.*)\s(\d+))$/;
  * `bosh ssh`.
  *
  * @param sha1OfBlob returns the SHA-1 of a blob of the resource pool by its path
- * @returns undefined for a path that is no blob of the resource pool, and for output on stderr
+ * @returns undefined for a path that is not a blob of the resource pool, and for output on stderr
  * @throws if the line is invalid
  */
 export function parseResourceLine(

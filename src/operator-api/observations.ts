@@ -88,7 +88,7 @@ export function parseObservations(text: string, arrivedAt: number): Required<Obs
   try {
     json = JSON.parse(text);
   } catch {
-    return new Failure({ kind: "parse-error", reason: "the body is no JSON" });
+    return new Failure({ kind: "parse-error", reason: "the body is not JSON" });
   }
   const body = v.safeParse(ObservationsSchema, json);
   if (!body.success) return unprocessable(new Set(body.issues.map(({ message }) => message)));

@@ -186,7 +186,7 @@ describe("other messages", () => {
     "app_bits_cache/b0/b1/b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b1",
     "app_bits_cache/b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b1",
     "app_bits_cache/b0/b0/b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b1/droplet",
-  ])("acknowledges and ignores an object that is no blob of the pool: %s", async (objectKey) => {
+  ])("acknowledges and ignores an object that is not a blob of the pool: %s", async (objectKey) => {
     await env.POOL_BUCKET.put(objectKey, "x");
     expect(await deliver([event("PutObject", { ...blob(1), objectKey })])).toMatchObject({ acked: [0] });
     expect(await catalog().page()).toEqual({ resources: [] });

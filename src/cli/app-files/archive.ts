@@ -22,7 +22,7 @@ export function isArchiveName(path: string): boolean {
 /**
  * Yields the files in a zip archive, in the archive's order.
  *
- * @throws if it is no zip archive, or damaged or encrypted. Files that were yielded before are right
+ * @throws if it is not a zip archive, or is damaged or encrypted. Files that were yielded before are valid
  */
 export async function* archiveFiles(archive: string): AsyncGenerator<AppFile> {
   const zip = await openZip(archive);

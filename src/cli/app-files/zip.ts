@@ -9,7 +9,7 @@ const END_OF_CENTRAL_DIRECTORY = Buffer.from("PK\x05\x06");
 /**
  * Opens a zip archive. An executable jar may begin with a shell script. The caller closes it.
  *
- * @throws if it is no zip archive
+ * @throws if it is not a zip archive
  */
 export async function openZip(path: string): Promise<yauzl.ZipFile> {
   const start = await startOfArchive(path);

@@ -16,7 +16,7 @@ export class SinglePool {
   #root: string | undefined;
 
   /**
-   * @returns undefined if it is no name of a blob of a resource pool
+   * @returns undefined if it is not the name of a blob of a resource pool
    * @throws SecondPoolError
    */
   sha1Of(name: string): string | undefined {

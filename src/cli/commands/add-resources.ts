@@ -18,7 +18,7 @@ export interface AddOptions extends EndpointOptions {
 export interface Addition {
   /** Reads the input lazily. */
   keys: AsyncIterable<ResourceKey>;
-  /** Parts of the input that are no resources of a pool, or can't be parsed or read. Complete once `keys` are read. */
+  /** Parts of the input that are not resources of a pool, or can't be parsed or read. Complete once `keys` are read. */
   notAdded: Readonly<{ skipped?: number; invalid?: number; unreadable?: number }>;
   /** How long before the start of the command they were observed; 0 by default. */
   ageMs?: number;

@@ -58,5 +58,5 @@ function decodeResource(resource: unknown): CfResource {
 function decodeText(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === undefined || value === null) return "";
-  throw new Error(`${JSON.stringify(value)} is no string`);
+  throw new Error(`${JSON.stringify(value)} is not a string`);
 }
