@@ -186,10 +186,10 @@ function decode(env: Env): Configuration | Failure {
   return new Failure({ kind: "misconfigured", variables });
 }
 
-/** The Cloud Controller that responds in shadow mode, even if `env` is otherwise wrong; undefined in other modes (R2.5). */
-export function shadowedCloudController(env: Env): string | undefined {
+/** CLOUD_CONTROLLER_URL, even if another variable is wrong; undefined if it is not valid itself (R2.6). */
+export function usableCloudController(env: Env): string | undefined {
   const url = v.safeParse(serverUrl, env.CLOUD_CONTROLLER_URL);
-  return env.MODE === "shadow" && url.success ? url.output : undefined;
+  return url.success ? url.output : undefined;
 }
 
 /** A value for the log: URLs without credentials and query, bindings only by type. */

@@ -1,5 +1,5 @@
 import { consumePoolEvents } from "./catalog/consumer.ts";
-import { configurationOf, type Env, shadowedCloudController } from "./configuration.ts";
+import { configurationOf, type Env, usableCloudController } from "./configuration.ts";
 import { Failure } from "./failure.ts";
 import { vcapRequestId } from "./http/request-id.ts";
 import { traceHeadersOf, traceIdOf } from "./http/trace-headers.ts";
@@ -58,8 +58,9 @@ async function respond(
   }
   const configuration = configurationOf(env);
   if (!(configuration instanceof Failure)) return route(request, { configuration, ...context });
-  const cloudController = shadowedCloudController(env);
+  const cloudController = usableCloudController(env);
   if (!cloudController || isOperatorRequest(request)) return configuration;
   configuration.logDetails(context.log);
+  context.log.warn("failed-open", { reason: configuration.kind });
   return passThrough(request, cloudController);
 }

@@ -4,6 +4,7 @@ import { configurationOf } from "../src/configuration.ts";
 import { Failure } from "../src/failure.ts";
 import { collectLogs } from "./support/logs.ts";
 import { putManifestIfMissing } from "./support/manifest.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController } from "./support/origin.ts";
 import { signToken } from "./support/tokens.ts";
 import { fillCache, matchedPaths, resource, sendWith, sendWithEnv } from "./support/worker.ts";
 
@@ -57,6 +58,30 @@ describe("a wrong variable or binding", () => {
     expect(line).toMatchObject({ level: "error", variable, expected: expect.stringMatching(/.{6,}/) });
     const plain = typeof value === "object" ? "object" : value === undefined ? "missing" : value;
     if (!String(value).includes("?") && !String(value).includes("#")) expect(line?.value).toBe(plain);
+  });
+
+  // With a Cloud Controller, shadow mode is valid.
+  const wrongOnes = rows.filter(([name, value]) => name !== "CLOUD_CONTROLLER_URL" && value !== "shadow");
+  it.each(wrongOnes)(
+    "returns the Cloud Controller's response if %s is %j (R2.6)",
+    async (variable, value) => {
+      const logs = collectLogs();
+      const requests = fakeCloudController(() => new Response("from the Cloud Controller", { status: 201 }));
+      const variables = { MODE: "answer", CLOUD_CONTROLLER_URL, [variable]: value };
+      const response = await sendWith(variables, BODY);
+      expect([response.status, await response.text()]).toEqual([201, "from the Cloud Controller"]);
+      expect(await requests[0]?.json()).toEqual(BODY);
+      expect(logs).toContainEqual(expect.objectContaining({ event: "misconfigured", variable }));
+      expect(logs).toContainEqual(expect.objectContaining({ event: "failed-open", reason: "misconfigured" }));
+    },
+  );
+
+  it("does not pass the operator API through if a variable is wrong", async () => {
+    const requests = fakeCloudController(() => new Response("ok"));
+    const variables = { CLOUD_CONTROLLER_URL, KV_CACHE_TTL: "soon" };
+    const url = "https://api.example.com/v3/resource_matches/cache";
+    expect((await sendWith(variables, undefined, { method: "GET", url })).status).toBe(500);
+    expect(requests).toEqual([]);
   });
 
   it("logs every wrong variable at once", async () => {
