@@ -318,6 +318,7 @@ describe("pass-through", () => {
       "cache-control",
       "host",
       "pragma",
+      "via",
       "x-forwarded-for",
       "x-forwarded-host",
       "x-forwarded-proto",
