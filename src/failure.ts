@@ -21,6 +21,7 @@ const UNKNOWN_ERROR = wire(500, "UnknownError", 10001, "An unknown error occurre
 
 const PARSE_ERROR_DETAIL = "Request invalid due to parse error: invalid request body";
 const NOT_AUTHORIZED_DETAIL = "You are not authorized to perform the requested action";
+const PUSH_AGAIN_DETAIL = "An unknown error occurred in the middle of the push. Push again.";
 const NON_CANONICAL_DETAIL =
   "the body is too large for JSON that is not in canonical form, which is limited to " +
   `${NON_CANONICAL_MAX_BYTES} bytes and ${NON_CANONICAL_MAX_TOKENS} commas and opening brackets`;
@@ -34,6 +35,8 @@ export const WIRE = {
   "non-canonical-body-too-large": badRequest(413, NON_CANONICAL_DETAIL),
   "not-authenticated": wire(401, "CF-NotAuthenticated", 10002, "Authentication error"),
   "invalid-token": wire(401, "CF-InvalidAuthToken", 1000, "Invalid Auth Token"),
+  /** The Worker can't verify the token; the Cloud Controller may. */
+  "unverifiable-token": wire(401, "CF-InvalidAuthToken", 1000, "Invalid Auth Token"),
   "not-authorized": wire(403, "CF-NotAuthorized", 10003, NOT_AUTHORIZED_DETAIL),
   "app-bits-upload-disabled": wire(403, "CF-FeatureDisabled", 330002, "Feature Disabled: app_bits_upload"),
   "unknown-request": wire(404, "CF-NotFound", 10000, "Unknown request"),
@@ -46,6 +49,8 @@ export const WIRE = {
   unexpected: UNKNOWN_ERROR,
   "cloud-controller-unavailable": unavailable("The Cloud Controller"),
   "loop-detected": badRequest(508, "CLOUD_CONTROLLER_URL leads back to the Worker"),
+  /** The Worker has decided a part of the push, so that the Cloud Controller must not respond (R3). */
+  "push-again": wire(409, "UnknownError", 10001, PUSH_AGAIN_DETAIL),
   "catalog-unavailable": unavailable("The resource cache's catalog"),
   "uaa-unavailable": unavailable("The UAA service"),
 };
@@ -66,7 +71,9 @@ export type FailureDetails =
   | { kind: "misconfigured"; variables: readonly WrongVariable[] }
   | { kind: "unexpected"; cause: string; stack: string | undefined }
   /** The Cloud Controller refused the whole request: its response is the Worker's. */
-  | { kind: "relayed"; response: Response };
+  | { kind: "relayed"; response: Response }
+  /** The Worker failed, for this reason: the response of the Cloud Controller is the Worker's. */
+  | { kind: "failed-open"; reason: string; response: Response };
 
 export type FailureKind = FailureDetails["kind"];
 
@@ -88,14 +95,14 @@ export class Failure {
     return this.details.kind;
   }
 
-  /** The response of the Cloud Controller, if that refused the request. */
+  /** The response of the Cloud Controller, if that is the Worker's. */
   get relayed(): Response | undefined {
-    return this.details.kind === "relayed" ? this.details.response : undefined;
+    return "response" in this.details ? this.details.response : undefined;
   }
 
   get status(): number {
     const { details } = this;
-    return details.kind === "relayed" ? details.response.status : WIRE[details.kind].status;
+    return "response" in details ? details.response.status : WIRE[details.kind].status;
   }
 
   get reason(): string {
@@ -126,9 +133,9 @@ export class Failure {
     log.error("unexpected", { cause, stack });
   }
 
-  /** Logs that the request was refused. The metrics of a request log `relayed`, with the time that it took. */
+  /** Logs that the request was refused. The metrics of a request log `relayed` and `failed-open`, with the time that it took. */
   logRefusal(log: Log): void {
-    if (this.kind === "relayed") return;
+    if (this.relayed) return;
     this.logDetails(log);
     const { status, kind, reason } = this;
     log[status >= 500 ? "error" : "info"]("refused", { status, failure: kind, reason });
@@ -137,7 +144,7 @@ export class Failure {
   /** The response, with Cloud Foundry's error envelope: `{"errors":[{"detail","title","code"}]}`. */
   toResponse(): Response {
     const { details } = this;
-    if (details.kind === "relayed") return details.response;
+    if ("response" in details) return details.response;
     const { status, title, code, detail } = WIRE[details.kind];
     const errors = [{ detail: details.kind === "unprocessable" ? this.reason : detail, title, code }];
     const response = jsonResponse(JSON.stringify({ errors }), status);

@@ -217,30 +217,36 @@ describe.each(["KV", "Cloud Controller", "catalog", "push sessions", "rate limit
 );
 
 describe("UAA", () => {
-  it.each(KINDS)("returns 201 with cached keys, and 503 without, while UAA %s (R2.1)", async (kind) => {
-    const isolate = bindings();
-    await vi.waitFor(async () => expect(await push(isolate)).toMatchObject({ status: 201 }), KEYS_FETCHED);
-    fault = { component: "UAA", kind };
-    const real = Date.now;
-    // At this age the keys are renewed after the response.
-    const aged = vi.spyOn(Date, "now").mockImplementation(() => real() + 601_000);
-    const withKeys = await push(isolate);
-    addRow("UAA, keys cached", kind, withKeys.status, withKeys.matched.length, 0, withKeys.ms);
-    aged.mockRestore();
-    expect(withKeys).toMatchObject({ status: 201, matched: ALL, warnings: [] });
+  it.each(KINDS)(
+    "returns 201 while UAA %s, from the Cloud Controller if no keys are cached (R2.6)",
+    async (kind) => {
+      const isolate = bindings();
+      await vi.waitFor(async () => expect(await push(isolate)).toMatchObject({ status: 201 }), KEYS_FETCHED);
+      fault = { component: "UAA", kind };
+      const real = Date.now;
+      // At this age the keys are renewed after the response.
+      const aged = vi.spyOn(Date, "now").mockImplementation(() => real() + 601_000);
+      const withKeys = await push(isolate);
+      addRow("UAA, keys cached", kind, withKeys.status, withKeys.matched.length, 0, withKeys.ms);
+      aged.mockRestore();
+      expect(withKeys).toMatchObject({ status: 201, matched: ALL, warnings: [] });
 
-    const fresh = bindings();
-    const without = await push(fresh);
-    addRow("UAA, no keys", kind, without.status, 0, 0, without.ms);
-    expect(without.status).toBe(kind === "is slow" ? 201 : 503);
-    expect(without.ms).toBeLessThan(HUNG_MS);
+      const fresh = bindings();
+      const without = await push(fresh);
+      addRow("UAA, no keys", kind, without.status, 0, 0, without.ms);
+      expect(without).toMatchObject({ status: 201, matched: ALL });
+      const failedOpen = expect.objectContaining({ event: "failed-open" });
+      if (kind !== "is slow") expect(logs).toContainEqual(failedOpen);
+      expect(without.ms).toBeLessThan(HUNG_MS);
 
-    fault = undefined;
-    // Without keys they are requested again after a second.
-    const expectMatches = async () => expect(await push(fresh)).toMatchObject({ status: 201, matched: ALL });
-    await vi.waitFor(expectMatches, KEYS_FETCHED);
-    expect(await push(isolate)).toMatchObject({ status: 201, matched: ALL });
-  });
+      fault = undefined;
+      // Without keys they are requested again after a second.
+      const expectMatches = async () =>
+        expect(await push(fresh)).toMatchObject({ status: 201, matched: ALL });
+      await vi.waitFor(expectMatches, KEYS_FETCHED);
+      expect(await push(isolate)).toMatchObject({ status: 201, matched: ALL });
+    },
+  );
 });
 
 const event = (body: unknown) =>

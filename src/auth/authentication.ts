@@ -49,7 +49,10 @@ export async function authenticate(request: Request, context: RequestContext): P
     if (error instanceof KeysUnavailable) {
       return new Failure({ kind: "uaa-unavailable", reason: error.message });
     }
-    if (error instanceof errors.JOSEError) return invalidToken(`${error.code}: ${error.message}`);
+    if (error instanceof errors.JOSEError) {
+      const kind = isUnverifiable(error) ? "unverifiable-token" : "invalid-token";
+      return new Failure({ kind, reason: `${error.code}: ${error.message}` });
+    }
     // A token can have any content: an exception that the library does not declare must not become a 5xx.
     context.log.error("token-unreadable", { cause: causeOf(error) });
     return invalidToken(causeOf(error));
@@ -91,6 +94,12 @@ function callerOf({ jti, user_id, client_id, scope }: JWTPayload): Caller | Fail
   if (typeof id !== "string" || id === "") return invalidToken("neither user_id nor client_id");
   const scopes = Array.isArray(scope) ? scope.filter((name) => typeof name === "string") : [];
   return { id, scopes: new Set(scopes) };
+}
+
+/** Whether the key, algorithm, issuer or audience is not one that the Worker knows: the foundation may have others. */
+function isUnverifiable(error: errors.JOSEError): boolean {
+  if (error instanceof errors.JWTClaimValidationFailed) return error.claim === "iss" || error.claim === "aud";
+  return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JOSEAlgNotAllowed;
 }
 
 function invalidToken(reason: string): Failure {

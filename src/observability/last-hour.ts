@@ -10,6 +10,8 @@ interface Counts {
   eligible: number;
   /** Resources that were matched. */
   matched: number;
+  /** Requests to which the Cloud Controller responded because the Worker failed. */
+  failed_open: number;
 }
 
 /** What an isolate matched in the last 60 minutes. */
@@ -18,15 +20,25 @@ export class LastHour {
 
   /** @param now ms since the epoch */
   count(eligible: number, matched: number, now: number): void {
-    const minute = Math.floor(now / MINUTE_MS);
-    let counts = this.#byMinute.at(-1);
-    if (counts?.minute !== minute) {
-      counts = { minute, requests: 0, eligible: 0, matched: 0 };
-      this.#byMinute = [...this.#byMinute, counts].slice(-MINUTES);
-    }
+    const counts = this.#countsAt(now);
     counts.requests += 1;
     counts.eligible += eligible;
     counts.matched += matched;
+  }
+
+  /** @param now ms since the epoch */
+  countFailedOpen(now: number): void {
+    this.#countsAt(now).failed_open += 1;
+  }
+
+  #countsAt(now: number): Counts {
+    const minute = Math.floor(now / MINUTE_MS);
+    let counts = this.#byMinute.at(-1);
+    if (counts?.minute !== minute) {
+      counts = { minute, requests: 0, eligible: 0, matched: 0, failed_open: 0 };
+      this.#byMinute = [...this.#byMinute, counts].slice(-MINUTES);
+    }
+    return counts;
   }
 
   /** @param now ms since the epoch */
@@ -34,7 +46,12 @@ export class LastHour {
     const oldest = Math.floor(now / MINUTE_MS) - MINUTES + 1;
     const recent = this.#byMinute.filter(({ minute }) => minute >= oldest);
     const sumOf = (name: keyof Counts) => recent.reduce((sum, counts) => sum + counts[name], 0);
-    return { requests: sumOf("requests"), eligible: sumOf("eligible"), matched: sumOf("matched") };
+    return {
+      requests: sumOf("requests"),
+      eligible: sumOf("eligible"),
+      matched: sumOf("matched"),
+      failed_open: sumOf("failed_open"),
+    };
   }
 }
 

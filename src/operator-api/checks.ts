@@ -129,14 +129,20 @@ function checkSuspension({ suspended_until: until }: UncheckedStatus): Finding {
   );
 }
 
-/** Always `ok`: a low ratio may be right, since the pool may lack the pushed files. */
+/** A low ratio is `ok`: it may be right, since the pool may lack the pushed files. */
 function checkLastHour({ last_hour: lastHour }: UncheckedStatus, mode: Configuration["mode"]): Finding {
   if (mode === "shadow") {
     return ok(
       "MODE is shadow, so no push gets matches of the cache. `shadowed` in the log and in METRICS shows what it would have matched.",
     );
   }
-  const { requests, eligible, matched } = lastHour;
+  const { requests, eligible, matched, failed_open: failedOpen } = lastHour;
+  if (failedOpen > 0) {
+    return warn(
+      `The Cloud Controller responded to ${formatCount(failedOpen, "request")} in the last hour, because this isolate of the ` +
+        "Worker failed. Search the log for `failed-open`, which has the reason.",
+    );
+  }
   if (eligible === 0) return ok("This isolate received no eligible resources in the last hour.");
   const ratio = ((100 * matched) / eligible).toFixed(1);
   return ok(

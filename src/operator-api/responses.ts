@@ -80,8 +80,8 @@ export const CacheStatusSchema = v.object({
     "The cache is suspended until this time, because the Cloud Controller rejected many of its matches. null if it is not suspended.",
   ),
   last_hour: describe(
-    v.object({ requests: count, eligible: count, matched: count }),
-    "The pushes that this isolate served in the last hour: requests, eligible resources, and matches. Each isolate counts its own.",
+    v.object({ requests: count, eligible: count, matched: count, failed_open: count }),
+    "The pushes that this isolate served in the last hour: requests, eligible resources, matches, and requests to which the Cloud Controller responded because the Worker failed. Each isolate counts its own.",
   ),
   checks: v.array(CacheCheckSchema),
   refused: describe(RefusalsSchema, "Resources that were refused since the catalog was created, by reason."),

@@ -1,4 +1,4 @@
-import { perConfiguration } from "../configuration.ts";
+import { type Configuration, perConfiguration } from "../configuration.ts";
 import { causeOf } from "../observability/log.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -29,6 +29,24 @@ interface KeptSession extends SessionTimes {
 }
 
 const keptSessionsOf = perConfiguration(() => new Map<string, KeptSession>());
+
+/**
+ * Whether this isolate has decided a request of a push.
+ *
+ * @param pushId empty if the client does not identify its push
+ * @param caller undefined if the token was not verified
+ */
+export function hasDecisions(
+  configuration: Configuration,
+  pushId: string,
+  caller: string | undefined,
+): boolean {
+  const isOfPush = (key: string) =>
+    caller === undefined ? pushId !== "" && key.startsWith(`${pushId} `) : key === `${pushId} ${caller}`;
+  return [...keptSessionsOf(configuration)].some(
+    ([key, session]) => isOfPush(key) && !isExpired(session, Date.now()),
+  );
+}
 
 /**
  * The session of the push that a request belongs to. A request without candidates does not call the object. Others call it once,

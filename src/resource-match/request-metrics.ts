@@ -30,6 +30,9 @@ export function reportRequest(
   if (measured) {
     log.info("matched", { ...measured, ms });
     lastHourOf(configuration).count(measured.eligible, measured.matched, Date.now());
+  } else if (outcome instanceof Failure && kind === "failed-open") {
+    log.warn("failed-open", { reason: outcome.reason, status, ms });
+    lastHourOf(configuration).countFailedOpen(Date.now());
   } else if (response) {
     log.info("relayed", { status, ms });
   }

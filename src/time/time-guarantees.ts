@@ -81,7 +81,7 @@ export const TIMEOUT_MS = {
   /** Without the decisions of its push a request may lose a file, which is worse than two seconds. */
   pushSessions: 2_000,
   /** Includes connecting; at most 1 MB. */
-  uaaKeys: 5_000,
+  uaaKeys: 2_000,
   /** All requests to the Cloud Controller after a response. */
   afterResponse: 18_000,
   /** 50,000 observations take a second, and may wait for others. */

@@ -259,7 +259,7 @@ function createLargePoolStatus(status: CacheStatus): CacheStatus {
     suspended_until: null,
     published: { at: before(12), delta: { added: 1_204, removed: 31 } },
     snapshot: { id: "abc", entries: 283_137, parts: 1, built_at: before(27 * 60) },
-    last_hour: { requests: 96, eligible: 41_872, matched: 39_418 },
+    last_hour: { requests: 96, eligible: 41_872, matched: 39_418, failed_open: 0 },
   };
 }
 

@@ -347,7 +347,7 @@ describe("GET cache", () => {
       published: null,
       snapshot: null,
       suspended_until: null,
-      last_hour: { requests: 0, eligible: 0, matched: 0 },
+      last_hour: { requests: 0, eligible: 0, matched: 0, failed_open: 0 },
       checks: [
         { name: "matching", level: "ok", text: "Matching is on." },
         { name: "catalog", level: "ok", text: "The catalog has 2 resources." },
@@ -539,7 +539,7 @@ describe("the last hour of GET cache", () => {
     await send({ resources: [resource(1)] });
     await send({ resources: [] });
     const { last_hour: hour, checks } = await status();
-    expect(hour).toEqual({ requests: 2, eligible: 3, matched: 2 });
+    expect(hour).toEqual({ requests: 2, eligible: 3, matched: 2, failed_open: 0 });
     expect(checks.at(-1)?.text).toBe(
       "This isolate matched 66.7 % in the last hour: 2 of 3 eligible resources in 2 requests.",
     );
@@ -558,7 +558,7 @@ it("counts no requests of shadow mode in the last hour", async () => {
   const options = { method: "GET", url: CACHE, token: await signTokenWith("admin") };
   const response = await sendWithEnv(isolate, undefined, options);
   const { last_hour: hour, checks } = await response.json<CacheStatus>();
-  expect(hour).toEqual({ requests: 0, eligible: 0, matched: 0 });
+  expect(hour).toEqual({ requests: 0, eligible: 0, matched: 0, failed_open: 0 });
   expect(checks.at(-1)).toEqual({
     name: "last hour",
     level: "ok",

@@ -1,0 +1,141 @@
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { CacheStatus } from "../../src/operator-api/responses.ts";
+import { MatchRequest } from "../../src/resource-match/match-request.ts";
+import { collectLogs } from "../support/logs.ts";
+import { CLOUD_CONTROLLER_URL, fakeCloudController } from "../support/origin.ts";
+import { createClaims, generateRsaKeys, signRawToken, signToken } from "../support/tokens.ts";
+import { ENDPOINT, fillCache, resource, sendWithEnv } from "../support/worker.ts";
+
+const BODY = { resources: [resource(1)] };
+const FROM_CLOUD_CONTROLLER = '{ "resources": [ ] }';
+
+let logs: Record<string, unknown>[];
+let requests: Request[];
+/** One isolate for each test. */
+let isolate: object;
+
+beforeEach(async () => {
+  logs = collectLogs();
+  requests = fakeCloudController(() => new Response(FROM_CLOUD_CONTROLLER, { status: 201 }));
+  isolate = { ...env, CLOUD_CONTROLLER_URL };
+});
+afterEach(() => vi.restoreAllMocks());
+
+const push = (headers: Record<string, string> = {}, token?: string, body: object = BODY) =>
+  sendWithEnv(isolate, body, { headers, ...(token === undefined ? {} : { token }) });
+
+/** The headers of a cf CLI that identifies its push. */
+const identified = (traceId = crypto.randomUUID().replaceAll("-", "")) => ({
+  "User-Agent": "cf/8.18.4+abc.2026-01-01 (go1.26.1; amd64 linux)",
+  "X-B3-TraceId": traceId,
+});
+
+async function expectFailedOpen(response: Response, reason: RegExp): Promise<void> {
+  expect([response.status, await response.text()]).toEqual([201, FROM_CLOUD_CONTROLLER]);
+  expect(await requests.at(-1)?.json()).toEqual(BODY);
+  expect(logs).toContainEqual(
+    expect.objectContaining({ event: "failed-open", reason: expect.stringMatching(reason) }),
+  );
+}
+
+/** Makes the Worker throw while it handles the next request. */
+function throwOnce(): void {
+  vi.spyOn(MatchRequest.prototype, "sessionRequest").mockImplementationOnce(() => {
+    throw new Error("a bug");
+  });
+}
+
+it.each<[string, () => Promise<string>]>([
+  ["a key that UAA does not have", () => signToken({}, { kid: "unknown" })],
+  ["HS256", () => signToken({}, { alg: "HS256" }, new Uint8Array(32))],
+  ["another issuer", () => signToken({ iss: "https://uaa.other.example.com/oauth/token" })],
+  ["another audience", () => signToken({ aud: ["other"] })],
+])("lets the Cloud Controller respond to a token with %s (R2.6)", async (_, createToken) => {
+  await expectFailedOpen(await push({}, await createToken()), /^unverifiable-token/);
+});
+
+it.each<[string, () => Promise<string>]>([
+  ["is malformed", async () => "a.b.c"],
+  ["has expired", () => signToken({ exp: 1 })],
+  [
+    "has a false signature",
+    async () => {
+      const { privateKey } = await generateRsaKeys(2048);
+      return signRawToken({ alg: "RS256", kid: "key-1" }, createClaims(), privateKey);
+    },
+  ],
+])("returns 401 if the token %s, without a request to the Cloud Controller", async (_, createToken) => {
+  expect((await push({}, await createToken())).status).toBe(401);
+  expect(requests).toEqual([]);
+});
+
+it("lets the Cloud Controller respond if UAA's keys can't be fetched (R2.6)", async () => {
+  isolate = { ...env, CLOUD_CONTROLLER_URL, UAA_URL: "https://uaa.down.example.com" };
+  await expectFailedOpen(await push(), /^uaa-unavailable/);
+});
+
+it("lets the Cloud Controller respond if the Worker throws (R2.6)", async () => {
+  throwOnce();
+  await expectFailedOpen(await push(), /^unexpected: Error: a bug/);
+  expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "Error: a bug" }));
+});
+
+it("returns 503 if the Cloud Controller can't be reached either", async () => {
+  vi.restoreAllMocks();
+  fakeCloudController(() => Promise.reject(new Error("no route to host")));
+  throwOnce();
+  expect((await push()).status).toBe(503);
+});
+
+it.each([
+  ["401", 401, () => signToken({}, { kid: "unknown" })],
+  ["500", 500, undefined],
+])("returns %s without CLOUD_CONTROLLER_URL", async (_, status, createToken) => {
+  isolate = { ...env };
+  throwOnce();
+  expect((await push({}, await createToken?.())).status).toBe(status);
+});
+
+it("does not let the Cloud Controller respond to a request of the operator API", async () => {
+  const options = { method: "GET", url: `${ENDPOINT}/cache`, token: await signToken({}, { kid: "unknown" }) };
+  expect((await sendWithEnv(isolate, undefined, options)).status).toBe(401);
+  expect(requests).toEqual([]);
+});
+
+it("lets the Cloud Controller respond to all requests of a push after it did to one (R3.8)", async () => {
+  await fillCache(...BODY.resources);
+  const headers = identified();
+  await push(headers, await signToken({}, { kid: "unknown" }));
+  await expectFailedOpen(await push(headers), /earlier request of the push/);
+  const other = await push(identified());
+  expect(await other.json()).toEqual(BODY);
+});
+
+it.each([
+  ["identified", identified()],
+  ["unidentified", {}],
+])(
+  "returns 409 if the Worker throws after it has decided a part of an %s push (R3.8)",
+  async (_, headers) => {
+    const token = await signToken();
+    const resources = Array.from({ length: 5_000 }, (_, index) => resource(index));
+    expect((await push(headers, token, { resources })).status).toBe(201);
+    requests.length = 0;
+    throwOnce();
+    const response = await push(headers, token);
+    expect(response.status).toBe(409);
+    expect(await response.text()).toContain("Push again");
+    expect(requests).toEqual([]);
+  },
+);
+
+it("counts requests that failed open in the status", async () => {
+  throwOnce();
+  await push();
+  const token = await signToken({ scope: ["cloud_controller.admin"] });
+  const response = await sendWithEnv(isolate, undefined, { method: "GET", url: `${ENDPOINT}/cache`, token });
+  const { last_hour: lastHour, checks } = await response.json<CacheStatus>();
+  expect(lastHour.failed_open).toBe(1);
+  expect(checks).toContainEqual(expect.objectContaining({ name: "last hour", level: "warn" }));
+});
