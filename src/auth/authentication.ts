@@ -1,4 +1,11 @@
-import { errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from "jose";
+import {
+  decodeJwt,
+  decodeProtectedHeader,
+  errors,
+  type JWTHeaderParameters,
+  type JWTPayload,
+  jwtVerify,
+} from "jose";
 import { perConfiguration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 import { causeOf } from "../observability/log.ts";
@@ -23,6 +30,9 @@ interface VerifiedToken {
 
 const REFRESH_TOKEN_JTI_SUFFIX = "-r";
 
+/** Algorithms of RFC 7518 and RFC 8037 that sign. A foundation may use one that the Worker does not accept. */
+const SIGNATURE_ALGORITHM = /^([EHPR]S(256|384|512)|EdDSA)$/;
+
 /** More than the pushes that one isolate serves at a time. A token of UAA has about 1.5 KB. */
 const VERIFIED_TOKENS_MAX = 100;
 
@@ -43,14 +53,15 @@ export async function authenticate(request: Request, context: RequestContext): P
     return new Failure({ kind: "not-authenticated", reason: "the Authorization header is not Bearer" });
   }
 
+  const [, token = ""] = bearer;
   try {
-    return await verifyToken(bearer[1] ?? "", context);
+    return await verifyToken(token, context);
   } catch (error) {
     if (error instanceof KeysUnavailable) {
       return new Failure({ kind: "uaa-unavailable", reason: error.message });
     }
     if (error instanceof errors.JOSEError) {
-      const kind = isUnverifiable(error) ? "unverifiable-token" : "invalid-token";
+      const kind = isUnverifiable(error) && mayBeValid(token) ? "unverifiable-token" : "invalid-token";
       return new Failure({ kind, reason: `${error.code}: ${error.message}` });
     }
     // A token can have any content: an exception that the library does not declare must not become a 5xx.
@@ -100,6 +111,17 @@ function callerOf({ jti, user_id, client_id, scope }: JWTPayload): Caller | Fail
 function isUnverifiable(error: errors.JOSEError): boolean {
   if (error instanceof errors.JWTClaimValidationFailed) return error.claim === "iss" || error.claim === "aud";
   return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JOSEAlgNotAllowed;
+}
+
+/** Whether a token that is not verified is well-formed, has a signature and has not expired. */
+function mayBeValid(token: string): boolean {
+  try {
+    const { alg = "" } = decodeProtectedHeader(token);
+    const { exp = 0 } = decodeJwt(token);
+    return SIGNATURE_ALGORITHM.test(alg) && exp * 1000 > Date.now();
+  } catch {
+    return false;
+  }
 }
 
 function invalidToken(reason: string): Failure {

@@ -57,7 +57,13 @@ it.each<[string, () => Promise<string>]>([
 
 it.each<[string, () => Promise<string>]>([
   ["is malformed", async () => "a.b.c"],
+  ["has no claims", () => signRawToken({ alg: "RS256", kid: "unknown" }, "garbage")],
+  ["has the algorithm none", () => signRawToken({ alg: "none" }, createClaims())],
+  ["has an algorithm that does not exist", () => signRawToken({ alg: "RS257" }, createClaims())],
   ["has expired", () => signToken({ exp: 1 })],
+  ["has expired and an unknown key", () => signToken({ exp: 1 }, { kid: "unknown" })],
+  ["has expired and another issuer", () => signToken({ exp: 1, iss: "https://uaa.other.example.com" })],
+  ["has expired and HS256", () => signToken({ exp: 1 }, { alg: "HS256" }, new Uint8Array(32))],
   [
     "has a false signature",
     async () => {
