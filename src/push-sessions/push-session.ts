@@ -31,7 +31,7 @@ interface KeptSession extends SessionTimes {
 const keptSessionsOf = perConfiguration(() => new Map<string, KeptSession>());
 
 /**
- * Whether this isolate has decided a request of a push.
+ * Whether this isolate has decided a request of a push, or has received decisions of other isolates for it.
  *
  * @param pushId empty if the client does not identify its push
  * @param caller undefined if the token was not verified
@@ -136,6 +136,9 @@ export class PushSession {
         // A deployment resets the object: only a new stub reaches the next instance.
         const reply = await call(configuration.pushSessions.getByName(this.#caller));
         checkReply(reply, this.contents);
+        const hasDecisions = "session" in reply && reply.session.batches.length > 0;
+        // Only the fact is kept (R3.8): the next inspection returns the decisions again.
+        if (hasDecisions && !this.#keptSession()) this.#keepBatches([]);
         return reply;
       } catch (error) {
         if (Date.now() >= giveUpAt) throw error;
@@ -168,19 +171,22 @@ export class PushSession {
   }
 
   #keep(decisions: Uint8Array<ArrayBuffer>, isStored: boolean): void {
-    const { configuration } = this.#context;
-    const sessions = keptSessionsOf(configuration);
+    const batch = { decidedAt: Date.now(), contents: this.contents, marks: decisions, isStored };
+    this.#keepBatches([...(this.#keptSession()?.batches ?? []), batch].slice(-KEPT_BATCHES_MAX));
+  }
+
+  #keepBatches(batches: KeptSession["batches"]): void {
+    const sessions = keptSessionsOf(this.#context.configuration);
     const [pushId] = this.#ids;
     const now = Date.now();
-    const batch = { decidedAt: now, contents: this.contents, marks: decisions, isStored };
-    const { firstAt = now, batches = [] } = this.#keptSession() ?? {};
+    const { firstAt = now } = this.#keptSession() ?? {};
     // Delete first: a Map lists its entries in the order of insertion, and the oldest ones are dropped.
     sessions.delete(this.#keptKey);
     sessions.set(this.#keptKey, {
       isIdentified: pushId !== "",
       firstAt,
       lastAt: now,
-      batches: [...batches, batch].slice(-KEPT_BATCHES_MAX),
+      batches,
     });
     for (const oldest of [...sessions.keys()].slice(0, -KEPT_SESSIONS_MAX)) sessions.delete(oldest);
   }

@@ -118,6 +118,19 @@ it("lets the Cloud Controller respond to all requests of a push after it did to 
   expect(await other.json()).toEqual(BODY);
 });
 
+it("returns 409 if the Worker throws and another isolate has decided a part of the push (R3.8)", async () => {
+  const token = await signToken();
+  const headers = identified();
+  const resources = Array.from({ length: 5_000 }, (_, index) => resource(index));
+  expect((await push(headers, token, { resources })).status).toBe(201);
+  isolate = { ...isolate };
+  requests.length = 0;
+  vi.spyOn(MatchRequest.prototype, "responseBody").mockImplementationOnce(() => {
+    throw new Error("a bug");
+  });
+  expect((await push(headers, token)).status).toBe(409);
+});
+
 it.each([
   ["identified", identified()],
   ["unidentified", {}],
