@@ -138,7 +138,8 @@ export class Failure {
     if (this.relayed) return;
     this.logDetails(log);
     const { status, kind, reason } = this;
-    log[status >= 500 ? "error" : "info"]("refused", { status, failure: kind, reason });
+    const isOwn = status >= 500 || kind === "push-again";
+    log[isOwn ? "error" : "info"]("refused", { status, failure: kind, reason });
   }
 
   /** The response, with Cloud Foundry's error envelope: `{"errors":[{"detail","title","code"}]}`. */

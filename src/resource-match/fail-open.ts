@@ -7,7 +7,7 @@ import { SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
 const OWN_FAILURES: readonly FailureKind[] = ["uaa-unavailable", "unverifiable-token", "unexpected"];
 const PUSHES_MAX = 100;
 
-/** When a push failed open last, by its id. The oldest is dropped first. */
+/** When the Cloud Controller last matched resources of a push in place of the Worker, by the id of the push. The oldest is dropped first. */
 const failedOpenOf = perConfiguration(() => new Map<string, number>());
 
 /** The push of a request, as far as it is known. */
@@ -30,7 +30,7 @@ export function isOwnFailure({ kind }: Failure): boolean {
 }
 
 /**
- * Lets the Cloud Controller respond to a request that the Worker can't handle (R2.6). If this isolate has decided a part of the push,
+ * Lets the Cloud Controller respond to a request that the Worker can't handle (R2.6). If this isolate knows decisions of the push,
  * the two might disagree, and the app would lose a file: then the push has to be repeated (R3.8).
  *
  * @param request unread
@@ -46,9 +46,14 @@ export async function failOpen(
   if (hasDecisions(configuration, push.id ?? "", push.caller)) {
     return new Failure({ kind: "push-again", reason });
   }
-  remember(push, configuration);
   const response = await passThrough(request, cloudControllerUrl);
-  return response instanceof Failure ? response : new Failure({ kind: "failed-open", reason, response });
+  if (response instanceof Failure) {
+    const causes = `${response.reason}; failed open because of ${reason}`;
+    return new Failure({ kind: "cloud-controller-unavailable", reason: causes });
+  }
+  // A refusal has decided nothing. After a 401, cf CLI repeats the request with a new token.
+  if (response.ok) remember(push, configuration);
+  return new Failure({ kind: "failed-open", reason, response });
 }
 
 function remember({ id }: Push, configuration: Configuration): void {

@@ -87,11 +87,33 @@ it("lets the Cloud Controller respond if the Worker throws (R2.6)", async () => 
   expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "Error: a bug" }));
 });
 
-it("returns 503 if the Cloud Controller can't be reached either", async () => {
-  vi.restoreAllMocks();
-  fakeCloudController(() => Promise.reject(new Error("no route to host")));
+it("passes a body without Content-Length through unchanged (R2.6)", async () => {
+  // The bytes are neither canonical nor in one chunk.
+  const text = ` ${JSON.stringify({ resources: Array.from({ length: 5_000 }, (_, index) => resource(index)) })} `;
+  const bytes = new TextEncoder().encode(text);
+  const chunked = new ReadableStream({
+    start(controller) {
+      for (let at = 0; at < bytes.length; at += 100_000) controller.enqueue(bytes.slice(at, at + 100_000));
+      controller.close();
+    },
+  });
   throwOnce();
-  expect((await push()).status).toBe(503);
+  const response = await push({}, undefined, chunked);
+  expect([response.status, await response.text()]).toEqual([201, FROM_CLOUD_CONTROLLER]);
+  expect(await requests.at(-1)?.text()).toBe(text);
+});
+
+it("returns 503 and logs both causes if the Cloud Controller can't be reached either", async () => {
+  vi.restoreAllMocks();
+  logs = collectLogs();
+  fakeCloudController(() => Promise.reject(new Error("no route to host")));
+  expect((await push({}, await signToken({}, { kid: "unknown" }))).status).toBe(503);
+  expect(logs).toContainEqual(
+    expect.objectContaining({
+      event: "refused",
+      reason: expect.stringMatching(/no route to host.*unverifiable-token/),
+    }),
+  );
 });
 
 it.each([
@@ -116,6 +138,15 @@ it("lets the Cloud Controller respond to all requests of a push after it did to 
   await expectFailedOpen(await push(headers), /earlier request of the push/);
   const other = await push(identified());
   expect(await other.json()).toEqual(BODY);
+});
+
+it("handles the later requests of a push if the Cloud Controller refused the one that failed open", async () => {
+  await fillCache(...BODY.resources);
+  vi.restoreAllMocks();
+  fakeCloudController(() => new Response("{}", { status: 401 }));
+  const headers = identified();
+  expect((await push(headers, await signToken({}, { kid: "unknown" }))).status).toBe(401);
+  expect(await (await push(headers)).json()).toEqual(BODY);
 });
 
 it("returns 409 if the Worker throws and another isolate has decided a part of the push (R3.8)", async () => {
@@ -146,6 +177,8 @@ it.each([
     expect(response.status).toBe(409);
     expect(await response.text()).toContain("Push again");
     expect(requests).toEqual([]);
+    const refusals = logs.filter(({ event }) => event === "refused");
+    expect(refusals).toEqual([expect.objectContaining({ level: "error", failure: "push-again" })]);
   },
 );
 
