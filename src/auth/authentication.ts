@@ -60,13 +60,12 @@ export async function authenticate(request: Request, context: RequestContext): P
     if (error instanceof KeysUnavailable) {
       return new Failure({ kind: "uaa-unavailable", reason: error.message });
     }
-    if (error instanceof errors.JOSEError) {
-      const kind = isUnverifiable(error) && mayBeValid(token) ? "unverifiable-token" : "invalid-token";
-      return new Failure({ kind, reason: `${error.code}: ${error.message}` });
-    }
+    const isDeclared = error instanceof errors.JOSEError;
     // A token can have any content: an exception that the library does not declare must not become a 5xx.
-    context.log.error("token-unreadable", { cause: causeOf(error) });
-    return invalidToken(causeOf(error));
+    if (!isDeclared) context.log.error("token-unreadable", { cause: causeOf(error) });
+    const isUnclear = !isDeclared || isUnverifiable(error);
+    const kind = isUnclear && mayBeValid(token) ? "unverifiable-token" : "invalid-token";
+    return new Failure({ kind, reason: isDeclared ? `${error.code}: ${error.message}` : causeOf(error) });
   }
 }
 

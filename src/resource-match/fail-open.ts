@@ -7,7 +7,7 @@ import { SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
 const OWN_FAILURES: readonly FailureKind[] = ["uaa-unavailable", "unverifiable-token", "unexpected"];
 const PUSHES_MAX = 100;
 
-/** When the Cloud Controller last matched resources of a push in place of the Worker, by the id of the push. The oldest is dropped first. */
+/** When the Cloud Controller last matched resources in place of the Worker, by push id. The oldest is dropped first. */
 const failedOpenOf = perConfiguration(() => new Map<string, number>());
 
 /** The push of a request, as far as it is known. */

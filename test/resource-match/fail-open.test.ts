@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { UaaKeys } from "../../src/auth/uaa-keys.ts";
 import type { CacheStatus } from "../../src/operator-api/responses.ts";
 import { MatchRequest } from "../../src/resource-match/match-request.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -85,6 +86,12 @@ it("lets the Cloud Controller respond if the Worker throws (R2.6)", async () => 
   throwOnce();
   await expectFailedOpen(await push(), /^unexpected: Error: a bug/);
   expect(logs).toContainEqual(expect.objectContaining({ event: "unexpected", cause: "Error: a bug" }));
+});
+
+it("lets the Cloud Controller respond if the Worker throws while it verifies a token (R2.6)", async () => {
+  vi.spyOn(UaaKeys.prototype, "find").mockRejectedValueOnce(new Error("a bug"));
+  await expectFailedOpen(await push(), /^unverifiable-token: Error: a bug/);
+  expect(logs).toContainEqual(expect.objectContaining({ event: "token-unreadable", level: "error" }));
 });
 
 it("passes a body without Content-Length through unchanged (R2.6)", async () => {
