@@ -10,7 +10,7 @@ interface Counts {
   eligible: number;
   /** Resources that were matched. */
   matched: number;
-  /** Requests to which the Cloud Controller responded because the Worker failed. */
+  /** Requests to which the Cloud Controller responded because the Worker failed, other than with 401. */
   failed_open: number;
 }
 

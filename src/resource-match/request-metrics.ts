@@ -32,7 +32,8 @@ export function reportRequest(
     lastHourOf(configuration).count(measured.eligible, measured.matched, Date.now());
   } else if (outcome instanceof Failure && kind === "failed-open") {
     log.warn("failed-open", { reason: outcome.reason, status, ms });
-    lastHourOf(configuration).countFailedOpen(Date.now());
+    // Anyone can send a token that neither the Worker nor the Cloud Controller accepts.
+    if (status !== 401) lastHourOf(configuration).countFailedOpen(Date.now());
   } else if (response) {
     log.info("relayed", { status, ms });
   }

@@ -189,9 +189,12 @@ it.each([
   },
 );
 
-it("counts requests that failed open in the status", async () => {
+it("counts requests that failed open in the status, except those whose token the Cloud Controller refuses", async () => {
   throwOnce();
   await push();
+  vi.restoreAllMocks();
+  fakeCloudController(() => new Response("{}", { status: 401 }));
+  await push({}, await signToken({}, { kid: "unknown" }));
   const token = await signToken({ scope: ["cloud_controller.admin"] });
   const response = await sendWithEnv(isolate, undefined, { method: "GET", url: `${ENDPOINT}/cache`, token });
   const { last_hour: lastHour, checks } = await response.json<CacheStatus>();
