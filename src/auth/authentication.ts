@@ -8,6 +8,7 @@ import {
 } from "jose";
 import { perConfiguration } from "../configuration.ts";
 import { Failure } from "../failure.ts";
+import { keepNewest } from "../keep-newest.ts";
 import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
 import { KeysUnavailable, UAA_ALGORITHMS, UaaKeys } from "./uaa-keys.ts";
@@ -90,10 +91,8 @@ async function verifyToken(token: string, context: RequestContext): Promise<Call
   const caller = callerOf(payload);
   if (caller instanceof Failure) return caller;
   const expiresAt = (payload.exp as number) * 1000;
-  tokens.delete(token);
-  tokens.set(token, { caller, key: key as CryptoKey, header: protectedHeader, expiresAt });
-  const [oldest] = tokens.keys();
-  if (tokens.size > VERIFIED_TOKENS_MAX && oldest !== undefined) tokens.delete(oldest);
+  const verified = { caller, key: key as CryptoKey, header: protectedHeader, expiresAt };
+  keepNewest(tokens, token, verified, VERIFIED_TOKENS_MAX);
   return caller;
 }
 

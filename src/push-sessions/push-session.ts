@@ -1,4 +1,5 @@
 import { type Configuration, perConfiguration } from "../configuration.ts";
+import { keepNewest } from "../keep-newest.ts";
 import { causeOf } from "../observability/log.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -180,15 +181,8 @@ export class PushSession {
     const [pushId] = this.#ids;
     const now = Date.now();
     const { firstAt = now } = this.#keptSession() ?? {};
-    // Delete first: a Map lists its entries in the order of insertion, and the oldest ones are dropped.
-    sessions.delete(this.#keptKey);
-    sessions.set(this.#keptKey, {
-      isIdentified: pushId !== "",
-      firstAt,
-      lastAt: now,
-      batches,
-    });
-    for (const oldest of [...sessions.keys()].slice(0, -KEPT_SESSIONS_MAX)) sessions.delete(oldest);
+    const session = { isIdentified: pushId !== "", firstAt, lastAt: now, batches };
+    keepNewest(sessions, this.#keptKey, session, KEPT_SESSIONS_MAX);
   }
 }
 

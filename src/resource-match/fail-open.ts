@@ -1,5 +1,6 @@
 import { type Configuration, perConfiguration } from "../configuration.ts";
 import { Failure, type FailureKind } from "../failure.ts";
+import { keepNewest } from "../keep-newest.ts";
 import { passThrough } from "../pass-through.ts";
 import { hasDecisions } from "../push-sessions/push-session.ts";
 import { SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
@@ -7,7 +8,7 @@ import { SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
 const OWN_FAILURES: readonly FailureKind[] = ["uaa-unavailable", "unverifiable-token", "unexpected"];
 const PUSHES_MAX = 100;
 
-/** When the Cloud Controller last matched resources in place of the Worker, by push id. The oldest is dropped first. */
+/** When the Cloud Controller last matched resources in place of the Worker, by push id. */
 const failedOpenOf = perConfiguration(() => new Map<string, number>());
 
 /** The push of a request, as far as it is known. */
@@ -58,9 +59,5 @@ export async function failOpen(
 
 function remember({ id }: Push, configuration: Configuration): void {
   if (id === undefined) return;
-  const pushes = failedOpenOf(configuration);
-  pushes.delete(id);
-  pushes.set(id, Date.now());
-  const [oldest] = pushes.keys();
-  if (pushes.size > PUSHES_MAX && oldest !== undefined) pushes.delete(oldest);
+  keepNewest(failedOpenOf(configuration), id, Date.now(), PUSHES_MAX);
 }
