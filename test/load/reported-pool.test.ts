@@ -33,7 +33,7 @@ describe("ReportedPool", () => {
 
   it("allows no match of a removed resource once its removal must be visible", () => {
     const pool = reportedPool();
-    pool.settle(0);
+    pool.forgetEarlierReports(0);
     expect(pool.mayHaveBeenPresent(0, 0, 600)).toBe(false);
   });
 });

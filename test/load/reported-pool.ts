@@ -24,7 +24,7 @@ export class ReportedPool {
   }
 
   /** Forgets all reports of a resource but the last, and treats that as if it had always been true. */
-  settle(index: number): void {
+  forgetEarlierReports(index: number): void {
     const last = this.#reports[index]?.at(-1);
     const always = Number.NEGATIVE_INFINITY;
     if (last) this.#reports[index] = [{ from: always, to: always, isPresent: last.isPresent }];

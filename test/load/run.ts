@@ -64,7 +64,7 @@ async function load(): Promise<number> {
   await operator.report([], range(PRESENT, REMOVED));
   await operator.publish();
   await waitUntilPublished(new Pushes(worker.url, uaa, pool, TOTAL), token);
-  for (const index of range(0, PRESENT + REMOVED)) pool.settle(index);
+  for (const index of range(0, PRESENT + REMOVED)) pool.forgetEarlierReports(index);
   const pushes = new Pushes(worker.url, uaa, pool, TOTAL);
   await pushes.prepare();
 
