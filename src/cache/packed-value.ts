@@ -1,6 +1,3 @@
-/**
- * A delta, or a part of a snapshot. STORAGE.md has the layout. It is little-endian, so that it opens as typed arrays without parsing.
- */
 /** "RMPV". */
 const MAGIC = 0x56504d52;
 const VERSION = 2;
@@ -8,7 +5,10 @@ const HEADER_BYTES = 64;
 const NAME_OFFSET = 16;
 const ENTRY_BYTES = 8;
 
-/** Entry hashes, ascending. */
+/**
+ * A delta, or a part of a snapshot: entry hashes, ascending. STORAGE.md has the layout. It is little-endian, so that it opens as
+ * typed arrays without parsing.
+ */
 export interface PackedValue {
   added: BigUint64Array<ArrayBuffer>;
   removed: BigUint64Array<ArrayBuffer>;

@@ -3,7 +3,7 @@ const SHA1_CHARACTERS = 40;
 const BYTE_HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** Values of hex digits by character code, in either letter case; above 15 for all other characters. */
-export const HEX_VALUES = new Uint8Array(256).fill(0xff);
+const HEX_VALUES = new Uint8Array(256).fill(0xff);
 for (const digit of "0123456789abcdefABCDEF") HEX_VALUES[digit.charCodeAt(0)] = Number.parseInt(digit, 16);
 
 /** Whether a text is a SHA-1 in hex, in either letter case. */
