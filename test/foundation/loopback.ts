@@ -95,7 +95,7 @@ async function closeServer(server: Server): Promise<void> {
   await closed;
 }
 
-function acceptsConnections(port: number, host: string): Promise<boolean> {
+export function acceptsConnections(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host });
     socket.once("error", () => resolve(false));

@@ -1,29 +1,17 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { findProgram } from "./find-program.ts";
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 5_000;
 
 /** The path of Chromium: the variable `CHROMIUM`, or the first on the PATH. */
 export function findChromium(): string | undefined {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  const directories = (process.env.PATH ?? "").split(delimiter);
-  return directories.flatMap((directory) => NAMES.map((name) => join(directory, name))).find(isProgram);
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return process.env.CHROMIUM || findProgram("chromium", "chromium-browser", "google-chrome");
 }
 
 type Params = Record<string, unknown>;
