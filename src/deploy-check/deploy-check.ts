@@ -60,8 +60,8 @@ export function routeProblems(routes: readonly (string | { pattern: string })[])
     .filter(isPlaceholderPattern)
     .map(
       (pattern) =>
-        `The route "${pattern}" is a placeholder. Set it to api.<system domain>/v3/resource_matches*, with the ` +
-        "foundation's domain",
+        `The route "${pattern}" is a placeholder. Set it to a hostname of your zone, with custom_domain = true, or to ` +
+        "api.<system domain>/v3/resource_matches*",
     );
 }
 

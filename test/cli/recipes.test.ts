@@ -62,7 +62,7 @@ test.concurrent("runs the crontab of the recipes with a fresh token, without any
   const { cache, uaa, bucket, gone } = await startFoundation();
   const { directory, place, bin } = await install();
   const values: Record<string, string> = {
-    API: cache.url,
+    WORKER: cache.url,
     UAA: uaa,
     SECRET: `"${SECRET}"`,
     ...S3_CREDENTIALS,
@@ -88,7 +88,7 @@ test.concurrent("runs the Concourse task of the recipes with only its params, sh
   const { directory, bin } = await install();
   const task = block("yaml", "With Concourse");
   const own: Record<string, string> = {
-    API: cache.url,
+    WORKER: cache.url,
     UAA: uaa,
     SECRET,
     AWS_REGION: "eu-test-1",

@@ -38,7 +38,7 @@ describe("wrangler deploy", () => {
     const output = await deploy(...EXAMPLE, ...VARIABLE);
     expect(output).toContain("Not deployed. Fix the routes of docs/examples/cache-only.toml:");
     expect(output).toContain(
-      'The route "api.sys.example.com/v3/resource_matches*" is a placeholder. Set it to api.<system domain>',
+      'The route "resource-matches.example.com" is a placeholder. Set it to a hostname of your zone, with custom_domain',
     );
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });

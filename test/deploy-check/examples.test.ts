@@ -24,7 +24,7 @@ it.each(EXAMPLES)("makes wrangler print no warning for docs/examples/%s.toml", (
   expect(configurationOf(example)).toMatchObject({
     workers_dev: false,
     preview_urls: false,
-    routes: [{ pattern: "api.sys.example.com/v3/resource_matches*", zone_name: "example.com" }],
+    routes: [{ pattern: "resource-matches.example.com", custom_domain: true }],
   });
   expect(warn).not.toHaveBeenCalled();
 });

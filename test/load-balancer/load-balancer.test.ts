@@ -284,6 +284,40 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
     });
   });
 
+  it("keeps trace ids and the client's address in a request that the Worker passes through", async () => {
+    const port = await freePort();
+    const shadow = await startWorkerd({
+      modules: inject("worker"),
+      variables: { ...variables, MODE: "shadow", CLOUD_CONTROLLER_URL: `http://127.0.0.1:${port}` },
+    });
+    edge.reset(shadow.url);
+    const recording = await start({
+      ...options,
+      port,
+      cloudControllerPort: Number(new URL(origin.url).port),
+    });
+    await waitForWorker(recording);
+    const headers: Record<string, string> = {
+      ...cfHeaders(newTraceId()),
+      "X-Forwarded-For": "192.0.2.1",
+      "Content-Type": "application/json",
+    };
+    const response = await send(headers, "{}", recording.url);
+    const { headers: received } = (await response.json()) as RecordedRequest;
+    expect(received).toMatchObject({
+      "x-b3-traceid": headers["X-B3-TraceId"],
+      "x-b3-spanid": headers["X-B3-SpanId"],
+      "user-agent": headers["User-Agent"],
+      "x-forwarded-host": WORKER_HOST,
+      via: "1.1 resource-matches",
+    });
+    // The client, the load balancer, and Cloudflare.
+    expect(received["x-forwarded-for"]).toMatch(
+      /^192\.0\.2\.1, 127\.0\.0\.1, ?127\.0\.0\.1(, ?127\.0\.0\.1)?$/,
+    );
+    await Promise.all([recording.stop(), shadow.stop()]);
+  });
+
   it("passes an upload of 300 MB to the Cloud Controller, past the Worker", async () => {
     const past = await start({ ...options, cloudControllerPort: Number(new URL(origin.url).port) });
     const { recorded, sha1 } = await upload(`${past.url}/v3/packages/${randomUUID()}/upload`);
