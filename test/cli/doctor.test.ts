@@ -56,6 +56,7 @@ interface DoctorOptions {
   token?: string | TokenOptions;
   /** By default the Worker's. */
   url?: string;
+  api?: string;
   cloudController?: string;
   run?: typeof resourcePool;
 }
@@ -64,12 +65,16 @@ interface DoctorOptions {
 async function doctor({
   token = admin,
   url = worker.url,
+  api,
   cloudController,
   run = resourcePoolInThread,
 }: DoctorOptions) {
   const CF_TOKEN = typeof token === "string" ? token : await foundation.uaa.issueToken(token);
-  const origin = cloudController === undefined ? [] : ["--cloud-controller", cloudController];
-  const { code, stdout, stderr } = await run(["doctor", "--url", url, ...origin], { env: { CF_TOKEN } });
+  const options = { api, "cloud-controller": cloudController };
+  const args = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, `${value}`],
+  );
+  const { code, stdout, stderr } = await run(["doctor", "--url", url, ...args], { env: { CF_TOKEN } });
   const lines = stdout.split("\n").filter((line) => line !== "");
   return { code, stderr, lines, problems: lines.filter((line) => !line.startsWith("ok ")) };
 }
@@ -78,20 +83,25 @@ const problem = (level: "warn" | "FAIL", name: string, text: RegExp) =>
   expect.stringMatching(new RegExp(`^${level} +${name} +${text.source}`));
 
 /**
- * Starts a proxy in front of the Worker.
+ * Starts a proxy in front of the Worker, or of another server.
  *
  * @param intercept responds itself, or returns undefined to have the request forwarded
+ * @param target URL of the server for a request
  */
 function startProxy(
   intercept: (request: IncomingMessage, response: ServerResponse) => unknown,
+  target: (request: IncomingMessage) => string = () => worker.url,
 ): Promise<string> {
   return startServer(async (request, response) => {
     if ((await intercept(request, response)) !== undefined) return;
     const { method, headers, url = "" } = request;
-    const forwarded = send(`${worker.url}${url}`, { method: method ?? "GET", headers }, (original) => {
+    const forwarded = send(`${target(request)}${url}`, { method: method ?? "GET", headers }, (original) => {
       response.writeHead(original.statusCode ?? 500, original.headers);
       original.pipe(response);
     });
+    forwarded.on("error", () => response.destroy());
+    // The headers of a request without a body are sent now, too.
+    forwarded.flushHeaders();
     request.pipe(forwarded);
   });
 }
@@ -267,7 +277,7 @@ test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>(
     "<h1>Hello</h1>",
     "FAIL",
     "other requests",
-    /There is no Cloud Controller behind the Worker/,
+    /There is no Cloud Controller at this address, and cf can't log in: .*returned 200/,
   ],
 ])(
   "explains a response to %s with status %i and body %j",
@@ -309,7 +319,7 @@ test.concurrent("rejects a --cloud-controller that leads to the Worker, and a --
       problem(
         "FAIL",
         "worker",
-        /.*returned 404: Unknown request \(CF-NotFound, 10000\)\. There is no Worker at this address\. .*does the Worker's route end with a star\?$/,
+        /.*returned 404: Unknown request \(CF-NotFound, 10000\)\. There is no Worker at this address\. .*route end with a star\? .*--url must be the Worker's own URL\.$/,
       ),
       problem("warn", "the rest", /It was not checked/),
     ],
@@ -459,4 +469,193 @@ test.each([
   });
   const { problems } = await doctor({ url });
   expect(problems).toContainEqual(problem(level, "trace id", text));
+});
+
+const isMatchRequest = ({ method, url }: IncomingMessage) => `${method} ${url}` === POST;
+const NON_INTEGER = "Resources array contains at least one resource with a non-integer size_in_bytes";
+const SIZE_LIMITS = problem("warn", "size limits", /./);
+
+test("names the loop if CLOUD_CONTROLLER_URL leads back to the Worker, and if a load balancer sends its look-ups back", async () => {
+  let looping: Workerd | undefined;
+  let route: "to the Worker" | "by path" | "by path and Via" = "to the Worker";
+  const balancer = await startProxy(
+    () => undefined,
+    (request) => {
+      const isToWorker = {
+        "to the Worker": true,
+        "by path": isMatchRequest(request),
+        "by path and Via": isMatchRequest(request) && !request.headers.via?.includes("resource-matches"),
+      }[route];
+      return (isToWorker && looping?.url) || foundation.cloudController.url;
+    },
+  );
+  const variables = { UAA_URL: foundation.uaa.url, CLOUD_CONTROLLER_URL: balancer };
+  looping = await startWorkerd({ modules: inject("worker"), variables });
+  afterTests(looping.stop);
+  const remedy = "Set CLOUD_CONTROLLER_URL to an address .*CF-Worker, or with resource-matches in Via";
+
+  const { problems } = await doctor({ url: looping.url });
+  expect(problems).toContainEqual(
+    problem("FAIL", "read-through", new RegExp(`.*returned 508: .*This is a loop: .*${remedy}`)),
+  );
+  expect(problems).toContainEqual(
+    problem("FAIL", "other requests", new RegExp(`.*returned 508: .*and cf can't log in\\. ${remedy}`)),
+  );
+
+  route = "by path";
+  expect((await doctor({ url: looping.url, api: balancer })).problems).toContainEqual(
+    problem(
+      "FAIL",
+      "read-through",
+      new RegExp(`.*load balancer sends requests of the Worker to the Worker\\. .*${remedy}`),
+    ),
+  );
+
+  route = "by path and Via";
+  const { lines } = await doctor({ url: looping.url, api: balancer });
+  expect(lines).toContainEqual(expect.stringMatching(/^ok +read-through +The Worker looks up/));
+});
+
+test.concurrent("names a loop that fails every push in shadow mode", async () => {
+  const headers = { Authorization: `bearer ${admin}` };
+  const status = (await (await fetch(`${worker.url}${CACHE_PATH}`, { headers })).json()) as CacheStatus;
+  const url = await startProxy((request, response) => {
+    const configuration = { ...status.configuration, MODE: "shadow" };
+    if (request.url === CACHE_PATH && request.headers.authorization === headers.Authorization) {
+      respond(response, 200, { ...status, configuration });
+      return true;
+    }
+    if (!isMatchRequest(request)) return undefined;
+    respondWithError(response, 508, "Bad request: CLOUD_CONTROLLER_URL leads back to the Worker");
+    return true;
+  });
+  expect((await doctor({ url })).problems).toContainEqual(
+    problem("FAIL", "route", /.*returned 508: .*This is a loop: every push fails\./),
+  );
+});
+
+test("says whether pushes work while a setting of the Worker is wrong", async () => {
+  const start = async (variables: Record<string, string>) => {
+    const wrong = { UAA_URL: foundation.uaa.url, MINIMUM_SIZE: "64 KiB", ...variables };
+    const { url, stop } = await startWorkerd({ modules: inject("worker"), variables: wrong });
+    afterTests(stop);
+    return url;
+  };
+  const cause = "returned 500: .*`misconfigured`, and which variable\\. Correct it and deploy\\.";
+  const open = await start({ CLOUD_CONTROLLER_URL: foundation.cloudController.url });
+  expect(await doctor({ url: open })).toMatchObject({
+    code: 3,
+    problems: [
+      problem(
+        "FAIL",
+        "worker",
+        new RegExp(`.*${cause} The Worker fails open: .*They work, but without the cache`),
+      ),
+      problem("warn", "the rest", /./),
+    ],
+  });
+  expect((await doctor({ url: await start({}) })).problems).toEqual([
+    problem(
+      "FAIL",
+      "worker",
+      new RegExp(`.*${cause} Pushes fail too: .*returned 500: .*delete the Worker's route`),
+    ),
+    problem("warn", "the rest", /./),
+  ]);
+});
+
+test.concurrent.each<[string, number, string, number, string, RegExp]>([
+  [
+    "the operator API alone fails",
+    500,
+    "UnknownError",
+    201,
+    '{"resources":[]}',
+    /.*The Worker still responds to pushes\. .*`unexpected`: report it\.$/,
+  ],
+  [
+    "UAA's keys were never read",
+    503,
+    "The UAA service is currently unavailable",
+    422,
+    NON_INTEGER,
+    /.*has never read UAA's keys.* The Worker fails open/,
+  ],
+  [
+    "the Worker can't verify a valid token",
+    401,
+    "Invalid Auth Token",
+    422,
+    NON_INTEGER,
+    /.*UAA_ISSUER must be .* The Worker fails open/,
+  ],
+  ["a firewall refuses pushes", 500, "UnknownError", 403, "<html>", /.*Correct it and deploy\.$/],
+])("says what pushes get when %s", async (_, status, body, pushStatus, pushBody, text) => {
+  const url = await startServer((request, response) => {
+    if (isMatchRequest(request)) response.writeHead(pushStatus).end(pushBody);
+    else response.writeHead(status).end(body);
+  });
+  expect((await doctor({ url })).problems).toEqual([
+    problem("FAIL", "worker", text),
+    problem("warn", "the rest", /./),
+  ]);
+});
+
+test("checks the Worker at --url, and the address that cf uses at --api", async () => {
+  const posts: string[] = [];
+  const balancer = await startProxy(
+    (request) => {
+      if (isMatchRequest(request)) posts.push(`${request.headers["x-b3-traceid"]}`);
+    },
+    (request) => (isMatchRequest(request) ? worker.url : foundation.cloudController.url),
+  );
+  const { cloudController } = foundation;
+  const { code, lines, stderr } = await doctor({ api: balancer, cloudController: cloudController.url });
+  expect({ code, problems: lines.filter((line) => !line.startsWith("ok ")) }).toEqual({
+    code: 0,
+    problems: [],
+  });
+  expect(lines).toContainEqual(
+    expect.stringContaining(`${balancer}/v3/resource_matches leads to the Worker.`),
+  );
+  expect(lines).toContainEqual(expect.stringContaining("The endpoint matches 3 of 3 files"));
+  expect(lines).toContainEqual(expect.stringContaining(`${balancer}/ leads to a Cloud Controller.`));
+  expect(stderr).toBe(
+    `Checking ${worker.url} …\nChecking ${balancer} …\nChecking ${cloudController.url} …\n`,
+  );
+  expect(posts).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);
+
+  // The operator API is not behind the load balancer.
+  expect((await doctor({ url: balancer })).problems).toEqual([
+    problem("FAIL", "worker", /.*returned 404: .*--url must be the Worker's own URL\./),
+    problem("warn", "the rest", /./),
+  ]);
+});
+
+test.concurrent("reports a load balancer that sends pushes to the Cloud Controller", async () => {
+  const api = await startProxy(
+    () => undefined,
+    () => foundation.cloudController.url,
+  );
+  expect((await doctor({ api })).problems).toEqual([
+    problem(
+      "FAIL",
+      "route",
+      /.*leads to the Cloud Controller, and not to the Worker\. The Worker responds at .*Configure the load balancer: .*exactly this path, to 127\.0\.0\.1:\d+ with/,
+    ),
+    SIZE_LIMITS,
+  ]);
+  const url = await startProxy((request, response) => {
+    if (!isMatchRequest(request)) return undefined;
+    respondWithError(response, 503, "overloaded");
+    return true;
+  });
+  expect((await doctor({ url, api })).problems).toEqual([
+    problem(
+      "FAIL",
+      "route",
+      /.*not to the Worker\. The Worker itself returns an error, and the load balancer lets .*returned 503: overloaded .*See the Worker's log\./,
+    ),
+    SIZE_LIMITS,
+  ]);
 });

@@ -5,6 +5,7 @@ import { Exit } from "../terminal/exit.ts";
 import { print } from "../terminal/output.ts";
 
 interface DoctorOptions extends EndpointOptions {
+  api?: string;
   cloudController?: string;
 }
 
@@ -23,6 +24,11 @@ export const doctorCommand = new Command("doctor")
       "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller.",
   )
   .option(
+    "--api <url>",
+    "the URL that cf uses, as `cf api` prints it, if a load balancer there forwards requests to the Worker. --url is " +
+      "the Worker's own URL then. It gets the same token",
+  )
+  .option(
     "--cloud-controller <url>",
     "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token. Without it, sizes and " +
       "modes are not compared",
@@ -31,16 +37,22 @@ export const doctorCommand = new Command("doctor")
     "after",
     "\nExample:\n" +
       "  resource-pool doctor --cloud-controller https://api.cf.internal \\\n" +
-      "    --url https://api.example.com",
+      "    --url https://api.example.com\n" +
+      "  resource-pool doctor --api https://api.example.com \\\n" +
+      "    --url https://matches.example.net",
   )
-  .action(async ({ cloudController, ...options }: DoctorOptions) => {
-    const endpoint = endpointOf(options);
-    const origin =
-      cloudController === undefined
-        ? undefined
-        : endpointOf({ ...options, url: cloudController }, "--cloud-controller");
+  .action(async ({ api: apiUrl, cloudController, ...options }: DoctorOptions) => {
+    const worker = endpointOf(options);
+    const other = (url: string | undefined, option: string) =>
+      url === undefined ? undefined : endpointOf({ ...options, url }, option);
+    const api = other(apiUrl, "--api");
+    const examined = {
+      worker,
+      api: api === undefined || api.url === worker.url ? worker : api,
+      cloudController: other(cloudController, "--cloud-controller"),
+    };
     let areAllOk = true;
-    for await (const { level, name, text } of examine(endpoint, origin)) {
+    for await (const { level, name, text } of examine(examined)) {
       // A server's text must not control the terminal, nor look like another line.
       const oneLine = text.replaceAll(/\p{Cc}+/gu, " ").trim();
       areAllOk &&= level === "ok";
