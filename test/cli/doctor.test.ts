@@ -124,6 +124,7 @@ test("prints only ok lines for a healthy Worker and foundation", async () => {
     "ok: minimum size: As far as it can be checked, the Cloud Controller's limit is 65536 bytes too.",
     "ok: maximum size: As far as it can be checked, the Cloud Controller's limit is 536870912 bytes too.",
     "ok: file modes: The Cloud Controller requires mode 0600, and MINIMUM_FILE_MODE is 0600.",
+    "ok: api version: The Cloud Controller has API 3.228.0. It verifies the files that it takes from the pool.",
     "ok: feature flags: resource_matching is on, and so is FEATURE_RESOURCE_MATCHING.",
     "ok: feature flags: app_bits_upload is on, and so is FEATURE_APP_BITS_UPLOAD.",
     "ok: matching: Matching is on.",
@@ -599,6 +600,30 @@ test.concurrent.each<[string, number, string, number, string, RegExp]>([
     problem("FAIL", "worker", text),
     problem("warn", "the rest", /./),
   ]);
+});
+
+test.concurrent.each<[string, object, "ok" | "warn", RegExp]>([
+  ["3.182.0", { version: "3.182.0" }, "ok", /The Cloud Controller has API 3\.182\.0\. It verifies/],
+  ["4.0.0", { version: "4.0.0" }, "ok", /The Cloud Controller has API 4\.0\.0/],
+  [
+    "3.181.0",
+    { version: "3.181.0" },
+    "warn",
+    /.*has API 3\.181\.0\. Before 3\.182\.0 .*an app with an empty file, and no error message.*Upgrade the foundation first, or set MODE = "shadow"/,
+  ],
+  ["2.99.0", { version: "2.99.0" }, "warn", /The Cloud Controller has API 2\.99\.0\. Before/],
+  ["no version", {}, "warn", /.*does not say its API version\. Before 3\.182\.0/],
+])("judges whether a Cloud Controller of API %s verifies files", async (_, meta, level, text) => {
+  const cloudController = await startProxy(
+    ({ method, url }, response) => {
+      if (`${method} ${url}` !== "GET /") return undefined;
+      respond(response, 200, { links: { cloud_controller_v3: { href: "/v3", meta } } });
+      return true;
+    },
+    () => foundation.cloudController.url,
+  );
+  const { lines } = await doctor({ cloudController });
+  expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^${level} +api version +${text.source}`)));
 });
 
 test("checks the Worker at --url, and the address that cf uses at --api", async () => {

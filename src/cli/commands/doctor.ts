@@ -16,8 +16,8 @@ export const doctorCommand = new Command("doctor")
   .summary("check a deployed Worker, and print what to do")
   .description(
     "Checks a deployed Worker from outside: the token, the clock, UAA's keys, whether the route leads the endpoint to " +
-      "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, and " +
-      "the state of the cache.\n\n" +
+      "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, its " +
+      "version, and the state of the cache.\n\n" +
       "Prints a line for each check: `ok`, `warn` or `FAIL`, and what to do. The exit code is 3 if a line is not " +
       "`ok`.\n\n" +
       "Nothing is changed. It sends a request for a few files of the cache and for one that does not exist to the " +

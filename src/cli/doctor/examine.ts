@@ -5,7 +5,12 @@ import type { ApiResponse } from "../api/send.ts";
 import { note } from "../terminal/output.ts";
 import { type Addresses, endpointFindings } from "./endpoint.ts";
 import { catchErrors, type Finding, warn } from "./finding.ts";
-import { cloudControllerFindings, flagFindings, otherRequestsFindings } from "./foundation.ts";
+import {
+  apiVersionFinding,
+  cloudControllerFindings,
+  flagFindings,
+  otherRequestsFindings,
+} from "./foundation.ts";
 import { limitFindings } from "./limits.ts";
 import { decodeClaims, mayRequestMatches, tokenFindings } from "./token.ts";
 import { clockFinding, requestStatus, signatureFindings, workerFinding } from "./worker.ts";
@@ -58,6 +63,8 @@ export async function* examine({ worker, api, cloudController }: Examined): Asyn
         "to it and not to the Worker.",
     );
   }
+  const root = cloudControllerRoot ?? apiRoot;
+  if (root) yield apiVersionFinding(root);
   const flagsEndpoint = cloudControllerRoot ? cloudController : apiRoot && api;
   if (flagsEndpoint) yield* catchErrors("feature flags", flagFindings(flagsEndpoint, status));
   for (const { level, name, text } of status.checks) {

@@ -15,6 +15,7 @@ export const CHECKS = [
   "edge",
   "other requests",
   "cloud controller",
+  "api version",
   "size limits",
   "minimum size",
   "maximum size",

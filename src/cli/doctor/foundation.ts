@@ -14,6 +14,14 @@ import {
   warn,
 } from "./finding.ts";
 
+/** From this version on, the Cloud Controller compares the digests of matched files. */
+const VERIFYING_API = {
+  major: 3,
+  minor: 182,
+  version: "3.182.0",
+  release: "capi-release 1.197.0, December 2024",
+};
+
 const FLAGS = [
   ["resource_matching", "FEATURE_RESOURCE_MATCHING"],
   ["app_bits_upload", "FEATURE_APP_BITS_UPLOAD"],
@@ -93,6 +101,36 @@ function cloudControllerProblem(response: ApiResponse, meaning: string): Finding
     isRefusal(response)
       ? `${error} The Worker accepts this token. Is --cloud-controller of the same foundation?`
       : `${meaning}${error}`,
+  );
+}
+
+/**
+ * Whether the Cloud Controller verifies what it takes from the pool.
+ *
+ * @param root its response to `GET /`
+ */
+export function apiVersionFinding(root: ApiResponse): Finding {
+  const { version } = apiLinkOf(root)?.meta ?? {};
+  const [major, minor] = /^(\d+)\.(\d+)\.\d+/.exec(String(version))?.slice(1).map(Number) ?? [];
+  const consequence =
+    `Before ${VERIFYING_API.version} (${VERIFYING_API.release}) it does not verify the files that it takes from the pool. A ` +
+    "stale match can then lead to an app with an empty file, and no error message, instead of a failed push.";
+  if (major === undefined || minor === undefined) {
+    return warn(
+      "api version",
+      `The Cloud Controller at ${root.target} does not say its API version. ${consequence} Compare the version of ` +
+        "capi-release.",
+    );
+  }
+  if (major > VERIFYING_API.major || (major === VERIFYING_API.major && minor >= VERIFYING_API.minor)) {
+    return ok(
+      "api version",
+      `The Cloud Controller has API ${version}. It verifies the files that it takes from the pool.`,
+    );
+  }
+  return warn(
+    "api version",
+    `The Cloud Controller has API ${version}. ${consequence} Upgrade the foundation first, or set MODE = "shadow" until then.`,
   );
 }
 
