@@ -58,6 +58,7 @@ interface DoctorOptions {
   url?: string;
   api?: string;
   cloudController?: string;
+  maxPackageSize?: number;
   run?: typeof resourcePool;
 }
 
@@ -67,10 +68,11 @@ async function doctor({
   url = worker.url,
   api,
   cloudController,
+  maxPackageSize,
   run = resourcePoolInThread,
 }: DoctorOptions) {
   const CF_TOKEN = typeof token === "string" ? token : await foundation.uaa.issueToken(token);
-  const options = { api, "cloud-controller": cloudController };
+  const options = { api, "cloud-controller": cloudController, "max-package-size": maxPackageSize };
   const args = Object.entries(options).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
@@ -120,6 +122,7 @@ test("prints only ok lines for a healthy Worker and foundation", async () => {
     "ok: read-through: The Worker looks up in the Cloud Controller what is not in the cache.",
     "ok: edge: The endpoint matches 3 of 3 files in the catalog.",
     `ok: other requests: ${worker.url}/ leads to a Cloud Controller.`,
+    expect.stringMatching(/^ok: upload limit: 127\.0\.0\.1:\d+ is not proxied by Cloudflare/),
     `ok: cloud controller: It responds at ${cloudController.url}.`,
     "ok: minimum size: As far as it can be checked, the Cloud Controller's limit is 65536 bytes too.",
     "ok: maximum size: As far as it can be checked, the Cloud Controller's limit is 536870912 bytes too.",
@@ -600,6 +603,79 @@ test.concurrent.each<[string, number, string, number, string, RegExp]>([
     problem("FAIL", "worker", text),
     problem("warn", "the rest", /./),
   ]);
+});
+
+/** Starts a Cloudflare proxy. @param upload responds to the upload of a package, or returns undefined to have it forwarded */
+function startCloudflare(
+  upload: (request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<string> {
+  return startProxy(
+    (request, response) => {
+      response.setHeader("Server", "cloudflare").setHeader("CF-RAY", "8f0e5a1b2c3d4e5f-FRA");
+      return /^\/v3\/packages\/[0-9a-f-]{36}\/upload$/.test(request.url ?? "")
+        ? upload(request, response)
+        : undefined;
+    },
+    (request) =>
+      isMatchRequest(request) || request.url === CACHE_PATH ? worker.url : foundation.cloudController.url,
+  );
+}
+
+test.concurrent("fails if Cloudflare refuses uploads that the foundation accepts", async () => {
+  const requests: IncomingMessage["headers"][] = [];
+  const url = await startCloudflare((request, response) => {
+    requests.push(request.headers);
+    if (Number(request.headers["content-length"]) <= 100_000_000) return undefined;
+    response.writeHead(413, { "Content-Type": "text/html" }).end("<h1>413 Payload Too Large</h1>");
+    return true;
+  });
+  const { lines, problems } = await doctor({ url: worker.url, api: url });
+  expect(problems).toEqual([
+    problem(
+      "FAIL",
+      "upload limit",
+      /.*is proxied by Cloudflare, and an upload of 1\.1 GB is refused \(413\)\. .*100 MB on the plans Free and Pro, 200 MB on Business.*--max-package-size/,
+    ),
+    SIZE_LIMITS,
+  ]);
+  expect(lines).toContainEqual(expect.stringMatching(/^ok +route /));
+  expect(requests).toEqual([expect.objectContaining({ "content-length": "1073741824" })]);
+  expect(requests[0]).not.toHaveProperty("authorization");
+
+  const smaller = await doctor({ api: url, maxPackageSize: 90_000_000 });
+  expect(smaller.problems).toEqual([SIZE_LIMITS]);
+  expect(smaller.lines).toContainEqual(
+    expect.stringMatching(/^ok +upload limit +.*an upload of 90\.0 MB reaches the Cloud Controller/),
+  );
+});
+
+test.concurrent.each<[string, (response: ServerResponse) => unknown]>([
+  ["does not respond to a declared upload", () => {}],
+  ["closes the connection", (response) => response.destroy()],
+  ["shows a page of its own", (response) => response.writeHead(403).end("<h1>Just a moment …</h1>")],
+])("warns of Cloudflare's limit for uploads if it %s", async (_, react) => {
+  const api = await startCloudflare((_, response) => {
+    react(response);
+    return true;
+  });
+  expect((await doctor({ api })).problems).toEqual([
+    problem(
+      "warn",
+      "upload limit",
+      /.*is proxied by Cloudflare\. Whether it accepts .*could not be checked\. .*1 GiB/,
+    ),
+    SIZE_LIMITS,
+  ]);
+});
+
+test.concurrent("refuses a --max-package-size that is not a number of bytes", async () => {
+  const { code, stderr } = await resourcePoolInThread(
+    ["doctor", "--url", worker.url, "--max-package-size", "1G"],
+    {
+      env: { CF_TOKEN: admin },
+    },
+  );
+  expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("must be a number of bytes") });
 });
 
 test.concurrent.each<[string, object, "ok" | "warn", RegExp]>([

@@ -7,7 +7,11 @@ import { print } from "../terminal/output.ts";
 interface DoctorOptions extends EndpointOptions {
   api?: string;
   cloudController?: string;
+  maxPackageSize: string;
 }
+
+/** The default of capi-release. */
+const MAX_PACKAGE_SIZE = "1073741824";
 
 const LEVEL_CHARACTERS = 4;
 const NAME_CHARACTERS = 16;
@@ -21,7 +25,8 @@ export const doctorCommand = new Command("doctor")
       "Prints a line for each check: `ok`, `warn` or `FAIL`, and what to do. The exit code is 3 if a line is not " +
       "`ok`.\n\n" +
       "Nothing is changed. It sends a request for a few files of the cache and for one that does not exist to the " +
-      "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller.",
+      "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller. If " +
+      "Cloudflare proxies the API's name, it begins an upload without a token and sends no body.",
   )
   .option(
     "--api <url>",
@@ -33,6 +38,11 @@ export const doctorCommand = new Command("doctor")
     "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token. Without it, sizes and " +
       "modes are not compared",
   )
+  .option(
+    "--max-package-size <bytes>",
+    "the foundation's cc.packages.max_package_size, to compare with Cloudflare's limit for uploads",
+    MAX_PACKAGE_SIZE,
+  )
   .addHelpText(
     "after",
     "\nExample:\n" +
@@ -41,7 +51,13 @@ export const doctorCommand = new Command("doctor")
       "  resource-pool doctor --api https://api.example.com \\\n" +
       "    --url https://matches.example.net",
   )
-  .action(async ({ api: apiUrl, cloudController, ...options }: DoctorOptions) => {
+  .action(async ({ api: apiUrl, cloudController, maxPackageSize, ...options }: DoctorOptions) => {
+    if (!/^[1-9]\d{0,14}$/.test(maxPackageSize)) {
+      throw new Exit(
+        "usage",
+        `--max-package-size must be a number of bytes, at least 1, not ${maxPackageSize}`,
+      );
+    }
     const worker = endpointOf(options);
     const other = (url: string | undefined, option: string) =>
       url === undefined ? undefined : endpointOf({ ...options, url }, option);
@@ -50,6 +66,7 @@ export const doctorCommand = new Command("doctor")
       worker,
       api: api === undefined || api.url === worker.url ? worker : api,
       cloudController: other(cloudController, "--cloud-controller"),
+      maxPackageSize: Number(maxPackageSize),
     };
     let areAllOk = true;
     for await (const { level, name, text } of examine(examined)) {

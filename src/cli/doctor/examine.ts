@@ -13,6 +13,7 @@ import {
 } from "./foundation.ts";
 import { limitFindings } from "./limits.ts";
 import { decodeClaims, mayRequestMatches, tokenFindings } from "./token.ts";
+import { uploadLimitFindings } from "./upload-limit.ts";
 import { clockFinding, requestStatus, signatureFindings, workerFinding } from "./worker.ts";
 
 /** Resources of the catalog that the endpoint should match. */
@@ -21,6 +22,8 @@ const SAMPLE_SIZE = 10;
 export interface Examined extends Addresses {
   /** A Cloud Controller that is reached without the Worker, if known. */
   cloudController: Endpoint | undefined;
+  /** The foundation's `cc.packages.max_package_size`, in bytes. */
+  maxPackageSize: number;
 }
 
 /**
@@ -28,7 +31,12 @@ export interface Examined extends Addresses {
  *
  * @throws NoResponse or Exit if there is no server at the Worker's address
  */
-export async function* examine({ worker, api, cloudController }: Examined): AsyncGenerator<Finding> {
+export async function* examine({
+  worker,
+  api,
+  cloudController,
+  maxPackageSize,
+}: Examined): AsyncGenerator<Finding> {
   note(`Checking ${worker.url} …`);
   const statusResponse = await requestStatus(worker);
   const { status, aheadMs } = statusResponse;
@@ -50,6 +58,7 @@ export async function* examine({ worker, api, cloudController }: Examined): Asyn
     yield warn("route", "It was not checked: requests of a push need a token with cloud_controller.write.");
   }
   const apiRoot = yield* catchErrors("other requests", otherRequestsFindings(api, status));
+  if (apiRoot) yield* catchErrors("upload limit", uploadLimitFindings(api, apiRoot, maxPackageSize));
 
   let cloudControllerRoot: ApiResponse | undefined;
   if (cloudController) {

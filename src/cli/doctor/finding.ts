@@ -14,6 +14,7 @@ export const CHECKS = [
   "read-through",
   "edge",
   "other requests",
+  "upload limit",
   "cloud controller",
   "api version",
   "size limits",
