@@ -9,6 +9,7 @@ import { ANY_MODE, BODY_MAX_BYTES, ORIGIN_RESOURCES_PER_REQUEST } from "../platf
 import type { RequestContext } from "../request-context.ts";
 import { type ResourceKey, resourceKey, sha1Of, sizeOf } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
+import { originPausesOf } from "./origin-pause.ts";
 
 /** Result of a look-up in the Cloud Controller. Keys in neither list have no result. */
 export interface OriginResult {
@@ -21,6 +22,14 @@ interface OriginLookup extends OriginResult {
   faults: Fault[];
   /** `relayed`, if the Cloud Controller refuses the caller. */
   refusal: Failure | undefined;
+}
+
+/** Who sends a request to the Cloud Controller. */
+export interface OriginCaller {
+  /** GUID of the user, or id of the client. */
+  id: string;
+  /** The Authorization header. */
+  authorization: string;
 }
 
 interface LookupOptions {
@@ -59,29 +68,26 @@ const ErrorEnvelope = v.object({ errors: v.pipe(v.array(v.unknown()), v.nonEmpty
 export class Origin {
   readonly #url: string;
   readonly #headers: Record<string, string>;
+  readonly #callerId: string;
+  readonly #context: RequestContext;
 
-  /**
-   * @param url CLOUD_CONTROLLER_URL, without a slash at its end
-   * @param authorization the Authorization header of the caller
-   */
-  constructor(
-    url: string,
-    authorization: string,
-    { requestId, traceHeaders }: Pick<RequestContext, "requestId" | "traceHeaders">,
-  ) {
+  /** @param url CLOUD_CONTROLLER_URL, without a slash at its end */
+  constructor(url: string, { id, authorization }: OriginCaller, context: RequestContext) {
     this.#url = `${url}/v3/resource_matches`;
     this.#headers = {
       ...WORKER_HEADERS,
       Authorization: authorization,
       "Content-Type": "application/json",
-      "X-Vcap-Request-Id": requestId,
-      ...traceHeaders,
+      "X-Vcap-Request-Id": context.requestId,
+      ...context.traceHeaders,
     };
+    this.#callerId = id;
+    this.#context = context;
   }
 
   /**
    * Requests which of `keys` are in the pool, by several concurrent requests. Never throws: keys that have no result by the deadline
-   * are a fault.
+   * are a fault, and so are those that are not requested because the Cloud Controller requires a pause.
    *
    * @param keys distinct
    */
@@ -121,6 +127,13 @@ export class Origin {
 
   /** @returns `relayed` if the Cloud Controller refuses the caller */
   async #request(keys: readonly ResourceKey[], deadline: Deadline): Promise<OriginResult | Failure> {
+    const pauses = originPausesOf(this.#context.configuration);
+    const pause = pauses.of(this.#callerId);
+    if (pause) {
+      throw new Error(
+        `no requests until ${new Date(pause.until).toISOString()}, after status ${pause.status}`,
+      );
+    }
     const response = await fetch(this.#url, {
       method: "POST",
       headers: this.#headers,
@@ -129,6 +142,12 @@ export class Origin {
       cache: "no-store",
       signal: deadline.signal,
     });
+    const started = pauses.startIfRequired(response, this.#callerId);
+    if (started) {
+      const { status, until, isForAll } = started;
+      const fields = { status, until: new Date(until).toISOString(), callers: isForAll ? "all" : "one" };
+      this.#context.log.warn("cloud-controller-paused", fields);
+    }
     // A response echoes resources of its request, so that it is smaller than a body may be.
     const body = await readBody(response.body, BODY_MAX_BYTES);
     if (body instanceof Failure) throw new Error(`status ${response.status}, ${body.reason}`);

@@ -6,20 +6,16 @@ import { reportMatches, reportRejections } from "./catalog-reports.ts";
 import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
 import { lookUpMatches, type Matches, ORIGIN } from "./lookup.ts";
 import type { MatchRequest } from "./match-request.ts";
-import { Origin } from "./origin.ts";
+import { Origin, type OriginCaller } from "./origin.ts";
 import { verifySample } from "./verification.ts";
 
 const MODE_WARNING =
   "Files got the permissions that the platform requires, because this push matched their content before.";
 
 /** The sender of a request. */
-export interface Requester {
-  /** GUID of the user, or id of the client. */
-  id: string;
+export interface Requester extends OriginCaller {
   /** Undefined if the client does not identify its push. */
   pushId: string | undefined;
-  /** The Authorization header, for the Cloud Controller. */
-  authorization: string;
 }
 
 /** The response, and its measurements for log and metrics. */
@@ -41,13 +37,14 @@ export interface Resolved {
  */
 export async function resolveRequest(
   matchRequest: MatchRequest,
-  { id, pushId, authorization }: Requester,
+  requester: Requester,
   context: RequestContext,
 ): Promise<Resolved | Failure> {
   const { cloudControllerUrl, features } = context.configuration;
+  const { id, pushId } = requester;
   const origin =
     cloudControllerUrl !== undefined && features.resourceMatching
-      ? new Origin(cloudControllerUrl, authorization, context)
+      ? new Origin(cloudControllerUrl, requester, context)
       : undefined;
   const session = new PushSession(matchRequest.sessionRequest(), id, pushId ?? "", context);
   const lookupStartedAt = Date.now();

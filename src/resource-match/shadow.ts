@@ -31,6 +31,8 @@ interface ShadowLookup {
   cacheMs: number;
   /** When the request was complete, in ms since the epoch. */
   receivedAt: number;
+  /** For requests to the Cloud Controller. */
+  origin: Origin;
 }
 
 /** The request to the Cloud Controller, and its response. */
@@ -38,7 +40,6 @@ interface Reference {
   status: number;
   /** A copy of the response, if it is a 201 to a request that can be compared. */
   copy: Response | undefined;
-  origin: Origin;
   /** The time before the request, in ms since the epoch. */
   requestedAt: number;
 }
@@ -53,23 +54,27 @@ export async function handleInShadow(
   context: RequestContext,
 ): Promise<Response | Failure> {
   const requestedAt = Date.now();
-  const origin = new Origin(url, request.headers.get("Authorization") ?? "", context);
   // The unread part of a copy is buffered in memory. A copy whose length is unknown is read up to the limit, and then cancelled.
   const declaredBytes = request.headers.get("Content-Length");
   const isComparable = declaredBytes === null || Number(declaredBytes) <= COMPARED_MAX_BYTES;
   const lookup = isComparable
-    ? lookUpInShadow(request.clone(), context).catch((error) => `the request: ${causeOf(error)}`)
+    ? lookUpInShadow(request.clone(), url, context).catch((error) => `the request: ${causeOf(error)}`)
     : undefined;
   const response = await passThrough(request, url);
   const { status } = response;
   const copy = isComparable && response instanceof Response && status === 201 ? response.clone() : undefined;
-  context.waitUntil(reportComparison(lookup, { status, copy, origin, requestedAt }, context));
+  context.waitUntil(reportComparison(lookup, { status, copy, requestedAt }, context));
   return response;
 }
 
 /** Looks up the request in the cache, or returns the reason why it can't be compared. A request without a valid token can't. */
-async function lookUpInShadow(request: Request, context: RequestContext): Promise<ShadowLookup | string> {
+async function lookUpInShadow(
+  request: Request,
+  url: string,
+  context: RequestContext,
+): Promise<ShadowLookup | string> {
   const { eligibility, features, lookupDeadlineMs } = context.configuration;
+  const authorization = request.headers.get("Authorization") ?? "";
   const body = await readRequestBody(request, COMPARED_MAX_BYTES);
   const receivedAt = Date.now();
   if (body instanceof Failure) return `the request: ${body.reason}`;
@@ -90,6 +95,7 @@ async function lookUpInShadow(request: Request, context: RequestContext): Promis
     keysRead: tiers.keys.requested,
     cacheMs: tiers.memory.ms + tiers.keys.ms,
     receivedAt,
+    origin: new Origin(url, { id: caller.id, authorization }, context),
   };
 }
 
@@ -114,7 +120,7 @@ async function reportComparison(
   }
   const { shadow, comparison } = compared;
   guardTelemetry(log, () => logComparison(shadow, comparison.counts, readAt - shadow.receivedAt, context));
-  await reportObservations(comparison, reference, deadline, context);
+  await reportObservations(comparison, shadow.origin, reference.requestedAt, deadline, context);
 }
 
 /** Compares the look-up with the body of the Cloud Controller's response, or returns the reason why it can't. */
@@ -162,7 +168,8 @@ function logComparison(
  */
 async function reportObservations(
   { confirmed, contradicted, missed }: Comparison,
-  { origin, requestedAt }: Reference,
+  origin: Origin,
+  requestedAt: number,
   deadline: Deadline,
   context: RequestContext,
 ): Promise<void> {

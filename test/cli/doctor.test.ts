@@ -56,7 +56,9 @@ interface DoctorOptions {
   token?: string | TokenOptions;
   /** By default the Worker's. */
   url?: string;
+  api?: string;
   cloudController?: string;
+  maxPackageSize?: number;
   run?: typeof resourcePool;
 }
 
@@ -64,12 +66,17 @@ interface DoctorOptions {
 async function doctor({
   token = admin,
   url = worker.url,
+  api,
   cloudController,
+  maxPackageSize,
   run = resourcePoolInThread,
 }: DoctorOptions) {
   const CF_TOKEN = typeof token === "string" ? token : await foundation.uaa.issueToken(token);
-  const origin = cloudController === undefined ? [] : ["--cloud-controller", cloudController];
-  const { code, stdout, stderr } = await run(["doctor", "--url", url, ...origin], { env: { CF_TOKEN } });
+  const options = { api, "cloud-controller": cloudController, "max-package-size": maxPackageSize };
+  const args = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, `${value}`],
+  );
+  const { code, stdout, stderr } = await run(["doctor", "--url", url, ...args], { env: { CF_TOKEN } });
   const lines = stdout.split("\n").filter((line) => line !== "");
   return { code, stderr, lines, problems: lines.filter((line) => !line.startsWith("ok ")) };
 }
@@ -78,20 +85,25 @@ const problem = (level: "warn" | "FAIL", name: string, text: RegExp) =>
   expect.stringMatching(new RegExp(`^${level} +${name} +${text.source}`));
 
 /**
- * Starts a proxy in front of the Worker.
+ * Starts a proxy in front of the Worker, or of another server.
  *
  * @param intercept responds itself, or returns undefined to have the request forwarded
+ * @param target URL of the server for a request
  */
 function startProxy(
   intercept: (request: IncomingMessage, response: ServerResponse) => unknown,
+  target: (request: IncomingMessage) => string = () => worker.url,
 ): Promise<string> {
   return startServer(async (request, response) => {
     if ((await intercept(request, response)) !== undefined) return;
     const { method, headers, url = "" } = request;
-    const forwarded = send(`${worker.url}${url}`, { method: method ?? "GET", headers }, (original) => {
+    const forwarded = send(`${target(request)}${url}`, { method: method ?? "GET", headers }, (original) => {
       response.writeHead(original.statusCode ?? 500, original.headers);
       original.pipe(response);
     });
+    forwarded.on("error", () => response.destroy());
+    // The headers of a request without a body are sent now, too.
+    forwarded.flushHeaders();
     request.pipe(forwarded);
   });
 }
@@ -110,10 +122,12 @@ test("prints only ok lines for a healthy Worker and foundation", async () => {
     "ok: read-through: The Worker looks up in the Cloud Controller what is not in the cache.",
     "ok: edge: The endpoint matches 3 of 3 files in the catalog.",
     `ok: other requests: ${worker.url}/ leads to a Cloud Controller.`,
+    expect.stringMatching(/^ok: upload limit: 127\.0\.0\.1:\d+ is not proxied by Cloudflare/),
     `ok: cloud controller: It responds at ${cloudController.url}.`,
     "ok: minimum size: As far as it can be checked, the Cloud Controller's limit is 65536 bytes too.",
     "ok: maximum size: As far as it can be checked, the Cloud Controller's limit is 536870912 bytes too.",
     "ok: file modes: The Cloud Controller requires mode 0600, and MINIMUM_FILE_MODE is 0600.",
+    "ok: api version: The Cloud Controller has API 3.228.0. It verifies the files that it takes from the pool.",
     "ok: feature flags: resource_matching is on, and so is FEATURE_RESOURCE_MATCHING.",
     "ok: feature flags: app_bits_upload is on, and so is FEATURE_APP_BITS_UPLOAD.",
     "ok: matching: Matching is on.",
@@ -267,7 +281,7 @@ test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>(
     "<h1>Hello</h1>",
     "FAIL",
     "other requests",
-    /There is no Cloud Controller behind the Worker/,
+    /There is no Cloud Controller at this address, and cf can't log in: .*returned 200/,
   ],
 ])(
   "explains a response to %s with status %i and body %j",
@@ -309,7 +323,7 @@ test.concurrent("rejects a --cloud-controller that leads to the Worker, and a --
       problem(
         "FAIL",
         "worker",
-        /.*returned 404: Unknown request \(CF-NotFound, 10000\)\. There is no Worker at this address\. .*does the Worker's route end with a star\?$/,
+        /.*returned 404: Unknown request \(CF-NotFound, 10000\)\. There is no Worker at this address\. .*route end with a star\? .*--url must be the Worker's own URL\.$/,
       ),
       problem("warn", "the rest", /It was not checked/),
     ],
@@ -459,4 +473,290 @@ test.each([
   });
   const { problems } = await doctor({ url });
   expect(problems).toContainEqual(problem(level, "trace id", text));
+});
+
+const isMatchRequest = ({ method, url }: IncomingMessage) => `${method} ${url}` === POST;
+const NON_INTEGER = "Resources array contains at least one resource with a non-integer size_in_bytes";
+const SIZE_LIMITS = problem("warn", "size limits", /./);
+
+test("names the loop if CLOUD_CONTROLLER_URL leads back to the Worker, and if a load balancer sends its look-ups back", async () => {
+  let looping: Workerd | undefined;
+  let route: "to the Worker" | "by path" | "by path and Via" = "to the Worker";
+  const balancer = await startProxy(
+    () => undefined,
+    (request) => {
+      const isToWorker = {
+        "to the Worker": true,
+        "by path": isMatchRequest(request),
+        "by path and Via": isMatchRequest(request) && !request.headers.via?.includes("resource-matches"),
+      }[route];
+      return (isToWorker && looping?.url) || foundation.cloudController.url;
+    },
+  );
+  const variables = { UAA_URL: foundation.uaa.url, CLOUD_CONTROLLER_URL: balancer };
+  looping = await startWorkerd({ modules: inject("worker"), variables });
+  afterTests(looping.stop);
+  const remedy = "Set CLOUD_CONTROLLER_URL to an address .*CF-Worker, or with resource-matches in Via";
+
+  const { problems } = await doctor({ url: looping.url });
+  expect(problems).toContainEqual(
+    problem("FAIL", "read-through", new RegExp(`.*returned 508: .*This is a loop: .*${remedy}`)),
+  );
+  expect(problems).toContainEqual(
+    problem("FAIL", "other requests", new RegExp(`.*returned 508: .*and cf can't log in\\. ${remedy}`)),
+  );
+
+  route = "by path";
+  expect((await doctor({ url: looping.url, api: balancer })).problems).toContainEqual(
+    problem(
+      "FAIL",
+      "read-through",
+      new RegExp(`.*load balancer sends requests of the Worker to the Worker\\. .*${remedy}`),
+    ),
+  );
+
+  route = "by path and Via";
+  const { lines } = await doctor({ url: looping.url, api: balancer });
+  expect(lines).toContainEqual(expect.stringMatching(/^ok +read-through +The Worker looks up/));
+});
+
+test.concurrent("names a loop that fails every push in shadow mode", async () => {
+  const headers = { Authorization: `bearer ${admin}` };
+  const status = (await (await fetch(`${worker.url}${CACHE_PATH}`, { headers })).json()) as CacheStatus;
+  const url = await startProxy((request, response) => {
+    const configuration = { ...status.configuration, MODE: "shadow" };
+    if (request.url === CACHE_PATH && request.headers.authorization === headers.Authorization) {
+      respond(response, 200, { ...status, configuration });
+      return true;
+    }
+    if (!isMatchRequest(request)) return undefined;
+    respondWithError(response, 508, "Bad request: CLOUD_CONTROLLER_URL leads back to the Worker");
+    return true;
+  });
+  expect((await doctor({ url })).problems).toContainEqual(
+    problem("FAIL", "route", /.*returned 508: .*This is a loop: every push fails\./),
+  );
+});
+
+test("says whether pushes work while a setting of the Worker is wrong", async () => {
+  const start = async (variables: Record<string, string>) => {
+    const wrong = { UAA_URL: foundation.uaa.url, MINIMUM_SIZE: "64 KiB", ...variables };
+    const { url, stop } = await startWorkerd({ modules: inject("worker"), variables: wrong });
+    afterTests(stop);
+    return url;
+  };
+  const cause = "returned 500: .*`misconfigured`, and which variable\\. Correct it and deploy\\.";
+  const open = await start({ CLOUD_CONTROLLER_URL: foundation.cloudController.url });
+  expect(await doctor({ url: open })).toMatchObject({
+    code: 3,
+    problems: [
+      problem(
+        "FAIL",
+        "worker",
+        new RegExp(`.*${cause} The Worker fails open: .*They work, but without the cache`),
+      ),
+      problem("warn", "the rest", /./),
+    ],
+  });
+  expect((await doctor({ url: await start({}) })).problems).toEqual([
+    problem(
+      "FAIL",
+      "worker",
+      new RegExp(`.*${cause} Pushes fail too: .*returned 500: .*delete the Worker's route`),
+    ),
+    problem("warn", "the rest", /./),
+  ]);
+});
+
+test.concurrent.each<[string, number, string, number, string, RegExp]>([
+  [
+    "the operator API alone fails",
+    500,
+    "UnknownError",
+    201,
+    '{"resources":[]}',
+    /.*The Worker still responds to pushes\. .*`unexpected`: report it\.$/,
+  ],
+  [
+    "UAA's keys were never read",
+    503,
+    "The UAA service is currently unavailable",
+    422,
+    NON_INTEGER,
+    /.*has never read UAA's keys.* The Worker fails open/,
+  ],
+  [
+    "the Worker can't verify a valid token",
+    401,
+    "Invalid Auth Token",
+    422,
+    NON_INTEGER,
+    /.*UAA_ISSUER must be .* The Worker fails open/,
+  ],
+  ["a firewall refuses pushes", 500, "UnknownError", 403, "<html>", /.*Correct it and deploy\.$/],
+])("says what pushes get when %s", async (_, status, body, pushStatus, pushBody, text) => {
+  const url = await startServer((request, response) => {
+    if (isMatchRequest(request)) response.writeHead(pushStatus).end(pushBody);
+    else response.writeHead(status).end(body);
+  });
+  expect((await doctor({ url })).problems).toEqual([
+    problem("FAIL", "worker", text),
+    problem("warn", "the rest", /./),
+  ]);
+});
+
+/** Starts a Cloudflare proxy. @param upload responds to the upload of a package, or returns undefined to have it forwarded */
+function startCloudflare(
+  upload: (request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<string> {
+  return startProxy(
+    (request, response) => {
+      response.setHeader("Server", "cloudflare").setHeader("CF-RAY", "8f0e5a1b2c3d4e5f-FRA");
+      return /^\/v3\/packages\/[0-9a-f-]{36}\/upload$/.test(request.url ?? "")
+        ? upload(request, response)
+        : undefined;
+    },
+    (request) =>
+      isMatchRequest(request) || request.url === CACHE_PATH ? worker.url : foundation.cloudController.url,
+  );
+}
+
+test.concurrent("fails if Cloudflare refuses uploads that the foundation accepts", async () => {
+  const requests: IncomingMessage["headers"][] = [];
+  const url = await startCloudflare((request, response) => {
+    requests.push(request.headers);
+    if (Number(request.headers["content-length"]) <= 100_000_000) return undefined;
+    response.writeHead(413, { "Content-Type": "text/html" }).end("<h1>413 Payload Too Large</h1>");
+    return true;
+  });
+  const { lines, problems } = await doctor({ url: worker.url, api: url });
+  expect(problems).toEqual([
+    problem(
+      "FAIL",
+      "upload limit",
+      /.*is proxied by Cloudflare, and an upload of 1\.1 GB is refused \(413\)\. .*100 MB on the plans Free and Pro, 200 MB on Business.*--max-package-size/,
+    ),
+    SIZE_LIMITS,
+  ]);
+  expect(lines).toContainEqual(expect.stringMatching(/^ok +route /));
+  expect(requests).toEqual([expect.objectContaining({ "content-length": "1073741824" })]);
+  expect(requests[0]).not.toHaveProperty("authorization");
+
+  const smaller = await doctor({ api: url, maxPackageSize: 90_000_000 });
+  expect(smaller.problems).toEqual([SIZE_LIMITS]);
+  expect(smaller.lines).toContainEqual(
+    expect.stringMatching(/^ok +upload limit +.*an upload of 90\.0 MB reaches the Cloud Controller/),
+  );
+});
+
+test.concurrent.each<[string, (response: ServerResponse) => unknown]>([
+  ["does not respond to a declared upload", () => {}],
+  ["closes the connection", (response) => response.destroy()],
+  ["shows a page of its own", (response) => response.writeHead(403).end("<h1>Just a moment …</h1>")],
+])("warns of Cloudflare's limit for uploads if it %s", async (_, react) => {
+  const api = await startCloudflare((_, response) => {
+    react(response);
+    return true;
+  });
+  expect((await doctor({ api })).problems).toEqual([
+    problem(
+      "warn",
+      "upload limit",
+      /.*is proxied by Cloudflare\. Whether it accepts .*could not be checked\. .*1 GiB/,
+    ),
+    SIZE_LIMITS,
+  ]);
+});
+
+test.concurrent("refuses a --max-package-size that is not a number of bytes", async () => {
+  const { code, stderr } = await resourcePoolInThread(
+    ["doctor", "--url", worker.url, "--max-package-size", "1G"],
+    {
+      env: { CF_TOKEN: admin },
+    },
+  );
+  expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("must be a number of bytes") });
+});
+
+test.concurrent.each<[string, object, "ok" | "warn", RegExp]>([
+  ["3.182.0", { version: "3.182.0" }, "ok", /The Cloud Controller has API 3\.182\.0\. It verifies/],
+  ["4.0.0", { version: "4.0.0" }, "ok", /The Cloud Controller has API 4\.0\.0/],
+  [
+    "3.181.0",
+    { version: "3.181.0" },
+    "warn",
+    /.*has API 3\.181\.0\. Before 3\.182\.0 .*an app with an empty file, and no error message.*Upgrade the foundation first, or set MODE = "shadow"/,
+  ],
+  ["2.99.0", { version: "2.99.0" }, "warn", /The Cloud Controller has API 2\.99\.0\. Before/],
+  ["no version", {}, "warn", /.*does not say its API version\. Before 3\.182\.0/],
+])("judges whether a Cloud Controller of API %s verifies files", async (_, meta, level, text) => {
+  const cloudController = await startProxy(
+    ({ method, url }, response) => {
+      if (`${method} ${url}` !== "GET /") return undefined;
+      respond(response, 200, { links: { cloud_controller_v3: { href: "/v3", meta } } });
+      return true;
+    },
+    () => foundation.cloudController.url,
+  );
+  const { lines } = await doctor({ cloudController });
+  expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^${level} +api version +${text.source}`)));
+});
+
+test("checks the Worker at --url, and the address that cf uses at --api", async () => {
+  const posts: string[] = [];
+  const balancer = await startProxy(
+    (request) => {
+      if (isMatchRequest(request)) posts.push(`${request.headers["x-b3-traceid"]}`);
+    },
+    (request) => (isMatchRequest(request) ? worker.url : foundation.cloudController.url),
+  );
+  const { cloudController } = foundation;
+  const { code, lines, stderr } = await doctor({ api: balancer, cloudController: cloudController.url });
+  expect({ code, problems: lines.filter((line) => !line.startsWith("ok ")) }).toEqual({
+    code: 0,
+    problems: [],
+  });
+  expect(lines).toContainEqual(
+    expect.stringContaining(`${balancer}/v3/resource_matches leads to the Worker.`),
+  );
+  expect(lines).toContainEqual(expect.stringContaining("The endpoint matches 3 of 3 files"));
+  expect(lines).toContainEqual(expect.stringContaining(`${balancer}/ leads to a Cloud Controller.`));
+  expect(stderr).toBe(
+    `Checking ${worker.url} …\nChecking ${balancer} …\nChecking ${cloudController.url} …\n`,
+  );
+  expect(posts).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);
+
+  // The operator API is not behind the load balancer.
+  expect((await doctor({ url: balancer })).problems).toEqual([
+    problem("FAIL", "worker", /.*returned 404: .*--url must be the Worker's own URL\./),
+    problem("warn", "the rest", /./),
+  ]);
+});
+
+test.concurrent("reports a load balancer that sends pushes to the Cloud Controller", async () => {
+  const api = await startProxy(
+    () => undefined,
+    () => foundation.cloudController.url,
+  );
+  expect((await doctor({ api })).problems).toEqual([
+    problem(
+      "FAIL",
+      "route",
+      /.*leads to the Cloud Controller, and not to the Worker\. The Worker responds at .*Configure the load balancer: .*exactly this path, to 127\.0\.0\.1:\d+ with/,
+    ),
+    SIZE_LIMITS,
+  ]);
+  const url = await startProxy((request, response) => {
+    if (!isMatchRequest(request)) return undefined;
+    respondWithError(response, 503, "overloaded");
+    return true;
+  });
+  expect((await doctor({ url, api })).problems).toEqual([
+    problem(
+      "FAIL",
+      "route",
+      /.*not to the Worker\. The Worker itself returns an error, and the load balancer lets .*returned 503: overloaded .*See the Worker's log\./,
+    ),
+    SIZE_LIMITS,
+  ]);
 });

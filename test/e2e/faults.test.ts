@@ -64,10 +64,12 @@ describe("a fault of the Cloud Controller", () => {
       const pushed = await harness.push(app.path, `Cloud Controller: ${name}`);
       expect(pushed).toMatchObject({ ...FROM_CACHE, origin: 0, matched: CACHED, uploadedFiles: UNCACHED });
       expect(pushed.warnings).toEqual([expect.stringMatching(CLOUD_CONTROLLER_WARNING)]);
-      // One request in the look-up, and one after the response to verify a sample of the matches.
-      await vi.waitFor(() => expect(harness.originRequests()).toBe(2));
+      const pauseSeconds = Number(fault.headers?.["Retry-After"] ?? 0);
+      // One request in the look-up, and unless it has to pause, one after the response to verify a sample of the matches.
+      await vi.waitFor(() => expect(harness.originRequests()).toBe(pauseSeconds > 0 ? 1 : 2));
 
       harness.foundation.cloudController.faults.set({});
+      await harness.advanceClock(1_000 * pauseSeconds);
       expect(await harness.push(app.path, "  after the fault")).toMatchObject({
         ...ALL,
         ...FROM_CACHE,

@@ -35,6 +35,8 @@ interface SendOptions {
   headers?: Record<string, string>;
   method?: string;
   url?: string;
+  /** Called with the response, before the work after it has ended. */
+  onResponse?: () => void;
 }
 
 async function createRequest(
@@ -87,6 +89,7 @@ export async function sendWithEnv(
     bindings,
     ctx,
   );
+  options.onResponse?.();
   await waitOnExecutionContext(ctx);
   return response;
 }

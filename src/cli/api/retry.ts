@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { retryAfterMs } from "../../http/retry-after.ts";
 import { Exit } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import { type ApiResponse, describeError, isOutage, NoResponse } from "./send.ts";
@@ -43,20 +44,13 @@ export async function retry(
       throw new Exit("interrupted");
     }
 
-    const ms = (response && retryAfterMs(response)) ?? backoffMs(number);
+    const retryAfter = response && retryAfterMs(response.headers);
+    const ms = retryAfter === undefined ? backoffMs(number) : Math.min(retryAfter, LONGEST_RETRY_AFTER_MS);
     note(`${message}\nRetrying in ${Math.ceil(ms / 1000)} s.`);
     await pause(ms, undefined, { signal }).catch(() => {
       throw new Exit("interrupted");
     });
   }
-}
-
-/** `Retry-After`: seconds, or a date. */
-function retryAfterMs({ headers }: ApiResponse): number | undefined {
-  const value = headers.get("Retry-After");
-  if (value === null) return undefined;
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_RETRY_AFTER_MS);
 }
 
 /** Doubles with each attempt, with a jitter of 25 %. */

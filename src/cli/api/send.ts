@@ -113,7 +113,8 @@ export function describeError(response: ApiResponse): string {
     }
     if (status === 404) {
       lines.push(
-        "There is no Worker at this address. Is --url the base URL of the API, and does the Worker's route end with a star?",
+        "There is no Worker at this address. Is --url the base URL of the API, and does the Worker's route end with a " +
+          "star? Behind a load balancer, --url must be the Worker's own URL.",
       );
     }
   }

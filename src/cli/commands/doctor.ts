@@ -5,8 +5,13 @@ import { Exit } from "../terminal/exit.ts";
 import { print } from "../terminal/output.ts";
 
 interface DoctorOptions extends EndpointOptions {
+  api?: string;
   cloudController?: string;
+  maxPackageSize: string;
 }
+
+/** The default of capi-release. */
+const MAX_PACKAGE_SIZE = "1073741824";
 
 const LEVEL_CHARACTERS = 4;
 const NAME_CHARACTERS = 16;
@@ -15,32 +20,56 @@ export const doctorCommand = new Command("doctor")
   .summary("check a deployed Worker, and print what to do")
   .description(
     "Checks a deployed Worker from outside: the token, the clock, UAA's keys, whether the route leads the endpoint to " +
-      "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, and " +
-      "the state of the cache.\n\n" +
+      "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, its " +
+      "version, and the state of the cache.\n\n" +
       "Prints a line for each check: `ok`, `warn` or `FAIL`, and what to do. The exit code is 3 if a line is not " +
       "`ok`.\n\n" +
       "Nothing is changed. It sends a request for a few files of the cache and for one that does not exist to the " +
-      "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller.",
+      "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller. If " +
+      "Cloudflare proxies the API's name, it begins an upload without a token and sends no body.",
+  )
+  .option(
+    "--api <url>",
+    "the URL that cf uses, as `cf api` prints it, if a load balancer there forwards requests to the Worker. --url is " +
+      "the Worker's own URL then. It gets the same token",
   )
   .option(
     "--cloud-controller <url>",
     "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token. Without it, sizes and " +
       "modes are not compared",
   )
+  .option(
+    "--max-package-size <bytes>",
+    "the foundation's cc.packages.max_package_size, to compare with Cloudflare's limit for uploads",
+    MAX_PACKAGE_SIZE,
+  )
   .addHelpText(
     "after",
     "\nExample:\n" +
       "  resource-pool doctor --cloud-controller https://api.cf.internal \\\n" +
-      "    --url https://api.example.com",
+      "    --url https://api.example.com\n" +
+      "  resource-pool doctor --api https://api.example.com \\\n" +
+      "    --url https://matches.example.net",
   )
-  .action(async ({ cloudController, ...options }: DoctorOptions) => {
-    const endpoint = endpointOf(options);
-    const origin =
-      cloudController === undefined
-        ? undefined
-        : endpointOf({ ...options, url: cloudController }, "--cloud-controller");
+  .action(async ({ api: apiUrl, cloudController, maxPackageSize, ...options }: DoctorOptions) => {
+    if (!/^[1-9]\d{0,14}$/.test(maxPackageSize)) {
+      throw new Exit(
+        "usage",
+        `--max-package-size must be a number of bytes, at least 1, not ${maxPackageSize}`,
+      );
+    }
+    const worker = endpointOf(options);
+    const other = (url: string | undefined, option: string) =>
+      url === undefined ? undefined : endpointOf({ ...options, url }, option);
+    const api = other(apiUrl, "--api");
+    const examined = {
+      worker,
+      api: api === undefined || api.url === worker.url ? worker : api,
+      cloudController: other(cloudController, "--cloud-controller"),
+      maxPackageSize: Number(maxPackageSize),
+    };
     let areAllOk = true;
-    for await (const { level, name, text } of examine(endpoint, origin)) {
+    for await (const { level, name, text } of examine(examined)) {
       // A server's text must not control the terminal, nor look like another line.
       const oneLine = text.replaceAll(/\p{Cc}+/gu, " ").trim();
       areAllOk &&= level === "ok";

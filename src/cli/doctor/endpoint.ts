@@ -5,7 +5,18 @@ import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { checksumsOf } from "../api/matches.ts";
 import { type ApiResponse, isOutage, send, warningsOf } from "../api/send.ts";
-import { errorSentences, type Finding, fail, isRefusal, ok, outageAdvice, warn } from "./finding.ts";
+import {
+  errorSentences,
+  type Finding,
+  fail,
+  isLoop,
+  isRefusal,
+  loopError,
+  ok,
+  outageAdvice,
+  warn,
+} from "./finding.ts";
+import { requestRoot } from "./foundation.ts";
 
 /** Facts that are known before the endpoint is checked. */
 export interface Known {
@@ -14,37 +25,90 @@ export interface Known {
   sample: readonly CachedResource[];
 }
 
+/** Where the Worker is, and where pushes go. */
+export interface Addresses {
+  /** The Worker itself: it has the operator API. */
+  worker: Endpoint;
+  /** The address that cf uses. The same as `worker`, unless the Worker is behind a load balancer. */
+  api: Endpoint;
+}
+
+/** The Worker's own requests to the Cloud Controller have these headers. On Cloudflare CF-Worker has the name of a zone. */
+const WORKER_REQUEST_HEADERS = { Via: "1.1 resource-matches", "CF-Worker": "doctor.invalid" };
+
 /**
- * Sends a request to the endpoint as a push does: for a few files of the catalog, and for one that does not exist. The
- * size of the latter is a decimal fraction. The Worker accepts it and a Cloud Controller refuses it, so the response
- * shows which of them it comes from.
+ * A request of matches with a size that is a decimal fraction, like `65537.0`. The Worker accepts it and a Cloud Controller refuses
+ * it, so the response shows which of them it comes from.
  */
-export async function* endpointFindings(endpoint: Endpoint, known: Known): AsyncGenerator<Finding> {
+function requestFraction(
+  endpoint: Endpoint,
+  {
+    sha1,
+    size,
+    sample = [],
+    headers = {},
+  }: {
+    /** SHA-1 of the resource whose size is a fraction. */
+    sha1: string;
+    size: number;
+    /** Further resources. */
+    sample?: readonly CachedResource[];
+    headers?: Record<string, string>;
+  },
+): Promise<ApiResponse> {
+  const fraction = `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}.0,"mode":"${ANY_MODE}"}`;
+  const others = sample.map((resource) => JSON.stringify({ ...resource, mode: ANY_MODE }));
+  const body = `{"resources":[${[...others, fraction].join()}]}`;
+  return send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers });
+}
+
+/** Whether the Cloud Controller has responded to `requestFraction`. */
+function isOfCloudController({ status, body }: ApiResponse): boolean {
+  return status === 422 && body.includes("a non-integer size_in_bytes");
+}
+
+/** Who responds to pushes while the Worker can't be checked. Undefined if that is not certain. */
+export async function findResponder(
+  api: Endpoint,
+): Promise<"Cloud Controller" | "Worker" | ApiResponse | undefined> {
+  const response = await requestFraction(api, { sha1: randomSha1(), size: 1 }).catch(() => undefined);
+  if (!response) return undefined;
+  if (isOfCloudController(response)) return "Cloud Controller";
+  if (response.status === 201) return "Worker";
+  return response.status >= 500 ? response : undefined;
+}
+
+/** Sends a request as a push does: for a few files of the catalog, and for one that does not exist. */
+export async function* endpointFindings({ worker, api }: Addresses, known: Known): AsyncGenerator<Finding> {
   const { MINIMUM_SIZE: minimum, MAXIMUM_SIZE: maximum, MODE: mode } = known.status.configuration;
+  const unknown = { sha1: randomSha1(), size: Math.min(Number(minimum) + 1, Number(maximum)) };
   if (mode === "shadow") {
-    yield warn(
-      "route",
-      "MODE is shadow: every push gets the Cloud Controller's response. Is that still intended?",
-    );
+    const response = await requestFraction(api, unknown);
+    yield isLoop(response)
+      ? fail("route", loopError(response, "every push fails"))
+      : warn(
+          "route",
+          "MODE is shadow: every push gets the Cloud Controller's response. Is that still intended?",
+        );
     return;
   }
-  const unknownSha1 = randomBytes(20).toString("hex");
-  const size = Math.min(Number(minimum) + 1, Number(maximum));
-  const unknown = `{"checksum":{"value":"${unknownSha1}"},"size_in_bytes":${size}.0,"mode":"${ANY_MODE}"}`;
-  const sample = known.sample.map((resource) => JSON.stringify({ ...resource, mode: ANY_MODE }));
-  const body = `{"resources":[${[...sample, unknown].join()}]}`;
   // cf CLI sends these headers with every request.
   const traceId = randomBytes(16).toString("hex");
   const headers = { "X-B3-TraceId": traceId, "X-B3-SpanId": randomBytes(8).toString("hex") };
-  const response = await send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers });
+  const request = { ...unknown, sample: known.sample, headers };
+  const response = await requestFraction(api, request);
   if (response.status !== 201) {
-    yield response.body.includes("CF-FeatureDisabled")
-      ? warn("route", `${errorSentences(response)} No developer can push. Is that intended?`)
-      : fail("route", routeError(response));
+    if (response.body.includes("CF-FeatureDisabled")) {
+      yield warn("route", `${errorSentences(response)} No developer can push. Is that intended?`);
+    } else if (isOfCloudController(response) && api !== worker) {
+      yield fail("route", balancerError(response, worker, await requestFraction(worker, request)));
+    } else {
+      yield fail("route", routeError(response));
+    }
     return;
   }
   const matched = checksumsOf(response);
-  if (matched.has(unknownSha1)) {
+  if (matched.has(unknown.sha1)) {
     yield fail(
       "route",
       `${response.target} matches a file that does not exist. Find out which server this is.`,
@@ -53,17 +117,33 @@ export async function* endpointFindings(endpoint: Endpoint, known: Known): Async
   }
   yield ok("route", `${response.target} leads to the Worker.`);
   yield traceFinding(traceId, response);
-  yield* readThroughFindings(response, known.status);
+  yield* readThroughFindings(response, { worker, api }, known.status);
   yield* edgeFindings(matched, known);
 }
 
+function randomSha1(): string {
+  return randomBytes(20).toString("hex");
+}
+
+/** @param direct the Worker's response to the same request, without the load balancer */
+function balancerError({ target }: ApiResponse, worker: Endpoint, direct: ApiResponse): string {
+  const found = `${target} leads to the Cloud Controller, and not to the Worker.`;
+  const { host } = new URL(worker.url);
+  return direct.status === 201
+    ? `${found} The Worker responds at ${worker.url}. Configure the load balancer: it must forward POST /v3/resource_matches, ` +
+        `exactly this path, to ${host} with that name as Host and SNI.`
+    : `${found} The Worker itself returns an error, and the load balancer lets the Cloud Controller respond instead: ` +
+        `${errorSentences(direct)} See the Worker's log.`;
+}
+
 function routeError(response: ApiResponse): string {
-  if (response.status === 422 && response.body.includes("a non-integer size_in_bytes")) {
+  if (isOfCloudController(response)) {
     return (
       `${response.target} leads to the Cloud Controller, not to the Worker. The route must be the endpoint's own, with a ` +
       "star: api.<system domain>/v3/resource_matches*"
     );
   }
+  if (isLoop(response)) return loopError(response, "every push fails");
   const error = errorSentences(response);
   if (isOutage(response)) return `${error} ${outageAdvice(response, "Worker")}`;
   // The Worker adds this metric to responses that it relays. Cloudflare adds other metrics to any response.
@@ -101,7 +181,11 @@ function traceFinding(sent: string, { headers }: ApiResponse): Finding {
   );
 }
 
-function* readThroughFindings({ headers }: ApiResponse, { configuration }: CacheStatus): Generator<Finding> {
+async function* readThroughFindings(
+  { headers }: ApiResponse,
+  addresses: Addresses,
+  { configuration }: CacheStatus,
+): AsyncGenerator<Finding> {
   if (configuration.CLOUD_CONTROLLER_URL !== true) {
     yield ok("read-through", "CLOUD_CONTROLLER_URL is not set: only the cache matches.");
   } else if (configuration.FEATURE_RESOURCE_MATCHING !== true) {
@@ -110,12 +194,30 @@ function* readThroughFindings({ headers }: ApiResponse, { configuration }: Cache
       "Matching is switched off: the Worker sends no requests to the Cloud Controller.",
     );
   } else if (warningsOf(headers).some((warning) => warning.startsWith("The Cloud Controller"))) {
-    yield fail(
-      "read-through",
-      "The Worker gets no valid response from the Cloud Controller: see `lookup-incomplete` in the log. Can " +
-        "CLOUD_CONTROLLER_URL be reached from the internet, with a trusted certificate?",
-    );
+    yield fail("read-through", await readThroughError(addresses));
   } else yield ok("read-through", "The Worker looks up in the Cloud Controller what is not in the cache.");
+}
+
+async function readThroughError({ worker, api }: Addresses): Promise<string> {
+  const consequence = "the Worker's look-ups come back to it, and nothing matches except from the cache";
+  const passedThrough = await requestRoot(worker).catch(() => undefined);
+  if (passedThrough && isLoop(passedThrough)) return loopError(passedThrough, consequence);
+  if (api !== worker) {
+    const headers = WORKER_REQUEST_HEADERS;
+    const response = await requestFraction(api, { sha1: randomSha1(), size: 1, headers }).catch(
+      () => undefined,
+    );
+    if (response && isLoop(response)) {
+      return (
+        "The Worker gets no valid response from the Cloud Controller. The load balancer sends requests of the Worker to the " +
+        `Worker. If CLOUD_CONTROLLER_URL is ${api.url}, that is the reason. ${loopError(response, consequence)}`
+      );
+    }
+  }
+  return (
+    "The Worker gets no valid response from the Cloud Controller: see `lookup-incomplete` in the log. Can " +
+    "CLOUD_CONTROLLER_URL be reached from the internet, with a trusted certificate?"
+  );
 }
 
 function* edgeFindings(matched: ReadonlySet<string>, { status, sample }: Known): Generator<Finding> {

@@ -1,53 +1,70 @@
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
+import type { ApiResponse } from "../api/send.ts";
 import { note } from "../terminal/output.ts";
-import { endpointFindings } from "./endpoint.ts";
+import { type Addresses, endpointFindings } from "./endpoint.ts";
 import { catchErrors, type Finding, warn } from "./finding.ts";
-import { cloudControllerFindings, flagFindings, otherRequestsFindings } from "./foundation.ts";
+import {
+  apiVersionFinding,
+  cloudControllerFindings,
+  flagFindings,
+  otherRequestsFindings,
+} from "./foundation.ts";
 import { limitFindings } from "./limits.ts";
 import { decodeClaims, mayRequestMatches, tokenFindings } from "./token.ts";
+import { uploadLimitFindings } from "./upload-limit.ts";
 import { clockFinding, requestStatus, signatureFindings, workerFinding } from "./worker.ts";
 
 /** Resources of the catalog that the endpoint should match. */
 const SAMPLE_SIZE = 10;
 
+export interface Examined extends Addresses {
+  /** A Cloud Controller that is reached without the Worker, if known. */
+  cloudController: Endpoint | undefined;
+  /** The foundation's `cc.packages.max_package_size`, in bytes. */
+  maxPackageSize: number;
+}
+
 /**
  * Checks a deployed Worker from outside, as an operator and as a push. Yields each finding as soon as it is known.
  *
- * @param cloudController a Cloud Controller that is reached without the Worker, if known
- * @throws NoResponse or Exit if there is no server at `endpoint`
+ * @throws NoResponse or Exit if there is no server at the Worker's address
  */
-export async function* examine(
-  endpoint: Endpoint,
-  cloudController: Endpoint | undefined,
-): AsyncGenerator<Finding> {
-  note(`Checking ${endpoint.url} …`);
-  const statusResponse = await requestStatus(endpoint);
+export async function* examine({
+  worker,
+  api,
+  cloudController,
+  maxPackageSize,
+}: Examined): AsyncGenerator<Finding> {
+  note(`Checking ${worker.url} …`);
+  const statusResponse = await requestStatus(worker);
   const { status, aheadMs } = statusResponse;
-  const claims = decodeClaims(endpoint.token);
+  const claims = decodeClaims(worker.token);
   yield* tokenFindings(claims, Date.now() - aheadMs);
-  yield workerFinding(statusResponse, claims);
+  yield await workerFinding(statusResponse, claims, api);
   if (!status) {
     yield warn("the rest", "It was not checked. Fix the problem above, and run the command again.");
     return;
   }
   yield clockFinding(aheadMs);
-  yield* catchErrors("uaa keys", signatureFindings(endpoint));
+  yield* catchErrors("uaa keys", signatureFindings(worker));
 
-  const known = { status, sample: await drawSample(endpoint, status) };
+  const known = { status, sample: await drawSample(worker, status) };
+  if (api !== worker) note(`Checking ${api.url} …`);
   if (mayRequestMatches(claims)) {
-    yield* catchErrors("route", endpointFindings(endpoint, known));
+    yield* catchErrors("route", endpointFindings({ worker, api }, known));
   } else {
     yield warn("route", "It was not checked: requests of a push need a token with cloud_controller.write.");
   }
-  const hasOthers = yield* catchErrors("other requests", otherRequestsFindings(endpoint, status));
+  const apiRoot = yield* catchErrors("other requests", otherRequestsFindings(api, status));
+  if (apiRoot) yield* catchErrors("upload limit", uploadLimitFindings(api, apiRoot, maxPackageSize));
 
-  let isReachable: boolean | undefined;
+  let cloudControllerRoot: ApiResponse | undefined;
   if (cloudController) {
     note(`Checking ${cloudController.url} …`);
-    isReachable = yield* catchErrors("cloud controller", cloudControllerFindings(cloudController));
-    if (isReachable) yield* catchErrors("size limits", limitFindings(cloudController, known));
+    cloudControllerRoot = yield* catchErrors("cloud controller", cloudControllerFindings(cloudController));
+    if (cloudControllerRoot) yield* catchErrors("size limits", limitFindings(cloudController, known));
   } else {
     yield warn(
       "size limits",
@@ -55,7 +72,9 @@ export async function* examine(
         "to it and not to the Worker.",
     );
   }
-  const flagsEndpoint = isReachable ? cloudController : hasOthers ? endpoint : undefined;
+  const root = cloudControllerRoot ?? apiRoot;
+  if (root) yield apiVersionFinding(root);
+  const flagsEndpoint = cloudControllerRoot ? cloudController : apiRoot && api;
   if (flagsEndpoint) yield* catchErrors("feature flags", flagFindings(flagsEndpoint, status));
   for (const { level, name, text } of status.checks) {
     yield { level: level === "fail" ? "FAIL" : level, name, text };

@@ -14,7 +14,9 @@ export const CHECKS = [
   "read-through",
   "edge",
   "other requests",
+  "upload limit",
   "cloud controller",
+  "api version",
   "size limits",
   "minimum size",
   "maximum size",
@@ -60,6 +62,20 @@ export function errorSentences(response: ApiResponse): string {
 
 export function isRefusal({ status }: ApiResponse): boolean {
   return status === 401 || status === 403;
+}
+
+const LOOP_ADVICE =
+  "Set CLOUD_CONTROLLER_URL to an address that leads to the Cloud Controller, and to no Worker of this project. A load " +
+  "balancer must send requests with the header CF-Worker, or with resource-matches in Via, to the Cloud Controller.";
+
+/** Whether the Worker refused a request because it had sent the request itself. */
+export function isLoop({ status, body }: ApiResponse): boolean {
+  return status === 508 && body.includes("leads back to the Worker");
+}
+
+/** @param consequence of the loop */
+export function loopError(response: ApiResponse, consequence: string): string {
+  return `${errorSentences(response)} This is a loop: ${consequence}. ${LOOP_ADVICE}`;
 }
 
 /** @param server whose log has the reason */

@@ -2,34 +2,59 @@ import type { CacheStatus } from "../../operator-api/responses.ts";
 import { isWorkerAbsent, requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type ApiResponse, isOutage, jsonOf, send } from "../api/send.ts";
-import { errorSentences, type Finding, fail, isRefusal, ok, outageAdvice, warn } from "./finding.ts";
+import {
+  errorSentences,
+  type Finding,
+  fail,
+  isLoop,
+  isRefusal,
+  loopError,
+  ok,
+  outageAdvice,
+  warn,
+} from "./finding.ts";
+
+/** From this version on, the Cloud Controller compares the digests of matched files. */
+const VERIFYING_API = {
+  major: 3,
+  minor: 182,
+  version: "3.182.0",
+  release: "capi-release 1.197.0, December 2024",
+};
 
 const FLAGS = [
   ["resource_matching", "FEATURE_RESOURCE_MATCHING"],
   ["app_bits_upload", "FEATURE_APP_BITS_UPLOAD"],
 ] as const;
 
-/** Returns whether requests other than matches reach a Cloud Controller. `GET /` is the first request of cf CLI. */
+/**
+ * Whether requests other than matches reach a Cloud Controller. `GET /` is the first request of cf CLI.
+ *
+ * @param api the address that cf uses
+ * @returns the response of the Cloud Controller, if there is one
+ */
 export async function* otherRequestsFindings(
-  endpoint: Endpoint,
+  api: Endpoint,
   { configuration }: CacheStatus,
-): AsyncGenerator<Finding, boolean> {
-  const response = await requestRoot(endpoint);
+): AsyncGenerator<Finding, ApiResponse | undefined> {
+  const response = await requestRoot(api);
   if (isApiRoot(response)) {
     yield ok("other requests", `${response.target} leads to a Cloud Controller.`);
-    return true;
+    return response;
   }
   yield response.status === 404 && configuration.CLOUD_CONTROLLER_URL !== true
     ? warn(
         "other requests",
-        `There is only the Worker at ${endpoint.url}: cf can't use this URL. Give the Worker a route on the API's domain, ` +
-          "or set CLOUD_CONTROLLER_URL.",
+        `There is only the Worker at ${api.url}: cf can't use this URL. Give the Worker a route on the API's domain, ` +
+          "or set CLOUD_CONTROLLER_URL. If the Worker is behind a load balancer, set --api to the URL that cf uses.",
       )
     : fail("other requests", otherRequestsError(response));
-  return false;
+  return undefined;
 }
 
 function otherRequestsError(response: ApiResponse): string {
+  if (isLoop(response))
+    return loopError(response, "the Worker sends each request to itself, and cf can't log in");
   const error = errorSentences(response);
   if (response.status === 503 && response.body.includes("The Cloud Controller is currently unavailable")) {
     return (
@@ -43,26 +68,28 @@ function otherRequestsError(response: ApiResponse): string {
   if (isRefusal(response)) {
     return `${error} A Cloud Controller requires no token for this. Is there a firewall or a login page in front of it?`;
   }
-  return `There is no Cloud Controller behind the Worker, and cf can't log in: ${error}`;
+  return `There is no Cloud Controller at this address, and cf can't log in: ${error}`;
 }
 
-/** Returns whether `--cloud-controller` leads to a Cloud Controller, and not to the Worker. */
-export async function* cloudControllerFindings(cloudController: Endpoint): AsyncGenerator<Finding, boolean> {
+/** Whether `--cloud-controller` leads to a Cloud Controller, and not to the Worker. Returns the response to `GET /` then. */
+export async function* cloudControllerFindings(
+  cloudController: Endpoint,
+): AsyncGenerator<Finding, ApiResponse | undefined> {
   const statusResponse = await requestCacheStatus(cloudController);
   if (!isWorkerAbsent(statusResponse)) {
     yield cloudControllerProblem(
       statusResponse,
       "--cloud-controller must lead to the Cloud Controller and not to the Worker. A Cloud Controller returns 404 here: ",
     );
-    return false;
+    return undefined;
   }
   const root = await requestRoot(cloudController);
   if (!isApiRoot(root)) {
     yield cloudControllerProblem(root, "This is not a Cloud Controller: ");
-    return false;
+    return undefined;
   }
   yield ok("cloud controller", `It responds at ${cloudController.url}.`);
-  return true;
+  return root;
 }
 
 function cloudControllerProblem(response: ApiResponse, meaning: string): Finding {
@@ -74,6 +101,36 @@ function cloudControllerProblem(response: ApiResponse, meaning: string): Finding
     isRefusal(response)
       ? `${error} The Worker accepts this token. Is --cloud-controller of the same foundation?`
       : `${meaning}${error}`,
+  );
+}
+
+/**
+ * Whether the Cloud Controller verifies what it takes from the pool.
+ *
+ * @param root its response to `GET /`
+ */
+export function apiVersionFinding(root: ApiResponse): Finding {
+  const { version } = apiLinkOf(root)?.meta ?? {};
+  const [major, minor] = /^(\d+)\.(\d+)\.\d+/.exec(String(version))?.slice(1).map(Number) ?? [];
+  const consequence =
+    `Before ${VERIFYING_API.version} (${VERIFYING_API.release}) it does not verify the files that it takes from the pool. A ` +
+    "stale match can then lead to an app with an empty file, and no error message, instead of a failed push.";
+  if (major === undefined || minor === undefined) {
+    return warn(
+      "api version",
+      `The Cloud Controller at ${root.target} does not say its API version. ${consequence} Compare the version of ` +
+        "capi-release.",
+    );
+  }
+  if (major > VERIFYING_API.major || (major === VERIFYING_API.major && minor >= VERIFYING_API.minor)) {
+    return ok(
+      "api version",
+      `The Cloud Controller has API ${version}. It verifies the files that it takes from the pool.`,
+    );
+  }
+  return warn(
+    "api version",
+    `The Cloud Controller has API ${version}. ${consequence} Upgrade the foundation first, or set MODE = "shadow" until then.`,
   );
 }
 
@@ -103,11 +160,19 @@ export async function* flagFindings(
   }
 }
 
-function requestRoot(endpoint: Endpoint): Promise<ApiResponse> {
+/** The first request of cf CLI. A Cloud Controller needs no token for it. */
+export function requestRoot(endpoint: Endpoint): Promise<ApiResponse> {
   return send(endpoint, { method: "GET", path: "/" });
 }
 
 function isApiRoot(response: ApiResponse): boolean {
-  const { links } = (jsonOf(response) ?? {}) as { links?: { cloud_controller_v3?: unknown } };
-  return response.status === 200 && links?.cloud_controller_v3 !== undefined;
+  return response.status === 200 && apiLinkOf(response) !== undefined;
+}
+
+/** The link to the API in a response to `GET /`. */
+function apiLinkOf(root: ApiResponse) {
+  const { links } = (jsonOf(root) ?? {}) as {
+    links?: { cloud_controller_v3?: { meta?: { version?: unknown } } };
+  };
+  return links?.cloud_controller_v3;
 }

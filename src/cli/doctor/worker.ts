@@ -5,6 +5,7 @@ import type { CacheStatus } from "../../operator-api/responses.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type ApiResponse, isOutage, jsonOf } from "../api/send.ts";
+import { findResponder } from "./endpoint.ts";
 import { errorSentences, type Finding, fail, ok, outageAdvice, warn } from "./finding.ts";
 import { lifetimeFinding } from "./token.ts";
 
@@ -35,13 +36,20 @@ function parseStatus(response: ApiResponse): CacheStatus | undefined {
   return isStatus ? status : undefined;
 }
 
-export function workerFinding({ response, status }: StatusResponse, claims: JWTPayload | undefined): Finding {
-  return status
-    ? ok("worker", `Version ${status.version} responds at ${response.target}.`)
-    : fail("worker", workerError(response, claims));
+export async function workerFinding(
+  { response, status }: StatusResponse,
+  claims: JWTPayload | undefined,
+  api: Endpoint,
+): Promise<Finding> {
+  if (status) return ok("worker", `Version ${status.version} responds at ${response.target}.`);
+  return fail("worker", await workerError(response, claims, api));
 }
 
-function workerError(response: ApiResponse, claims: JWTPayload | undefined): string {
+async function workerError(
+  response: ApiResponse,
+  claims: JWTPayload | undefined,
+  api: Endpoint,
+): Promise<string> {
   if (response.status === 200) {
     return (
       `${response.target} returned 200, but not the status of a Worker of this version. The Worker and this command ` +
@@ -49,32 +57,53 @@ function workerError(response: ApiResponse, claims: JWTPayload | undefined): str
     );
   }
   const error = errorSentences(response);
-  if (response.status === 401) return `${error}${issuerAdvice(claims)}`;
-  return isOutage(response) ? `${error} ${statusOutageAdvice(response)}` : error;
+  if (isRefusedBySettings(response, claims)) {
+    return `${error}${issuerAdvice(claims)}${pushSentences(await findResponder(api))}`;
+  }
+  if (!isOutage(response)) return error;
+  const isOwn500 = response.status === 500 && response.body.includes("UnknownError");
+  if (!isOwn500 && !isUaaOutage(response)) return `${error} ${outageAdvice(response, "Worker")}`;
+  const responder = await findResponder(api);
+  if (isOwn500 && responder === "Worker") {
+    return `${error} The Worker still responds to pushes. \`npx wrangler tail\` shows \`unexpected\`: report it.`;
+  }
+  const cause = isOwn500
+    ? "Probably a variable is wrong: `npx wrangler tail` shows `misconfigured`, and which variable. Correct it and deploy."
+    : "The Worker has never read UAA's keys. Can <UAA_URL>/token_keys be reached from the internet, with a trusted " +
+      "certificate?";
+  return `${error} ${cause}${pushSentences(responder)}`;
 }
 
-/** Empty if the token itself is the problem. */
-function issuerAdvice(claims: JWTPayload | undefined): string {
-  if (!claims || lifetimeFinding(claims, Date.now()).level === "FAIL") return "";
-  const { iss, aud } = claims;
+/** @param responder of pushes */
+function pushSentences(responder: Awaited<ReturnType<typeof findResponder>>): string {
+  if (responder === "Cloud Controller") {
+    return (
+      " The Worker fails open: the Cloud Controller responds to pushes. They work, but without the cache. The log shows " +
+      "`failed-open` for each."
+    );
+  }
+  if (responder === undefined || responder === "Worker") return "";
+  return (
+    ` Pushes fail too: ${errorSentences(responder)} Until it is fixed, delete the Worker's route, or let the load balancer send ` +
+    "pushes to the Cloud Controller. With CLOUD_CONTROLLER_URL, the Cloud Controller responds in such a case."
+  );
+}
+
+/** Whether the Worker refuses a token that is not the problem itself. */
+function isRefusedBySettings({ status }: ApiResponse, claims: JWTPayload | undefined): claims is JWTPayload {
+  return status === 401 && claims !== undefined && lifetimeFinding(claims, Date.now()).level !== "FAIL";
+}
+
+function issuerAdvice({ iss, aud }: JWTPayload): string {
   return (
     ` If not: UAA_ISSUER must be ${JSON.stringify(iss ?? null)}, as in the token, UAA_AUDIENCE one of ` +
     `${JSON.stringify(aud ?? null)}, and UAA_URL the UAA whose keys sign it. The log has the reason (\`refused\`).`
   );
 }
 
-/** The bodies of the Worker's own 500 and 503 show the cause. */
-function statusOutageAdvice(response: ApiResponse): string {
-  if (response.status === 500 && response.body.includes("UnknownError")) {
-    return "Probably a variable is wrong: `npx wrangler tail` shows `misconfigured`, and which variable.";
-  }
-  if (response.status === 503 && response.body.includes("UAA")) {
-    return (
-      "The Worker has never read UAA's keys. Can <UAA_URL>/token_keys be reached from the internet, with a trusted " +
-      "certificate?"
-    );
-  }
-  return outageAdvice(response, "Worker");
+/** Whether the Worker has no keys of UAA. */
+function isUaaOutage({ status, body }: ApiResponse): boolean {
+  return status === 503 && body.includes("UAA");
 }
 
 export function clockFinding(aheadMs: number): Finding {

@@ -160,7 +160,12 @@ test.concurrent("ends immediately on the second Ctrl-C", async () => {
 
 test.concurrent.each([
   ["a 403", 403, {}, /returned 403: no \(CF-Test, 1\)\n.*scope cloud_controller\.admin\. .*\n$/],
-  ["a 404", 404, {}, /returned 404: no.*\nThere is no Worker at this address\. .*route end with a star\?\n$/],
+  [
+    "a 404",
+    404,
+    {},
+    /returned 404: no.*\nThere is no Worker at this address\. .*route end with a star\? .*own URL\.\n$/,
+  ],
   ["a 422", 422, {}, /returned 422: no/],
   ["a redirect", 302, { Location: "https://elsewhere.example.com/" }, /It redirects to https:\/\/elsewhere/],
   ["a 200 of another server", 200, {}, /returned 200, but not as a resource cache does/],

@@ -78,6 +78,15 @@ describe("POST /v3/resource_matches", () => {
     expect(json).toEqual({ resources: [resource({ size_in_bytes: 7, path: null })] });
   });
 
+  it.each(["150.0", "15e1"])("refuses the size %s, which is no integer in Ruby", async (size) => {
+    const body = JSON.stringify({ resources: [resource()] }).replace("150", size);
+    const response = await send("POST", "/v3/resource_matches", body);
+    expect(response).toMatchObject({
+      status: 422,
+      text: expect.stringContaining("a non-integer size_in_bytes"),
+    });
+  });
+
   it.each([
     ["444", false],
     ["577", false],

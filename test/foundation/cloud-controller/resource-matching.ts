@@ -20,14 +20,21 @@ const SIZE_CLASSES = [KIB, 100 * KIB, MIB, 100 * MIB, KIB * MIB];
 
 const sizeClassOf = (size: number) => SIZE_CLASSES.findLastIndex((minimum) => size >= minimum);
 
+/** A size like 36.0 or 1e3, which JSON.parse does not distinguish from 36 and 1000. In a string the quotes would be escaped. */
+const FLOAT_SIZE = /"size_in_bytes"\s*:\s*-?\d+[.eE]/;
+const NON_INTEGER_SIZE = "Resources array contains at least one resource with a non-integer size_in_bytes";
+
 /**
- * Parses the body of a request.
+ * Parses the body of a request. As in Ruby, a number with a point or an exponent is no integer.
  *
  * @throws ApiError with the Cloud Controller's message
  */
 export function parseRequest(body: Uint8Array): Resource[] {
   const text = decodeBody(body);
   const resources = text instanceof Failure ? text : parseResources(text);
+  if (typeof text === "string" && FLOAT_SIZE.test(text) && !(resources instanceof Failure)) {
+    throw new ApiError("unprocessable", NON_INTEGER_SIZE);
+  }
   if (!(resources instanceof Failure)) return resources;
   if (resources.kind === "unprocessable") throw new ApiError("unprocessable", resources.reason);
   throw new ApiError("message-parse-error", "Request invalid due to parse error: invalid request body");
