@@ -8,6 +8,7 @@ import { Readable } from "node:stream";
 import { json } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } from "vitest";
+import { resourcePoolInThread } from "../cli/command.ts";
 import { createLargeApp } from "../e2e/large-app.ts";
 import { type RecordedRequest, type RecordingOrigin, startRecordingOrigin } from "../e2e/recording-origin.ts";
 import { cfHeaders, newTraceId } from "../foundation/cf-push/cf-headers.ts";
@@ -316,6 +317,18 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
       /^192\.0\.2\.1, 127\.0\.0\.1, ?127\.0\.0\.1(, ?127\.0\.0\.1)?$/,
     );
     await Promise.all([recording.stop(), shadow.stop()]);
+  });
+
+  it("lets doctor find the Worker at the address that cf uses", async () => {
+    const token = await foundation.uaa.issueToken({
+      scopes: ["cloud_controller.admin", "cloud_controller.write"],
+    });
+    const addresses = ["--url", worker.url, "--api", balancer.url];
+    const { stdout } = await resourcePoolInThread(["doctor", ...addresses], { env: { CF_TOKEN: token } });
+    for (const check of ["route", "trace id", "read-through", "other requests", "api version"]) {
+      expect(stdout).toMatch(new RegExp(`^ok +${check} `, "m"));
+    }
+    expect(stdout).not.toMatch(/^FAIL/m);
   });
 
   it("passes an upload of 300 MB to the Cloud Controller, past the Worker", async () => {
