@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import worker from "../src/index.ts";
 import { NO_SESSION } from "../src/push-sessions/decisions.ts";
+import { MatchRequest } from "../src/resource-match/match-request.ts";
 import { TIMEOUT_MS } from "../src/time/time-guarantees.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL } from "./support/origin.ts";
@@ -176,10 +177,10 @@ const problems = () => [
   ...new Set(logs.filter(({ level }) => level !== "log").map(({ event }) => String(event))),
 ];
 
-async function push(isolate: object) {
+async function push(isolate: object, token?: string) {
   logs.length = 0;
   const startedAt = Date.now();
-  const response = await sendWithEnv(isolate, BODY, { token: await signToken() });
+  const response = await sendWithEnv(isolate, BODY, { token: token ?? (await signToken()) });
   const warnings = response.headers.get("X-Cf-Warnings")?.split(",").map(decodeURIComponent) ?? [];
   const matched = response.status === 201 ? await matchedPaths(response) : [];
   return { status: response.status, matched, warnings, ms: Date.now() - startedAt };
@@ -245,6 +246,45 @@ describe("UAA", () => {
         expect(await push(fresh)).toMatchObject({ status: 201, matched: ALL });
       await vi.waitFor(expectMatches, KEYS_FETCHED);
       expect(await push(isolate)).toMatchObject({ status: 201, matched: ALL });
+    },
+  );
+});
+
+describe("the Worker itself", () => {
+  const causes: [string, status: number, Record<string, unknown>, () => Promise<string>][] = [
+    ["has a wrong setting", 500, { MINIMUM_SIZE: "64k" }, signToken],
+    ["lacks a binding", 500, { PUSH_SESSIONS: undefined }, signToken],
+    ["gets a token of a key that UAA lacks", 401, {}, () => signToken({}, { kid: "unknown" })],
+    ["gets a token with HS256", 401, {}, () => signToken({}, { alg: "HS256" }, new Uint8Array(32))],
+    ["gets a token of another issuer", 401, {}, () => signToken({ iss: "https://uaa.example.org" })],
+    ["gets a token for another audience", 401, {}, () => signToken({ aud: ["other"] })],
+    ["throws", 500, {}, signToken],
+  ];
+
+  it.each(causes)(
+    "returns the Cloud Controller's response if the Worker %s (R2.6), and without one %i",
+    async (cause, status, bindingsOfCause, createToken) => {
+      const isolate = { ...bindings(), ...bindingsOfCause };
+      const lone = { ...isolate, CLOUD_CONTROLLER_URL: undefined };
+      for (const each of [isolate, lone]) {
+        await vi.waitFor(async () => expect((await push(each)).status).not.toBe(503), KEYS_FETCHED);
+      }
+      const throwIfBug = () => {
+        if (cause !== "throws") return;
+        vi.spyOn(MatchRequest.prototype, "sessionRequest").mockImplementationOnce(() => {
+          throw new Error("a bug");
+        });
+      };
+      throwIfBug();
+      const failedOpen = await push(isolate, await createToken());
+      addRow("Worker", cause, failedOpen.status, failedOpen.matched.length, 0, failedOpen.ms);
+      expect(failedOpen).toMatchObject({ status: 201, matched: ALL });
+      expect(logs).toContainEqual(expect.objectContaining({ event: "failed-open" }));
+
+      throwIfBug();
+      const alone = await push(lone, await createToken());
+      addRow("Worker, no Cloud Controller", cause, alone.status, 0, 0, alone.ms);
+      expect(alone.status).toBe(status);
     },
   );
 });
