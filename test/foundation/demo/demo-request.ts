@@ -31,7 +31,8 @@ export async function createDemoRequest(directory: string): Promise<DemoRequest>
 export function formatCurl(url: string, resources: readonly Resource[]): string {
   return [
     `curl -si ${url}/v3/resource_matches \\`,
-    `  -H "Authorization: bearer $CF_TOKEN" -d '{"resources": [`,
+    `  -H "Authorization: bearer $CF_TOKEN" \\`,
+    `  -H "Content-Type: application/json" -d '{"resources": [`,
     resources.map((resource) => `    ${formatResource(resource)}`).join(",\n"),
     `  ]}'`,
   ].join("\n");
