@@ -61,6 +61,7 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
     ["resolver 10.0.0.2 valid=60s", `resolver ${LOCAL_HOST}:${nameServerPort} valid=1s`],
     ["server 10.0.1.10:80;", `server ${LOCAL_HOST}:${cloudControllerPort};`],
     ["    server 10.0.1.11:80;\n", ""],
+    ["listen 443 ssl default_server;", `listen ${LOCAL_HOST}:${await freePort()} ssl default_server;`],
     ["listen 443 ssl;", `listen ${LOCAL_HOST}:${port};\n    listen ${LOCAL_HOST}:${await freePort()} ssl;`],
     [`server_name ${API_HOST};`, `server_name ${LOCAL_HOST};`],
     [`/etc/nginx/${API_HOST}.pem`, apiCertificate],
@@ -94,8 +95,11 @@ export async function startHaproxy(options: BalancerOptions): Promise<Balancer> 
       `bind ${LOCAL_HOST}:${port}\n  bind ${LOCAL_HOST}:${await freePort()} ssl crt ${apiCertificate}`,
     ],
     [`-i ${API_HOST}`, `-i ${LOCAL_HOST}`],
-    ["timeout server 30s", "timeout server 3s"],
-    ["inter 5s", "inter 200ms"],
+    [
+      "timeout server 900s\n  http-request set-header Host",
+      "timeout server 3s\n  http-request set-header Host",
+    ],
+    ["inter 5s fall 1 rise 12", "inter 200ms fall 1 rise 2"],
     ["/etc/ssl/certs/ca-certificates.crt", options.authorities],
     [`server worker ${WORKER_HOST}:443`, `server worker ${WORKER_HOST}:${workerPort}`],
   ]);

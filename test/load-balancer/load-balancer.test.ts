@@ -112,8 +112,8 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
       await send({}, "{}", url);
       expect(lookUps()).toBeGreaterThan(0);
     });
-  /** Requests for matches that the Worker has received; the checks of HAProxy have no body. */
-  const matchRequests = () => edge.requests.filter(({ headers }) => headers["content-length"] !== "0");
+  /** Requests that the Worker has received, without HAProxy's checks. */
+  const matchRequests = () => edge.requests.filter(({ path }) => path !== `${MATCHES}/cache`);
   const pushApp = async ({ path, url, onResponse }: PushAppOptions = {}): Promise<Push> => {
     const appDirectory = path ?? app.path;
     const target = { url: url ?? balancer.url, token: await foundation.uaa.issueToken() };
@@ -149,10 +149,8 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
     for (const url of [balancer.url, broken.url]) {
       expect((await pushApp({ url })).matched).toBeGreaterThan(5);
     }
-    expect(matchRequests()).toHaveLength(1);
-    expect(broken.lines.filter(({ event }) => event === "failed-open").length).toBeGreaterThanOrEqual(2);
-    // HAProxy's checks are passed through too.
-    expect(lookUps()).toBeGreaterThanOrEqual(2);
+    expect(broken.lines).toContainEqual(expect.objectContaining({ event: "failed-open" }));
+    expect(lookUps()).toBe(2);
     await broken.stop();
   });
 
@@ -272,7 +270,7 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
     expect(worker.lines).toContainEqual(expect.objectContaining({ event: "matched", resources: 5_000 }));
   });
 
-  it("keeps trace ids, and adds the client to X-Forwarded-For", async () => {
+  it("keeps trace ids, and replaces X-Forwarded-For by the client's address", async () => {
     const traceId = newTraceId();
     const headers: Record<string, string> = { ...cfHeaders(traceId), "X-Forwarded-For": "192.0.2.1" };
     const response = await send(headers);
@@ -280,12 +278,12 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
     expect(matchRequests()[0]?.headers).toMatchObject({
       "x-b3-traceid": traceId,
       "user-agent": headers["User-Agent"],
-      "x-forwarded-for": "192.0.2.1, 127.0.0.1",
+      "x-forwarded-for": "127.0.0.1",
       "x-forwarded-proto": expect.stringMatching(/^https?$/),
     });
   });
 
-  it("keeps trace ids and the client's address in a request that the Worker passes through", async () => {
+  it("keeps trace ids in a request that the Worker passes through, and no address that a client claims", async () => {
     const port = await freePort();
     const shadow = await startWorkerd({
       modules: inject("worker"),
@@ -312,10 +310,8 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
       "x-forwarded-host": WORKER_HOST,
       via: "1.1 resource-matches",
     });
-    // The client, the load balancer, and Cloudflare.
-    expect(received["x-forwarded-for"]).toMatch(
-      /^192\.0\.2\.1, 127\.0\.0\.1, ?127\.0\.0\.1(, ?127\.0\.0\.1)?$/,
-    );
+    // Only Cloudflare's.
+    expect(received["x-forwarded-for"]).toBe("127.0.0.1");
     await Promise.all([recording.stop(), shadow.stop()]);
   });
 
