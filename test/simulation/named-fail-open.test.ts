@@ -2,11 +2,14 @@ import { describe, expect, it } from "vitest";
 import type { Client, Operation, RequestFault, Settings } from "./schedule.ts";
 import {
   MINUTE,
+  matchesOf,
   outcomesOf,
   POOL,
+  PUSH_SETTINGS,
   push,
   pushesOf,
   REPORTED,
+  request,
   requestFaults,
   SECOND,
 } from "./schedule-fixtures.ts";
@@ -100,6 +103,13 @@ describe("while UAA is down", () => {
 
   it("matches resources if the isolate has UAA's keys", async () => {
     expect(await pushWith([push(4 * MINUTE, 2, { caller: "ann" }), down])).toMatchObject(FROM_CACHE);
+  });
+
+  it("lets the Cloud Controller respond to each of many requests in four seconds if UAA hangs (R2.6)", async () => {
+    const hangs: Operation = { ...down, how: "hang" };
+    const requests = Array.from({ length: 10 }, (_, index) => request(LATER + 3 * index));
+    const matches = await matchesOf([...POOL, hangs, ...requests], PUSH_SETTINGS);
+    expect(matches).toEqual(requests.map(() => [0]));
   });
 
   it("fails the push without a Cloud Controller", async () => {
