@@ -522,12 +522,19 @@ export const MUTATIONS: Record<string, Mutation> = {
     to: "remember(push, configuration);",
     profile: "fail-open",
     named: "matches resources in the next request if the Cloud Controller",
+  },
+  "R2.6: the Cloud Controller gets the request unchanged": {
+    file: "src/resource-match/handler.ts",
+    from: "new Request(request, { body })",
+    to: "new Request(request, { body: new TextDecoder().decode(body).trimEnd().concat(' ') })",
+    profile: "fail-open",
+    seed: 1,
+  },
   "R2.6: a request does not wait for one fetch of UAA's keys after the other": {
     file: "src/auth/uaa-keys.ts",
     from: "while (isFetching() && Date.now() < giveUpAt)",
     to: "while (isFetching())",
     profile: "fail-open",
     named: "lets the Cloud Controller respond to each of many requests",
-  },
   },
 };

@@ -68,19 +68,22 @@ describe("an isolate that fails in the last request of a push", () => {
     const pushes = await pushesOf([...POOL, ...failures, push(MINUTE, 1, { maxRuns: 2 })]);
     expect(outcomesOf(pushes)).toEqual(["1.1 push-again", "1.2 success"]);
   });
+});
 
-  it("may lose a file that another isolate has decided: a documented limit", async () => {
-    const failures = [
-      ...requestFaults(0, "cloud-controller-error"),
-      ...requestFaults(1, "other-isolate", "before-session"),
-    ];
-    const [pushed] = await pushesOf([...POOL, ...failures, push(MINUTE, 1)]);
-    // The file 0/0 is neither matched nor uploaded.
-    expect(pushed).toMatchObject({
-      outcome: "success",
-      matched: { "1/0": "0644", "1/1": "0644" },
-      uploaded: ["0/1"],
-    });
+it.each<[string, Operation[]]>([
+  ["an isolate throws", requestFaults(1, "other-isolate", "before-session")],
+  [
+    "a wrong setting is deployed",
+    [{ at: MINUTE + 10 * SECOND, type: "misconfigure", overlapMs: 0, durationMs: MINUTE }],
+  ],
+])("may lose a file if %s after another isolate has decided: a documented limit", async (_, failure) => {
+  const schedule = [...POOL, ...requestFaults(0, "cloud-controller-error"), ...failure];
+  const [pushed] = await pushesOf([...schedule, push(MINUTE, 1, { gapMs: 20 * SECOND })]);
+  // The file 0/0 is neither matched nor uploaded.
+  expect(pushed).toMatchObject({
+    outcome: "success",
+    matched: { "1/0": "0644", "1/1": "0644" },
+    uploaded: ["0/1"],
   });
 });
 
@@ -111,11 +114,20 @@ describe("while UAA is down", () => {
     const matches = await matchesOf([...POOL, hangs, ...requests], PUSH_SETTINGS);
     expect(matches).toEqual(requests.map(() => [0]));
   });
-
-  it("fails the push without a Cloud Controller", async () => {
-    expect(await pushWith([down], { hasCloudController: false })).toMatchObject({ outcome: "error" });
-  });
 });
+
+it.each<RequestFault>(["before-session", "uaa-error"])(
+  "fails the push without a Cloud Controller, after the failure %s",
+  async (failure) => {
+    const schedule = [
+      ...POOL,
+      ...requestFaults(0, failure),
+      push(MINUTE, 1, { maxRuns: 2, retryPauseMs: 2 * SECOND }),
+    ];
+    const pushes = await pushesOf(schedule, { hasCloudController: false });
+    expect(outcomesOf(pushes)).toEqual(["1.1 error", "1.2 success"]);
+  },
+);
 
 it.each([
   ["lets the Cloud Controller respond to", 20, FROM_CLOUD_CONTROLLER],
