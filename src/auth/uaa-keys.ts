@@ -74,9 +74,12 @@ export class UaaKeys {
       if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#fetch(log));
       return cached;
     }
-    // Another request may be fetching the keys, or have done so just before.
-    while (Date.now() < this.#fetchingUntil) await scheduler.wait(FETCH_POLL_MS);
-    if (this.#mayFetch()) {
+    // Another request may be fetching the keys, or have done so just before. Wait only as long as for one fetch: if UAA hangs, the next
+    // request that waits starts to fetch, and then the next.
+    const giveUpAt = Date.now() + TIMEOUT_MS.uaaKeys;
+    const isFetching = () => Date.now() < this.#fetchingUntil;
+    while (isFetching() && Date.now() < giveUpAt) await scheduler.wait(FETCH_POLL_MS);
+    if (!isFetching() && this.#mayFetch()) {
       const fetching = this.#fetch(log);
       waitUntil(fetching);
       await fetching;

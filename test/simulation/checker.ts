@@ -1,5 +1,6 @@
 import { ROW_STATE } from "../../src/catalog/catalog-storage.ts";
-import { LONG_DEADLINE_MS } from "./limits.ts";
+import { FailOpenChecker } from "./fail-open-checker.ts";
+import { LONG_DEADLINE_MS, TOKEN_MAX_MS } from "./limits.ts";
 import { OPERATOR } from "./operator.ts";
 import type { Isolate, MatchCall, MatchReply } from "./platform/isolate.ts";
 import { sha1OfBlobName } from "./platform/r2.ts";
@@ -28,8 +29,6 @@ const SESSION_CALLS_MAX_MS = 2 * 2_000;
 const MARGIN_MS = 1_500;
 /** The log event of an unreachable session object. */
 const SESSIONS_UNREACHABLE = "push-sessions-unreachable";
-/** The isolate has no manifest, or lacks an object that it names, so it does not see removals. */
-const MANIFEST_UNREAD = "lookup-incomplete manifest";
 const MANIFEST_TRUSTED_MS = 25 * 60 * 60 * 1000;
 /** A fault of the catalog delays it for this long after its end. */
 const RECOVERY_MS = 120_000;
@@ -55,6 +54,9 @@ export interface Violation {
     | "missed match"
     | "changed decision"
     | "lost file"
+    | "failed push"
+    | "wrong pass-through"
+    | "exception"
     | "unhealed"
     | "slow response"
     | "needless verification"
@@ -70,6 +72,7 @@ export interface Violation {
 export class Checker {
   readonly violations: Violation[] = [];
   readonly pushes: PushChecker;
+  readonly failOpen: FailOpenChecker;
   readonly #sessions = new SessionModels();
   readonly #world: World;
   #prefix: string | undefined;
@@ -87,6 +90,7 @@ export class Checker {
   constructor(world: World) {
     this.#world = world;
     this.pushes = new PushChecker(world);
+    this.failOpen = new FailOpenChecker(world);
   }
 
   /** A method of the catalog has run, and its writes are durable. */
@@ -217,44 +221,55 @@ export class Checker {
 
   /** A request is sent to an isolate. */
   noteRequest(call: MatchCall, isolate: Isolate): RequestRecord {
-    const { kernel } = this.#world;
+    const { kernel, controller, uaa } = this.#world;
     const { minimumSize, maximumSize } = isolate.configuration.eligibility;
     const candidates = call.body.resources
       .filter(({ size_in_bytes: size }) => size >= minimumSize && size <= maximumSize)
       .map(keyOfResource);
-    const record = this.#sessions.add({ ...call, isolate: isolate.name }, candidates, kernel.now);
+    const tokenKey = uaa.key;
+    const record = this.#sessions.add({ ...call, isolate: isolate.name, tokenKey }, candidates, kernel.now);
+    this.failOpen.noteRequest(record);
     const { requestId, startedAt } = record;
     const { lookupDeadlineMs } = isolate.configuration;
+    const check = (isAwaitingKeys: boolean) => {
+      const isAwaited =
+        record.outcome === "open" &&
+        !this.abandoned.has(requestId) &&
+        !controller.passedThrough.has(requestId);
+      if (!isAwaited || !isolate.isAlive || isolate.wasFrozen(startedAt, kernel.now)) return;
+      if (isAwaitingKeys) kernel.after(TOKEN_MAX_MS, () => check(false));
+      else this.violated("slow response", `${requestId} has no response after ${kernel.now - startedAt} ms`);
+    };
     const limitMs = lookupDeadlineMs * (1 + VERIFICATION_SHARE) + SESSION_CALLS_MAX_MS + MARGIN_MS;
-    kernel.after(limitMs, () => {
-      const isAwaited = record.respondedAt === undefined && !this.abandoned.has(requestId);
-      if (isAwaited && isolate.isAlive && !isolate.wasFrozen(startedAt, kernel.now)) {
-        this.violated("slow response", `${requestId} has no response after ${limitMs} ms`);
-      }
-    });
+    kernel.after(limitMs, () => check(uaa.failedAt(isolate) >= startedAt - TOKEN_MAX_MS));
     return record;
   }
 
-  checkResponse({ isolate, record, call, status, listed, events }: CheckedReply): void {
+  checkResponse({ isolate, record, call, ...reply }: CheckedReply): void {
     const { kernel, controller, requestsWithSessionFault, start } = this.#world;
     const { now } = kernel;
     const { requestId, session } = record;
-    const matched = listed.map(keyOfResource);
+    const { lines } = reply;
+    const matched = reply.listed.map(keyOfResource);
     this.counts.responses += 1;
     this.counts.matches += matched.length;
     this.responses.push({ at: record.startedAt - start, matched });
     record.respondedAt = now;
     record.wasFrozen = isolate.wasFrozen(record.startedAt, now);
     const hadFault = requestsWithSessionFault.has(requestId) || record.wasFrozen;
-    record.isUnreachable = events.has(SESSIONS_UNREACHABLE) && hadFault;
-    if (status !== 201) {
-      // The Cloud Controller may refuse the whole request.
-      if (status !== 403) this.violated("missed match", `${requestId} has status ${status}`);
+    record.isUnreachable = lines.some(({ event }) => event === SESSIONS_UNREACHABLE) && hadFault;
+    this.failOpen.checkOutcome(record, call.body, isolate, reply);
+    if (record.outcome !== "matched") {
+      session.noteFailure(record);
       return;
     }
     session.expireUncertain(record, now);
     const sha1s = new Set(matched.map((key) => key.slice(0, 40)));
-    const isManifestHidden = events.has(MANIFEST_UNREAD) && this.#isHidden(isolate.place, record);
+    // The isolate has no manifest, or lacks an object that it names, so it does not see removals.
+    const isManifestUnread = lines.some(
+      ({ event, tier }) => event === "lookup-incomplete" && tier === "manifest",
+    );
+    const isManifestHidden = isManifestUnread && this.#isHidden(isolate.place, record);
     this.#checkMatches(isolate, record, call, matched, isManifestHidden);
     this.#checkMisses(isolate, record, call, sha1s);
     this.#checkDecisions(record, sha1s);

@@ -45,7 +45,7 @@ const REQUEST_FAULTS = {
   "snapshot-published": 2,
   "pool-wiped": 1,
   deploy: 1,
-} satisfies Record<RequestFault, number>;
+} satisfies Partial<Record<RequestFault, number>>;
 
 /** Draws apps that share contents: within a request, between requests, and with each other. */
 export function appsOf(files: number, random: Random): App[] {

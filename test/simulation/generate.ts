@@ -1,3 +1,4 @@
+import { failuresDuring } from "./generate-failures.ts";
 import {
   appsOf,
   CALLERS,
@@ -32,6 +33,14 @@ export function generate(name: ProfileName, seed: number): Schedule {
     operations.push({ at, ...action });
     operations.push(...laterRequests(at, action, settings, random));
     if (random.chance(0.6)) operations.push(...relatedOperations(at, action, settings, random));
+  }
+  const { failures = 0 } = profile;
+  for (const operation of settings.hasCloudController ? [...operations] : []) {
+    if (operation.type !== "push") continue;
+    // From a stream of its own, so that all other operations are the same without failures.
+    const stream = random.fork(`failures of push ${operation.push}`);
+    if (stream.chance(failures))
+      operations.push(...failuresDuring(operation.at, operation, settings, stream));
   }
   return { settings, operations: operations.toSorted((one, other) => one.at - other.at) };
 }
@@ -219,7 +228,11 @@ function drawAction(type: Action["type"], settings: Settings, random: Random): A
     case "push":
       return { type, ...drawPush(settings, place, isolate, random) };
     case "request-fault":
-      throw new Error("request faults are drawn with their push");
+    case "bug":
+    case "uaa":
+    case "uaa-key":
+    case "misconfigure":
+      throw new Error(`"${type}" is drawn with a push`);
     case "session-calls":
       return {
         type,

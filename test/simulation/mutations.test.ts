@@ -24,7 +24,7 @@ it.each(Object.entries(MUTATIONS))(
 
 it("names a seed or a schedule for each mutation that catches it", async () => {
   const schedules = await Promise.all(
-    ["named-schedules", "named-pushes", "named-sessions"].map((name) =>
+    ["named-schedules", "named-pushes", "named-sessions", "named-fail-open"].map((name) =>
       readFile(path(`${name}.test.ts`), "utf8"),
     ),
   );

@@ -14,6 +14,8 @@ export interface Profile {
   queueBacklogMs: number;
   /** The probability that an acknowledged message is delivered again. */
   queueDuplicates: number;
+  /** The share of pushes during which the Worker fails, if there is a Cloud Controller. */
+  failures?: number;
   /** Whether some schedules exhaust the daily KV quota of the free plan. */
   isKvScarce?: boolean;
 }
@@ -99,6 +101,27 @@ export const PROFILES = {
     },
     operations: [2, 6],
     hasCloudController: true,
+    failures: 0.1,
+    queueBacklogMs: 60_000,
+    queueDuplicates: 0.1,
+  },
+  /** Pushes during which the Worker throws, is misconfigured or gets no keys from UAA. */
+  "fail-open": {
+    weights: {
+      push: 12,
+      lose: 1,
+      request: 3,
+      put: 1,
+      add: 2,
+      "cloud-controller": 1,
+      "session-calls": 1,
+      "crash-sessions": 0.5,
+      deploy: 0.5,
+      freeze: 0.5,
+    },
+    operations: [2, 6],
+    hasCloudController: true,
+    failures: 0.8,
     queueBacklogMs: 60_000,
     queueDuplicates: 0.1,
   },
@@ -127,6 +150,7 @@ export const PROFILES = {
       bucket: 1,
     },
     operations: [8, 30],
+    failures: 0.25,
     queueBacklogMs: 30 * HOUR_MS,
     queueDuplicates: 0.2,
     isKvScarce: true,

@@ -1,4 +1,5 @@
 import { LONG_DEADLINE_MS } from "./limits.ts";
+import { isMatchedMode } from "./platform/cloud-controller.ts";
 import type { Resource } from "./platform/code-under-test.ts";
 import type { AppPush, PushOutcome } from "./push-client.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -52,7 +53,7 @@ export class PushChecker {
     if (outcome === "success") this.counts.succeeded += 1;
     if (outcome === "file-missing") this.counts.missedFile += 1;
     if (push.requests.some(({ isUnreachable }) => isUnreachable)) this.counts.unreachable += 1;
-    if (outcome === "mode-refused") {
+    if (outcome === "mode-refused" && this.#isModeMatched(push)) {
       checker.violated(
         "stale match",
         `${name} matches a file with a mode that the Cloud Controller refuses (R1.8)`,
@@ -69,13 +70,24 @@ export class PushChecker {
     }
   }
 
+  /** Whether the Worker itself has matched a file whose mode the Cloud Controller refuses. */
+  #isModeMatched(push: AppPush): boolean {
+    return [...push.listed].some(([path, resource]) => {
+      // The path starts with the number of the request.
+      const request = push.requests[Number.parseInt(path, 10)];
+      return !isPoolable(resource) && request?.outcome === "matched";
+    });
+  }
+
   /** The package must have exactly the files of the app. */
   #checkPackage(push: AppPush, files: readonly Resource[]): void {
-    for (const { checksum, path } of files) {
+    for (const file of files) {
+      const { checksum, path } = file;
       const listed = push.listed.get(path ?? "");
       const sha1 = checksum.value;
       if (listed ? listed.checksum.value === sha1 : !push.matched.has(sha1)) continue;
-      if (this.#isDocumentedLoss(push, sha1)) continue;
+      if (this.#isDocumentedLoss(push, sha1) || this.#isFailOpenLoss(push, sha1)) continue;
+      if (this.#isLossWithoutWorker(push, file)) continue;
       this.#world.checker.violated(
         "lost file",
         `${push.name} of ${push.run.push.caller} succeeds without ${path}, ${sha1.slice(0, 6)}`,
@@ -100,6 +112,34 @@ export class PushChecker {
   }
 
   /**
+   * The documented limits of failing open: the Cloud Controller has responded to one request with the file, and another
+   * isolate to another one; or the same isolate, and the push is not identified.
+   */
+  #isFailOpenLoss({ requests }: AppPush, sha1: string): boolean {
+    const withFile = requests.filter(({ candidates }) => candidates.has(sha1));
+    const decided = withFile.filter(({ outcome }) => outcome === "matched");
+    return withFile
+      .filter(({ outcome }) => outcome === "passed-through")
+      .some(({ isolate, session }) =>
+        decided.some((other) => other.isolate !== isolate || session.isIdentified !== "yes"),
+      );
+  }
+
+  /**
+   * Without a Worker a file can be lost as well: if its path has a mode that the Cloud Controller does not match, or if the
+   * pool gets or loses it between two requests.
+   */
+  #isLossWithoutWorker({ requests, startedAt }: AppPush, { checksum, mode }: Resource): boolean {
+    const { pool } = this.#world;
+    const sha1 = checksum.value;
+    const withFile = requests.filter(({ candidates }) => candidates.has(sha1));
+    if (!withFile.every(({ outcome }) => outcome === "passed-through")) return false;
+    const until = Math.max(...withFile.map(({ respondedAt = startedAt }) => respondedAt));
+    const isChanged = [true, false].every((isPresent) => pool.wasEver(sha1, isPresent, startedAt, until));
+    return isChanged || !isMatchedMode(mode);
+  }
+
+  /**
    * The failed push of the same app before this one, if this one must succeed: it repeats the requests within ten minutes,
    * the pool has lost no more files, and the Cloud Controller responds.
    */
@@ -116,13 +156,20 @@ export class PushChecker {
     const isEachRepeated = push.requests.every(({ startedAt }, index) => {
       const earlier = before.requests[index];
       if (!earlier) return false;
-      const { respondedAt = Infinity, isFull, isUnreachable } = earlier;
+      const { respondedAt = Infinity, isFull, isUnreachable, outcome } = earlier;
       const isStored =
         isFull ||
         !this.#world.hasSessionCrashed(caller, earlier.startedAt, respondedAt + REQUEST_STORED_AFTER_MS);
-      return startedAt - earlier.startedAt < REPEATED_REQUEST_MS && isStored && !isUnreachable;
+      return (
+        startedAt - earlier.startedAt < REPEATED_REQUEST_MS &&
+        isStored &&
+        !isUnreachable &&
+        outcome === "matched"
+      );
     });
-    const isEachReached = push.requests.every(({ isUnreachable, wasFrozen }) => !isUnreachable && !wasFrozen);
+    const isEachReached = push.requests.every(
+      ({ isUnreachable, wasFrozen, outcome }) => !isUnreachable && !wasFrozen && outcome === "matched",
+    );
     const isControllerHealthy =
       settings.hasCloudController &&
       Number(settings.variables.LOOKUP_DEADLINE_MS ?? LONG_DEADLINE_MS) >= LONG_DEADLINE_MS &&

@@ -18,9 +18,10 @@ const OVERLAP_MS = 60_000;
 
 /**
  * The outcome of pushing an app. "file-missing": a matched file was not in the pool when the package was assembled.
- * "mode-refused": the Cloud Controller refuses the mode of a matched file. "timeout": Cloudflare responded with 524.
+ * "mode-refused": the Cloud Controller refuses the mode of a matched file. "push-again": the Worker responded with 409.
+ * "timeout": Cloudflare responded with 524.
  */
-export type PushOutcome = "success" | "file-missing" | "mode-refused" | "error" | "timeout";
+export type PushOutcome = "success" | "file-missing" | "mode-refused" | "push-again" | "error" | "timeout";
 
 /** One run of cf, which pushes the apps of a manifest. */
 export interface Run {
@@ -157,11 +158,13 @@ export class PushClient {
     const isolate = this.#world.isolate(place, push.isolate);
     kernel.note(`${requestId} of ${push.caller} to ${isolate.name}`);
     let hasReply = false;
-    const call: MatchCall = { requestId, caller: push.caller, ...this.#identityOf(run, request), body };
-    const onReply = ({ status, listed }: MatchReply) => {
+    const { caller } = push;
+    const token = this.#world.uaa.token(caller);
+    const call: MatchCall = { requestId, caller, token, ...this.#identityOf(run, request), body };
+    const onReply = ({ status, text, listed }: MatchReply) => {
       if (appPush.outcome) return;
       hasReply = true;
-      if (status >= 400) return end("error");
+      if (status >= 400 || text === undefined) return end(status === 409 ? "push-again" : "error");
       for (const resource of listed) {
         appPush.matched.add(resource.checksum.value);
         appPush.listed.set(resource.path ?? "", resource);
@@ -220,7 +223,8 @@ export class PushClient {
   }
 
   #startFaults(push: Push, place: number, request: number, requestId: string): void {
-    const { controller, kvFaults, pool, operator, kernel, sessionFaultsByRequest } = this.#world;
+    const { controller, kvFaults, pool, operator, kernel, sessionFaultsByRequest, bugsByRequest, uaa } =
+      this.#world;
     const random = kernel.random.fork(`faults of ${requestId}`);
     for (const what of this.#faultsOf(push, (at) => at === request)) {
       kernel.note(`${requestId}: ${what}`);
@@ -289,6 +293,20 @@ export class PushClient {
           break;
         case "deploy":
           this.#world.deploy(this.#world.prefix, OVERLAP_MS);
+          break;
+        case "in-authentication":
+        case "before-session":
+        case "after-lookup":
+        case "after-decision":
+          bugsByRequest.set(requestId, what);
+          break;
+        case "uaa-error":
+          this.#world.replaceIsolate(place, push.isolate);
+          uaa.faultsByRequest.set(requestId, "error");
+          break;
+        case "uaa-hang":
+          this.#world.replaceIsolate(place, push.isolate);
+          uaa.faultsByRequest.set(requestId, "hang");
           break;
         case "other-place":
       }

@@ -19,7 +19,7 @@ Runs the Worker's code over models of the platform. Exits with 1 if a rule is br
 
 Options:
   --profile <name>      the kind of schedules (default: all):
-      ${Object.keys(PROFILES).join(", ")}
+      ${Object.keys(PROFILES).join(", ").replace(" operator", "\n      operator")}
   --seed <number>       the first seed (default: 1)
   --schedules <number>  schedules of each profile; each uses the next seed (default: 1)
   --trace               prints the trace, if there is one schedule
@@ -104,7 +104,10 @@ process.exit(failures > 0 ? 1 : 0);
 function describeTotals(totals: Record<string, number>): string {
   const { responses, matches, due, observations, pushes, succeeded, missedFile, healed, unreachable } =
     totals;
-  const text = `${responses} responses, ${matches} matches, ${due} due matches, ${observations} observations`;
+  const { passedThrough, pushAgain } = totals;
+  const text =
+    `${responses} responses, ${matches} matches, ${due} due matches, ${observations} observations, ` +
+    `${passedThrough} requests passed through, ${pushAgain} to be pushed again`;
   if (!pushes) return text;
   return (
     `${text}, ${pushes} pushes (${succeeded} succeed, ${missedFile} match a lost file, ${healed} retries heal, ` +

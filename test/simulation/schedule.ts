@@ -24,6 +24,17 @@ export type Client =
   /** An earlier cf CLI behind a proxy that adds a new id to each request. */
   | "old-cf-traced";
 
+/** Where the code throws. */
+export type Bug =
+  /** Before the token is verified. */
+  | "in-authentication"
+  /** Before the session object is called. */
+  | "before-session"
+  /** After the look-up; a request of 5,000 has decided nothing yet. */
+  | "after-lookup"
+  /** After the decision; that of a request of 5,000 is stored. */
+  | "after-decision";
+
 /** A fault that affects one request of the first run of a push: it starts just before the request is sent. */
 export type RequestFault =
   | "cloud-controller-error"
@@ -53,7 +64,12 @@ export type RequestFault =
   | "snapshot-published"
   | "pool-wiped"
   /** A new version is deployed; the isolate that handles the request may be of the previous version. */
-  | "deploy";
+  | "deploy"
+  /** The code throws. */
+  | Bug
+  /** A new isolate handles the request, and gets no keys from UAA. */
+  | "uaa-error"
+  | "uaa-hang";
 
 /** The configuration of one simulated world. */
 export interface Settings {
@@ -138,6 +154,13 @@ export type Action =
   | { type: "publish" | "forget" }
   /** The Worker is deployed, perhaps with another KEY_PREFIX; isolates of the previous version run for `overlapMs`. */
   | { type: "deploy"; prefix: string; overlapMs: number }
+  /** The Worker is deployed with a wrong setting, which is corrected later; isolates of each version run for `overlapMs`. */
+  | ({ type: "misconfigure"; overlapMs: number } & Lasting)
+  /** The code throws in an isolate. */
+  | ({ type: "bug"; place: number; isolate: number; bug: Bug } & Lasting)
+  | ({ type: "uaa"; how: "error" | "hang" | "slow" } & Lasting)
+  /** UAA signs with a new key. */
+  | { type: "uaa-key" }
   | ({ type: "freeze"; place: number; isolate: number; afterEvents: number } & Lasting)
   | { type: "kill"; place: number; isolate: number; afterEvents: number }
   | ({ type: "crash-catalog" } & PlannedCrash)

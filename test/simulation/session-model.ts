@@ -40,8 +40,13 @@ export interface RequestRecord {
   /** SHA-1s of the resources whose size is within the limits. */
   readonly candidates: ReadonlySet<string>;
   readonly fingerprint: string;
+  /** The number of the key of UAA that its token names. */
+  readonly tokenKey: number;
   readonly startedAt: number;
   respondedAt?: number;
+  status?: number;
+  /** "open": there is no response yet. "passed-through": the Cloud Controller has responded in place of the Worker. */
+  outcome: "open" | "matched" | "passed-through" | "failed";
   /** SHA-1s that the response lists; undefined if the request failed. */
   matched?: ReadonlySet<string>;
   /** It has logged that the session object was unreachable, and a call to that had a fault. */
@@ -78,9 +83,13 @@ export class SessionModel {
   /** The decision that was made before the response to `record`. */
   decisionBefore(record: RequestRecord, sha1: string): Decision {
     const decision = this.#decisions.get(sha1) ?? UNDECIDED;
-    // A request that has no response yet, or none at all, may have decided.
+    // A request that has no response yet, or none at all, or that failed may have decided.
     const open = this.requests.filter(
-      (each) => each !== record && each.isFull && each.respondedAt === undefined && each.candidates.has(sha1),
+      (each) =>
+        each !== record &&
+        each.isFull &&
+        (each.outcome === "open" || each.outcome === "failed") &&
+        each.candidates.has(sha1),
     );
     // A request of fewer than 5,000 uses the decisions from its start.
     const isOverlapping = !record.isFull && decision.isBinding && decision.latest > record.startedAt;
@@ -128,6 +137,11 @@ export class SessionModel {
     }
   }
 
+  /** The request may not have reached the session object. */
+  noteFailure(record: RequestRecord): void {
+    if (this.pushId !== undefined && this.repeatedRequest === record) this.isIdentified = "maybe";
+  }
+
   /** Whether the session has certainly ended before a request that is sent now. */
   hasExpired(now: number): boolean {
     const latest = (requests: readonly RequestRecord[]) =>
@@ -145,7 +159,12 @@ export class SessionModel {
 
   /** If the session may have ended before `record`, its decisions are not binding, but may still be in effect. */
   expireUncertain(record: RequestRecord, now: number): void {
-    const earlier = this.requests.filter((each) => each !== record && each.startedAt <= record.startedAt);
+    const earlier = this.requests.filter(
+      (each) =>
+        each !== record &&
+        each.startedAt <= record.startedAt &&
+        (each.outcome === "open" || each.outcome === "matched"),
+    );
     const idleMs = (requests: readonly RequestRecord[]) =>
       now - Math.max(-Infinity, ...requests.map(({ startedAt }) => startedAt));
     const isOld = now - this.startedAt > OLD_MS - MARGIN_MS;
@@ -175,11 +194,12 @@ export class SessionModels {
     request: Pick<RequestRecord, "requestId" | "caller" | "isolate"> & {
       pushId: string | undefined;
       body: RequestBody;
+      tokenKey: number;
     },
     candidates: readonly string[],
     now: number,
   ): RequestRecord {
-    const { requestId, caller, isolate, pushId, body } = request;
+    const { requestId, caller, isolate, pushId, body, tokenKey } = request;
     const name = `${caller} ${pushId ?? ""}`;
     let session = this.#sessions.get(name);
     if (!session || session.hasExpired(now)) {
@@ -196,7 +216,9 @@ export class SessionModels {
       isFull: body.count === RESOURCES_PER_REQUEST,
       candidates: new Set(sha1s),
       fingerprint: JSON.stringify([sha1s, paths.at(0)?.path, paths.at(-1)?.path]),
+      tokenKey,
       startedAt: now,
+      outcome: "open",
       isUnreachable: false,
       wasFrozen: false,
     };
@@ -215,9 +237,7 @@ export class SessionModels {
     if (session.isIdentified === "no") return;
     const earlier = session.requests.filter((each) => each.fingerprint === fingerprint);
     if (earlier.length === 0) return;
-    const isStored = earlier.some(
-      ({ respondedAt, isUnreachable }) => respondedAt !== undefined && !isUnreachable,
-    );
+    const isStored = earlier.some(({ outcome, isUnreachable }) => outcome === "matched" && !isUnreachable);
     session.isIdentified = isStored ? "no" : "maybe";
     session.repeatedRequest = record;
   }

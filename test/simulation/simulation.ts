@@ -1,6 +1,8 @@
 import type { Checker, Violation } from "./checker.ts";
+import type { FailOpenChecker } from "./fail-open-checker.ts";
 import { LONG_DEADLINE_MS } from "./limits.ts";
 import { keyOf } from "./operator.ts";
+import { installBugs } from "./platform/bugs.ts";
 import { installGlobals } from "./platform/globals.ts";
 import { TraceHash, TraceLines } from "./platform/kernel.ts";
 import type { PushChecker, PushResult } from "./push-checker.ts";
@@ -21,7 +23,7 @@ export interface Outcome {
   /** Empty without `keepTrace`. */
   lines: { time: number; text: string }[];
   start: number;
-  counts: Checker["counts"] & PushChecker["counts"];
+  counts: Checker["counts"] & PushChecker["counts"] & FailOpenChecker["counts"];
   /** For each response, when the request was sent, and the sorted numbers of the matched files. */
   responses: { at: number; matched: number[] }[];
   /** Each app in each run of cf, in the order in which they ended. */
@@ -57,7 +59,7 @@ export async function simulate(
       if (keepTrace) lines.add(time, text);
     },
   };
-  const uninstall = installGlobals();
+  const uninstall = [installGlobals(), installBugs()];
   const world = new World(settings, trace);
   const { kernel, start, checker } = world;
   try {
@@ -79,14 +81,14 @@ export async function simulate(
     await checkFinalState(world);
   } finally {
     world.close();
-    uninstall();
+    for (const restore of uninstall) restore();
   }
   return {
     violations: checker.violations,
     traceHash: hash.value,
     lines: lines.lines,
     start,
-    counts: { ...checker.counts, ...checker.pushes.counts },
+    counts: { ...checker.counts, ...checker.pushes.counts, ...checker.failOpen.counts },
     pushes: checker.pushes.results,
     responses: checker.responses.map(({ at, matched }) => ({
       at,
@@ -214,6 +216,18 @@ function perform(world: World, action: Action): void {
       break;
     case "deploy":
       world.deploy(action.prefix, action.overlapMs);
+      break;
+    case "misconfigure":
+      world.misconfigure(action.durationMs, action.overlapMs);
+      break;
+    case "bug":
+      world.isolate(action.place, action.isolate).bug = { at: action.bug, until };
+      break;
+    case "uaa":
+      world.uaa.faults.push({ from, until, how: action.how });
+      break;
+    case "uaa-key":
+      world.uaa.addKey();
       break;
     case "freeze": {
       const isolate = world.isolate(action.place, action.isolate);

@@ -1,10 +1,11 @@
 import { Checker } from "./checker.ts";
 import { OPERATOR, Operator } from "./operator.ts";
+import { bugs } from "./platform/bugs.ts";
 import { CloudController } from "./platform/cloud-controller.ts";
-import { Catalog, consumePoolEvents, type Env, PushSessions } from "./platform/code-under-test.ts";
+import { Catalog, type Env, PushSessions } from "./platform/code-under-test.ts";
 import { type CallFault, type Crash, ObjectHost } from "./platform/durable-object.ts";
 import { internet } from "./platform/globals.ts";
-import { Isolate, logOf, type MatchCall, type MatchReply } from "./platform/isolate.ts";
+import { Isolate, type MatchCall, type MatchReply, misconfigured } from "./platform/isolate.ts";
 import { Kernel, type Trace } from "./platform/kernel.ts";
 import { KvNamespace } from "./platform/kv.ts";
 import { KvFaults } from "./platform/kv-faults.ts";
@@ -12,13 +13,14 @@ import type { Invocation } from "./platform/process.ts";
 import { type Delivery, Queue } from "./platform/queue.ts";
 import { Bucket, blobName } from "./platform/r2.ts";
 import type { Result } from "./platform/remote.ts";
+import { UAA_URL, Uaa } from "./platform/uaa.ts";
 import { type PoolFile, TruePool } from "./pool.ts";
 import { PushClient } from "./push-client.ts";
 import type { Random } from "./random.ts";
 import { ReportedPool } from "./reported-pool.ts";
 import { RequestBody } from "./request-body.ts";
 import { resourceOfKey } from "./resources.ts";
-import { ALL_CALLERS, type SessionFault, type Settings } from "./schedule.ts";
+import { ALL_CALLERS, type Bug, type SessionFault, type Settings } from "./schedule.ts";
 import type { RequestRecord } from "./session-model.ts";
 
 /** The start is this day plus up to 24 hours, by the seed, so that midnight falls anywhere in a schedule. */
@@ -31,6 +33,8 @@ const CATALOG_IDLE_MAX_MS = 70_000;
 const SLOW_MS = [600, 5_000] as const;
 /** A consumer of a queue may run for 15 minutes; the platform detects a dead one within a minute. */
 const CONSUMER_MAX_MINUTES = 15;
+/** The next alarm of a misconfigured catalog is this much later. */
+const MISCONFIGURED_PAUSE_MS = 5 * 60_000;
 
 /** A foundation, a Worker, and the platform that the Worker runs on. */
 export class World {
@@ -43,6 +47,7 @@ export class World {
   readonly reported = new ReportedPool();
   readonly checker: Checker;
   readonly controller: CloudController;
+  readonly uaa: Uaa;
   readonly bucket: Bucket;
   readonly queue: Queue;
   readonly operator: Operator;
@@ -64,10 +69,16 @@ export class World {
   readonly sessionFaultsByRequest = new Map<string, { how: SessionFault; calls: number }>();
   /** Requests whose call of the session object had a fault. */
   readonly requestsWithSessionFault = new Set<string>();
+  /** Bugs that affect one request, by its id. */
+  readonly bugsByRequest = new Map<string, Bug>();
+  /** The bugs that have occurred, by the request's id. */
+  readonly thrown = new Map<string, Bug>();
   readonly #sessions = new Map<string, ObjectHost>();
   readonly #sessionCrashes = new Map<string, number[]>();
   #isolates: Isolate[][];
   #previousVersion: { isolates: Isolate[][]; until: number } = { isolates: [], until: 0 };
+  #isMisconfigured = false;
+  #deployments = 0;
   #requestCount = 0;
   #isolateCount = 0;
 
@@ -85,7 +96,11 @@ export class World {
       operationsPerDay: settings.kvOperationsPerDay,
     });
     this.controller = new CloudController(kernel, this.pool);
-    internet.set(kernel, this.controller.fetch);
+    this.uaa = new Uaa(kernel);
+    internet.set(kernel, (request) =>
+      request.url.startsWith(UAA_URL) ? this.uaa.fetch() : this.controller.fetch(request),
+    );
+    bugs.set(kernel, (invocation, bug) => this.#hasBug(invocation, bug));
     this.bucket = new Bucket(kernel, this.pool);
     this.queue = new Queue(
       kernel,
@@ -124,7 +139,8 @@ export class World {
 
   newIsolate(place: number): Isolate {
     this.#isolateCount += 1;
-    return new Isolate(`isolate#${this.#isolateCount} in ${place}`, place, this.#env(place));
+    const name = `isolate#${this.#isolateCount} in ${place}`;
+    return new Isolate(name, place, this.#env(place), this.#isMisconfigured);
   }
 
   running(): Isolate[] {
@@ -139,6 +155,7 @@ export class World {
     const { invocation } = this.send(isolate, {
       requestId,
       caller: "user",
+      token: this.uaa.token("user"),
       headers: {},
       pushId: undefined,
       body,
@@ -159,7 +176,7 @@ export class World {
   ): { invocation: Invocation; record: RequestRecord } {
     const { requestId, body } = call;
     const record = this.checker.noteRequest(call, isolate);
-    const invocation = isolate.handle(this.kernel, call, (reply) => {
+    const invocation = isolate.fetch(this.kernel, call, (reply) => {
       const { status, listed } = reply;
       this.kernel.note(
         `${requestId} in ${isolate.name}: ${status}, matches ${listed.length} of ${body.count}`,
@@ -220,8 +237,10 @@ export class World {
   }
 
   /** Deploys a new version: all isolates are replaced within `overlapMs`, and all objects restart. */
-  deploy(prefix: string, overlapMs: number): void {
-    this.kernel.note(`deployed with KEY_PREFIX "${prefix}"`);
+  deploy(prefix: string, overlapMs: number, isMisconfigured = false): void {
+    this.kernel.note(`deployed with KEY_PREFIX "${prefix}"${isMisconfigured ? " and a wrong setting" : ""}`);
+    this.#deployments += 1;
+    this.#isMisconfigured = isMisconfigured;
     this.prefix = prefix;
     this.prefixes.add(prefix);
     for (const isolate of this.running()) {
@@ -230,6 +249,27 @@ export class World {
     this.#previousVersion = { isolates: this.#isolates, until: this.kernel.now + overlapMs };
     this.#isolates = this.#isolates.map(() => []);
     for (const host of this.#objects()) host.crash(0, { writtenShare: 1, areMessagesSent: true });
+  }
+
+  /** Deploys a wrong setting. It is corrected after `durationMs`, if no other version was deployed before. */
+  misconfigure(durationMs: number, overlapMs: number): void {
+    const { kernel, checker } = this;
+    // The catalog publishes nothing.
+    checker.noteAlarmsPaused(kernel.now, kernel.now + durationMs + MISCONFIGURED_PAUSE_MS);
+    this.deploy(this.prefix, overlapMs, true);
+    const deployment = this.#deployments;
+    kernel.after(durationMs, () => {
+      if (this.#deployments === deployment) this.deploy(this.prefix, overlapMs);
+    });
+  }
+
+  /** Whether the code throws. */
+  #hasBug({ name, process }: Invocation, bug: Bug): boolean {
+    if (!(process instanceof Isolate)) return false;
+    const { at, until } = process.bug ?? { until: 0 };
+    const isBroken = this.bugsByRequest.get(name) === bug || (at === bug && this.kernel.now < until);
+    if (isBroken) this.thrown.set(name, bug);
+    return isBroken;
   }
 
   pauseAlarms(until: number): void {
@@ -249,6 +289,10 @@ export class World {
     done: (result: Result<unknown>) => void = () => {},
   ): void {
     const isolate = this.isolate(place, 0);
+    if (isolate.isMisconfigured) {
+      this.kernel.after(1, () => done({ error: new Error("misconfigured") }));
+      return;
+    }
     this.kernel.start(isolate, `${OPERATOR}${method}`, (invocation) => {
       const run = async () => {
         const list = typeof parameters === "function" ? parameters(Date.now()) : parameters;
@@ -269,15 +313,19 @@ export class World {
 
   #newCatalog(): ObjectHost {
     const { kernel } = this;
+    /** A misconfigured instance has none: it only throws. */
     const prefixes = new WeakMap<object, string>();
     const create = (context: unknown) => {
-      const catalog = new Catalog(context as DurableObjectState, this.#env(0));
-      prefixes.set(catalog, this.prefix);
+      const env = this.#isMisconfigured ? misconfigured(this.#env(0)) : this.#env(0);
+      const catalog = new Catalog(context as DurableObjectState, env);
+      if (!this.#isMisconfigured) prefixes.set(catalog, this.prefix);
       return catalog as never;
     };
     const host = new ObjectHost(kernel, "catalog", { place: 0, idleMaxMs: CATALOG_IDLE_MAX_MS }, create, {
       stored: (catalog, ...call) => {
-        this.checker.notePrefix(prefixes.get(catalog) ?? "");
+        const prefix = prefixes.get(catalog);
+        if (prefix === undefined) return;
+        this.checker.notePrefix(prefix);
         this.checker.noteStored(...call);
       },
       returned: (...call) => this.checker.noteReturned(...call),
@@ -334,11 +382,8 @@ export class World {
   #consume({ batch, end }: Delivery): void {
     const random = this.kernel.random.fork(`consumer ${this.kernel.now}`);
     const isolate = this.isolate(random.integer(0, this.settings.places - 1), 0);
-    const { configuration } = isolate;
     const invocation = this.kernel.start(isolate, "consumer", () => {
-      const consume = async () =>
-        consumePoolEvents(batch as MessageBatch, { configuration, log: logOf(new Set()) });
-      consume().then(
+      isolate.queue(batch as MessageBatch).then(
         () => end("resolved"),
         (error) => {
           console.error(`consumer failed: ${error}`);
@@ -361,7 +406,7 @@ export class World {
       RESOURCE_CACHE: this.kv.binding(place),
       CATALOG: { getByName: () => this.catalog.stub() },
       PUSH_SESSIONS: { getByName: (caller: string) => this.#sessionsOf(caller).stub() },
-      UAA_URL: "https://uaa.example.com",
+      UAA_URL,
       ...variables,
       KEY_PREFIX: this.prefix,
       ...(hasBucket ? { POOL_BUCKET: this.bucket.binding() } : {}),

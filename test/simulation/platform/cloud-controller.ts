@@ -1,6 +1,6 @@
 import type { TruePool } from "../pool.ts";
 import type { Random } from "../random.ts";
-import type { Kernel } from "./kernel.ts";
+import { currentInvocation, type Kernel } from "./kernel.ts";
 import { callRemote } from "./remote.ts";
 
 export type CloudControllerFaultKind = "error" | "hang" | "cut" | "slow" | "refuse";
@@ -42,6 +42,8 @@ export class CloudController {
   readonly matched = new Map<string, Set<string>>();
   /** The SHA-1s that it was called about for each request, by the request's id. */
   readonly requested = new Map<string, Set<string>>();
+  /** The requests to which it responds in place of the Worker, by the request's id, and its responses. */
+  readonly passedThrough = new Map<string, { at: number; request: string; response?: string }>();
 
   constructor(kernel: Kernel, pool: TruePool) {
     this.#kernel = kernel;
@@ -54,12 +56,20 @@ export class CloudController {
     return !this.faults.some((fault) => fault.from <= until && fault.until >= since);
   }
 
+  /** Whether it had a fault during a request. */
+  hadFault({ requestId, startedAt }: { requestId: string; startedAt: number }): boolean {
+    return this.faultsByRequest.has(requestId) || !this.isHealthy(startedAt, this.#kernel.now);
+  }
+
   readonly fetch = async (request: Request): Promise<Response> => {
+    const requestId = currentInvocation()?.name ?? "";
     const body = await request.text();
-    const requestId = request.headers.get("X-Vcap-Request-Id") ?? "";
+    // The Worker's own requests have no such header.
+    const isPassedThrough = request.headers.has("X-Forwarded-Host");
+    if (isPassedThrough) this.passedThrough.set(requestId, { at: this.#kernel.now, request: body });
     const { status, text, isCut } = await callRemote<Reply>(this.#kernel, (reply) => {
       const { now } = this.#kernel;
-      this.#kernel.after(ARRIVAL_MS, () => this.#noteRequested(requestId, body));
+      if (!isPassedThrough) this.#kernel.after(ARRIVAL_MS, () => this.#noteRequested(requestId, body));
       const how =
         this.faultsByRequest.get(requestId) ??
         this.faults.find(({ from, until }) => from <= now && now < until)?.how;
@@ -70,6 +80,8 @@ export class CloudController {
         this.#kernel.after(factor * this.#random.integer(5, 500), () => reply({ value }));
       });
     });
+    const passedThrough = this.passedThrough.get(requestId);
+    if (isPassedThrough && passedThrough) passedThrough.response = text;
     return new Response(isCut ? cutStream(text) : text, {
       status,
       headers: { "Content-Type": "application/json" },
@@ -89,10 +101,12 @@ export class CloudController {
     for (const { checksum } of resources) requested.add(checksum.value);
   }
 
-  /** It looks up the checksum alone, and returns the size of the request. */
+  /** It looks up the checksum alone, and returns the size of the request. It compares modes as numbers. */
   #match(requestId: string, body: string): string {
     const { resources } = JSON.parse(body) as { resources: Resource[] };
-    const present = resources.filter(({ checksum }) => this.#pool.has(checksum.value));
+    const present = resources.filter(
+      ({ checksum, mode }) => isMatchedMode(mode) && this.#pool.has(checksum.value),
+    );
     const matched = this.matched.get(requestId) ?? new Set();
     this.matched.set(requestId, matched);
     for (const { checksum } of present) matched.add(checksum.value);
@@ -101,6 +115,11 @@ export class CloudController {
     );
     return JSON.stringify({ resources: present });
   }
+}
+
+/** Whether the Cloud Controller matches a file with a mode. It fails packages with some of these. */
+export function isMatchedMode(mode: string | null | undefined): boolean {
+  return Number.parseInt(mode ?? "0", 8) >= 0o600;
 }
 
 function cutStream(text: string): ReadableStream<Uint8Array> {

@@ -71,7 +71,8 @@ function withWorld<F extends AnyFunction>(real: F, simulated: (kernel: Kernel) =
   }) as F;
 }
 
-function replace<Owner extends object>(owner: Owner, name: string, value: unknown): () => void {
+/** Replaces a property. @returns a function that restores it */
+export function replace<Owner extends object>(owner: Owner, name: string, value: unknown): () => void {
   const before = Object.getOwnPropertyDescriptor(owner, name);
   Object.defineProperty(owner, name, { value, writable: true, configurable: true });
   return () => {
@@ -202,7 +203,9 @@ function fetchFrom(kernel: Kernel): typeof fetch {
 
 function noteTo(kernel: Kernel) {
   return (...parameters: unknown[]) => {
-    const name = currentInvocation()?.name ?? "?";
-    kernel.note(`${name}: ${parameters.map(String).join(" ")}`);
+    const invocation = currentInvocation();
+    const line = parameters.map(String).join(" ");
+    invocation?.log.push(line);
+    kernel.note(`${invocation?.name}: ${line}`);
   };
 }

@@ -81,6 +81,8 @@ export class Invocation {
   readonly process: Process;
   readonly name: string;
   isOpen = true;
+  /** Lines of the log. */
+  readonly log: string[] = [];
   #operations = 0;
   readonly #background: Promise<unknown>[] = [];
 
