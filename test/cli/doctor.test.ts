@@ -760,3 +760,24 @@ test.concurrent("reports a load balancer that sends pushes to the Cloud Controll
     SIZE_LIMITS,
   ]);
 });
+
+test.concurrent("names the load balancer's rule as the cause if a firewall refuses requests at --url", async () => {
+  const api = await startProxy(
+    () => undefined,
+    () => foundation.cloudController.url,
+  );
+  const url = await startProxy((request, response) => {
+    if (!isMatchRequest(request)) return undefined;
+    response.writeHead(403, { "Content-Type": "text/html" }).end("<h1>Sorry, you have been blocked</h1>");
+    return true;
+  });
+  const { problems } = await doctor({ url, api });
+  expect(problems).toContainEqual(
+    problem(
+      "FAIL",
+      "route",
+      /.*leads to the Cloud Controller\. Whether the Worker responds could not be checked, because a firewall refuses requests at http\S+ \(403\)\. Check that the load balancer forwards POST \/v3\/resource_matches to 127\.0\.0\.1:\d+\.$/,
+    ),
+  );
+  expect(problems.join()).not.toContain("See the Worker's log");
+});

@@ -90,6 +90,12 @@ export function jsonOf({ body }: ApiResponse): unknown {
   }
 }
 
+/** Whether the body is Cloud Foundry's error envelope. Proxies and firewalls respond with HTML. */
+export function hasErrorEnvelope(response: ApiResponse): boolean {
+  const { errors } = (jsonOf(response) ?? {}) as { errors?: { title?: unknown }[] };
+  return Array.isArray(errors) && typeof errors[0]?.title === "string";
+}
+
 /** Whether the status shows that a server is unavailable. It does not show which server it is. */
 export function isOutage({ status }: ApiResponse): boolean {
   return status === 429 || status >= 500;

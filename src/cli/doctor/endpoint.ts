@@ -4,7 +4,7 @@ import type { CachedResource, CacheStatus } from "../../operator-api/responses.t
 import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { checksumsOf } from "../api/matches.ts";
-import { type ApiResponse, isOutage, send, warningsOf } from "../api/send.ts";
+import { type ApiResponse, hasErrorEnvelope, isOutage, send, warningsOf } from "../api/send.ts";
 import {
   errorSentences,
   type Finding,
@@ -127,8 +127,14 @@ function randomSha1(): string {
 
 /** @param direct the Worker's response to the same request, without the load balancer */
 function balancerError({ target }: ApiResponse, worker: Endpoint, direct: ApiResponse): string {
-  const found = `${target} leads to the Cloud Controller, and not to the Worker.`;
   const { host } = new URL(worker.url);
+  if (direct.status === 403 && !hasErrorEnvelope(direct)) {
+    return (
+      `${target} leads to the Cloud Controller. Whether the Worker responds could not be checked, because a firewall refuses ` +
+      `requests at ${direct.target} (403). Check that the load balancer forwards POST /v3/resource_matches to ${host}.`
+    );
+  }
+  const found = `${target} leads to the Cloud Controller, and not to the Worker.`;
   return direct.status === 201
     ? `${found} The Worker responds at ${worker.url}. Configure the load balancer: it must forward POST /v3/resource_matches, ` +
         `exactly this path, to ${host} with that name as Host and SNI.`
