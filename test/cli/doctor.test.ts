@@ -781,3 +781,19 @@ test.concurrent("names the load balancer's rule as the cause if a firewall refus
   );
   expect(problems.join()).not.toContain("See the Worker's log");
 });
+
+test.concurrent("says that pushes work, and not how, if the Worker fails behind a load balancer", async () => {
+  const api = await startProxy(
+    () => undefined,
+    () => foundation.cloudController.url,
+  );
+  const url = await startServer((_, response) => respondWithError(response, 500, "UnknownError"));
+  expect((await doctor({ url, api })).problems).toEqual([
+    problem(
+      "FAIL",
+      "worker",
+      /.*Correct it and deploy\. Pushes work: the Cloud Controller responds to them, because the Worker fails open or the load balancer replaces its errors\. The cache is not used\.$/,
+    ),
+    problem("warn", "the rest", /./),
+  ]);
+});

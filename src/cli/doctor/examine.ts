@@ -42,7 +42,7 @@ export async function* examine({
   const { status, aheadMs } = statusResponse;
   const claims = decodeClaims(worker.token);
   yield* tokenFindings(claims, Date.now() - aheadMs);
-  yield await workerFinding(statusResponse, claims, api);
+  yield await workerFinding(statusResponse, claims, { worker, api });
   if (!status) {
     yield warn("the rest", "It was not checked. Fix the problem above, and run the command again.");
     return;
