@@ -7,7 +7,7 @@ import type { TokenOptions } from "../foundation/uaa/token.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { sha1Of } from "./app.ts";
 import { afterTests, resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
-import { startServer } from "./endpoint.ts";
+import { NON_INTEGER, startServer } from "./endpoint.ts";
 import { respond, respondWithError } from "./fake-cache.ts";
 
 const CACHE_PATH = "/v3/resource_matches/cache";
@@ -190,7 +190,7 @@ test("reports a Cloud Controller that is unavailable or has other flags", async 
   });
   expect((await doctor({ cloudController: url })).problems).toEqual([
     problem("FAIL", "read-through", /.*see `lookup-incomplete` in the log/),
-    problem("FAIL", "size limits", /.*returned 500/),
+    problem("FAIL", "cloud controller", /.*returned 500/),
     problem("FAIL", "feature flags", /resource_matching is off: set FEATURE_RESOURCE_MATCHING = "false"\./),
     problem("warn", "feature flags", /.*does not list app_bits_upload/),
   ]);
@@ -299,22 +299,46 @@ test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>(
 );
 
 test.concurrent.each<[string, number, RegExp]>([
-  [CACHE_PATH, 503, /.*returned 503\. Try again in a minute\. .*the Cloud Controller's log/],
-  [CACHE_PATH, 401, /.*returned 401\. .*Is --cloud-controller of the same foundation\?/],
-  [CACHE_PATH, 200, /--cloud-controller must lead to the Cloud Controller and not to the Worker/],
-  [CACHE_PATH, 405, /--cloud-controller must lead to the Cloud Controller and not to the Worker/],
-  ["/", 502, /.*returned 502\. Try again in a minute/],
-  ["/", 404, /This is not a Cloud Controller: /],
-])("rejects a --cloud-controller whose %s returns %i", async (place, status, text) => {
-  const cloudController = await startServer(({ url }, response) => {
-    response.writeHead(url === place ? status : 404).end();
+  [POST, 503, /.*returned 503\. Try again in a minute\. .*the Cloud Controller's log/],
+  [POST, 401, /.*returned 401\. .*Is http:\S+ of the same foundation\?/],
+  [POST, 201, /http:\S+ does not lead to a Cloud Controller, which returns 422 here: .*returned 201/],
+  [POST, 405, /http:\S+ does not lead to a Cloud Controller, which returns 422 here: .*returned 405/],
+  ["GET /", 502, /.*returned 502\. Try again in a minute/],
+  ["GET /", 404, /This is not a Cloud Controller: /],
+])("rejects a --cloud-controller whose response to %s is %i", async (place, status, text) => {
+  const cloudController = await startServer(({ method, url }, response) => {
+    if (`${method} ${url}` === place) response.writeHead(status).end();
+    else respondWithError(response, 422, NON_INTEGER);
   });
   expect((await doctor({ cloudController })).problems).toEqual([problem("FAIL", "cloud controller", text)]);
 });
 
+test.concurrent("warns if the foundation's app_bits_upload is off, so that limits can't be compared", async () => {
+  const disabled = { errors: [{ detail: "Feature Disabled", title: "CF-FeatureDisabled", code: 330002 }] };
+  const cloudController = await startServer((_, response) => respond(response, 403, disabled));
+  expect((await doctor({ cloudController })).problems).toEqual([
+    problem(
+      "warn",
+      "cloud controller",
+      /.*returned 403: Feature Disabled .*Sizes and file modes were not compared\.$/,
+    ),
+  ]);
+});
+
+const LEADS_TO_WORKER =
+  /.*leads to a Worker, and not to the Cloud Controller\. Set --cloud-controller to .* Via, to the Cloud Controller\./;
+
 test.concurrent("rejects a --cloud-controller that leads to the Worker, and a --url without a Worker", async () => {
   expect((await doctor({ cloudController: worker.url })).problems).toEqual([
-    problem("FAIL", "cloud controller", /.*must lead to the Cloud Controller and not to the Worker/),
+    problem("FAIL", "cloud controller", LEADS_TO_WORKER),
+  ]);
+  // It returns 404 for the operator API, as a Cloud Controller does.
+  const cloudController = await startProxy(
+    () => undefined,
+    (request) => (isMatchRequest(request) ? worker.url : foundation.cloudController.url),
+  );
+  expect((await doctor({ cloudController })).problems).toEqual([
+    problem("FAIL", "cloud controller", LEADS_TO_WORKER),
   ]);
   const { url } = foundation.cloudController;
   expect(await doctor({ url })).toMatchObject({
@@ -381,11 +405,9 @@ test.concurrent("reports a developer's token, skips the route for an auditor's t
 });
 
 test.concurrent("reports a route that does not lead the endpoint to the Worker", async () => {
-  // A Cloud Controller's response to a size with a fraction.
   const url = await startProxy(({ method, url }, response) => {
     if (method !== "POST" || url !== "/v3/resource_matches") return undefined;
-    const detail = "Resources array contains at least one resource with a non-integer size_in_bytes";
-    respondWithError(response, 422, detail);
+    respondWithError(response, 422, NON_INTEGER);
     return true;
   });
   expect((await doctor({ url })).problems).toEqual([
@@ -476,7 +498,6 @@ test.each([
 });
 
 const isMatchRequest = ({ method, url }: IncomingMessage) => `${method} ${url}` === POST;
-const NON_INTEGER = "Resources array contains at least one resource with a non-integer size_in_bytes";
 const SIZE_LIMITS = problem("warn", "size limits", /./);
 
 test("names the loop if CLOUD_CONTROLLER_URL leads back to the Worker, and if a load balancer sends its look-ups back", async () => {

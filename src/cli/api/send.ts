@@ -53,7 +53,7 @@ export async function send(
   { method, path, body, headers: extraHeaders }: ApiRequest,
 ): Promise<ApiResponse> {
   const target = `${endpoint.url}${path}`;
-  const headers = new Headers(extraHeaders);
+  const headers = new Headers({ ...endpoint.headers, ...extraHeaders });
   headers.set("Authorization", `bearer ${endpoint.token}`);
   if (body) headers.set("Content-Type", "application/json");
   let received: ApiResponse;

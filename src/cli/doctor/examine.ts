@@ -1,6 +1,7 @@
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
+import { withoutWorker } from "../api/responder.ts";
 import type { ApiResponse } from "../api/send.ts";
 import { note } from "../terminal/output.ts";
 import { type Addresses, endpointFindings } from "./endpoint.ts";
@@ -63,8 +64,9 @@ export async function* examine({
   let cloudControllerRoot: ApiResponse | undefined;
   if (cloudController) {
     note(`Checking ${cloudController.url} …`);
-    cloudControllerRoot = yield* catchErrors("cloud controller", cloudControllerFindings(cloudController));
-    if (cloudControllerRoot) yield* catchErrors("size limits", limitFindings(cloudController, known));
+    const direct = withoutWorker(cloudController);
+    cloudControllerRoot = yield* catchErrors("cloud controller", cloudControllerFindings(direct));
+    if (cloudControllerRoot) yield* catchErrors("size limits", limitFindings(direct, known));
   } else {
     yield warn(
       "size limits",
