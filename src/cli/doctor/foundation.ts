@@ -74,14 +74,16 @@ function otherRequestsError(response: ApiResponse): string {
  * Whether an address leads to a Cloud Controller, and not to the Worker.
  *
  * @param cloudController of `withoutWorker`
+ * @param workerFinding the finding if the address leads to a Worker
  * @returns the response to `GET /`, if it does
  */
 export async function* cloudControllerFindings(
   cloudController: Endpoint,
+  workerFinding: (explanation: string) => Finding,
 ): AsyncGenerator<Finding, ApiResponse | undefined> {
   const response = await requestFraction(cloudController);
   if (isLoop(response)) {
-    yield fail("cloud controller", workerAtCloudController(cloudController));
+    yield workerFinding(workerAtCloudController(cloudController));
     return undefined;
   }
   if (response.body.includes("CF-FeatureDisabled")) {
