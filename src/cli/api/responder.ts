@@ -4,8 +4,8 @@ import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type ApiResponse, send } from "./send.ts";
 
-/** The Worker's own requests to the Cloud Controller have these headers. On Cloudflare CF-Worker has the name of a zone. */
-const WORKER_REQUEST_HEADERS = { Via: "1.1 resource-matches", "CF-Worker": "resource-pool.invalid" };
+/** The Worker's own requests to the Cloud Controller have it, and CF-Worker, which only Cloudflare may add. */
+const WORKER_REQUEST_HEADERS = { Via: "1.1 resource-matches" };
 
 export const LOAD_BALANCER_RULE =
   "A load balancer must send requests with the header CF-Worker, or with resource-matches in Via, to the Cloud Controller.";
