@@ -9,7 +9,7 @@ import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import type { Fault, Tally } from "./lookup-result.ts";
 import { type CurrentManifest, isSuspended } from "./manifest.ts";
-import { type CachedManifest, isFresh, ManifestCache } from "./manifest-cache.ts";
+import { type CachedManifest, isFresh, isUsable, ManifestCache } from "./manifest-cache.ts";
 import { loadMs, type NamedSnapshot, SnapshotCache } from "./snapshot-cache.ts";
 
 type CacheTier = "memory" | "keys";
@@ -49,10 +49,59 @@ export class EdgeCache {
     this.#snapshots = new SnapshotCache(store);
   }
 
+  /** Starts what a request can read before its look-up. */
+  startEarlyReads(context: LookupContext): EarlyReads {
+    return new EarlyReads(this.#manifests, this.#snapshots, context);
+  }
+
   /** Finds the contents that are present in the pool. Never throws: contents without a result in time are a fault. */
-  lookUp(contents: Contents, deadline: Deadline, context: LookupContext): Promise<CacheLookup> {
+  lookUp(
+    contents: Contents,
+    deadline: Deadline,
+    context: LookupContext,
+    early = this.startEarlyReads(context),
+  ): Promise<CacheLookup> {
+    early.loadSnapshot();
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
-    return new Lookup(this.#manifests, this.#snapshots, keys, contents, deadline, context).run();
+    return new Lookup(this.#manifests, this.#snapshots, keys, early, contents, deadline, context).run();
+  }
+}
+
+/**
+ * The reads of a request that need not wait for its body and its token. The manifest is read at once, if the cached one is too old and
+ * none was read in the last 30 s. So requests without a valid token cause few reads, and never load a snapshot.
+ */
+export class EarlyReads {
+  /** The manifest, if this request reads it. It may be too old when a slow body has arrived. */
+  readonly manifest: Promise<CachedManifest | undefined> | undefined;
+  readonly #snapshots: SnapshotCache;
+  readonly #context: LookupContext;
+  #named: CurrentManifest | undefined;
+  #mayLoad = false;
+
+  constructor(manifests: ManifestCache, snapshots: SnapshotCache, context: LookupContext) {
+    this.#snapshots = snapshots;
+    this.#context = context;
+    const now = Date.now();
+    this.#named = manifests.usable(now)?.manifest;
+    if (manifests.usable(now) || !manifests.mayReadEarly(now)) return;
+    this.manifest = manifests.renew(context.log, this.noteManifest);
+    // Otherwise the read would end with a request that is refused.
+    context.waitUntil(this.manifest);
+  }
+
+  /** A manifest was read. */
+  readonly noteManifest = (manifest: CurrentManifest): void => {
+    this.#named = manifest;
+    if (this.#mayLoad) this.loadSnapshot();
+  };
+
+  /** Loads the snapshot as soon as the manifest is there. To be called when the caller is authenticated. */
+  loadSnapshot(): void {
+    this.#mayLoad = true;
+    const { snapshot } = this.#named ?? {};
+    if (!snapshot || this.#snapshots.isLoaded(snapshot.id)) return;
+    this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));
   }
 }
 
@@ -61,6 +110,7 @@ class Lookup {
   readonly #manifests: ManifestCache;
   readonly #snapshots: SnapshotCache;
   readonly #keys: KeyReads;
+  readonly #early: EarlyReads;
   readonly #contents: Contents;
   readonly #deadline: Deadline;
   readonly #context: LookupContext;
@@ -70,6 +120,7 @@ class Lookup {
     manifests: ManifestCache,
     snapshots: SnapshotCache,
     keys: KeyReads,
+    early: EarlyReads,
     contents: Contents,
     deadline: Deadline,
     context: LookupContext,
@@ -77,6 +128,7 @@ class Lookup {
     this.#manifests = manifests;
     this.#snapshots = snapshots;
     this.#keys = keys;
+    this.#early = early;
     this.#contents = contents;
     this.#deadline = deadline;
     this.#context = context;
@@ -85,7 +137,7 @@ class Lookup {
   async run(): Promise<CacheLookup> {
     const { count } = this.#contents;
     if (count === 0) return this.#noMatches();
-    const cached = this.#usableManifest() ?? (await this.#renewManifest());
+    const cached = this.#usableManifest() ?? (await this.#readManifest());
     if (!cached) {
       const fault = unreadFault("manifest", count, ["the manifest can't be read"]);
       return { ...this.#noMatches(), faults: [fault] };
@@ -117,26 +169,36 @@ class Lookup {
   #usableManifest(): CachedManifest | undefined {
     const usable = this.#manifests.usable(Date.now());
     if (usable && this.#manifests.isRenewalDue(Date.now())) {
-      this.#context.waitUntil(this.#manifests.renew(this.#context.log));
+      this.#renewManifest();
     }
     return usable;
   }
 
   /**
-   * Reads manifest and delta. Keys that these will probably not resolve are read at the same time if they are few. If they are
-   * many, they are read later: the snapshot may resolve them.
+   * Waits for the early read of the manifest, or reads it. Keys that it will probably not resolve are read at the same time if they are
+   * few. If they are many, or this is the first manifest of the isolate, they are read later: the snapshot may resolve them.
    */
-  async #renewManifest(): Promise<CachedManifest | undefined> {
-    const { unknown } = this.#lookUpInMemory(this.#manifests.latest);
-    const renewal = this.#manifests.renew(this.#context.log);
-    this.#context.waitUntil(renewal);
-    const isOneRound = keysReadMs(unknown.size) <= ONE_ROUND_MS;
+  async #readManifest(): Promise<CachedManifest | undefined> {
+    const { latest } = this.#manifests;
+    const { unknown } = this.#lookUpInMemory(latest);
+    const reading = this.#early.manifest ?? this.#renewManifest();
+    const isOneRound = latest !== undefined && keysReadMs(unknown.size) <= ONE_ROUND_MS;
     const keyReads = isOneRound ? this.#keys.read([...unknown.keys()]) : undefined;
-    const renewed = await this.#deadline.race(renewal).catch(() => undefined);
+    let read = await this.#deadline.race(reading).catch(() => undefined);
+    // The body was slow.
+    if (read && !isUsable(read, Date.now())) {
+      read = await this.#deadline.race(this.#renewManifest()).catch(() => undefined);
+    }
     this.#watch.lap("memory");
     await keyReads;
     this.#watch.lap("keys");
-    return renewed;
+    return read;
+  }
+
+  #renewManifest(): Promise<CachedManifest | undefined> {
+    const renewal = this.#manifests.renew(this.#context.log, this.#early.noteManifest);
+    this.#context.waitUntil(renewal);
+    return renewal;
   }
 
   /** Looks up the contents in snapshot and delta. */
@@ -154,10 +216,10 @@ class Lookup {
   }
 
   /** @returns the snapshot, unless it is loaded already */
-  #startLoading({ snapshot }: CurrentManifest): NamedSnapshot | undefined {
-    if (!snapshot || this.#snapshots.isLoaded(snapshot.id)) return undefined;
-    this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));
-    return snapshot;
+  #startLoading(manifest: CurrentManifest): NamedSnapshot | undefined {
+    this.#early.noteManifest(manifest);
+    const { snapshot } = manifest;
+    return snapshot && !this.#snapshots.isLoaded(snapshot.id) ? snapshot : undefined;
   }
 
   /** Waits for a load until `time`, and never longer than half of the request's deadline. */

@@ -80,10 +80,11 @@ export class SnapshotBuilder {
     // Everything was forgotten during the build.
     if (this.#storage.state.epoch !== epoch) return;
     this.#storage.change((draft) => {
-      draft.snapshot.current = { id, entries: entries.length, parts, revision, builtAt: now };
+      const completedAt = Date.now();
+      draft.snapshot.current = { id, entries: entries.length, parts, revision, builtAt: now, completedAt };
       draft.snapshot.notBefore = now + PACE_MS;
       draft.secret = secret;
-      draft.dirtySince ??= Date.now();
+      draft.dirtySince ??= completedAt;
       // The snapshot lacks the resources that were removed before it.
       const query = "DELETE FROM tombstones WHERE prefix = ? AND has_key = 0 AND revision <= ?";
       this.#storage.sql.exec(query, prefix, revision);
