@@ -8,7 +8,7 @@ import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import type { Fault, Tally } from "./lookup-result.ts";
-import { type CurrentManifest, isSuspended } from "./manifest.ts";
+import { type CurrentManifest, isSuspended, SNAPSHOT_ENTRIES_MAX } from "./manifest.ts";
 import { type CachedManifest, isFresh, isUsable, ManifestCache } from "./manifest-cache.ts";
 import { loadMs, type NamedSnapshot, SnapshotCache } from "./snapshot-cache.ts";
 
@@ -151,11 +151,11 @@ class Lookup {
     }
     const loading = this.#startLoading(manifest);
     const keysMs = keysReadMs(found.unknown.size);
-    if (loading && loadMs(loading) <= keysMs) {
-      await this.#waitForSnapshot(loading, Date.now() + keysMs);
+    if (loading && (isComplete(loading) || loadMs(loading) <= keysMs)) {
+      await this.#waitForSnapshot(loading, isComplete(loading) ? undefined : Date.now() + keysMs);
       found = this.#lookUpInMemory(cached);
     }
-    if (manifest.areKeysTrusted) await this.#keys.read([...found.unknown.keys()]);
+    if (this.#needsKeys(manifest)) await this.#keys.read([...found.unknown.keys()]);
     this.#watch.lap("keys");
     if (loading && [...found.unknown.keys()].some((key) => !this.#keys.present.has(key))) {
       // Keys are written after the snapshot, so it may have contents whose key is not written yet.
@@ -182,8 +182,9 @@ class Lookup {
     const { latest } = this.#manifests;
     const { unknown } = this.#lookUpInMemory(latest);
     const reading = this.#early.manifest ?? this.#renewManifest();
-    const isOneRound = latest !== undefined && keysReadMs(unknown.size) <= ONE_ROUND_MS;
-    const keyReads = isOneRound ? this.#keys.read([...unknown.keys()]) : undefined;
+    const isOneRound = keysReadMs(unknown.size) <= ONE_ROUND_MS;
+    const needsKeys = latest?.manifest && this.#needsKeys(latest.manifest);
+    const keyReads = needsKeys && isOneRound ? this.#keys.read([...unknown.keys()]) : undefined;
     let read = await this.#deadline.race(reading).catch(() => undefined);
     // The body was slow.
     if (read && !isUsable(read, Date.now())) {
@@ -199,6 +200,12 @@ class Lookup {
     const renewal = this.#manifests.renew(this.#context.log, this.#early.noteManifest);
     this.#context.waitUntil(renewal);
     return renewal;
+  }
+
+  /** Whether a content that is neither in the snapshot nor in the delta may have a key. */
+  #needsKeys({ snapshot, areKeysTrusted }: CurrentManifest): boolean {
+    const hasAll = snapshot !== null && isComplete(snapshot) && this.#snapshots.isLoaded(snapshot.id);
+    return areKeysTrusted && !hasAll;
   }
 
   /** Looks up the contents in snapshot and delta. */
@@ -262,6 +269,14 @@ class Lookup {
       faults: [],
     };
   }
+}
+
+/** A smaller snapshot has all resources of the pool. Tests reduce it. */
+export const COMPLETE_SNAPSHOT = { lessThan: SNAPSHOT_ENTRIES_MAX };
+
+/** Whether it has all resources of the pool as of its time. The delta has the changes since. */
+function isComplete({ entries }: NamedSnapshot): boolean {
+  return entries < COMPLETE_SNAPSHOT.lessThan;
 }
 
 function removedIn(marks: Uint8Array): Uint8Array | undefined {

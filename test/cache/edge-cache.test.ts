@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { COMPLETE_SNAPSHOT } from "../../src/cache/edge-cache.ts";
 import { FORMAT_VERSION } from "../../src/cache/manifest.ts";
 import { TIMEOUT_MS } from "../../src/time/time-guarantees.ts";
 import { readManifest, report, runAlarm } from "../support/catalog.ts";
@@ -49,6 +50,7 @@ const isManifest = (names: string[]) => names[0] === "manifest";
 const isPart = (names: string[]) => names[0]?.startsWith("snapshot/") ?? false;
 const isKeys = (names: string[]) => names[0]?.includes(":") ?? false;
 
+const completeSnapshot = { ...COMPLETE_SNAPSHOT };
 let logs: Record<string, unknown>[];
 /** How many resources of each request the Cloud Controller matched. */
 const matchedByOrigin = () =>
@@ -61,12 +63,29 @@ beforeEach(async () => {
   await publish();
 });
 afterEach(async () => {
+  Object.assign(COMPLETE_SNAPSHOT, completeSnapshot);
   vi.restoreAllMocks();
   await reset();
 });
 
 describe("reads of Workers KV", () => {
+  it("reads no keys if the snapshot has the whole pool", async () => {
+    const { bindings, reads } = createIsolate();
+    for (const ms of [0, 0, 61_000]) {
+      advanceClock(ms);
+      expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2, 3]);
+    }
+    expect(reads.filter(isKeys)).toEqual([]);
+  });
+
+  it("reads keys if the snapshot can't be loaded", async () => {
+    const { bindings, reads } = createIsolate({}, (names) => (isPart(names) ? "fail" : undefined));
+    expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
+    expect(reads.filter(isKeys)).toHaveLength(1);
+  });
+
   it("reads the manifest once a minute, and only keys that are not in memory", async () => {
+    COMPLETE_SNAPSHOT.lessThan = 0;
     const { bindings, reads } = createIsolate();
     await matchedIndices(bindings, row(1000));
     reads.length = 0;
@@ -92,6 +111,7 @@ describe("reads of Workers KV", () => {
   });
 
   it("reads a few keys at the same time as the manifest, if the isolate has a snapshot", async () => {
+    COMPLETE_SNAPSHOT.lessThan = 0;
     const { bindings, reads } = createIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
     expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
     advanceClock(61_000);
@@ -115,6 +135,7 @@ describe("reads of Workers KV", () => {
   });
 
   it("reads many keys only after manifest and snapshot", async () => {
+    COMPLETE_SNAPSHOT.lessThan = 0;
     const { bindings, reads } = createIsolate();
     expect(await matchedIndices(bindings, row(5000))).toEqual([0, 1, 2, 3]);
     expect(reads.filter(isKeys).flat()).toHaveLength(4996);

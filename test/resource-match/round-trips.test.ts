@@ -115,14 +115,14 @@ it.each([
     1,
     [
       ["manifest", "token_keys"],
-      ["inspect", "keys", "snapshot"],
+      ["inspect", "snapshot"],
     ],
   ],
   [
     500,
     [
       ["manifest", "token_keys"],
-      ["inspect", "keys", "snapshot"],
+      ["inspect", "snapshot"],
     ],
   ],
   [5_000, [["manifest", "token_keys"], ["snapshot"], ["decide"]]],
