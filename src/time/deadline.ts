@@ -5,7 +5,6 @@ export class Deadline {
   readonly #ms: number;
   readonly #at: number;
   #signal: AbortSignal | undefined;
-  #expired: Promise<never> | undefined;
 
   /** @param ms from now */
   constructor(ms: number) {
@@ -21,20 +20,21 @@ export class Deadline {
   }
 
   /**
-   * The result of `work`, if it comes before the deadline.
+   * The result of `work`, if it comes before the deadline. Keeps nothing of it: with `Promise.race`, the signal would keep each result
+   * in memory until the deadline.
    *
    * @throws DeadlineExceeded
    */
   race<T>(work: Promise<T>): Promise<T> {
-    this.#expired ??= new Promise((_, reject) => {
+    const { signal } = this;
+    return new Promise((resolve, reject) => {
       const expire = () => reject(new DeadlineExceeded(this.#ms));
-      // The signal may have aborted before the first race.
-      if (this.signal.aborted) expire();
-      this.signal.addEventListener("abort", expire, { once: true });
+      // The signal may have aborted before.
+      if (signal.aborted) expire();
+      signal.addEventListener("abort", expire, { once: true });
+      const removeListener = () => signal.removeEventListener("abort", expire);
+      work.then(resolve, reject).then(removeListener, removeListener);
     });
-    // It may expire when no race is running, and must not be an unhandled rejection.
-    this.#expired.catch(() => {});
-    return Promise.race([work, this.#expired]);
   }
 }
 
