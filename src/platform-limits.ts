@@ -23,7 +23,7 @@ export const BODY_MAX_BYTES = 15 * 1024 * 1024;
 
 /**
  * Limits for JSON that is not in canonical form: bytes, and commas and opening brackets. JSON.parse creates up to 300 bytes
- * for each of these characters, and an isolate has 128 MB. At these limits a request takes at most 62 MB. 5,000 resources
+ * for each of these characters, and an isolate has 128 MB. At these limits a request takes at most 42 MB. 5,000 resources
  * have 35,000 such characters.
  */
 export const NON_CANONICAL_MAX_BYTES = 4 * 1024 * 1024;
