@@ -23,11 +23,13 @@ const IMPORT_MIN = 500_000;
 const SNAPSHOT_LIMITS = {
   /** Resources beyond it are left out. */
   entries: SNAPSHOT_ENTRIES_MAX,
-  /** 8 MB, the memory of a scan. A KV value has at most 25 MiB. */
+  /** 8 MB. A KV value has at most 25 MiB. */
   entriesPerPart: 1_000_000,
 };
-/** Hashes are distributed evenly: the entries of a part have a standard deviation of 1,000. */
-const PART_SPARE_ENTRIES = 10_000;
+/** A scan needs 8 MB of memory for each of its parts, and reads all rows: fewer scans cost more memory. */
+const PARTS_PER_SCAN = 2;
+/** Hashes are distributed evenly: the entries of a scan have a standard deviation of less than 1,500. */
+const SPARE_ENTRIES = 10_000;
 const SHA1_MAX = new Uint8Array(20).fill(0xff);
 /** Rows that are read without a pause for observations, about 50 ms. */
 const ROWS_AT_A_TIME = 20_000;
@@ -35,8 +37,8 @@ const ROWS_AT_A_TIME = 20_000;
 type SnapshotRow = [...EntryRow, state: number, revision: number];
 
 /**
- * Packs the resources that are present into a snapshot. Each part has a range of the entry hashes and takes a scan
- * of the table, so that the memory of one part is enough for any number of resources.
+ * Packs the resources that are present into a snapshot. Each part has a range of the entry hashes. A scan of the table
+ * packs two parts, so that the memory of two is enough for any number of resources.
  */
 export class SnapshotBuilder {
   readonly #storage: CatalogStorage;
@@ -82,16 +84,23 @@ export class SnapshotBuilder {
     const id = newObjectId(now);
     const entriesMax = this.#entriesMax();
     const parts = Math.max(1, Math.ceil(entriesMax / this.#limits.entriesPerPart));
-    const list = new EntryList(secret, Math.ceil(entriesMax / parts) + PART_SPARE_ENTRIES);
+    const perPart = Math.ceil(entriesMax / parts);
+    const list = new EntryList(secret, PARTS_PER_SCAN * perPart + SPARE_ENTRIES);
     let entries = 0;
     let lastSha1: ArrayBuffer | Uint8Array = SHA1_MAX;
-    for (let part = 0; part < parts; part++) {
-      list.restart({ from: part / parts, until: (part + 1) / parts });
+    for (let first = 0; first < parts; first += PARTS_PER_SCAN) {
+      const end = Math.min(first + PARTS_PER_SCAN, parts);
+      list.restart({ from: first / parts, until: end / parts });
       lastSha1 = await this.#readEntries(list, revision, lastSha1, publishChanges);
-      const added = list.sorted();
-      const name = partName(id, part);
-      await this.#objects.write(prefix, name, pack(name, { added, removed: new BigUint64Array() }));
-      entries += added.length;
+      const sorted = list.sorted();
+      for (let part = first; part < end; part++) {
+        const [from, until] = [part, part + 1].map((at) => share(sorted.length, at - first, end - first));
+        const name = partName(id, part);
+        const added = sorted.subarray(from, until);
+        await this.#objects.write(prefix, name, pack(name, { added, removed: new BigUint64Array() }));
+        await publishChanges();
+      }
+      entries += sorted.length;
       // Everything was forgotten during the build.
       if (this.#storage.state.epoch !== epoch) return;
     }
@@ -157,4 +166,9 @@ export class SnapshotBuilder {
     const entries = this.#storage.state.snapshot.current?.entries ?? 0;
     return Math.min(entries + this.#changesSinceSnapshot(), this.#limits.entries);
   }
+}
+
+/** The end of the first `count` of `total` shares of a length. */
+function share(length: number, count: number, total: number): number {
+  return Math.round((length * count) / total);
 }
