@@ -23,7 +23,10 @@ export class Ledger {
     this.#tables = tables;
   }
 
-  /** For each SHA-1 the later observation wins; at the same time, the removal (R1.3). */
+  /**
+   * For each SHA-1 the later observation wins; at the same time, the removal (R1.3). An observation that repeats what is
+   * recorded does not count as a later one, so that it writes nothing.
+   */
   record(
     draft: State,
     { asOf, present = [], removed = [], sizes }: Observations,
@@ -120,17 +123,18 @@ export class Ledger {
     const isCorrection = isPresent && isSizeVerified && !row.size_verified;
     if (observedAt <= row.observed_at && !isCorrection) return false;
 
-    const latest: Batch = {
-      ...batch,
-      isSizeVerified: isSizeVerified || row.size_verified === 1,
-      observedAt: Math.max(observedAt, row.observed_at),
-    };
+    // The time of the row stays: a nightly listing would write a row for each file. So a removal may win that was
+    // observed earlier and arrives later, which costs upload bytes only.
     if (isPresent && size === row.size) {
-      this.#tables.confirm(sha1, latest);
+      if (isCorrection) this.#tables.verifySize(sha1);
       return false;
     }
     if (isPresent) this.#tables.addTombstone(sha1, row, batch);
-    this.#tables.add(sha1, size, latest);
+    this.#tables.add(sha1, size, {
+      ...batch,
+      isSizeVerified: isSizeVerified || row.size_verified === 1,
+      observedAt: Math.max(observedAt, row.observed_at),
+    });
     return true;
   }
 

@@ -71,10 +71,9 @@ export class ResourceTables {
     );
   }
 
-  /** Renews the observation of a resource that is present. */
-  confirm(sha1: Uint8Array, { isSizeVerified, observedAt }: Batch): void {
-    const query = "UPDATE resources SET observed_at = ?, size_verified = ? WHERE sha1 = ?";
-    this.#sql.exec(query, observedAt, isSizeVerified ? 1 : 0, sha1);
+  /** Marks the size of a resource that is present as verified. */
+  verifySize(sha1: Uint8Array): void {
+    this.#sql.exec("UPDATE resources SET size_verified = 1 WHERE sha1 = ?", sha1);
   }
 
   /** Records a removal. If the resource was present, the caller adds a tombstone. */
