@@ -1,6 +1,7 @@
 import { countOf, markMembers } from "../bytes/marks.ts";
 import { perConfiguration } from "../configuration.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
+import { cachePrefix } from "../placement/placement.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
@@ -214,5 +215,6 @@ function unreadFault(tier: "manifest" | "keys", unread: number, causes: string[]
 }
 
 export const edgeCacheOf = perConfiguration(
-  ({ cache, keyPrefix, kvCacheTtl }) => new EdgeCache(keyValueStore(cache, keyPrefix), kvCacheTtl),
+  ({ cache, keyPrefix, jurisdiction, kvCacheTtl }) =>
+    new EdgeCache(keyValueStore(cache, cachePrefix(keyPrefix, jurisdiction)), kvCacheTtl),
 );

@@ -4,6 +4,7 @@ import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import type { ObservationsResult } from "../operator-api/responses.ts";
+import { cachePrefix } from "../placement/placement.ts";
 import { PUBLISHED_AFTER_MS, REMOVAL_KEPT_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
@@ -118,12 +119,13 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     await this.#setAlarm(now + SAFETY_MS);
     let configuration: Configuration;
     try {
-      configuration = this.#configure(now);
+      configuration = this.#adoptConfiguration(now);
     } catch (error) {
       this.#log.error("catalog-step-failed", { step: "configure", cause: causeOf(error) });
       await this.#setAlarm(now + MISCONFIGURED_PAUSE_MS);
       return;
     }
+    if (isElsewhere(this.ctx, configuration)) this.#forgetOnce(now);
     const { suspension } = this.#storage.state;
     if (suspension && now >= suspension.until) this.#endSuspension(configuration, now);
     const publisher = new Publisher(this.#storage, configuration, this.#log);
@@ -142,20 +144,39 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   }
 
   /**
+   * After a change of DATA_JURISDICTION the catalog of the former one still has its alarm. It gets no reports, so it
+   * must not have entries when it is used again.
+   */
+  #forgetOnce(now: number): void {
+    if (this.#tables.isEmpty()) return;
+    this.#storage.change((draft) => this.#ledger.forget(draft, now));
+    this.#log.warn("catalog-replaced");
+  }
+
+  /** @throws if the Worker is misconfigured, or if the catalog of another jurisdiction is the current one */
+  #configure(now: number): Configuration {
+    const configuration = this.#adoptConfiguration(now);
+    if (isElsewhere(this.ctx, configuration)) {
+      throw new Error("DATA_JURISDICTION was changed: another object is the catalog now");
+    }
+    return configuration;
+  }
+
+  /**
    * Returns the configuration, after adopting its KEY_PREFIX.
    *
    * @throws if the Worker is misconfigured
    */
-  #configure(now: number): Configuration {
+  #adoptConfiguration(now: number): Configuration {
     const configuration = configurationOf(this.env);
     if (configuration instanceof Failure) throw new Error(configuration.reason);
-    const { keyPrefix } = configuration;
+    const prefix = cachePrefix(configuration.keyPrefix, this.ctx.id.jurisdiction);
     if (this.#storage.isNew) {
       this.#storage.change((draft) => {
-        draft.prefix = keyPrefix;
+        draft.prefix = prefix;
       });
-    } else if (this.#storage.state.prefix !== keyPrefix) {
-      this.#storage.change((draft) => this.#ledger.moveTo(draft, keyPrefix, now));
+    } else if (this.#storage.state.prefix !== prefix) {
+      this.#storage.change((draft) => this.#ledger.moveTo(draft, prefix, now));
     }
     return configuration;
   }
@@ -175,4 +196,9 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     this.#alarmAt = time;
     return this.ctx.storage.setAlarm(time);
   }
+}
+
+/** Whether this object is in another jurisdiction than the current catalog. */
+function isElsewhere({ id }: DurableObjectState, { jurisdiction }: Configuration): boolean {
+  return id.jurisdiction !== jurisdiction;
 }

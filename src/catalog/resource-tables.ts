@@ -100,6 +100,10 @@ export class ResourceTables {
     this.#sql.exec("DELETE FROM resources WHERE state < ?", ROW_STATE.removed);
   }
 
+  isEmpty(): boolean {
+    return this.#sql.exec("SELECT 1 FROM resources LIMIT 1").toArray().length === 0;
+  }
+
   deleteAllRows(): void {
     this.#sql.exec("DELETE FROM resources");
   }
