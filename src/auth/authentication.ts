@@ -11,7 +11,7 @@ import { Failure } from "../failure.ts";
 import { keepNewest } from "../keep-newest.ts";
 import { causeOf } from "../observability/log.ts";
 import type { RequestContext } from "../request-context.ts";
-import { KeysUnavailable, UAA_ALGORITHMS, UaaKeys } from "./uaa-keys.ts";
+import { KeysUnavailable, UAA_ALGORITHMS, type UaaKey, UaaKeys } from "./uaa-keys.ts";
 
 /** The owner of a token, and its scopes. */
 export interface Caller {
@@ -75,25 +75,48 @@ async function verifyToken(token: string, context: RequestContext): Promise<Call
   const keys = uaaKeysOf(context.configuration);
   const tokens = verifiedTokensOf(context.configuration);
   const known = tokens.get(token);
-  if (known && Date.now() < known.expiresAt && (await keys.find(known.header, context)) === known.key) {
-    return known.caller;
+  if (known && Date.now() < known.expiresAt) {
+    const current = await keys.find(known.header, context);
+    if (current.some(({ key }) => key === known.key)) return known.caller;
   }
 
-  const { payload, protectedHeader, key } = await jwtVerify(
-    token,
-    async (header) => {
-      const found = await keys.find(header, context);
-      if (!found) throw new errors.JWKSNoMatchingKey();
-      return found;
-    },
-    { algorithms: UAA_ALGORITHMS, issuer, audience, requiredClaims: ["exp", "jti"] },
-  );
+  const { payload, protectedHeader, key } = await verifySignature(token, keys, { issuer, audience }, context);
   const caller = callerOf(payload);
   if (caller instanceof Failure) return caller;
   const expiresAt = (payload.exp as number) * 1000;
   const verified = { caller, key: key as CryptoKey, header: protectedHeader, expiresAt };
   keepNewest(tokens, token, verified, VERIFIED_TOKENS_MAX);
   return caller;
+}
+
+/**
+ * Verifies a token with the key that its header names. Without such a key, as the Cloud Controller does, with one after the other.
+ *
+ * @throws JWKSNoMatchingKey if no key verifies it and it names none of them: UAA may have a newer one
+ */
+async function verifySignature(
+  token: string,
+  keys: UaaKeys,
+  expected: { issuer: string; audience: string },
+  context: RequestContext,
+) {
+  const options = { ...expected, algorithms: UAA_ALGORITHMS, requiredClaims: ["exp", "jti"] };
+  for (let index = 0; ; index++) {
+    let candidate: UaaKey | undefined;
+    let isNamed = false;
+    const selectKey = async (header: JWTHeaderParameters) => {
+      candidate = (await keys.find(header, context))[index];
+      if (!candidate) throw new errors.JWKSNoMatchingKey();
+      isNamed = header.kid !== undefined && candidate.kid === header.kid;
+      return candidate.key;
+    };
+    try {
+      return await jwtVerify(token, selectKey, options);
+    } catch (error) {
+      const mayHaveOtherKey = error instanceof errors.JWSSignatureVerificationFailed && !isNamed;
+      if (!mayHaveOtherKey) throw error;
+    }
+  }
 }
 
 function callerOf({ jti, user_id, client_id, scope }: JWTPayload): Caller | Failure {

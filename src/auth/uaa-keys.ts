@@ -20,6 +20,8 @@ const KEYS_MAX_AGE_MS = 600_000;
 const FETCH_POLL_MS = 20;
 /** Some hundred keys. UAA has one or two. */
 const TOKEN_KEYS_MAX_BYTES = 1_000_000;
+/** A token costs at most this many verifications, of about 0.1 ms. UAA has one or two keys. */
+const CANDIDATES_MAX = 8;
 /** RFC 7518, section 3.3. jose refuses to verify with a smaller one. */
 const RSA_MODULUS_MIN_BITS = 2_048;
 
@@ -34,6 +36,13 @@ const RsaKey = v.object({
   use: v.optional(v.literal("sig")),
 });
 
+/** A verification key of UAA. */
+export interface UaaKey {
+  algorithm: string;
+  kid: string | undefined;
+  key: CryptoKey;
+}
+
 /** UAA may have the key that a token names, but can't be reached. */
 export class KeysUnavailable extends Error {
   override name = "KeysUnavailable";
@@ -47,7 +56,7 @@ export class KeysUnavailable extends Error {
  */
 export class UaaKeys {
   readonly #url: string;
-  #keys = new Map<string, CryptoKey>();
+  #keys: readonly UaaKey[] = [];
   #startedAt = Number.NEGATIVE_INFINITY;
   #fetchedAt = Number.NEGATIVE_INFINITY;
   /** In the past if no fetch is running. A fetch that the runtime cancelled counts as running until its timeout. */
@@ -59,18 +68,20 @@ export class UaaKeys {
   }
 
   /**
-   * The key for the header of a token; undefined if UAA has no such key.
+   * The keys that may verify a token, by its header: the one with its `kid`, or else those of its algorithm that have none. For a token
+   * without `kid`, all keys of its algorithm.
    *
+   * @returns at most eight
    * @throws KeysUnavailable
    */
   async find(
     { alg, kid }: { alg: string; kid?: string | undefined },
     { log, waitUntil }: RequestContext,
-  ): Promise<CryptoKey | undefined> {
+  ): Promise<readonly UaaKey[]> {
     // The header is not verified yet: its kid can be any JSON value.
-    if (kid !== undefined && typeof kid !== "string") return undefined;
+    if (kid !== undefined && typeof kid !== "string") return [];
     const cached = this.#select(alg, kid);
-    if (cached) {
+    if (cached.length > 0) {
       if (Date.now() - this.#fetchedAt > KEYS_MAX_AGE_MS && this.#mayFetch()) waitUntil(this.#fetch(log));
       return cached;
     }
@@ -85,19 +96,20 @@ export class UaaKeys {
       await fetching;
     }
     const fetched = this.#select(alg, kid);
-    if (!fetched && this.#fetchedAt < this.#startedAt) throw new KeysUnavailable("UAA's keys can't be read");
+    if (fetched.length === 0 && this.#fetchedAt < this.#startedAt)
+      throw new KeysUnavailable("UAA's keys can't be read");
     return fetched;
   }
 
-  /** A token without kid is accepted if only one key has its algorithm. */
-  #select(alg: string, kid: string | undefined): CryptoKey | undefined {
-    if (kid !== undefined) return this.#keys.get(`${alg} ${kid}`);
-    const candidates = [...this.#keys].filter(([name]) => name.startsWith(`${alg} `));
-    return candidates.length === 1 ? candidates[0]?.[1] : undefined;
+  #select(alg: string, kid: string | undefined): UaaKey[] {
+    const ofAlgorithm = this.#keys.filter(({ algorithm }) => algorithm === alg);
+    const named = ofAlgorithm.filter((key) => kid !== undefined && key.kid === kid);
+    const candidates = ofAlgorithm.filter((key) => kid === undefined || key.kid === undefined);
+    return (named.length > 0 ? named : candidates).slice(0, CANDIDATES_MAX);
   }
 
   #mayFetch(): boolean {
-    const cooldown = this.#keys.size > 0 ? REFETCH_COOLDOWN_MS : FIRST_FETCH_COOLDOWN_MS;
+    const cooldown = this.#keys.length > 0 ? REFETCH_COOLDOWN_MS : FIRST_FETCH_COOLDOWN_MS;
     return Date.now() - this.#startedAt >= cooldown;
   }
 
@@ -108,14 +120,14 @@ export class UaaKeys {
       this.#keys = await withTimeout(TIMEOUT_MS.uaaKeys, fetchKeys(this.#url, log));
       this.#fetchedAt = Date.now();
     } catch (error) {
-      log.error("uaa-keys-unavailable", { url: this.#url, cause: causeOf(error), keys: this.#keys.size });
+      log.error("uaa-keys-unavailable", { url: this.#url, cause: causeOf(error), keys: this.#keys.length });
     } finally {
       this.#fetchingUntil = Number.NEGATIVE_INFINITY;
     }
   }
 }
 
-async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>> {
+async function fetchKeys(url: string, log: Log): Promise<UaaKey[]> {
   const response = await fetch(url, {
     headers: { ...WORKER_HEADERS, Accept: "application/json" },
     redirect: "manual",
@@ -127,7 +139,7 @@ async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>>
   if (body instanceof Failure) throw new Error(body.reason);
   const { keys } = v.parse(TokenKeys, JSON.parse(new TextDecoder().decode(body)));
 
-  const imported = new Map<string, CryptoKey>();
+  const imported: UaaKey[] = [];
   for (const jwk of keys.filter((key) => v.is(RsaKey, key))) {
     for (const algorithm of jwk.alg === undefined ? UAA_ALGORITHMS : [jwk.alg]) {
       if (!UAA_ALGORITHMS.includes(algorithm)) continue;
@@ -135,11 +147,11 @@ async function fetchKeys(url: string, log: Log): Promise<Map<string, CryptoKey>>
       const key = await importJWK({ kty: jwk.kty, n: jwk.n, e: jwk.e }, algorithm).catch(() => undefined);
       if (!(key instanceof CryptoKey)) continue;
       const { modulusLength = 0 } = key.algorithm as { modulusLength?: number };
-      if (modulusLength >= RSA_MODULUS_MIN_BITS) imported.set(`${algorithm} ${jwk.kid ?? ""}`, key);
+      if (modulusLength >= RSA_MODULUS_MIN_BITS) imported.push({ algorithm, kid: jwk.kid, key });
       else log.error("uaa-key-skipped", { kid: jwk.kid, algorithm, bits: modulusLength });
     }
   }
-  if (imported.size === 0) {
+  if (imported.length === 0) {
     throw new Error("no RSA key of at least 2048 bits for RS256, RS384 or RS512");
   }
   return imported;

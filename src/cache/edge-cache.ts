@@ -9,8 +9,8 @@ import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import type { Fault, Tally } from "./lookup-result.ts";
-import { type CurrentManifest, isSuspended } from "./manifest.ts";
-import { type CachedManifest, isFresh, ManifestCache } from "./manifest-cache.ts";
+import { type CurrentManifest, INCOMPLETE_ENTRIES_MIN, isSuspended } from "./manifest.ts";
+import { type CachedManifest, isFresh, isUsable, ManifestCache } from "./manifest-cache.ts";
 import { loadMs, type NamedSnapshot, SnapshotCache } from "./snapshot-cache.ts";
 
 type CacheTier = "memory" | "keys";
@@ -50,10 +50,59 @@ export class EdgeCache {
     this.#snapshots = new SnapshotCache(store);
   }
 
+  /** Starts what a request can read before its look-up. */
+  startEarlyReads(context: LookupContext): EarlyReads {
+    return new EarlyReads(this.#manifests, this.#snapshots, context);
+  }
+
   /** Finds the contents that are present in the pool. Never throws: contents without a result in time are a fault. */
-  lookUp(contents: Contents, deadline: Deadline, context: LookupContext): Promise<CacheLookup> {
+  lookUp(
+    contents: Contents,
+    deadline: Deadline,
+    context: LookupContext,
+    early = this.startEarlyReads(context),
+  ): Promise<CacheLookup> {
+    early.loadSnapshot();
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
-    return new Lookup(this.#manifests, this.#snapshots, keys, contents, deadline, context).run();
+    return new Lookup(this.#manifests, this.#snapshots, keys, early, contents, deadline, context).run();
+  }
+}
+
+/**
+ * The reads of a request that need not wait for its body and its token. The manifest is read at once, if the cached one is too old and
+ * none was read in the last 30 s. So requests without a valid token cause few reads, and never load a snapshot.
+ */
+export class EarlyReads {
+  /** The manifest, if this request reads it. It may be too old when a slow body has arrived. */
+  readonly manifest: Promise<CachedManifest | undefined> | undefined;
+  readonly #snapshots: SnapshotCache;
+  readonly #context: LookupContext;
+  #named: CurrentManifest | undefined;
+  #mayLoad = false;
+
+  constructor(manifests: ManifestCache, snapshots: SnapshotCache, context: LookupContext) {
+    this.#snapshots = snapshots;
+    this.#context = context;
+    const now = Date.now();
+    this.#named = manifests.usable(now)?.manifest;
+    if (manifests.usable(now) || !manifests.mayReadEarly(now)) return;
+    this.manifest = manifests.renew(context.log, this.noteManifest);
+    // Otherwise the read would end with a request that is refused.
+    context.waitUntil(this.manifest);
+  }
+
+  /** A manifest was read. */
+  readonly noteManifest = (manifest: CurrentManifest): void => {
+    this.#named = manifest;
+    if (this.#mayLoad) this.loadSnapshot();
+  };
+
+  /** Loads the snapshot as soon as the manifest is there. To be called when the caller is authenticated. */
+  loadSnapshot(): void {
+    this.#mayLoad = true;
+    const { snapshot } = this.#named ?? {};
+    if (!snapshot || this.#snapshots.isLoaded(snapshot.id)) return;
+    this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));
   }
 }
 
@@ -62,6 +111,7 @@ class Lookup {
   readonly #manifests: ManifestCache;
   readonly #snapshots: SnapshotCache;
   readonly #keys: KeyReads;
+  readonly #early: EarlyReads;
   readonly #contents: Contents;
   readonly #deadline: Deadline;
   readonly #context: LookupContext;
@@ -71,6 +121,7 @@ class Lookup {
     manifests: ManifestCache,
     snapshots: SnapshotCache,
     keys: KeyReads,
+    early: EarlyReads,
     contents: Contents,
     deadline: Deadline,
     context: LookupContext,
@@ -78,6 +129,7 @@ class Lookup {
     this.#manifests = manifests;
     this.#snapshots = snapshots;
     this.#keys = keys;
+    this.#early = early;
     this.#contents = contents;
     this.#deadline = deadline;
     this.#context = context;
@@ -86,7 +138,7 @@ class Lookup {
   async run(): Promise<CacheLookup> {
     const { count } = this.#contents;
     if (count === 0) return this.#noMatches();
-    const cached = this.#usableManifest() ?? (await this.#renewManifest());
+    const cached = this.#usableManifest() ?? (await this.#readManifest());
     if (!cached) {
       const fault = unreadFault("manifest", count, ["the manifest can't be read"]);
       return { ...this.#noMatches(), faults: [fault] };
@@ -100,11 +152,11 @@ class Lookup {
     }
     const loading = this.#startLoading(manifest);
     const keysMs = keysReadMs(found.unknown.size);
-    if (loading && loadMs(loading) <= keysMs) {
-      await this.#waitForSnapshot(loading, Date.now() + keysMs);
+    if (loading && (isComplete(loading) || loadMs(loading) <= keysMs)) {
+      await this.#waitForSnapshot(loading, isComplete(loading) ? undefined : Date.now() + keysMs);
       found = this.#lookUpInMemory(cached);
     }
-    if (manifest.areKeysTrusted) await this.#keys.read([...found.unknown.keys()]);
+    if (this.#needsKeys(manifest)) await this.#keys.read([...found.unknown.keys()]);
     this.#watch.lap("keys");
     if (loading && [...found.unknown.keys()].some((key) => !this.#keys.present.has(key))) {
       // Keys are written after the snapshot, so it may have contents whose key is not written yet.
@@ -118,26 +170,43 @@ class Lookup {
   #usableManifest(): CachedManifest | undefined {
     const usable = this.#manifests.usable(Date.now());
     if (usable && this.#manifests.isRenewalDue(Date.now())) {
-      this.#context.waitUntil(this.#manifests.renew(this.#context.log));
+      this.#renewManifest();
     }
     return usable;
   }
 
   /**
-   * Reads manifest and delta. Keys that these will probably not resolve are read at the same time if they are few. If they are
-   * many, they are read later: the snapshot may resolve them.
+   * Waits for the early read of the manifest, or reads it. Keys that it will probably not resolve are read at the same time if they are
+   * few. If they are many, or this is the first manifest of the isolate, they are read later: the snapshot may resolve them.
    */
-  async #renewManifest(): Promise<CachedManifest | undefined> {
-    const { unknown } = this.#lookUpInMemory(this.#manifests.latest);
-    const renewal = this.#manifests.renew(this.#context.log);
-    this.#context.waitUntil(renewal);
+  async #readManifest(): Promise<CachedManifest | undefined> {
+    const { latest } = this.#manifests;
+    const { unknown } = this.#lookUpInMemory(latest);
+    const reading = this.#early.manifest ?? this.#renewManifest();
     const isOneRound = keysReadMs(unknown.size) <= ONE_ROUND_MS;
-    const keyReads = isOneRound ? this.#keys.read([...unknown.keys()]) : undefined;
-    const renewed = await this.#deadline.race(renewal).catch(() => undefined);
+    const needsKeys = latest?.manifest && this.#needsKeys(latest.manifest);
+    const keyReads = needsKeys && isOneRound ? this.#keys.read([...unknown.keys()]) : undefined;
+    let read = await this.#deadline.race(reading).catch(() => undefined);
+    // The body was slow.
+    if (read && !isUsable(read, Date.now())) {
+      read = await this.#deadline.race(this.#renewManifest()).catch(() => undefined);
+    }
     this.#watch.lap("memory");
     await keyReads;
     this.#watch.lap("keys");
-    return renewed;
+    return read;
+  }
+
+  #renewManifest(): Promise<CachedManifest | undefined> {
+    const renewal = this.#manifests.renew(this.#context.log, this.#early.noteManifest);
+    this.#context.waitUntil(renewal);
+    return renewal;
+  }
+
+  /** Whether a content that is neither in the snapshot nor in the delta may have a key. */
+  #needsKeys({ snapshot, areKeysTrusted }: CurrentManifest): boolean {
+    const hasAll = snapshot !== null && isComplete(snapshot) && this.#snapshots.isLoaded(snapshot.id);
+    return areKeysTrusted && !hasAll;
   }
 
   /** Looks up the contents in snapshot and delta. */
@@ -155,10 +224,10 @@ class Lookup {
   }
 
   /** @returns the snapshot, unless it is loaded already */
-  #startLoading({ snapshot }: CurrentManifest): NamedSnapshot | undefined {
-    if (!snapshot || this.#snapshots.isLoaded(snapshot.id)) return undefined;
-    this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));
-    return snapshot;
+  #startLoading(manifest: CurrentManifest): NamedSnapshot | undefined {
+    this.#early.noteManifest(manifest);
+    const { snapshot } = manifest;
+    return snapshot && !this.#snapshots.isLoaded(snapshot.id) ? snapshot : undefined;
   }
 
   /** Waits for a load until `time`, and never longer than half of the request's deadline. */
@@ -201,6 +270,14 @@ class Lookup {
       faults: [],
     };
   }
+}
+
+/** A smaller snapshot has all resources of the pool. Tests reduce it. */
+export const COMPLETE_SNAPSHOT = { lessThan: INCOMPLETE_ENTRIES_MIN };
+
+/** Whether it has all resources of the pool as of its time. The delta has the changes since. */
+function isComplete({ entries }: NamedSnapshot): boolean {
+  return entries < COMPLETE_SNAPSHOT.lessThan;
 }
 
 function removedIn(marks: Uint8Array): Uint8Array | undefined {

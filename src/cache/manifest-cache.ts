@@ -1,3 +1,4 @@
+import { base64url } from "jose";
 import { causeOf, type Log } from "../observability/log.ts";
 import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { withTimeout } from "../time/deadline.ts";
@@ -27,6 +28,13 @@ export function isFresh({ readAt }: CachedManifest, now: number): boolean {
   return now - readAt <= MANIFEST_MAX_AGE_MS;
 }
 
+/** Whether it is young enough to stay fresh until a look-up that starts now ends. */
+export function isUsable({ readAt }: CachedManifest, now: number): boolean {
+  return now - readAt <= MANIFEST_START_MAX_AGE_MS;
+}
+
+type OnManifest = (manifest: CurrentManifest) => void;
+
 const EMPTY_DELTA = { added: new BigUint64Array(), removed: new BigUint64Array() };
 
 /**
@@ -48,9 +56,9 @@ export class ManifestCache {
     return this.#latest;
   }
 
-  /** The cached manifest, if it is young enough to stay fresh until a request that starts now ends. */
+  /** The cached manifest, if it is usable. */
   usable(now: number): CachedManifest | undefined {
-    return this.#latest && now - this.#latest.readAt <= MANIFEST_START_MAX_AGE_MS ? this.#latest : undefined;
+    return this.#latest && isUsable(this.#latest, now) ? this.#latest : undefined;
   }
 
   /** Whether the current request is to renew the manifest after its response. */
@@ -59,11 +67,20 @@ export class ManifestCache {
     return ageMs > MANIFEST_RENEWAL_AGE_MS && now - this.#renewalStartedAt > MANIFEST_RENEWAL_MAX_MS;
   }
 
-  /** Reads manifest and delta. Returns undefined if that fails; each cause is logged once. */
-  async renew(log: Log): Promise<CachedManifest | undefined> {
+  /** Whether a request may read the manifest before its caller is authenticated: at most every 30 s. */
+  mayReadEarly(now: number): boolean {
+    return now - this.#renewalStartedAt > MANIFEST_RENEWAL_AGE_MS;
+  }
+
+  /**
+   * Reads manifest and delta. Returns undefined if that fails; each cause is logged once.
+   *
+   * @param onManifest is called with the manifest, before a delta of its own is read
+   */
+  async renew(log: Log, onManifest: OnManifest = () => {}): Promise<CachedManifest | undefined> {
     this.#renewalStartedAt = Date.now();
     try {
-      const renewed = await withTimeout(TIMEOUT_MS.manifest, this.#read(Date.now()));
+      const renewed = await withTimeout(TIMEOUT_MS.manifest, this.#read(Date.now(), onManifest));
       this.#loggedCause = "";
       if (!this.#latest || renewed.readAt >= this.#latest.readAt) this.#latest = renewed;
       return isFresh(renewed, Date.now()) ? renewed : undefined;
@@ -75,7 +92,7 @@ export class ManifestCache {
     }
   }
 
-  async #read(readAt: number): Promise<CachedManifest> {
+  async #read(readAt: number, onManifest: OnManifest): Promise<CachedManifest> {
     // The shortest TTL, not KV_CACHE_TTL: a manifest in KV's cache hides removals.
     const json = await this.#store.getText(MANIFEST_NAME, KV_CACHE_TTL_MIN_SECONDS);
     const cached = this.#latest?.manifest && isFresh(this.#latest, Date.now()) ? this.#latest : undefined;
@@ -88,6 +105,7 @@ export class ManifestCache {
     const previous = cached?.manifest;
     // KV may return an older manifest than before. The cached one keeps its age.
     if (previous && previous.revision > manifest.revision) return cached;
+    onManifest(manifest);
     const isSameDelta = previous?.secret === manifest.secret && previous.delta?.id === manifest.delta?.id;
     const delta = cached && isSameDelta ? cached.delta : await this.#readDelta(manifest);
     return { readAt, manifest, delta };
@@ -96,6 +114,7 @@ export class ManifestCache {
   async #readDelta({ delta }: CurrentManifest): Promise<PackedValue> {
     if (!delta) return EMPTY_DELTA;
     const name = deltaName(delta.id);
+    if (delta.packed !== null) return unpack(base64url.decode(delta.packed).buffer as ArrayBuffer, name);
     const buffer = await this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
     if (buffer === null) throw new Error(`${name} is missing`);
     return unpack(buffer, name);

@@ -4,8 +4,17 @@ import { MANIFEST_TRUSTED_MS } from "../time/time-guarantees.ts";
 /** The manifest names the current snapshot and delta. The catalog writes it last. */
 export const MANIFEST_NAME = "manifest";
 
+/** Of the manifest and of packed values. */
+export const FORMAT_VERSION = 3;
+
 /** A larger pool has no snapshot, only keys. These take 48 MB of an isolate's 128. */
 export const SNAPSHOT_ENTRIES_MAX = 6_000_000;
+
+/**
+ * A snapshot with fewer entries has all resources of the pool. That of a larger pool has at least so many, even if
+ * resources are removed while it is built.
+ */
+export const INCOMPLETE_ENTRIES_MIN = 5_900_000;
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Id = v.pipe(v.string(), v.regex(/^[0-9a-z-]{1,30}$/));
@@ -13,7 +22,7 @@ const Time = v.pipe(v.string(), v.isoTimestamp());
 
 const ManifestSchema = v.variant("state", [
   v.object({
-    version: v.literal(2),
+    version: v.literal(FORMAT_VERSION),
     state: v.literal("current"),
     /** Counts the manifests that the catalog has written. */
     revision: Count,
@@ -26,7 +35,10 @@ const ManifestSchema = v.variant("state", [
         id: Id,
         entries: v.pipe(Count, v.maxValue(SNAPSHOT_ENTRIES_MAX)),
         parts: v.pipe(Count, v.maxValue(100)),
+        /** The time as of which it has the entries. */
         builtAt: Time,
+        /** When its last part was written. */
+        completedAt: Time,
       }),
     ),
     /** Whether keys may be matched too. */
@@ -34,10 +46,18 @@ const ManifestSchema = v.variant("state", [
     /** ISO 8601: until then the cache matches nothing. */
     suspendedUntil: v.nullable(Time),
     /** Null if nothing has changed since the snapshot. */
-    delta: v.nullable(v.object({ id: Id, added: Count, removed: Count })),
+    delta: v.nullable(
+      v.object({
+        id: Id,
+        added: Count,
+        removed: Count,
+        /** The packed value in base64url. Null if it is stored as an object of its own, because it is large. */
+        packed: v.nullable(v.string()),
+      }),
+    ),
   }),
   /** The foundation uses another KEY_PREFIX now. */
-  v.object({ version: v.literal(2), state: v.literal("retired"), publishedAt: Time }),
+  v.object({ version: v.literal(FORMAT_VERSION), state: v.literal("retired"), publishedAt: Time }),
 ]);
 
 export type Manifest = v.InferOutput<typeof ManifestSchema>;

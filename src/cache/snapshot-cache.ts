@@ -1,6 +1,6 @@
 import { SnapshotMemory } from "../bytes/snapshot-memory.ts";
 import { causeOf, type Log } from "../observability/log.ts";
-import { KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
+import { KV_CACHE_TTL_MAX_SECONDS, KV_CACHE_TTL_MIN_SECONDS } from "../platform-limits.ts";
 import { DeadlineExceeded, withTimeout } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { type Contents, PRESENT } from "./contents.ts";
@@ -12,7 +12,12 @@ export type NamedSnapshot = NonNullable<CurrentManifest["snapshot"]>;
 
 /** The runtime has cancelled a load that takes longer, together with the request that started it. */
 const LOAD_MAX_MS = 30_000;
-/** KV caches a miss for this long, so an earlier retry would find nothing. */
+/**
+ * Parts never change, so KV may cache them for a day. But it caches misses too: until KV shows a part everywhere, it is read with the
+ * shortest time.
+ */
+const VISIBLE_AFTER_MS = 120_000;
+/** KV caches a miss for at least this long, so an earlier retry would find nothing. */
 const RETRY_MS = 30_000;
 /** Parts in memory, of 8 MB each, in addition to the snapshot. */
 const PARTS_AT_ONCE = 2;
@@ -79,14 +84,16 @@ export class SnapshotCache {
     }
   }
 
-  async #read({ id, entries, parts }: NamedSnapshot, load: Load): Promise<void> {
+  async #read({ id, entries, parts, completedAt }: NamedSnapshot, load: Load): Promise<void> {
+    const isVisible = Date.now() - Date.parse(completedAt) > VISIBLE_AFTER_MS;
+    const cacheTtl = isVisible ? KV_CACHE_TTL_MAX_SECONDS : KV_CACHE_TTL_MIN_SECONDS;
     this.#memory ??= new SnapshotMemory();
     this.#memory.begin(entries);
     const reads: Promise<BigUint64Array>[] = [];
     let loaded = 0;
     for (let part = 0; part < parts; part++) {
       while (reads.length < PARTS_AT_ONCE && part + reads.length < parts) {
-        const read = this.#readPart(partName(id, part + reads.length));
+        const read = this.#readPart(partName(id, part + reads.length), cacheTtl);
         // Its rejection is unhandled if an earlier part fails.
         read.catch(() => {});
         reads.push(read);
@@ -105,8 +112,8 @@ export class SnapshotCache {
     load.state = "loaded";
   }
 
-  async #readPart(name: string): Promise<BigUint64Array> {
-    const read = this.#store.getBytes(name, KV_CACHE_TTL_MIN_SECONDS);
+  async #readPart(name: string, cacheTtl: number): Promise<BigUint64Array> {
+    const read = this.#store.getBytes(name, cacheTtl);
     const buffer = await withTimeout(TIMEOUT_MS.snapshotPart, read);
     if (buffer === null) throw new Error(`${name} is missing`);
     return unpack(buffer, name).added;

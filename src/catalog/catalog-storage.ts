@@ -59,15 +59,19 @@ interface Snapshot {
   parts: number;
   /** The catalog's revision that it contains. */
   revision: number;
+  /** The time as of which it has the entries. */
   builtAt: number;
+  /** When its last part was written. */
+  completedAt: number;
 }
 
 /** The content of the last manifest. */
-interface Published {
+export interface Published {
   /** The catalog's revision. */
   revision: number;
   snapshotId: string | null;
-  delta: { id: string; added: number; removed: number } | null;
+  /** `isObject`: whether it is stored as an object of its own, and not in the manifest. */
+  delta: { id: string; added: number; removed: number; isObject: boolean } | null;
   at: number;
 }
 

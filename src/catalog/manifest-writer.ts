@@ -1,4 +1,5 @@
-import { deltaName, MANIFEST_NAME, type Manifest, partName } from "../cache/manifest.ts";
+import { base64url } from "jose";
+import { deltaName, FORMAT_VERSION, MANIFEST_NAME, type Manifest, partName } from "../cache/manifest.ts";
 import { type PackedValue, pack } from "../cache/packed-value.ts";
 import {
   LATE_WRITE_MS,
@@ -6,7 +7,13 @@ import {
   MANIFEST_TOUCH_MS,
   TOMBSTONE_KEPT_MS,
 } from "../time/time-guarantees.ts";
-import { type CatalogStorage, ROW_STATE, type State, type StoredState } from "./catalog-storage.ts";
+import {
+  type CatalogStorage,
+  type Published,
+  ROW_STATE,
+  type State,
+  type StoredState,
+} from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
 import { suspendedUntil } from "./suspension.ts";
@@ -14,6 +21,9 @@ import { isoTime, NEVER } from "./times.ts";
 
 /** The most keys that a delta overrules, 4 MB. If there are more, no key is trusted. */
 const OVERRULED_KEYS_MAX = 500_000;
+
+/** A larger delta is an object of its own, which takes readers a second round trip. Tests reduce it. */
+export const INLINE_DELTA = { maxBytes: 65_536 };
 
 /** Writes the manifest and the delta that it names, and retires the manifests of former prefixes. */
 export class ManifestWriter {
@@ -38,10 +48,12 @@ export class ManifestWriter {
     // Later changes do not alter this object: delta and manifest show the catalog at one moment.
     const state = this.#storage.state;
     const areKeysTrusted = this.#areKeysTrusted(state.prefix);
-    const isDeltaCurrent = isPublished(state) && expired === 0;
-    const delta = isDeltaCurrent
-      ? (state.manifest.published?.delta ?? null)
-      : await this.#writeDelta(state, areKeysTrusted, now);
+    const published = isPublished(state) && expired === 0 ? state.manifest.published : null;
+    // A delta in the manifest is packed again, because the state does not have it.
+    const { delta, packed } =
+      published && (published.delta === null || published.delta.isObject)
+        ? { delta: published.delta, packed: null }
+        : await this.#writeDelta(state, areKeysTrusted, now);
     if (this.#storage.state.epoch !== state.epoch) return;
 
     this.#storage.change(({ manifest }) => {
@@ -52,7 +64,7 @@ export class ManifestWriter {
     });
     const snapshot = state.snapshot.current;
     const manifest: Manifest = {
-      version: 2,
+      version: FORMAT_VERSION,
       state: "current",
       revision: this.#storage.state.manifest.revision,
       publishedAt: new Date(now).toISOString(),
@@ -62,8 +74,9 @@ export class ManifestWriter {
         entries: snapshot.entries,
         parts: snapshot.parts,
         builtAt: new Date(snapshot.builtAt).toISOString(),
+        completedAt: new Date(snapshot.completedAt).toISOString(),
       },
-      delta,
+      delta: delta && { id: delta.id, added: delta.added, removed: delta.removed, packed },
       areKeysTrusted,
       // It may have changed since the delta was read.
       suspendedUntil: isoTime(suspendedUntil(this.#storage.state, now)),
@@ -73,7 +86,7 @@ export class ManifestWriter {
     const names = snapshot
       ? Array.from({ length: snapshot.parts }, (_, part) => partName(snapshot.id, part))
       : [];
-    if (delta) names.push(deltaName(delta.id));
+    if (delta?.isObject) names.push(deltaName(delta.id));
     this.#storage.change((draft) => {
       const { uncertainUntil, rewriteAt } = draft.manifest;
       const isLateWritePossible = uncertainUntil !== null && now < uncertainUntil;
@@ -99,7 +112,7 @@ export class ManifestWriter {
     for (const { prefix, writtenAt } of this.#storage.state.retired) {
       if (writtenAt !== null && now < writtenAt + LATE_WRITE_MS) continue;
       const publishedAt = new Date(now).toISOString();
-      const manifest: Manifest = { version: 2, state: "retired", publishedAt };
+      const manifest: Manifest = { version: FORMAT_VERSION, state: "retired", publishedAt };
       await this.#storeOf(prefix).put(MANIFEST_NAME, JSON.stringify(manifest));
       this.#storage.change((draft) => {
         this.#objects.supersede(prefix, [], now);
@@ -123,15 +136,25 @@ export class ManifestWriter {
     return this.#storage.sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
   }
 
-  /** @returns the delta as the manifest names it; null if it would be empty */
-  async #writeDelta(state: StoredState, areKeysTrusted: boolean, now: number) {
+  /**
+   * Packs the delta, and stores it as an object if it is large.
+   *
+   * @returns null for an empty delta; `packed` in base64url for one that the manifest contains
+   */
+  async #writeDelta(
+    state: StoredState,
+    areKeysTrusted: boolean,
+    now: number,
+  ): Promise<{ delta: Published["delta"]; packed: string | null }> {
     const value = this.#readDelta(state, areKeysTrusted);
     const [added, removed] = [value.added.length, value.removed.length];
-    if (added + removed === 0) return null;
+    if (added + removed === 0) return { delta: null, packed: null };
     const id = newObjectId(now);
     const name = deltaName(id);
-    await this.#objects.write(state.prefix, name, pack(name, value));
-    return { id, added, removed };
+    const packed = pack(name, value);
+    const isObject = packed.length > INLINE_DELTA.maxBytes;
+    if (isObject) await this.#objects.write(state.prefix, name, packed);
+    return { delta: { id, added, removed, isObject }, packed: isObject ? null : base64url.encode(packed) };
   }
 
   #readDelta({ prefix, secret, snapshot }: StoredState, areKeysTrusted: boolean): PackedValue {

@@ -1,4 +1,4 @@
-import { partName, SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
+import { INCOMPLETE_ENTRIES_MIN, partName, SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import { pack } from "../cache/packed-value.ts";
 import { type CatalogStorage, newSecret, ROW_STATE } from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
@@ -23,6 +23,7 @@ const IMPORT_MIN = 500_000;
 const SNAPSHOT_LIMITS = {
   /** Resources beyond it are left out. */
   entries: SNAPSHOT_ENTRIES_MAX,
+  incompleteEntries: INCOMPLETE_ENTRIES_MIN,
   /** 8 MB. A KV value has at most 25 MiB. */
   entriesPerPart: 1_000_000,
 };
@@ -104,11 +105,15 @@ export class SnapshotBuilder {
       // Everything was forgotten during the build.
       if (this.#storage.state.epoch !== epoch) return;
     }
+    if (entries < this.#limits.incompleteEntries && this.#hasEntryAfter(lastSha1, revision)) {
+      throw new Error(`only ${entries} of the first ${this.#limits.entries} resources are left`);
+    }
     this.#storage.change((draft) => {
-      draft.snapshot.current = { id, entries, parts, revision, builtAt: now };
+      const completedAt = Date.now();
+      draft.snapshot.current = { id, entries, parts, revision, builtAt: now, completedAt };
       draft.snapshot.notBefore = now + PACE_MS;
       draft.secret = secret;
-      draft.dirtySince ??= Date.now();
+      draft.dirtySince ??= completedAt;
       // The snapshot lacks the resources that were removed before it.
       const query = "DELETE FROM tombstones WHERE prefix = ? AND has_key = 0 AND revision <= ?";
       this.#storage.sql.exec(query, prefix, revision);
@@ -159,6 +164,12 @@ export class SnapshotBuilder {
   #changesSinceSnapshot(): number {
     const { revision, emptyRevision, snapshot } = this.#storage.state;
     return revision - (snapshot.current?.revision ?? emptyRevision);
+  }
+
+  /** Whether the snapshot has left out a resource. */
+  #hasEntryAfter(sha1: ArrayBuffer | Uint8Array, revision: number): boolean {
+    const query = "SELECT 1 FROM resources WHERE sha1 > ? AND state < ? AND revision <= ? LIMIT 1";
+    return this.#storage.sql.exec(query, sha1, ROW_STATE.removed, revision).toArray().length > 0;
   }
 
   /** At least the number of entries, because each change adds one at most. */

@@ -1,5 +1,6 @@
-import { authenticate } from "../auth/authentication.ts";
+import { authenticate, type Caller } from "../auth/authentication.ts";
 import { authorizePush } from "../auth/authorization.ts";
+import { type EarlyReads, edgeCacheOf } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
 import { readRequestBody } from "../http/body.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
@@ -37,26 +38,53 @@ async function matchOrFailOpen(
     const reason = "an earlier request of the push failed open";
     return failOpen(reason, request, cloudControllerUrl, push, configuration);
   }
+  // While the body arrives, the token is verified, and the manifest is read.
+  const early = startEarlyReads(request, context);
+  const authentication = authenticateEarly(request, early, context).catch(Failure.unexpected);
   const body = await readRequestBody(request);
   watch.lap("body");
   if (body instanceof Failure) return body;
-  const outcome = await matchResources(request, body, push, watch, context).catch(Failure.unexpected);
+  const caller = await authentication;
+  watch.lap("token");
+  const outcome =
+    caller instanceof Failure
+      ? caller
+      : await matchResources(request, body, { caller, early, push }, context).catch(Failure.unexpected);
   if (!(outcome instanceof Failure) || !cloudControllerUrl || !isOwnFailure(outcome)) return outcome;
   outcome.logDetails(log);
   const reason = `${outcome.kind}: ${outcome.reason}`;
   return failOpen(reason, new Request(request, { body }), cloudControllerUrl, push, configuration);
 }
 
+/** Reads nothing for a request that is certainly refused. */
+function startEarlyReads(request: Request, context: RequestContext): EarlyReads | undefined {
+  const { configuration } = context;
+  const isWanted = configuration.features.resourceMatching && request.headers.has("Authorization");
+  return isWanted ? edgeCacheOf(configuration).startEarlyReads(context) : undefined;
+}
+
+async function authenticateEarly(
+  request: Request,
+  early: EarlyReads | undefined,
+  context: RequestContext,
+): Promise<Caller | Failure> {
+  const caller = await authenticate(request, context);
+  if (!(caller instanceof Failure)) early?.loadSnapshot();
+  return caller;
+}
+
+interface Sender {
+  caller: Caller;
+  push: Push;
+  early: EarlyReads | undefined;
+}
+
 async function matchResources(
   request: Request,
   body: Uint8Array,
-  push: Push,
-  watch: Stopwatch<"body" | "token">,
+  { caller, push, early }: Sender,
   context: RequestContext,
 ): Promise<Resolved | Failure> {
-  const caller = await authenticate(request, context);
-  watch.lap("token");
-  if (caller instanceof Failure) return caller;
   push.caller = caller.id;
   const refusal = await authorizePush(caller, context);
   if (refusal) return refusal;
@@ -67,5 +95,5 @@ async function matchResources(
     pushId: push.id,
     authorization: request.headers.get("Authorization") ?? "",
   };
-  return resolveRequest(matchRequest, requester, context);
+  return resolveRequest(matchRequest, requester, early, context);
 }

@@ -1,4 +1,4 @@
-import { edgeCacheOf } from "../cache/edge-cache.ts";
+import { type EarlyReads, edgeCacheOf } from "../cache/edge-cache.ts";
 import type { Fault, Tally } from "../cache/lookup-result.ts";
 import type { Failure } from "../failure.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -33,11 +33,13 @@ export interface Matches {
  * LOOKUP_DEADLINE_MS are not found. If resource matching is disabled, nothing is looked up.
  *
  * @param origin undefined without a Cloud Controller
+ * @param early reads that the request has started
  * @returns `relayed` if the Cloud Controller refuses the caller
  */
 export async function lookUpMatches(
   { candidates, isEligible }: MatchRequest,
   origin: Origin | undefined,
+  early: EarlyReads | undefined,
   context: RequestContext,
 ): Promise<Matches | Failure> {
   const { features, lookupDeadlineMs } = context.configuration;
@@ -50,7 +52,7 @@ export async function lookUpMatches(
   };
 
   const deadline = new Deadline(lookupDeadlineMs);
-  const cached = await edgeCacheOf(context.configuration).lookUp(contents, deadline, context);
+  const cached = await edgeCacheOf(context.configuration).lookUp(contents, deadline, context, early);
   const { isPresent, isRemoved, isSuspended } = cached;
 
   const unresolved = origin ? contents.unknown(isPresent()) : new Map<ResourceKey, number[]>();

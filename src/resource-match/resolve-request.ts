@@ -1,3 +1,4 @@
+import type { EarlyReads } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
 import { jsonResponse } from "../http/json-response.ts";
 import { PushSession } from "../push-sessions/push-session.ts";
@@ -38,6 +39,7 @@ export interface Resolved {
 export async function resolveRequest(
   matchRequest: MatchRequest,
   requester: Requester,
+  early: EarlyReads | undefined,
   context: RequestContext,
 ): Promise<Resolved | Failure> {
   const { cloudControllerUrl, features } = context.configuration;
@@ -48,7 +50,7 @@ export async function resolveRequest(
       : undefined;
   const session = new PushSession(matchRequest.sessionRequest(), id, pushId ?? "", context);
   const lookupStartedAt = Date.now();
-  const matches = await lookUpMatches(matchRequest, origin, context);
+  const matches = await lookUpMatches(matchRequest, origin, early, context);
   if (matches instanceof Failure) return matches;
   for (const { details } of matches.faults) context.log.warn("lookup-incomplete", details);
   const decided = await decideMatches(matchRequest, matches, { session, origin }, context);

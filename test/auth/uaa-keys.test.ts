@@ -220,13 +220,20 @@ describe("UAA's key set", () => {
     expect(await statusFor(await signToken({}, { alg, kid: "any" }, privateKey))).toBe(201);
   });
 
-  it("verifies a token without kid only if UAA has one key", async () => {
-    const withoutKid = await signToken({}, { kid: undefined } as never);
-    expect(await statusFor(withoutKid)).toBe(201);
-    isolate = { ...env };
-    uaa.respond = serving(PUBLIC_JWK, (await newKey("key-2")).jwk);
-    expect(await statusFor(withoutKid)).toBe(401);
-  });
+  it.each([
+    ["a token without kid", 7, "key", {}, 201],
+    ["a token without kid", 8, "key", {}, 401],
+    ["a token whose kid no key has", 7, undefined, { kid: "other" }, 201],
+    ["a token whose kid no key has", 7, "key", { kid: "other" }, 401],
+  ])(
+    "verifies %s with one of at most eight keys: the last after %i with the kid %s, %o",
+    async (_, others, kid, header, status) => {
+      const named = (jwk: object, index: number) => ({ ...jwk, kid: kid && `${kid}-${index}` });
+      const keys = await Promise.all(Array.from({ length: others }, () => newKey("")));
+      uaa.respond = serving(...[...keys.map(({ jwk }) => jwk), PUBLIC_JWK].map(named));
+      expect(await statusFor(await signToken({}, { kid: undefined, ...header } as never))).toBe(status);
+    },
+  );
 
   it("skips and logs a key of UAA below 2048 bits", async () => {
     const logs = collectLogs();

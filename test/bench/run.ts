@@ -8,6 +8,7 @@ import { textTable } from "../support/table.ts";
 import { bundle } from "./sections/bundle.ts";
 import { catalog } from "./sections/catalog.ts";
 import { cold } from "./sections/cold.ts";
+import { coldPush } from "./sections/cold-push.ts";
 import { firstRequest } from "./sections/first-request.ts";
 import { http } from "./sections/http.ts";
 import { invalid } from "./sections/invalid.ts";
@@ -29,6 +30,7 @@ const SECTIONS: Section[] = [
   catalog,
   cold,
   firstRequest,
+  coldPush,
   http,
   load,
   kv,

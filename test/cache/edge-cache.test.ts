@@ -1,6 +1,8 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { COMPLETE_SNAPSHOT } from "../../src/cache/edge-cache.ts";
+import { FORMAT_VERSION } from "../../src/cache/manifest.ts";
 import { TIMEOUT_MS } from "../../src/time/time-guarantees.ts";
 import { readManifest, report, runAlarm } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
@@ -48,6 +50,7 @@ const isManifest = (names: string[]) => names[0] === "manifest";
 const isPart = (names: string[]) => names[0]?.startsWith("snapshot/") ?? false;
 const isKeys = (names: string[]) => names[0]?.includes(":") ?? false;
 
+const completeSnapshot = { ...COMPLETE_SNAPSHOT };
 let logs: Record<string, unknown>[];
 /** How many resources of each request the Cloud Controller matched. */
 const matchedByOrigin = () =>
@@ -60,12 +63,29 @@ beforeEach(async () => {
   await publish();
 });
 afterEach(async () => {
+  Object.assign(COMPLETE_SNAPSHOT, completeSnapshot);
   vi.restoreAllMocks();
   await reset();
 });
 
 describe("reads of Workers KV", () => {
+  it("reads no keys if the snapshot has the whole pool", async () => {
+    const { bindings, reads } = createIsolate();
+    for (const ms of [0, 0, 61_000]) {
+      advanceClock(ms);
+      expect(await matchedIndices(bindings, row(1000))).toEqual([0, 1, 2, 3]);
+    }
+    expect(reads.filter(isKeys)).toEqual([]);
+  });
+
+  it("reads keys if the snapshot can't be loaded", async () => {
+    const { bindings, reads } = createIsolate({}, (names) => (isPart(names) ? "fail" : undefined));
+    expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
+    expect(reads.filter(isKeys)).toHaveLength(1);
+  });
+
   it("reads the manifest once a minute, and only keys that are not in memory", async () => {
+    COMPLETE_SNAPSHOT.lessThan = 0;
     const { bindings, reads } = createIsolate();
     await matchedIndices(bindings, row(1000));
     reads.length = 0;
@@ -90,14 +110,32 @@ describe("reads of Workers KV", () => {
     expect(reads).toEqual([["manifest"], ["manifest"]]);
   });
 
-  it("reads a few keys at the same time as the manifest", async () => {
+  it("reads a few keys at the same time as the manifest, if the isolate has a snapshot", async () => {
+    COMPLETE_SNAPSHOT.lessThan = 0;
     const { bindings, reads } = createIsolate({}, (names) => (isManifest(names) ? 30 : undefined));
     expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
-    expect(reads.slice(0, 2)).toEqual([["manifest"], Array.from({ length: 10 }, (_, index) => keyOf(index))]);
-    expect(reads.filter(isKeys)).toHaveLength(1);
+    advanceClock(61_000);
+    reads.length = 0;
+    expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
+    expect(reads).toEqual([["manifest"], Array.from({ length: 6 }, (_, index) => keyOf(4 + index))]);
+  });
+
+  it("lets KV cache a part of a snapshot for a day once KV shows it everywhere, and for 30 s before", async () => {
+    const ttls: unknown[] = [];
+    const get = (names: string | string[], options: { cacheTtl: number }) => {
+      if (isPart([names].flat())) ttls.push(options.cacheTtl);
+      return env.RESOURCE_CACHE.get(names as string, options as never);
+    };
+    const RESOURCE_CACHE = { get, put: () => {}, delete: () => {} };
+    for (const ms of [0, 60_000, 60_000]) {
+      advanceClock(ms);
+      expect(await matchedIndices({ ...env, RESOURCE_CACHE })).toEqual([0, 1, 2, 3]);
+    }
+    expect(ttls).toEqual([30, 30, 86_400]);
   });
 
   it("reads many keys only after manifest and snapshot", async () => {
+    COMPLETE_SNAPSHOT.lessThan = 0;
     const { bindings, reads } = createIsolate();
     expect(await matchedIndices(bindings, row(5000))).toEqual([0, 1, 2, 3]);
     expect(reads.filter(isKeys).flat()).toHaveLength(4996);
@@ -159,16 +197,18 @@ describe("an unreadable manifest", () => {
 
   it.each<[string, () => Promise<unknown>]>([
     ["that is not JSON", () => env.RESOURCE_CACHE.put("manifest", "oops")],
-    ["of an unknown version", async () => put({ ...(await readManifest()), version: 3 })],
-    ["of another shape", () => put({ version: 2, state: "current" })],
+    ["of an unknown version", async () => put({ ...(await readManifest()), version: FORMAT_VERSION + 1 })],
+    ["of another shape", () => put({ version: FORMAT_VERSION, state: "current" })],
     ["that names a missing delta", async () => put({ ...(await readManifest()), delta: absent })],
+    ["whose delta is garbage", async () => put({ ...(await readManifest()), delta: garbage })],
   ])("matches neither by snapshot nor by keys with a manifest %s (R1.2)", async (_, damage) => {
     await damage();
     expect(await matchedIndices(createIsolate().bindings)).toEqual([]);
     expect(logs).toContainEqual(expect.objectContaining({ event: "manifest-unreadable" }));
   });
 
-  const absent = { id: "none", added: 1, removed: 0 };
+  const absent = { id: "none", added: 1, removed: 0, packed: null };
+  const garbage = { ...absent, packed: "UE1WRA" };
   const put = (manifest: object) => env.RESOURCE_CACHE.put("manifest", JSON.stringify(manifest));
 });
 

@@ -144,7 +144,7 @@ describe("a packed value", () => {
   // A fixed test vector, so that a change of the format fails: two added resources and a removed one.
   const NAME = "delta/v1";
   const VECTOR =
-    `524d5056${"02000000"}${"02000000"}${"01000000"}` +
+    `524d5056${"03000000"}${"02000000"}${"01000000"}` +
     `64656c74612f7631${"00".repeat(40)}` +
     `${"0100000000000000"}${"efcdab8967452301"}` +
     "ffffffffffffffff";
@@ -181,8 +181,8 @@ describe("a packed value", () => {
     ["is empty", "", NAME],
     ["is too long", `${VECTOR}00`, NAME],
     ["has other content", "3c68746d6c3e".repeat(20), NAME],
-    ["has an older version", VECTOR.replace("02000000", "01000000"), NAME],
-    ["has a newer version", VECTOR.replace("02000000", "03000000"), NAME],
+    ["has an older version", VECTOR.replace("03000000", "02000000"), NAME],
+    ["has a newer version", VECTOR.replace("03000000", "04000000"), NAME],
     ["has another name", VECTOR, "delta/v2"],
   ])("throws for a packed value that %s", (_, hex, name) => {
     expect(() => unpack(fromHex(hex).buffer, name)).toThrow(name);

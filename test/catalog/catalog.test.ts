@@ -2,6 +2,7 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Catalog } from "../../src/catalog/catalog.ts";
+import { INLINE_DELTA } from "../../src/catalog/manifest-writer.ts";
 import { catalog, readManifest, report, runAlarm, withVariables } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -16,11 +17,13 @@ const cacheNames = async (prefix = "") =>
   (await env.RESOURCE_CACHE.list({ prefix })).keys.map(({ name }) => name);
 const NONE_REFUSED = { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 };
 
+const inlineDelta = { ...INLINE_DELTA };
 let logs: Record<string, unknown>[];
 beforeEach(() => {
   logs = collectLogs();
 });
 afterEach(async () => {
+  Object.assign(INLINE_DELTA, inlineDelta);
   vi.restoreAllMocks();
   await reset();
 });
@@ -190,7 +193,21 @@ describe("publishing", () => {
     expect(await readManifest()).toMatchObject({ state: "current" });
   });
 
+  it("puts a delta of up to 64 KB into the manifest, and stores a larger one as an object", async () => {
+    INLINE_DELTA.maxBytes = 64 + 3 * 8;
+    await report({ present: firstKeys(3) });
+    await runAlarm();
+    expect(await cacheNames("delta/")).toEqual([]);
+    expect(await readManifest()).toMatchObject({ delta: { added: 3, packed: expect.any(String) } });
+    advanceClock(20_000);
+    await report({ present: [3, 4, 5, 6].map(keyOf) });
+    await runAlarm();
+    expect(await cacheNames("delta/")).toHaveLength(1);
+    expect(await readManifest()).toMatchObject({ delta: { added: 4, packed: null } });
+  });
+
   it("writes the delta or snapshot before the manifest that names it, and keys after it (R1.5)", async () => {
+    INLINE_DELTA.maxBytes = 0;
     const written: string[] = [];
     const RESOURCE_CACHE = {
       get: () => null,
@@ -221,6 +238,7 @@ describe("publishing", () => {
   });
 
   it("deletes superseded objects after an hour, and not earlier (R1.5)", async () => {
+    INLINE_DELTA.maxBytes = 0;
     await report({ present: firstKeys(3) });
     await runAlarm();
     const [first] = await cacheNames("delta/");
@@ -239,6 +257,7 @@ describe("publishing", () => {
   it.each(["delta/", "manifest", "snapshot/"])(
     "keeps the published cache whole when KV refuses a write of %s, and repeats it in the next alarm (R1.5)",
     async (refused) => {
+      INLINE_DELTA.maxBytes = 0;
       await report({ present: firstKeys(3) });
       await runAlarm();
       advanceClock(20_000);

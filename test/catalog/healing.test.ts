@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { INLINE_DELTA } from "../../src/catalog/manifest-writer.ts";
 import { catalog, readManifest, report, runAlarm, withVariables } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
@@ -36,6 +37,7 @@ async function publish(): Promise<void> {
   await runAlarm();
 }
 
+const inlineDelta = { ...INLINE_DELTA };
 let logs: Record<string, unknown>[];
 let requests: Request[];
 const loggedEvents = () => logs.map(({ event }) => event);
@@ -57,6 +59,7 @@ beforeEach(async () => {
   await publish();
 });
 afterEach(async () => {
+  Object.assign(INLINE_DELTA, inlineDelta);
   vi.restoreAllMocks();
   await reset();
 });
@@ -254,6 +257,7 @@ it("publishes a suspension that begins while the manifest is written (R1.6)", as
 });
 
 it("publishes a suspension after KV refused the delta of the same alarm (R1.6)", async () => {
+  INLINE_DELTA.maxBytes = 0;
   // KEYS_PER_DAY is 10: the resources with the last SHA-1s have keys.
   await report({ removed: [resource(39).checksum.value] });
   await publish();

@@ -19,6 +19,8 @@ interface Setup {
   removed?: number;
   entriesPerPart?: number;
   entriesMax?: number;
+  /** A snapshot of the first `entriesMax` resources has at least so many. */
+  incompleteEntries?: number;
   /** Called between steps with the number of the call. */
   publishChanges?: (storage: CatalogStorage, call: number) => void;
 }
@@ -36,7 +38,8 @@ interface Built {
 
 /** Builds a snapshot of resources with random SHA-1s, and reads its parts. */
 async function build(setup: Setup): Promise<Built> {
-  const { resources, removed = 0, entriesPerPart = 100, entriesMax = Number.MAX_SAFE_INTEGER } = setup;
+  const { resources, removed = 0, entriesPerPart = 100 } = setup;
+  const { entriesMax = Number.MAX_SAFE_INTEGER, incompleteEntries = 0 } = setup;
   return runInDurableObject(catalog(), async (_, { storage: stored }) => {
     const storage = new CatalogStorage(stored);
     const insert = `WITH RECURSIVE rows (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM rows WHERE n < ?)
@@ -50,7 +53,11 @@ async function build(setup: Setup): Promise<Built> {
     const query = "SELECT sha1, size FROM resources WHERE state = 0 ORDER BY sha1 LIMIT ?";
     const rows = [...stored.sql.exec(query, entriesMax).raw<EntryRow>()];
     const objects = new PublishedObjects(stored.sql, (prefix) => keyValueStore(env.RESOURCE_CACHE, prefix));
-    const builder = new SnapshotBuilder(storage, objects, { entries: entriesMax, entriesPerPart });
+    const builder = new SnapshotBuilder(storage, objects, {
+      entries: entriesMax,
+      incompleteEntries,
+      entriesPerPart,
+    });
     storage.change(({ snapshot }) => {
       snapshot.requestedAt = Date.now();
     });
@@ -156,7 +163,7 @@ it("calls publishChanges in each scan, so that changes do not wait for the snaps
 });
 
 it("leaves out the last SHA-1s of a larger pool, the same in each scan, even if others are removed meanwhile", async () => {
-  const { parts, expected } = await build({
+  const setup: Setup = {
     resources: 1_000,
     entriesMax: 600,
     publishChanges: ({ sql, state }, call) => {
@@ -166,7 +173,11 @@ it("leaves out the last SHA-1s of a larger pool, the same in each scan, even if 
         WHERE sha1 IN (SELECT sha1 FROM resources ORDER BY sha1 LIMIT 200)`;
       sql.exec(update, state.revision + 1);
     },
-  });
+  };
+  // A reader takes a snapshot of fewer entries for a complete one.
+  await expect(build({ ...setup, incompleteEntries: 600 })).rejects.toThrow("first 600 resources are left");
+  await reset();
+  const { parts, expected } = await build(setup);
   const entries = parts.flatMap((part) => [...part]);
   expect(parts).toHaveLength(6);
   expect(entries.length).toBeGreaterThanOrEqual(400);

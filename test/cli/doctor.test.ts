@@ -7,7 +7,7 @@ import type { TokenOptions } from "../foundation/uaa/token.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { sha1Of } from "./app.ts";
 import { afterTests, resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
-import { startServer } from "./endpoint.ts";
+import { NON_INTEGER, startServer } from "./endpoint.ts";
 import { respond, respondWithError } from "./fake-cache.ts";
 
 const CACHE_PATH = "/v3/resource_matches/cache";
@@ -190,7 +190,7 @@ test("reports a Cloud Controller that is unavailable or has other flags", async 
   });
   expect((await doctor({ cloudController: url })).problems).toEqual([
     problem("FAIL", "read-through", /.*see `lookup-incomplete` in the log/),
-    problem("FAIL", "size limits", /.*returned 500/),
+    problem("FAIL", "cloud controller", /.*returned 500/),
     problem("FAIL", "feature flags", /resource_matching is off: set FEATURE_RESOURCE_MATCHING = "false"\./),
     problem("warn", "feature flags", /.*does not list app_bits_upload/),
   ]);
@@ -299,22 +299,46 @@ test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>(
 );
 
 test.concurrent.each<[string, number, RegExp]>([
-  [CACHE_PATH, 503, /.*returned 503\. Try again in a minute\. .*the Cloud Controller's log/],
-  [CACHE_PATH, 401, /.*returned 401\. .*Is --cloud-controller of the same foundation\?/],
-  [CACHE_PATH, 200, /--cloud-controller must lead to the Cloud Controller and not to the Worker/],
-  [CACHE_PATH, 405, /--cloud-controller must lead to the Cloud Controller and not to the Worker/],
-  ["/", 502, /.*returned 502\. Try again in a minute/],
-  ["/", 404, /This is not a Cloud Controller: /],
-])("rejects a --cloud-controller whose %s returns %i", async (place, status, text) => {
-  const cloudController = await startServer(({ url }, response) => {
-    response.writeHead(url === place ? status : 404).end();
+  [POST, 503, /.*returned 503\. Try again in a minute\. .*the Cloud Controller's log/],
+  [POST, 401, /.*returned 401\. .*Is http:\S+ of the same foundation\?/],
+  [POST, 201, /http:\S+ does not lead to a Cloud Controller, which returns 422 here: .*returned 201/],
+  [POST, 405, /http:\S+ does not lead to a Cloud Controller, which returns 422 here: .*returned 405/],
+  ["GET /", 502, /.*returned 502\. Try again in a minute/],
+  ["GET /", 404, /This is not a Cloud Controller: /],
+])("rejects a --cloud-controller whose response to %s is %i", async (place, status, text) => {
+  const cloudController = await startServer(({ method, url }, response) => {
+    if (`${method} ${url}` === place) response.writeHead(status).end();
+    else respondWithError(response, 422, NON_INTEGER);
   });
   expect((await doctor({ cloudController })).problems).toEqual([problem("FAIL", "cloud controller", text)]);
 });
 
+test.concurrent("warns if the foundation's app_bits_upload is off, so that limits can't be compared", async () => {
+  const disabled = { errors: [{ detail: "Feature Disabled", title: "CF-FeatureDisabled", code: 330002 }] };
+  const cloudController = await startServer((_, response) => respond(response, 403, disabled));
+  expect((await doctor({ cloudController })).problems).toEqual([
+    problem(
+      "warn",
+      "cloud controller",
+      /.*returned 403: Feature Disabled .*Sizes and file modes were not compared\.$/,
+    ),
+  ]);
+});
+
+const LEADS_TO_WORKER =
+  /.*leads to a Worker, and not to the Cloud Controller\. Set --cloud-controller to .* Via, to the Cloud Controller\./;
+
 test.concurrent("rejects a --cloud-controller that leads to the Worker, and a --url without a Worker", async () => {
   expect((await doctor({ cloudController: worker.url })).problems).toEqual([
-    problem("FAIL", "cloud controller", /.*must lead to the Cloud Controller and not to the Worker/),
+    problem("FAIL", "cloud controller", LEADS_TO_WORKER),
+  ]);
+  // It returns 404 for the operator API, as a Cloud Controller does.
+  const cloudController = await startProxy(
+    () => undefined,
+    (request) => (isMatchRequest(request) ? worker.url : foundation.cloudController.url),
+  );
+  expect((await doctor({ cloudController })).problems).toEqual([
+    problem("FAIL", "cloud controller", LEADS_TO_WORKER),
   ]);
   const { url } = foundation.cloudController;
   expect(await doctor({ url })).toMatchObject({
@@ -373,7 +397,7 @@ test.concurrent("reports a developer's token, skips the route for an auditor's t
       "route",
       /It was not checked: requests of a push need a token with cloud_controller\.write/,
     ),
-    problem("warn", "size limits", /./),
+    problem("warn", "size limits", /.*were not compared .*This needs a token with cloud_controller\.write/),
   ]);
   expect((await doctor({ token: { scopes: ADMIN, lifetime: 30 } })).problems).toContainEqual(
     problem("warn", "token", /.*valid for \d+ s more\. Get a new one: export CF_TOKEN/),
@@ -381,11 +405,9 @@ test.concurrent("reports a developer's token, skips the route for an auditor's t
 });
 
 test.concurrent("reports a route that does not lead the endpoint to the Worker", async () => {
-  // A Cloud Controller's response to a size with a fraction.
   const url = await startProxy(({ method, url }, response) => {
     if (method !== "POST" || url !== "/v3/resource_matches") return undefined;
-    const detail = "Resources array contains at least one resource with a non-integer size_in_bytes";
-    respondWithError(response, 422, detail);
+    respondWithError(response, 422, NON_INTEGER);
     return true;
   });
   expect((await doctor({ url })).problems).toEqual([
@@ -476,7 +498,6 @@ test.each([
 });
 
 const isMatchRequest = ({ method, url }: IncomingMessage) => `${method} ${url}` === POST;
-const NON_INTEGER = "Resources array contains at least one resource with a non-integer size_in_bytes";
 const SIZE_LIMITS = problem("warn", "size limits", /./);
 
 test("names the loop if CLOUD_CONTROLLER_URL leads back to the Worker, and if a load balancer sends its look-ups back", async () => {
@@ -733,6 +754,39 @@ test("checks the Worker at --url, and the address that cf uses at --api", async 
   ]);
 });
 
+test("compares the limits with the Cloud Controller behind the load balancer at --api", async () => {
+  const fromWorker: (string | undefined)[] = [];
+  const balancer = await startProxy(
+    () => undefined,
+    (request) => {
+      const isFromWorker = request.headers.via?.includes("resource-matches") ?? false;
+      if (isFromWorker) fromWorker.push(`${request.method} ${request.url}`);
+      return isMatchRequest(request) && !isFromWorker ? worker.url : foundation.cloudController.url;
+    },
+  );
+  const { code, lines, stderr, problems } = await doctor({ api: balancer });
+  expect({ code, problems }).toEqual({ code: 0, problems: [] });
+  for (const name of ["route", "cloud controller", "minimum size", "maximum size", "file modes"]) {
+    expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^ok +${name} `)));
+  }
+  expect(fromWorker.length).toBeGreaterThan(5);
+  expect(stderr).toBe(`Checking ${worker.url} …\nChecking ${balancer} …\n`);
+});
+
+test("warns that limits were not compared if --api leads the Worker's own requests to the Worker", async () => {
+  const api = await startProxy(
+    () => undefined,
+    (request) => (isMatchRequest(request) ? worker.url : foundation.cloudController.url),
+  );
+  expect((await doctor({ api })).problems).toEqual([
+    problem(
+      "warn",
+      "size limits",
+      /Sizes and file modes were not compared .*http:\S+ leads to a Worker, .*Set --cloud-controller to .* Via, to the Cloud Controller\.$/,
+    ),
+  ]);
+});
+
 test.concurrent("reports a load balancer that sends pushes to the Cloud Controller", async () => {
   const api = await startProxy(
     () => undefined,
@@ -744,7 +798,6 @@ test.concurrent("reports a load balancer that sends pushes to the Cloud Controll
       "route",
       /.*leads to the Cloud Controller, and not to the Worker\. The Worker responds at .*Configure the load balancer: .*exactly this path, to 127\.0\.0\.1:\d+ with/,
     ),
-    SIZE_LIMITS,
   ]);
   const url = await startProxy((request, response) => {
     if (!isMatchRequest(request)) return undefined;
@@ -757,6 +810,41 @@ test.concurrent("reports a load balancer that sends pushes to the Cloud Controll
       "route",
       /.*not to the Worker\. The Worker itself returns an error, and the load balancer lets .*returned 503: overloaded .*See the Worker's log\./,
     ),
-    SIZE_LIMITS,
+  ]);
+});
+
+test.concurrent("names the load balancer's rule as the cause if a firewall refuses requests at --url", async () => {
+  const api = await startProxy(
+    () => undefined,
+    () => foundation.cloudController.url,
+  );
+  const url = await startProxy((request, response) => {
+    if (!isMatchRequest(request)) return undefined;
+    response.writeHead(403, { "Content-Type": "text/html" }).end("<h1>Sorry, you have been blocked</h1>");
+    return true;
+  });
+  const { problems } = await doctor({ url, api });
+  expect(problems).toEqual([
+    problem(
+      "FAIL",
+      "route",
+      /.*leads to the Cloud Controller\. Whether the Worker responds could not be checked, because a firewall refuses requests at http\S+ \(403\)\. Check that the load balancer forwards POST \/v3\/resource_matches to 127\.0\.0\.1:\d+\.$/,
+    ),
+  ]);
+});
+
+test.concurrent("says that pushes work, and not how, if the Worker fails behind a load balancer", async () => {
+  const api = await startProxy(
+    () => undefined,
+    () => foundation.cloudController.url,
+  );
+  const url = await startServer((_, response) => respondWithError(response, 500, "UnknownError"));
+  expect((await doctor({ url, api })).problems).toEqual([
+    problem(
+      "FAIL",
+      "worker",
+      /.*Correct it and deploy\. Pushes work: the Cloud Controller responds to them, because the Worker fails open or the load balancer replaces its errors\. The cache is not used\.$/,
+    ),
+    problem("warn", "the rest", /./),
   ]);
 });

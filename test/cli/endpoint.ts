@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { json } from "node:stream/consumers";
+import { text } from "node:stream/consumers";
 import { afterTests } from "./command.ts";
+
+/** The Cloud Controller's message for a size with a fraction, like `65537.0`. */
+export const NON_INTEGER = "Resources array contains at least one resource with a non-integer size_in_bytes";
 
 export interface RequestedResource {
   checksum: { value: string };
@@ -25,12 +28,20 @@ export async function startServer(
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Starts a `POST /v3/resource_matches` that matches the resources for which `isPresent` returns true. */
+/**
+ * Starts a Cloud Controller's `POST /v3/resource_matches` that matches the resources for which `isPresent` returns true. Requests that
+ * it refuses are not in `requests`.
+ */
 export async function startEndpoint(isPresent: (resource: RequestedResource) => boolean) {
   const requests: { authorization: string | undefined; path: string; resources: RequestedResource[] }[] = [];
   const url = await startServer(async (request, response) => {
     if (request.method !== "POST") return void response.writeHead(404).end();
-    const { resources } = (await json(request)) as { resources: RequestedResource[] };
+    const body = await text(request);
+    if (/"size_in_bytes":\d+\.\d/.test(body)) {
+      const errors = [{ detail: NON_INTEGER, title: "CF-UnprocessableEntity", code: 10008 }];
+      return void response.writeHead(422).end(JSON.stringify({ errors }));
+    }
+    const { resources } = JSON.parse(body) as { resources: RequestedResource[] };
     requests.push({
       authorization: request.headers.authorization,
       path: `${request.method} ${request.url}`,

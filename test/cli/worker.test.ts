@@ -176,7 +176,7 @@ test("verifies the cache with the Cloud Controller, and removes rejected resourc
 
   const itself = await query(["verify", "--cloud-controller", `${worker.url}/`]);
   expect(itself).toMatchObject({ code: 2, stdout: "" });
-  expect(itself.stderr).toContain("leads to the Worker, or to another server");
+  expect(itself.stderr).toContain("leads to a Worker, and not to the Cloud Controller");
 });
 
 test("prints the status, also for a token that may only read", async () => {

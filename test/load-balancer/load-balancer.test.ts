@@ -321,7 +321,14 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
     });
     const addresses = ["--url", worker.url, "--api", balancer.url];
     const { stdout } = await resourcePoolInThread(["doctor", ...addresses], { env: { CF_TOKEN: token } });
-    for (const check of ["route", "trace id", "read-through", "other requests", "api version"]) {
+    for (const check of [
+      "route",
+      "trace id",
+      "read-through",
+      "other requests",
+      "cloud controller",
+      "api version",
+    ]) {
       expect(stdout).toMatch(new RegExp(`^ok +${check} `, "m"));
     }
     expect(stdout).not.toMatch(/^FAIL/m);

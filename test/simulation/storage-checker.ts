@@ -1,3 +1,4 @@
+import { base64url } from "jose";
 import { hashKeys } from "../../src/bytes/keys.ts";
 import { KEY_BYTES, KEY_SIZE } from "../../src/bytes/working-memory.ts";
 import { deltaName, parseManifest, partName } from "../../src/cache/manifest.ts";
@@ -78,7 +79,10 @@ export class StorageChecker {
     }
     if (delta) {
       const name = deltaName(delta.id);
-      const packed = read(name);
+      const packed =
+        delta.packed === null
+          ? read(name)
+          : unpack(base64url.decode(delta.packed).buffer as ArrayBuffer, name);
       for (const key of keysOf(packed?.added ?? new BigUint64Array(), name)) published.add(key);
       for (const key of keysOf(packed?.removed ?? new BigUint64Array(), name)) published.delete(key);
     }

@@ -2,7 +2,13 @@ import { Checker } from "./checker.ts";
 import { OPERATOR, Operator } from "./operator.ts";
 import { bugs } from "./platform/bugs.ts";
 import { CloudController } from "./platform/cloud-controller.ts";
-import { Catalog, type Env, PushSessions } from "./platform/code-under-test.ts";
+import {
+  Catalog,
+  COMPLETE_SNAPSHOT,
+  type Env,
+  INLINE_DELTA,
+  PushSessions,
+} from "./platform/code-under-test.ts";
 import { type CallFault, type Crash, ObjectHost } from "./platform/durable-object.ts";
 import { internet } from "./platform/globals.ts";
 import { Isolate, type MatchCall, type MatchReply, misconfigured } from "./platform/isolate.ts";
@@ -88,6 +94,10 @@ export class World {
     kernel.now = START_DAY + kernel.random.fork("start").integer(0, DAY_MS);
     this.kernel = kernel;
     this.start = kernel.now;
+    // Deltas are in the manifest, or objects of their own.
+    INLINE_DELTA.maxBytes = kernel.random.fork("inline delta").chance(0.5) ? 65_536 : 0;
+    // The snapshot has the whole pool, or keys are read too.
+    COMPLETE_SNAPSHOT.lessThan = kernel.random.fork("complete snapshot").chance(0.5) ? Infinity : 0;
     const minimumSize = Number(settings.variables.MINIMUM_SIZE ?? 0) + 1;
     this.pool = new TruePool(drawFiles(settings.files, minimumSize, kernel.random.fork("files")));
     this.kvFaults = new KvFaults(kernel, settings.places);

@@ -1,9 +1,9 @@
-import { type CurrentManifest, MANIFEST_NAME } from "../../src/cache/manifest.ts";
+import { type CurrentManifest, FORMAT_VERSION, MANIFEST_NAME } from "../../src/cache/manifest.ts";
 
 /** A valid manifest without snapshot and delta, so that only keys match. */
 export function minimalManifest(): CurrentManifest {
   return {
-    version: 2,
+    version: FORMAT_VERSION,
     state: "current",
     revision: 0,
     publishedAt: new Date(Date.now()).toISOString(),

@@ -87,14 +87,6 @@ export function requestCacheStatus(endpoint: Endpoint): Promise<ApiResponse> {
 }
 
 /**
- * Whether a response to `requestCacheStatus` shows that it comes from a Cloud Controller: it returns 404 for a path that
- * it does not have, with any method. Any other status can come from a Worker or a proxy as well.
- */
-export function isWorkerAbsent({ status }: ApiResponse): boolean {
-  return status === 404;
-}
-
-/**
  * When the command started, by the Worker's clock, for the times of observations. Adding `performance.now()` gives the
  * current time. Both are late by the time that the response took to arrive, and never early: an observation never seems
  * newer than it is.

@@ -8,6 +8,8 @@ export interface Endpoint {
   url: string;
   /** A bearer token, without "bearer". */
   token: string;
+  /** Sent with every request. */
+  headers?: Record<string, string>;
 }
 
 export interface EndpointOptions {

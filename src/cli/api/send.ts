@@ -53,7 +53,7 @@ export async function send(
   { method, path, body, headers: extraHeaders }: ApiRequest,
 ): Promise<ApiResponse> {
   const target = `${endpoint.url}${path}`;
-  const headers = new Headers(extraHeaders);
+  const headers = new Headers({ ...endpoint.headers, ...extraHeaders });
   headers.set("Authorization", `bearer ${endpoint.token}`);
   if (body) headers.set("Content-Type", "application/json");
   let received: ApiResponse;
@@ -88,6 +88,12 @@ export function jsonOf({ body }: ApiResponse): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Whether the body is Cloud Foundry's error envelope. Proxies and firewalls respond with HTML. */
+export function hasErrorEnvelope(response: ApiResponse): boolean {
+  const { errors } = (jsonOf(response) ?? {}) as { errors?: { title?: unknown }[] };
+  return Array.isArray(errors) && typeof errors[0]?.title === "string";
 }
 
 /** Whether the status shows that a server is unavailable. It does not show which server it is. */

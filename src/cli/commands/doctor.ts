@@ -35,8 +35,8 @@ export const doctorCommand = new Command("doctor")
   )
   .option(
     "--cloud-controller <url>",
-    "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token. Without it, sizes and " +
-      "modes are not compared",
+    "a URL that leads to the Cloud Controller and not to the Worker, to compare limits and modes. It gets the same token. " +
+      "By default --api, if that differs from --url",
   )
   .option(
     "--max-package-size <bytes>",

@@ -1,8 +1,15 @@
 import { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
-import { CacheClient, isWorkerAbsent, requestCacheStatus, startTimeOf } from "../api/cache-client.ts";
+import { CacheClient, startTimeOf } from "../api/cache-client.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
+import {
+  isLoop,
+  isOfCloudController,
+  requestFraction,
+  withoutWorker,
+  workerAtCloudController,
+} from "../api/responder.ts";
 import { retry } from "../api/retry.ts";
 import { describeError, isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
@@ -35,7 +42,7 @@ export const verifyCommand = new Command("verify")
   )
   .requiredOption(
     "--cloud-controller <url>",
-    "a URL that leads to the Cloud Controller and not to the Worker. It gets the same token",
+    "a URL that leads to the Cloud Controller: behind a load balancer, the one that cf uses. It gets the same token",
   )
   .option("--sample <count>", "verify this many resources, drawn at random, instead of all")
   .option("--remove", "remove rejected resources from the cache")
@@ -45,7 +52,7 @@ export const verifyCommand = new Command("verify")
     "after",
     "\nExample:\n" +
       "  resource-pool verify --sample 5000 \\\n" +
-      "    --cloud-controller https://api.cf.internal --url https://api.example.com",
+      "    --cloud-controller https://api.example.com --url https://matches.example.net",
   )
   .action(async ({ sample, remove, yes, json, ...options }: VerifyOptions) => {
     if (yes && !remove) throw new Exit("usage", "--yes needs --remove.");
@@ -53,9 +60,10 @@ export const verifyCommand = new Command("verify")
       throw new Exit("usage", `--sample must be a number of resources, at least 1, not ${sample}`);
     }
     const endpoint = endpointOf(options);
-    const cloudController = endpointOf({ ...options, url: options.cloudController }, "--cloud-controller");
+    const url = options.cloudController;
+    const cloudController = withoutWorker(endpointOf({ ...options, url }, "--cloud-controller"));
     const signal = finishOnInterrupt();
-    await refuseWorker(cloudController, signal);
+    await requireCloudController(cloudController, signal);
     const client = new CacheClient(endpoint, signal);
     const status = await client.status();
     const startedAt = startTimeOf(status);
@@ -118,22 +126,17 @@ async function* drawSample(client: CacheClient, count: number): AsyncGenerator<r
 }
 
 /** Requires that a Cloud Controller is at the address: the Worker can't verify its own matches. */
-async function refuseWorker(cloudController: Endpoint, signal: AbortSignal): Promise<void> {
+async function requireCloudController(cloudController: Endpoint, signal: AbortSignal): Promise<void> {
   const response = await retry(
-    () => requestCacheStatus(cloudController),
-    (response) => !isOutage(response),
+    () => requestFraction(cloudController),
+    (response) => isLoop(response) || !isOutage(response),
     signal,
   );
-  if (isWorkerAbsent(response)) return;
-  if (response.status === 200) {
+  if (isLoop(response)) throw new Exit("usage", workerAtCloudController(cloudController));
+  if (!isOfCloudController(response)) {
     throw new Exit(
-      "usage",
-      `${cloudController.url} leads to the Worker, or to another server that is not the Cloud Controller. ` +
-        "Set --cloud-controller to a URL that bypasses the Worker.",
+      "failed",
+      `${describeError(response)}\nA Cloud Controller returns 422 here. Does --cloud-controller lead to it?`,
     );
   }
-  throw new Exit(
-    "failed",
-    `${describeError(response)}\nA Cloud Controller returns 404 here. Does --cloud-controller lead to it?`,
-  );
 }

@@ -1,15 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
-import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { checksumsOf } from "../api/matches.ts";
-import { type ApiResponse, isOutage, send, warningsOf } from "../api/send.ts";
+import { isLoop, isOfCloudController, randomSha1, requestFraction, withoutWorker } from "../api/responder.ts";
+import { type ApiResponse, hasErrorEnvelope, isOutage, warningsOf } from "../api/send.ts";
 import {
   errorSentences,
   type Finding,
   fail,
-  isLoop,
   isRefusal,
   loopError,
   ok,
@@ -33,45 +32,11 @@ export interface Addresses {
   api: Endpoint;
 }
 
-/** The Worker's own requests to the Cloud Controller have these headers. On Cloudflare CF-Worker has the name of a zone. */
-const WORKER_REQUEST_HEADERS = { Via: "1.1 resource-matches", "CF-Worker": "doctor.invalid" };
-
-/**
- * A request of matches with a size that is a decimal fraction, like `65537.0`. The Worker accepts it and a Cloud Controller refuses
- * it, so the response shows which of them it comes from.
- */
-function requestFraction(
-  endpoint: Endpoint,
-  {
-    sha1,
-    size,
-    sample = [],
-    headers = {},
-  }: {
-    /** SHA-1 of the resource whose size is a fraction. */
-    sha1: string;
-    size: number;
-    /** Further resources. */
-    sample?: readonly CachedResource[];
-    headers?: Record<string, string>;
-  },
-): Promise<ApiResponse> {
-  const fraction = `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}.0,"mode":"${ANY_MODE}"}`;
-  const others = sample.map((resource) => JSON.stringify({ ...resource, mode: ANY_MODE }));
-  const body = `{"resources":[${[...others, fraction].join()}]}`;
-  return send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers });
-}
-
-/** Whether the Cloud Controller has responded to `requestFraction`. */
-function isOfCloudController({ status, body }: ApiResponse): boolean {
-  return status === 422 && body.includes("a non-integer size_in_bytes");
-}
-
 /** Who responds to pushes while the Worker can't be checked. Undefined if that is not certain. */
 export async function findResponder(
   api: Endpoint,
 ): Promise<"Cloud Controller" | "Worker" | ApiResponse | undefined> {
-  const response = await requestFraction(api, { sha1: randomSha1(), size: 1 }).catch(() => undefined);
+  const response = await requestFraction(api).catch(() => undefined);
   if (!response) return undefined;
   if (isOfCloudController(response)) return "Cloud Controller";
   if (response.status === 201) return "Worker";
@@ -121,14 +86,16 @@ export async function* endpointFindings({ worker, api }: Addresses, known: Known
   yield* edgeFindings(matched, known);
 }
 
-function randomSha1(): string {
-  return randomBytes(20).toString("hex");
-}
-
 /** @param direct the Worker's response to the same request, without the load balancer */
 function balancerError({ target }: ApiResponse, worker: Endpoint, direct: ApiResponse): string {
-  const found = `${target} leads to the Cloud Controller, and not to the Worker.`;
   const { host } = new URL(worker.url);
+  if (direct.status === 403 && !hasErrorEnvelope(direct)) {
+    return (
+      `${target} leads to the Cloud Controller. Whether the Worker responds could not be checked, because a firewall refuses ` +
+      `requests at ${direct.target} (403). Check that the load balancer forwards POST /v3/resource_matches to ${host}.`
+    );
+  }
+  const found = `${target} leads to the Cloud Controller, and not to the Worker.`;
   return direct.status === 201
     ? `${found} The Worker responds at ${worker.url}. Configure the load balancer: it must forward POST /v3/resource_matches, ` +
         `exactly this path, to ${host} with that name as Host and SNI.`
@@ -203,10 +170,7 @@ async function readThroughError({ worker, api }: Addresses): Promise<string> {
   const passedThrough = await requestRoot(worker).catch(() => undefined);
   if (passedThrough && isLoop(passedThrough)) return loopError(passedThrough, consequence);
   if (api !== worker) {
-    const headers = WORKER_REQUEST_HEADERS;
-    const response = await requestFraction(api, { sha1: randomSha1(), size: 1, headers }).catch(
-      () => undefined,
-    );
+    const response = await requestFraction(withoutWorker(api)).catch(() => undefined);
     if (response && isLoop(response)) {
       return (
         "The Worker gets no valid response from the Cloud Controller. The load balancer sends requests of the Worker to the " +

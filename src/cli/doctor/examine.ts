@@ -1,10 +1,11 @@
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
+import { withoutWorker } from "../api/responder.ts";
 import type { ApiResponse } from "../api/send.ts";
 import { note } from "../terminal/output.ts";
 import { type Addresses, endpointFindings } from "./endpoint.ts";
-import { catchErrors, type Finding, warn } from "./finding.ts";
+import { catchErrors, type Finding, fail, warn } from "./finding.ts";
 import {
   apiVersionFinding,
   cloudControllerFindings,
@@ -19,8 +20,10 @@ import { clockFinding, requestStatus, signatureFindings, workerFinding } from ".
 /** Resources of the catalog that the endpoint should match. */
 const SAMPLE_SIZE = 10;
 
+const NOT_COMPARED = "Sizes and file modes were not compared with the Cloud Controller's";
+
 export interface Examined extends Addresses {
-  /** A Cloud Controller that is reached without the Worker, if known. */
+  /** A URL that leads to the Cloud Controller. By default `api`, if that is not the Worker's own. */
   cloudController: Endpoint | undefined;
   /** The foundation's `cc.packages.max_package_size`, in bytes. */
   maxPackageSize: number;
@@ -42,7 +45,7 @@ export async function* examine({
   const { status, aheadMs } = statusResponse;
   const claims = decodeClaims(worker.token);
   yield* tokenFindings(claims, Date.now() - aheadMs);
-  yield await workerFinding(statusResponse, claims, api);
+  yield await workerFinding(statusResponse, claims, { worker, api });
   if (!status) {
     yield warn("the rest", "It was not checked. Fix the problem above, and run the command again.");
     return;
@@ -61,20 +64,28 @@ export async function* examine({
   if (apiRoot) yield* catchErrors("upload limit", uploadLimitFindings(api, apiRoot, maxPackageSize));
 
   let cloudControllerRoot: ApiResponse | undefined;
-  if (cloudController) {
-    note(`Checking ${cloudController.url} …`);
-    cloudControllerRoot = yield* catchErrors("cloud controller", cloudControllerFindings(cloudController));
-    if (cloudControllerRoot) yield* catchErrors("size limits", limitFindings(cloudController, known));
+  const behindBalancer = apiRoot && api !== worker ? api : undefined;
+  const compared = cloudController ?? behindBalancer;
+  if (!mayRequestMatches(claims)) {
+    yield warn("size limits", `${NOT_COMPARED}. This needs a token with cloud_controller.write.`);
+  } else if (!compared) {
+    yield warn("size limits", `${NOT_COMPARED}. Set --cloud-controller to a URL that leads to it.`);
   } else {
-    yield warn(
-      "size limits",
-      "Sizes and file modes were not compared with the Cloud Controller's. Set --cloud-controller to a URL that leads " +
-        "to it and not to the Worker.",
+    if (cloudController) note(`Checking ${cloudController.url} …`);
+    const direct = withoutWorker(compared);
+    cloudControllerRoot = yield* catchErrors(
+      "cloud controller",
+      cloudControllerFindings(direct, (explanation) =>
+        cloudController
+          ? fail("cloud controller", explanation)
+          : warn("size limits", `${NOT_COMPARED}: ${explanation}`),
+      ),
     );
+    if (cloudControllerRoot) yield* catchErrors("size limits", limitFindings(direct, known));
   }
   const root = cloudControllerRoot ?? apiRoot;
   if (root) yield apiVersionFinding(root);
-  const flagsEndpoint = cloudControllerRoot ? cloudController : apiRoot && api;
+  const flagsEndpoint = cloudControllerRoot ? compared : apiRoot && api;
   if (flagsEndpoint) yield* catchErrors("feature flags", flagFindings(flagsEndpoint, status));
   for (const { level, name, text } of status.checks) {
     yield { level: level === "fail" ? "FAIL" : level, name, text };

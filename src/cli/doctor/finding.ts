@@ -1,4 +1,5 @@
 import type { CacheCheck } from "../../operator-api/responses.ts";
+import { LOAD_BALANCER_RULE } from "../api/responder.ts";
 import { type ApiResponse, describeError, NoResponse } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 
@@ -65,13 +66,8 @@ export function isRefusal({ status }: ApiResponse): boolean {
 }
 
 const LOOP_ADVICE =
-  "Set CLOUD_CONTROLLER_URL to an address that leads to the Cloud Controller, and to no Worker of this project. A load " +
-  "balancer must send requests with the header CF-Worker, or with resource-matches in Via, to the Cloud Controller.";
-
-/** Whether the Worker refused a request because it had sent the request itself. */
-export function isLoop({ status, body }: ApiResponse): boolean {
-  return status === 508 && body.includes("leads back to the Worker");
-}
+  "Set CLOUD_CONTROLLER_URL to an address that leads to the Cloud Controller, and to no Worker of this project. " +
+  LOAD_BALANCER_RULE;
 
 /** @param consequence of the loop */
 export function loopError(response: ApiResponse, consequence: string): string {

@@ -1,12 +1,11 @@
 import type { CacheStatus } from "../../operator-api/responses.ts";
-import { isWorkerAbsent, requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
+import { isLoop, isOfCloudController, requestFraction, workerAtCloudController } from "../api/responder.ts";
 import { type ApiResponse, isOutage, jsonOf, send } from "../api/send.ts";
 import {
   errorSentences,
   type Finding,
   fail,
-  isLoop,
   isRefusal,
   loopError,
   ok,
@@ -71,35 +70,49 @@ function otherRequestsError(response: ApiResponse): string {
   return `There is no Cloud Controller at this address, and cf can't log in: ${error}`;
 }
 
-/** Whether `--cloud-controller` leads to a Cloud Controller, and not to the Worker. Returns the response to `GET /` then. */
+/**
+ * Whether an address leads to a Cloud Controller, and not to the Worker.
+ *
+ * @param cloudController of `withoutWorker`
+ * @param workerFinding the finding if the address leads to a Worker
+ * @returns the response to `GET /`, if it does
+ */
 export async function* cloudControllerFindings(
   cloudController: Endpoint,
+  workerFinding: (explanation: string) => Finding,
 ): AsyncGenerator<Finding, ApiResponse | undefined> {
-  const statusResponse = await requestCacheStatus(cloudController);
-  if (!isWorkerAbsent(statusResponse)) {
-    yield cloudControllerProblem(
-      statusResponse,
-      "--cloud-controller must lead to the Cloud Controller and not to the Worker. A Cloud Controller returns 404 here: ",
-    );
+  const response = await requestFraction(cloudController);
+  if (isLoop(response)) {
+    yield workerFinding(workerAtCloudController(cloudController));
+    return undefined;
+  }
+  if (response.body.includes("CF-FeatureDisabled")) {
+    yield warn("cloud controller", `${errorSentences(response)} Sizes and file modes were not compared.`);
+    return undefined;
+  }
+  const { url } = cloudController;
+  if (!isOfCloudController(response)) {
+    const meaning = `${url} does not lead to a Cloud Controller, which returns 422 here: `;
+    yield cloudControllerProblem(response, url, meaning);
     return undefined;
   }
   const root = await requestRoot(cloudController);
   if (!isApiRoot(root)) {
-    yield cloudControllerProblem(root, "This is not a Cloud Controller: ");
+    yield cloudControllerProblem(root, url, "This is not a Cloud Controller: ");
     return undefined;
   }
-  yield ok("cloud controller", `It responds at ${cloudController.url}.`);
+  yield ok("cloud controller", `It responds at ${url}.`);
   return root;
 }
 
-function cloudControllerProblem(response: ApiResponse, meaning: string): Finding {
+function cloudControllerProblem(response: ApiResponse, url: string, meaning: string): Finding {
   const error = errorSentences(response);
   if (isOutage(response))
     return fail("cloud controller", `${error} ${outageAdvice(response, "Cloud Controller")}`);
   return fail(
     "cloud controller",
     isRefusal(response)
-      ? `${error} The Worker accepts this token. Is --cloud-controller of the same foundation?`
+      ? `${error} The Worker accepts this token. Is ${url} of the same foundation?`
       : `${meaning}${error}`,
   );
 }

@@ -3,7 +3,7 @@ import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { text } from "node:stream/consumers";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type ApiResponse, jsonOf } from "../api/send.ts";
+import { type ApiResponse, hasErrorEnvelope } from "../api/send.ts";
 import { formatBytes } from "../terminal/output.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -45,7 +45,7 @@ export async function* uploadLimitFindings(
         `fails. To prevent that, ${ADVICE} If the foundation accepts only smaller packages, set --max-package-size to its ` +
         "cc.packages.max_package_size.",
     );
-  } else if (response && isCloudControllerError(response)) {
+  } else if (response && hasErrorEnvelope(response)) {
     yield ok(
       "upload limit",
       `${host} is proxied by Cloudflare, and an upload of ${size} reaches the Cloud Controller.`,
@@ -86,9 +86,4 @@ async function declareUpload({ url }: Endpoint, bytes: number): Promise<ApiRespo
   } finally {
     request.destroy();
   }
-}
-
-function isCloudControllerError(response: ApiResponse): boolean {
-  const { errors } = (jsonOf(response) ?? {}) as { errors?: { title?: unknown }[] };
-  return Array.isArray(errors) && typeof errors[0]?.title === "string";
 }

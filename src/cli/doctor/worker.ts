@@ -5,7 +5,7 @@ import type { CacheStatus } from "../../operator-api/responses.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type ApiResponse, isOutage, jsonOf } from "../api/send.ts";
-import { findResponder } from "./endpoint.ts";
+import { type Addresses, findResponder } from "./endpoint.ts";
 import { errorSentences, type Finding, fail, ok, outageAdvice, warn } from "./finding.ts";
 import { lifetimeFinding } from "./token.ts";
 
@@ -39,16 +39,16 @@ function parseStatus(response: ApiResponse): CacheStatus | undefined {
 export async function workerFinding(
   { response, status }: StatusResponse,
   claims: JWTPayload | undefined,
-  api: Endpoint,
+  addresses: Addresses,
 ): Promise<Finding> {
   if (status) return ok("worker", `Version ${status.version} responds at ${response.target}.`);
-  return fail("worker", await workerError(response, claims, api));
+  return fail("worker", await workerError(response, claims, addresses));
 }
 
 async function workerError(
   response: ApiResponse,
   claims: JWTPayload | undefined,
-  api: Endpoint,
+  addresses: Addresses,
 ): Promise<string> {
   if (response.status === 200) {
     return (
@@ -58,12 +58,12 @@ async function workerError(
   }
   const error = errorSentences(response);
   if (isRefusedBySettings(response, claims)) {
-    return `${error}${issuerAdvice(claims)}${pushSentences(await findResponder(api))}`;
+    return `${error}${issuerAdvice(claims)}${pushSentences(await findResponder(addresses.api), addresses)}`;
   }
   if (!isOutage(response)) return error;
   const isOwn500 = response.status === 500 && response.body.includes("UnknownError");
   if (!isOwn500 && !isUaaOutage(response)) return `${error} ${outageAdvice(response, "Worker")}`;
-  const responder = await findResponder(api);
+  const responder = await findResponder(addresses.api);
   if (isOwn500 && responder === "Worker") {
     return `${error} The Worker still responds to pushes. \`npx wrangler tail\` shows \`unexpected\`: report it.`;
   }
@@ -71,11 +71,20 @@ async function workerError(
     ? "Probably a variable is wrong: `npx wrangler tail` shows `misconfigured`, and which variable. Correct it and deploy."
     : "The Worker has never read UAA's keys. Can <UAA_URL>/token_keys be reached from the internet, with a trusted " +
       "certificate?";
-  return `${error} ${cause}${pushSentences(responder)}`;
+  return `${error} ${cause}${pushSentences(responder, addresses)}`;
 }
 
 /** @param responder of pushes */
-function pushSentences(responder: Awaited<ReturnType<typeof findResponder>>): string {
+function pushSentences(
+  responder: Awaited<ReturnType<typeof findResponder>>,
+  { worker, api }: Addresses,
+): string {
+  if (responder === "Cloud Controller" && api !== worker) {
+    return (
+      " Pushes work: the Cloud Controller responds to them, because the Worker fails open or the load balancer replaces its " +
+      "errors. The cache is not used."
+    );
+  }
   if (responder === "Cloud Controller") {
     return (
       " The Worker fails open: the Cloud Controller responds to pushes. They work, but without the cache. The log shows " +

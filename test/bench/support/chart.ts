@@ -47,7 +47,7 @@ ${[text(10, 22, `${title}, ${unit}`, "title"), ...legend, ...bars, ...limit].joi
 }
 
 // No background, so that the page shows through. GitHub and browsers support prefers-color-scheme in images.
-const STYLE = `
+export const STYLE = `
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 14px; font-weight: 600 }
 .value { fill: #57606a }
@@ -69,10 +69,10 @@ function formatLegendEntry(name: string, index: number): string[] {
   ];
 }
 
-function text(x: number, y: number, content: string, classes: string): string {
+export function text(x: number, y: number, content: string, classes: string): string {
   return `<text class="${classes}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${escapeXml(content)}</text>`;
 }
 
-function escapeXml(content: string): string {
+export function escapeXml(content: string): string {
   return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
 }

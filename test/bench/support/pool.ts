@@ -28,7 +28,9 @@ export function packFiles(entries: number): StoredSnapshot {
     const present = sorted.subarray(part * ENTRIES_PER_PART, (part + 1) * ENTRIES_PER_PART);
     return pack(partName(ID, part), { added: present, removed }).buffer;
   });
-  const snapshot = { id: ID, entries, parts: parts.length, builtAt: manifest.publishedAt };
+  const { publishedAt } = manifest;
+  const times = { builtAt: publishedAt, completedAt: publishedAt };
+  const snapshot = { id: ID, entries, parts: parts.length, ...times };
   return { manifest: { ...manifest, snapshot }, parts };
 }
 

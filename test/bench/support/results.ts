@@ -5,6 +5,7 @@ import { toSvg } from "./chart.ts";
 import type { Machine } from "./machine.ts";
 import { round } from "./measure.ts";
 import { type Findings, isMet, type Table, type Target } from "./section.ts";
+import { waterfallSvg } from "./waterfall.ts";
 
 const FOLDER = fileURLToPath(new URL("../results/", import.meta.url));
 
@@ -20,6 +21,9 @@ export async function storeFindings(name: string, machine: Machine, findings: Fi
   const result: Result = { name, machine, ...findings };
   await writeFile(`${FOLDER}${name}.json`, `${JSON.stringify(result, null, 2)}\n`);
   for (const chart of findings.charts ?? []) await writeFile(`${FOLDER}${chart.name}.svg`, toSvg(chart));
+  for (const waterfall of findings.waterfalls ?? []) {
+    await writeFile(`${FOLDER}${waterfall.name}.svg`, waterfallSvg(waterfall));
+  }
 }
 
 /** Writes results.md from the stored results of the sections. */
@@ -53,12 +57,12 @@ export function toTargetTable(targets: readonly Target[]): Table {
   };
 }
 
-function formatSection({ machine, tables, charts = [] }: Result): string[] {
+function formatSection({ machine, tables, charts = [], waterfalls = [] }: Result): string[] {
   const { date, cpu, cores, memoryGiB, system, load, versions } = machine;
   const versionList = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
     ...tables.map(formatTable),
-    ...charts.map(({ name, title }) => `![${title}](${name}.svg)`),
+    ...[...charts, ...waterfalls].map(({ name, title }) => `![${title}](${name}.svg)`),
     `<sub>${date.slice(0, 16)}Z · ${cpu}, ${cores} cores, ${memoryGiB} GiB, load ${load} before the run · ${system} · ${versionList.join(", ")}</sub>`,
   ];
 }

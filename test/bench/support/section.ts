@@ -12,6 +12,7 @@ export interface Findings {
   tables: Table[];
   targets: Target[];
   charts?: Chart[];
+  waterfalls?: Waterfall[];
 }
 
 export interface Table {
@@ -41,6 +42,22 @@ export interface Chart {
   groups: { label: string; values: number[] }[];
   /** Drawn as a line. */
   target?: number;
+}
+
+/** A call that leaves the isolate, in ms since the request. */
+export interface Call {
+  name: string;
+  start: number;
+  end: number;
+}
+
+/** The calls of a request until its response. */
+export interface Waterfall {
+  /** Name of the file, without suffix. */
+  name: string;
+  title: string;
+  totalMs: number;
+  calls: Call[];
 }
 
 export function isMet({ measured, atMost }: Target): boolean {

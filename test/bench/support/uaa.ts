@@ -6,7 +6,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 /** A UAA with one key. Unlike the local foundation, it makes tokens for many users. */
 export interface Uaa {
   url: string;
-  /** Issues a token that is valid for one hour. */
+  /** Issues a token that is valid for a day: some sections advance the clock. */
   issueToken(user: string): Promise<string>;
   stop(): void;
 }
@@ -27,7 +27,7 @@ export async function startUaa(): Promise<Uaa> {
       .setProtectedHeader({ alg: "RS256", kid: "key-1", typ: "JWT" })
       .setIssuer(`${url}/oauth/token`)
       .setAudience(["cloud_controller", "cf"])
-      .setExpirationTime("1h")
+      .setExpirationTime("1d")
       .sign(privateKey);
   return { url, issueToken, stop: () => server.close() };
 }

@@ -53,7 +53,7 @@ export type WorkerProcess = Omit<Workerd, "url" | "lines"> & { url: URL };
 
 /** Starts the built Worker (`index`) or a Worker of `workers/`, with an empty KV and an empty catalog. */
 export async function startWorker(
-  name: "index" | "no-sessions" | "counting" | "catalog" | "echo",
+  name: "index" | "no-sessions" | "counting" | "catalog" | "echo" | "latency",
   uaaUrl = "http://localhost",
   variables: Record<string, string> = {},
 ): Promise<WorkerProcess> {

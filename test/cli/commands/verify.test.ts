@@ -1,3 +1,4 @@
+import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { makeBlobs } from "../blobs.ts";
 import { resourcePoolInThread } from "../command.ts";
@@ -89,7 +90,48 @@ test.concurrent.each([
   });
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
   expect(outcome.stderr).toMatch(
-    new RegExp(`returned ${status}: no .*\nA Cloud Controller returns 404 here\\.`, "s"),
+    new RegExp(`returned ${status}: no .*\nA Cloud Controller returns 422 here\\.`, "s"),
   );
-  expect(requests).toEqual(["GET"]);
+  expect(requests).toEqual(["POST"]);
+});
+
+/**
+ * A load balancer that forwards only requests for matches to a Worker. The Worker matches everything, and returns 508 to requests that
+ * it has sent itself.
+ *
+ * @param cloudController gets requests of the Worker; by default, the Worker gets them too
+ */
+async function startBalancer(cloudController?: string): Promise<string> {
+  const worker = await startEndpoint(() => true);
+  return startServer(async (request, response) => {
+    if (request.url !== "/v3/resource_matches") return respondWithError(response, 404, "Unknown request");
+    const isFromWorker = request.headers.via === "1.1 resource-matches";
+    if (isFromWorker && cloudController === undefined) {
+      return respondWithError(response, 508, "CLOUD_CONTROLLER_URL leads back to the Worker");
+    }
+    const target = isFromWorker ? cloudController : worker.url;
+    const forwarded = await fetch(`${target}${request.url}`, { method: "POST", body: await text(request) });
+    response.writeHead(forwarded.status).end(await forwarded.text());
+  });
+}
+
+test.concurrent("refuses a --cloud-controller that sends only requests for matches to a Worker", async () => {
+  const { verify } = await startVerification(() => true);
+  expect(await verify("--cloud-controller", await startBalancer())).toEqual({
+    code: 2,
+    stdout: "",
+    stderr: expect.stringMatching(
+      /^http\S+ leads to a Worker, and not to the Cloud Controller\. Set --cloud-controller to .* Via, to the Cloud Controller\.\n$/,
+    ),
+  });
+});
+
+test.concurrent("verifies with the Cloud Controller behind a load balancer that sends the Worker's requests to it", async () => {
+  const [first] = makeBlobs(1);
+  const { url } = await startEndpoint(({ checksum }) => checksum.value !== first?.sha1);
+  const { verify } = await startVerification(() => true);
+  expect(await verify("--cloud-controller", await startBalancer(url))).toMatchObject({
+    code: 3,
+    stdout: "999 resources matched, 1 rejected, 0 removed, 0 skipped\n",
+  });
 });

@@ -11,14 +11,17 @@ const WRITE = ["cloud_controller.write", "cloud_controller.admin"];
  * needs.
  */
 export function createAuthenticator(
-  uaa: Pick<Uaa, "url" | "issuer">,
+  uaa: Pick<Uaa, "url" | "issuer" | "signingKey">,
 ): (request: IncomingMessage) => Promise<void> {
+  const { algorithm } = uaa.signingKey();
   // Without a cooldown, because tests rotate keys in quick succession.
-  const keys = createRemoteJWKSet(new URL(`${uaa.url}/token_keys`), { cooldownDuration: 0 });
+  const published = createRemoteJWKSet(new URL(`${uaa.url}/token_keys`), { cooldownDuration: 0 });
+  // The real one has the shared secret in its configuration: `symmetric_secret`.
+  const keys = algorithm === "HS256" ? () => uaa.signingKey().publicKey : published;
   return async ({ headers: { authorization }, method }) => {
     const token = /^bearer (.+)$/i.exec(authorization ?? "")?.[1];
     if (token === undefined) throw new ApiError("not-authenticated", "Authentication error");
-    const options = { issuer: uaa.issuer, audience: "cloud_controller", algorithms: ["RS256"] };
+    const options = { issuer: uaa.issuer, audience: "cloud_controller", algorithms: [algorithm] };
     const verified = await jwtVerify(token, keys, options).catch(() => undefined);
     if (!verified || String(verified.payload.jti).endsWith("-r")) {
       throw new ApiError("invalid-token", "Invalid Auth Token");

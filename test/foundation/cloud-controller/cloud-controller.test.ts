@@ -2,12 +2,15 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
+import { decodeProtectedHeader } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import contract from "../../contract/cloud-controller-cases.json" with { type: "json" };
 import { createApp } from "../../support/node/app-fixture.ts";
 import { push } from "../cf-push/push-client.ts";
+import { startFoundation } from "../foundation.ts";
 import { type FoundationFixture, startFoundationFixture } from "../foundation-fixture.ts";
 import { isPortFree } from "../loopback.ts";
+import { startUaa } from "../uaa/uaa.ts";
 import { startCloudController } from "./cloud-controller.ts";
 
 const PRESENT_SHA1 = "5b0e6a95648b2ee1b949ce86aa16ef497af1d66a";
@@ -124,6 +127,22 @@ it("requires the write scope for a POST and the read scope for a GET", async () 
     status: 404,
     json: { errors: [{ title: "CF-ResourceNotFound", detail: "Package not found" }] },
   });
+});
+
+it("accepts only tokens with the shared secret if UAA signs with HS256", async () => {
+  const poolDirectory = await mkdtemp(join(tmpdir(), "pool-"));
+  const symmetric = await startFoundation({ poolDirectory, signing: "HS256" });
+  const other = await startUaa({ signing: "HS256" });
+  const { uaa, cloudController } = symmetric;
+  const statusFor = async (token: string) => {
+    expect(decodeProtectedHeader(token).alg).toBe("HS256");
+    const headers = { Authorization: `bearer ${token}` };
+    return (await fetch(`${cloudController.url}/v3/apps`, { headers })).status;
+  };
+  expect(await statusFor(await uaa.issueToken())).toBe(200);
+  expect(await statusFor(await other.issueToken({ issuer: uaa.issuer }))).toBe(401);
+  await Promise.all([symmetric.close(), other.close()]);
+  await rm(poolDirectory, { recursive: true });
 });
 
 it("returns the URLs of the APIs and the request id, and 404 for an unknown path", async () => {

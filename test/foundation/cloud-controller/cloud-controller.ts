@@ -30,7 +30,7 @@ export const DEFAULT_LIMITS: CloudControllerLimits = {
 };
 
 export interface CloudControllerOptions {
-  uaa: Pick<Uaa, "url" | "issuer">;
+  uaa: Pick<Uaa, "url" | "issuer" | "signingKey">;
   /** The pool's root directory. A blob is stored at `app_bits_cache/ab/cd/<sha1>` below it. */
   poolDirectory: string;
   limits?: Partial<CloudControllerLimits>;

@@ -62,7 +62,7 @@ export function signToken(
   };
   const jku = `${new URL(signer.issuer).origin}/token_keys`;
   return new SignJWT(payload as unknown as JWTPayload)
-    .setProtectedHeader({ alg: "RS256", jku, kid: signer.key.kid, typ: "JWT" })
+    .setProtectedHeader({ alg: signer.key.algorithm, jku, kid: signer.key.kid, typ: "JWT" })
     .sign(signer.key.privateKey);
 }
 

@@ -151,3 +151,14 @@ describe("signing keys", () => {
     await expect(verify(current)).rejects.toThrow("no applicable key found");
   });
 });
+
+it("signs with HS256 if it has only a shared secret, and publishes no key", async () => {
+  const symmetric = await startUaa({ signing: "HS256" });
+  const token = await symmetric.issueToken();
+  expect(decodeProtectedHeader(token)).toMatchObject({ alg: "HS256", kid: symmetric.signingKey().kid });
+  const { issuer } = symmetric;
+  await jwtVerify(token, symmetric.signingKey().publicKey, { issuer, audience: "cloud_controller" });
+  expect(await getJson(`${symmetric.url}/token_keys`)).toEqual({ keys: [] });
+  expect((await fetch(`${symmetric.url}/token_key`)).status).toBe(401);
+  await symmetric.close();
+});

@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { parseUrl, readBody, sendJson } from "../http.ts";
 import { listenOnLoopback } from "../loopback.ts";
 import { type Grant, grantToken, type Registry } from "./grants.ts";
-import { createSigningKey, type SigningKey } from "./signing-key.ts";
+import { createSigningKey, type SigningAlgorithm, type SigningKey } from "./signing-key.ts";
 import { signToken, type TokenOptions } from "./token.ts";
 
 export interface UaaOptions {
@@ -10,6 +10,8 @@ export interface UaaOptions {
   port?: number;
   /** Users and clients that get tokens. Default: the user `developer` and the client `ci`. */
   registry?: Registry;
+  /** Default: RS256. A UAA without RSA keys signs with HS256, and publishes no key to anonymous callers. */
+  signing?: SigningAlgorithm;
 }
 
 /** A simulated UAA (User Account and Authentication server). It creates its key at start. */
@@ -33,15 +35,24 @@ const DEFAULT_REGISTRY: Registry = {
   clients: { ci: { secret: "ci", scopes: ["cloud_controller.read", "cloud_controller.write"] } },
 };
 
-export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOptions = {}): Promise<Uaa> {
-  let keys = [await createSigningKey()];
+export async function startUaa({
+  port = 0,
+  registry = DEFAULT_REGISTRY,
+  signing = "RS256",
+}: UaaOptions = {}): Promise<Uaa> {
+  let keys = [await createSigningKey(signing)];
   const signingKey = () => keys[0] as SigningKey;
   let issuer = "";
   const issueToken = (options: TokenOptions = {}) => signToken({ key: signingKey(), issuer }, options);
 
   const handlers: Record<string, (request: IncomingMessage, response: ServerResponse) => unknown> = {
-    "GET /token_keys": (_, response) => sendJson(response, 200, { keys: keys.map(({ jwk }) => jwk) }),
-    "GET /token_key": (_, response) => sendJson(response, 200, signingKey().jwk),
+    "GET /token_keys": (_, response) =>
+      sendJson(response, 200, { keys: keys.flatMap(({ jwk }) => jwk ?? []) }),
+    "GET /token_key": (_, response) => {
+      const { jwk } = signingKey();
+      if (jwk) sendJson(response, 200, jwk);
+      else sendJson(response, 401, { error: "unauthorized" });
+    },
     "GET /.well-known/openid-configuration": (_, response) => sendJson(response, 200, describeIssuer(issuer)),
     "GET /login": (_, response) => sendJson(response, 200, describeLogin(issuer)),
     "POST /oauth/token": async (request, response) => {
@@ -70,7 +81,7 @@ export async function startUaa({ port = 0, registry = DEFAULT_REGISTRY }: UaaOpt
     issueToken,
     signingKey,
     async rotateKeys({ withdraw = false } = {}) {
-      keys = [await createSigningKey(), ...(withdraw ? [] : keys)];
+      keys = [await createSigningKey(signing), ...(withdraw ? [] : keys)];
     },
   };
 }

@@ -1,0 +1,67 @@
+import { randomBytes } from "node:crypto";
+import type { CachedResource } from "../../operator-api/responses.ts";
+import { ANY_MODE } from "../../platform-limits.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { type ApiResponse, send } from "./send.ts";
+
+/** The Worker's own requests to the Cloud Controller have it, and CF-Worker, which only Cloudflare may add. */
+const WORKER_REQUEST_HEADERS = { Via: "1.1 resource-matches" };
+
+export const LOAD_BALANCER_RULE =
+  "A load balancer must send requests with the header CF-Worker, or with resource-matches in Via, to the Cloud Controller.";
+
+/**
+ * The Cloud Controller at an address. A load balancer sends the requests to it, as it does with requests of the Worker. A Worker
+ * refuses them (`isLoop`), so it can't be taken for the Cloud Controller.
+ */
+export function withoutWorker(endpoint: Endpoint): Endpoint {
+  return { ...endpoint, headers: WORKER_REQUEST_HEADERS };
+}
+
+/**
+ * A request of matches with a size that is a decimal fraction, like `65537.0`. The Worker accepts it and a Cloud Controller refuses
+ * it, so the response shows which of them it comes from.
+ */
+export function requestFraction(
+  endpoint: Endpoint,
+  {
+    sha1 = randomSha1(),
+    size = 1,
+    sample = [],
+    headers = {},
+  }: {
+    /** SHA-1 of the resource whose size is a fraction; by default one that does not exist. */
+    sha1?: string;
+    size?: number;
+    /** Further resources. */
+    sample?: readonly CachedResource[];
+    headers?: Record<string, string>;
+  } = {},
+): Promise<ApiResponse> {
+  const fraction = `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}.0,"mode":"${ANY_MODE}"}`;
+  const others = sample.map((resource) => JSON.stringify({ ...resource, mode: ANY_MODE }));
+  const body = `{"resources":[${[...others, fraction].join()}]}`;
+  return send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers });
+}
+
+/** Whether the Cloud Controller has responded to `requestFraction`. */
+export function isOfCloudController({ status, body }: ApiResponse): boolean {
+  return status === 422 && body.includes("a non-integer size_in_bytes");
+}
+
+/** Whether a Worker refused a request because it seems to have sent the request itself. */
+export function isLoop({ status, body }: ApiResponse): boolean {
+  return status === 508 && body.includes("leads back to the Worker");
+}
+
+/** Explains a loop at `--cloud-controller`. */
+export function workerAtCloudController({ url }: Endpoint): string {
+  return (
+    `${url} leads to a Worker, and not to the Cloud Controller. Set --cloud-controller to a URL that leads to the Cloud ` +
+    `Controller. ${LOAD_BALANCER_RULE}`
+  );
+}
+
+export function randomSha1(): string {
+  return randomBytes(20).toString("hex");
+}
