@@ -5,10 +5,11 @@ import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import type { ObservationsResult } from "../operator-api/responses.ts";
 import { cachePrefix } from "../placement/placement.ts";
-import { PUBLISHED_AFTER_MS, REMOVAL_KEPT_MS } from "../time/time-guarantees.ts";
+import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
 import { CatalogStorage } from "./catalog-storage.ts";
+import { DeltaReader } from "./delta-reader.ts";
 import { Ledger } from "./ledger.ts";
 import { manifestDueAt } from "./manifest-writer.ts";
 import { OBSERVATIONS_MAX, type Observations } from "./observations.ts";
@@ -28,6 +29,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   readonly #storage: CatalogStorage;
   readonly #tables: ResourceTables;
   readonly #ledger: Ledger;
+  readonly #delta: DeltaReader;
   readonly #log = createLog({ object: "catalog" });
   /** When the next alarm runs, in ms since the epoch; null if this instance has not set it. */
   #alarmAt: number | null = null;
@@ -37,6 +39,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     this.#storage = new CatalogStorage(ctx.storage);
     this.#tables = new ResourceTables(ctx.storage.sql);
     this.#ledger = new Ledger(this.#tables);
+    this.#delta = new DeltaReader(ctx.storage.sql);
   }
 
   async observe(observations: Observations): Promise<ObservationsResult> {
@@ -128,9 +131,8 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     if (isElsewhere(this.ctx, configuration)) this.#forgetOnce(now);
     const { suspension } = this.#storage.state;
     if (suspension && now >= suspension.until) this.#endSuspension(configuration, now);
-    const publisher = new Publisher(this.#storage, configuration, this.#log);
+    const publisher = new Publisher(this.#storage, this.#delta, configuration, this.#log);
     const nextRunAt = await publisher.run(now);
-    this.#tables.deleteRemovalsBefore(now - REMOVAL_KEPT_MS);
     await this.#setAlarm(nextRunAt);
   }
 

@@ -39,6 +39,7 @@ export class Ledger {
       isSizeVerified: sizes === "verified",
       revision: draft.revision + 1,
       now,
+      keys: draft.keys,
     };
     const observed = { changed: 0, unchanged: 0, refused: noRefusals() };
     const count = (outcome: boolean | Refusal) => {
@@ -83,6 +84,7 @@ export class Ledger {
 
   forget(draft: State, now: number): void {
     this.#removeAll(draft, now);
+    draft.keys.overruled = this.#tables.countOverruledKeys(draft.prefix);
     this.#tables.deleteAllRows();
     draft.forgottenAt = now;
   }
@@ -93,6 +95,7 @@ export class Ledger {
     const others = draft.retired.filter((one) => one.prefix !== prefix && one.prefix !== draft.prefix);
     draft.retired = [...others, { prefix: draft.prefix, writtenAt: null }];
     draft.prefix = prefix;
+    draft.keys.overruled = this.#tables.countOverruledKeys(prefix);
   }
 
   /** Keeps the removals, because older observations may still arrive. */

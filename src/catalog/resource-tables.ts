@@ -1,5 +1,5 @@
 import type { ResourceKey } from "../resources/resource-key.ts";
-import { ROW_STATE } from "./catalog-storage.ts";
+import { ROW_STATE, type State } from "./catalog-storage.ts";
 
 type ResourceRow = { size: number | null; size_verified: number; state: number; observed_at: number };
 
@@ -11,6 +11,8 @@ export interface Batch {
   isSizeVerified: boolean;
   revision: number;
   now: number;
+  /** The state of the keys, whose `overruled` is kept up to date. */
+  keys: State["keys"];
 }
 
 /** The statements that write the tables `resources` and `tombstones`. */
@@ -65,7 +67,7 @@ export class ResourceTables {
       sha1,
       size,
       batch.isSizeVerified ? 1 : 0,
-      this.#deleteTombstone(sha1, size, batch.prefix),
+      this.#deleteTombstone(sha1, size, batch),
       batch.observedAt,
       batch.revision,
     );
@@ -85,10 +87,13 @@ export class ResourceTables {
     this.#sql.exec(query, sha1, ROW_STATE.removed, observedAt, revision);
   }
 
-  addTombstone(sha1: Uint8Array, { size, state }: ResourceRow, { prefix, revision, now }: Batch): void {
+  /** The resource was present, so it has no tombstone yet. */
+  addTombstone(sha1: Uint8Array, { size, state }: ResourceRow, batch: Batch): void {
+    const { prefix, revision, now, keys } = batch;
+    const hasKey = state === ROW_STATE.keyMissing ? 0 : 1;
     const query = "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?, NULL)";
-    const hasKey = state !== ROW_STATE.keyMissing;
-    this.#sql.exec(query, prefix, sha1, size, revision, now, hasKey ? 1 : 0);
+    this.#sql.exec(query, prefix, sha1, size, revision, now, hasKey);
+    keys.overruled += hasKey;
   }
 
   /** Removes all present resources. No snapshot counts after this, so only keys need tombstones. */
@@ -108,20 +113,22 @@ export class ResourceTables {
     this.#sql.exec("DELETE FROM resources");
   }
 
-  deleteRemovalsBefore(time: number): void {
-    this.#sql.exec("DELETE FROM resources WHERE state = ? AND observed_at < ?", ROW_STATE.removed, time);
-  }
-
   /** Makes the key writer write all keys again. */
   rewriteKeys(): void {
     const query = "UPDATE resources SET state = ? WHERE state = ?";
     this.#sql.exec(query, ROW_STATE.keyBegun, ROW_STATE.keyWritten);
   }
 
+  countOverruledKeys(prefix: string): number {
+    const query = "SELECT COUNT(*) AS count FROM tombstones WHERE prefix = ? AND has_key = 1";
+    return this.#sql.exec<{ count: number }>(query, prefix).one().count;
+  }
+
   /** @returns the state of the resource that becomes present: Workers KV may still have its key */
-  #deleteTombstone(sha1: Uint8Array, size: number, prefix: string): number {
+  #deleteTombstone(sha1: Uint8Array, size: number, { prefix, keys }: Batch): number {
     const query = "DELETE FROM tombstones WHERE prefix = ? AND sha1 = ? AND size = ? RETURNING has_key";
     const [tombstone] = this.#sql.exec<{ has_key: number }>(query, prefix, sha1, size).toArray();
+    keys.overruled -= tombstone?.has_key ?? 0;
     return tombstone?.has_key ? ROW_STATE.keyBegun : ROW_STATE.keyMissing;
   }
 }

@@ -1,5 +1,6 @@
 import { INCOMPLETE_ENTRIES_MIN, partName, SNAPSHOT_ENTRIES_MAX } from "../cache/manifest.ts";
 import { pack } from "../cache/packed-value.ts";
+import { REMOVAL_KEPT_MS } from "../time/time-guarantees.ts";
 import { type CatalogStorage, newSecret, ROW_STATE } from "./catalog-storage.ts";
 import { EntryList, type EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects } from "./published-objects.ts";
@@ -114,9 +115,13 @@ export class SnapshotBuilder {
       draft.snapshot.notBefore = now + PACE_MS;
       draft.secret = secret;
       draft.dirtySince ??= completedAt;
+      const { sql } = this.#storage;
       // The snapshot lacks the resources that were removed before it.
-      const query = "DELETE FROM tombstones WHERE prefix = ? AND has_key = 0 AND revision <= ?";
-      this.#storage.sql.exec(query, prefix, revision);
+      const tombstones = "DELETE FROM tombstones WHERE prefix = ? AND has_key = 0 AND revision <= ?";
+      sql.exec(tombstones, prefix, revision);
+      // The delta needs later removals. To look for expired ones reads them all, so it is only done here.
+      const removals = "DELETE FROM resources WHERE state = ? AND revision <= ? AND observed_at < ?";
+      sql.exec(removals, ROW_STATE.removed, revision, completedAt - REMOVAL_KEPT_MS);
     });
   }
 
