@@ -87,7 +87,7 @@ export class SnapshotBuilder {
     const entriesMax = this.#entriesMax();
     const parts = Math.max(1, Math.ceil(entriesMax / this.#limits.entriesPerPart));
     const perPart = Math.ceil(entriesMax / parts);
-    const list = new EntryList(secret, PARTS_PER_SCAN * perPart + SPARE_ENTRIES);
+    const list = new EntryList(secret, Math.min(PARTS_PER_SCAN, parts) * perPart + SPARE_ENTRIES);
     let entries = 0;
     let lastSha1: ArrayBuffer | Uint8Array = SHA1_MAX;
     for (let first = 0; first < parts; first += PARTS_PER_SCAN) {
