@@ -15,6 +15,7 @@ import { invalid } from "./sections/invalid.ts";
 import { kv } from "./sections/kv.ts";
 import { largeBodies } from "./sections/large-bodies.ts";
 import { load } from "./sections/load.ts";
+import { memory } from "./sections/memory.ts";
 import { pipeline } from "./sections/pipeline.ts";
 import { snapshot } from "./sections/snapshot.ts";
 import { describeMachine } from "./support/machine.ts";
@@ -33,6 +34,7 @@ const SECTIONS: Section[] = [
   coldPush,
   http,
   load,
+  memory,
   kv,
   bundle,
 ];

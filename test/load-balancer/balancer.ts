@@ -99,7 +99,7 @@ export async function startHaproxy(options: BalancerOptions): Promise<Balancer> 
       "timeout server 900s\n  http-request set-header Host",
       "timeout server 3s\n  http-request set-header Host",
     ],
-    ["inter 5s fall 1 rise 12", "inter 200ms fall 1 rise 2"],
+    ["inter 5s fall 1 rise 12", "inter 1s fastinter 200ms downinter 200ms fall 1 rise 2"],
     ["/etc/ssl/certs/ca-certificates.crt", options.authorities],
     [`server worker ${WORKER_HOST}:443`, `server worker ${WORKER_HOST}:${workerPort}`],
   ]);

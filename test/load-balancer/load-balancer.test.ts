@@ -234,6 +234,9 @@ describe.each(BALANCERS)("$name", ({ name, program, start, savesRequestInFlight 
     "ends a push if the Worker stops between two of its requests",
     async () => {
       const { path, remove } = await createLargeApp(5_100);
+      // Writing the files blocks this process, so that a check may have failed.
+      await waitForWorker(balancer);
+      edge.reset(worker.url);
       const stop = async () => {
         await edge.stop();
         await waitForCloudController(balancer);

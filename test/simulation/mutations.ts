@@ -177,6 +177,13 @@ export const MUTATIONS: Record<string, Mutation> = {
     profile: "isolates",
     seed: 8,
   },
+  "R1.2: the age of a manifest counts from the start of its read": {
+    file: "src/cache/manifest-cache.ts",
+    from: "return { readAt, manifest, delta };",
+    to: "return { readAt: Date.now(), manifest, delta };",
+    profile: "isolates",
+    seed: 172,
+  },
   "R1.1: KV caches the manifest for a shorter time than keys": {
     file: "src/cache/manifest-cache.ts",
     from: "getText(MANIFEST_NAME, KV_CACHE_TTL_MIN_SECONDS)",

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 /** The resource usage of a process; NaN without /proc. */
 export interface Usage {
@@ -18,6 +18,17 @@ export function usageOf(pid: number | undefined): Usage {
     bytes: Number(kilobytes) * 1024,
     cpuMs: (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS,
   };
+}
+
+/** Makes `peakOf` count from now on. Needs /proc. */
+export function resetPeak(pid: number | undefined): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, "5");
+}
+
+/** The peak of the resident memory of a process, in bytes; NaN without /proc. */
+export function peakOf(pid: number | undefined): number {
+  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readIfPresent(`/proc/${pid}/status`)) ?? [];
+  return Number(kilobytes) * 1024;
 }
 
 /** PIDs of the children of this process that have this name; none without /proc. */

@@ -11,6 +11,8 @@ export interface Workerd {
   kv(): ReturnType<Miniflare["getKVNamespace"]>;
   /** The Worker's log lines, parsed. */
   lines: Record<string, unknown>[];
+  /** Of the workerd process; undefined without /proc. */
+  pid: number | undefined;
   /** The usage of the workerd process. */
   usage(): Usage;
   stop(): Promise<void>;
@@ -95,6 +97,7 @@ export async function startWorkerd({
     url: (await miniflare.unsafeGetDirectURL()).origin,
     kv: () => miniflare.getKVNamespace("RESOURCE_CACHE"),
     lines,
+    pid,
     usage: () => usageOf(pid),
     stop: () => miniflare.dispose(),
   };
