@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { CatalogNamespace } from "./catalog/catalog-api.ts";
 import { Failure } from "./failure.ts";
+import { JURISDICTIONS, LOCATION_HINTS } from "./placement/placement.ts";
 import {
   KEY_PREFIX_MAX_BYTES,
   KEYS_PER_DAY_MAX,
@@ -63,6 +64,9 @@ const serverUrl = v.message(
   "an https URL (http on localhost) without credentials or query: https://uaa.example.com",
 );
 
+const oneOf = <const T extends readonly string[]>(values: T) =>
+  v.picklist(values, `one of ${values.join(", ")}`);
+
 /** A binding, recognised by its methods. */
 const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
   v.custom<T>(
@@ -97,6 +101,8 @@ const VARIABLES = {
   ),
   KV_CACHE_TTL: v.optional(wholeNumber(KV_CACHE_TTL_MIN_SECONDS, KV_CACHE_TTL_MAX_SECONDS, "seconds"), "60"),
   KEYS_PER_DAY: v.optional(wholeNumber(0, KEYS_PER_DAY_MAX, "keys"), "500"),
+  DATA_JURISDICTION: v.optional(oneOf(JURISDICTIONS)),
+  CATALOG_LOCATION: v.optional(oneOf(LOCATION_HINTS)),
   POOL_BUCKET: v.optional(binding<R2Bucket>("an R2 bucket", "head")),
   RATE_LIMITER: v.optional(binding<RateLimit>("a rate limit", "limit")),
   METRICS: v.optional(binding<AnalyticsEngineDataset>("an Analytics Engine", "writeDataPoint")),
@@ -119,6 +125,10 @@ const SCHEMA = v.pipe(
     cache: variables.RESOURCE_CACHE,
     catalog: variables.CATALOG,
     pushSessions: variables.PUSH_SESSIONS,
+    /** Of both Durable Objects; undefined if they may be anywhere. */
+    jurisdiction: variables.DATA_JURISDICTION,
+    /** Where Cloudflare creates the catalog; undefined: near its first caller. */
+    catalogLocation: variables.CATALOG_LOCATION,
     keyPrefix: variables.KEY_PREFIX,
     /** Seconds. */
     kvCacheTtl: variables.KV_CACHE_TTL,

@@ -9,7 +9,7 @@ export const KV_CACHE_TTL_MIN_SECONDS = 30;
 /** The tombstone of a key lasts for a day, so that KV must not serve the key from its cache for longer. */
 export const KV_CACHE_TTL_MAX_SECONDS = 86_400;
 
-/** Workers KV takes keys of up to 512 bytes. The longest suffix, a resource key, has 57. */
+/** Workers KV takes keys of up to 512 bytes. The longest suffix, a resource key, has 57, and a jurisdiction 9. */
 export const KEY_PREFIX_MAX_BYTES = 400;
 
 /** More than an object can write in a day, so that a typing error is noticed. */

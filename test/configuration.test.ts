@@ -42,6 +42,8 @@ describe("a wrong variable or binding", () => {
     LOOKUP_DEADLINE_MS: ["", "0", "60001", "8s", null],
     KV_CACHE_TTL: ["", "29", "86401", "60s", null],
     KEYS_PER_DAY: ["", "-1", "many", "100000001", null],
+    DATA_JURISDICTION: ["", "EU", "de", "fedramp-high", null],
+    CATALOG_LOCATION: ["", "eu", "WEUR", "frankfurt", null],
     POOL_BUCKET: [null, "bucket", {}],
     RATE_LIMITER: [null, "limit", {}],
     METRICS: [null, "dataset", {}],
@@ -128,6 +130,11 @@ describe("a variable at its limits", () => {
     ["KV_CACHE_TTL", 86400],
     ["KEYS_PER_DAY", 0],
     ["KEYS_PER_DAY", "100000000"],
+    ["DATA_JURISDICTION", "eu"],
+    ["DATA_JURISDICTION", "us"],
+    ["DATA_JURISDICTION", "fedramp"],
+    ["CATALOG_LOCATION", "wnam"],
+    ["CATALOG_LOCATION", "me"],
   ])("accepts the variable %s = %j", (variable, value) => {
     expect(configurationOf({ ...env, [variable]: value })).not.toBeInstanceOf(Failure);
   });

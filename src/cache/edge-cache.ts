@@ -1,6 +1,7 @@
 import { countOf, markMembers } from "../bytes/marks.ts";
 import { perConfiguration } from "../configuration.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
+import { cachePrefix } from "../placement/placement.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Deadline } from "../time/deadline.ts";
@@ -8,7 +9,7 @@ import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
 import type { Fault, Tally } from "./lookup-result.ts";
-import { type CurrentManifest, isSuspended, SNAPSHOT_ENTRIES_MAX } from "./manifest.ts";
+import { type CurrentManifest, INCOMPLETE_ENTRIES_MIN, isSuspended } from "./manifest.ts";
 import { type CachedManifest, isFresh, isUsable, ManifestCache } from "./manifest-cache.ts";
 import { loadMs, type NamedSnapshot, SnapshotCache } from "./snapshot-cache.ts";
 
@@ -272,7 +273,7 @@ class Lookup {
 }
 
 /** A smaller snapshot has all resources of the pool. Tests reduce it. */
-export const COMPLETE_SNAPSHOT = { lessThan: SNAPSHOT_ENTRIES_MAX };
+export const COMPLETE_SNAPSHOT = { lessThan: INCOMPLETE_ENTRIES_MIN };
 
 /** Whether it has all resources of the pool as of its time. The delta has the changes since. */
 function isComplete({ entries }: NamedSnapshot): boolean {
@@ -291,5 +292,6 @@ function unreadFault(tier: "manifest" | "keys", unread: number, causes: string[]
 }
 
 export const edgeCacheOf = perConfiguration(
-  ({ cache, keyPrefix, kvCacheTtl }) => new EdgeCache(keyValueStore(cache, keyPrefix), kvCacheTtl),
+  ({ cache, keyPrefix, jurisdiction, kvCacheTtl }) =>
+    new EdgeCache(keyValueStore(cache, cachePrefix(keyPrefix, jurisdiction)), kvCacheTtl),
 );

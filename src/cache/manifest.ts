@@ -10,6 +10,12 @@ export const FORMAT_VERSION = 3;
 /** A larger pool has no snapshot, only keys. These take 48 MB of an isolate's 128. */
 export const SNAPSHOT_ENTRIES_MAX = 6_000_000;
 
+/**
+ * A snapshot with fewer entries has all resources of the pool. That of a larger pool has at least so many, even if
+ * resources are removed while it is built.
+ */
+export const INCOMPLETE_ENTRIES_MIN = 5_900_000;
+
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Id = v.pipe(v.string(), v.regex(/^[0-9a-z-]{1,30}$/));
 const Time = v.pipe(v.string(), v.isoTimestamp());

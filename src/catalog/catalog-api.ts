@@ -1,4 +1,5 @@
 import type { CacheStatus, ObservationsResult } from "../operator-api/responses.ts";
+import type { Jurisdiction, LocationHint } from "../placement/placement.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Observations } from "./observations.ts";
 
@@ -18,7 +19,8 @@ export interface CatalogApi {
 
 /** The part of the binding CATALOG that the Worker uses. */
 export interface CatalogNamespace {
-  getByName(name: string): CatalogApi;
+  getByName(name: string, options?: { locationHint: LocationHint }): CatalogApi;
+  jurisdiction(jurisdiction: Jurisdiction): CatalogNamespace;
 }
 
 /** The result of a verification of the cache's matches by the Cloud Controller. */

@@ -42,6 +42,8 @@ export interface State {
     notBefore: number | null;
     /** How many keys were written on the last day with any. Days are in UTC and counted from the epoch. */
     written: { day: number; count: number } | null;
+    /** Tombstones of `prefix` with `has_key`. Counting them for each manifest would be billed row by row. */
+    overruled: number;
   };
   /** `hasMatched`: whether the Cloud Controller has matched anything since `from`. */
   suspension: { from: number; until: number; hasMatched: boolean } | null;
@@ -72,6 +74,7 @@ export interface Published {
   snapshotId: string | null;
   /** `isObject`: whether it is stored as an object of its own, and not in the manifest. */
   delta: { id: string; added: number; removed: number; isObject: boolean } | null;
+  areKeysTrusted: boolean;
   at: number;
 }
 
@@ -103,6 +106,8 @@ const TABLES = `
     key_deleted_at INTEGER,         -- null before the key was deleted
     PRIMARY KEY (prefix, sha1, size)
   ) WITHOUT ROWID;
+
+  CREATE INDEX IF NOT EXISTS by_key_deletion ON tombstones (key_deleted_at, removed_at) WHERE has_key = 1;
 
   -- The parts of snapshots and the deltas that Workers KV may have.
   CREATE TABLE IF NOT EXISTS published_objects (
@@ -198,7 +203,7 @@ function initialState(): State {
       rewriteAt: null,
       notBefore: null,
     },
-    keys: { notBefore: null, written: null },
+    keys: { notBefore: null, written: null, overruled: 0 },
     suspension: null,
     rejections: null,
     retired: [],

@@ -4,10 +4,12 @@ import { Failure } from "../failure.ts";
 import { causeOf, createLog } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import type { ObservationsResult } from "../operator-api/responses.ts";
-import { PUBLISHED_AFTER_MS, REMOVAL_KEPT_MS } from "../time/time-guarantees.ts";
+import { cachePrefix } from "../placement/placement.ts";
+import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
 import { CatalogStorage } from "./catalog-storage.ts";
+import { DeltaReader } from "./delta-reader.ts";
 import { Ledger } from "./ledger.ts";
 import { manifestDueAt } from "./manifest-writer.ts";
 import { OBSERVATIONS_MAX, type Observations } from "./observations.ts";
@@ -27,6 +29,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   readonly #storage: CatalogStorage;
   readonly #tables: ResourceTables;
   readonly #ledger: Ledger;
+  readonly #delta: DeltaReader;
   readonly #log = createLog({ object: "catalog" });
   /** When the next alarm runs, in ms since the epoch; null if this instance has not set it. */
   #alarmAt: number | null = null;
@@ -36,6 +39,7 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     this.#storage = new CatalogStorage(ctx.storage);
     this.#tables = new ResourceTables(ctx.storage.sql);
     this.#ledger = new Ledger(this.#tables);
+    this.#delta = new DeltaReader(ctx.storage.sql);
   }
 
   async observe(observations: Observations): Promise<ObservationsResult> {
@@ -118,17 +122,17 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     await this.#setAlarm(now + SAFETY_MS);
     let configuration: Configuration;
     try {
-      configuration = this.#configure(now);
+      configuration = this.#adoptConfiguration(now);
     } catch (error) {
       this.#log.error("catalog-step-failed", { step: "configure", cause: causeOf(error) });
       await this.#setAlarm(now + MISCONFIGURED_PAUSE_MS);
       return;
     }
+    if (isElsewhere(this.ctx, configuration)) this.#forgetOnce(now);
     const { suspension } = this.#storage.state;
     if (suspension && now >= suspension.until) this.#endSuspension(configuration, now);
-    const publisher = new Publisher(this.#storage, configuration, this.#log);
+    const publisher = new Publisher(this.#storage, this.#delta, configuration, this.#log);
     const nextRunAt = await publisher.run(now);
-    this.#tables.deleteRemovalsBefore(now - REMOVAL_KEPT_MS);
     await this.#setAlarm(nextRunAt);
   }
 
@@ -142,20 +146,39 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   }
 
   /**
+   * After a change of DATA_JURISDICTION the catalog of the former one still has its alarm. It gets no reports, so it
+   * must not have entries when it is used again.
+   */
+  #forgetOnce(now: number): void {
+    if (this.#tables.isEmpty()) return;
+    this.#storage.change((draft) => this.#ledger.forget(draft, now));
+    this.#log.warn("catalog-replaced");
+  }
+
+  /** @throws if the Worker is misconfigured, or if the catalog of another jurisdiction is the current one */
+  #configure(now: number): Configuration {
+    const configuration = this.#adoptConfiguration(now);
+    if (isElsewhere(this.ctx, configuration)) {
+      throw new Error("DATA_JURISDICTION was changed: another object is the catalog now");
+    }
+    return configuration;
+  }
+
+  /**
    * Returns the configuration, after adopting its KEY_PREFIX.
    *
    * @throws if the Worker is misconfigured
    */
-  #configure(now: number): Configuration {
+  #adoptConfiguration(now: number): Configuration {
     const configuration = configurationOf(this.env);
     if (configuration instanceof Failure) throw new Error(configuration.reason);
-    const { keyPrefix } = configuration;
+    const prefix = cachePrefix(configuration.keyPrefix, this.ctx.id.jurisdiction);
     if (this.#storage.isNew) {
       this.#storage.change((draft) => {
-        draft.prefix = keyPrefix;
+        draft.prefix = prefix;
       });
-    } else if (this.#storage.state.prefix !== keyPrefix) {
-      this.#storage.change((draft) => this.#ledger.moveTo(draft, keyPrefix, now));
+    } else if (this.#storage.state.prefix !== prefix) {
+      this.#storage.change((draft) => this.#ledger.moveTo(draft, prefix, now));
     }
     return configuration;
   }
@@ -175,4 +198,9 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     this.#alarmAt = time;
     return this.ctx.storage.setAlarm(time);
   }
+}
+
+/** Whether this object is in another jurisdiction than the current catalog. */
+function isElsewhere({ id }: DurableObjectState, { jurisdiction }: Configuration): boolean {
+  return id.jurisdiction !== jurisdiction;
 }

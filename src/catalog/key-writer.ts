@@ -31,10 +31,10 @@ export class KeyWriter {
 
   /** When the next key is to be deleted or written, in ms since the epoch; NEVER if there is none. */
   dueAt(now: number): number {
-    const query = `SELECT MIN(removed_at) AS first FROM tombstones
-      WHERE has_key = 1 AND key_deleted_at IS NULL`;
-    const { first } = this.#storage.sql.exec<{ first: number | null }>(query).one();
-    const deletionsDueAt = first === null ? NEVER : first + KEY_DELETED_AFTER_MS;
+    const query = `SELECT removed_at FROM tombstones
+      WHERE has_key = 1 AND key_deleted_at IS NULL ORDER BY removed_at LIMIT 1`;
+    const [first] = this.#storage.sql.exec<{ removed_at: number }>(query).toArray();
+    const deletionsDueAt = first ? first.removed_at + KEY_DELETED_AFTER_MS : NEVER;
     const dueAt = Math.min(deletionsDueAt, this.#writesDueAt(now));
     return Math.max(dueAt, now, this.#storage.state.keys.notBefore ?? now);
   }

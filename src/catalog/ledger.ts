@@ -23,7 +23,10 @@ export class Ledger {
     this.#tables = tables;
   }
 
-  /** For each SHA-1 the later observation wins; at the same time, the removal (R1.3). */
+  /**
+   * For each SHA-1 the later observation wins; at the same time, the removal (R1.3). An observation that repeats what is
+   * recorded does not count as a later one, so that it writes nothing.
+   */
   record(
     draft: State,
     { asOf, present = [], removed = [], sizes }: Observations,
@@ -36,6 +39,7 @@ export class Ledger {
       isSizeVerified: sizes === "verified",
       revision: draft.revision + 1,
       now,
+      keys: draft.keys,
     };
     const observed = { changed: 0, unchanged: 0, refused: noRefusals() };
     const count = (outcome: boolean | Refusal) => {
@@ -80,6 +84,7 @@ export class Ledger {
 
   forget(draft: State, now: number): void {
     this.#removeAll(draft, now);
+    draft.keys.overruled = this.#tables.countOverruledKeys(draft.prefix);
     this.#tables.deleteAllRows();
     draft.forgottenAt = now;
   }
@@ -90,6 +95,7 @@ export class Ledger {
     const others = draft.retired.filter((one) => one.prefix !== prefix && one.prefix !== draft.prefix);
     draft.retired = [...others, { prefix: draft.prefix, writtenAt: null }];
     draft.prefix = prefix;
+    draft.keys.overruled = this.#tables.countOverruledKeys(prefix);
   }
 
   /** Keeps the removals, because older observations may still arrive. */
@@ -120,17 +126,18 @@ export class Ledger {
     const isCorrection = isPresent && isSizeVerified && !row.size_verified;
     if (observedAt <= row.observed_at && !isCorrection) return false;
 
-    const latest: Batch = {
-      ...batch,
-      isSizeVerified: isSizeVerified || row.size_verified === 1,
-      observedAt: Math.max(observedAt, row.observed_at),
-    };
+    // The time of the row stays: a nightly listing would write a row for each file. So a removal may win that was
+    // observed earlier and arrives later, which costs upload bytes only.
     if (isPresent && size === row.size) {
-      this.#tables.confirm(sha1, latest);
+      if (isCorrection) this.#tables.verifySize(sha1);
       return false;
     }
     if (isPresent) this.#tables.addTombstone(sha1, row, batch);
-    this.#tables.add(sha1, size, latest);
+    this.#tables.add(sha1, size, {
+      ...batch,
+      isSizeVerified: isSizeVerified || row.size_verified === 1,
+      observedAt: Math.max(observedAt, row.observed_at),
+    });
     return true;
   }
 

@@ -1,20 +1,15 @@
 import { base64url } from "jose";
 import { deltaName, FORMAT_VERSION, MANIFEST_NAME, type Manifest, partName } from "../cache/manifest.ts";
-import { type PackedValue, pack } from "../cache/packed-value.ts";
+import { pack } from "../cache/packed-value.ts";
 import {
   LATE_WRITE_MS,
   MANIFEST_PACE_MS,
   MANIFEST_TOUCH_MS,
   TOMBSTONE_KEPT_MS,
 } from "../time/time-guarantees.ts";
-import {
-  type CatalogStorage,
-  type Published,
-  ROW_STATE,
-  type State,
-  type StoredState,
-} from "./catalog-storage.ts";
-import { EntryList, type EntryRow } from "./entry-list.ts";
+import type { CatalogStorage, Published, State, StoredState } from "./catalog-storage.ts";
+import type { DeltaReader } from "./delta-reader.ts";
+import type { EntryRow } from "./entry-list.ts";
 import { newObjectId, type PublishedObjects, type StoreOf } from "./published-objects.ts";
 import { suspendedUntil } from "./suspension.ts";
 import { isoTime, NEVER } from "./times.ts";
@@ -29,11 +24,13 @@ export const INLINE_DELTA = { maxBytes: 65_536 };
 export class ManifestWriter {
   readonly #storage: CatalogStorage;
   readonly #objects: PublishedObjects;
+  readonly #delta: DeltaReader;
   readonly #storeOf: StoreOf;
 
-  constructor(storage: CatalogStorage, objects: PublishedObjects, storeOf: StoreOf) {
+  constructor(storage: CatalogStorage, objects: PublishedObjects, delta: DeltaReader, storeOf: StoreOf) {
     this.#storage = storage;
     this.#objects = objects;
+    this.#delta = delta;
     this.#storeOf = storeOf;
   }
 
@@ -41,14 +38,16 @@ export class ManifestWriter {
   async writeIfDue(): Promise<void> {
     const now = Date.now();
     if (manifestDueAt(this.#storage.state, now) > now) return;
+    await this.#delta.restore(this.#storage.state, this.#storeOf(this.#storage.state.prefix));
     const expired = this.#storage.change((draft) => {
       draft.manifest.notBefore = now + MANIFEST_PACE_MS;
       return this.#deleteExpiredTombstones(draft, now);
     });
     // Later changes do not alter this object: delta and manifest show the catalog at one moment.
     const state = this.#storage.state;
-    const areKeysTrusted = this.#areKeysTrusted(state.prefix);
-    const published = isPublished(state) && expired === 0 ? state.manifest.published : null;
+    const areKeysTrusted = state.keys.overruled <= OVERRULED_KEYS_MAX;
+    this.#delta.leaveOut(expired);
+    const published = isPublished(state) && expired.length === 0 ? state.manifest.published : null;
     // A delta in the manifest is packed again, because the state does not have it.
     const { delta, packed } =
       published && (published.delta === null || published.delta.isObject)
@@ -97,7 +96,8 @@ export class ManifestWriter {
       }
       if (draft.epoch !== state.epoch) return;
       const { revision } = state;
-      draft.manifest.published = { revision, snapshotId: snapshot?.id ?? null, delta, at: now };
+      const snapshotId = snapshot?.id ?? null;
+      draft.manifest.published = { revision, snapshotId, delta, areKeysTrusted, at: now };
       // Changes that the manifest lacks were recorded after `now`, during the writes.
       draft.dirtySince = draft.revision === revision ? null : now;
       this.#objects.supersede(state.prefix, names, now);
@@ -122,18 +122,21 @@ export class ManifestWriter {
     }
   }
 
-  /** Deletes tombstones if no cache of KV can serve the key and no snapshot has the entry (R1.4). */
-  #deleteExpiredTombstones({ prefix, revision, snapshot }: State, now: number): number {
+  /**
+   * Deletes tombstones if no cache of KV can serve the key and no snapshot has the entry (R1.4).
+   *
+   * @returns those of the current prefix
+   */
+  #deleteExpiredTombstones({ prefix, revision, snapshot, keys }: State, now: number): EntryRow[] {
     const query = `DELETE FROM tombstones
-      WHERE key_deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING size`;
+      WHERE has_key = 1 AND key_deleted_at < ? AND (prefix <> ? OR revision <= ?) RETURNING sha1, size, prefix`;
     const expired = now - TOMBSTONE_KEPT_MS;
     const lastRevision = snapshot.current?.revision ?? revision;
-    return this.#storage.sql.exec(query, expired, prefix, lastRevision).toArray().length;
-  }
-
-  #areKeysTrusted(prefix: string): boolean {
-    const query = "SELECT COUNT(*) AS count FROM tombstones WHERE prefix = ? AND has_key = 1";
-    return this.#storage.sql.exec<{ count: number }>(query, prefix).one().count <= OVERRULED_KEYS_MAX;
+    const rows = this.#storage.sql.exec(query, expired, prefix, lastRevision);
+    const deleted = [...rows.raw<[...EntryRow, prefix: string]>()];
+    const current = deleted.filter((row) => row[2] === prefix).map(([sha1, size]): EntryRow => [sha1, size]);
+    keys.overruled -= current.length;
+    return current;
   }
 
   /**
@@ -146,7 +149,7 @@ export class ManifestWriter {
     areKeysTrusted: boolean,
     now: number,
   ): Promise<{ delta: Published["delta"]; packed: string | null }> {
-    const value = this.#readDelta(state, areKeysTrusted);
+    const value = this.#delta.read(state, areKeysTrusted);
     const [added, removed] = [value.added.length, value.removed.length];
     if (added + removed === 0) return { delta: null, packed: null };
     const id = newObjectId(now);
@@ -155,25 +158,6 @@ export class ManifestWriter {
     const isObject = packed.length > INLINE_DELTA.maxBytes;
     if (isObject) await this.#objects.write(state.prefix, name, packed);
     return { delta: { id, added, removed, isObject }, packed: isObject ? null : base64url.encode(packed) };
-  }
-
-  #readDelta({ prefix, secret, snapshot }: StoredState, areKeysTrusted: boolean): PackedValue {
-    const added = new EntryList(secret);
-    const removed = new EntryList(secret);
-    // Without a snapshot: all changes.
-    const revision = snapshot.current?.revision ?? 0;
-    for (const state of [ROW_STATE.keyMissing, ROW_STATE.keyBegun, ROW_STATE.keyWritten]) {
-      const query = "SELECT sha1, size FROM resources WHERE state = ? AND revision > ?";
-      for (const row of this.#storage.sql.exec(query, state, revision).raw<EntryRow>()) added.add(row);
-    }
-    // If there is neither a snapshot nor a trusted key, there is nothing to overrule.
-    if (snapshot.current || areKeysTrusted) {
-      const query = `SELECT sha1, size FROM tombstones
-        WHERE prefix = ? AND (revision > ? OR (has_key = 1 AND ?))`;
-      const rows = this.#storage.sql.exec(query, prefix, revision, areKeysTrusted ? 1 : 0).raw<EntryRow>();
-      for (const row of rows) removed.add(row);
-    }
-    return { added: added.sorted(), removed: removed.sorted() };
   }
 }
 

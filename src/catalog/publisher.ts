@@ -2,6 +2,7 @@ import { keyValueStore } from "../cache/key-value-store.ts";
 import type { Configuration } from "../configuration.ts";
 import { causeOf, type Log } from "../observability/log.ts";
 import type { CatalogStorage } from "./catalog-storage.ts";
+import type { DeltaReader } from "./delta-reader.ts";
 import { KeyWriter } from "./key-writer.ts";
 import { ManifestWriter, manifestDueAt, retirementDueAt } from "./manifest-writer.ts";
 import { PublishedObjects, type StoreOf } from "./published-objects.ts";
@@ -39,12 +40,13 @@ export class Publisher {
   readonly #snapshots: SnapshotBuilder;
   readonly #keys: KeyWriter;
 
-  constructor(storage: CatalogStorage, { cache, keysPerDay }: Configuration, log: Log) {
+  /** @param delta of the instance, because it keeps the last delta in memory */
+  constructor(storage: CatalogStorage, delta: DeltaReader, { cache, keysPerDay }: Configuration, log: Log) {
     const storeOf: StoreOf = (prefix) => keyValueStore(cache, prefix);
     this.#storage = storage;
     this.#log = log;
     this.#objects = new PublishedObjects(storage.sql, storeOf);
-    this.#manifest = new ManifestWriter(storage, this.#objects, storeOf);
+    this.#manifest = new ManifestWriter(storage, this.#objects, delta, storeOf);
     this.#snapshots = new SnapshotBuilder(storage, this.#objects);
     this.#keys = new KeyWriter(storage, storeOf, keysPerDay);
   }

@@ -1,5 +1,5 @@
 import type { ResourceKey } from "../resources/resource-key.ts";
-import { ROW_STATE } from "./catalog-storage.ts";
+import { ROW_STATE, type State } from "./catalog-storage.ts";
 
 type ResourceRow = { size: number | null; size_verified: number; state: number; observed_at: number };
 
@@ -11,6 +11,8 @@ export interface Batch {
   isSizeVerified: boolean;
   revision: number;
   now: number;
+  /** The state of the keys, whose `overruled` is kept up to date. */
+  keys: State["keys"];
 }
 
 /** The statements that write the tables `resources` and `tombstones`. */
@@ -65,16 +67,15 @@ export class ResourceTables {
       sha1,
       size,
       batch.isSizeVerified ? 1 : 0,
-      this.#deleteTombstone(sha1, size, batch.prefix),
+      this.#deleteTombstone(sha1, size, batch),
       batch.observedAt,
       batch.revision,
     );
   }
 
-  /** Renews the observation of a resource that is present. */
-  confirm(sha1: Uint8Array, { isSizeVerified, observedAt }: Batch): void {
-    const query = "UPDATE resources SET observed_at = ?, size_verified = ? WHERE sha1 = ?";
-    this.#sql.exec(query, observedAt, isSizeVerified ? 1 : 0, sha1);
+  /** Marks the size of a resource that is present as verified. */
+  verifySize(sha1: Uint8Array): void {
+    this.#sql.exec("UPDATE resources SET size_verified = 1 WHERE sha1 = ?", sha1);
   }
 
   /** Records a removal. If the resource was present, the caller adds a tombstone. */
@@ -86,10 +87,13 @@ export class ResourceTables {
     this.#sql.exec(query, sha1, ROW_STATE.removed, observedAt, revision);
   }
 
-  addTombstone(sha1: Uint8Array, { size, state }: ResourceRow, { prefix, revision, now }: Batch): void {
+  /** The resource was present, so it has no tombstone yet. */
+  addTombstone(sha1: Uint8Array, { size, state }: ResourceRow, batch: Batch): void {
+    const { prefix, revision, now, keys } = batch;
+    const hasKey = state === ROW_STATE.keyMissing ? 0 : 1;
     const query = "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?, NULL)";
-    const hasKey = state !== ROW_STATE.keyMissing;
-    this.#sql.exec(query, prefix, sha1, size, revision, now, hasKey ? 1 : 0);
+    this.#sql.exec(query, prefix, sha1, size, revision, now, hasKey);
+    keys.overruled += hasKey;
   }
 
   /** Removes all present resources. No snapshot counts after this, so only keys need tombstones. */
@@ -101,12 +105,12 @@ export class ResourceTables {
     this.#sql.exec("DELETE FROM resources WHERE state < ?", ROW_STATE.removed);
   }
 
-  deleteAllRows(): void {
-    this.#sql.exec("DELETE FROM resources");
+  isEmpty(): boolean {
+    return this.#sql.exec("SELECT 1 FROM resources LIMIT 1").toArray().length === 0;
   }
 
-  deleteRemovalsBefore(time: number): void {
-    this.#sql.exec("DELETE FROM resources WHERE state = ? AND observed_at < ?", ROW_STATE.removed, time);
+  deleteAllRows(): void {
+    this.#sql.exec("DELETE FROM resources");
   }
 
   /** Makes the key writer write all keys again. */
@@ -115,10 +119,16 @@ export class ResourceTables {
     this.#sql.exec(query, ROW_STATE.keyBegun, ROW_STATE.keyWritten);
   }
 
+  countOverruledKeys(prefix: string): number {
+    const query = "SELECT COUNT(*) AS count FROM tombstones WHERE prefix = ? AND has_key = 1";
+    return this.#sql.exec<{ count: number }>(query, prefix).one().count;
+  }
+
   /** @returns the state of the resource that becomes present: Workers KV may still have its key */
-  #deleteTombstone(sha1: Uint8Array, size: number, prefix: string): number {
+  #deleteTombstone(sha1: Uint8Array, size: number, { prefix, keys }: Batch): number {
     const query = "DELETE FROM tombstones WHERE prefix = ? AND sha1 = ? AND size = ? RETURNING has_key";
     const [tombstone] = this.#sql.exec<{ has_key: number }>(query, prefix, sha1, size).toArray();
+    keys.overruled -= tombstone?.has_key ?? 0;
     return tombstone?.has_key ? ROW_STATE.keyBegun : ROW_STATE.keyMissing;
   }
 }

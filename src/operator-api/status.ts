@@ -38,6 +38,8 @@ function listVariables(configuration: Configuration): CacheStatus["configuration
     LOOKUP_DEADLINE_MS: configuration.lookupDeadlineMs,
     KV_CACHE_TTL: configuration.kvCacheTtl,
     KEYS_PER_DAY: configuration.keysPerDay,
+    DATA_JURISDICTION: configuration.jurisdiction ?? null,
+    CATALOG_LOCATION: configuration.catalogLocation ?? null,
     POOL_BUCKET: configuration.poolBucket !== undefined,
     RATE_LIMITER: configuration.rateLimiter !== undefined,
     METRICS: configuration.metrics !== undefined,

@@ -1,6 +1,7 @@
 import { type Configuration, perConfiguration } from "../configuration.ts";
 import { keepNewest } from "../keep-newest.ts";
 import { causeOf } from "../observability/log.ts";
+import { inJurisdiction } from "../placement/placement.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
 import { withTimeout } from "../time/deadline.ts";
@@ -135,7 +136,8 @@ export class PushSession {
     const attempt = async (): Promise<Reply> => {
       try {
         // A deployment resets the object: only a new stub reaches the next instance.
-        const reply = await call(configuration.pushSessions.getByName(this.#caller));
+        const namespace = inJurisdiction(configuration.pushSessions, configuration.jurisdiction);
+        const reply = await call(namespace.getByName(this.#caller));
         checkReply(reply, this.contents);
         const hasDecisions = "session" in reply && reply.session.batches.length > 0;
         // Only the fact is kept (R3.8): the next inspection returns the decisions again.

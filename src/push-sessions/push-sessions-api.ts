@@ -1,3 +1,4 @@
+import type { Jurisdiction } from "../placement/placement.ts";
 import type { Decided, SessionState } from "./decisions.ts";
 
 /** The state of a session before a request is decided. */
@@ -36,4 +37,5 @@ export interface PushSessionsApi {
 /** The part of the binding PUSH_SESSIONS that the Worker uses. */
 export interface PushSessionsNamespace {
   getByName(name: string): PushSessionsApi;
+  jurisdiction(jurisdiction: Jurisdiction): PushSessionsNamespace;
 }

@@ -92,14 +92,16 @@ export const TIMEOUT_MS = {
   manifest: 20_000,
   /** A part of 8 MB. */
   snapshotPart: 30_000,
+  /** The last delta, in a new instance of the catalog. */
+  deltaRead: 2_000,
   /** A write may still land later, but the next one does not wait for it. */
   kvWrite: 5_000,
 };
 
 /** The delays between the report of a removal and the last response that matches the file. */
 const REMOVAL_DELAYS_MS = {
-  /** With the writes of delta and manifest. */
-  publication: PUBLISHED_AFTER_MS + MANIFEST_PACE_MS + 2 * TIMEOUT_MS.kvWrite,
+  /** With the read of the last delta, and the writes of delta and manifest. */
+  publication: PUBLISHED_AFTER_MS + MANIFEST_PACE_MS + TIMEOUT_MS.deltaRead + 2 * TIMEOUT_MS.kvWrite,
   kvPropagation: KV_PROPAGATION_MS,
   kvCache: KV_CACHE_TTL_MIN_SECONDS * SECOND_MS,
   isolateCache: MANIFEST_MAX_AGE_MS,

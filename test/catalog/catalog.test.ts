@@ -6,6 +6,7 @@ import { INLINE_DELTA } from "../../src/catalog/manifest-writer.ts";
 import { catalog, readManifest, report, runAlarm, withVariables } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
+import { countRows } from "../support/sql-rows.ts";
 import { keyOf, matchedPaths, resource, send } from "../support/worker.ts";
 
 const HOUR_MS = 3_600_000;
@@ -57,14 +58,17 @@ describe("order of observations", () => {
     expect(await present()).toEqual([]);
   });
 
-  it("renews the time of a repeated observation, so that an older removal is ignored (R1.3)", async () => {
+  it("keeps the time of a file that is observed again, so that a late removal wins (R1.3)", async () => {
     const now = Date.now();
     await report({ present: [keyOf(1)], asOf: now - 3_000 });
     expect(await report({ present: [keyOf(1)], asOf: now - 1_000 })).toMatchObject({
       changed: 0,
       unchanged: 1,
     });
-    expect(await report({ removed: [sha1Of(1)], asOf: now - 2_000 })).toMatchObject({ changed: 0 });
+    expect(await report({ removed: [sha1Of(1)], asOf: now - 4_000 })).toMatchObject({ changed: 0 });
+    expect(await report({ removed: [sha1Of(1)], asOf: now - 2_000 })).toMatchObject({ changed: 1 });
+    expect(await present()).toEqual([]);
+    await report({ present: [keyOf(1)], asOf: now });
     expect(await present()).toEqual([keyOf(1)]);
   });
 
@@ -121,6 +125,29 @@ describe("sizes", () => {
     expect((await readManifest())?.state === "current" && (await readManifest())).toMatchObject({
       delta: { added: 1, removed: 1 },
     });
+  });
+});
+
+describe("rows", () => {
+  const observe = (count: number, sizes: "verified" | "client-reported") => (instance: Catalog) =>
+    instance.observe({ asOf: Date.now(), present: firstKeys(count), sizes });
+
+  it("writes no row for 20,000 files that are observed again", async () => {
+    await report({ present: firstKeys(20_000) });
+    advanceClock(HOUR_MS);
+    const { read, written } = await countRows(observe(20_000, "verified"));
+    expect(written).toBe(0);
+    expect(read).toBeLessThan(3.1 * 20_000);
+    advanceClock(1_000);
+    expect((await countRows(observe(20_000, "client-reported"))).written).toBe(0);
+  });
+
+  it("writes a row for each client-reported size that is verified, once", async () => {
+    await report({ present: firstKeys(1_000), sizes: "client-reported" });
+    advanceClock(1_000);
+    expect((await countRows(observe(1_000, "verified"))).written).toBe(1_000);
+    advanceClock(1_000);
+    expect((await countRows(observe(1_000, "verified"))).written).toBe(0);
   });
 });
 

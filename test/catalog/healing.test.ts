@@ -282,20 +282,20 @@ it("publishes a suspension after KV refused the delta of the same alarm (R1.6)",
   expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
 });
 
-it("keeps a rejected file that was observed after the Cloud Controller was called (R1.3)", async () => {
+it("keeps a rejected file that was added after the Cloud Controller was called (R1.3)", async () => {
   const before = Date.now();
-  await report({ present: [keyOf(1)], asOf: before });
+  await report({ present: [keyOf(99)], asOf: before });
   await catalog().reportRejections({
     asOf: before - 1_000,
     verified: 9,
-    rejected: [resource(1).checksum.value],
+    rejected: [resource(99).checksum.value],
   });
-  expect(await countPresent()).toBe(40);
+  expect(await countPresent()).toBe(41);
   await catalog().reportRejections({
     asOf: before + 1,
     verified: 9,
-    rejected: [resource(1).checksum.value, "f".repeat(40)],
+    rejected: [resource(99).checksum.value, "f".repeat(40)],
   });
-  expect(await countPresent()).toBe(39);
+  expect(await countPresent()).toBe(40);
   expect((await catalog().status()).removals).toBe(1);
 });

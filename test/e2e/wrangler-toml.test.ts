@@ -35,6 +35,8 @@ it("finds only blocks in wrangler.toml that wrangler accepts once they are uncom
     "KV_CACHE_TTL",
     "KEY_PREFIX",
     "KEYS_PER_DAY",
+    "DATA_JURISDICTION",
+    "CATALOG_LOCATION",
   ]) {
     expect(stdout).toContain(`env.${name}`);
   }

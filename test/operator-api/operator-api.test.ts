@@ -381,6 +381,8 @@ describe("GET cache", () => {
         LOOKUP_DEADLINE_MS: 8000,
         KV_CACHE_TTL: 60,
         KEYS_PER_DAY: 500,
+        DATA_JURISDICTION: null,
+        CATALOG_LOCATION: null,
         POOL_BUCKET: true,
         RATE_LIMITER: false,
         METRICS: false,

@@ -46,7 +46,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.3: a resource that is present again is no longer listed as removed": {
     file: "src/catalog/resource-tables.ts",
-    from: "      this.#deleteTombstone(sha1, size, batch.prefix),",
+    from: "      this.#deleteTombstone(sha1, size, batch),",
     to: "      ROW_STATE.keyMissing,",
     profile: "operator",
     seed: 2,
@@ -66,7 +66,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     seed: 32,
   },
   "R1.4: the delta lists a removal until the key can no longer be served": {
-    file: "src/catalog/manifest-writer.ts",
+    file: "src/catalog/delta-reader.ts",
     from: "(revision > ? OR (has_key = 1 AND ?))",
     to: "(revision > ? OR (has_key = 2 AND ?))",
     profile: "operator",
@@ -76,8 +76,8 @@ export const MUTATIONS: Record<string, Mutation> = {
     file: "src/catalog/manifest-writer.ts",
     from: "const expired = now - TOMBSTONE_KEPT_MS;",
     to: "const expired = now;",
-    profile: "healthy",
-    seed: 2735,
+    profile: "operator",
+    seed: 289,
   },
   "R1.4: the delta lists a removal while the snapshot has the entry": {
     file: "src/catalog/manifest-writer.ts",
@@ -85,6 +85,27 @@ export const MUTATIONS: Record<string, Mutation> = {
     to: "(prefix <> ? OR ? > 0 OR 1)",
     profile: "restarts",
     seed: 22,
+  },
+  "R1.4: a delta in memory gets the removals since the last manifest": {
+    file: "src/catalog/delta-reader.ts",
+    from: "removed: changed(last.removed, added, removed),",
+    to: "removed: last.removed,",
+    profile: "operator",
+    seed: 2,
+  },
+  "R1.3: a delta in memory no longer lists a resource that is present again as removed": {
+    file: "src/catalog/delta-reader.ts",
+    from: "removed: changed(last.removed, added, removed),",
+    to: "removed: changed(last.removed, new BigUint64Array(), removed),",
+    profile: "operator",
+    seed: 2,
+  },
+  "R1.4: a delta in memory counts only for its snapshot": {
+    file: "src/catalog/delta-reader.ts",
+    from: "const isRecent = last?.secret === secret &&",
+    to: "const isRecent = last !== undefined &&",
+    profile: "operator",
+    seed: 3,
   },
   "R1.2: the manifest is rewritten every hour": {
     file: "src/catalog/manifest-writer.ts",
@@ -119,7 +140,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "return TIMEOUT_MS.kvWrite +",
     to: "return 3_600_000 +",
     profile: "degraded-kv",
-    seed: 4,
+    seed: 12,
   },
   "R1.2: a manifest that is a day old counts for nothing": {
     file: "src/cache/manifest.ts",
@@ -200,8 +221,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R1.4: a key may exist once its write has started": {
     file: "src/catalog/resource-tables.ts",
-    from: "const hasKey = state !== ROW_STATE.keyMissing;",
-    to: "const hasKey = state === ROW_STATE.keyWritten;",
+    from: "state === ROW_STATE.keyMissing ? 0 : 1",
+    to: "state === ROW_STATE.keyWritten ? 1 : 0",
     profile: "restarts",
     seed: 38,
   },
@@ -224,7 +245,7 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: 'import { SUPERSEDED_KEPT_MS } from "../time/time-guarantees.ts";',
     to: "const SUPERSEDED_KEPT_MS = 1000;",
     profile: "operator",
-    seed: 27,
+    seed: 299,
   },
   "R1.3: a snapshot of forgotten entries is discarded": {
     file: "src/catalog/snapshot-builder.ts",

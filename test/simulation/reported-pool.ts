@@ -34,7 +34,8 @@ const OBSERVATION_MAX_AGE_MS = 86_400_000;
 
 /**
  * The model of the catalog: the observations in the order in which they were stored. The later observation wins; at the
- * same time, the removal. A client-reported size does not replace a verified one.
+ * same time, the removal. A file that is observed again keeps the time of its entry. A client-reported size does not
+ * replace a verified one.
  */
 export class ReportedPool {
   readonly #entries = new Map<string, Entry>();
@@ -89,15 +90,19 @@ export class ReportedPool {
     if (entry.isSizeVerified && !isSizeVerified && size !== entry.size) return "conflictingSize";
     const isCorrection = entry.isPresent && isSizeVerified && !entry.isSizeVerified;
     if (observedAt <= entry.observedAt && !isCorrection) return undefined;
-    const isSame = entry.isPresent && size === entry.size;
+    const verified = isSizeVerified || entry.isSizeVerified;
+    if (entry.isPresent && size === entry.size) {
+      this.#entries.set(sha1, { ...entry, isSizeVerified: verified });
+      return undefined;
+    }
     this.#entries.set(sha1, {
       isPresent: true,
       size,
-      isSizeVerified: isSizeVerified || entry.isSizeVerified,
+      isSizeVerified: verified,
       observedAt: Math.max(observedAt, entry.observedAt),
-      since: isSame ? entry.since : now,
+      since: now,
     });
-    return isSame ? undefined : "changed";
+    return "changed";
   }
 
   /** Whether an observation of that time or later was stored. */

@@ -54,7 +54,7 @@ export async function addResources(
     const toObservations = (removed: readonly string[]) => ({ observedAt, removed });
     const removals = await reporter.report(sha1s, toObservations, () => toRemove.length);
     counts.removed = removals.changed;
-    counts.observedSince = removals.unchanged;
+    counts.addedSince = removals.unchanged;
   }
 
   await printResult(
@@ -92,7 +92,7 @@ function isComplete({ invalid = 0, unreadable = 0 }: Addition["notAdded"]): bool
   return invalid + unreadable === 0;
 }
 
-/** `, 3 skipped, 1 observed since` of `{ skipped: 3, observedSince: 1 }`. */
+/** `, 3 skipped, 1 added since` of `{ skipped: 3, addedSince: 1 }`. */
 function countsText(counts: Readonly<Record<string, number>>): string {
   const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
   return Object.entries(counts)

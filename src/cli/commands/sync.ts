@@ -28,7 +28,7 @@ export const syncCommand = new Command("sync")
       "It reads the blobstore to the end, then sends batches to the Worker. After Ctrl-C it finishes the running " +
       "batch. Run the command again to continue.\n\n" +
       "With --prune it also removes resources from the cache that are not in the blobstore, except those that were " +
-      "observed after the command started. It sends nothing to the Worker if a part could not be read, if there is no " +
+      "added to the cache after the command started. It sends nothing to the Worker if a part could not be read, if there is no " +
       "blob, or if it would remove more than a tenth of the cache. In the last case, --yes allows it.",
   )
   .requiredOption("--blobstore <place>", "a directory, s3://bucket/prefix, or azure://container/prefix")

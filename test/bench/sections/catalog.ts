@@ -7,11 +7,13 @@ import {
 import { round } from "../support/measure.ts";
 import type { Cell, Findings, Section } from "../support/section.ts";
 
-const SIZES = [1_000_000, 4_000_000];
+/** The largest is the largest snapshot. */
+const SIZES = [1_000_000, 6_000_000];
 const MILLION_CPU_MAX_S = 10;
-/** Limits of the platform for an alarm and for a Durable Object. */
-const ALARM_CPU_MAX_S = 30;
-const OBJECT_MAX_MB = 128;
+/** `cpu_ms` of wrangler.toml. */
+const ALARM_CPU_MAX_S = 300;
+/** Half of the memory of a Durable Object. */
+const GROWTH_MAX_MB = 64;
 
 /** Measures the catalog in workerd: recording observations, and publishing. */
 export const catalog: Section = {
@@ -39,7 +41,16 @@ export const catalog: Section = {
         },
         {
           title: "The catalog in workerd: one alarm that publishes",
-          columns: ["entries", "alarm", "s", "CPU s", "memory growth MB", "values written", "MB written"],
+          columns: [
+            "entries",
+            "alarm",
+            "s",
+            "CPU s",
+            "memory growth MB",
+            "values written",
+            "MB written",
+            "rows read",
+          ],
           rows: all.flatMap(({ entries, firstAlarm, snapshotAlarm }): Cell[][] => [
             [entries, "all entries new, 500 keys", ...formatAlarm(firstAlarm)],
             [entries, "snapshot rewritten", ...formatAlarm(snapshotAlarm)],
@@ -57,15 +68,15 @@ export const catalog: Section = {
           unit: " s",
         },
         {
-          what: "publishing 4 x 10^6 entries, CPU",
+          what: "publishing 6 x 10^6 entries, CPU",
           measured: worst("cpuMs", largest) / 1000,
           atMost: ALARM_CPU_MAX_S,
           unit: " s",
         },
         {
-          what: "publishing 4 x 10^6 entries, memory growth",
+          what: "publishing 6 x 10^6 entries, memory growth",
           measured: worst("growthBytes", largest) / 1e6,
-          atMost: OBJECT_MAX_MB,
+          atMost: GROWTH_MAX_MB,
           unit: " MB",
         },
       ],
@@ -77,8 +88,10 @@ function formatCost({ wallMs, cpuMs }: Cost): Cell[] {
   return [Math.round(wallMs), Math.round(cpuMs)];
 }
 
-function formatAlarm({ wallMs, cpuMs, growthBytes, values, bytes }: AlarmCost): Cell[] {
-  return [round(wallMs / 1000), round(cpuMs / 1000), toMegabytes(growthBytes), values, toMegabytes(bytes)];
+function formatAlarm({ wallMs, cpuMs, growthBytes, ...written }: AlarmCost): Cell[] {
+  const { values, bytes, rowsRead } = written;
+  const costs = [round(wallMs / 1000), round(cpuMs / 1000), toMegabytes(growthBytes)];
+  return [...costs, values, toMegabytes(bytes), rowsRead];
 }
 
 function toMegabytes(bytes: number): number {

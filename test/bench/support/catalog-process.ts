@@ -19,6 +19,7 @@ export interface AlarmCost extends Cost {
   /** Values written to KV, and their size. */
   values: number;
   bytes: number;
+  rowsRead: number;
 }
 
 export interface CatalogFigures {
@@ -68,12 +69,15 @@ export async function measureCatalog(entries: number): Promise<CatalogFigures> {
     return measureCost(() => post<object>("/observe", { asOf: Date.now(), present, sizes: "verified" }));
   };
   const runAlarm = () =>
-    measureCost(() => post<{ values: number; bytes: number; tableBytes: number }>("/alarm"));
+    measureCost(() =>
+      post<{ values: number; bytes: number; rowsRead: number; tableBytes: number }>("/alarm"),
+    );
 
   try {
     await post("/status");
     const firstObserved = await observe(0);
     for (let filled = 2 * OBSERVATIONS; filled < entries; filled += OBSERVATIONS) await post("/fill");
+    await post("/restart");
     const lastObserved = await observe(OBSERVATIONS);
     const firstAlarm = await runAlarm();
     await pause(MANIFEST_INTERVAL_MS);

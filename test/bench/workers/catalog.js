@@ -18,8 +18,25 @@ const RESOURCE_CACHE = {
 
 const FILLED_ROWS = 50_000;
 
+/** The cursors of the alarm, which have the rows that it read. */
+const cursors = [];
+let isCounting = false;
+
+function countRows(sql) {
+  if (isCounting) return;
+  isCounting = true;
+  const methods = Object.getPrototypeOf(sql);
+  const { exec } = methods;
+  methods.exec = function (...parameters) {
+    const cursor = exec.apply(this, parameters);
+    cursors.push(cursor);
+    return cursor;
+  };
+}
+
 export class Catalog extends BuiltCatalog {
   constructor(ctx, env) {
+    countRows(ctx.storage.sql);
     super(ctx, { ...env, RESOURCE_CACHE });
   }
 
@@ -36,11 +53,24 @@ export class Catalog extends BuiltCatalog {
     );
   }
 
-  /** @returns the values that the alarm wrote, their bytes, and the bytes of the tables */
+  /** Counts the inserted resources as changes, and starts a new instance, which reads that number. */
+  async restart() {
+    this.ctx.storage.sql.exec(
+      `UPDATE catalog_state SET value =
+        json_set(value, '$.revision', (SELECT COUNT(*) FROM resources), '$.dirtySince', ?)`,
+      Date.now(),
+    );
+    await this.ctx.storage.sync();
+    this.ctx.abort("restart");
+  }
+
+  /** @returns the values that the alarm wrote, their bytes, the rows that it read, and the bytes of the tables */
   async runAlarm() {
     Object.assign(written, { values: 0, bytes: 0 });
+    cursors.length = 0;
     await super.alarm();
-    return { ...written, tableBytes: this.ctx.storage.sql.databaseSize };
+    const rowsRead = cursors.reduce((sum, cursor) => sum + cursor.rowsRead, 0);
+    return { ...written, rowsRead, tableBytes: this.ctx.storage.sql.databaseSize };
   }
 }
 
@@ -51,6 +81,7 @@ export default {
     if (pathname === "/observe") return Response.json(await catalog.observe(await request.json()));
     if (pathname === "/alarm") return Response.json(await catalog.runAlarm());
     if (pathname === "/fill") await catalog.fill();
+    if (pathname === "/restart") await catalog.restart().catch(() => {});
     if (pathname === "/publish") await catalog.publish();
     return Response.json(pathname === "/status" ? await catalog.status() : {});
   },
