@@ -4,7 +4,7 @@ import { Stopwatch } from "../observability/stopwatch.ts";
 import { cachePrefix } from "../placement/placement.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
-import type { Deadline } from "../time/deadline.ts";
+import { type Deadline, withTimeout } from "../time/deadline.ts";
 import { type Contents, PRESENT, REMOVED } from "./contents.ts";
 import { KeyReads, keysReadMs, ONE_ROUND_MS } from "./key-reads.ts";
 import { type KeyValueStore, keyValueStore } from "./key-value-store.ts";
@@ -79,6 +79,8 @@ export class EarlyReads {
   readonly #context: LookupContext;
   #named: CurrentManifest | undefined;
   #mayLoad = false;
+  /** The first load. It ends at once if another request loads the snapshot. */
+  #loading: Promise<void> | undefined;
 
   constructor(manifests: ManifestCache, snapshots: SnapshotCache, context: LookupContext) {
     this.#snapshots = snapshots;
@@ -102,7 +104,15 @@ export class EarlyReads {
     this.#mayLoad = true;
     const { snapshot } = this.#named ?? {};
     if (!snapshot || this.#snapshots.isLoaded(snapshot.id)) return;
-    this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));
+    const loading = this.#snapshots.load(snapshot, this.#context.log);
+    this.#context.waitUntil(loading);
+    this.#loading ??= loading;
+  }
+
+  /** Waits until the snapshot is loaded, by this request or another one, at most until `time`. */
+  async waitForSnapshot({ id }: NamedSnapshot, time: number): Promise<void> {
+    if (this.#loading) await withTimeout(Math.max(0, time - Date.now()), this.#loading).catch(() => {});
+    await this.#snapshots.waitForLoad(id, time);
   }
 }
 
@@ -231,8 +241,8 @@ class Lookup {
   }
 
   /** Waits for a load until `time`, and never longer than half of the request's deadline. */
-  async #waitForSnapshot({ id }: NamedSnapshot, time = Number.POSITIVE_INFINITY): Promise<void> {
-    await this.#snapshots.waitForLoad(id, Math.min(this.#deadline.halfTimeAt, time));
+  async #waitForSnapshot(snapshot: NamedSnapshot, time = Number.POSITIVE_INFINITY): Promise<void> {
+    await this.#early.waitForSnapshot(snapshot, Math.min(this.#deadline.halfTimeAt, time));
     this.#watch.lap("memory");
   }
 

@@ -158,8 +158,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "loading a snapshot outlives the request that started it": {
     file: "src/cache/edge-cache.ts",
-    from: "this.#context.waitUntil(this.#snapshots.load(snapshot, this.#context.log));",
-    to: "this.#snapshots.load(snapshot, this.#context.log);",
+    from: "this.#context.waitUntil(loading);",
+    to: "",
     profile: "everything",
     named: "finishes loading its snapshot after the client of the first request has disconnected",
   },
