@@ -83,20 +83,20 @@ export class DeltaReader {
     const addedList = new EntryList(secret);
     const removedList = new EntryList(secret);
     this.#addPresent(addedList, last.revision);
-    if (hasTombstones(state, last.areKeysTrusted)) {
-      const query = `SELECT tombstones.sha1, tombstones.size FROM resources
-        CROSS JOIN tombstones ON prefix = ? AND tombstones.sha1 = resources.sha1
-        WHERE state = ? AND resources.revision > ? AND (tombstones.revision > ? OR (has_key = 1 AND ?))`;
-      const parameters = [last.revision, firstRevision(state), last.areKeysTrusted ? 1 : 0];
-      for (const rowState of [...PRESENT_STATES, ROW_STATE.removed]) {
-        const rows = this.#sql.exec(query, prefix, rowState, ...parameters).raw<EntryRow>();
-        for (const row of rows) removedList.add(row);
-      }
+    const query = `SELECT tombstones.sha1, tombstones.size FROM resources
+      CROSS JOIN tombstones ON prefix = ? AND tombstones.sha1 = resources.sha1
+      WHERE state = ? AND resources.revision > ? AND (tombstones.revision > ? OR (has_key = 1 AND ?))`;
+    const parameters = [last.revision, firstRevision(state), last.areKeysTrusted ? 1 : 0];
+    for (const rowState of [...PRESENT_STATES, ROW_STATE.removed]) {
+      const rows = this.#sql.exec(query, prefix, rowState, ...parameters).raw<EntryRow>();
+      for (const row of rows) removedList.add(row);
     }
     const [added, removed] = [addedList.sorted(), removedList.sorted()];
     return {
       added: changed(last.added, removed, added),
-      removed: changed(last.removed, added, removed),
+      removed: hasTombstones(state, last.areKeysTrusted)
+        ? changed(last.removed, added, removed)
+        : last.removed,
     };
   }
 

@@ -124,6 +124,24 @@ it("reads all rows again if the trust in keys has changed", async () => {
   });
 });
 
+it.each([true, false])(
+  "takes a removed resource out of the delta if there is no snapshot and keys are trusted: %s",
+  async (areKeysTrusted) => {
+    await report({ present: [keyOf(1), keyOf(2)] });
+    await runInDurableObject(catalog(), async (instance: Catalog, { storage }) => {
+      const reader = new DeltaReader(storage.sql);
+      expect(reader.read(new CatalogStorage(storage).state, areKeysTrusted).added).toHaveLength(2);
+      advanceClock(1_000);
+      await instance.observe({ asOf: Date.now(), removed: [sha1Of(1)], sizes: "verified" });
+      const { state } = new CatalogStorage(storage);
+      expect(state.snapshot.current).toBeNull();
+      const delta = reader.read(state, areKeysTrusted);
+      expect(delta.added).toHaveLength(1);
+      expect(delta).toEqual(new DeltaReader(storage.sql).read(state, areKeysTrusted));
+    });
+  },
+);
+
 it.each([
   [60, "while the object stays in memory", false, inline.maxBytes],
   [700, "of more than 64 KB while the object starts again for each", true, 0],
