@@ -60,11 +60,13 @@ export class EdgeCache {
     contents: Contents,
     deadline: Deadline,
     context: LookupContext,
-    early = this.startEarlyReads(context),
+    early?: EarlyReads,
   ): Promise<CacheLookup> {
-    early.loadSnapshot();
+    if (contents.count === 0) return Promise.resolve(noMatches(0));
+    const reads = early ?? this.startEarlyReads(context);
+    reads.loadSnapshot();
     const keys = new KeyReads(this.#store, this.#cacheTtl, deadline);
-    return new Lookup(this.#manifests, this.#snapshots, keys, early, contents, deadline, context).run();
+    return new Lookup(this.#manifests, this.#snapshots, keys, reads, contents, deadline, context).run();
   }
 }
 
@@ -75,18 +77,20 @@ export class EdgeCache {
 export class EarlyReads {
   /** The manifest, if this request reads it. It may be too old when a slow body has arrived. */
   readonly manifest: Promise<CachedManifest | undefined> | undefined;
+  readonly #manifests: ManifestCache;
   readonly #snapshots: SnapshotCache;
   readonly #context: LookupContext;
+  /** The manifest that this request has read. Its delta may not be there yet. */
   #named: CurrentManifest | undefined;
   #mayLoad = false;
-  /** The first load. It ends at once if another request loads the snapshot. */
-  #loading: Promise<void> | undefined;
+  /** The first load of this snapshot. It ends at once if another request loads the snapshot. */
+  #loading: { id: string; done: Promise<void> } | undefined;
 
   constructor(manifests: ManifestCache, snapshots: SnapshotCache, context: LookupContext) {
+    this.#manifests = manifests;
     this.#snapshots = snapshots;
     this.#context = context;
     const now = Date.now();
-    this.#named = manifests.usable(now)?.manifest;
     if (manifests.usable(now) || !manifests.mayReadEarly(now)) return;
     this.manifest = manifests.renew(context.log, this.noteManifest);
     // Otherwise the read would end with a request that is refused.
@@ -102,17 +106,25 @@ export class EarlyReads {
   /** Loads the snapshot as soon as the manifest is there. To be called when the caller is authenticated. */
   loadSnapshot(): void {
     this.#mayLoad = true;
-    const { snapshot } = this.#named ?? {};
+    const { snapshot } = this.#newest() ?? {};
     if (!snapshot || this.#snapshots.isLoaded(snapshot.id)) return;
-    const loading = this.#snapshots.load(snapshot, this.#context.log);
-    this.#context.waitUntil(loading);
-    this.#loading ??= loading;
+    const done = this.#snapshots.load(snapshot, this.#context.log);
+    this.#context.waitUntil(done);
+    if (this.#loading?.id !== snapshot.id) this.#loading = { id: snapshot.id, done };
   }
 
   /** Waits until the snapshot is loaded, by this request or another one, at most until `time`. */
   async waitForSnapshot({ id }: NamedSnapshot, time: number): Promise<void> {
-    if (this.#loading) await withTimeout(Math.max(0, time - Date.now()), this.#loading).catch(() => {});
+    const { done } = this.#loading?.id === id ? this.#loading : {};
+    if (done) await withTimeout(Math.max(0, time - Date.now()), done).catch(() => {});
     await this.#snapshots.waitForLoad(id, time);
+  }
+
+  /** Another request may have read a later manifest while the body arrived. */
+  #newest(): CurrentManifest | undefined {
+    const cached = this.#manifests.usable(Date.now())?.manifest;
+    if (!cached || !this.#named) return cached ?? this.#named;
+    return cached.revision > this.#named.revision ? cached : this.#named;
   }
 }
 
@@ -147,7 +159,6 @@ class Lookup {
 
   async run(): Promise<CacheLookup> {
     const { count } = this.#contents;
-    if (count === 0) return this.#noMatches();
     const cached = this.#usableManifest() ?? (await this.#readManifest());
     if (!cached) {
       const fault = unreadFault("manifest", count, ["the manifest can't be read"]);
@@ -197,8 +208,8 @@ class Lookup {
     const needsKeys = latest?.manifest && this.#needsKeys(latest.manifest);
     const keyReads = needsKeys && isOneRound ? this.#keys.read([...unknown.keys()]) : undefined;
     let read = await this.#deadline.race(reading).catch(() => undefined);
-    // The body was slow.
-    if (read && !isUsable(read, Date.now())) {
+    // The early read failed, or the body was slow.
+    if (this.#early.manifest && !(read && isUsable(read, Date.now()))) {
       read = await this.#deadline.race(this.#renewManifest()).catch(() => undefined);
     }
     this.#watch.lap("memory");
@@ -269,17 +280,22 @@ class Lookup {
   }
 
   #noMatches(): CacheLookup {
-    const { count } = this.#contents;
-    return {
-      isPresent: () => new Uint8Array(count),
-      tiers: {
-        memory: { requested: count, matched: 0, ms: this.#watch.ms.memory },
-        keys: { requested: this.#keys.requested, matched: 0, ms: this.#watch.ms.keys },
-      },
-      isSuspended: false,
-      faults: [],
-    };
+    const { memory, keys } = this.#watch.ms;
+    return noMatches(this.#contents.count, { requested: this.#keys.requested, matched: 0, ms: keys }, memory);
   }
+}
+
+function noMatches(
+  count: number,
+  keys: Tally = { requested: 0, matched: 0, ms: 0 },
+  memoryMs = 0,
+): CacheLookup {
+  return {
+    isPresent: () => new Uint8Array(count),
+    tiers: { memory: { requested: count, matched: 0, ms: memoryMs }, keys },
+    isSuspended: false,
+    faults: [],
+  };
 }
 
 /** A smaller snapshot has all resources of the pool. Tests reduce it. */

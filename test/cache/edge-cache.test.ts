@@ -78,6 +78,20 @@ describe("reads of Workers KV", () => {
     expect(reads.filter(isKeys)).toEqual([]);
   });
 
+  it("reads nothing if FEATURE_RESOURCE_MATCHING is false", async () => {
+    const { bindings, reads } = createIsolate({ FEATURE_RESOURCE_MATCHING: "false" });
+    expect(await matchedIndices(bindings)).toEqual([]);
+    expect(reads).toEqual([]);
+  });
+
+  it("reads the manifest again if the read failed that started before the body arrived", async () => {
+    let failures = 1;
+    const { bindings } = createIsolate({}, (names) =>
+      isManifest(names) && failures-- > 0 ? "fail" : undefined,
+    );
+    expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
+  });
+
   it("reads keys if the snapshot can't be loaded", async () => {
     const { bindings, reads } = createIsolate({}, (names) => (isPart(names) ? "fail" : undefined));
     expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3]);
@@ -316,6 +330,25 @@ describe("a snapshot", () => {
     const results = await Promise.all(Array.from({ length: 8 }, () => matchedIndices(bindings)));
     expect(results).toEqual(Array(8).fill([0, 1, 2, 3]));
     expect(reads.filter(isPart)).toHaveLength(1);
+  });
+
+  it("never loads an earlier snapshot than another request has loaded", async () => {
+    const { bindings, reads } = createIsolate();
+    await matchedIndices(bindings);
+    const bytes = new TextEncoder().encode(JSON.stringify({ resources: row(10) }));
+    const slow = new ReadableStream({
+      async pull(controller) {
+        await report({ present: [4].map(keyOf) });
+        advanceClock(25 * 60 * 60_000);
+        await publish();
+        expect(await matchedIndices(bindings)).toEqual([0, 1, 2, 3, 4]);
+        reads.length = 0;
+        controller.enqueue(bytes);
+        controller.close();
+      },
+    });
+    expect(await matchedPaths(await sendWithEnv(bindings, slow as object))).toHaveLength(5);
+    expect(reads).toEqual([]);
   });
 
   it("never combines a snapshot with the delta of a later one", async () => {

@@ -154,11 +154,11 @@ export const MUTATIONS: Record<string, Mutation> = {
     from: "?? (await this.#readManifest());",
     to: `?? (await this.#readManifest()) ?? ${MANIFEST_WITH_TRUSTED_KEYS};`,
     profile: "isolates",
-    seed: 18,
+    seed: 51,
   },
   "loading a snapshot outlives the request that started it": {
     file: "src/cache/edge-cache.ts",
-    from: "this.#context.waitUntil(loading);",
+    from: "this.#context.waitUntil(done);",
     to: "",
     profile: "everything",
     named: "finishes loading its snapshot after the client of the first request has disconnected",
