@@ -177,7 +177,7 @@ export class SnapshotBuilder {
     return this.#storage.sql.exec(query, sha1, ROW_STATE.removed, revision).toArray().length > 0;
   }
 
-  /** At least the number of entries, because each change adds one at most. */
+  /** An upper bound: each change adds at most one entry. */
   #entriesMax(): number {
     const entries = this.#storage.state.snapshot.current?.entries ?? 0;
     return Math.min(entries + this.#changesSinceSnapshot(), this.#limits.entries);
