@@ -35,7 +35,7 @@ const ManifestSchema = v.variant("state", [
         id: Id,
         entries: v.pipe(Count, v.maxValue(SNAPSHOT_ENTRIES_MAX)),
         parts: v.pipe(Count, v.maxValue(100)),
-        /** The time as of which it has the entries. */
+        /** It has the entries of this time. */
         builtAt: Time,
         /** When its last part was written. */
         completedAt: Time,

@@ -61,7 +61,7 @@ interface Snapshot {
   parts: number;
   /** The catalog's revision that it contains. */
   revision: number;
-  /** The time as of which it has the entries. */
+  /** It has the entries of this time. */
   builtAt: number;
   /** When its last part was written. */
   completedAt: number;

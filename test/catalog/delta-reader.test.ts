@@ -78,7 +78,7 @@ afterEach(async () => {
   await reset();
 });
 
-it("publishes the same delta from memory as from all rows, whatever happens between two manifests (R1.4)", async () => {
+it("publishes the same delta from memory as from all rows, after any operations between two manifests (R1.4)", async () => {
   let compared = 0;
   let run = 0;
   const property = fc.asyncProperty(

@@ -162,7 +162,7 @@ it("calls publishChanges in each scan, so that changes do not wait for the snaps
   expect(calls).toBeGreaterThanOrEqual(parts.length + 2);
 });
 
-it("leaves out the last SHA-1s of a larger pool, the same in each scan, even if others are removed meanwhile", async () => {
+it("leaves out the last SHA-1s of a larger pool, the same in each scan, even if others are removed between the scans", async () => {
   const setup: Setup = {
     resources: 1_000,
     entriesMax: 600,

@@ -88,7 +88,7 @@ export class Isolate extends Process {
   }
 }
 
-/** Bindings and variables of which one is wrong. */
+/** Bindings and variables with one wrong value. */
 export function misconfigured(env: Env): Env {
   return { ...env, MINIMUM_SIZE: "64 KiB" };
 }
