@@ -3,7 +3,7 @@ import { configurationOf, type Env, usableCloudController } from "./configuratio
 import { Failure } from "./failure.ts";
 import { vcapRequestId } from "./http/request-id.ts";
 import { traceHeadersOf, traceIdOf } from "./http/trace-headers.ts";
-import { isLoop } from "./http/worker-headers.ts";
+import { isLoop } from "./http/via.ts";
 import { createLog } from "./observability/log.ts";
 import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";

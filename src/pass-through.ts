@@ -1,6 +1,6 @@
 import { Failure } from "./failure.ts";
 import { readRequestBody } from "./http/body.ts";
-import { addVia } from "./http/worker-headers.ts";
+import { addVia } from "./http/via.ts";
 import { causeOf } from "./observability/log.ts";
 
 /** Headers of one connection. Upgrade is not one of them: the Cloud Controller handles it. */

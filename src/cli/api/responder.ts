@@ -1,21 +1,19 @@
 import { randomBytes } from "node:crypto";
+import { VIA } from "../../http/via.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type ApiResponse, send } from "./send.ts";
 
-/** The Worker's own requests to the Cloud Controller have it, and CF-Worker, which only Cloudflare may add. */
-const WORKER_REQUEST_HEADERS = { Via: "1.1 resource-matches" };
-
 export const LOAD_BALANCER_RULE =
   "A load balancer must send requests with the header CF-Worker, or with resource-matches in Via, to the Cloud Controller.";
 
 /**
- * The Cloud Controller at an address. A load balancer sends the requests to it, as it does with requests of the Worker. A Worker
- * refuses them (`isLoop`), so it can't be taken for the Cloud Controller.
+ * The Cloud Controller at an address. A load balancer sends requests with this Via to it, because the Worker's own have it. They
+ * also have CF-Worker, which only Cloudflare may add. A Worker refuses them (`isLoop`), so it can't be taken for the Cloud Controller.
  */
 export function withoutWorker(endpoint: Endpoint): Endpoint {
-  return { ...endpoint, headers: WORKER_REQUEST_HEADERS };
+  return { ...endpoint, headers: { Via: VIA } };
 }
 
 /**
