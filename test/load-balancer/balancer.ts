@@ -44,13 +44,8 @@ export interface Balancer {
 type Replacements = [from: string, to: string][];
 
 export async function startNginx(options: BalancerOptions): Promise<Balancer> {
-  const {
-    port = await freePort(),
-    cloudControllerPort,
-    workerPort,
-    nameServerPort,
-    apiCertificate,
-  } = options;
+  const { cloudControllerPort, workerPort, nameServerPort, apiCertificate } = options;
+  const port = options.port ?? (await freePort());
   const directory = await mkdtemp(join(tmpdir(), "nginx-"));
   const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (name) => `${name}_temp_path ${directory}/${name};`,
@@ -75,13 +70,8 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
 }
 
 export async function startHaproxy(options: BalancerOptions): Promise<Balancer> {
-  const {
-    port = await freePort(),
-    cloudControllerPort,
-    workerPort,
-    nameServerPort,
-    apiCertificate,
-  } = options;
+  const { cloudControllerPort, workerPort, nameServerPort, apiCertificate } = options;
+  const port = options.port ?? (await freePort());
   const directory = await mkdtemp(join(tmpdir(), "haproxy-"));
   const configuration = await writeExample("haproxy.cfg", directory, [
     [
