@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import type { CatalogNamespace } from "./catalog/catalog-api.ts";
 import { Failure } from "./failure.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "./placement/placement.ts";
 import {
@@ -9,11 +8,13 @@ import {
   KV_CACHE_TTL_MIN_SECONDS,
   LOOKUP_DEADLINE_MAX_MS,
 } from "./platform-limits.ts";
-import type { PushSessionsNamespace } from "./push-sessions/push-sessions-api.ts";
 import { LOOKUP_DEADLINE_DEFAULT_MS } from "./time/time-guarantees.ts";
 
-/** Bindings and variables as the runtime provides them, unchecked. */
-export type Env = Partial<Record<keyof typeof VARIABLES, unknown>>;
+/** Bindings and variables of wrangler.toml. The runtime provides what was deployed: any of them may be missing. */
+export type Env = Partial<Cloudflare.Env>;
+
+/** Everything that can be configured, unchecked. */
+type Variables = Partial<Record<keyof typeof VARIABLES, unknown>>;
 
 export type Configuration = v.InferOutput<typeof SCHEMA>;
 
@@ -75,9 +76,9 @@ const binding = <T extends object>(kind: string, ...methods: (keyof T)[]) =>
   );
 
 const VARIABLES = {
-  RESOURCE_CACHE: binding<KVNamespace>("a KV namespace", "get", "put", "delete"),
-  CATALOG: binding<CatalogNamespace>("a Durable Object namespace", "getByName"),
-  PUSH_SESSIONS: binding<PushSessionsNamespace>("a Durable Object namespace", "getByName"),
+  RESOURCE_CACHE: binding<Cloudflare.Env["RESOURCE_CACHE"]>("a KV namespace", "get", "put", "delete"),
+  CATALOG: binding<Cloudflare.Env["CATALOG"]>("a Durable Object namespace", "getByName"),
+  PUSH_SESSIONS: binding<Cloudflare.Env["PUSH_SESSIONS"]>("a Durable Object namespace", "getByName"),
   UAA_URL: serverUrl,
   UAA_ISSUER: v.optional(nonEmpty),
   UAA_AUDIENCE: v.optional(nonEmpty, "cloud_controller"),
@@ -184,9 +185,11 @@ function memoize<K extends object, V extends object>(create: (key: K) => V): (ke
   };
 }
 
-function decode(env: Env): Configuration | Failure {
+function decode(env: Variables): Configuration | Failure {
   // With a property for each variable, so that a missing one gets the message of its own schema.
-  const values = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name as keyof Env]]));
+  const values = Object.fromEntries(
+    Object.keys(VARIABLES).map((name) => [name, env[name as keyof Variables]]),
+  );
   const result = v.safeParse(SCHEMA, values, { abortPipeEarly: true });
   if (result.success) return result.output;
   const variables = result.issues.map((issue) => {
@@ -197,7 +200,7 @@ function decode(env: Env): Configuration | Failure {
 }
 
 /** CLOUD_CONTROLLER_URL, even if another variable is wrong; undefined if it is not valid itself (R2.6). */
-export function usableCloudController(env: Env): string | undefined {
+export function usableCloudController(env: Variables): string | undefined {
   const url = v.safeParse(serverUrl, env.CLOUD_CONTROLLER_URL);
   return url.success ? url.output : undefined;
 }

@@ -1,5 +1,4 @@
 import type { CacheStatus, ObservationsResult } from "../operator-api/responses.ts";
-import type { Jurisdiction, LocationHint } from "../placement/placement.ts";
 import type { ResourceKey } from "../resources/resource-key.ts";
 import type { Observations } from "./observations.ts";
 
@@ -15,12 +14,6 @@ export interface CatalogApi {
   publish(): Promise<void>;
   /** Removes everything, and refuses observations from before. */
   forget(): Promise<void>;
-}
-
-/** The part of the binding CATALOG that the Worker uses. */
-export interface CatalogNamespace {
-  getByName(name: string, options?: { locationHint: LocationHint }): CatalogApi;
-  jurisdiction(jurisdiction: Jurisdiction): CatalogNamespace;
 }
 
 /** The result of a verification of the cache's matches by the Cloud Controller. */

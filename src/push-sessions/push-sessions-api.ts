@@ -1,4 +1,3 @@
-import type { Jurisdiction } from "../placement/placement.ts";
 import type { Decided, SessionState } from "./decisions.ts";
 
 /** The state of a session before a request is decided. */
@@ -32,10 +31,4 @@ export interface PushSessionsApi {
     found: Uint8Array,
     isVerified: boolean,
   ): Promise<Decided | Inspection>;
-}
-
-/** The part of the binding PUSH_SESSIONS that the Worker uses. */
-export interface PushSessionsNamespace {
-  getByName(name: string): PushSessionsApi;
-  jurisdiction(jurisdiction: Jurisdiction): PushSessionsNamespace;
 }

@@ -4,6 +4,13 @@ type DurableObjectNamespace = import("@cloudflare/workers-types").DurableObjectN
 type R2Bucket = import("@cloudflare/workers-types").R2Bucket;
 type RateLimit = import("@cloudflare/workers-types").RateLimit;
 type AnalyticsEngineDataset = import("@cloudflare/workers-types").AnalyticsEngineDataset;
+declare namespace Cloudflare {
+  interface Env {
+    RESOURCE_CACHE: KVNamespace;
+    // biome-ignore lint/suspicious/noExplicitAny: their classes import modules that only workerd has
+    [object: string]: any;
+  }
+}
 declare var scheduler: { wait(ms: number): Promise<void> };
 declare namespace WebAssembly {
   class Module {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterEach, expect, it, vi } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
-import { variableProblems } from "../../src/deploy-check/deploy-check.ts";
+import { variableProblems } from "../../src/deploy/deployment-problems.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
 const EXAMPLES = ["cache-only", "read-through", "r2"];
@@ -11,7 +11,7 @@ const configurationOf = (example: string) =>
 
 /** The part of the configuration that no operator changes, with paths relative to the file. */
 function fixedPartOf(configuration: ReturnType<typeof readConfig>) {
-  const { build, main, configPath, userConfigPath, ...rest } = configuration;
+  const { name, topLevelName, build, main, configPath, userConfigPath, ...rest } = configuration;
   const { vars, routes, workers_dev, preview_urls, r2_buckets, queues, ...fixed } = rest;
   const ownPath = (path = "") => path.replace(/^.*(?=src\/)/, "");
   return { ...fixed, main: ownPath(main), build: { ...build, watch_dir: ownPath(`${build.watch_dir}`) } };

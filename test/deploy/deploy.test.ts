@@ -1,60 +1,94 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { promisify } from "node:util";
-import { describe, expect, it } from "vitest";
-import { routeProblems, variableProblems } from "../../src/deploy-check/deploy-check.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { routeProblems, variableProblems } from "../../src/deploy/deployment-problems.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
 const OWN_UAA = "https://uaa.cf.acme.io";
-const EXAMPLE = ["--config", "docs/examples/cache-only.toml"];
-const VARIABLE = ["--var", `UAA_URL:${OWN_UAA}`];
 
-/** Runs `wrangler deploy` and returns its output. Without an account it always fails. */
-async function deploy(...args: string[]): Promise<string> {
-  // Wrangler writes its logs there.
-  const home = await mkdtemp(join(tmpdir(), "resource-matches-"));
-  const env = { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_API_TOKEN: "", HOME: home };
-  const wrangler = join(PROJECT, "node_modules/.bin/wrangler");
-  const deployment = promisify(execFile)(wrangler, ["deploy", ...args], { cwd: PROJECT, env });
-  const { stdout, stderr } = await deployment.then(
-    () => expect.fail("deployed"),
-    (error: { stdout: string; stderr: string }) => error,
-  );
-  await rm(home, { recursive: true });
-  return stdout + stderr;
-}
+describe("npm run deploy", () => {
+  let folder: string;
 
-describe("wrangler deploy", () => {
-  it.concurrent("refuses the local foundation's UAA_URL before any request to Cloudflare", async () => {
+  beforeAll(async () => {
+    // Wrangler writes its logs to HOME.
+    folder = await mkdtemp(join(tmpdir(), "resource-matches-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  /** Runs `npm run deploy` in the project, and returns its output. Without an account it always fails. */
+  async function deploy(...args: string[]): Promise<string> {
+    const env = { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_API_TOKEN: "", HOME: folder };
+    const command = promisify(execFile)("npm", ["run", "-s", "deploy", "--", ...args], { cwd: PROJECT, env });
+    const { stdout, stderr } = await command.then(
+      () => expect.fail("deployed"),
+      (error: { stdout: string; stderr: string }) => error,
+    );
+    return stdout + stderr;
+  }
+
+  /** Writes a copy of an example for a foundation of one's own, below `folder`. */
+  async function writeConfig(file: string, name: string): Promise<string> {
+    const example = await readFile(join(PROJECT, "docs/examples/read-through.toml"), "utf8");
+    const path = join(folder, file);
+    const own = example
+      .replace('name = "resource-matches"', `name = "${name}"`)
+      .replaceAll("example.com", "acme.io")
+      .replace('main = "src', `main = "${join(PROJECT, "src")}`)
+      .replace("node src/bytes", `node ${join(PROJECT, "src/bytes")}`);
+    await writeFile(path, own);
+    return path;
+  }
+
+  it.concurrent("refuses the project's wrangler.toml before any request to Cloudflare", async () => {
     const output = await deploy();
-    expect(output).toContain("Not deployed. Fix the [vars] of wrangler.toml:");
+    expect(output).toContain(
+      'Not deployed. Fix this first:\n  The name of the Worker is the default, "resource-matches". Give each',
+    );
     expect(output).toContain('UAA_URL is the placeholder "http://localhost:8788". Set it to ');
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("refuses the route of an example", async () => {
-    const output = await deploy(...EXAMPLE, ...VARIABLE);
-    expect(output).toContain("Not deployed. Fix the routes of docs/examples/cache-only.toml:");
+  it.concurrent("refuses an example, and prints how to copy it", async () => {
+    const output = await deploy("--config", "docs/examples/cache-only.toml", "--name", "matches-prod");
+    expect(output).toContain("cp docs/examples/cache-only.toml wrangler.foundation.toml");
     expect(output).toContain(
-      'The route "resource-matches.example.com" is a placeholder. Set it to a hostname of your zone, with custom_domain',
+      'The route "resource-matches.example.com" is a placeholder. Set it to a hostname of',
     );
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("accepts the UAA and the route of a foundation, and then needs an account", async () => {
-    // The example's path to the source is relative to its folder. Only words after --var are variables.
-    const output = await deploy(
-      "src/index.ts",
+  it.concurrent("refuses a name that another configuration in the folder has", async () => {
+    const [first, second] = await Promise.all([
+      writeConfig("wrangler.first.toml", "matches-same"),
+      writeConfig("wrangler.second.toml", "matches-same"),
+    ]);
+    const output = await deploy("--config", first);
+    expect(output).toContain(
+      `${relative(PROJECT, second)} has the name "matches-same" too: one deployment would`,
+    );
+    expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
+  });
+
+  it.concurrent("prints why a configuration can't be read", async () => {
+    expect(await deploy("--config", "wrangler.missing.toml")).toContain("wrangler.missing.toml");
+  });
+
+  it.concurrent("passes all options on to wrangler, which then needs an account", async () => {
+    const config = await writeConfig("wrangler.third.toml", "matches-third");
+    // Only words after --var are variables.
+    const options = [
       "--message",
       "MODE:shadows",
-      ...EXAMPLE,
-      ...VARIABLE,
+      "--config",
+      config,
+      "--var",
+      `UAA_URL:${OWN_UAA}`,
       "MODE:answer",
-      "--route",
-      "api.cf.acme.io/v3/resource_matches*",
-    );
+    ];
+    const output = await deploy(...options, "--route", "api.example.com/v3/resource_matches*");
     expect(output).not.toContain("Not deployed");
     expect(output).toContain("CLOUDFLARE_API_TOKEN");
   });
