@@ -80,7 +80,7 @@ export default defineConfig({
           name: "worker",
           include: ["test/**/*.test.ts"],
           exclude: [
-            "test/{cli,deploy,documents,e2e,foundation,load-balancer,openapi,real-cf,simulation,source}/**",
+            "test/{cli,deploy,documents,e2e,foundation,load-balancer,openapi,real-cf,release,simulation,source}/**",
           ],
           setupFiles: ["test/support/reset-storage.ts"],
           isolate: false,
@@ -100,7 +100,7 @@ export default defineConfig({
         test: {
           name: "cli",
           include: [
-            "test/{cli,deploy,documents,e2e,foundation,load-balancer,openapi,real-cf,simulation,source}/**/*.test.ts",
+            "test/{cli,deploy,documents,e2e,foundation,load-balancer,openapi,real-cf,release,simulation,source}/**/*.test.ts",
           ],
           globalSetup: ["test/cli/bundle.ts", "test/e2e/bundle.ts"],
           setupFiles: ["test/cli/clean-up.ts"],

@@ -1,16 +1,17 @@
 // `npm run build`: bundles the command as one file that needs only Node.js.
-import { chmod } from "node:fs/promises";
+import { chmod, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const outfile = `${root}dist/resource-pool.mjs`;
 
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: ["src/cli/main.ts"],
   outfile,
   bundle: true,
+  metafile: true,
   minify: true,
   platform: "node",
   format: "esm",
@@ -22,3 +23,4 @@ await build({
   logLevel: "warning",
 });
 await chmod(outfile, 0o755);
+await writeFile(`${root}dist/resource-pool.meta.json`, JSON.stringify(metafile));

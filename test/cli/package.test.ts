@@ -8,22 +8,23 @@ import { PROJECT_ROOT } from "../support/node/project-root.ts";
 import { temporaryDirectory } from "./command.ts";
 
 const run = promisify(execFile);
-const OFFLINE = ["--offline", "--no-audit", "--no-fund", "--no-update-notifier"];
+/** Takes packages from npm's cache, as far as it has them. */
+const QUIET = ["--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier"];
 
-test.concurrent("installs the packed command without a registry, and runs it with only Node.js 22", async () => {
+test.concurrent("installs the packed command, and runs it with only Node.js 22", async () => {
   const directory = await temporaryDirectory();
   const packed = await run("npm", ["pack", "--silent", "--pack-destination", directory], {
     cwd: PROJECT_ROOT,
   });
   const tarball = packed.stdout.trim().split("\n").at(-1) ?? "";
   await writeFile(join(directory, "package.json"), '{ "type": "commonjs" }');
-  await run("npm", ["install", ...OFFLINE, tarball], { cwd: directory });
+  await run("npm", ["install", ...QUIET, tarball], { cwd: directory });
 
   const { stdout } = await run(join(directory, "node_modules/.bin/resource-pool"), ["--version"]);
   expect(stdout).toBe(`${manifest.version}\n`);
   const installed = join(directory, "node_modules", manifest.name);
-  const { engines, dependencies } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
-  expect({ engines, dependencies }).toEqual({ engines: { node: ">=22" }, dependencies: undefined });
+  const { engines } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
+  expect(engines).toEqual({ node: ">=22" });
 
   // The file also runs next to a package.json whose type is CommonJS.
   await cp(join(installed, "dist/resource-pool.mjs"), join(directory, "resource-pool.mjs"));
