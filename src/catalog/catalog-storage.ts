@@ -1,4 +1,5 @@
 import { toHex } from "../resources/sha1.ts";
+import { type Migration, migrate } from "../storage/schema.ts";
 import { noRefusals, type Refusals } from "./observations.ts";
 
 /** The state of the catalog apart from its resources. Times are in ms since the epoch. */
@@ -81,7 +82,7 @@ export interface Published {
 type DeepReadonly<T> = { readonly [K in keyof T]: DeepReadonly<T[K]> };
 export type StoredState = DeepReadonly<State>;
 
-/** Times are in ms since the epoch. */
+/** Version 1. Times are in ms since the epoch. */
 const TABLES = `
   -- A resource costs two rows written, one of them in the index. The index finds the changes since a revision
   -- and the resources without a key.
@@ -124,6 +125,9 @@ const TABLES = `
   );
 `;
 
+/** A change of `State` needs a migration too: its row is JSON. */
+export const CATALOG_MIGRATIONS: readonly Migration[] = [{ usableFrom: 1, run: (sql) => sql.exec(TABLES) }];
+
 /** The column `state` of `resources`. A resource is present in all states below `removed`. */
 export const ROW_STATE = {
   keyMissing: 0,
@@ -143,7 +147,7 @@ export class CatalogStorage {
   constructor(storage: DurableObjectStorage) {
     this.sql = storage.sql;
     this.#storage = storage;
-    this.sql.exec(TABLES);
+    storage.transactionSync(() => migrate(this.sql, CATALOG_MIGRATIONS));
     const [row] = this.sql.exec<{ value: string }>("SELECT value FROM catalog_state").toArray();
     this.#storedJson = row?.value;
     this.#state = row ? (JSON.parse(row.value) as State) : initialState();

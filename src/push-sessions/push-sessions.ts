@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../configuration.ts";
 import { causeOf, createLog } from "../observability/log.ts";
+import { type Migration, migrate } from "../storage/schema.ts";
 import { RETRY_MS, SESSION_IDLE_MAX_MS } from "../time/time-guarantees.ts";
 import { type Decided, Decisions, MATCH, NO_MATCH } from "./decisions.ts";
 import { isExpired } from "./expiry.ts";
@@ -11,6 +12,7 @@ const BATCHES_MAX = 90;
 /** Until a write is on disk, it delays all replies of the object. So writes that no reply depends on are combined, once a second. */
 const WRITE_DELAY_MS = 1_000;
 
+/** Version 1. */
 const TABLES = `
   CREATE TABLE IF NOT EXISTS sessions (
     push_id TEXT PRIMARY KEY,        -- empty in the session of all unidentified requests
@@ -37,6 +39,10 @@ const TABLES = `
   ) WITHOUT ROWID;
 `;
 
+export const PUSH_SESSION_MIGRATIONS: readonly Migration[] = [
+  { usableFrom: 1, run: (sql) => sql.exec(TABLES) },
+];
+
 type SessionRow = { is_identified: number; is_full: number; first_at: number; last_at: number };
 type DecisionsRow = { request_id: string; decided_at: number; contents: ArrayBuffer; marks: ArrayBuffer };
 type RequestRow = Record<"fingerprint" | "push_id" | "request_id", string> &
@@ -57,6 +63,7 @@ export class PushSessions extends DurableObject<Env> implements PushSessionsApi 
     this.#storage = ctx.storage;
     const query = "SELECT 1 FROM sqlite_master WHERE name = 'sessions'";
     this.#hasTables = ctx.storage.sql.exec(query).toArray().length > 0;
+    if (this.#hasTables) ctx.storage.transactionSync(() => migrate(ctx.storage.sql, PUSH_SESSION_MIGRATIONS));
     ctx.blockConcurrencyWhile(async () => {
       this.#hasAlarm = (await ctx.storage.getAlarm()) !== null;
     });
@@ -183,7 +190,7 @@ export class PushSessions extends DurableObject<Env> implements PushSessionsApi 
     this.#hasAlarm = true;
     this.#storage.transactionSync(() => {
       const { sql } = this.#storage;
-      if (!this.#hasTables) sql.exec(TABLES);
+      if (!this.#hasTables) migrate(sql, PUSH_SESSION_MIGRATIONS);
       change(sql);
       const insertRequest = "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)";
       for (const { fingerprint, push_id, request_id, at, is_retry } of this.#unwritten) {
