@@ -15,3 +15,8 @@ declare module "*?raw" {
   const text: string;
   export default text;
 }
+
+/** Vite's function. */
+interface ImportMeta {
+  glob(pattern: string, options: { eager: true; import: "default" }): Record<string, unknown>;
+}

@@ -18,7 +18,7 @@ export class PublishedObjects {
   }
 
   async write(prefix: string, name: string, bytes: Uint8Array): Promise<void> {
-    this.#sql.exec("INSERT OR REPLACE INTO published_objects VALUES (?, ?, NULL)", prefix, name);
+    this.#sql.exec("INSERT OR REPLACE INTO published_objects (prefix, name) VALUES (?, ?)", prefix, name);
     await this.#storeOf(prefix).put(name, bytes);
   }
 

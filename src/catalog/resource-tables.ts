@@ -91,15 +91,15 @@ export class ResourceTables {
   addTombstone(sha1: Uint8Array, { size, state }: ResourceRow, batch: Batch): void {
     const { prefix, revision, now, keys } = batch;
     const hasKey = state === ROW_STATE.keyMissing ? 0 : 1;
-    const query = "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?, NULL)";
+    const query = `INSERT OR REPLACE INTO tombstones (prefix, sha1, size, revision, removed_at, has_key) VALUES (?, ?, ?, ?, ?, ?)`;
     this.#sql.exec(query, prefix, sha1, size, revision, now, hasKey);
     keys.overruled += hasKey;
   }
 
   /** Removes all present resources. No snapshot counts after this, so only keys need tombstones. */
   removeAll(prefix: string, revision: number, now: number): void {
-    const query = `INSERT OR REPLACE INTO tombstones
-      SELECT ?, sha1, size, ?, ?, 1, NULL FROM resources WHERE state IN (?, ?)`;
+    const query = `INSERT OR REPLACE INTO tombstones (prefix, sha1, size, revision, removed_at, has_key)
+      SELECT ?, sha1, size, ?, ?, 1 FROM resources WHERE state IN (?, ?)`;
     this.#sql.exec(query, prefix, revision, now, ROW_STATE.keyBegun, ROW_STATE.keyWritten);
     this.#sql.exec("DELETE FROM tombstones WHERE has_key = 0");
     this.#sql.exec("DELETE FROM resources WHERE state < ?", ROW_STATE.removed);

@@ -107,10 +107,12 @@ export class PushSessions extends DurableObject<Env> implements PushSessionsApi 
     await this.#write((sql) => {
       if (firstAt === undefined) sql.exec("DELETE FROM decisions WHERE push_id = ?", pushId);
       const isIdentified = session.isIdentified ? 1 : 0;
-      const insertSession = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)";
+      const insertSession = `INSERT OR REPLACE INTO sessions (push_id, is_identified, is_full, first_at, last_at)
+        VALUES (?, ?, ?, ?, ?)`;
       sql.exec(insertSession, pushId, isIdentified, isFull ? 1 : 0, firstAt ?? now, now);
       if (!isStored) return;
-      const insertDecisions = "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)";
+      const insertDecisions = `INSERT OR REPLACE INTO decisions (push_id, request_id, decided_at, contents, marks)
+        VALUES (?, ?, ?, ?, ?)`;
       sql.exec(insertDecisions, pushId, requestId, now, contents.slice().buffer, decisions.buffer);
     });
     return decided;
@@ -192,7 +194,8 @@ export class PushSessions extends DurableObject<Env> implements PushSessionsApi 
       const { sql } = this.#storage;
       if (!this.#hasTables) migrate(sql, PUSH_SESSION_MIGRATIONS);
       change(sql);
-      const insertRequest = "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)";
+      const insertRequest = `INSERT OR REPLACE INTO requests (fingerprint, push_id, request_id, at, is_retry)
+        VALUES (?, ?, ?, ?, ?)`;
       for (const { fingerprint, push_id, request_id, at, is_retry } of this.#unwritten) {
         sql.exec(insertRequest, fingerprint, push_id, request_id, at, is_retry);
       }

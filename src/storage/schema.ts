@@ -32,7 +32,11 @@ export function migrate(sql: SqlStorage, migrations: readonly Migration[]): void
   sql.exec(TABLE);
   for (const { run } of migrations.slice(version)) run(sql);
   const usable = Math.max(...migrations.map((migration) => migration.usableFrom));
-  sql.exec("INSERT OR REPLACE INTO schema_version VALUES (1, ?, ?)", migrations.length, usable);
+  sql.exec(
+    "INSERT OR REPLACE INTO schema_version (id, version, usable_from) VALUES (1, ?, ?)",
+    migrations.length,
+    usable,
+  );
 }
 
 function readVersion(sql: SqlStorage): { version: number; usable_from: number } | undefined {
