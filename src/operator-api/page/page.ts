@@ -12,28 +12,32 @@ const PAGE = `<!doctype html>
 </head>
 <body>
 <main>
-<h1>Resource cache</h1>
+<h1>Resource cache <span id="foundation"></span></h1>
+<p id="verdict" tabindex="-1"></p>
 <form id="token-form">
 <label for="token">Access token of an admin, read-only admin or global auditor</label>
-<p id="hint"><code>cf oauth-token</code> prints it. It stays in this tab's memory until you close or reload the tab.</p>
+<p id="hint"><code>cf oauth-token</code> prints it. It stays in this tab's memory until you forget it, or close or reload the tab.</p>
 <div class="row">
-<input id="token" type="password" autocomplete="off" spellcheck="false" aria-describedby="hint">
+<input id="token" type="password" required autocomplete="off" spellcheck="false" aria-describedby="hint">
 <button>Show status</button>
-<button type="button" id="forget" hidden>Forget token</button>
 </div>
 </form>
 <noscript><p>This page needs JavaScript. <code>resource-pool status</code> prints the same status.</p></noscript>
-<p id="notice" role="status"></p>
-<div id="result" hidden>
-<h2>What to do</h2>
-<ul id="actions"></ul>
-<h2>All checks</h2>
-<table>
-<thead><tr><th scope="col">Level</th><th scope="col">Check</th><th scope="col">Result</th></tr></thead>
-<tbody id="checks"></tbody>
-</table>
+<div id="controls" class="row" hidden>
+<p id="as-of"></p>
+<button type="button" id="refresh">Refresh</button>
+<label><input id="automatic" type="checkbox" checked aria-label="Refresh every minute">every minute</label>
+<button type="button" id="forget">Forget token</button>
 </div>
+<section id="result" aria-labelledby="title" hidden>
+<h2 id="title">Checks</h2>
+<table role="table" aria-labelledby="title">
+<thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">Level</th><th role="columnheader" scope="col">Check</th><th role="columnheader" scope="col">Result</th></tr></thead>
+<tbody id="checks" role="rowgroup"></tbody>
+</table>
+</section>
 </main>
+<p id="live" role="status"></p>
 <script>${SCRIPT}</script>
 </body>
 </html>
