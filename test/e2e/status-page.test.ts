@@ -34,7 +34,11 @@ const DEGRADED = {
       level: "fail",
       text: `Suspended until 2026-11-25T03:07:00.000Z. \`resource-pool verify\` or \`forget ${HOSTILE}\` helps. ${HOSTILE}`,
     },
-    { name: "last hour", level: "ok", text: "Fine, too." },
+    {
+      name: "last hour",
+      level: "ok",
+      text: `A long word: ${"long".repeat(20)}, and \`${"long".repeat(20)}\`.`,
+    },
   ],
 };
 const DEGRADED_VERDICT = "The cache has a problem: suspension";
@@ -311,7 +315,11 @@ describe.skipIf(!chromium)(
       const names = "[...document.querySelectorAll('tbody th')].map(({ textContent }) => textContent)";
       expect(await page.evaluate(names)).toEqual(["suspension", "keys", "catalog", "last hour"]);
       const codes = "[...document.querySelectorAll('td code')].map(({ textContent }) => textContent)";
-      expect(await page.evaluate(codes)).toEqual(["resource-pool verify", `forget ${HOSTILE}`]);
+      expect(await page.evaluate(codes)).toEqual([
+        "resource-pool verify",
+        `forget ${HOSTILE}`,
+        "long".repeat(20),
+      ]);
       const text = await readText();
       expect(text.split("Many wait since").length - 1).toBe(1);
       expect(text.split(`helps. ${HOSTILE}`).length - 1).toBe(1);
@@ -419,11 +427,19 @@ describe.skipIf(!chromium)(
           });
           const paper = await page.evaluate<string>("getComputedStyle(document.body).backgroundColor");
           expect(paper).toBe(scheme === "light" ? "rgb(255, 255, 255)" : "rgb(20, 24, 29)");
-          // 640 and 320 px are 1,280 px at a zoom of 200 % and 400 %.
-          for (const width of [1280, 640, 390, 320]) {
+          // 640 and 320 px are 1,280 px at a zoom of 200 % and 400 %. In the last case only the text is enlarged.
+          for (const [width, fontSize] of [
+            [1280, "100%"],
+            [640, "100%"],
+            [390, "100%"],
+            [320, "100%"],
+            [390, "200%"],
+          ] as const) {
             await resize(width, 800);
+            await page.evaluate(`document.documentElement.style.fontSize = "${fontSize}"`);
             expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(width);
-            expect({ scheme, width, findings: await audit() }).toEqual({ scheme, width, findings: [] });
+            const findings = await audit();
+            expect({ scheme, width, fontSize, findings }).toEqual({ scheme, width, fontSize, findings: [] });
           }
         }
       },
@@ -465,6 +481,10 @@ describe.skipIf(!chromium)(
           "cell: fail",
         ]),
       );
+      // Chromium needs no explicit roles in a table of stacked rows.
+      const withoutRole =
+        "[...document.querySelectorAll('table, table *')].filter((each) => !each.role).map(({ localName }) => localName)";
+      expect(new Set(await page.evaluate<string[]>(withoutRole))).toEqual(new Set(["span", "time", "code"]));
     });
 
     it("stacks the rows of the checks in 390 px, and not in 1280 px", async () => {

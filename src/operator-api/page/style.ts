@@ -40,7 +40,7 @@ code {
 }
 #verdict:focus { outline: none; }
 #verdict .icon { margin-top: .125em; }
-form { margin-top: 1.5rem; }
+form { margin-top: 1.25rem; }
 form label { font-weight: 600; }
 #hint { margin-bottom: .5rem; color: var(--quiet); }
 .row { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem; }
