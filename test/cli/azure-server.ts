@@ -100,3 +100,13 @@ function documentOf(containerName: string, name: string, contentLength: number):
     properties,
   };
 }
+
+/** A page of Azure's List Blobs. @param next the marker of the next page; empty on the last one */
+export function azureListing(blobs: readonly Pick<Blob, "name" | "content">[], next = ""): string {
+  const items = blobs.map(
+    ({ name, content }) =>
+      `<Blob><Name>${name}</Name><Properties><Content-Length>${content.length}</Content-Length></Properties></Blob>`,
+  );
+  return `<?xml version="1.0" encoding="utf-8"?>
+<EnumerationResults ContainerName="pool"><Blobs>${items.join("")}</Blobs><NextMarker>${next}</NextMarker></EnumerationResults>`;
+}

@@ -65,12 +65,16 @@ export async function s3Server(
   return `http://127.0.0.1:${port}`;
 }
 
-/** A page of S3's ListObjectsV2. */
-export function s3Listing(blobs: readonly Blob[], isTruncated: boolean): string {
+/** A page of S3's ListObjectsV2. @param next the token for the next page; without it, there is none */
+export function s3Listing(
+  blobs: readonly Pick<Blob, "name" | "content">[],
+  isTruncated: boolean,
+  next = isTruncated ? "next" : undefined,
+): string {
   const contents = blobs.map(
     ({ name, content }) => `<Contents><Key>${name}</Key><Size>${content.length}</Size></Contents>`,
   );
-  const next = isTruncated ? "<NextContinuationToken>next</NextContinuationToken>" : "";
+  const token = next === undefined ? "" : `<NextContinuationToken>${next}</NextContinuationToken>`;
   return `<?xml version="1.0" encoding="UTF-8"?>
-<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>${isTruncated}</IsTruncated>${next}${contents.join("")}</ListBucketResult>`;
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>${isTruncated}</IsTruncated><KeyCount>${blobs.length}</KeyCount>${token}${contents.join("")}</ListBucketResult>`;
 }

@@ -1,6 +1,12 @@
-import { AnonymousCredential, ContainerClient, StorageSharedKeyCredential } from "@azure/storage-blob";
+import {
+  AnonymousCredential,
+  ContainerClient,
+  RestError,
+  StorageSharedKeyCredential,
+} from "@azure/storage-blob";
 import { Exit, reasonOf } from "../terminal/exit.ts";
-import type { Place, StoredObject } from "./stored-object.ts";
+import { type Page, readPages } from "./pages.ts";
+import type { NotAdded, Place, StoredObject } from "./stored-object.ts";
 
 /**
  * Lists the blobs of a container of Azure Blob Storage. Account and credentials come from the environment variables of
@@ -10,24 +16,33 @@ import type { Place, StoredObject } from "./stored-object.ts";
  * @throws Exit if the credentials are missing
  */
 export function azureObjects(
-  { location, bucket, prefix }: Place,
+  place: Place,
   endpoint: string | undefined,
+  counts: NotAdded,
 ): AsyncGenerator<StoredObject> {
-  return listObjects(createClient(bucket, endpoint), prefix, location);
+  return readPages(listPages(createClient(place.bucket, endpoint), place.prefix), place, counts);
 }
 
-async function* listObjects(
-  client: ContainerClient,
-  prefix: string,
-  location: string,
-): AsyncGenerator<StoredObject> {
+async function* listPages(client: ContainerClient, prefix: string): AsyncGenerator<Page> {
   try {
-    for await (const { name, properties } of client.listBlobsFlat({ prefix })) {
-      if (properties.contentLength !== undefined) yield { name, size: properties.contentLength };
+    for await (const { segment, continuationToken: next } of client.listBlobsFlat({ prefix }).byPage()) {
+      yield {
+        objects: segment.blobItems.map(({ name, properties }) => ({ name, size: properties?.contentLength })),
+        // Azure always returns a marker. It is empty on the last page.
+        isTruncated: next === undefined ? undefined : next !== "",
+        next,
+      };
     }
   } catch (error) {
-    throw new Error(`Can't list ${location}: ${reasonOf(error)}`);
+    throw new Error(explain(error));
   }
+}
+
+function explain(error: unknown): string {
+  const isUnreadable = error instanceof RestError && error.code === RestError.PARSE_ERROR;
+  // Azure's client reads the members of a response without checks.
+  if (isUnreadable || error instanceof TypeError) return "the response is not a listing of blobs";
+  return reasonOf(error);
 }
 
 function createClient(container: string, endpoint: string | undefined): ContainerClient {

@@ -45,11 +45,11 @@ export async function openBlobstore(
   switch (scheme) {
     case "s3": {
       const { s3Objects } = await import("./s3.ts");
-      return s3Objects(parsePlace(location), endpoint);
+      return s3Objects(parsePlace(location), endpoint, counts);
     }
     case "azure": {
       const { azureObjects } = await import("./azure.ts");
-      return azureObjects(parsePlace(location), endpoint);
+      return azureObjects(parsePlace(location), endpoint, counts);
     }
     case undefined:
       if (endpoint !== undefined) {
@@ -84,7 +84,7 @@ function parsePlace(location: string): Place {
 }
 
 /**
- * Reads the objects of a blobstore to their end: only then it is sure that there is no second pool.
+ * Reads the objects of a blobstore to the end before any is used: a second pool may be at the end.
  *
  * @throws Exit on Ctrl-C, and if there is no blob: a wrong place must not look like success
  */
@@ -104,10 +104,12 @@ export async function readPool(
   }
   if (signal.aborted) throw new Exit("interrupted", "Nothing was sent to the Worker.");
   if (pool.size > 0) return pool;
+  const unreadable =
+    counts.unreadable > 0 ? ` ${formatCount(counts.unreadable, "part")} of it could not be read.` : "";
   throw new Exit(
     "incomplete",
-    `No resource pool found below ${location}, among ${formatCount(counts.skipped, "file")}. The blobs of a pool are ` +
-      "named app_bits_cache/ab/cd/<sha1>.",
+    `No resource pool found below ${location}, among ${formatCount(counts.skipped, "file")}.${unreadable} The blobs of ` +
+      "a pool are named app_bits_cache/ab/cd/<sha1>.",
   );
 }
 

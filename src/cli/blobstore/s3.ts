@@ -1,12 +1,15 @@
 import { paginateListObjectsV2, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { reasonOf } from "../terminal/exit.ts";
-import type { Place, StoredObject } from "./stored-object.ts";
+import { type Page, readPages } from "./pages.ts";
+import type { NotAdded, Place, StoredObject } from "./stored-object.ts";
 
 const ATTEMPTS = 5;
 /** Servers other than AWS accept this region. */
 const DEFAULT_REGION = "us-east-1";
 /** Error of AWS' client if neither a variable nor the profile has a region. */
 const NO_REGION = /^Region is missing$/;
+/** Its error for a response that is not XML, or cut off. */
+const UNREADABLE_XML = /XML parse error/;
 const REGION_ADVICE =
   "Set AWS_REGION to the bucket's region. If the server is not AWS' (R2, MinIO, …), use --endpoint.";
 
@@ -15,22 +18,36 @@ const REGION_ADVICE =
  *
  * @param endpoint URL of a server other than AWS
  */
-export async function* s3Objects(
-  { location, bucket, prefix }: Place,
+export function s3Objects(
+  place: Place,
   endpoint: string | undefined,
+  counts: NotAdded,
 ): AsyncGenerator<StoredObject> {
+  return readPages(listPages(place, endpoint), place, counts);
+}
+
+async function* listPages({ bucket, prefix }: Place, endpoint: string | undefined): AsyncGenerator<Page> {
   try {
     const client = new S3Client(clientOptions(endpoint, bucket));
     for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
-      for (const { Key: name, Size: size } of page.Contents ?? []) {
-        if (name !== undefined && size !== undefined) yield { name, size };
-      }
+      yield {
+        objects: (page.Contents ?? []).map(({ Key: name, Size: size }) => ({ name, size })),
+        count: page.KeyCount,
+        isTruncated: page.IsTruncated,
+        next: page.NextContinuationToken,
+      };
     }
   } catch (error) {
-    const reason = reasonOf(error);
-    const advice = NO_REGION.test(reason) ? `. ${REGION_ADVICE}` : "";
-    throw new Error(`Can't list ${location}: ${reason}${advice}`);
+    throw new Error(explain(error));
   }
+}
+
+function explain(error: unknown): string {
+  const reason = reasonOf(error);
+  if (NO_REGION.test(reason)) return `${reason}. ${REGION_ADVICE}`;
+  if (UNREADABLE_XML.test(reason)) return "the response is not XML";
+  // The code of an error without a message.
+  return reason === "UnknownError" && error instanceof Error ? error.name : reason;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { note } from "../terminal/output.ts";
+
 /** An object of a blobstore. It may be a blob of the resource pool. */
 export interface StoredObject {
   /** The whole path, with `/`. */
@@ -10,8 +12,14 @@ export interface StoredObject {
 export interface NotAdded {
   /** Objects that are not blobs of a resource pool. */
   skipped: number;
-  /** Objects that could not be read; each is named on stderr. */
+  /** Parts that could not be read. If there are any, the listing is incomplete: nothing may be pruned by it. */
   unreadable: number;
+}
+
+/** Counts a part of a blobstore that could not be read, and prints why on stderr. */
+export function countUnreadable(counts: NotAdded, message: string): void {
+  counts.unreadable += 1;
+  note(message);
 }
 
 export interface Place {
