@@ -29,13 +29,18 @@ export function parseResourceLine(
   return sha1 === undefined ? undefined : checkKey({ sha1, size: Number(size ?? lastSize) });
 }
 
-/** Parses a line that names a SHA-1, with or without a size. Returns undefined if it does not. */
+/**
+ * Parses a line that names a SHA-1, with or without a size.
+ *
+ * @returns undefined for the lines for which `parseResourceLine` returns it
+ * @throws if the line is invalid
+ */
 export function parseSha1Line(text: string): string | undefined {
   if (isSha1Hex(text)) return text;
   try {
     return parseResourceLine(text)?.slice(0, 40);
   } catch {
-    return undefined;
+    throw new Error("it does not begin with a SHA-1 of 40 hex digits");
   }
 }
 

@@ -21,7 +21,7 @@ interface RunOptions {
   cwd?: string;
   env?: Record<string, string>;
   /** For stdin. */
-  input?: string;
+  input?: string | Uint8Array;
   onStart?: (child: ChildProcess) => void;
   /** Whether it gets its own process group, like a command in a terminal. */
   ownGroup?: boolean;

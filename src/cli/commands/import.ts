@@ -1,11 +1,8 @@
 import { Command } from "commander";
-import { formatCount } from "../../format.ts";
 import type { ResourceKey } from "../../resources/resource-key.ts";
 import { SinglePool } from "../blobstore/single-pool.ts";
-import { inputLines, type Line } from "../input-lines.ts";
+import { inputLines, type Line, type LineCounts, noResourceIn, parseLines } from "../input-lines.ts";
 import { parseResourceLine } from "../resource-line.ts";
-import { Exit, reasonOf } from "../terminal/exit.ts";
-import { note } from "../terminal/output.ts";
 import { type AddOptions, addResources } from "./add-resources.ts";
 
 export const importCommand = new Command("import")
@@ -17,7 +14,7 @@ export const importCommand = new Command("import")
       "  <size in bytes> <anything>/app_bits_cache/ab/cd/<sha1>  from `find`, see below\n\n" +
       "The last one may also have the size at its end. Each may have the prefix of `bosh ssh`. Blank lines, lines " +
       "that begin with #, and other paths are skipped. Invalid lines are printed with their numbers, the other lines " +
-      "are imported, and the exit code is 3.\n\n" +
+      "are imported, and the exit code is 3. The text is UTF-8 or UTF-16.\n\n" +
       "The list counts as observed when the file was last modified; stdin, when the command started. If files have " +
       "left the pool since then, do not import it. Observations of more than a day ago are refused.",
   )
@@ -37,39 +34,22 @@ export const importCommand = new Command("import")
     addResources(options, async () => {
       const notAdded = { skipped: 0, invalid: 0 };
       const { lines, ...input } = await inputLines(file);
-      return { ...input, keys: parseLines(lines, file, notAdded), notAdded };
+      return { ...input, keys: parseKeys(lines, file, notAdded), notAdded };
     }),
   );
 
-async function* parseLines(
+/** @throws Exit at the end if there was no resource */
+async function* parseKeys(
   lines: AsyncIterable<Line>,
   file: string,
-  notAdded: { skipped: number; invalid: number },
+  counts: LineCounts,
 ): AsyncGenerator<ResourceKey> {
   const pool = new SinglePool();
-  let found = 0;
-  for await (const { number, text } of lines) {
-    let key: ResourceKey | undefined;
-    try {
-      key = parseResourceLine(text, (path) => pool.sha1Of(path));
-    } catch (error) {
-      if (error instanceof Exit) throw error;
-      notAdded.invalid += 1;
-      note(`Line ${number} is invalid: ${reasonOf(error)}`);
-      continue;
-    }
-    if (key === undefined) {
-      notAdded.skipped += 1;
-    } else {
-      found += 1;
-      yield key;
-    }
+  const parse = (text: string) => parseResourceLine(text, (path) => pool.sha1Of(path));
+  let isEmpty = true;
+  for await (const key of parseLines(lines, parse, counts)) {
+    isEmpty = false;
+    yield key;
   }
-  if (found > 0) return;
-  throw new Exit(
-    "incomplete",
-    `No resource found in ${file === "-" ? "stdin" : file}, ` +
-      `among ${formatCount(notAdded.skipped + notAdded.invalid, "line")}. ` +
-      "Expected lines like `<sha1> <size>` or `<size> <anything>/app_bits_cache/ab/cd/<sha1>`: see `import --help`.",
-  );
+  if (isEmpty) throw noResourceIn(file, counts);
 }

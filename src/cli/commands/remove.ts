@@ -3,12 +3,12 @@ import { formatCount, formatNumber } from "../../format.ts";
 import { isSha1Hex } from "../../resources/sha1.ts";
 import { CacheClient, startTimeOf } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
-import { inputLines, type Line } from "../input-lines.ts";
+import { inputLines, type Line, type LineCounts, noResourceIn, parseLines } from "../input-lines.ts";
 import { ObservationReporter } from "../observation-reporter.ts";
 import { parseSha1Line } from "../resource-line.ts";
 import { Exit } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { note, printResult } from "../terminal/output.ts";
+import { printResult } from "../terminal/output.ts";
 
 interface RemoveOptions extends EndpointOptions {
   from?: string;
@@ -27,8 +27,9 @@ export const removeCommand = new Command("remove")
   .option("--json", "print the result as JSON")
   .addHelpText(
     "after",
-    "\nExample:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 \\\n" +
-      "    --url https://api.example.com",
+    "\nExamples:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 \\\n" +
+      "    --url https://api.example.com\n" +
+      "  resource-pool remove --from deleted.txt --url https://api.example.com",
   )
   .action(async (sha1s: string[], { from, json, ...options }: RemoveOptions) => {
     for (const sha1 of sha1s) {
@@ -39,7 +40,7 @@ export const removeCommand = new Command("remove")
     }
     const endpoint = endpointOf(options);
     const signal = finishOnInterrupt();
-    const counts = { invalid: 0 };
+    const counts = { skipped: 0, invalid: 0 };
     const input = from === undefined ? undefined : await inputLines(from);
     const client = new CacheClient(endpoint, signal);
     const reporter = new ObservationReporter(client, signal);
@@ -47,31 +48,28 @@ export const removeCommand = new Command("remove")
     const { changed: removed, unchanged: notPresent } = await reporter.report(
       allSha1s(sha1s, input?.lines, counts),
       (removed) => ({ observedAt, removed }),
+      input?.totalOf,
     );
-    const { invalid } = counts;
+    const isListEmpty = from !== undefined && !signal.aborted && removed + notPresent === sha1s.length;
+    const noResource = isListEmpty ? noResourceIn(from, counts) : undefined;
+    if (noResource && sha1s.length === 0) throw noResource;
+    const { skipped, invalid } = counts;
     await printResult(
       json,
-      { removed, notPresent, invalid, interrupted: signal.aborted },
+      { removed, notPresent, ...counts, interrupted: signal.aborted },
       `${formatCount(removed, "resource")} removed, ${formatNumber(notPresent)} not present, ` +
-        `${formatNumber(invalid)} invalid`,
+        `${skipped > 0 ? `${formatNumber(skipped)} skipped, ` : ""}${formatNumber(invalid)} invalid`,
     );
     reporter.throwIfInterrupted();
-    if (invalid > 0) throw new Exit(removed + notPresent > 0 ? "incomplete" : "failed");
+    if (noResource) throw noResource;
+    if (invalid > 0) throw new Exit("incomplete");
   });
 
 async function* allSha1s(
   sha1s: readonly string[],
   lines: AsyncIterable<Line> | undefined,
-  counts: { invalid: number },
+  counts: LineCounts,
 ): AsyncGenerator<string> {
   yield* sha1s;
-  for await (const { number, text } of lines ?? []) {
-    const sha1 = parseSha1Line(text);
-    if (sha1 !== undefined) {
-      yield sha1;
-    } else {
-      counts.invalid += 1;
-      note(`Line ${number} is invalid: it does not begin with a SHA-1 of 40 hex digits`);
-    }
-  }
+  if (lines) yield* parseLines(lines, parseSha1Line, counts);
 }

@@ -8,9 +8,13 @@ export async function print(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, "drain");
 }
 
-/** Writes a message for a person to stderr. It replaces a line of progress. */
+/**
+ * Writes a message for a person to stderr. It replaces a line of progress. A server's or a file's text in it can't control
+ * the terminal.
+ */
 export function note(text: string): void {
-  process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ""}${text}\n`);
+  const lines = text.replaceAll(/[^\P{Cc}\n]/gu, " ");
+  process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ""}${lines}\n`);
 }
 
 /** Prints a result as JSON or as text. */

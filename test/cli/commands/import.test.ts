@@ -175,18 +175,6 @@ test.concurrent("refuses a list with blobs of two pools, and names both places",
   expect(cache.received).toEqual([]);
 });
 
-test.concurrent.each([
-  ["no lines", "", 0],
-  ["only comments", "# nothing\n\n", 0],
-  ["only invalid lines", "cafe 12\nno such file\n", 2],
-])("exits with 3 for a list with %s, and prints the expected format", async (_, input, lines) => {
-  const cache = await startFakeCache();
-  const outcome = await resourcePoolInThread(["import", "-", ...cache.urlOption], { env: cache.env, input });
-  expect(outcome).toMatchObject({ code: 3, stdout: "" });
-  expect(outcome.stderr).toContain(`No resource found in stdin, among ${lines} lines. Expected lines like`);
-  expect(cache.received).toEqual([]);
-});
-
 const AT = ["--url", "http://127.0.0.1:9", "--token", "x"];
 
 test.concurrent.each([
