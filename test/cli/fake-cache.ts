@@ -10,6 +10,8 @@ export const TOKEN = "a.b-c.d_e";
 /** The fake Worker's clock is late, so that a time by this machine's clock would be noticed. */
 const CLOCK_IS_BEHIND_MS = 3 * 3600 * 1000;
 
+const SIZE_LIMITS = { MINIMUM_SIZE: 0, MAXIMUM_SIZE: 1_000_000 };
+
 /** Observations in the order in which they arrived. */
 export interface ReceivedObservations extends Required<Observations> {
   /** By `performance.now()`. */
@@ -40,7 +42,7 @@ export async function startFakeCache() {
     if (method === "GET" && url === CACHE_PATH) {
       statusRequestedAt.push(now());
       const time = new Date(now()).toISOString();
-      return respond(response, 200, { time, entries: present.size, configuration: {} });
+      return respond(response, 200, { time, entries: present.size, configuration: SIZE_LIMITS });
     }
     if (method === "GET" && url === `${CACHE_PATH}/resources`) {
       return respond(response, 200, { resources: [...present].map(toResource) });

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test, vi } from "vitest";
 import type { CacheStatus } from "../../src/operator-api/responses.ts";
@@ -100,6 +100,34 @@ test("refuses to prune more than a tenth of the cache, or all, and sends nothing
     ),
   });
   expect(JSON.parse((await query(["status", "--json"])).stdout)).toMatchObject({ entries: 11_002 });
+});
+
+test("counts in a dry run what the Worker then refuses, with the same exit code", async () => {
+  const cwd = await temporaryDirectory();
+  const list = join(cwd, "list.txt");
+  const sizes = [0, 1, 1000, 1001, 5_000_000];
+  writeFileSync(list, sizes.map((size) => `${sha1Of(`dry ${size}`)} ${size}\n`).join(""));
+  const dry = await query(["import", list, "--dry-run"]);
+  expect(dry).toMatchObject({
+    code: 0,
+    stdout: "5 resources found, 3 would be refused, 0 skipped, 0 invalid. Nothing was sent to the Worker.\n",
+    stderr: expect.stringMatching(
+      /^3 resources would not be added: the size is outside MINIMUM_SIZE and MAXIMUM_SIZE\./,
+    ),
+  });
+
+  const yesterday = Date.now() / 1000 - 24 * 3600 - 5;
+  utimesSync(list, yesterday, yesterday);
+  for (const args of [["--dry-run"], []]) {
+    const old = await query(["import", list, "--json", ...args]);
+    expect(old).toMatchObject({ code: 3 });
+    expect(JSON.parse(old.stdout).refused).toMatchObject({ "outside-limits": 0, "too-old": 5 });
+  }
+  const { stderr } = await query(["import", list, "--dry-run"]);
+  expect(stderr).toMatch(
+    /^5 resources would not be added: observed more than a day ago, or before the last `forget`\. /,
+  );
+  expect((await listed("--prefix", sha1Of("dry 1"))).length).toBe(0);
 });
 
 test("prunes 500 of 11,000 blobs, and keeps those that were added after the command started (R1.3)", async () => {

@@ -1,11 +1,14 @@
 import { Readable } from "node:stream";
-import type { Refusals } from "../../catalog/observations.ts";
+import { noRefusals, type Refusal, type Refusals } from "../../catalog/observations.ts";
 import { formatCount, formatNumber } from "../../format.ts";
-import type { ResourceKey } from "../../resources/resource-key.ts";
-import { CacheClient, startTimeOf } from "../api/cache-client.ts";
-import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
+import type { CacheStatus } from "../../operator-api/responses.ts";
+import { type ResourceKey, sizeOf } from "../../resources/resource-key.ts";
+import { OBSERVATION_MAX_AGE_MS } from "../../time/time-guarantees.ts";
+import { CacheClient, requestCacheStatus, startTimeOf } from "../api/cache-client.ts";
+import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
+import { describeError, jsonOf } from "../api/send.ts";
 import { ObservationReporter } from "../observation-reporter.ts";
-import { Exit } from "../terminal/exit.ts";
+import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt, untilAborted } from "../terminal/interrupt.ts";
 import { note, printResult } from "../terminal/output.ts";
 
@@ -39,10 +42,11 @@ export async function addResources(
   open: (client: CacheClient, signal: AbortSignal) => Promise<Addition>,
 ): Promise<void> {
   const signal = finishOnInterrupt();
-  const client = new CacheClient(endpointOf(options), signal);
+  const endpoint = endpointOf(options);
+  const client = new CacheClient(endpoint, signal);
   const addition = await open(client, signal);
   const { keys, notAdded, ageMs = 0, totalOf, toRemove } = addition;
-  if (dryRun) return printDryRun(addition, json, signal);
+  if (dryRun) return printDryRun(endpoint, addition, json, signal);
 
   const reporter = new ObservationReporter(client, signal);
   const observedAt = startTimeOf(await client.status()) - ageMs;
@@ -62,7 +66,7 @@ export async function addResources(
     { added, alreadyPresent, refused, ...counts, dryRun: false, interrupted: signal.aborted },
     `${formatCount(added, "resource")} added, ${formatNumber(alreadyPresent)} already present${countsText(counts)}`,
   );
-  if (!json) noteRefusals(refused);
+  if (!json) noteRefusals(refused, "not added");
   reporter.throwIfInterrupted();
   if (!isComplete(notAdded) || refused["too-old"] > 0) {
     throw new Exit(reporter.savedCount > 0 ? "incomplete" : "failed");
@@ -70,22 +74,54 @@ export async function addResources(
 }
 
 async function printDryRun(
-  addition: Addition,
+  endpoint: Endpoint,
+  { keys, notAdded, ageMs = 0, toRemove }: Addition,
   json: boolean | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const { keys, notAdded, toRemove } = addition;
+  const status = await readStatus(endpoint);
+  const refused = noRefusals();
   let found = 0;
-  for await (const _ of untilAborted(keys, signal)) found += 1;
+  for await (const key of untilAborted(keys, signal)) {
+    found += 1;
+    const refusal = status && refusalOf(key, ageMs, status);
+    if (refusal) refused[refusal] += 1;
+  }
+  const refusedCount = refused["too-old"] + refused["outside-limits"];
+  const refusedText = refusedCount > 0 ? `, ${formatNumber(refusedCount)} would be refused` : "";
   const counts: Record<string, number> = { ...notAdded };
   if (toRemove) counts.toRemove = toRemove.length;
   await printResult(
     json,
-    { found, ...counts, dryRun: true, interrupted: signal.aborted },
-    `${formatCount(found, "resource")} found${countsText(counts)}. Nothing was sent to the Worker.`,
+    { found, refused: status ? refused : null, ...counts, dryRun: true, interrupted: signal.aborted },
+    `${formatCount(found, "resource")} found${refusedText}${countsText(counts)}. Nothing was sent to the Worker.`,
   );
+  if (!json) noteRefusals(refused, "would not be added");
   if (signal.aborted) throw new Exit("interrupted");
-  if (!isComplete(notAdded)) throw new Exit(found > 0 ? "incomplete" : "failed");
+  if (!isComplete(notAdded) || refused["too-old"] > 0) throw new Exit(found > 0 ? "incomplete" : "failed");
+}
+
+/** Requests the Worker's status once. If that fails, prints what the result then lacks. */
+async function readStatus(endpoint: Endpoint): Promise<CacheStatus | undefined> {
+  let reason: string;
+  try {
+    const response = await requestCacheStatus(endpoint);
+    const status = jsonOf(response) as Partial<CacheStatus> | undefined;
+    if (response.status === 200 && status?.time && status.configuration) return status as CacheStatus;
+    reason = describeError(response);
+  } catch (error) {
+    reason = reasonOf(error);
+  }
+  note(`Can't read the Worker's status. So it is unknown which resources it would refuse.\n${reason}`);
+  return undefined;
+}
+
+/** Applies the Worker's rules. @param ageMs when the resource was observed, before the start of the command */
+function refusalOf(key: ResourceKey, ageMs: number, { configuration }: CacheStatus): Refusal | undefined {
+  if (ageMs + performance.now() >= OBSERVATION_MAX_AGE_MS) return "too-old";
+  const [minimum, maximum] = [Number(configuration.MINIMUM_SIZE), Number(configuration.MAXIMUM_SIZE)];
+  const size = sizeOf(key);
+  return size < minimum || size > maximum ? "outside-limits" : undefined;
 }
 
 function isComplete({ invalid = 0, unreadable = 0 }: Addition["notAdded"]): boolean {
@@ -100,15 +136,19 @@ function countsText(counts: Readonly<Record<string, number>>): string {
     .join("");
 }
 
-function noteRefusals(refused: Refusals): void {
+/** @param outcome what happens to the refused ones */
+function noteRefusals(refused: Refusals, outcome: "not added" | "would not be added"): void {
   if (refused["outside-limits"] > 0) {
     const resources = formatCount(refused["outside-limits"], "resource");
     note(
-      `${resources} not added: the size is outside MINIMUM_SIZE and MAXIMUM_SIZE. The Worker never matches them.`,
+      `${resources} ${outcome}: the size is outside MINIMUM_SIZE and MAXIMUM_SIZE. The Worker never matches them.`,
     );
   }
   if (refused["too-old"] > 0) {
     const resources = formatCount(refused["too-old"], "resource");
-    note(`${resources} not added: observed more than a day ago, or before the last \`forget\`.`);
+    note(
+      `${resources} ${outcome}: observed more than a day ago, or before the last \`forget\`. The pool may have lost them ` +
+        "since then. List the pool again.",
+    );
   }
 }

@@ -19,7 +19,7 @@ export const importCommand = new Command("import")
       "left the pool since then, do not import it. Observations of more than a day ago are refused.",
   )
   .argument("<file>", "the list, or - for stdin")
-  .option("--dry-run", "count the resources, and send nothing to the Worker")
+  .option("--dry-run", "only count the resources, and those that the Worker would refuse")
   .option("--json", "print the result as JSON")
   .addHelpText(
     "after",

@@ -39,7 +39,7 @@ export const syncCommand = new Command("sync")
   )
   .option("--prune", "remove resources that are not in the blobstore")
   .option("--yes", "allow --prune to remove more than a tenth of the cache")
-  .option("--dry-run", "count the resources, and send nothing to the Worker")
+  .option("--dry-run", "only count the resources, and those that the Worker would refuse")
   .option("--json", "print the result as JSON")
   .addHelpText(
     "after",

@@ -67,7 +67,13 @@ test.concurrent("counts resources that are already present, and sends nothing in
   const add = ["add", "--json", ...cache.urlOption, join(directory, "app")];
 
   const dry = await resourcePoolInThread([...add, "--dry-run"], { env: cache.env });
-  expect(JSON.parse(dry.stdout)).toEqual({ found: 2, unreadable: 0, dryRun: true, interrupted: false });
+  expect(JSON.parse(dry.stdout)).toEqual({
+    found: 2,
+    refused: { "outside-limits": 0, "too-old": 0, "conflicting-size": 0 },
+    unreadable: 0,
+    dryRun: true,
+    interrupted: false,
+  });
   expect(cache.received).toEqual([]);
 
   cache.present.add(keyOf("first"));

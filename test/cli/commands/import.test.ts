@@ -144,6 +144,28 @@ test.concurrent("exits with 3 when a line is invalid and the Worker refuses the 
   expect(await run(`${line}\ncafe 12`, "--dry-run")).toMatchObject({ code: 3 });
 });
 
+test.concurrent("prints in a dry run that the status can't be read, and counts without it", async () => {
+  const line = keyOf("first").replace(":", " ");
+  const cache = await startFakeCache();
+  for (const [args, env, reason] of [
+    [cache.urlOption, { CF_TOKEN: "another" }, "returned 401: Invalid Auth Token"],
+    [["--url", "http://127.0.0.1:9"], cache.env, "No response from http://127.0.0.1:9/"],
+  ] as const) {
+    const run = (...flags: string[]) =>
+      resourcePoolInThread(["import", "-", "--dry-run", ...flags, ...args], { env, input: line });
+    const { stderr, ...outcome } = await run();
+    expect(outcome).toEqual({
+      code: 0,
+      stdout: "1 resource found, 0 skipped, 0 invalid. Nothing was sent to the Worker.\n",
+    });
+    expect(stderr).toMatch(
+      /^Can't read the Worker's status\. So it is unknown which resources it would refuse\.\n/,
+    );
+    expect(stderr).toContain(reason);
+    expect(JSON.parse((await run("--json")).stdout)).toMatchObject({ found: 1, refused: null });
+  }
+});
+
 test.concurrent("reports a list as observed when the file was last modified, and stdin when the command started", async () => {
   const [directory, cache] = [await temporaryDirectory(), await startFakeCache()];
   const line = keyOf("first").replace(":", " ");
