@@ -48,7 +48,7 @@ const program = new Command("resource-pool")
   )
   .version(manifest.version)
   .exitOverride()
-  .configureHelp({ helpWidth: 80 })
+  .configureHelp({ helpWidth: Math.min(80, process.stdout.columns || 80) })
   .showHelpAfterError("Run the command with --help to see its usage.")
   .addHelpText("afterAll", EXIT_CODES_HELP);
 for (const command of SUBCOMMANDS) {

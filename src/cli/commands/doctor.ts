@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { examine } from "../doctor/examine.ts";
 import { Exit } from "../terminal/exit.ts";
-import { print } from "../terminal/output.ts";
+import { printText } from "../terminal/output.ts";
 
 interface DoctorOptions extends EndpointOptions {
   api?: string;
@@ -73,7 +73,8 @@ export const doctorCommand = new Command("doctor")
       // A server's text must not control the terminal, nor look like another line.
       const oneLine = text.replaceAll(/\p{Cc}+/gu, " ").trim();
       areAllOk &&= level === "ok";
-      await print(`${level.padEnd(LEVEL_CHARACTERS)}  ${name.padEnd(NAME_CHARACTERS)}  ${oneLine}`);
+      const start = `${level.padEnd(LEVEL_CHARACTERS)}  ${name.padEnd(NAME_CHARACTERS)}  `;
+      await printText(start + oneLine, start.length);
     }
     if (!areAllOk) throw new Exit("incomplete");
   });

@@ -3,7 +3,7 @@ import { formatCount } from "../../format.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { Exit } from "../terminal/exit.ts";
-import { print } from "../terminal/output.ts";
+import { printText } from "../terminal/output.ts";
 
 export const forgetCommand = new Command("forget")
   .summary("empty the cache")
@@ -22,5 +22,5 @@ export const forgetCommand = new Command("forget")
       throw new Exit("usage", `This would remove ${resources}. Nothing was removed. To do it, add --yes.`);
     }
     await client.forget();
-    await print(`Removed ${resources}.`);
+    await printText(`Removed ${resources}.`);
   });

@@ -4,6 +4,7 @@ import { CLEAR_LINE } from "./output.ts";
 const TERMINAL_INTERVAL_MS = 100;
 const LINE_INTERVAL_MS = 5_000;
 const BAR_CHARACTERS = 20;
+const DEFAULT_COLUMNS = 80;
 
 /** How far a run is; `total` is undefined as long as it is not known. */
 interface State {
@@ -29,22 +30,34 @@ export async function* withProgress<T>(
       const now = performance.now();
       if (now - printedAt < (isTerminal ? TERMINAL_INTERVAL_MS : LINE_INTERVAL_MS)) continue;
       printedAt = now;
-      const line = formatLine(state(), (now - startedAt) / 1000);
-      // A line that wraps can't be rewritten.
-      const shown = line.slice(0, (process.stderr.columns ?? 80) - 1);
-      process.stderr.write(isTerminal ? CLEAR_LINE + shown : `${line}\n`);
+      const [line, ...shorter] = formatLine(state(), (now - startedAt) / 1000);
+      process.stderr.write(isTerminal ? CLEAR_LINE + fitting([line, ...shorter]) : `${line}\n`);
     }
   } finally {
     if (isTerminal && printedAt > startedAt) process.stderr.write(CLEAR_LINE);
   }
 }
 
-/** `[#####               ]  25 %  12,345 resources read, 4,321/s, 9 s left`. */
-function formatLine({ text, done, total }: State, seconds: number): string {
+/** A line that wraps can't be rewritten. */
+function fitting(lines: readonly string[]): string {
+  const columns = process.stderr.columns || DEFAULT_COLUMNS;
+  return lines.find((line) => line.length < columns) ?? "";
+}
+
+/**
+ * `[#####               ]  25 %  12,345 resources read, 4,321/s, 9 s left`, and shorter forms of it for narrow terminals.
+ */
+function formatLine({ text, done, total }: State, seconds: number): [string, ...string[]] {
   const line = `${text}, ${formatNumber(Math.round(done / seconds))}/s`;
-  if (!total || done === 0) return line;
+  if (!total || done === 0) return [line, text];
   const part = Math.min(done / total, 1);
   const bar = "#".repeat(Math.floor(part * BAR_CHARACTERS)).padEnd(BAR_CHARACTERS);
-  const percent = String(Math.floor(part * 100)).padStart(3);
-  return `[${bar}] ${percent} %  ${line}, ${formatDuration((1000 * seconds * (1 - part)) / part)} left`;
+  const percent = `${String(Math.floor(part * 100)).padStart(3)} %`;
+  const left = `${formatDuration((1000 * seconds * (1 - part)) / part)} left`;
+  return [
+    `[${bar}] ${percent}  ${line}, ${left}`,
+    `${percent}  ${line}, ${left}`,
+    `${percent}  ${text}, ${left}`,
+    `${percent}, ${left}`,
+  ];
 }
