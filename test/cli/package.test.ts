@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, matchesGlob } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
@@ -17,6 +17,9 @@ test.concurrent("installs the packed command, and runs it with only Node.js 22",
     cwd: PROJECT_ROOT,
   });
   const tarball = packed.stdout.trim().split("\n").at(-1) ?? "";
+  const ignored = await readFile(join(PROJECT_ROOT, ".gitignore"), "utf8");
+  expect(ignored.split("\n").some((pattern) => matchesGlob(tarball, pattern))).toBe(true);
+
   await writeFile(join(directory, "package.json"), '{ "type": "commonjs" }');
   await run("npm", ["install", ...QUIET, tarball], { cwd: directory });
 
