@@ -42,6 +42,7 @@ export function readStatus({ sql, state }: CatalogStorage, now: number): Catalog
       built_at: new Date(snapshot.builtAt).toISOString(),
     },
     suspended_until: isoTime(suspendedUntil(state, now)),
+    forgotten_at: isoTime(state.forgottenAt),
     dirty_since: isoTime(state.dirtySince),
     refused: state.refused,
   };

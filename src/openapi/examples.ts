@@ -37,6 +37,7 @@ export const STATUS: CacheStatus = {
   published: { at: "2026-11-24T03:17:02.000Z", delta: { added: 240, removed: 12 } },
   snapshot: { id: "x1", entries: 104_772, parts: 1, built_at: "2026-11-23T21:00:00.000Z" },
   suspended_until: null,
+  forgotten_at: null,
   last_hour: { requests: 40, eligible: 8_000, matched: 7_600, failed_open: 0 },
   checks: [{ name: "matching", level: "ok", text: "Matching is on." }],
   refused: { "outside-limits": 3, "too-old": 0, "conflicting-size": 0 },

@@ -79,6 +79,10 @@ export const CacheStatusSchema = v.object({
     v.nullable(time),
     "The cache is suspended until this time, because the Cloud Controller rejected many of its matches. null if it is not suspended.",
   ),
+  forgotten_at: describe(
+    v.nullable(time),
+    "The time of the last `DELETE …/cache`; null before the first one. Earlier observations of present resources are refused as `too-old`.",
+  ),
   last_hour: describe(
     v.object({ requests: count, eligible: count, matched: count, failed_open: count }),
     "The pushes that this isolate served in the last hour: requests, eligible resources, matches, and requests to which the Cloud Controller responded because the Worker failed. Each isolate counts its own.",

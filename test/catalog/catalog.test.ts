@@ -466,9 +466,12 @@ describe("forget() and KEY_PREFIX", () => {
     await report({ present: firstKeys(3) });
     await runAlarm();
     advanceClock(20_000);
+    expect(await catalog().status()).toMatchObject({ forgotten_at: null });
     await catalog().forget();
+    const forgottenAt = new Date(Date.now()).toISOString();
     await runAlarm();
     expect(await present()).toEqual([]);
+    expect(await catalog().status()).toMatchObject({ forgotten_at: forgottenAt });
     expect(await readManifest()).toMatchObject({ snapshot: null, delta: { added: 0, removed: 3 } });
     expect(await report({ present: [keyOf(1)], asOf: before })).toMatchObject({ refused: { "too-old": 1 } });
     advanceClock(1_000);

@@ -237,6 +237,17 @@ test("publishes everything again, and empties the cache only with --yes", async 
     stdout: `Removed 10,490 resources from the cache of ${worker.url}.\n`,
   });
   expect(await listed()).toEqual([]);
+
+  // A list from before is too old now, as the dry run says.
+  const list = join(await temporaryDirectory(), "list.txt");
+  writeFileSync(list, asLine(keyOf("first")));
+  const before = Date.now() / 1000 - 600;
+  utimesSync(list, before, before);
+  for (const args of [["--dry-run"], []]) {
+    const old = await query(["import", list, "--json", ...args]);
+    expect(old).toMatchObject({ code: 3 });
+    expect(JSON.parse(old.stdout).refused).toMatchObject({ "too-old": 1 });
+  }
 });
 
 /** The catalog publishes a second after a report, and its first snapshot right after that. */

@@ -347,6 +347,7 @@ describe("GET cache", () => {
       published: null,
       snapshot: null,
       suspended_until: null,
+      forgotten_at: null,
       last_hour: { requests: 0, eligible: 0, matched: 0, failed_open: 0 },
       checks: [
         { name: "matching", level: "ok", text: "Matching is on." },
@@ -400,6 +401,7 @@ describe("GET cache", () => {
       keys_waiting: 0,
       removals: 0,
       dirty_since: null,
+      forgotten_at: null,
       refused: noRefusals(),
     };
     const status = async () => ({ ...figures, published, snapshot, suspended_until });
@@ -423,6 +425,7 @@ describe("the checks of GET cache", () => {
     published: { at: ago(2 * 60_000), delta: { added: 0, removed: 0 } },
     snapshot: { id: "abc", entries: 9, parts: 1, built_at: ago(5 * HOUR_MS) },
     suspended_until: null,
+    forgotten_at: null,
     dirty_since: null,
   };
   async function checksOf(changes: object, bindings: Record<string, unknown> = {}) {

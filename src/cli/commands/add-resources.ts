@@ -80,11 +80,12 @@ async function printDryRun(
   signal: AbortSignal,
 ): Promise<void> {
   const status = await readStatus(endpoint);
+  const refusalOf = status ? rulesOf(status, startTimeOf(status) - ageMs) : () => undefined;
   const refused = noRefusals();
   let found = 0;
   for await (const key of untilAborted(keys, signal)) {
     found += 1;
-    const refusal = status && refusalOf(key, ageMs, status);
+    const refusal = refusalOf(key);
     if (refusal) refused[refusal] += 1;
   }
   const refusedCount = refused["too-old"] + refused["outside-limits"];
@@ -116,12 +117,19 @@ async function readStatus(endpoint: Endpoint): Promise<CacheStatus | undefined> 
   return undefined;
 }
 
-/** Applies the Worker's rules. @param ageMs when the resource was observed, before the start of the command */
-function refusalOf(key: ResourceKey, ageMs: number, { configuration }: CacheStatus): Refusal | undefined {
-  if (ageMs + performance.now() >= OBSERVATION_MAX_AGE_MS) return "too-old";
+/** The Worker's rules. @param observedAt by the Worker's clock; ms since the epoch */
+function rulesOf(
+  { time, forgotten_at: forgottenAt, configuration }: CacheStatus,
+  observedAt: number,
+): (key: ResourceKey) => Refusal | undefined {
+  const isTooOld =
+    observedAt <= Date.parse(time) - OBSERVATION_MAX_AGE_MS ||
+    (typeof forgottenAt === "string" && observedAt <= Date.parse(forgottenAt));
   const [minimum, maximum] = [Number(configuration.MINIMUM_SIZE), Number(configuration.MAXIMUM_SIZE)];
-  const size = sizeOf(key);
-  return size < minimum || size > maximum ? "outside-limits" : undefined;
+  return (key) => {
+    if (isTooOld) return "too-old";
+    return sizeOf(key) < minimum || sizeOf(key) > maximum ? "outside-limits" : undefined;
+  };
 }
 
 function isComplete({ invalid = 0, unreadable = 0 }: Addition["notAdded"]): boolean {

@@ -16,7 +16,8 @@ export const statusCommand = new Command("status")
   });
 
 function statusText(status: CacheStatus): string {
-  const { published, snapshot, dirty_since: dirtySince, suspended_until: suspendedUntil } = status;
+  const { published, snapshot } = status;
+  const { dirty_since: dirtySince, suspended_until: suspendedUntil, forgotten_at: forgottenAt } = status;
   const { added, removed } = published?.delta ?? { added: 0, removed: 0 };
   const rows = [
     ["version", status.version],
@@ -29,6 +30,7 @@ function statusText(status: CacheStatus): string {
     ["delta", `${formatNumber(added)} added, ${formatNumber(removed)} removed since the snapshot`],
     ["unpublished", dirtySince ? `changes since ${dirtySince}` : "nothing"],
     ["suspended", suspendedUntil ? `until ${suspendedUntil}` : "no"],
+    ["forgotten", forgottenAt ? `at ${forgottenAt}` : "never"],
     ["keys waiting", formatNumber(status.keys_waiting)],
     ["removals", formatNumber(status.removals)],
   ];
