@@ -21,7 +21,7 @@ beforeAll(async () => {
     subcommands.set(name, own);
     for (const option of own) options.add(option);
   }
-});
+}, 60_000);
 
 /** Returns the npm scripts, subcommands and options in lines of code that do not exist. */
 function findUnknown(code: readonly string[]): string[] {

@@ -92,7 +92,8 @@ async function comparePools(
     const parts = formatCount(notAdded.unreadable, "part");
     throw new Exit(
       "failed",
-      `Refused: can't read ${parts} of the blobstore. Nothing was sent to the Worker.`,
+      `Refused: can't read ${parts} of the blobstore. Nothing was sent to the Worker. The messages above have the reason. ` +
+        "Remove it, and run the command again.",
     );
   }
   const { entries, missing } = await findMissing(client, pool, total, signal);
