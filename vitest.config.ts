@@ -6,7 +6,9 @@ import { exportJWK, generateKeyPair } from "jose";
 import { defineConfig } from "vitest/config";
 import { mutatedSource } from "./test/simulation/mutated-source.ts";
 import type { Exchange } from "./test/support/exchange.ts";
+import { runSql } from "./test/support/node/analytics-engine.ts";
 import { DocumentedApi } from "./test/support/node/documented-api.ts";
+import type { SqlRequest } from "./test/support/sql-request.ts";
 import { wasmModule } from "./test/wasm-module.ts";
 
 // Compile the WebAssembly module if its source has changed.
@@ -68,6 +70,13 @@ export default defineConfig({
               serviceBindings: {
                 DOCUMENTED_API: async (request: { json(): Promise<unknown> }) =>
                   Response.json(documentedApi.differences((await request.json()) as Exchange)),
+                ANALYTICS_ENGINE: async (request: { json(): Promise<unknown> }) => {
+                  try {
+                    return Response.json(runSql((await request.json()) as SqlRequest));
+                  } catch (error) {
+                    return new Response(String(error), { status: 422 });
+                  }
+                },
               },
               outboundService: ({ url }: { url: string }) =>
                 url === `${UAA_URL}/token_keys`

@@ -205,6 +205,16 @@ export function usableCloudController(env: Variables): string | undefined {
   return url.success ? url.output : undefined;
 }
 
+/** METRICS and the foundation's name, even if another variable is wrong. The name is empty if UAA_URL is not valid. */
+export function usableMetrics(env: Env): Pick<Configuration, "metrics" | "foundation"> {
+  const metrics = v.safeParse(VARIABLES.METRICS, env.METRICS);
+  const uaaUrl = v.safeParse(serverUrl, env.UAA_URL);
+  return {
+    metrics: metrics.success ? metrics.output : undefined,
+    foundation: uaaUrl.success ? new URL(uaaUrl.output).host : "",
+  };
+}
+
 /** A value for the log: URLs without credentials and query, bindings only by type. */
 function loggable(value: unknown): unknown {
   if (value === undefined) return "missing";

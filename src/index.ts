@@ -1,13 +1,14 @@
 import { consumePoolEvents } from "./catalog/consumer.ts";
-import { configurationOf, type Env, usableCloudController } from "./configuration.ts";
+import { configurationOf, type Env, usableCloudController, usableMetrics } from "./configuration.ts";
 import { Failure } from "./failure.ts";
 import { vcapRequestId } from "./http/request-id.ts";
 import { traceHeadersOf, traceIdOf } from "./http/trace-headers.ts";
 import { isLoop } from "./http/via.ts";
-import { createLog } from "./observability/log.ts";
+import { createLog, type Log } from "./observability/log.ts";
+import { writePoint } from "./observability/metrics.ts";
 import { passThrough } from "./pass-through.ts";
 import type { RequestContext } from "./request-context.ts";
-import { isOperatorRequest, route } from "./router.ts";
+import { isMatchRequest, isOperatorRequest, route } from "./router.ts";
 
 /** The queue keeps events until an operator has corrected the configuration. */
 const MISCONFIGURED_RETRY_SECONDS = 300;
@@ -58,9 +59,25 @@ async function respond(
   }
   const configuration = configurationOf(env);
   if (!(configuration instanceof Failure)) return route(request, { configuration, ...context });
+  const startedAt = Date.now();
+  const outcome = await failOpenIfPossible(request, configuration, env, context.log);
+  if (isMatchRequest(request)) {
+    const kind = outcome instanceof Failure ? outcome.kind : "failed-open";
+    const point = { outcome: kind, status: outcome.status, total_ms: Date.now() - startedAt };
+    writePoint("resource_matches", point, usableMetrics(env), context.log);
+  }
+  return outcome;
+}
+
+async function failOpenIfPossible(
+  request: Request,
+  misconfigured: Failure,
+  env: Env,
+  log: Log,
+): Promise<Response | Failure> {
   const cloudController = usableCloudController(env);
-  if (!cloudController || isOperatorRequest(request)) return configuration;
-  configuration.logDetails(context.log);
-  context.log.warn("failed-open", { reason: configuration.kind });
+  if (!cloudController || isOperatorRequest(request)) return misconfigured;
+  misconfigured.logDetails(log);
+  log.warn("failed-open", { reason: misconfigured.kind });
   return passThrough(request, cloudController);
 }

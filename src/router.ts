@@ -46,6 +46,11 @@ export async function route(request: Request, context: RequestContext): Promise<
   return new Failure({ kind: "unknown-request", reason: `${request.method} ${url.pathname}` });
 }
 
+/** Whether this is a request of the endpoint. */
+export function isMatchRequest({ method, url }: Request): boolean {
+  return method === "POST" && URL.parse(url)?.pathname === MATCHES;
+}
+
 /** Whether the path belongs to the operator API, which the Cloud Controller does not have. */
 export function isOperatorRequest({ url }: Request): boolean {
   const { pathname = "" } = URL.parse(url) ?? {};

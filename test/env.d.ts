@@ -6,6 +6,7 @@ declare namespace Cloudflare {
     FUZZ_SEED: string;
     FUZZ_CASES: string;
     DOCUMENTED_API: Fetcher;
+    ANALYTICS_ENGINE: Fetcher;
     TEST_RATE_LIMITER: RateLimit;
   }
 }

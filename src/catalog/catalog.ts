@@ -134,6 +134,14 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     const publisher = new Publisher(this.#storage, this.#delta, configuration, this.#log);
     const nextRunAt = await publisher.run(now);
     await this.#setAlarm(nextRunAt);
+    // The catalog of a former jurisdiction must not hide that the current one has stopped publishing.
+    if (!isElsewhere(this.ctx, configuration)) this.#measureRun(configuration);
+  }
+
+  #measureRun(configuration: Configuration): void {
+    const { manifest, dirtySince } = this.#storage.state;
+    const point = { published_at: manifest.published?.at ?? 0, dirty_since: dirtySince ?? 0 };
+    writePoint("catalog-run", point, configuration, this.#log);
   }
 
   #endSuspension(configuration: Configuration, now: number): void {

@@ -53,6 +53,10 @@ export const COLUMNS = {
   "matches-rejected": HEALING,
   "cache-suspended": HEALING,
   "cache-resumed": HEALING,
+  /** A push session was not reached. */
+  "push-sessions-unreachable": { blobs: ["foundation"], doubles: ["may_lose_file"] },
+  /** A run of the catalog's alarm: after changes, and at least every hour. Times are in ms since the epoch. */
+  "catalog-run": { blobs: ["foundation"], doubles: ["published_at", "dirty_since"] },
 } as const;
 
 export type PointEvent = keyof typeof COLUMNS;

@@ -1,6 +1,7 @@
 import { type Configuration, perConfiguration } from "../configuration.ts";
 import { keepNewest } from "../keep-newest.ts";
 import { causeOf } from "../observability/log.ts";
+import { writePoint } from "../observability/metrics.ts";
 import { inJurisdiction } from "../placement/placement.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../platform-limits.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -154,6 +155,7 @@ export class PushSession {
     } catch (error) {
       const mayLoseFile = this.#hasSuccessors;
       log.warn("push-sessions-unreachable", { method, cause: causeOf(error), mayLoseFile });
+      writePoint("push-sessions-unreachable", { may_lose_file: mayLoseFile ? 1 : 0 }, configuration, log);
       return undefined;
     }
   }

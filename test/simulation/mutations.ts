@@ -504,8 +504,8 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   "R2.6: the Cloud Controller responds if a setting is wrong": {
     file: "src/index.ts",
-    from: "if (!cloudController || isOperatorRequest(request)) return configuration;",
-    to: "if (!cloudController || isOperatorRequest(request) || true) return configuration;",
+    from: "if (!cloudController || isOperatorRequest(request)) return misconfigured;",
+    to: "if (!cloudController || isOperatorRequest(request) || true) return misconfigured;",
     profile: "fail-open",
     seed: 1,
   },

@@ -18,6 +18,14 @@ export async function runAlarm(): Promise<void> {
 
 export const readManifest = () => env.RESOURCE_CACHE.get<Manifest>("manifest", "json");
 
+/** Gives the catalog's object other variables and bindings, until its storage is reset. */
+export async function setVariables(variables: object): Promise<void> {
+  await runInDurableObject(catalog(), async (instance: Catalog) => {
+    const configured = instance as unknown as { env: object };
+    configured.env = { ...configured.env, ...variables };
+  });
+}
+
 /** Runs `use` on the catalog's object while it has other variables and bindings. */
 export async function withVariables(
   variables: object,

@@ -6,12 +6,14 @@ export const CLOUD_CONTROLLER_URL = "https://cc.internal.example.com";
 type Respond = (request: Request) => Response | Promise<Response>;
 
 /** Responds to all fetches of the Worker except those of UAA's keys. Returns the list of requests, which grows. */
-export function fakeCloudController(respond: Respond) {
+export function fakeCloudController(respond: Respond, isUaaDown = () => false) {
   const requests: Request[] = [];
   const realFetch = globalThis.fetch;
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const request = new Request(input as Request, init as RequestInit);
-    if (new URL(request.url).pathname === "/token_keys") return realFetch(request);
+    if (new URL(request.url).pathname === "/token_keys") {
+      return isUaaDown() ? new Response("", { status: 503 }) : realFetch(request);
+    }
     requests.push(request.clone());
     return respond(request);
   });
