@@ -4,13 +4,15 @@ import { parse } from "yaml";
 import alerts from "../docs/alerts/grafana.yaml?raw";
 import dashboard from "../docs/grafana-dashboard.json?raw";
 import document from "../docs/metrics.md?raw";
-import { COLUMNS, type PointEvent } from "../src/observability/metrics.ts";
+import { createLog } from "../src/observability/log.ts";
+import { COLUMNS, type Point, type PointEvent, writePoint } from "../src/observability/metrics.ts";
 import { TIMEOUT_MS } from "../src/time/time-guarantees.ts";
 import { createDataset, queryPoints } from "./support/analytics-engine.ts";
 import { report, runAlarm, setVariables } from "./support/catalog.ts";
 import { advanceClock } from "./support/clock.ts";
 import { collectLogs } from "./support/logs.ts";
 import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "./support/origin.ts";
+import type { Row } from "./support/sql-request.ts";
 import { keyOf, resource, sendWith } from "./support/worker.ts";
 
 /** Words of a query that are not columns: those of the SQL reference of Analytics Engine that are used. */
@@ -93,8 +95,8 @@ describe("docs/metrics.md", () => {
     expect(mistakesOf(sql)).toEqual([]);
   });
 
-  it("finds seven queries in docs/metrics.md", () => {
-    expect(queriesOf).toHaveLength(7);
+  it("finds ten queries in docs/metrics.md", () => {
+    expect(queriesOf).toHaveLength(10);
   });
 });
 
@@ -180,6 +182,61 @@ function withoutMacros(sql: string): string {
     .replaceAll("$timeFilter", "timestamp > NOW() - INTERVAL '1' DAY")
     .replaceAll("$foundation", "%");
 }
+
+describe("an objective", () => {
+  const foundation = "uaa.example.com";
+  const log = createLog({});
+  const answered = { outcome: "answered", status: 201 };
+
+  /** The rows of the query of the docs that returns `column`, on these requests of the endpoint. */
+  async function measure(column: string, ...requests: Point<"resource_matches">[]): Promise<Row[]> {
+    const { points, METRICS } = createDataset();
+    const target = { foundation, metrics: METRICS };
+    for (const point of requests) writePoint("resource_matches", point, target, log);
+    writePoint("matches-rejected", { verified: 5, rejected: 3 }, target, log);
+    const sql = queriesOf.find((query) => query.includes(` AS ${column}`)) ?? "";
+    return queryPoints(sql, points);
+  }
+
+  it("counts requests that failed open or failed, but no refusals, against the share of answers", async () => {
+    const requests = [
+      ...Array.from({ length: 6 }, () => answered),
+      { ...answered, origin_requested: 3 },
+      { outcome: "failed-open", status: 201 },
+      { outcome: "push-again", status: 409 },
+      { outcome: "uaa-unavailable", status: 503 },
+      { outcome: "failed-open", status: 401 },
+      { outcome: "invalid-token", status: 401 },
+      { outcome: "relayed", status: 403 },
+      { outcome: "rate-limited", status: 429 },
+    ];
+    expect(await measure("edge_share", ...requests)).toEqual([
+      { foundation, requests: 10, edge_share: 0.7, cache_share: 0.6 },
+    ]);
+  });
+
+  it("measures cold and warm answers of the cache apart, without the time of the body", async () => {
+    const times = Array.from({ length: 20 }, (_, index) => index + 1);
+    const requests = [
+      ...times.map((ms) => ({ ...answered, total_ms: 1_000 + ms, body_ms: 1_000 })),
+      ...times.map((ms) => ({ ...answered, total_ms: 100 * ms, [ms % 2 ? "token_ms" : "memory_ms"]: 1 })),
+      { ...answered, total_ms: 9_000, origin_requested: 1 },
+      { outcome: "failed-open", status: 201, total_ms: 9_000 },
+    ];
+    expect(await measure("start", ...requests)).toEqual([
+      { foundation, start: "cold", requests: 20, p95: 1_900 },
+      { foundation, start: "warm", requests: 20, p95: 19 },
+    ]);
+  });
+
+  it("relates stale matches to a million matches of the cache", async () => {
+    const requests = [
+      { ...answered, memory_matched: 1_400_000 },
+      { ...answered, memory_matched: 50_000, keys_matched: 50_000, origin_matched: 700 },
+    ];
+    expect(await measure("stale_per_million", ...requests)).toEqual([{ foundation, stale_per_million: 2 }]);
+  });
+});
 
 it("weights values in a quantile by the sampling interval, as ClickHouse does in its documentation", async () => {
   const weighted = [
