@@ -206,7 +206,7 @@ export function usableCloudController(env: Variables): string | undefined {
 }
 
 /** METRICS and the foundation's name, even if another variable is wrong. The name is empty if UAA_URL is not valid. */
-export function usableMetrics(env: Env): Pick<Configuration, "metrics" | "foundation"> {
+export function usableMetrics(env: Variables): Pick<Configuration, "metrics" | "foundation"> {
   const metrics = v.safeParse(VARIABLES.METRICS, env.METRICS);
   const uaaUrl = v.safeParse(serverUrl, env.UAA_URL);
   return {
