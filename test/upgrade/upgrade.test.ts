@@ -8,6 +8,7 @@ import { PUSH_SESSION_MIGRATIONS } from "../../src/push-sessions/push-sessions.t
 import { type Migration, migrate } from "../../src/storage/schema.ts";
 import { catalog, readManifest, report, runAlarm } from "../support/catalog.ts";
 import { advanceClock } from "../support/clock.ts";
+import { signToken } from "../support/tokens.ts";
 import { keyOf, matchedPaths, replaceIsolate, resource, send } from "../support/worker.ts";
 import {
   contentsOf,
@@ -28,7 +29,11 @@ const releases = Object.entries(files).map(
 );
 
 const REQUESTED = [1, 2, 3, 4, 5, 6, 7, 8].map((index) => resource(index));
-const requestMatches = async () => matchedPaths(await send({ resources: REQUESTED }));
+async function requestMatches() {
+  // The test's clock is that of the fixture, but tokens are verified by the real one.
+  const token = await signToken({ exp: 4_000_000_000 });
+  return matchedPaths(await send({ resources: REQUESTED }, { token }));
+}
 const pathsOf = (...indexes: number[]) => indexes.map((index) => `src/${index}.js`);
 
 /** Paths of the parts of `expected` that `actual` lacks or has with another type. A part that is null in one of them may be null. */
