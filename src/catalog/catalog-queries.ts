@@ -2,7 +2,7 @@ import type { ResourceKey } from "../resources/resource-key.ts";
 import { sha1Bytes, sha1Hex } from "../resources/sha1.ts";
 import type { CatalogPage, CatalogStatus } from "./catalog-api.ts";
 import { type CatalogStorage, ROW_STATE } from "./catalog-storage.ts";
-import { suspendedUntil } from "./suspension.ts";
+import { removedSinceSuspension, suspendedUntil } from "./suspension.ts";
 import { isoTime } from "./times.ts";
 
 const PAGE_RESOURCES = 10_000;
@@ -43,6 +43,7 @@ export function readStatus({ sql, state }: CatalogStorage, now: number): Catalog
     },
     suspended_until: isoTime(suspendedUntil(state, now)),
     forgotten_at: isoTime(state.forgottenAt),
+    removed_since_suspension: removedSinceSuspension(state, now),
     dirty_since: isoTime(state.dirtySince),
     refused: state.refused,
   };

@@ -46,8 +46,11 @@ export interface State {
     /** Tombstones of `prefix` with `has_key`. Counting them for each manifest would be billed row by row. */
     overruled: number;
   };
-  /** `hasMatched`: whether the Cloud Controller has matched anything since `from`. */
-  suspension: { from: number; until: number; hasMatched: boolean } | null;
+  /**
+   * `hasMatched`: whether the Cloud Controller has matched anything since `from`. `removed`: how many entries an operator or the
+   * bucket has reported as removed since.
+   */
+  suspension: { from: number; until: number; hasMatched: boolean; removed: number } | null;
   /** Matches that the Cloud Controller verified and rejected since a time. */
   rejections: { since: number; verified: number; rejected: number } | null;
   /** Former values of KEY_PREFIX whose manifest has to be retired; `writtenAt`: when that was done first. */

@@ -8,14 +8,14 @@ import { cachePrefix } from "../placement/placement.ts";
 import { PUBLISHED_AFTER_MS } from "../time/time-guarantees.ts";
 import type { CatalogApi, CatalogPage, CatalogStatus, Rejections } from "./catalog-api.ts";
 import { readPage, readStatus } from "./catalog-queries.ts";
-import { CatalogStorage } from "./catalog-storage.ts";
+import { CatalogStorage, type StoredState } from "./catalog-storage.ts";
 import { DeltaReader } from "./delta-reader.ts";
 import { Ledger } from "./ledger.ts";
 import { manifestDueAt } from "./manifest-writer.ts";
 import { OBSERVATIONS_MAX, type Observations } from "./observations.ts";
 import { Publisher } from "./publisher.ts";
 import { ResourceTables } from "./resource-tables.ts";
-import { judgeRejections, recordMatch } from "./suspension.ts";
+import { judgeRejections, recordMatch, recordRepair } from "./suspension.ts";
 
 /** If an alarm dies and the platform does not retry it, another one runs after this time. */
 const SAFETY_MS = 60_000;
@@ -50,9 +50,11 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
     const now = Date.now();
     const { eligibility } = this.#configure(now);
     const observed = this.#storage.change((draft) => {
+      const { asOf, present = [], removed = [], sizes } = observations;
       // The Cloud Controller's matches are the observations with client-reported sizes.
-      if (observations.sizes === "client-reported" && observations.present?.length) {
-        recordMatch(draft, observations.asOf);
+      if (sizes === "client-reported" && present.length > 0) recordMatch(draft, asOf);
+      if (draft.suspension && sizes === "verified") {
+        recordRepair(draft, this.#ledger.removable(removed, asOf).length);
       }
       return this.#ledger.record(draft, observations, eligibility, now);
     });
@@ -67,18 +69,19 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   async reportRejections(rejections: Rejections): Promise<void> {
     const now = Date.now();
     const configuration = this.#configure(now);
+    const { asOf, verified, rejected } = rejections;
+    const removed = this.#ledger.removable(rejected, asOf);
+    const counts = { verified: verified - rejected.length + removed.length, rejected: removed.length };
     const isSuspending = this.#storage.change((draft) => {
-      const { isSuspending, areCredible } = judgeRejections(draft, rejections, now);
+      const { isSuspending, areCredible } = judgeRejections(draft, counts, now);
       if (isSuspending) draft.manifest.rewriteAt = now;
       if (areCredible) {
-        const removed = rejections.rejected.filter((sha1) => this.#ledger.isPresent(sha1));
-        const observations: Observations = { asOf: rejections.asOf, removed, sizes: "client-reported" };
+        const observations: Observations = { asOf, removed, sizes: "client-reported" };
         this.#ledger.record(draft, observations, configuration.eligibility, now);
       }
       return isSuspending;
     });
     if (isSuspending) {
-      const counts = { verified: rejections.verified, rejected: rejections.rejected.length };
       const until = new Date(this.#storage.state.suspension?.until ?? now).toISOString();
       this.#log.error("cache-suspended", { ...counts, until });
       writePoint("cache-suspended", counts, configuration, this.#log);
@@ -112,8 +115,10 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
 
   async forget(): Promise<void> {
     const now = Date.now();
-    this.#configure(now);
+    const configuration = this.#configure(now);
+    const before = this.#storage.state;
     this.#storage.change((draft) => this.#ledger.forget(draft, now));
+    this.#logResumption(before, configuration);
     await this.#scheduleAlarm(manifestDueAt(this.#storage.state, now));
   }
 
@@ -145,10 +150,17 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
   }
 
   #endSuspension(configuration: Configuration, now: number): void {
+    const before = this.#storage.state;
     this.#storage.change((draft) => {
       draft.suspension = null;
       draft.manifest.rewriteAt = now;
     });
+    this.#logResumption(before, configuration);
+  }
+
+  /** Logs that a suspension has ended, if it has. @param before the state before the change */
+  #logResumption(before: StoredState, configuration: Configuration): void {
+    if (!before.suspension || this.#storage.state.suspension) return;
     this.#log.info("cache-resumed");
     writePoint("cache-resumed", { verified: 0, rejected: 0 }, configuration, this.#log);
   }
@@ -186,7 +198,9 @@ export class Catalog extends DurableObject<Env> implements CatalogApi {
         draft.prefix = prefix;
       });
     } else if (this.#storage.state.prefix !== prefix) {
+      const before = this.#storage.state;
       this.#storage.change((draft) => this.#ledger.moveTo(draft, prefix, now));
+      this.#logResumption(before, configuration);
     }
     return configuration;
   }

@@ -6,6 +6,7 @@ import { OBSERVATION_MAX_AGE_MS } from "../time/time-guarantees.ts";
 import { newSecret, ROW_STATE, type State } from "./catalog-storage.ts";
 import { noRefusals, type Observations, type Refusal } from "./observations.ts";
 import type { Batch, ResourceTables } from "./resource-tables.ts";
+import { endSuspension } from "./suspension.ts";
 
 /** Bytes, both included. */
 interface SizeLimits {
@@ -76,10 +77,12 @@ export class Ledger {
     return observed;
   }
 
-  /** @param sha1 lower-case hex */
-  isPresent(sha1: string): boolean {
-    const row = this.#tables.find(sha1Bytes(sha1));
-    return row !== undefined && row.state !== ROW_STATE.removed;
+  /** Those of the SHA-1s in lower-case hex whose removal at a time would change the catalog. @param asOf ms since the epoch */
+  removable(sha1s: readonly string[], asOf: number): string[] {
+    return sha1s.filter((sha1) => {
+      const row = this.#tables.find(sha1Bytes(sha1));
+      return row !== undefined && row.state !== ROW_STATE.removed && row.observed_at <= asOf;
+    });
   }
 
   forget(draft: State, now: number): void {
@@ -108,6 +111,7 @@ export class Ledger {
     draft.snapshot.current = null;
     draft.manifest.published = null;
     draft.dirtySince ??= now;
+    endSuspension(draft);
   }
 
   /** @returns whether the resource or its size is new */

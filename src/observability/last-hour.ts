@@ -8,8 +8,10 @@ interface Counts {
   requests: number;
   /** Resources whose size and mode allow a match. */
   eligible: number;
-  /** Resources that were matched. */
+  /** Resources that were matched: by the cache, the Cloud Controller, or an earlier request of the push. */
   matched: number;
+  /** Those of them that the cache matched, and the Cloud Controller did not have to verify before the response. */
+  matched_by_cache: number;
   /** Requests to which the Cloud Controller responded because the Worker failed, other than with 401. */
   failed_open: number;
 }
@@ -19,11 +21,12 @@ export class LastHour {
   #byMinute: (Counts & { minute: number })[] = [];
 
   /** @param now ms since the epoch */
-  count(eligible: number, matched: number, now: number): void {
+  count(request: Pick<Counts, "eligible" | "matched" | "matched_by_cache">, now: number): void {
     const counts = this.#countsAt(now);
     counts.requests += 1;
-    counts.eligible += eligible;
-    counts.matched += matched;
+    counts.eligible += request.eligible;
+    counts.matched += request.matched;
+    counts.matched_by_cache += request.matched_by_cache;
   }
 
   /** @param now ms since the epoch */
@@ -35,7 +38,7 @@ export class LastHour {
     const minute = Math.floor(now / MINUTE_MS);
     let counts = this.#byMinute.at(-1);
     if (counts?.minute !== minute) {
-      counts = { minute, requests: 0, eligible: 0, matched: 0, failed_open: 0 };
+      counts = { minute, requests: 0, eligible: 0, matched: 0, matched_by_cache: 0, failed_open: 0 };
       this.#byMinute = [...this.#byMinute, counts].slice(-MINUTES);
     }
     return counts;
@@ -50,6 +53,7 @@ export class LastHour {
       requests: sumOf("requests"),
       eligible: sumOf("eligible"),
       matched: sumOf("matched"),
+      matched_by_cache: sumOf("matched_by_cache"),
       failed_open: sumOf("failed_open"),
     };
   }

@@ -38,7 +38,8 @@ export const STATUS: CacheStatus = {
   snapshot: { id: "x1", entries: 104_772, parts: 1, built_at: "2026-11-23T21:00:00.000Z" },
   suspended_until: null,
   forgotten_at: null,
-  last_hour: { requests: 40, eligible: 8_000, matched: 7_600, failed_open: 0 },
+  removed_since_suspension: 0,
+  last_hour: { requests: 40, eligible: 8_000, matched: 7_600, matched_by_cache: 7_400, failed_open: 0 },
   checks: [{ name: "matching", level: "ok", text: "Matching is on." }],
   refused: { "outside-limits": 3, "too-old": 0, "conflicting-size": 0 },
   configuration: {

@@ -96,21 +96,22 @@ function checkManifest({ published, dirty_since: dirtySince, time }: UncheckedSt
 }
 
 function checkSnapshot({ snapshot, entries, time }: UncheckedStatus): Finding {
+  if (entries === 0) return ok("There is nothing to pack.");
   if (!snapshot) {
-    if (entries === 0) return ok("There is nothing to pack.");
     return warn(
       `There is no snapshot yet. Until then only keys and the delta are read. If this persists: ${SEARCH_LOG}`,
     );
   }
   const snapshotAgeMs = ageMs(snapshot.built_at, time);
   const built = `The snapshot of ${formatCount(snapshot.entries, "resource")} was built ${formatDuration(snapshotAgeMs)} ago`;
-  if (snapshotAgeMs <= SNAPSHOT_OVERDUE_MS || entries === 0) return ok(`${built}.`);
+  if (snapshotAgeMs <= SNAPSHOT_OVERDUE_MS) return ok(`${built}.`);
   return warn(
     `${built}, but is due every day. Matches are still correct, but isolates read more from KV. ${SEARCH_LOG}`,
   );
 }
 
 function checkKeys({ keys_waiting: waiting, entries }: UncheckedStatus, keysPerDay: number): Finding {
+  if (entries === 0) return ok("There are no keys to write.");
   if (waiting === 0) return ok("All keys are written.");
   const left = `${formatCount(waiting, "key")} left to write, at most ${formatNumber(keysPerDay)} a day`;
   if (entries <= SNAPSHOT_ENTRIES_MAX) return ok(`${left}. The snapshot matches without them.`);
@@ -119,13 +120,26 @@ function checkKeys({ keys_waiting: waiting, entries }: UncheckedStatus, keysPerD
   );
 }
 
-function checkSuspension({ suspended_until: until }: UncheckedStatus): Finding {
+function checkSuspension({
+  suspended_until: until,
+  removed_since_suspension: removed,
+  time,
+}: UncheckedStatus): Finding {
   if (until === null) return ok("The cache is not suspended.");
+  const leftMs = Math.max(0, Date.parse(until) - Date.parse(time));
+  const found =
+    `The cache is suspended for ${formatDuration(leftMs)} more, until ${until.slice(11, 16)} UTC, because the Cloud ` +
+    "Controller rejected many of its matches. Until then only the Cloud Controller matches, and pushes work.";
+  if (removed > 0) {
+    return warn(
+      `${found} Since it began, ${formatCount(removed, "resource")} ${removed === 1 ? "was" : "were"} removed from the ` +
+        "cache. If the pool has lost no others, there is nothing more to do: the suspension ends by itself.",
+    );
+  }
   return fail(
-    `The cache is suspended until ${until}, because the Cloud Controller rejected many of its matches. Until then only the ` +
-      "Cloud Controller matches. Check whether the pool was wiped, pruned or restored, and whether resource matching is " +
-      "enabled in the Cloud Controller. `resource-pool verify` counts the matches that it rejects; `sync --prune` or " +
-      "`forget` repairs the cache.",
+    `${found} If the pool was wiped, run \`resource-pool forget --yes\`: it empties the cache and ends the suspension. If the ` +
+      "pool was pruned or restored, run `sync --prune --yes`, or `verify --remove`: the suspension then ends by itself. If the " +
+      "pool has lost nothing, check whether the Cloud Controller has resource_matching enabled and uses this pool.",
   );
 }
 
@@ -136,7 +150,7 @@ function checkLastHour({ last_hour: lastHour }: UncheckedStatus, mode: Configura
       "MODE is shadow, so no push gets matches of the cache. `shadowed` in the log and in METRICS shows what it would have matched.",
     );
   }
-  const { requests, eligible, matched, failed_open: failedOpen } = lastHour;
+  const { requests, eligible, matched, matched_by_cache: byCache, failed_open: failedOpen } = lastHour;
   if (failedOpen > 0) {
     return warn(
       `The Cloud Controller responded to ${formatCount(failedOpen, "request")} in the last hour, because this isolate of the ` +
@@ -144,10 +158,12 @@ function checkLastHour({ last_hour: lastHour }: UncheckedStatus, mode: Configura
     );
   }
   if (eligible === 0) return ok("This isolate received no eligible resources in the last hour.");
-  const ratio = ((100 * matched) / eligible).toFixed(1);
+  const percent = (count: number) => `${((100 * count) / eligible).toFixed(1)} %`;
+  const byOthers =
+    matched > byCache ? ` With the Cloud Controller's matches it was ${percent(matched)}.` : "";
   return ok(
-    `This isolate matched ${ratio} % in the last hour: ${formatNumber(matched)} of ` +
-      `${formatCount(eligible, "eligible resource")} in ${formatCount(requests, "request")}.`,
+    `In the last hour the cache matched ${percent(byCache)} (${formatNumber(byCache)} of ${formatNumber(eligible)}) of the ` +
+      `eligible resources that this isolate received in ${formatCount(requests, "request")}.${byOthers}`,
   );
 }
 

@@ -77,15 +77,34 @@ export const CacheStatusSchema = v.object({
   ),
   suspended_until: describe(
     v.nullable(time),
-    "The cache is suspended until this time, because the Cloud Controller rejected many of its matches. null if it is not suspended.",
+    "The cache is suspended until this time, because the Cloud Controller rejected many of its matches. `DELETE …/cache` ends the suspension earlier. null if the cache is not suspended.",
+  ),
+  removed_since_suspension: describe(
+    count,
+    "Resources that were reported as removed since the suspension began; 0 if the cache is not suspended.",
   ),
   forgotten_at: describe(
     v.nullable(time),
     "The time of the last `DELETE …/cache`; null before the first one. Earlier observations of present resources are refused as `too-old`.",
   ),
   last_hour: describe(
-    v.object({ requests: count, eligible: count, matched: count, failed_open: count }),
-    "The pushes that this isolate served in the last hour: requests, eligible resources, matches, and requests to which the Cloud Controller responded because the Worker failed. Each isolate counts its own.",
+    v.object({
+      requests: count,
+      eligible: count,
+      matched: describe(
+        count,
+        "Matches of the cache, of the Cloud Controller, and of earlier requests of the push.",
+      ),
+      matched_by_cache: describe(
+        count,
+        "Matches of the cache, without those that the Cloud Controller had to verify before the response.",
+      ),
+      failed_open: describe(
+        count,
+        "Requests to which the Cloud Controller responded because the Worker failed.",
+      ),
+    }),
+    "The pushes that this isolate served in the last hour: requests, eligible resources and matches. Each isolate counts its own.",
   ),
   checks: v.array(CacheCheckSchema),
   refused: describe(RefusalsSchema, "Resources that were refused since the catalog was created, by reason."),

@@ -5,6 +5,8 @@ import { causeOf, type Log } from "../observability/log.ts";
 import { writePoint } from "../observability/metrics.ts";
 import type { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
+import type { DecidedMatches } from "./decide-matches.ts";
+import { CACHE } from "./lookup.ts";
 import type { Resolved } from "./resolve-request.ts";
 
 /** Runs code that logs or measures. An error in it is logged, and never fails a push. */
@@ -27,9 +29,10 @@ export function reportRequest(
   const response = outcome instanceof Failure ? outcome.relayed : outcome.response;
   const { kind, status } = outcome instanceof Failure ? outcome : { kind: "answered", status: 201 };
   const ms = { total: watch.total, ...watch.ms, pushSessions: resolved?.decided.ms.pushSessions ?? 0 };
-  if (measured) {
+  if (measured && resolved) {
     log.info("matched", { ...measured, ms });
-    lastHourOf(configuration).count(measured.eligible, measured.matched, Date.now());
+    const counts = { ...measured, matched_by_cache: countMatchesOfCache(resolved.decided) };
+    lastHourOf(configuration).count(counts, Date.now());
   } else if (outcome instanceof Failure && kind === "failed-open") {
     log.warn("failed-open", { reason: outcome.reason, status, ms });
     // Anyone can send a token that neither the Worker nor the Cloud Controller accepts.
@@ -80,6 +83,10 @@ function measure({ matchRequest, warnings, matches, decided, isIdentified }: Res
     rejected: notMatched.length,
     warnings: warnings.length,
   };
+}
+
+function countMatchesOfCache({ isMatch, foundBy }: DecidedMatches): number {
+  return isMatch.reduce((count, is, index) => (is === 1 && foundBy[index] === CACHE ? count + 1 : count), 0);
 }
 
 /** The Server-Timing header, which browsers and curl show: `body;dur=1, push-sessions;dur=2`. */

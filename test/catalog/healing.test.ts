@@ -231,6 +231,75 @@ describe("suspension", () => {
     expect(await push(resources(40))).toBe(40);
   });
 
+  it("ends with forget, because an empty catalog has no stale matches (R1.6)", async () => {
+    cloudController.hasFile = () => false;
+    await push(resources(40));
+    await publish();
+    expect(await readManifest()).toMatchObject({ suspendedUntil: expect.stringMatching(/Z$/) });
+    await withVariables({ METRICS }, (instance) => instance.forget());
+    expect(await catalog().status()).toMatchObject({ entries: 0, suspended_until: null });
+    expect(loggedEvents()).toContain("cache-resumed");
+    expect(points.map(({ indexes }) => indexes[0])).toContain("cache-resumed");
+    await publish();
+    expect(await readManifest()).toMatchObject({ suspendedUntil: null });
+    expect(await push(resources(40))).toBe(0);
+
+    cloudController.hasFile = ({ size_in_bytes }) => size_in_bytes > 20;
+    await report({ present: firstKeys(40).slice(20), asOf: Date.now() });
+    await publish();
+    requests.length = 0;
+    expect(await push(resources(40).slice(20))).toBe(20);
+    // Only the sample after the response: the cache has matched all files.
+    expect(await requestSizes()).toEqual([5]);
+  });
+
+  it("ends when KEY_PREFIX changes, because the catalog is empty then (R1.6)", async () => {
+    cloudController.hasFile = () => false;
+    await push(resources(40));
+    const status = await withVariables({ KEY_PREFIX: "b/" }, (instance) => instance.status());
+    expect(status).toMatchObject({ entries: 0, suspended_until: null });
+    expect(loggedEvents()).toContain("cache-resumed");
+  });
+
+  it("does not begin with rejections of files that the catalog does not have (R1.6)", async () => {
+    const sha1s = firstKeys(40).map((key) => key.slice(0, 40));
+    await catalog().forget();
+    // From isolates that still have the manifest from before.
+    await catalog().reportRejections({ asOf: Date.now(), verified: 40, rejected: sha1s });
+    // From a request that began during a suspension: no one ever reported these files as present.
+    const rejected = Array.from({ length: 40 }, (_, index) => index.toString(16).padStart(40, "f"));
+    await catalog().reportRejections({ asOf: Date.now(), verified: 40, rejected });
+    expect(await catalog().status()).toMatchObject({ suspended_until: null, removals: 0 });
+  });
+
+  it("does not begin with rejections from before the files were added (R1.3, R1.6)", async () => {
+    const asOf = Date.now() - 60_000;
+    const rejected = firstKeys(40).map((key) => key.slice(0, 40));
+    await catalog().reportRejections({ asOf, verified: 40, rejected });
+    expect(await catalog().status()).toMatchObject({ suspended_until: null, entries: 40 });
+  });
+
+  it("counts the resources that were reported as removed since it began", async () => {
+    const sha1s = firstKeys(40).map((key) => key.slice(0, 40));
+    const removedSince = async () => (await catalog().status()).removed_since_suspension;
+    await report({ removed: sha1s.slice(0, 5) });
+    cloudController.hasFile = () => false;
+    await push(resources(40).slice(5));
+    expect(await catalog().status()).toMatchObject({ suspended_until: expect.any(String) });
+    expect(await removedSince()).toBe(0);
+    advanceClock(1);
+    await report({ removed: sha1s.slice(0, 15), asOf: Date.now() });
+    await report({ removed: sha1s.slice(0, 20), asOf: Date.now() });
+    expect(await removedSince()).toBe(15);
+    // The Cloud Controller's own rejections are no repair by the operator.
+    cloudController.hasFile = ({ size_in_bytes }) => size_in_bytes > 30;
+    await push(resources(40).slice(20));
+    expect(await countPresent()).toBe(10);
+    expect(await removedSince()).toBe(15);
+    advanceClock(10 * 60_000);
+    expect(await removedSince()).toBe(0);
+  });
+
   it("suspends the cache after several pushes with few rejections each (R1.6)", async () => {
     cloudController.hasFile = () => false;
     for (let app = 0; app < 3; app++) await push(resources(40).slice(4 * app, 4 * app + 4));

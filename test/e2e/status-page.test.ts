@@ -574,8 +574,9 @@ function createLargePoolStatus(status: CacheStatus): CacheStatus {
     keys_waiting: 251_810,
     dirty_since: null,
     suspended_until: null,
+    removed_since_suspension: 0,
     published: { at: before(12), delta: { added: 1_204, removed: 31 } },
     snapshot: { id: "abc", entries: 283_137, parts: 1, built_at: before(27 * 60) },
-    last_hour: { requests: 96, eligible: 41_872, matched: 39_418, failed_open: 0 },
+    last_hour: { requests: 96, eligible: 41_872, matched: 39_418, matched_by_cache: 39_102, failed_open: 0 },
   };
 }

@@ -348,7 +348,8 @@ describe("GET cache", () => {
       snapshot: null,
       suspended_until: null,
       forgotten_at: null,
-      last_hour: { requests: 0, eligible: 0, matched: 0, failed_open: 0 },
+      removed_since_suspension: 0,
+      last_hour: { requests: 0, eligible: 0, matched: 0, matched_by_cache: 0, failed_open: 0 },
       checks: [
         { name: "matching", level: "ok", text: "Matching is on." },
         { name: "catalog", level: "ok", text: "The catalog has 2 resources." },
@@ -402,6 +403,7 @@ describe("GET cache", () => {
       removals: 0,
       dirty_since: null,
       forgotten_at: null,
+      removed_since_suspension: 4,
       refused: noRefusals(),
     };
     const status = async () => ({ ...figures, published, snapshot, suspended_until });
@@ -410,6 +412,7 @@ describe("GET cache", () => {
       published,
       snapshot,
       suspended_until,
+      removed_since_suspension: 4,
     });
   });
 });
@@ -417,6 +420,7 @@ describe("GET cache", () => {
 describe("the checks of GET cache", () => {
   const [MINUTE_MS, HOUR_MS] = [60_000, 3_600_000];
   const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
+  const SUSPENDED_UNTIL = ago(-7.5 * MINUTE_MS);
   const HEALTHY = {
     entries: 9,
     keys_waiting: 0,
@@ -426,6 +430,7 @@ describe("the checks of GET cache", () => {
     snapshot: { id: "abc", entries: 9, parts: 1, built_at: ago(5 * HOUR_MS) },
     suspended_until: null,
     forgotten_at: null,
+    removed_since_suspension: 0,
     dirty_since: null,
   };
   async function checksOf(changes: object, bindings: Record<string, unknown> = {}) {
@@ -448,6 +453,22 @@ describe("the checks of GET cache", () => {
       "ok: The cache is not suspended.",
       "ok: This isolate received no eligible resources in the last hour.",
     ]);
+  });
+
+  it("returns texts for an empty cache that do not count nothing", async () => {
+    const empty = { entries: 0, published: null, snapshot: null };
+    const checks = await checksOf(empty, { CLOUD_CONTROLLER_URL });
+    expect(checks.map(({ level, text }) => `${level}: ${text}`)).toEqual([
+      "ok: Matching is on.",
+      expect.stringMatching(/^warn: The catalog is empty/),
+      "ok: There is nothing to publish.",
+      "ok: There is nothing to pack.",
+      "ok: There are no keys to write.",
+      "ok: The cache is not suspended.",
+      "ok: This isolate received no eligible resources in the last hour.",
+    ]);
+    const emptied = await checksOf({ entries: 0, snapshot: { ...HEALTHY.snapshot, entries: 0 } });
+    expect(emptied.find(({ name }) => name === "snapshot")?.text).toBe("There is nothing to pack.");
   });
 
   it("returns no warning while a change waits for less than two minutes", async () => {
@@ -509,8 +530,14 @@ describe("the checks of GET cache", () => {
     [
       "suspension",
       "fail",
-      { suspended_until: "2026-11-24T12:10:00.000Z" },
-      /until 2026-11-24T12:10:00.000Z, because .*verify/,
+      { suspended_until: SUSPENDED_UNTIL },
+      /^The cache is suspended for 7 min more, until \d\d:\d\d UTC, because .*If the pool was wiped, .*`resource-pool forget --yes`.*ends the suspension.*`sync --prune --yes`.*resource_matching/,
+    ],
+    [
+      "suspension",
+      "warn",
+      { suspended_until: SUSPENDED_UNTIL, removed_since_suspension: 1_234 },
+      /^The cache is suspended for 7 min more, until \d\d:\d\d UTC, because .* Since it began, 1,234 resources were removed from the cache\. If the pool has lost no others, there is nothing more to do: the suspension ends by itself\.$/,
     ],
   ])(
     "returns the check %s as %s with what to do for %j",
@@ -529,30 +556,41 @@ describe("the last hour of GET cache", () => {
     replaceIsolate();
   });
 
+  const status = async (use = send) => {
+    const options = { method: "GET", url: CACHE, token: await signTokenWith("admin") };
+    return (await use(undefined, options)).json<CacheStatus>();
+  };
+
   it("counts the requests, eligible resources and matches of this isolate in the last hour", async () => {
     await fillCache(resource(1));
-    const status = async () => {
-      const response = await send(undefined, {
-        method: "GET",
-        url: CACHE,
-        token: await signTokenWith("admin"),
-      });
-      return response.json<CacheStatus>();
-    };
     const tooLarge = resource(3, { size_in_bytes: 2 ** 40 });
     expect((await send({ resources: [resource(1), resource(2), tooLarge] })).status).toBe(201);
     await send({ resources: [resource(1)] });
     await send({ resources: [] });
     const { last_hour: hour, checks } = await status();
-    expect(hour).toEqual({ requests: 2, eligible: 3, matched: 2, failed_open: 0 });
+    expect(hour).toEqual({ requests: 2, eligible: 3, matched: 2, matched_by_cache: 2, failed_open: 0 });
     expect(checks.at(-1)?.text).toBe(
-      "This isolate matched 66.7 % in the last hour: 2 of 3 eligible resources in 2 requests.",
+      "In the last hour the cache matched 66.7 % (2 of 3) of the eligible resources that this isolate received in 2 requests.",
     );
     advanceClock(59 * 60_000);
     await send({ resources: [resource(1)] }, { token: await signToken({ exp: 2 ** 33 }) });
     expect((await status()).last_hour.requests).toBe(3);
     advanceClock(60_000);
     expect((await status()).last_hour.requests).toBe(1);
+  });
+
+  it("shows the matches of the cache apart from those of the Cloud Controller", async () => {
+    fakeCloudController(respondWithMatches(() => true));
+    await fillCache(resource(1));
+    const isolate = { ...env, CLOUD_CONTROLLER_URL };
+    const sendToIsolate: typeof send = (...request) => sendWithEnv(isolate, ...request);
+    await sendToIsolate({ resources: [1, 2, 3, 4].map((size) => resource(size)) });
+    const { last_hour: hour, checks } = await status(sendToIsolate);
+    expect(hour).toMatchObject({ eligible: 4, matched: 4, matched_by_cache: 1 });
+    expect(checks.at(-1)?.text).toBe(
+      "In the last hour the cache matched 25.0 % (1 of 4) of the eligible resources that this isolate received in 1 request. " +
+        "With the Cloud Controller's matches it was 100.0 %.",
+    );
   });
 });
 
@@ -563,7 +601,7 @@ it("counts no requests of shadow mode in the last hour", async () => {
   const options = { method: "GET", url: CACHE, token: await signTokenWith("admin") };
   const response = await sendWithEnv(isolate, undefined, options);
   const { last_hour: hour, checks } = await response.json<CacheStatus>();
-  expect(hour).toEqual({ requests: 0, eligible: 0, matched: 0, failed_open: 0 });
+  expect(hour).toEqual({ requests: 0, eligible: 0, matched: 0, matched_by_cache: 0, failed_open: 0 });
   expect(checks.at(-1)).toEqual({
     name: "last hour",
     level: "ok",

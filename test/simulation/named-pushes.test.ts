@@ -142,6 +142,39 @@ describe("after the pool was wiped", () => {
     },
   );
 
+  it.each([10, 60, 150])(
+    "fails no push more than three minutes after the pool was wiped, if the operator runs forget %i s into the suspension (R1.6)",
+    async (seconds) => {
+      const files = [...Array(12).keys()];
+      const twelve = files.map((file) => [file, "0644"] as const);
+      const apps: App[] = [
+        [twelve],
+        [twelve.slice(1)],
+        [twelve.slice(2)],
+        [twelve.slice(3)],
+        [twelve.slice(4)],
+      ];
+      const places = [0, 1].flatMap((place) => [0, 1].map((isolate) => ({ place, isolate })));
+      const schedule: Operation[] = [
+        ...files.map((file) => put(0, file)),
+        add(0, files),
+        ...places.map((place, index) => push(later - MINUTE, 11 + index, { ...place, caller: `b${index}` })),
+        WIPE,
+        push(later, 1),
+        { at: later + seconds * SECOND, type: "forget" },
+        ...places.map((place, index) =>
+          push(later + 200 * SECOND, 2 + index, { ...place, caller: `c${index}`, apps: [1 + index] }),
+        ),
+      ];
+      const pushes = await pushesOf(schedule, { files: 12, apps });
+      const outcomes = outcomesOf(pushes);
+      expect(outcomes).toContain("1.1 file-missing");
+      expect(outcomes).toEqual(
+        expect.arrayContaining(["2.1 success", "3.1 success", "4.1 success", "5.1 success"]),
+      );
+    },
+  );
+
   it("keeps the matches of a push when the Cloud Controller rejects them while another user uploads the files (R3.1)", async () => {
     // The first two requests of the first app are equal.
     const apps: App[] = [[[[0, "0644"]], [[0, "0644"]], [[3, "0644"]]], SHARED];

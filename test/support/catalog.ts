@@ -27,15 +27,15 @@ export async function setVariables(variables: object): Promise<void> {
 }
 
 /** Runs `use` on the catalog's object while it has other variables and bindings. */
-export async function withVariables(
+export async function withVariables<T>(
   variables: object,
-  use: (instance: Catalog) => Promise<unknown>,
-): Promise<void> {
-  await runInDurableObject(catalog(), async (instance: Catalog) => {
+  use: (instance: Catalog) => Promise<T>,
+): Promise<T> {
+  return runInDurableObject(catalog(), async (instance: Catalog) => {
     const configured = instance as unknown as { env: object };
     const before = configured.env;
     configured.env = { ...before, ...variables };
-    await use(instance).finally(() => {
+    return use(instance).finally(() => {
       configured.env = before;
     });
   });
