@@ -3,6 +3,7 @@ import { authorizePush } from "../auth/authorization.ts";
 import { type EarlyReads, edgeCacheOf } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
 import { readRequestBody } from "../http/body.ts";
+import { PROBE_HEADER } from "../http/probe.ts";
 import { Stopwatch } from "../observability/stopwatch.ts";
 import { pushIdOf } from "../push-sessions/push-id.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -94,6 +95,7 @@ async function matchResources(
     id: caller.id,
     pushId: push.id,
     authorization: request.headers.get("Authorization") ?? "",
+    isProbe: request.headers.has(PROBE_HEADER),
   };
   return resolveRequest(matchRequest, requester, early, context);
 }

@@ -17,6 +17,8 @@ const MODE_WARNING =
 export interface Requester extends OriginCaller {
   /** Undefined if the client does not identify its push. */
   pushId: string | undefined;
+  /** Whether the request only checks the Worker: no match is verified, and nothing is reported to the catalog. */
+  isProbe: boolean;
 }
 
 /** The response, and its measurements for log and metrics. */
@@ -29,6 +31,7 @@ export interface Resolved {
   decided: DecidedMatches;
   /** Whether the client identified its push. */
   isIdentified: boolean;
+  isProbe: boolean;
 }
 
 /**
@@ -43,7 +46,7 @@ export async function resolveRequest(
   context: RequestContext,
 ): Promise<Resolved | Failure> {
   const { cloudControllerUrl, features } = context.configuration;
-  const { id, pushId } = requester;
+  const { id, pushId, isProbe } = requester;
   const origin =
     cloudControllerUrl !== undefined && features.resourceMatching
       ? new Origin(cloudControllerUrl, requester, context)
@@ -53,17 +56,21 @@ export async function resolveRequest(
   const matches = await lookUpMatches(matchRequest, origin, early, context);
   if (matches instanceof Failure) return matches;
   for (const { details } of matches.faults) context.log.warn("lookup-incomplete", details);
-  const decided = await decideMatches(matchRequest, matches, { session, origin }, context);
+  const verifier = isProbe ? undefined : origin;
+  const decided = await decideMatches(matchRequest, matches, { session, origin: verifier }, context);
   const { bytes, hasOtherModes } = matchRequest.responseBody(decided.isMatch);
-  startVerification(matchRequest, decided, origin, context);
-  context.waitUntil(reportMatches(matches.origin.matched, lookupStartedAt, context));
-  // The suspended cache may have the files that the Cloud Controller does not match.
-  if (matches.isSuspended) context.waitUntil(reportRejections(matches.origin, lookupStartedAt, context));
+  startVerification(matchRequest, decided, verifier, context);
+  if (!isProbe) {
+    context.waitUntil(reportMatches(matches.origin.matched, lookupStartedAt, context));
+    // The suspended cache may have the files that the Cloud Controller does not match.
+    if (matches.isSuspended) context.waitUntil(reportRejections(matches.origin, lookupStartedAt, context));
+  }
 
   const warnings = matches.faults.map(({ warning }) => warning);
   if (hasOtherModes) warnings.push(MODE_WARNING);
+  const response = toResponse(bytes, warnings);
   const isIdentified = pushId !== undefined;
-  return { matchRequest, response: toResponse(bytes, warnings), warnings, matches, decided, isIdentified };
+  return { matchRequest, response, warnings, matches, decided, isIdentified, isProbe };
 }
 
 /** Starts to verify a sample of the matches that the Cloud Controller has not verified. */

@@ -7,8 +7,16 @@ import { advanceClock } from "../support/clock.ts";
 import { collectLogs } from "../support/logs.ts";
 import { CLOUD_CONTROLLER_URL, fakeCloudController, respondWithMatches } from "../support/origin.ts";
 import { signToken } from "../support/tokens.ts";
-import { keyOf, matchedPaths, resource, type SentResource, sendWith } from "../support/worker.ts";
+import {
+  keyOf,
+  matchedPaths,
+  resource,
+  type SentResource,
+  sendWith,
+  sendWithEnv,
+} from "../support/worker.ts";
 
+const CACHE_URL = "https://api.example.com/v3/resource_matches/cache";
 const resources = (count: number) => Array.from({ length: count }, (_, index) => resource(index));
 const firstKeys = (count: number) => Array.from({ length: count }, (_, index) => keyOf(index));
 const countPresent = async () => (await catalog().page()).resources.length;
@@ -305,6 +313,43 @@ describe("suspension", () => {
     for (let app = 0; app < 3; app++) await push(resources(40).slice(4 * app, 4 * app + 4));
     expect(loggedEvents()).toContain("cache-suspended");
   });
+});
+
+it("matches a probe like a push, and reports neither matches nor rejections of it", async () => {
+  const present = firstKeys(40);
+  const probe = async (isolate: object) => {
+    const options = {
+      token: await signToken({ user_id: "a" }),
+      headers: { "X-Resource-Matches-Probe": "1" },
+    };
+    return (await matchedPaths(await sendWithEnv(isolate, { resources: resources(60) }, options))).length;
+  };
+  // The cache has 40 of the files; the Cloud Controller has the other ones.
+  cloudController.hasFile = ({ size_in_bytes }) => size_in_bytes > 40;
+  const isolate = { ...env, CLOUD_CONTROLLER_URL };
+  expect(await probe(isolate)).toBe(60);
+  // Nor if it looks like a retry.
+  expect(await probe(isolate)).toBe(60);
+  expect(await requestSizes()).toEqual([20, 20]);
+  expect(loggedEvents().filter((event) => event !== "matched")).toEqual([]);
+  expect((await catalog().page()).resources.toSorted()).toEqual(present.toSorted());
+  const admin = {
+    method: "GET",
+    url: CACHE_URL,
+    token: await signToken({ scope: ["cloud_controller.admin"] }),
+  };
+  const response = await sendWithEnv(isolate, undefined, admin);
+  expect(await response.json()).toMatchObject({ suspended_until: null, last_hour: { requests: 0 } });
+
+  cloudController.hasFile = () => false;
+  expect(await push(resources(40))).toBe(40);
+  await publish();
+  expect(await probe({ ...env, CLOUD_CONTROLLER_URL })).toBe(0);
+  cloudController.hasFile = ({ size_in_bytes }) => size_in_bytes === 1;
+  expect(await probe({ ...env, CLOUD_CONTROLLER_URL })).toBe(1);
+  // Its match does not make the rejections of the suspended cache credible.
+  expect(await push(resources(40).slice(1))).toBe(0);
+  expect(await countPresent()).toBe(40);
 });
 
 it("publishes a suspension that begins while the manifest is written (R1.6)", async () => {

@@ -7,7 +7,7 @@ import type { TokenOptions } from "../foundation/uaa/token.ts";
 import { startWorkerd, type Workerd } from "../support/node/workerd.ts";
 import { sha1Of } from "./app.ts";
 import { afterTests, resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
-import { NON_INTEGER, startServer } from "./endpoint.ts";
+import { NON_INTEGER, startEndpoint, startServer } from "./endpoint.ts";
 import { respond, respondWithError } from "./fake-cache.ts";
 
 const CACHE_PATH = "/v3/resource_matches/cache";
@@ -18,6 +18,24 @@ let foundation: Foundation;
 let poolDirectory: string;
 let worker: Workerd;
 let admin: string;
+
+/** Reports files to the catalog of a Worker, and waits until they are published. */
+async function publish(files: readonly string[], { url }: Workerd): Promise<void> {
+  const present = files.map((text) => ({ checksum: { value: sha1Of(text) }, size_in_bytes: text.length }));
+  const headers = { Authorization: `bearer ${admin}` };
+  const report = { method: "POST", headers, body: JSON.stringify({ present }) };
+  expect((await fetch(`${url}${CACHE_PATH}/observations`, report)).status).toBe(200);
+  const isPublished = async () => {
+    const { published, snapshot } = await statusOf(url);
+    expect(published && snapshot).not.toBeNull();
+  };
+  await vi.waitFor(isPublished, { timeout: 30_000, interval: 200 });
+}
+
+async function statusOf(url: string): Promise<CacheStatus> {
+  const headers = { Authorization: `bearer ${admin}` };
+  return (await (await fetch(`${url}${CACHE_PATH}`, { headers })).json()) as CacheStatus;
+}
 
 /** A Worker with a Cloud Controller. The files of its pool are in the catalog. */
 beforeAll(async () => {
@@ -39,17 +57,7 @@ beforeAll(async () => {
   });
   afterTests(() => worker.stop());
   admin = await uaa.issueToken({ scopes: ADMIN });
-  const present = FILES.map((text) => ({ checksum: { value: sha1Of(text) }, size_in_bytes: text.length }));
-  const headers = { Authorization: `bearer ${admin}` };
-  const report = { method: "POST", headers, body: JSON.stringify({ present }) };
-  expect((await fetch(`${worker.url}${CACHE_PATH}/observations`, report)).status).toBe(200);
-  const isPublished = async () => {
-    const { published, snapshot } = (await (
-      await fetch(`${worker.url}${CACHE_PATH}`, { headers })
-    ).json()) as CacheStatus;
-    expect(published && snapshot).not.toBeNull();
-  };
-  await vi.waitFor(isPublished, { timeout: 30_000, interval: 200 });
+  await publish(FILES, worker);
 }, 90_000);
 
 interface DoctorOptions {
@@ -176,6 +184,25 @@ test("warns without --cloud-controller that sizes and modes were not compared", 
       problem("warn", "size limits", /Sizes and file modes were not compared .*Set --cloud-controller/),
     ],
   });
+});
+
+test.concurrent("changes nothing in the cache of a pool that was wiped", async () => {
+  const { url: wiped, requests } = await startEndpoint(() => false);
+  const variables = { UAA_URL: foundation.uaa.url, CLOUD_CONTROLLER_URL: wiped, MINIMUM_SIZE: "65536" };
+  const ownWorker = await startWorkerd({ modules: inject("worker"), variables });
+  afterTests(ownWorker.stop);
+  const files = Array.from({ length: 12 }, (_, index) => `${index}`.padEnd(100_000 + index, "."));
+  await publish(files, ownWorker);
+  // A request of ten matches, of which the Cloud Controller rejects all, suspends the cache.
+  for (let run = 0; run < 2; run++) {
+    const { lines } = await doctor({ url: ownWorker.url });
+    expect(lines).toContainEqual(expect.stringMatching(/^ok +edge +The endpoint matches 10 of 10 files/));
+    expect(lines).toContainEqual(expect.stringMatching(/^ok +suspension /));
+  }
+  // The Worker looks up the file that does not exist, and verifies none of the others.
+  expect(requests.map(({ resources }) => resources.length)).toEqual([1, 1]);
+  const status = await statusOf(ownWorker.url);
+  expect(status).toMatchObject({ entries: 12, suspended_until: null, last_hour: { requests: 0 } });
 });
 
 /** One test: the faults of the Cloud Controller affect every request. */

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { PROBE_HEADER } from "../../http/probe.ts";
 import { VIA } from "../../http/via.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
@@ -18,7 +19,7 @@ export function withoutWorker(endpoint: Endpoint): Endpoint {
 
 /**
  * A request of matches with a size that is a decimal fraction, like `65537.0`. The Worker accepts it and a Cloud Controller refuses
- * it, so the response shows which of them it comes from.
+ * it, so the response shows which of them it comes from. The Worker does not verify its matches, and records nothing.
  */
 export function requestFraction(
   endpoint: Endpoint,
@@ -39,7 +40,8 @@ export function requestFraction(
   const fraction = `{"checksum":{"value":"${sha1}"},"size_in_bytes":${size}.0,"mode":"${ANY_MODE}"}`;
   const others = sample.map((resource) => JSON.stringify({ ...resource, mode: ANY_MODE }));
   const body = `{"resources":[${[...others, fraction].join()}]}`;
-  return send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers });
+  const probe = { [PROBE_HEADER]: "1", ...headers };
+  return send(endpoint, { method: "POST", path: "/v3/resource_matches", body, headers: probe });
 }
 
 /** Whether the Cloud Controller has responded to `requestFraction`. */

@@ -19,30 +19,21 @@ const NAME_CHARACTERS = 16;
 export const doctorCommand = new Command("doctor")
   .summary("check a deployed Worker, and print what to do")
   .description(
-    "Checks a deployed Worker from outside: the token, the clock, UAA's keys, whether the route leads the endpoint to " +
-      "the Worker and other requests to the Cloud Controller, limits and flags against the Cloud Controller's, its " +
-      "version, and the state of the cache.\n\n" +
-      "Prints a line for each check: `ok`, `warn` or `FAIL`, and what to do. The exit code is 3 if a line is not " +
-      "`ok`.\n\n" +
-      "Nothing is changed. It sends a request for a few files of the cache and for one that does not exist to the " +
-      "endpoint, and requests for one file of the pool, with sizes around the limits, to the Cloud Controller. If " +
-      "Cloudflare proxies the API's name, it begins an upload without a token and sends no body.",
+    "Checks a deployed Worker from outside. Prints a line for each check: `ok`, `warn` or `FAIL`, what was found, and what " +
+      "to do. The exit code is 3 if a line is not `ok`.\n\n" +
+      "The cache is not changed. The Worker gets a request for up to ten of its files, marked as a probe, and does not " +
+      "verify its matches: so a check never suspends the cache. The Cloud Controller gets requests for one file with " +
+      "several sizes.",
   )
   .option(
     "--api <url>",
-    "the URL that cf uses, as `cf api` prints it, if a load balancer there forwards requests to the Worker. --url is " +
-      "the Worker's own URL then. It gets the same token",
+    "the URL that cf uses (`cf api` prints it), if a load balancer there forwards requests to the Worker",
   )
   .option(
     "--cloud-controller <url>",
-    "a URL that leads to the Cloud Controller and not to the Worker, to compare limits and modes. It gets the same token. " +
-      "By default --api, if that differs from --url",
+    "a URL that leads to the Cloud Controller and not to the Worker, to compare limits. It gets the token. Default: --api",
   )
-  .option(
-    "--max-package-size <bytes>",
-    "the foundation's cc.packages.max_package_size, to compare with Cloudflare's limit for uploads",
-    MAX_PACKAGE_SIZE,
-  )
+  .option("--max-package-size <bytes>", "the foundation's cc.packages.max_package_size", MAX_PACKAGE_SIZE)
   .addHelpText(
     "after",
     "\nExample:\n" +
