@@ -1,9 +1,10 @@
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
 import { Exit } from "../terminal/exit.ts";
+import { describeError } from "./describe-error.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retry } from "./retry.ts";
-import { type ApiResponse, describeError, jsonOf, send } from "./send.ts";
+import { type ApiResponse, jsonOf, send } from "./send.ts";
 
 /** A resource in a request to `POST /v3/resource_matches`. */
 interface RequestedResource extends CachedResource {

@@ -2,7 +2,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { retryAfterMs } from "../../http/retry-after.ts";
 import { Exit } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
-import { type ApiResponse, describeError, isOutage, NoResponse } from "./send.ts";
+import { describeError } from "./describe-error.ts";
+import { type ApiResponse, isOutage, NoResponse } from "./send.ts";
 
 /** With seven pauses, about a minute. */
 const ATTEMPTS = 8;

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { CacheClient, startTimeOf } from "../api/cache-client.ts";
+import { describeError } from "../api/describe-error.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import {
   isLoop,
@@ -11,7 +12,7 @@ import {
   workerAtCloudController,
 } from "../api/responder.ts";
 import { retry } from "../api/retry.ts";
-import { describeError, isOutage } from "../api/send.ts";
+import { isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
 import { printResult } from "../terminal/output.ts";

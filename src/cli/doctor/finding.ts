@@ -1,6 +1,7 @@
 import type { CacheCheck } from "../../operator-api/responses.ts";
+import { describeError } from "../api/describe-error.ts";
 import { LOAD_BALANCER_RULE } from "../api/responder.ts";
-import { type ApiResponse, describeError, NoResponse } from "../api/send.ts";
+import { type ApiResponse, NoResponse } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 
 /** Checks from outside, in addition to the Worker's own. */
