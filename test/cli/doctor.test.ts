@@ -1,4 +1,6 @@
+import { mkdir, writeFile } from "node:fs/promises";
 import { type IncomingMessage, type ServerResponse, request as send } from "node:http";
+import { join } from "node:path";
 import { beforeAll, expect, inject, test, vi } from "vitest";
 import type { CacheStatus } from "../../src/operator-api/responses.ts";
 import { startCloudController } from "../foundation/cloud-controller/cloud-controller.ts";
@@ -20,7 +22,7 @@ let worker: Workerd;
 let admin: string;
 
 /** Reports files to the catalog of a Worker, and waits until they are published. */
-async function publish(files: readonly string[], { url }: Workerd): Promise<void> {
+async function publish(files: readonly string[], { url }: Pick<Workerd, "url">): Promise<void> {
   const present = files.map((text) => ({ checksum: { value: sha1Of(text) }, size_in_bytes: text.length }));
   const headers = { Authorization: `bearer ${admin}` };
   const report = { method: "POST", headers, body: JSON.stringify({ present }) };
@@ -128,7 +130,7 @@ test("prints only ok lines for a healthy Worker and foundation", async () => {
     `ok: route: ${worker.url}/v3/resource_matches leads to the Worker.`,
     "ok: trace id: The Worker receives the X-B3-TraceId of a request. It identifies a push of cf CLI.",
     "ok: read-through: The Worker looks up in the Cloud Controller what is not in the cache.",
-    "ok: edge: The endpoint matches 3 of 3 files in the catalog.",
+    "ok: edge: The endpoint matches 3 of 3 files of the cache.",
     `ok: other requests: ${worker.url}/ leads to a Cloud Controller.`,
     expect.stringMatching(/^ok: upload limit: 127\.0\.0\.1:\d+ is not proxied by Cloudflare/),
     `ok: cloud controller: It responds at ${cloudController.url}.`,
@@ -193,7 +195,7 @@ test.concurrent("changes nothing in the cache of a pool that was wiped", async (
   afterTests(ownWorker.stop);
   const files = Array.from({ length: 12 }, (_, index) => `${index}`.padEnd(100_000 + index, "."));
   await publish(files, ownWorker);
-  // A request of ten matches, of which the Cloud Controller rejects all, suspends the cache.
+  // Without the probe header a request suspends the cache if the Cloud Controller rejects its ten matches.
   for (let run = 0; run < 2; run++) {
     const { lines } = await doctor({ url: ownWorker.url });
     expect(lines).toContainEqual(expect.stringMatching(/^ok +edge +The endpoint matches 10 of 10 files/));
@@ -203,6 +205,70 @@ test.concurrent("changes nothing in the cache of a pool that was wiped", async (
   expect(requests.map(({ resources }) => resources.length)).toEqual([1, 1]);
   const status = await statusOf(ownWorker.url);
   expect(status).toMatchObject({ entries: 12, suspended_until: null, last_hour: { requests: 0 } });
+});
+
+test.concurrent("accepts the remedy for a suspension, and prints when it ends", async () => {
+  const { url: pruned } = await startEndpoint(() => false);
+  const variables = { UAA_URL: foundation.uaa.url, CLOUD_CONTROLLER_URL: pruned, MINIMUM_SIZE: "65536" };
+  const { url, stop } = await startWorkerd({ modules: inject("worker"), variables });
+  afterTests(stop);
+  const files = Array.from({ length: 12 }, (_, index) => `${index}`.padEnd(100_000 + index, "."));
+  await publish(files, { url });
+  const resources = files.map((text) => ({ checksum: { value: sha1Of(text) }, size_in_bytes: text.length }));
+  const headers = { Authorization: `bearer ${admin}` };
+  const push = () =>
+    fetch(`${url}/v3/resource_matches`, { method: "POST", headers, body: JSON.stringify({ resources }) });
+  // The Cloud Controller rejects five of the matches after the first response, and then all.
+  await vi.waitFor(async () => {
+    await push();
+    expect((await statusOf(url)).suspended_until).not.toBeNull();
+  });
+  const suspension = async () =>
+    (await doctor({ url })).lines.filter((line) => / (suspension|edge|catalog) /.test(line));
+  expect(await suspension()).toEqual([
+    expect.stringMatching(/^ok +catalog +The catalog has 12 resources/),
+    expect.stringMatching(
+      /^FAIL +suspension +The cache is suspended for \d+ (s|min) more, until \d\d:\d\d UTC, .*`resource-pool forget --yes`/,
+    ),
+  ]);
+
+  const env = { CF_TOKEN: admin };
+  const blobstore = await temporaryDirectory();
+  const [kept = ""] = files;
+  const sha1 = sha1Of(kept);
+  const folder = join(blobstore, "app_bits_cache", sha1.slice(0, 2), sha1.slice(2, 4));
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, sha1), kept);
+  const args = ["sync", "--prune", "--yes", "--blobstore", blobstore, "--url", url];
+  // Not in a thread: the command computes when it started from the start of the process.
+  expect(await resourcePool(args, { env })).toMatchObject({ code: 0 });
+  expect(await suspension()).toEqual([
+    expect.stringMatching(/^ok +catalog +The catalog has 1 resource/),
+    expect.stringMatching(
+      /^warn +suspension +The cache is suspended for .* Since it began, 11 resources were removed from the cache\. .*nothing more to do/,
+    ),
+  ]);
+
+  const forgotten = await resourcePoolInThread(["forget", "--yes", "--url", url], { env });
+  expect(forgotten).toMatchObject({
+    code: 0,
+    stdout: `Removed 1 resource from the cache of ${url}. The suspension has ended.\n`,
+  });
+  expect(await suspension()).toEqual([
+    expect.stringMatching(/^warn +catalog +The catalog is empty/),
+    expect.stringMatching(/^ok +suspension +The cache is not suspended/),
+  ]);
+});
+
+test.concurrent("says that the edge was not checked if no file of the cache may match", async () => {
+  const status = await statusOf(worker.url);
+  const url = await startProxy((request, response) => {
+    if (request.url !== CACHE_PATH || request.headers.authorization !== `bearer ${admin}`) return undefined;
+    respond(response, 200, { ...status, configuration: { ...status.configuration, MINIMUM_SIZE: 300_000 } });
+    return true;
+  });
+  const { problems } = await doctor({ url });
+  expect(problems).toContainEqual(problem("warn", "edge", /It was not checked: no file of the cache/));
 });
 
 /** One test: the faults of the Cloud Controller affect every request. */
@@ -226,7 +292,7 @@ test("reports a Cloud Controller that is unavailable or has other flags", async 
     problem(
       "FAIL",
       "other requests",
-      /.*returned 502: .* Until this is fixed, cf can't log in\. Try again .*the Cloud Controller's log/,
+      /.*returned 502 with a web page: "Bad gateway"\. Until this is fixed, cf can't log in\. Try again .*the Cloud Controller's log/,
     ),
     problem("warn", "size limits", /./),
   ]);
@@ -258,7 +324,14 @@ test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>(
     "worker",
     /.*returned 429\. There were too many requests: try again in a minute/,
   ],
-  [`GET ${CACHE_PATH}`, 500, "<h1>1101</h1>", "FAIL", "worker", /.*1101<\/h1>\. Try again in a minute/],
+  [
+    `GET ${CACHE_PATH}`,
+    500,
+    "<h1>1101</h1>",
+    "FAIL",
+    "worker",
+    /.*returned 500 with a web page: "1101"\. Try again in a minute/,
+  ],
   ["wrong signature", 503, "", "warn", "uaa keys", /Could not check .*returned 503\. Try again in a minute/],
   [POST, 503, "", "FAIL", "route", /.*returned 503\. Try again in a minute\. .*the Worker's log/],
   [POST, 429, "", "FAIL", "route", /.*returned 429\. There were too many requests/],
@@ -308,7 +381,7 @@ test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>(
     "<h1>Hello</h1>",
     "FAIL",
     "other requests",
-    /There is no Cloud Controller at this address, and cf can't log in: .*returned 200/,
+    /.*returned 200 with a web page: "Hello"\. There is no Cloud Controller at this address, so cf can't log in/,
   ],
 ])(
   "explains a response to %s with status %i and body %j",
@@ -327,11 +400,11 @@ test.concurrent.each<[string, number, string, "warn" | "FAIL", string, RegExp]>(
 
 test.concurrent.each<[string, number, RegExp]>([
   [POST, 503, /.*returned 503\. Try again in a minute\. .*the Cloud Controller's log/],
-  [POST, 401, /.*returned 401\. .*Is http:\S+ of the same foundation\?/],
-  [POST, 201, /http:\S+ does not lead to a Cloud Controller, which returns 422 here: .*returned 201/],
-  [POST, 405, /http:\S+ does not lead to a Cloud Controller, which returns 422 here: .*returned 405/],
+  [POST, 403, /.*returned 403\. A Cloud Controller responds differently/],
+  [POST, 201, /.*returned 201\. A Cloud Controller responds differently\. Set --cloud-controller to/],
+  [POST, 405, /.*returned 405\. A Cloud Controller responds differently\. Set --cloud-controller to/],
   ["GET /", 502, /.*returned 502\. Try again in a minute/],
-  ["GET /", 404, /This is not a Cloud Controller: /],
+  ["GET /", 404, /.*returned 404\. A Cloud Controller responds differently/],
 ])("rejects a --cloud-controller whose response to %s is %i", async (place, status, text) => {
   const cloudController = await startServer(({ method, url }, response) => {
     if (`${method} ${url}` === place) response.writeHead(status).end();
@@ -387,29 +460,155 @@ test.concurrent("exits with 1 when no server responds", async () => {
   expect(stderr).toMatch(/^No response from .*(bad port|ECONNREFUSED)/m);
 });
 
-test.concurrent.each<[string, string | TokenOptions, unknown[]]>([
-  ["a refresh token", { scopes: ADMIN, refresh: true }, [problem("FAIL", "token", /It is a refresh token/)]],
+const REFUSED = ".*returned 401: Invalid Auth Token \\(CF-InvalidAuthToken, 1000\\)\\.";
+const SETTINGS_WRONG =
+  "If the token is of the right foundation, the Worker's settings are wrong: UAA_ISSUER must be";
+test.concurrent.each<[string, string | TokenOptions, RegExp | undefined, string]>([
+  [
+    "a refresh token",
+    { scopes: ADMIN, refresh: true },
+    /The token is a refresh token\. .*Get an access token: export CF_TOKEN="\$\(cf oauth-token\)"$/,
+    "The line `token` has the reason, and what to do\\.$",
+  ],
   [
     "an expired token",
-    { scopes: ADMIN, lifetime: -300 },
-    [problem("FAIL", "token", /It expired 5 min ago\. Get a new one: export CF_TOKEN/)],
+    { scopes: ADMIN, lifetime: -300, issuer: "https://uaa.example.com/oauth/token" },
+    /The token expired 5 min ago\. Get a new one: export CF_TOKEN="\$\(cf oauth-token\)"$/,
+    "The line `token` has the reason, and what to do\\.$",
   ],
-  ["an opaque token", "opaque", [problem("FAIL", "token", /It is not a JWT/)]],
-  ["a token of another UAA", { scopes: ADMIN, issuer: "https://uaa.elsewhere.example.com/oauth/token" }, []],
-  ["a token for another audience", { scopes: ADMIN, audience: ["others"] }, []],
-])("explains why the Worker refuses %s", async (_, token, problems) => {
+  [
+    "an expired token of npm start",
+    { scopes: ADMIN, lifetime: -300 },
+    /The token expired 5 min ago\. Copy the line `export CF_TOKEN=…` that the running `npm start` has printed\.$/,
+    "The line `token` has the reason",
+  ],
+  [
+    "an opaque token",
+    "opaque",
+    /The token is not a JWT, .*oauth-token\)"$/,
+    "The line `token` has the reason",
+  ],
+  [
+    "a token of another foundation",
+    { scopes: ADMIN, issuer: "https://uaa.elsewhere.example.com/oauth/token" },
+    undefined,
+    "The token has not expired: issued for developer by https://uaa\\.elsewhere\\.example\\.com/oauth/token, valid for 9 min more\\. " +
+      "Is that the UAA of the foundation of 127\\.0\\.0\\.1:\\d+\\? If not, you are logged in to another foundation " +
+      "\\(`cf target` shows which\\)\\. Log in to the right one: `cf api <url>`, `cf login`\\. .*If 127\\S+ is the Worker of " +
+      `\`npm start\`: copy the line .*${SETTINGS_WRONG} "https://uaa\\.elsewhere`,
+  ],
+  [
+    "a token of an earlier npm start",
+    { scopes: ADMIN, audience: ["others"] },
+    undefined,
+    "The token is from a UAA on this machine \\(http://localhost:\\d+/oauth/token\\), like that of `npm start`\\. Each start signs with " +
+      `a new key, .* Copy the line \`export CF_TOKEN=…\` that the running \`npm start\` has printed\\. ${SETTINGS_WRONG} .*\\["others"\\]`,
+  ],
+])("explains why the Worker refuses %s", async (_, token, tokenProblem, advice) => {
   const outcome = await doctor({ token });
-  // The advice about the issuer is printed only if the token itself is not the problem.
-  const advice = problems.length > 0 ? "$" : " If not: UAA_ISSUER must be .*";
-  const refused =
-    '.*returned 401: Invalid Auth Token \\(CF-InvalidAuthToken, 1000\\)\\. Has the token expired\\? .*oauth-token\\)"\\.';
   expect(outcome.problems).toEqual([
-    ...problems,
-    problem("FAIL", "worker", new RegExp(refused + advice)),
+    ...(tokenProblem ? [problem("FAIL", "token", tokenProblem)] : []),
+    problem("FAIL", "worker", new RegExp(`${REFUSED} ${advice}`)),
     problem("warn", "the rest", /./),
   ]);
   expect(outcome.code).toBe(3);
 });
+
+test.concurrent("explains in other subcommands, too, why a token is refused", async () => {
+  const status = async (token: TokenOptions | string, url = worker.url) => {
+    const CF_TOKEN = typeof token === "string" ? token : await foundation.uaa.issueToken(token);
+    const { code, stderr } = await resourcePoolInThread(["status", "--url", url], { env: { CF_TOKEN } });
+    expect(code).toBe(1);
+    return stderr;
+  };
+  // Another UAA at the same address, as after a restart.
+  const earlier = await startFoundation({ poolDirectory: await temporaryDirectory() });
+  const token = await earlier.uaa.issueToken({ scopes: ADMIN, issuer: foundation.uaa.issuer });
+  await earlier.close();
+  expect(await status(token)).toMatch(
+    /returned 401: .*\nThe token is from a UAA on this machine \(http\S+\), like that of `npm start`\. .*Copy the line/,
+  );
+  const foreign = { scopes: ADMIN, issuer: "https://uaa.elsewhere.example.com/oauth/token" };
+  expect(await status(foreign)).toMatch(
+    /returned 401: .*\nThe token has not expired: issued for developer by https:\/\/uaa\.elsewhere.*`cf target`/,
+  );
+  expect(await status({ scopes: ADMIN, lifetime: -300, issuer: foreign.issuer })).toMatch(
+    /returned 401: .*\nThe token expired 5 min ago\. Get a new one: export CF_TOKEN\S+ oauth-token\)" If 127\S+ is the Worker of `npm start`: copy/,
+  );
+  expect(await status("opaque")).toMatch(
+    /\nThe token is not a JWT, .*If 127\S+ is the Worker of `npm start`: copy/,
+  );
+  const removed = await startServer((_, response) =>
+    respond(response, 401, {
+      errors: [{ detail: "Authentication error", title: "CF-NotAuthenticated", code: 10002 }],
+    }),
+  );
+  expect(await status(admin, removed)).toMatch(
+    /\nThe server has received no token\. A proxy in front of it removes/,
+  );
+});
+
+test.concurrent.each<[string, number, string, string, RegExp]>([
+  [
+    "a login page",
+    200,
+    "text/html",
+    "<!doctype html>\n<html><head><title>Sign in &mdash; Example</title></head>",
+    /\/v3\/resource_matches\/cache returned 200 with a web page: "Sign in &mdash; Example"\. This is not a response of a Worker of this project\. Is --url right\?$/,
+  ],
+  [
+    "a firewall",
+    403,
+    "text/html",
+    "<html><head><title>Just a moment...</title></head>",
+    /.*returned 403 with a web page: "Just a moment\.\.\."\. A firewall, a proxy or a login page in front of the server refuses the request\. Is --url right\?$/,
+  ],
+  [
+    "another web server",
+    404,
+    "text/html",
+    "<html>",
+    /.*returned 404 with a web page\. This is not a response of a Worker of this project\. Is --url right\?$/,
+  ],
+  [
+    "another API",
+    200,
+    "application/json",
+    JSON.stringify({ items: ["x".repeat(500)] }),
+    /.*returned 200 with JSON that is not an error: \{"items":\["x{49}… This is not a response of a Worker of this project\. Is --url right\?$/,
+  ],
+  [
+    "UAA",
+    404,
+    "application/json",
+    JSON.stringify({ error: "not_found" }),
+    /.*returned 404: not_found\. This is not a response of a Worker of this project\. Is --url right\?$/,
+  ],
+  [
+    "a Worker of another version",
+    200,
+    "application/json",
+    JSON.stringify({ entries: 1, configuration: {} }),
+    /A Worker of another version responds at http\S+\. .*deploy the version of this command\.$/,
+  ],
+])(
+  "names what responds at --url if it is %s, and prints no dump of it",
+  async (_, status, type, body, text) => {
+    const url = await startServer((_, response) => {
+      response.writeHead(status, { "Content-Type": type }).end(body);
+    });
+    expect((await doctor({ url })).problems).toEqual([
+      problem("FAIL", "worker", new RegExp(`.*${text.source}`)),
+      problem("warn", "the rest", /./),
+    ]);
+    if (text.source.startsWith("A Worker")) return;
+    const { code, stdout, stderr } = await resourcePoolInThread(["list", "--url", url], {
+      env: { CF_TOKEN: admin },
+    });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(/returned \d+.*\n.* Is --url right\?\n$/);
+  },
+);
 
 test.concurrent("reports a developer's token, skips the route for an auditor's token, and warns of one that expires soon", async () => {
   expect((await doctor({ token: {} })).problems).toEqual([
@@ -427,7 +626,7 @@ test.concurrent("reports a developer's token, skips the route for an auditor's t
     problem("warn", "size limits", /.*were not compared .*This needs a token with cloud_controller\.write/),
   ]);
   expect((await doctor({ token: { scopes: ADMIN, lifetime: 30 } })).problems).toContainEqual(
-    problem("warn", "token", /.*valid for \d+ s more\. Get a new one: export CF_TOKEN/),
+    problem("warn", "token", /.*valid for \d+ s more\. Copy the line `export CF_TOKEN/),
   );
 });
 
@@ -636,7 +835,7 @@ test.concurrent.each<[string, number, string, number, string, RegExp]>([
   [
     "the Worker can't verify a valid token",
     401,
-    "Invalid Auth Token",
+    '{"errors":[{"detail":"Invalid Auth Token","title":"CF-InvalidAuthToken","code":1000}]}',
     422,
     NON_INTEGER,
     /.*UAA_ISSUER must be .* The Worker fails open/,

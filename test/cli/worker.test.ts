@@ -176,7 +176,7 @@ test("verifies the cache with the Cloud Controller, and removes rejected resourc
   const all = await verify();
   expect(all).toMatchObject({
     code: 3,
-    stdout: `${(10_490 - skipped).toLocaleString("en")} resources matched, 10 rejected, 0 removed, ${skipped} skipped\n`,
+    stdout: `${(10_490 - skipped).toLocaleString("en")} resources matched, 10 rejected, ${skipped} skipped\n`,
   });
   const { requests } = cloudController;
   expect(Math.max(...requests.map(({ resources }) => resources.length))).toBe(250);
@@ -248,6 +248,28 @@ test("publishes everything again, and empties the cache only with --yes", async 
     expect(old).toMatchObject({ code: 3 });
     expect(JSON.parse(old.stdout).refused).toMatchObject({ "too-old": 1 });
   }
+});
+
+test("says that the cache is empty, and counts nothing of it", async () => {
+  expect(await query(["list"])).toEqual({ code: 0, stdout: "", stderr: "The cache is empty.\n" });
+  const prefixed = await query(["list", "--prefix", "AB"]);
+  expect(prefixed.stderr).toBe("The cache has no SHA-1 that starts with ab.\n");
+  const { stdout } = await query(["status"]);
+  expect(stdout).toMatch(/^entries +none: the cache is empty$/m);
+  expect(stdout).toMatch(/^suspended +no$/m);
+  expect((await query(["publish"])).stdout).toBe(
+    "Started to publish the empty cache again. `status` shows the progress.\n",
+  );
+  expect((await query(["forget"])).stderr).toBe(
+    `The cache of ${worker.url} is empty. To refuse earlier observations, add --yes.\n`,
+  );
+  expect((await query(["forget", "--yes"])).stdout).toBe(`The cache of ${worker.url} was already empty.\n`);
+  const cloudController = await startEndpoint(() => true);
+  expect(await query(["verify", "--cloud-controller", cloudController.url])).toEqual({
+    code: 0,
+    stdout: "No resource was verified\n",
+    stderr: "The cache is empty.\n",
+  });
 });
 
 /** The catalog publishes a second after a report, and its first snapshot right after that. */

@@ -1,6 +1,7 @@
 import type { CacheStatus, ObservationsResult, ResourcePage } from "../../operator-api/responses.ts";
 import { parseResourceKey, type ResourceKey } from "../../resources/resource-key.ts";
 import { Exit } from "../terminal/exit.ts";
+import { describeError } from "./describe-error.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { retry } from "./retry.ts";
 import { type ApiRequest, type ApiResponse, jsonOf, send } from "./send.ts";
@@ -28,7 +29,7 @@ export class CacheClient {
   }
 
   status(): Promise<CacheStatus> {
-    return this.#call({ method: "GET", path: "" }, 200);
+    return this.#call({ method: "GET", path: "" }, 200, isStatus);
   }
 
   /** Yields the resources in the cache, page by page. @param after skips the SHA-1s up to this one */
@@ -36,7 +37,7 @@ export class CacheClient {
     let next = after;
     do {
       const path = next === undefined ? "/resources" : `/resources?after=${next}`;
-      const page: ResourcePage = await this.#call({ method: "GET", path }, 200);
+      const page = await this.#call({ method: "GET", path }, 200, isResourcePage);
       yield page.resources;
       next = page.after;
     } while (next !== undefined);
@@ -52,18 +53,23 @@ export class CacheClient {
       }),
       removed: removed.map((sha1) => ({ checksum: { value: sha1 } })),
     });
-    return this.#call({ method: "POST", path: "/observations", body }, 200);
+    return this.#call({ method: "POST", path: "/observations", body }, 200, isObservationsResult);
   }
 
   publish(): Promise<CacheStatus> {
-    return this.#call({ method: "POST", path: "/publication" }, 202);
+    return this.#call({ method: "POST", path: "/publication" }, 202, isStatus);
   }
 
   async forget(): Promise<void> {
-    await this.#call({ method: "DELETE", path: "" }, 204);
+    await this.#call({ method: "DELETE", path: "" }, 204, isNothing);
   }
 
-  async #call<T>(request: ApiRequest, expectedStatus: number): Promise<T> {
+  /** @param isExpected whether the JSON of a response with the expected status is that of a Worker */
+  async #call<T>(
+    request: ApiRequest,
+    expectedStatus: number,
+    isExpected: (json: unknown) => json is T,
+  ): Promise<T> {
     const path = `${CACHE_PATH}${request.path}`;
     const response = await retry(
       () => send(this.#endpoint, { ...request, path }),
@@ -71,14 +77,25 @@ export class CacheClient {
       this.#signal,
     );
     const json = jsonOf(response);
-    if (expectedStatus !== 204 && (typeof json !== "object" || json === null)) {
-      throw new Exit(
-        "failed",
-        `${response.target} returned ${expectedStatus}, but not as a resource cache does.`,
-      );
-    }
-    return json as T;
+    if (!isExpected(json)) throw new Exit("failed", describeError(response));
+    return json;
   }
+}
+
+function isNothing(json: unknown): json is undefined {
+  return json === undefined;
+}
+
+function isStatus(json: unknown): json is CacheStatus {
+  return typeof (json as Partial<CacheStatus> | undefined | null)?.entries === "number";
+}
+
+function isResourcePage(json: unknown): json is ResourcePage {
+  return Array.isArray((json as Partial<ResourcePage> | undefined | null)?.resources);
+}
+
+function isObservationsResult(json: unknown): json is ObservationsResult {
+  return typeof (json as Partial<ObservationsResult> | undefined | null)?.changed === "number";
 }
 
 /** Requests the status of the Worker, once. */

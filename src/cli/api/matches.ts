@@ -38,6 +38,6 @@ export function checksumsOf(response: ApiResponse): Set<string> {
   const { resources } = (jsonOf(response) ?? {}) as { resources?: unknown };
   const isList =
     Array.isArray(resources) && resources.every((resource) => typeof resource?.checksum?.value === "string");
-  if (!isList) throw new Exit("failed", `${response.target} returned 201, but no list of resources.`);
+  if (!isList) throw new Exit("failed", describeError(response));
   return new Set(resources.map(({ checksum }) => checksum.value));
 }

@@ -4,7 +4,7 @@ import { VIA } from "../../http/via.ts";
 import type { CachedResource } from "../../operator-api/responses.ts";
 import { ANY_MODE } from "../../platform-limits.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { type ApiResponse, send } from "./send.ts";
+import { type ApiResponse, jsonOf, send } from "./send.ts";
 
 export const LOAD_BALANCER_RULE =
   "A load balancer must send requests with the header CF-Worker, or with resource-matches in Via, to the Cloud Controller.";
@@ -54,7 +54,16 @@ export function isLoop({ status, body }: ApiResponse): boolean {
   return status === 508 && body.includes("leads back to the Worker");
 }
 
-/** Explains a loop at `--cloud-controller`. */
+/**
+ * Whether a Worker has responded to `requestFraction` at the address of `withoutWorker`. It returns 508, or 201 if a proxy in
+ * front of it removes Via.
+ */
+export function isOfWorker(response: ApiResponse): boolean {
+  const { resources } = (jsonOf(response) ?? {}) as { resources?: unknown };
+  return isLoop(response) || (response.status === 201 && Array.isArray(resources));
+}
+
+/** Explains that a Worker responds at `--cloud-controller`. */
 export function workerAtCloudController({ url }: Endpoint): string {
   return (
     `${url} leads to a Worker, and not to the Cloud Controller. Set --cloud-controller to a URL that leads to the Cloud ` +

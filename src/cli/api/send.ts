@@ -21,6 +21,8 @@ export interface ApiResponse {
   body: string;
   /** The URL of the request. */
   target: string;
+  /** The token of the request. */
+  token?: string;
 }
 
 export class NoResponse extends Error {
@@ -67,7 +69,14 @@ export async function send(
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     reached.add(endpoint);
-    received = { status: response.status, headers: response.headers, body: await response.text(), target };
+    const text = await response.text();
+    received = {
+      status: response.status,
+      headers: response.headers,
+      body: text,
+      target,
+      token: endpoint.token,
+    };
   } catch (error) {
     let reason = reasonOf(error);
     if (NO_TLS.test(reason)) {

@@ -8,7 +8,7 @@ import { printText } from "../terminal/output.ts";
 export const forgetCommand = new Command("forget")
   .summary("empty the cache")
   .description(
-    "Empties the cache, for a pool that was wiped, replaced or restored from a backup. From then on, " +
+    "Empties the cache, for a pool that was wiped, replaced or restored from a backup, and ends a suspension. From then on, " +
       "observations that were made before are refused. Run `sync` to fill the cache again. Until then pushes work, and upload more.",
   )
   .option("--yes", "empty the cache; without this option, only print how many resources it has")
@@ -16,11 +16,16 @@ export const forgetCommand = new Command("forget")
   .action(async ({ yes, ...options }: EndpointOptions & { yes?: boolean }) => {
     const endpoint = endpointOf(options);
     const client = new CacheClient(endpoint);
-    const { entries } = await client.status();
+    const { entries, suspended_until: suspendedUntil } = await client.status();
     const resources = `${formatCount(entries, "resource")} from the cache of ${endpoint.url}`;
     if (!yes) {
-      throw new Exit("usage", `This would remove ${resources}. Nothing was removed. To do it, add --yes.`);
+      const found =
+        entries === 0 ? `The cache of ${endpoint.url} is empty.` : `This would remove ${resources}.`;
+      const effect = entries === 0 ? "To refuse earlier observations" : "Nothing was removed. To do it";
+      throw new Exit("usage", `${found} ${effect}, add --yes.`);
     }
     await client.forget();
-    await printText(`Removed ${resources}.`);
+    const removed =
+      entries === 0 ? `The cache of ${endpoint.url} was already empty.` : `Removed ${resources}.`;
+    await printText(`${removed}${suspendedUntil ? " The suspension has ended." : ""}`);
   });

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { CacheClient } from "../api/cache-client.ts";
 import { type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { Exit } from "../terminal/exit.ts";
-import { print } from "../terminal/output.ts";
+import { note, print } from "../terminal/output.ts";
 
 interface ListOptions extends EndpointOptions {
   prefix: string;
@@ -25,15 +25,19 @@ export const listCommand = new Command("list")
       throw new Exit("usage", `--prefix must be the start of a SHA-1 in hex, not ${prefix}`);
     }
     const client = new CacheClient(endpointOf(options));
+    let isEmpty = true;
     for await (const resources of client.resources(lastSha1Before(start))) {
       const found = resources.filter(({ checksum }) => checksum.value.startsWith(start));
       const lines = found.map((resource) =>
         json ? JSON.stringify(resource) : `${resource.checksum.value} ${resource.size_in_bytes}`,
       );
       if (lines.length > 0) await print(lines.join("\n"));
+      isEmpty &&= lines.length === 0;
       // They are sorted by SHA-1.
-      if (found.length < resources.length) return;
+      if (found.length < resources.length) break;
     }
+    if (isEmpty)
+      note(start === "" ? "The cache is empty." : `The cache has no SHA-1 that starts with ${start}.`);
   });
 
 /** The last SHA-1 before those with the prefix; undefined if there is none. */

@@ -14,6 +14,6 @@ export const publishCommand = new Command("publish")
   .addHelpText("after", "\nExample:\n  resource-pool publish --url https://api.example.com")
   .action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
     const status = await new CacheClient(endpointOf(options)).publish();
-    const resources = formatCount(status.entries, "resource");
+    const resources = status.entries === 0 ? "the empty cache" : formatCount(status.entries, "resource");
     await printResult(json, status, `Started to publish ${resources} again. \`status\` shows the progress.`);
   });

@@ -19,17 +19,23 @@ function statusText(status: CacheStatus): string {
   const { published, snapshot } = status;
   const { dirty_since: dirtySince, suspended_until: suspendedUntil, forgotten_at: forgottenAt } = status;
   const { added, removed } = published?.delta ?? { added: 0, removed: 0 };
+  const isDeltaEmpty = added + removed === 0;
   const rows = [
     ["version", status.version],
-    ["entries", formatCount(status.entries, "resource")],
+    ["entries", status.entries === 0 ? "none: the cache is empty" : formatCount(status.entries, "resource")],
     ["published", published?.at ?? "not yet"],
     [
       "snapshot",
       snapshot ? `${formatCount(snapshot.entries, "resource")}, built at ${snapshot.built_at}` : "none",
     ],
-    ["delta", `${formatNumber(added)} added, ${formatNumber(removed)} removed since the snapshot`],
+    [
+      "delta",
+      isDeltaEmpty
+        ? "none"
+        : `${formatNumber(added)} added, ${formatNumber(removed)} removed${snapshot ? " since the snapshot" : ""}`,
+    ],
     ["unpublished", dirtySince ? `changes since ${dirtySince}` : "nothing"],
-    ["suspended", suspendedUntil ? `until ${suspendedUntil}` : "no"],
+    ["suspended", suspendedUntil ? `until ${suspendedUntil}; \`doctor\` shows what to do` : "no"],
     ["forgotten", forgottenAt ? `at ${forgottenAt}` : "never"],
     ["keys waiting", formatNumber(status.keys_waiting)],
     ["removals", formatNumber(status.removals)],

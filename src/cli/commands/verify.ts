@@ -5,17 +5,17 @@ import { CacheClient, startTimeOf } from "../api/cache-client.ts";
 import { describeError } from "../api/describe-error.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import {
-  isLoop,
   isOfCloudController,
+  isOfWorker,
   requestFraction,
   withoutWorker,
   workerAtCloudController,
 } from "../api/responder.ts";
 import { retry } from "../api/retry.ts";
-import { isOutage } from "../api/send.ts";
+import { hasErrorEnvelope, isOutage } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { finishOnInterrupt } from "../terminal/interrupt.ts";
-import { printResult } from "../terminal/output.ts";
+import { note, printResult } from "../terminal/output.ts";
 import { Verification } from "../verification.ts";
 
 /** More needs --yes: probably the pool is wrong or was emptied. */
@@ -69,6 +69,7 @@ export const verifyCommand = new Command("verify")
     const status = await client.status();
     const startedAt = startTimeOf(status);
     const { entries, configuration } = status;
+    if (entries === 0) note("The cache is empty.");
     const limits = [configuration.MINIMUM_SIZE, configuration.MAXIMUM_SIZE];
     const resources = sample === undefined ? client.resources() : drawSample(client, Number(sample));
     const verification = new Verification(cloudController, signal);
@@ -82,12 +83,12 @@ export const verifyCommand = new Command("verify")
     } catch (error) {
       throw new Exit(
         error instanceof Exit ? error.reason : "failed",
-        `${reasonOf(error)}\nBefore that: ${summaryText(verification)}.`,
+        `${reasonOf(error)}\nBefore that: ${summaryText(verification, remove)}.`,
       );
     }
     const { matched, rejected, removed, skipped } = verification;
     const result = { matched, rejected, removed, skipped, interrupted: signal.aborted };
-    await printResult(json, result, summaryText(verification));
+    await printResult(json, result, summaryText(verification, remove));
     if (signal.aborted) throw new Exit("interrupted");
     if (matched === 0 && rejected > 0) {
       const advice =
@@ -105,11 +106,15 @@ export const verifyCommand = new Command("verify")
     if (rejected > 0 && !remove) throw new Exit("incomplete");
   });
 
-function summaryText({ matched, rejected, removed, skipped }: Verification): string {
-  return (
-    `${formatCount(matched, "resource")} matched, ${formatNumber(rejected)} rejected, ${formatNumber(removed)} removed, ` +
-    `${formatNumber(skipped)} skipped`
-  );
+function summaryText({ matched, rejected, removed, skipped }: Verification, isRemoving = false): string {
+  const skippedPart = skipped === 0 ? [] : [`${formatNumber(skipped)} skipped`];
+  if (matched + rejected === 0) return ["No resource was verified", ...skippedPart].join(", ");
+  return [
+    `${formatCount(matched, "resource")} matched`,
+    `${rejected === 0 ? "none" : formatNumber(rejected)} rejected`,
+    ...(isRemoving ? [`${formatNumber(removed)} removed`] : []),
+    ...skippedPart,
+  ].join(", ");
 }
 
 /** Draws `count` resources at random, each with the same probability (reservoir sampling). */
@@ -130,14 +135,12 @@ async function* drawSample(client: CacheClient, count: number): AsyncGenerator<r
 async function requireCloudController(cloudController: Endpoint, signal: AbortSignal): Promise<void> {
   const response = await retry(
     () => requestFraction(cloudController),
-    (response) => isLoop(response) || !isOutage(response),
+    (response) => isOfWorker(response) || !isOutage(response),
     signal,
   );
-  if (isLoop(response)) throw new Exit("usage", workerAtCloudController(cloudController));
-  if (!isOfCloudController(response)) {
-    throw new Exit(
-      "failed",
-      `${describeError(response)}\nA Cloud Controller returns 422 here. Does --cloud-controller lead to it?`,
-    );
-  }
+  if (isOfWorker(response)) throw new Exit("usage", workerAtCloudController(cloudController));
+  if (isOfCloudController(response)) return;
+  const isRefused = response.status === 401 && hasErrorEnvelope(response);
+  const advice = "Set --cloud-controller to a URL that leads to the Cloud Controller.";
+  throw new Exit("failed", isRefused ? describeError(response) : `${describeError(response)}\n${advice}`);
 }

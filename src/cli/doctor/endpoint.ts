@@ -76,7 +76,7 @@ export async function* endpointFindings({ worker, api }: Addresses, known: Known
   if (matched.has(unknown.sha1)) {
     yield fail(
       "route",
-      `${response.target} matches a file that does not exist. Find out which server this is.`,
+      `${response.target} matches a file that does not exist. The Worker never does: the address leads to another server.`,
     );
     return;
   }
@@ -116,7 +116,8 @@ function routeError(response: ApiResponse): string {
   // The Worker adds this metric to responses that it relays. Cloudflare adds other metrics to any response.
   if (response.headers.get("Server-Timing")?.includes("push-sessions;dur=")) {
     return isRefusal(response)
-      ? `${error} The Worker accepted the token, and its Cloud Controller refused it. Are they of the same foundation?`
+      ? `${error} The Worker accepted the token, and its Cloud Controller refused it. CLOUD_CONTROLLER_URL must lead to the ` +
+          "Cloud Controller of the same foundation as UAA_URL."
       : `${error} The Worker relays this response of the Cloud Controller.`;
   }
   return isRefusal(response)
@@ -185,19 +186,27 @@ async function readThroughError({ worker, api }: Addresses): Promise<string> {
 }
 
 function* edgeFindings(matched: ReadonlySet<string>, { status, sample }: Known): Generator<Finding> {
-  const { configuration, suspended_until: suspended, published } = status;
+  const { configuration, suspended_until: suspended, published, entries } = status;
   // The Worker's own checks report these.
-  if (suspended || !published || configuration.FEATURE_RESOURCE_MATCHING !== true) return;
-  if (sample.length === 0) return;
+  if (suspended || !published || entries === 0 || configuration.FEATURE_RESOURCE_MATCHING !== true) return;
+  if (sample.length === 0) {
+    yield warn(
+      "edge",
+      "It was not checked: no file of the cache that was read has a size between MINIMUM_SIZE and MAXIMUM_SIZE. If these are " +
+        "right, fill the cache with `resource-pool sync`.",
+    );
+    return;
+  }
   const count = sample.filter(({ checksum }) => matched.has(checksum.value)).length;
-  const text = `The endpoint matches ${formatNumber(count)} of ${formatCount(sample.length, "file")} in the catalog.`;
+  const number = count === 0 ? "none" : formatNumber(count);
+  const text = `The endpoint matches ${number} of ${formatCount(sample.length, "file")} of the cache.`;
   if (count === sample.length) yield ok("edge", text);
   else {
     const level = count === 0 ? fail : warn;
     yield level(
       "edge",
       `${text} Files that were reported less than three minutes ago may not be published everywhere yet. After that: ` +
-        "`resource-pool publish` repairs a namespace, and `resource-pool verify` shows whether the pool still has the files.",
+        "`resource-pool publish` repairs the KV namespace. `resource-pool verify` shows whether the pool still has the files.",
     );
   }
 }

@@ -3,6 +3,7 @@ import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { withoutWorker } from "../api/responder.ts";
 import type { ApiResponse } from "../api/send.ts";
+import { inspectToken } from "../api/token.ts";
 import { note } from "../terminal/output.ts";
 import { type Addresses, endpointFindings } from "./endpoint.ts";
 import { catchErrors, type Finding, fail, warn } from "./finding.ts";
@@ -13,7 +14,7 @@ import {
   otherRequestsFindings,
 } from "./foundation.ts";
 import { limitFindings } from "./limits.ts";
-import { decodeClaims, mayRequestMatches, tokenFindings } from "./token.ts";
+import { mayRequestMatches, tokenFindings } from "./token.ts";
 import { uploadLimitFindings } from "./upload-limit.ts";
 import { clockFinding, requestStatus, signatureFindings, workerFinding } from "./worker.ts";
 
@@ -43,9 +44,11 @@ export async function* examine({
   note(`Checking ${worker.url} …`);
   const statusResponse = await requestStatus(worker);
   const { status, aheadMs } = statusResponse;
-  const claims = decodeClaims(worker.token);
-  yield* tokenFindings(claims, Date.now() - aheadMs);
-  yield await workerFinding(statusResponse, claims, { worker, api });
+  const workerTime = Date.now() - aheadMs;
+  const token = inspectToken(worker.token, workerTime);
+  const { claims } = token;
+  yield* tokenFindings(token, workerTime);
+  yield await workerFinding(statusResponse, token, { worker, api });
   if (!status) {
     yield warn("the rest", "It was not checked. Fix the problem above, and run the command again.");
     return;

@@ -1,5 +1,5 @@
 import type { CacheCheck } from "../../operator-api/responses.ts";
-import { describeError } from "../api/describe-error.ts";
+import { describeError, summarizeError } from "../api/describe-error.ts";
 import { LOAD_BALANCER_RULE } from "../api/responder.ts";
 import { type ApiResponse, NoResponse } from "../api/send.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
@@ -57,8 +57,13 @@ export async function* catchErrors<T>(
   }
 }
 
-/** Like `describeError`, in complete sentences on one line. */
+/** An unexpected response in complete sentences on one line, without advice. */
 export function errorSentences(response: ApiResponse): string {
+  return asSentences(summarizeError(response));
+}
+
+/** Like `errorSentences`, with advice. */
+export function errorAdvice(response: ApiResponse): string {
   return asSentences(describeError(response));
 }
 
@@ -83,5 +88,5 @@ export function outageAdvice({ status }: ApiResponse, server: "Worker" | "Cloud 
 }
 
 function asSentences(lines: string): string {
-  return lines.replaceAll(/([^.?!])(\n|$)/g, "$1.$2").replaceAll("\n", " ");
+  return lines.replaceAll(/([^.?!…])(\n|$)/g, "$1.$2").replaceAll("\n", " ");
 }

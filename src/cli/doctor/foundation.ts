@@ -1,7 +1,13 @@
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { isLoop, isOfCloudController, requestFraction, workerAtCloudController } from "../api/responder.ts";
-import { type ApiResponse, isOutage, jsonOf, send } from "../api/send.ts";
+import {
+  isLoop,
+  isOfCloudController,
+  isOfWorker,
+  requestFraction,
+  workerAtCloudController,
+} from "../api/responder.ts";
+import { type ApiResponse, hasErrorEnvelope, isOutage, jsonOf, send } from "../api/send.ts";
 import {
   errorSentences,
   type Finding,
@@ -67,7 +73,7 @@ function otherRequestsError(response: ApiResponse): string {
   if (isRefusal(response)) {
     return `${error} A Cloud Controller requires no token for this. Is there a firewall or a login page in front of it?`;
   }
-  return `There is no Cloud Controller at this address, and cf can't log in: ${error}`;
+  return `${error} There is no Cloud Controller at this address, so cf can't log in. Which server does the route lead to?`;
 }
 
 /**
@@ -82,7 +88,7 @@ export async function* cloudControllerFindings(
   workerFinding: (explanation: string) => Finding,
 ): AsyncGenerator<Finding, ApiResponse | undefined> {
   const response = await requestFraction(cloudController);
-  if (isLoop(response)) {
+  if (isOfWorker(response)) {
     yield workerFinding(workerAtCloudController(cloudController));
     return undefined;
   }
@@ -92,28 +98,27 @@ export async function* cloudControllerFindings(
   }
   const { url } = cloudController;
   if (!isOfCloudController(response)) {
-    const meaning = `${url} does not lead to a Cloud Controller, which returns 422 here: `;
-    yield cloudControllerProblem(response, url, meaning);
+    yield cloudControllerProblem(response, url);
     return undefined;
   }
   const root = await requestRoot(cloudController);
   if (!isApiRoot(root)) {
-    yield cloudControllerProblem(root, url, "This is not a Cloud Controller: ");
+    yield cloudControllerProblem(root, url);
     return undefined;
   }
   yield ok("cloud controller", `It responds at ${url}.`);
   return root;
 }
 
-function cloudControllerProblem(response: ApiResponse, url: string, meaning: string): Finding {
+function cloudControllerProblem(response: ApiResponse, url: string): Finding {
   const error = errorSentences(response);
   if (isOutage(response))
     return fail("cloud controller", `${error} ${outageAdvice(response, "Cloud Controller")}`);
   return fail(
     "cloud controller",
-    isRefusal(response)
+    isRefusal(response) && hasErrorEnvelope(response)
       ? `${error} The Worker accepts this token. Is ${url} of the same foundation?`
-      : `${meaning}${error}`,
+      : `${error} A Cloud Controller responds differently. Set --cloud-controller to a URL that leads to the Cloud Controller.`,
   );
 }
 

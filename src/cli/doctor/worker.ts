@@ -4,12 +4,13 @@ import { formatDuration } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { type ApiResponse, isOutage, jsonOf } from "../api/send.ts";
+import { type ApiResponse, hasErrorEnvelope, isOutage, jsonOf } from "../api/send.ts";
+import type { InspectedToken } from "../api/token.ts";
 import { type Addresses, findResponder } from "./endpoint.ts";
-import { errorSentences, type Finding, fail, ok, outageAdvice, warn } from "./finding.ts";
-import { lifetimeFinding } from "./token.ts";
+import { errorAdvice, errorSentences, type Finding, fail, ok, outageAdvice, warn } from "./finding.ts";
 
-const CLOCK_SKEW_MAX_MS = 60_000;
+const SECOND_MS = 1_000;
+const CLOCK_SKEW_MAX_MS = 60 * SECOND_MS;
 const SIGNATURE_BYTES = 256;
 
 export interface StatusResponse {
@@ -38,29 +39,32 @@ function parseStatus(response: ApiResponse): CacheStatus | undefined {
 
 export async function workerFinding(
   { response, status }: StatusResponse,
-  claims: JWTPayload | undefined,
+  token: InspectedToken,
   addresses: Addresses,
 ): Promise<Finding> {
   if (status) return ok("worker", `Version ${status.version} responds at ${response.target}.`);
-  return fail("worker", await workerError(response, claims, addresses));
+  return fail("worker", await workerError(response, token, addresses));
 }
 
 async function workerError(
   response: ApiResponse,
-  claims: JWTPayload | undefined,
+  { claims, problem }: InspectedToken,
   addresses: Addresses,
 ): Promise<string> {
-  if (response.status === 200) {
+  if (response.status === 200 && hasStatusOfWorker(response)) {
     return (
-      `${response.target} returned 200, but not the status of a Worker of this version. The Worker and this command ` +
-      "must be of the same version: deploy it."
+      `A Worker of another version responds at ${response.target}. The Worker and this command must be of the same version: ` +
+      "deploy the version of this command."
     );
   }
-  const error = errorSentences(response);
-  if (isRefusedBySettings(response, claims)) {
-    return `${error}${issuerAdvice(claims)}${pushSentences(await findResponder(addresses.api), addresses)}`;
+  if (response.status === 401 && hasErrorEnvelope(response)) {
+    if (problem !== undefined)
+      return `${errorSentences(response)} The line \`token\` has the reason, and what to do.`;
+    const responder = await findResponder(addresses.api);
+    return `${errorAdvice(response)} ${settingsAdvice(claims)}${pushSentences(responder, addresses)}`;
   }
-  if (!isOutage(response)) return error;
+  if (!isOutage(response)) return errorAdvice(response);
+  const error = errorSentences(response);
   const isOwn500 = response.status === 500 && response.body.includes("UnknownError");
   if (!isOwn500 && !isUaaOutage(response)) return `${error} ${outageAdvice(response, "Worker")}`;
   const responder = await findResponder(addresses.api);
@@ -98,16 +102,19 @@ function pushSentences(
   );
 }
 
-/** Whether the Worker refuses a token that is not the problem itself. */
-function isRefusedBySettings({ status }: ApiResponse, claims: JWTPayload | undefined): claims is JWTPayload {
-  return status === 401 && claims !== undefined && lifetimeFinding(claims, Date.now()).level !== "FAIL";
+/** What the Worker's settings must be for a token that is not itself the problem. */
+function settingsAdvice({ iss, aud }: JWTPayload): string {
+  return (
+    "If the token is of the right foundation, the Worker's settings are wrong: UAA_ISSUER must be " +
+    `${JSON.stringify(iss ?? null)}, as in the token, UAA_AUDIENCE one of ${JSON.stringify(aud ?? null)}, and UAA_URL the UAA ` +
+    "whose keys sign it. The Worker's log has the reason (`refused`)."
+  );
 }
 
-function issuerAdvice({ iss, aud }: JWTPayload): string {
-  return (
-    ` If not: UAA_ISSUER must be ${JSON.stringify(iss ?? null)}, as in the token, UAA_AUDIENCE one of ` +
-    `${JSON.stringify(aud ?? null)}, and UAA_URL the UAA whose keys sign it. The log has the reason (\`refused\`).`
-  );
+/** Whether the response is the status of a Worker of any version. */
+function hasStatusOfWorker(response: ApiResponse): boolean {
+  const status = jsonOf(response) as Partial<CacheStatus> | null | undefined;
+  return typeof status?.entries === "number" && typeof status.configuration === "object";
 }
 
 /** Whether the Worker has no keys of UAA. */
@@ -117,8 +124,9 @@ function isUaaOutage({ status, body }: ApiResponse): boolean {
 
 export function clockFinding(aheadMs: number): Finding {
   const skew = formatDuration(aheadMs);
+  if (Math.abs(aheadMs) < SECOND_MS) return ok("clock", "This machine's clock agrees with the Worker's.");
   if (Math.abs(aheadMs) <= CLOCK_SKEW_MAX_MS) {
-    return ok("clock", `This machine's clock is within ${skew} of the Worker's.`);
+    return ok("clock", `This machine's clock differs by ${skew} from the Worker's, which is no problem.`);
   }
   return warn(
     "clock",

@@ -64,7 +64,7 @@ test.concurrent("prints how many resources were saved when the token expires, an
   const first = await run();
   expect(first).toMatchObject({ code: 1, stdout: "" });
   expect(first.stderr).toMatch(
-    /returned 401: Invalid Auth Token \(CF-Test, 1\)\n.*export CF_TOKEN="\$\(cf oauth-token\)"\nSaved 50,000 resources before that\. Run the command again to continue\.\n$/,
+    /returned 401: Invalid Auth Token \(CF-Test, 1\)\n.*export CF_TOKEN="\$\(cf oauth-token\)".*\nSaved 50,000 resources before that\. Run the command again to continue\.\n$/,
   );
   expect(await run()).toMatchObject({
     code: 0,
@@ -168,7 +168,12 @@ test.concurrent.each([
   ],
   ["a 422", 422, {}, /returned 422: no/],
   ["a redirect", 302, { Location: "https://elsewhere.example.com/" }, /It redirects to https:\/\/elsewhere/],
-  ["a 200 of another server", 200, {}, /returned 200, but not as a resource cache does/],
+  [
+    "a 200 of another server",
+    200,
+    {},
+    /returned 200 with a web page\.\nThis is not a response of a Worker of this project\. Is --url right\?/,
+  ],
 ])("fails after %s without a retry", async (_, status, headers, message) => {
   const cache = await startFakeCache();
   cache.faults.push((response) =>

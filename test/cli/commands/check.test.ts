@@ -188,7 +188,7 @@ test.concurrent.each([
     401,
     {},
     envelope(1000, "CF-InvalidAuthToken", "Invalid Auth Token"),
-    /returned 401: Invalid Auth Token \(CF-InvalidAuthToken, 1000\)\n.*cf oauth-token/s,
+    /returned 401: Invalid Auth Token \(CF-InvalidAuthToken, 1000\)\nThe token is not a JWT.*cf oauth-token/s,
   ],
   [
     422,
@@ -196,15 +196,15 @@ test.concurrent.each([
     envelope(10008, "CF-UnprocessableEntity", "Resources must be an array"),
     /returned 422: Resources/,
   ],
-  [504, {}, "<html>gateway</html>", /returned 504: <html>gateway/],
+  [504, {}, "<html><title>gateway</title></html>", /returned 504 with a web page: "gateway"/],
   [
     302,
     { Location: "https://elsewhere.example.com/" },
     "",
-    /returned 302\.\nIt redirects to https:\/\/elsewhere/,
+    /returned 302\. It redirects to https:\/\/elsewhere\S+\.\nIs the URL the base URL of the API/,
   ],
-  [201, {}, "not JSON", /returned 201, but no list of resources/],
-  [201, {}, "null", /returned 201, but no list of resources/],
+  [201, {}, "not JSON", /returned 201: not JSON\nThis is not a response of a Worker of this project or/],
+  [201, {}, "null", /returned 201: null\nThis is not a response/],
   [
     500,
     { "X-Cf-Warnings": "first%2C%20with+comma,se%c3%a9cond,%zz" },

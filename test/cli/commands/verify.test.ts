@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { makeBlobs } from "../blobs.ts";
 import { resourcePoolInThread } from "../command.ts";
 import { startEndpoint, startServer } from "../endpoint.ts";
-import { respondWithError, startFakeCache } from "../fake-cache.ts";
+import { respond, respondWithError, startFakeCache } from "../fake-cache.ts";
 
 /**
  * A cache with 1,000 resources, and a Cloud Controller.
@@ -28,7 +28,7 @@ test.concurrent("removes resources that are rejected twice, up to a tenth of the
   const { cache, verify } = await startVerification((sha1) => !rejected.has(sha1));
   expect(await verify("--remove")).toEqual({
     code: 0,
-    stdout: "900 resources matched, 100 rejected, 100 removed, 0 skipped\n",
+    stdout: "900 resources matched, 100 rejected, 100 removed\n",
     stderr: "",
   });
   expect(cache.present.size).toBe(900);
@@ -39,7 +39,7 @@ test.concurrent("removes more than a tenth only with --yes, and nothing without 
   const { cache, verify } = await startVerification((sha1) => !rejected.has(sha1));
   expect(await verify("--remove")).toEqual({
     code: 1,
-    stdout: "899 resources matched, 101 rejected, 0 removed, 0 skipped\n",
+    stdout: "899 resources matched, 101 rejected, 0 removed\n",
     stderr:
       "Refused: 101 of 1,000 resources were rejected: more than a tenth. Nothing was removed. If the pool has lost that " +
       "many, add --yes to remove them.\n",
@@ -62,7 +62,7 @@ test.concurrent("keeps resources that are rejected only for a while", async () =
   const { cache, verify } = await startVerification((_, request) => request !== 2);
   expect(await verify("--remove", "--yes")).toMatchObject({
     code: 0,
-    stdout: "1,000 resources matched, 0 rejected, 0 removed, 0 skipped\n",
+    stdout: "1,000 resources matched, none rejected, 0 removed\n",
   });
   expect(cache.received).toEqual([]);
 });
@@ -75,24 +75,77 @@ test.concurrent("removes nothing when the Cloud Controller matches nothing, even
   expect(cache.received).toEqual([]);
 });
 
-test.concurrent.each([
-  ["401 like a Worker that refuses the token", 401],
-  ["405 like a proxy", 405],
-])("sends no matches to a --cloud-controller that returns %s", async (_, status) => {
+test.concurrent.each<[string, number, string, RegExp]>([
+  [
+    "401 like a Cloud Controller that refuses the token",
+    401,
+    JSON.stringify({ errors: [{ detail: "Invalid Auth Token", title: "CF-InvalidAuthToken", code: 1000 }] }),
+    /returned 401: Invalid Auth Token \(CF-InvalidAuthToken, 1000\)\nThe token is not a JWT[^\n]*\n$/,
+  ],
+  [
+    "405 like a proxy",
+    405,
+    "no",
+    /returned 405: no\nThis is not a response .*\nSet --cloud-controller to a URL/,
+  ],
+  [
+    "a web page",
+    200,
+    "<!doctype html><html><head><title>\nSign in  to Example</title></head>",
+    /returned 200 with a web page: "Sign in to Example"\nThis is not a response of .*\nSet --cloud-controller to/,
+  ],
+  [
+    "the status of a Worker",
+    200,
+    JSON.stringify({ entries: 1, checks: [], configuration: { secret: "x".repeat(500) } }),
+    /returned 200 with the status of a Worker\.\nThis is not a response .*\nSet --cloud-controller to/,
+  ],
+  [
+    "other JSON",
+    200,
+    JSON.stringify({ items: "x".repeat(500) }),
+    /returned 200 with JSON that is not an error: \{"items":"x{50}…\nThis is not .*\nSet --cloud-controller to/,
+  ],
+  [
+    "control characters",
+    400,
+    JSON.stringify({ errors: [{ detail: "a\u001b[2Jb\nc", title: "CF-Test", code: 1 }] }),
+    /returned 400: a \[2Jb c \(CF-Test, 1\)\nSet --cloud-controller to/,
+  ],
+])("sends no matches to a --cloud-controller that returns %s", async (_, status, body, message) => {
   const cache = await startFakeCache();
   const requests: (string | undefined)[] = [];
   const url = await startServer((request, response) => {
     requests.push(request.method);
-    respondWithError(response, status, "no");
+    response.writeHead(status).end(body);
   });
   const outcome = await resourcePoolInThread(["verify", "--cloud-controller", url, ...cache.urlOption], {
     env: cache.env,
   });
   expect(outcome).toMatchObject({ code: 1, stdout: "" });
-  expect(outcome.stderr).toMatch(
-    new RegExp(`returned ${status}: no .*\nA Cloud Controller returns 422 here\\.`, "s"),
-  );
+  expect(outcome.stderr).toMatch(message);
+  expect(outcome.stderr).not.toContain("x".repeat(60));
   expect(requests).toEqual(["POST"]);
+});
+
+test.concurrent("refuses a --cloud-controller that leads to a Worker behind a proxy that removes Via", async () => {
+  const { verify } = await startVerification(() => true);
+  const url = await startServer((_, response) => respond(response, 201, { resources: [] }));
+  expect(await verify("--cloud-controller", url)).toEqual({
+    code: 2,
+    stdout: "",
+    stderr: expect.stringMatching(/^http\S+ leads to a Worker, and not to the Cloud Controller\. /),
+  });
+});
+
+test.concurrent("says that there was no resource to verify if the cache is empty", async () => {
+  const { cache, verify } = await startVerification(() => true);
+  cache.present.clear();
+  expect(await verify("--remove")).toEqual({
+    code: 0,
+    stdout: "No resource was verified\n",
+    stderr: "The cache is empty.\n",
+  });
 });
 
 /**
@@ -132,6 +185,6 @@ test.concurrent("verifies with the Cloud Controller behind a load balancer that 
   const { verify } = await startVerification(() => true);
   expect(await verify("--cloud-controller", await startBalancer(url))).toMatchObject({
     code: 3,
-    stdout: "999 resources matched, 1 rejected, 0 removed, 0 skipped\n",
+    stdout: "999 resources matched, 1 rejected\n",
   });
 });
