@@ -90,7 +90,7 @@ export function openApiDocument(): object {
           operationId: "forgetEverything",
           tags: ["cache"],
           summary: "Remove all resources from the cache.",
-          description: `Observations from before are refused afterwards. ${WRITE}`,
+          description: `Ends a suspension. Observations from before are refused afterwards. ${WRITE}`,
           responses: {
             204: { description: "All resources are removed.", headers: COMMON_HEADERS },
             ...failures,

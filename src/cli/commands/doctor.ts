@@ -23,7 +23,7 @@ export const doctorCommand = new Command("doctor")
       "to do. The exit code is 3 if a line is not `ok`.\n\n" +
       "The cache is not changed. The Worker gets a request for up to ten of its files, marked as a probe, and does not " +
       "verify its matches: so a check never suspends the cache. The Cloud Controller gets requests for one file with " +
-      "several sizes.",
+      "several sizes. All addresses get the token.",
   )
   .option(
     "--api <url>",
@@ -31,7 +31,7 @@ export const doctorCommand = new Command("doctor")
   )
   .option(
     "--cloud-controller <url>",
-    "a URL that leads to the Cloud Controller and not to the Worker, to compare limits. It gets the token. Default: --api",
+    "a URL that leads to the Cloud Controller and not to the Worker, to compare limits. Default: --api",
   )
   .option("--max-package-size <bytes>", "the foundation's cc.packages.max_package_size", MAX_PACKAGE_SIZE)
   .addHelpText(

@@ -32,22 +32,18 @@ interface VerifyOptions extends EndpointOptions {
 export const verifyCommand = new Command("verify")
   .summary("verify the cache with the Cloud Controller")
   .description(
-    "Requests matches for the resources in the cache from the Cloud Controller itself, 250 at a time. This works " +
-      "with any blobstore. The exit code is 3 if it rejects some and they stay in the cache. Files exactly as large " +
-      "as MINIMUM_SIZE or MAXIMUM_SIZE are skipped: the Cloud Controller never matches these two sizes.\n\n" +
-      "With --remove, it verifies the rejected resources again at the end, together with some matched ones. It " +
-      "removes from the cache those that are rejected again, as long as the matched ones still match. If more than a " +
-      "tenth was rejected, it removes nothing without --yes. If all were rejected, it removes nothing.\n\n" +
-      "The Cloud Controller looks up about 80 files a second. If the token expires before all are verified, use " +
-      "--sample, or the token of a client with a longer lifetime.",
+    "Requests matches for the resources in the cache from the Cloud Controller itself, about 80 a second. This works with any " +
+      "blobstore. The exit code is 3 if it rejects some and they stay in the cache. Files of exactly MINIMUM_SIZE or " +
+      "MAXIMUM_SIZE are skipped, because the Cloud Controller never matches them.\n\n" +
+      "With --remove, resources that are rejected twice are removed from the cache. If all are rejected, nothing is removed.",
   )
   .requiredOption(
     "--cloud-controller <url>",
-    "a URL that leads to the Cloud Controller: behind a load balancer, the one that cf uses. It gets the same token",
+    "a URL that leads to the Cloud Controller: behind a load balancer, the one that cf uses. It gets the token",
   )
   .option("--sample <count>", "verify this many resources, drawn at random, instead of all")
-  .option("--remove", "remove rejected resources from the cache")
-  .option("--yes", "allow --remove to remove more than a tenth of the verified resources")
+  .option("--remove", "remove rejected resources from the cache, up to a tenth")
+  .option("--yes", "allow --remove to remove more than a tenth")
   .option("--json", "print the result as JSON")
   .addHelpText(
     "after",
