@@ -106,7 +106,7 @@ function summaryText({ matched, rejected, removed, skipped }: Verification, isRe
   const skippedPart = skipped === 0 ? [] : [`${formatNumber(skipped)} skipped`];
   if (matched + rejected === 0) return ["No resource was verified", ...skippedPart].join(", ");
   return [
-    `${formatCount(matched, "resource")} matched`,
+    matched === 0 ? "No resource matched" : `${formatCount(matched, "resource")} matched`,
     `${rejected === 0 ? "none" : formatNumber(rejected)} rejected`,
     ...(isRemoving ? [`${formatNumber(removed)} removed`] : []),
     ...skippedPart,

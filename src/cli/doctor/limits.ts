@@ -17,7 +17,7 @@ export async function* limitFindings(
   if (sample.length === 0) {
     yield warn(
       "size limits",
-      "They could not be checked: the catalog has no file that the Cloud Controller may match.",
+      "They could not be checked: the cache has no file that the Cloud Controller may match. Run `doctor` again once it has.",
     );
     return;
   }
@@ -26,8 +26,9 @@ export async function* limitFindings(
   if (!file) {
     yield fail(
       "cloud controller",
-      `It matches none of ${formatCount(sample.length, "file")} in the catalog. Is its feature flag resource_matching ` +
-        "enabled, and is this its pool? `resource-pool verify` checks all files; `resource-pool forget` empties the cache.",
+      `It matches none of ${formatCount(sample.length, "file")} of the cache, so pushes with matches of the cache fail. Check whether ` +
+        "its feature flag resource_matching is enabled, and whether the Worker belongs to this foundation. If the pool was wiped, run " +
+        "`resource-pool forget --yes`. `resource-pool verify` checks all files.",
     );
     return;
   }
