@@ -3,10 +3,12 @@ import { join } from "node:path";
 import GithubSlugger from "github-slugger";
 import { expect, it } from "vitest";
 import { parse } from "yaml";
+import manifest from "../../package.json" with { type: "json" };
 import { findTables, PROJECT } from "./documents.ts";
 import { readMarkdown } from "./markdown.ts";
 
 const OPERATING = "docs/operating.md";
+const ADDRESS = `${manifest.homepage.replace(/#.*/, "")}/blob/main/${OPERATING}`;
 const read = (path: string) => readFileSync(join(PROJECT, path), "utf8");
 
 interface Rule {
@@ -57,7 +59,7 @@ it.each(rules.map((rule) => [rule.title, rule] as const))(
   "links to the section of docs/operating.md with the title of the alert: %s",
   (title, { annotations }) => {
     const [path, anchor = ""] = annotations.runbook_url.split("#");
-    expect(path).toBe(OPERATING);
+    expect(path).toBe(ADDRESS);
     expect(anchor).toBe(new GithubSlugger().slug(title));
     expect(readMarkdown(read(OPERATING)).anchors).toContain(anchor);
     expect(annotations.summary).toMatch(/^[A-Z].{40,}\.$/);
