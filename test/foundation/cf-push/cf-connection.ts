@@ -28,6 +28,8 @@ export class PushFailed extends Error {
   }
 }
 
+export const MATCHES_PATH = "/v3/resource_matches";
+
 /** Retries of a GET. A POST is never retried. */
 const RETRIES_MAX = 2;
 const RETRIED_STATUSES = [500, 502, 503, 504];
@@ -39,10 +41,13 @@ export class CfConnection {
   /** `X-Vcap-Request-Id` of each response. Logs name requests by it. */
   readonly requestIds: string[] = [];
   readonly #url: string;
+  readonly #matchesUrl: string;
   readonly #token: string;
 
-  constructor(url: string, token: string) {
+  /** @param matchesUrl URL that gets the requests for matches; default: `url` */
+  constructor(url: string, token: string, matchesUrl = url) {
     this.#url = url.replace(/\/+$/, "");
+    this.#matchesUrl = matchesUrl.replace(/\/+$/, "");
     this.#token = token;
   }
 
@@ -71,7 +76,8 @@ export class CfConnection {
   }
 
   async #sendOnce(method: string, path: string, { contentType, body }: RequestOptions): Promise<Buffer> {
-    const response = await exchange(new URL(this.#url + path), method, body, {
+    const url = path === MATCHES_PATH ? this.#matchesUrl : this.#url;
+    const response = await exchange(new URL(url + path), method, body, {
       Accept: "application/json",
       Authorization: `bearer ${this.#token}`,
       ...cfHeaders(this.traceId),

@@ -7,13 +7,15 @@ import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { archiveEntries } from "./app-archive.ts";
 import { type AppEntry, gatherDirectory } from "./app-directory.ts";
-import { CfConnection, PushFailed } from "./cf-connection.ts";
+import { CfConnection, MATCHES_PATH, PushFailed } from "./cf-connection.ts";
 import { type CfResource, decodeMatches, encodeResource } from "./cf-resource.ts";
 
 export interface PushTarget {
   /** URL of the Cloud Controller, or of a Worker in front of it. */
   url: string;
   token: string;
+  /** URL that gets the requests for matches, if a load balancer sends only these to a Worker. Default: `url`. */
+  matchesUrl?: string;
   /** Default: a random GUID. */
   appGuid?: string;
 }
@@ -64,10 +66,10 @@ const POLL_MS = 20;
  */
 export async function push(
   directory: string,
-  { url, token, appGuid = randomUUID() }: PushTarget,
+  { url, token, matchesUrl = url, appGuid = randomUUID() }: PushTarget,
   { sendsEmptyRequest = false, onResponse }: PushOptions = {},
 ): Promise<Push> {
-  const connection = new CfConnection(url, token);
+  const connection = new CfConnection(url, token, matchesUrl);
   const durations: Push["durations"] = { gather: 0, match: 0, create: 0, archive: 0, upload: 0, process: 0 };
   const timed = async <T>(step: Step, work: Promise<T>): Promise<T> => {
     const start = performance.now();
@@ -129,7 +131,7 @@ async function match(
   const matched: CfResource[] = [];
   for (const request of requests) {
     const resources = request.map(encodeResource);
-    matched.push(...decodeMatches(await connection.postJson("/v3/resource_matches", { resources })));
+    matched.push(...decodeMatches(await connection.postJson(MATCHES_PATH, { resources })));
     await onResponse?.(connection.requestIds.at(-1) ?? "");
   }
   return matched;

@@ -23,13 +23,14 @@ const SMALL_FILES = 5;
 const SMALL_BYTES = 100;
 const CONCURRENT_FILES = 8;
 
-/** Writes the files of the demo below `directory`. They are the same at each start, so that earlier data stays valid. */
+/** Writes the files of the demo below `directory`. All but `new.bin` are the same at each start, so that earlier data stays valid. */
 export async function writeDemoFiles(directory: string): Promise<DemoDirectories> {
   const directories = { present: join(directory, "present"), app: join(directory, "app") };
   const { present, app } = directories;
   for (let i = 0; i < PRESENT_FILES; i++) await writeTo(present, numberedPath("framework", i), largeSize(i));
   for (let i = 0; i < APP_FILES; i++) await writeTo(app, numberedPath("public/asset", i), largeSize(i));
   for (let i = 0; i < SMALL_FILES; i++) await writeTo(app, numberedPath("small/file", i), SMALL_BYTES);
+  await writeFile(join(app, "new.bin"), generateBytes(`started at ${new Date().toISOString()}`));
   return directories;
 }
 

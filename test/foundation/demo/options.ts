@@ -11,8 +11,8 @@ export type PortName = keyof typeof PORTS;
 
 export interface StartOptions {
   ports: Record<PortName, number>;
-  /** Path of a wrangler.toml. The `.wrangler` directory next to it has the local KV, the resource pool and the demo's files. */
-  config: string;
+  /** Path of a wrangler.toml. Undefined: the project's own, in front of the local Cloud Controller. */
+  config: string | undefined;
 }
 
 /** The command line is invalid. */
@@ -21,7 +21,6 @@ export class WrongUsage extends Error {
 }
 
 const PORT_MAX = 65_535;
-const DEFAULT_CONFIG = "wrangler.toml";
 export const PORT_NAMES = Object.keys(PORTS) as PortName[];
 
 export const HELP = `Usage: npm start -- [options]
@@ -29,11 +28,14 @@ export const HELP = `Usage: npm start -- [options]
 Starts the Worker and a local foundation: a simulated UAA and Cloud Controller.
 Adds a few files to the cache, pushes a small app three times, and prints where
 its files were found and which commands to try next. Ctrl-C stops everything.
+The data is kept in .wrangler next to the wrangler.toml, for each
+--cloud-controller-port its own.
 
 Options:
 ${PORT_NAMES.map((name) => `  ${`--${name} <port>`.padEnd(31)} port of ${PORTS[name].user} (default: ${PORTS[name].default})`).join("\n")}
-  --config <file>                 the wrangler.toml to use; data is stored in
-                                  .wrangler next to it (default: this project's)
+  --config <file>                 the wrangler.toml to run, as it says: only its
+                                  addresses are replaced (default: this
+                                  project's, in front of the Cloud Controller)
   --help                          show this help
 `;
 
@@ -50,15 +52,20 @@ export function parseOptions(args: readonly string[]): StartOptions | undefined 
   if (new Set(Object.values(ports)).size < PORT_NAMES.length) {
     throw new WrongUsage(`${PORT_NAMES.map((name) => `--${name}`).join(", ")} must differ`);
   }
-  return { ports: ports as Record<PortName, number>, config: values.config ?? DEFAULT_CONFIG };
+  return { ports: ports as Record<PortName, number>, config: values.config };
 }
 
 /** Formats the command that starts the demo with these options. Defaults are left out. */
 export function formatCommand({ ports, config }: StartOptions): string {
   const chosen = PORT_NAMES.filter((name) => ports[name] !== PORTS[name].default);
   const words = chosen.map((name) => `--${name} ${ports[name]}`);
-  if (config !== DEFAULT_CONFIG) words.push(`--config '${config.replaceAll("'", "'\\''")}'`);
-  return ["npm start --", ...words].join(" ");
+  if (config !== undefined) words.push(`--config ${quote(config)}`);
+  return words.length === 0 ? "npm start" : `npm start -- ${words.join(" ")}`;
+}
+
+/** Quotes a word for sh, if that is necessary. */
+export function quote(word: string): string {
+  return /^[\w./:=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function parse(args: readonly string[]) {

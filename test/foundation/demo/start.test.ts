@@ -1,25 +1,23 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { resourcePoolInThread } from "../../cli/command.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { freePort, isPortFree, listenOnLoopback } from "../loopback.ts";
+import { readConfiguration } from "./configuration.ts";
+import { explainFileError } from "./data-directory.ts";
 import { LAST_LINE } from "./introduction.ts";
 import { parseOptions } from "./options.ts";
 
-const start = (...args: string[]) => startWithEnv({}, ...args);
-
-const startWithEnv = (env: Record<string, string>, ...args: string[]) =>
+const start = (...args: string[]) =>
   spawn(process.execPath, ["test/foundation/demo/start.ts", ...args], {
     cwd: PROJECT_ROOT,
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...env },
   });
 
 type Ports = [worker: number, uaa: number, cloudController: number];
@@ -27,31 +25,36 @@ type Ports = [worker: number, uaa: number, cloudController: number];
 const portFlags = ([port, uaa, cloudController]: Ports) =>
   ["--port", port, "--uaa-port", uaa, "--cloud-controller-port", cloudController].map(String);
 
-// A killed process leaves its temporary files in this directory, which the test deletes.
 const startIn = async (directory: string, ports: Ports) =>
-  startWithEnv({ TMPDIR: directory }, ...portFlags(ports), "--config", await writeConfig(directory));
+  start(...portFlags(ports), "--config", await writeConfig(directory));
+
+const dataDirectory = (directory: string, [, , cloudController]: Ports, example = "read-through") =>
+  join(directory, ".wrangler/start", `${example}-${cloudController}`);
+
+const temporaryFiles = async (directory: string, ports: Ports) =>
+  (await readdir(dataDirectory(directory, ports))).filter((name) => name.startsWith("tmp-"));
 
 const freePorts = async (): Promise<Ports> => [await freePort(), await freePort(), await freePort()];
 
 /** Waits for the exit, and returns the whole output. */
 async function waitForExit(child: ChildProcess) {
   const [stdout, stderr, [code]] = await Promise.all([
-    text(child.stdout as NodeJS.ReadableStream & AsyncIterable<Buffer>),
-    text(child.stderr as NodeJS.ReadableStream & AsyncIterable<Buffer>),
+    readUntil(child.stdout),
+    readUntil(child.stderr),
     once(child, "exit"),
   ]);
   return { stdout, stderr, code };
 }
 
-/** Reads until the output has `mark`. If the stream ends before, returns all of it. */
-function readUntil(stream: Readable | null, mark: string): Promise<string> {
+/** Reads until the output has `mark`, or to the end. */
+function readUntil(stream: Readable | null, mark?: string): Promise<string> {
   let output = "";
   return new Promise((resolve) => {
     stream?.on("end", () => resolve(output));
     // Keep reading after the mark: the process would fail with EPIPE if the pipe were closed.
     stream?.on("data", (chunk) => {
       output += chunk;
-      if (output.includes(mark)) resolve(output);
+      if (mark !== undefined && output.includes(mark)) resolve(output);
     });
   });
 }
@@ -68,27 +71,120 @@ async function logIn(uaaPort: number): Promise<string> {
   return ((await response.json()) as { access_token: string }).access_token;
 }
 
-/** Copies the project's wrangler.toml to `directory`, which then has its own local KV. Sets shadow mode. */
-async function writeConfig(directory: string): Promise<string> {
-  const toml = await readFile(join(PROJECT_ROOT, "wrangler.toml"), "utf8");
-  const path = join(directory, "wrangler.toml");
-  const inShadow = toml.replace('# MODE = "answer"', 'MODE = "shadow"');
-  expect(inShadow).not.toBe(toml);
-  await writeFile(path, inShadow.replace('main = "', `main = "${PROJECT_ROOT}`));
+/** Copies an example of a wrangler.toml to `directory`, which then has its own data, with other variables. */
+async function writeConfig(
+  directory: string,
+  example = "read-through",
+  variables: Record<string, string> = {},
+): Promise<string> {
+  const toml = await readFile(join(PROJECT_ROOT, `docs/examples/${example}.toml`), "utf8");
+  const path = join(directory, `${example}.toml`);
+  const lines = Object.entries(variables).map(([name, value]) => `${name} = "${value}"\n`);
+  const others = Object.keys(variables).reduce(
+    (text, name) => text.replace(new RegExp(`^${name} = .*\n`, "m"), ""),
+    toml,
+  );
+  await writeFile(path, others.replace("[vars]\n", `[vars]\n${lines.join("")}`));
   return path;
 }
 
-/** Parses the printed table. Each row: files, matched by the cache, matched by the Cloud Controller, uploaded. */
+/** Parses the rows of the printed table. */
 function parsePushes(output: string): number[][] {
   return [...output.matchAll(/^ *push \d((?: +\d+)+)$/gm)].map(([, row = ""]) =>
     row.trim().split(/ +/).map(Number),
   );
 }
 
+/** Joins the lines of paragraphs. */
+const unwrap = (output: string) => output.replaceAll(/(?<=\S)\n(?=\S)/g, " ");
+
+/** Runs a command in the project's directory with the token that the demo has printed. */
+async function runPrinted(command: string, output: string): Promise<string> {
+  const CF_TOKEN = /^export CF_TOKEN=(\S+)$/m.exec(output)?.[1];
+  const env = { ...process.env, CF_TOKEN };
+  return (await promisify(execFile)("sh", ["-c", command], { cwd: PROJECT_ROOT, env })).stdout;
+}
+
+/** Commands of `resource-pool` that the demo has printed. */
+const printedCommands = (output: string) =>
+  output.match(/^npm run -s resource-pool -- (?:.*\\\n)*.*$/gm) ?? [];
+
+/**
+ * Runs the demo with a configuration until it has printed its introduction.
+ *
+ * @param use called with the introduction, before the demo is stopped
+ */
+async function introduce(config: string, ports: Ports, use = async (_: string): Promise<string[]> => []) {
+  const child = start(...portFlags(ports), "--config", config);
+  const exited = waitForExit(child);
+  const output = await readUntil(child.stdout, LAST_LINE);
+  const outputs = await use(output);
+  child.kill("SIGINT");
+  const { stderr } = await exited;
+  return { output: unwrap(output), pushes: parsePushes(output), progress: stderr, outputs };
+}
+
+/** Interrupts the demo after a line of progress. */
+async function interrupt(directory: string, ports: Ports, mark: string) {
+  const child = await startIn(directory, ports);
+  const exit = once(child, "exit");
+  await readUntil(child.stderr, mark);
+  child.kill("SIGINT");
+  return { exit: await exit, temporary: await temporaryFiles(directory, ports) };
+}
+
+/** Starts the demo with many configurations at once, because each waits for most of its time. */
+function startRuns(root: string) {
+  const own = async (...config: [example?: string, variables?: Record<string, string>]) => {
+    const directory = await mkdtemp(join(root, "own-"));
+    return { directory, config: await writeConfig(directory, ...config), ports: await freePorts() };
+  };
+  const introduceOwn = async (...config: Parameters<typeof own>) => {
+    const run = await own(...config);
+    return { ...run, ...(await introduce(run.config, run.ports)) };
+  };
+  const r2 = introduceOwn("r2");
+  const started = {
+    r2,
+    suspended: r2.then(async ({ directory, config, ports }) => {
+      await rm(join(dataDirectory(directory, ports, "r2"), "resource-pool"), { recursive: true });
+      return { directory, ...(await introduce(config, ports)) };
+    }),
+    cacheOnly: own("cache-only").then(({ config, ports }) =>
+      introduce(config, ports, (printed) =>
+        Promise.all(printedCommands(printed).map((command) => runPrinted(command, printed))),
+      ),
+    ),
+    shadow: introduceOwn("read-through", { MODE: "shadow", MINIMUM_SIZE: "71000" }),
+    off: introduceOwn("read-through", {
+      FEATURE_RESOURCE_MATCHING: "false",
+      FEATURE_APP_BITS_UPLOAD: "false",
+      MINIMUM_SIZE: "100000",
+    }),
+    waiting: own().then(({ directory, ports }) => interrupt(directory, ports, "Waiting until")),
+  };
+  // The test that awaits it fails.
+  for (const run of Object.values(started)) run.catch(() => {});
+  return started;
+}
+
 async function findProcesses(needle: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)("ps", ["-eo", "pid,args"]);
   return stdout.split("\n").filter((line) => line.includes(needle));
 }
+
+let root: string;
+let runs: ReturnType<typeof startRuns>;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "start with-"));
+  runs = startRuns(root);
+});
+
+afterAll(async () => {
+  await Promise.allSettled(Object.values(runs));
+  await rm(root, { recursive: true, force: true });
+});
 
 describe("npm start", () => {
   let directory: string;
@@ -110,8 +206,7 @@ describe("npm start", () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  const shell = async (command: string) =>
-    (await promisify(execFile)("sh", ["-c", command], { env: { ...process.env, CF_TOKEN: token } })).stdout;
+  const shell = (command: string) => runPrinted(command, output);
 
   it("prints a curl command whose response lists exactly the two resources in the cache", async () => {
     const command = /^curl (?:.*\n)*? *\]\}'$/m.exec(output)?.[0] ?? "false";
@@ -136,7 +231,9 @@ describe("npm start", () => {
     expect(lines.filter((line) => line.includes(token))).toEqual([`export CF_TOKEN=${token}`]);
     expect(lines.at(-1)).toBe(LAST_LINE);
     // In a project's directory the paths are shorter than in this temporary one.
-    const shortened = lines.map((line) => line.replace(/\S+(?=\/demo\/)/, ".wrangler/foundation"));
+    const shortened = lines.map((line) =>
+      line.replace(/\S+\/start\/[^/\s]+/, ".wrangler/start/wrangler-8789"),
+    );
     expect(shortened.filter((line) => line.length > 80 && !line.includes(token))).toEqual([]);
   });
 
@@ -149,6 +246,24 @@ describe("npm start", () => {
       [ALL, 0, 0, ALL],
       [ALL, 0, LARGE, SMALL],
       [ALL, LARGE, 0, SMALL],
+    ]);
+  });
+
+  it("prints the address of the status page, which a browser gets without a token", async () => {
+    const [, page = ""] = /^ *Status page +(\S+)$/m.exec(output) ?? [];
+    const response = await fetch(page, { headers: { Accept: "text/html" } });
+    expect([response.status, response.headers.get("Content-Type")]).toEqual([
+      200,
+      expect.stringContaining("text/html"),
+    ]);
+  });
+
+  it("prints commands of resource-pool that work as they are printed", async () => {
+    const commands = printedCommands(output);
+    const outputs = await Promise.all(commands.map(shell));
+    expect(outputs).toEqual([
+      expect.stringMatching(/^matched .*framework-00/m),
+      expect.stringMatching(/entries|resources/),
     ]);
   });
 
@@ -180,20 +295,21 @@ describe("npm start", () => {
     expect(await ended).toEqual([0, null]);
     expect(await findProcesses(directory)).toEqual([]);
     expect(await Promise.all(ports.map(isPortFree))).toEqual([true, true, true]);
+    expect(await temporaryFiles(directory, ports)).toEqual([]);
   });
 
   it("keeps the cache and the resource pool for the next start", async () => {
     child = await startIn(directory, ports);
     await readUntil(child.stderr, "Pushing the demo app");
-    const app = join(directory, ".wrangler/foundation/demo/app");
+    const app = join(dataDirectory(directory, ports), "demo/app/public");
     const check = async (port: number) => {
       const args = ["check", app, "--url", `http://localhost:${port}`, "--json"];
       const { stdout } = await resourcePoolInThread(args, { env: { CF_TOKEN: await logIn(ports[1]) } });
       const { matched, upload } = JSON.parse(stdout).summary;
       return [matched.files, upload.files];
     };
-    expect(await check(ports[0])).toEqual([LARGE - 1, SMALL]);
-    expect(await check(ports[2])).toEqual([LARGE - 1, SMALL]);
+    expect(await check(ports[0])).toEqual([LARGE - 1, 0]);
+    expect(await check(ports[2])).toEqual([LARGE - 1, 0]);
   });
 
   const waitForCleanUp = () =>
@@ -210,7 +326,7 @@ describe("npm start", () => {
     await waitForCleanUp();
   });
 
-  it("ends its child processes and frees its ports when only its parent shell gets the signal", async () => {
+  it("ends its child processes, frees its ports and deletes its temporary files when only its parent shell gets the signal", async () => {
     const args = [...portFlags(ports), "--config", await writeConfig(directory)];
     const command = [process.execPath, "test/foundation/demo/start.ts", ...args].join(" ");
     const shell = spawn("sh", ["-c", `${command}; exit`], {
@@ -220,6 +336,79 @@ describe("npm start", () => {
     for await (const chunk of shell.stderr) if (String(chunk).includes("Starting the Worker")) break;
     shell.kill("SIGTERM");
     await waitForCleanUp();
+    // Not even those of the killed start before.
+    expect(await temporaryFiles(directory, ports)).toEqual([]);
+  });
+});
+
+describe("npm start -- --config", () => {
+  it("runs docs/examples/cache-only.toml without the Cloud Controller: the third push finds what `sync` has added", async () => {
+    const { output, pushes } = await runs.cacheOnly;
+    expect(pushes).toEqual([
+      [46, 0, 0, 46],
+      [46, 0, 0, 46],
+      [46, 41, 0, 5],
+    ]);
+    expect(output).toMatch(/The Worker runs with \S.*\/cache-only\.toml\. Cache only:/);
+    expect(output).toContain("Pushes add nothing to the cache.");
+  });
+
+  it("prints commands that work as they are printed, also if a path has a space", async () => {
+    const { output, outputs } = await runs.cacheOnly;
+    expect(output).toMatch(/sync \S*\s+--blobstore '.* .*'/);
+    // `sync`: the 41 large files of the app, and the four from the beginning. `check`: these four.
+    expect(outputs).toEqual([
+      expect.stringContaining("45"),
+      expect.stringMatching(/^matched .*framework-00/m),
+      expect.stringContaining("45"),
+    ]);
+  });
+
+  it("runs docs/examples/r2.toml, and says that the bucket sends no events", async () => {
+    const { output, pushes } = await runs.r2;
+    expect(pushes).toEqual([
+      [46, 0, 0, 46],
+      [46, 0, 41, 5],
+      [46, 41, 0, 5],
+    ]);
+    expect(output).toContain("Read-through:");
+    expect(output).toContain("POOL_BUCKET is an empty local bucket.");
+  });
+
+  it("explains why the cache is suspended, and does not wait for it", async () => {
+    const { output, progress, directory } = await runs.suspended;
+    expect(progress).not.toContain("Waiting");
+    expect(output).toMatch(/The first attempt of push 1 failed: .* the next attempt succeeded\./);
+    expect(output).toMatch(
+      /The cache is suspended until \S+Z, for \d+ more minutes\. The Cloud Controller rejected/,
+    );
+    expect(output).toContain(`rm -r '${directory}/.wrangler/start/r2-`);
+  });
+
+  it("runs shadow mode with the limits of the file, and shows what the cache would have matched", async () => {
+    const { output, pushes } = await runs.shadow;
+    // The smallest of the 40 large files and the new one have 70,000 bytes.
+    expect(pushes).toEqual([
+      [46, 0, 46, 0],
+      [46, 39, 7, 0],
+      [46, 39, 7, 39],
+    ]);
+    expect(output).toContain("Shadow mode:");
+    expect(output).toContain("7 of the 46 files can't match, because MINIMUM_SIZE is 71000 bytes.");
+    expect(output).toContain("The response is 201 and lists framework-01.bin.");
+  });
+
+  it("says why nothing matches if FEATURE_RESOURCE_MATCHING is false, also if the cache is empty", async () => {
+    const { output, pushes } = await runs.off;
+    expect(pushes).toEqual(Array(3).fill([46, 0, 0, 46]));
+    expect(output).toContain("FEATURE_RESOURCE_MATCHING is false, so the Worker matches nothing");
+    expect(output).toContain("FEATURE_APP_BITS_UPLOAD is false: only admins get matches.");
+    expect(output).toContain("The response is 201 and lists no file.");
+    expect(output).not.toContain("can't match");
+  });
+
+  it("leaves no temporary files if it is interrupted while it waits for the cache", async () => {
+    expect(await runs.waiting).toEqual({ exit: [0, null], temporary: [] });
   });
 });
 
@@ -233,7 +422,7 @@ describe("the command line of npm start", () => {
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
     const command =
       `npm start -- --port ${port} --uaa-port ${server.port + 10} --cloud-controller-port ${other} ` +
-      "--config './wrangler.toml'\n";
+      "--config ./wrangler.toml\n";
     expect(stderr).toMatch(new RegExp(`^Port ${server.port} is in use, but the UAA needs it\\.\n`));
     expect(stderr.endsWith(command)).toBe(true);
   });
@@ -248,6 +437,75 @@ describe("the command line of npm start", () => {
     const { stdout, stderr, code } = await waitForExit(start("--config", "wrangler.tmol"));
     expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
     expect(stderr).toMatch(/^--config: there is no file wrangler\.tmol\n/);
+  });
+
+  it("exits with 2 and names the line if the file of --config is no TOML", async () => {
+    const { stderr, code } = await waitForExit(start("--config", "package.json"));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^--config: package\.json is no valid TOML\. /);
+  });
+
+  it.each([
+    [{ MINIMUM_SIZE: "64k" }, 'MINIMUM_SIZE is "64k". Set it to a whole number of bytes'],
+    [
+      { DATA_JURISDICTION: "eu" },
+      'sets DATA_JURISDICTION to "eu", and the local runtime has no jurisdictions',
+    ],
+  ])(
+    "exits with 1 and says what to change if the Worker can't run with the variables %j",
+    async (variables, message) => {
+      const directory = await mkdtemp(join(tmpdir(), "start-"));
+      const config = await writeConfig(directory, "read-through", variables);
+      const { stderr, code } = await waitForExit(start("--config", config));
+      await rm(directory, { recursive: true });
+      expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(message) });
+    },
+  );
+
+  it("adds the Cloud Controller to the project's wrangler.toml, and to no other file", async () => {
+    const addresses = { uaa: "http://localhost:1", cloudController: "http://localhost:2" };
+    const [own, same] = await Promise.all(
+      [undefined, "wrangler.toml"].map((file) => readConfiguration(file, addresses)),
+    );
+    expect(own?.settings.cloudControllerUrl).toBe(addresses.cloudController);
+    expect(same?.settings.cloudControllerUrl).toBeUndefined();
+  });
+
+  it("replaces every address of a configuration, and leaves out its routes and its account", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "start-"));
+    const addresses = { UAA_ISSUER: "https://uaa.example.com/oauth/token", UAA_AUDIENCE: "other" };
+    const config = await writeConfig(directory, "r2", addresses);
+    await writeFile(config, `account_id = "0123"\n${await readFile(config, "utf8")}`);
+    const local = { uaa: "http://localhost:1", cloudController: "http://localhost:2" };
+    const { settings, wrangler } = await readConfiguration(config, local);
+    await rm(directory, { recursive: true });
+    expect(JSON.stringify(wrangler)).not.toMatch(/example\.com|account_id|routes/);
+    expect(settings).toMatchObject({
+      cloudControllerUrl: local.cloudController,
+      uaa: { url: local.uaa, issuer: `${local.uaa}/oauth/token`, audience: "cloud_controller" },
+    });
+  });
+
+  it("says what to do, without a stack, if it can't write next to the configuration", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "start-"));
+    const config = await writeConfig(directory);
+    await writeFile(join(directory, ".wrangler"), "");
+    const { stderr, code } = await waitForExit(start(...portFlags(await freePorts()), "--config", config));
+    await rm(directory, { recursive: true });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^Can't write .*: a file is where a directory must be\.\n/);
+    expect(stderr).toContain("Move it away");
+    expect(stderr).not.toMatch(/^ +at /m);
+  });
+
+  it.each([
+    ["EACCES", "may not write it", "npm start -- --config ~/resource-matches/read-through.toml"],
+    ["EROFS", "the file system is read-only", "npm start -- --config ~/resource-matches/read-through.toml"],
+    ["ENOSPC", "the disk is full", "To delete the data of earlier starts: rm -r /x/.wrangler"],
+  ])("explains the error %s of the file system", (code, reason, remedy) => {
+    const explanation = explainFileError(Object.assign(new Error(), { code }), "/x/.wrangler/start/a-1");
+    expect(explanation).toContain(reason);
+    expect(explanation).toContain(remedy);
   });
 
   it.each([

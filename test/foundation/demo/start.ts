@@ -1,15 +1,26 @@
 /** `npm start`: runs the Worker with a local foundation, pushes a demo app, and prints what to try next. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { stat } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
+import { rm, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CacheStatus } from "../../../src/operator-api/responses.ts";
+import type { Resource } from "../../../src/resource-match/resource-schema.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
+import { MATCHES_PATH, PushFailed } from "../cf-push/cf-connection.ts";
 import { type Foundation, startFoundation } from "../foundation.ts";
 import { isPortFree, PortInUse } from "../loopback.ts";
 import { DEVELOPER_SCOPES } from "../uaa/token.ts";
+import { CannotStart } from "./cannot-start.ts";
+import { type DemoConfiguration, readConfiguration } from "./configuration.ts";
+import {
+  createDataDirectory,
+  createTemporaryDirectory,
+  dataDirectory,
+  deleteOldTemporaryFiles,
+  explainFileError,
+} from "./data-directory.ts";
 import { addToPool, writeDemoFiles } from "./demo-files.ts";
 import { createDemoRequest, type DemoRequest } from "./demo-request.ts";
 import { formatIntroduction } from "./introduction.ts";
@@ -24,7 +35,7 @@ import {
   type StartOptions,
   WrongUsage,
 } from "./options.ts";
-import { formatPushes, pushDemoApp } from "./pushes.ts";
+import { pushDemoApp } from "./pushes.ts";
 import { startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";
 
 const TOKEN_HOURS = 12;
@@ -32,7 +43,14 @@ const TOKEN_HOURS = 12;
 const SCOPES = [...DEVELOPER_SCOPES, "cloud_controller.admin"];
 const WORKER_START_MAX_MS = 60_000;
 const RESPONSE_MAX_MS = 5_000;
+/** While no server listens yet. */
 const POLL_MS = 100;
+const RESPONSE_POLL_MS = 250;
+const RATE_LIMITED = 429;
+const RATE_LIMITED_POLL_MS = 10_000;
+/** Time that a push has to fail after its servers are gone. */
+const PUSH_END_MAX_MS = 2_000;
+const STATUS_PATH = `${MATCHES_PATH}/cache`;
 /** The catalog rewrites its manifest every hour, and soon after a start if the stored one is older. */
 const MANIFEST_MAX_AGE_MS = 2 * 3600 * 1000;
 const PARENT_POLL_MS = 500;
@@ -41,11 +59,6 @@ const PORT_STEP = 10;
 
 const EXIT_FAILED = 1;
 const EXIT_WRONG_USAGE = 2;
-
-/** The demo can't run. The message is printed without a stack. */
-class CannotStart extends Error {
-  override name = "CannotStart";
-}
 
 const stop = new AbortController();
 const stopped = once(stop.signal, "abort").then(() => {});
@@ -71,86 +84,136 @@ async function main(args: readonly string[]): Promise<number> {
       console.error(`${error.message}\n\n${HELP}`);
       return EXIT_WRONG_USAGE;
     }
-    console.error(error instanceof CannotStart || error instanceof PortInUse ? error.message : error);
+    console.error(explainError(error));
     return EXIT_FAILED;
   }
 }
 
-/** Runs until a signal to stop. */
-async function run({ ports, config }: StartOptions): Promise<void> {
-  await checkConfig(config);
-  await checkPorts({ ports, config });
-  const data = dataDirectory(config);
-  const { present, app } = await writeDemoFiles(join(data, "demo"));
-  const request = await createDemoRequest(present);
+/** The message of an expected error. Others are returned, to be printed with their stack. */
+function explainError(error: unknown): unknown {
+  if (error instanceof CannotStart || error instanceof PortInUse) return error.message;
+  if (!(error instanceof PushFailed)) return error;
+  const advice =
+    error.status === 429
+      ? "The configuration has a rate limit that is too low for the demo. Raise it, or remove [[ratelimits]] from a copy of the file."
+      : "Start again. If it fails again, delete the .wrangler directory next to the configuration first.";
+  return `The push of the demo app failed: ${error.message}\n${advice}`;
+}
 
+/** Runs until a signal to stop. */
+async function run(options: StartOptions): Promise<void> {
+  const { ports, config } = options;
+  const addresses = {
+    uaa: `http://localhost:${ports["uaa-port"]}`,
+    cloudController: `http://localhost:${ports["cloud-controller-port"]}`,
+  };
+  const configuration = await readConfiguration(config, addresses);
+  await checkPorts(options);
+  const data = dataDirectory(configuration.path, ports["cloud-controller-port"]);
+  try {
+    await runIn(data, configuration, options);
+  } catch (error) {
+    const explanation = explainFileError(error, data);
+    throw explanation === undefined ? error : new CannotStart(explanation);
+  }
+}
+
+async function runIn(data: string, configuration: DemoConfiguration, options: StartOptions): Promise<void> {
+  const { ports } = options;
+  const { settings } = configuration;
+  await createDataDirectory(data);
+  const temporary = await createTemporaryDirectory(data);
+  const over = new AbortController();
   let foundation: Foundation | undefined;
   let worker: WranglerDev | undefined;
+  let pushing: Promise<unknown> | undefined;
   let isReady = false;
   try {
+    const { minimumSize, maximumSize } = settings.eligibility;
+    const poolDirectory = join(data, "resource-pool");
     foundation = await startFoundation({
       ports: { uaa: ports["uaa-port"], cloudController: ports["cloud-controller-port"] },
-      poolDirectory: join(data, "resource-pool"),
+      poolDirectory,
+      limits: { minimumSize, maximumSize },
     });
+    await deleteOldTemporaryFiles(data, temporary);
+    const { present, app } = await writeDemoFiles(join(data, "demo"));
+    const request = await createDemoRequest(present);
     // Before the cache is filled, because it must have no file that the pool lacks.
     await addToPool(foundation.cloudController.pool, present);
     const token = await foundation.uaa.issueToken({ scopes: SCOPES, lifetime: TOKEN_HOURS * 3600 });
     console.error("Starting the Worker …");
     const log = new MatchedLog();
+    const wranglerConfig = join(data, "wrangler.json");
+    await writeFile(wranglerConfig, JSON.stringify(configuration.wrangler, null, 2));
     worker = startWranglerDev({
       port: ports.port,
-      variables: {
-        UAA_URL: foundation.uaa.url,
-        CLOUD_CONTROLLER_URL: foundation.cloudController.url,
-        // In shadow mode the cache would match nothing.
-        MODE: "answer",
-      },
-      config,
+      config: wranglerConfig,
       onLine: (line) => (isReady ? process.stderr.write(`${line}\n`) : log.readLine(line)),
     });
+    const api = { worker, token, signal: over.signal };
+    const { cloudController } = foundation;
     // The links of responses must lead a cf CLI that targets the Worker back to the Worker.
-    foundation.cloudController.setExternalUrl(worker.url);
+    if (settings.cloudControllerUrl) cloudController.setExternalUrl(worker.url);
     const exited = worker.ended.then(() => Promise.reject(new CannotStart(formatExit(worker))));
     // Its exit is no failure after a signal to stop.
     exited.catch(() => {});
-    await Promise.race([fillCache(worker, token, present, request), exited, stopped]);
-    if (stop.signal.aborted) return;
+    const filling = fillCache(api, present, request);
+    pushing = filling;
+    const listed = await Promise.race([filling, exited, stopped]);
+    if (listed === undefined) return;
 
-    const pushing = pushDemoApp(app, { url: worker.url, token }, log, console.error).then(formatPushes);
-    // The pushes may fail after a signal to stop.
-    pushing.catch(() => {});
-    const pushes = await Promise.race([pushing, exited, stopped]);
-    if (pushes === undefined) return;
+    const pushingApp = pushDemoApp({
+      directory: app,
+      target: {
+        url: settings.cloudControllerUrl ? worker.url : cloudController.url,
+        matchesUrl: worker.url,
+        token,
+      },
+      settings,
+      log,
+      syncCache: () => runResourcePool(api, ["sync", "--blobstore", poolDirectory]),
+      readSuspension: async () => (await readStatus(api)).suspended_until,
+      print: (line) => over.signal.aborted || console.error(line),
+    });
+    pushing = pushingApp;
+    const result = await Promise.race([pushingApp, exited, stopped]);
+    if (result === undefined) return;
 
     const introduction = formatIntroduction({
       workerUrl: worker.url,
       foundation,
+      configuration,
       token,
       tokenHours: TOKEN_HOURS,
       request,
-      // Relative to the project's root, where npm runs its scripts.
-      presentDirectory: relative(PROJECT_ROOT, present),
-      appDirectory: relative(PROJECT_ROOT, app),
-      pushes,
+      listed,
+      presentDirectory: printablePath(present),
+      appDirectory: printablePath(app),
+      poolDirectory: printablePath(poolDirectory),
+      dataDirectory: printablePath(data),
+      startCommand: formatCommand(options),
+      result,
+      columns: process.stdout.columns ?? Number.POSITIVE_INFINITY,
     });
     console.log(introduction);
     isReady = true;
     await Promise.race([exited, stopped]);
-    console.error("\nStopping …");
   } finally {
     isReady = false;
+    over.abort();
+    if (stop.signal.aborted) console.error("\nStopping …");
     await Promise.all([worker?.stop(), foundation?.close()]);
+    // It fails, because its servers are gone, and then writes no more temporary files.
+    await Promise.race([pushing?.catch(() => {}), pause(PUSH_END_MAX_MS, undefined, { ref: false })]);
+    await rm(temporary, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 
-/** The local foundation's data is next to the local KV, so that both are kept, or deleted, together. */
-function dataDirectory(config: string): string {
-  return join(dirname(resolve(PROJECT_ROOT, config)), ".wrangler", "foundation");
-}
-
-async function checkConfig(config: string): Promise<void> {
-  const stats = await stat(resolve(PROJECT_ROOT, config)).catch(() => undefined);
-  if (!stats?.isFile()) throw new WrongUsage(`--config: there is no file ${config}`);
+/** Relative to the project's root, where npm runs its scripts, if it is below. */
+function printablePath(path: string): string {
+  const short = relative(PROJECT_ROOT, path);
+  return short.startsWith("..") ? path : short;
 }
 
 async function checkPorts({ ports, config }: StartOptions): Promise<void> {
@@ -170,71 +233,80 @@ async function checkPorts({ ports, config }: StartOptions): Promise<void> {
   );
 }
 
+/** How to reach the Worker. */
+interface WorkerApi {
+  worker: WranglerDev;
+  token: string;
+  /** Ends requests and commands. */
+  signal: AbortSignal;
+}
+
 /**
  * Adds the files to the cache, and waits until the Worker matches. This happens before the first request for matches,
  * because an isolate keeps a manifest that it has read for up to a minute.
+ *
+ * @returns the paths that the response to `request` lists
  */
-async function fillCache(
-  worker: WranglerDev,
-  token: string,
-  present: string,
-  request: DemoRequest,
-): Promise<void> {
-  const status = `${worker.url}/v3/resource_matches/cache`;
-  await pollUntil(worker, token, status, {}, async (response) => response.status === 200);
+async function fillCache(api: WorkerApi, present: string, request: DemoRequest): Promise<string[]> {
+  const status = `${api.worker.url}${STATUS_PATH}`;
+  await pollUntil(api, status, {}, () => true);
   console.error("Adding files to the cache …");
-  await addToCache(worker.url, token, present);
-  await pollUntil(worker, token, status, {}, async (response) =>
-    isPublished((await response.json()) as CacheStatus),
-  );
+  await runResourcePool(api, ["add", present]);
+  await pollUntil(api, status, {}, (body) => isPublished(body as CacheStatus));
   const body = JSON.stringify({ resources: [...request.present, request.missing] });
-  const endpoint = `${worker.url}/v3/resource_matches`;
-  await pollUntil(worker, token, endpoint, { method: "POST", body }, async ({ status }) => status === 201);
+  const matches = `${api.worker.url}${MATCHES_PATH}`;
+  const { resources } = (await pollUntil(api, matches, { method: "POST", body }, () => true)) as {
+    resources: Resource[];
+  };
+  return resources.map(({ path }) => path ?? "");
 }
 
-/** Whether the cache has a current manifest; without one, whether it has a snapshot. */
-function isPublished({ published, snapshot }: CacheStatus): boolean {
+/** Whether the cache has a current manifest; without one, whether it has a snapshot. An empty catalog publishes nothing. */
+function isPublished({ entries, published, snapshot }: CacheStatus): boolean {
   const writtenAt = Date.parse(published?.at ?? snapshot?.built_at ?? "");
-  return Date.now() - writtenAt < MANIFEST_MAX_AGE_MS;
+  return entries === 0 || Date.now() - writtenAt < MANIFEST_MAX_AGE_MS;
 }
 
-async function addToCache(url: string, token: string, directory: string): Promise<void> {
-  const child = spawn(process.execPath, ["src/cli/bin.js", "add", directory, "--url", url], {
+async function readStatus(api: WorkerApi): Promise<CacheStatus> {
+  return (await pollUntil(api, `${api.worker.url}${STATUS_PATH}`, {}, () => true)) as CacheStatus;
+}
+
+async function runResourcePool({ worker, token, signal }: WorkerApi, args: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, ["src/cli/bin.js", ...args, "--url", worker.url], {
     cwd: PROJECT_ROOT,
     env: { ...process.env, CF_TOKEN: token },
     stdio: ["ignore", "ignore", "pipe"],
-    signal: stop.signal,
+    signal,
   });
   const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
-  if (code !== 0) {
-    throw new CannotStart(`Could not add the files of ${directory} to the cache:\n${stderr}`);
-  }
+  if (code !== 0) throw new CannotStart(`resource-pool ${args.join(" ")} failed:\n${stderr}`);
 }
 
-/** Repeats a request until the response is the expected one. */
+/** Repeats a request until it succeeds and the body of the response, which is JSON, is the expected one. Returns the body. */
 async function pollUntil(
-  { tail }: WranglerDev,
-  token: string,
+  { worker: { tail }, token, signal }: WorkerApi,
   url: string,
   request: RequestInit,
-  isExpected: (response: Response) => Promise<boolean>,
-): Promise<void> {
+  isExpected: (body: unknown) => boolean,
+): Promise<unknown> {
   const deadline = Date.now() + WORKER_START_MAX_MS;
   let last = "none";
-  while (Date.now() < deadline && !stop.signal.aborted) {
+  while (Date.now() < deadline && !signal.aborted) {
+    let waitMs = POLL_MS;
     try {
       const response = await fetch(url, {
         ...request,
         headers: { Authorization: `Bearer ${token}` },
-        signal: AbortSignal.any([stop.signal, AbortSignal.timeout(RESPONSE_MAX_MS)]),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(RESPONSE_MAX_MS)]),
       });
-      const copy = response.clone();
-      if (await isExpected(response)) return;
-      last = `${copy.status} ${await copy.text()}`;
+      const body = await response.text();
+      if (response.ok && isExpected(JSON.parse(body))) return JSON.parse(body);
+      last = `${response.status} ${body}`;
+      waitMs = response.status === RATE_LIMITED ? RATE_LIMITED_POLL_MS : RESPONSE_POLL_MS;
     } catch (error) {
       last = String(error);
     }
-    await pause(POLL_MS);
+    await pause(waitMs);
   }
   throw new CannotStart(
     `The Worker did not become ready within ${WORKER_START_MAX_MS / 1000} s. Its last response: ${last}\n${tail()}`,

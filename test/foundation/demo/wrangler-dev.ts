@@ -13,9 +13,7 @@ const KILL_MAX_MS = 1_000;
 
 export interface WranglerDevOptions {
   port: number;
-  /** Variables of the Worker. They override those of wrangler.toml. */
-  variables: Record<string, string>;
-  /** Path of a wrangler.toml. The local KV is in `.wrangler` next to it. */
+  /** Path of the configuration. The local KV is in `.wrangler` next to it, and everything else that wrangler writes. */
   config: string;
   /** Receives the output of `wrangler dev`, including the Worker's log. */
   onLine?: (line: string) => void;
@@ -50,6 +48,13 @@ export function startWranglerDev(options: WranglerDevOptions): WranglerDev {
         WRANGLER_SEND_METRICS: "false",
         WRANGLER_SEND_ERROR_REPORTS: "false",
         WRANGLER_HIDE_BANNER: "true",
+        WRANGLER_WRITE_LOGS: "false",
+        // It keeps its settings in the home directory, which may not be writable.
+        HOME: dirname(options.config),
+        XDG_CONFIG_HOME: undefined,
+        XDG_CACHE_HOME: undefined,
+        // The configuration has no environments.
+        CLOUDFLARE_ENV: undefined,
       },
     },
   );
@@ -80,19 +85,15 @@ export function startWranglerDev(options: WranglerDevOptions): WranglerDev {
   };
 }
 
-function wranglerArguments({ port, variables, config }: WranglerDevOptions): string[] {
-  const variableArguments = Object.entries(variables).flatMap(([name, value]) => [
-    "--var",
-    `${name}:${value}`,
-  ]);
+function wranglerArguments({ port, config }: WranglerDevOptions): string[] {
   return [
     "dev",
+    "--local",
     `--port=${port}`,
     // Any free port, because another wrangler may use the default one.
     "--inspector-port=0",
     "--show-interactive-dev-session=false",
     `--config=${config}`,
-    ...variableArguments,
   ];
 }
 
