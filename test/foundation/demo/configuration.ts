@@ -5,7 +5,7 @@ import { type Configuration, configurationOf, type Env } from "../../../src/conf
 import { Failure } from "../../../src/failure.ts";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { CannotStart } from "./cannot-start.ts";
-import { WrongUsage } from "./options.ts";
+import { quote, WrongUsage } from "./options.ts";
 
 /** URLs of the local foundation. */
 export interface Addresses {
@@ -113,9 +113,14 @@ function check(path: string, env: Env): Configuration {
     throw new CannotStart([`The Worker can't run with ${path}:`, ...problems].join("\n"));
   }
   if (settings.jurisdiction !== undefined) {
+    const copy = quote(path.replace(/(\.toml)?$/, ".local.toml"));
     throw new CannotStart(
-      `${path} sets DATA_JURISDICTION to "${settings.jurisdiction}", and the local runtime has no jurisdictions: the Worker could ` +
-        "not reach its Durable Objects.\nRemove that line from a copy of the file, and start with the copy.",
+      [
+        `${path} sets DATA_JURISDICTION to "${settings.jurisdiction}", but the local runtime has no jurisdictions. The Worker could not reach its`,
+        "Durable Objects. Start with a copy that lacks this variable:",
+        `  sed '/^DATA_JURISDICTION/d' ${quote(path)} > ${copy}`,
+        `  npm start -- --config ${copy}`,
+      ].join("\n"),
     );
   }
   return settings;

@@ -1,11 +1,13 @@
 import { existsSync } from "node:fs";
-import { access, constants, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { access, constants, mkdir, mkdtemp, readdir, rm, statfs } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { dirname, join, parse, resolve } from "node:path";
 import { quote } from "./options.ts";
 
 const ROOT = ".wrangler";
 const TEMPORARY = "tmp-";
+/** For its bundle and databases. */
+const WRANGLER_MIN_BYTES = 4 * 1024 * 1024;
 
 /**
  * Returns the directory of the local KV, the Durable Objects, the resource pool and the demo's files. It is in `.wrangler` next to the
@@ -57,6 +59,13 @@ export function explainFileError(error: unknown, directory: string): string | un
   const root = quote(directory.slice(0, directory.lastIndexOf(ROOT) + ROOT.length));
   const { reason, remedy } = explain(root, path);
   return [`Can't write ${path}: ${reason}.`, `npm start keeps its data in ${root}.`, ...remedy].join("\n");
+}
+
+/** Explains why wrangler may have failed, which only prints that SQLite did. Returns undefined if the disk has space. */
+export async function explainFullDisk(directory: string): Promise<string | undefined> {
+  const { bavail, bsize } = await statfs(directory);
+  if (bavail * bsize > WRANGLER_MIN_BYTES) return undefined;
+  return explainFileError(Object.assign(new Error(), { code: "ENOSPC" }), directory);
 }
 
 const ELSEWHERE = [

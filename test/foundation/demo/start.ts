@@ -20,6 +20,7 @@ import {
   dataDirectory,
   deleteOldTemporaryFiles,
   explainFileError,
+  explainFullDisk,
 } from "./data-directory.ts";
 import { addToPool, writeDemoFiles } from "./demo-files.ts";
 import { createDemoRequest, type DemoRequest } from "./demo-request.ts";
@@ -155,7 +156,9 @@ async function runIn(data: string, configuration: DemoConfiguration, options: St
     const { cloudController } = foundation;
     // The links of responses must lead a cf CLI that targets the Worker back to the Worker.
     if (settings.cloudControllerUrl) cloudController.setExternalUrl(worker.url);
-    const exited = worker.ended.then(() => Promise.reject(new CannotStart(formatExit(worker))));
+    const exited = worker.ended.then(async () => {
+      throw new CannotStart((await explainFullDisk(data)) ?? formatExit(worker));
+    });
     // Its exit is no failure after a signal to stop.
     exited.catch(() => {});
     const filling = fillCache(api, present, request);
