@@ -69,7 +69,7 @@ export async function pushDemoApp(options: DemoOptions): Promise<DemoResult> {
       print("Adding the files of the resource pool to the cache …");
       await options.syncCache();
     }
-    print("Waiting until the cache has the app's files, usually less than a minute …");
+    print("Waiting until the cache has these files, up to a minute …");
     isLate = !(await waitUntilCached(resources.map(encodeResource), eligible, options));
   }
   const suspendedUntil = await readSuspension();

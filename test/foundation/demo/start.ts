@@ -58,6 +58,9 @@ const PARENT_POLL_MS = 500;
 /** Distance of the port that is suggested from one that is in use. */
 const PORT_STEP = 10;
 
+const RATE_LIMIT_ADVICE =
+  "The rate limit of the configuration is too low for the demo. Raise it, or remove [[ratelimits]], in a copy of the file.";
+
 const EXIT_FAILED = 1;
 const EXIT_WRONG_USAGE = 2;
 
@@ -95,8 +98,8 @@ function explainError(error: unknown): unknown {
   if (error instanceof CannotStart || error instanceof PortInUse) return error.message;
   if (!(error instanceof PushFailed)) return error;
   const advice =
-    error.status === 429
-      ? "The configuration has a rate limit that is too low for the demo. Raise it, or remove [[ratelimits]] from a copy of the file."
+    error.status === RATE_LIMITED
+      ? RATE_LIMIT_ADVICE
       : "Start again. If it fails again, delete the .wrangler directory next to the configuration first.";
   return `The push of the demo app failed: ${error.message}\n${advice}`;
 }
@@ -294,6 +297,7 @@ async function pollUntil(
 ): Promise<unknown> {
   const deadline = Date.now() + WORKER_START_MAX_MS;
   let last = "none";
+  let isRateLimited = false;
   while (Date.now() < deadline && !signal.aborted) {
     let waitMs = POLL_MS;
     try {
@@ -305,12 +309,14 @@ async function pollUntil(
       const body = await response.text();
       if (response.ok && isExpected(JSON.parse(body))) return JSON.parse(body);
       last = `${response.status} ${body}`;
-      waitMs = response.status === RATE_LIMITED ? RATE_LIMITED_POLL_MS : RESPONSE_POLL_MS;
+      isRateLimited = response.status === RATE_LIMITED;
+      waitMs = isRateLimited ? RATE_LIMITED_POLL_MS : RESPONSE_POLL_MS;
     } catch (error) {
       last = String(error);
     }
     await pause(waitMs);
   }
+  if (isRateLimited) throw new CannotStart(`The Worker refused a request with 429. ${RATE_LIMIT_ADVICE}`);
   throw new CannotStart(
     `The Worker did not become ready within ${WORKER_START_MAX_MS / 1000} s. Its last response: ${last}\n${tail()}`,
   );
