@@ -1,3 +1,5 @@
+import type { Dirent, Stats } from "node:fs";
+
 /**
  * A file of an app, as cf CLI sees it. `path` is relative to the app, with `/`. `mode` is what cf CLI sends: Go's
  * os.FileMode, whose last nine bits are the permissions.
@@ -28,4 +30,11 @@ export function goFileMode(mode: number): number {
     (mode & 0o2000 ? SET_GROUP_ID : 0) +
     (mode & 0o1000 ? STICKY : 0)
   );
+}
+
+/** What a file is that is neither regular nor a directory nor a symbolic link. Opening it may block, or change a device. */
+export function specialFileType(file: Dirent<Buffer> | Stats): string {
+  if (file.isFIFO()) return "a named pipe";
+  if (file.isSocket()) return "a socket";
+  return "a device";
 }

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import { resolveUserPath } from "../user-path.ts";
-import type { AppFile } from "./app-file.ts";
+import { type AppFile, specialFileType } from "./app-file.ts";
 import { archiveFiles, isArchiveName } from "./archive.ts";
 import { directoryFiles } from "./directory.ts";
 import { hashFile } from "./hash-file.ts";
@@ -14,7 +14,7 @@ export type ReadFile = Exclude<AppFile, { kind: "unreadable" }>;
  * Yields the files of each of `paths`: a directory or an archive as cf CLI would push it, or a single file.
  *
  * @param counts counts the files that could not be read; each is named on stderr
- * @throws Exit if one of the paths does not exist, before the first file
+ * @throws Exit if one of the paths does not exist, or is no file or directory, before the first file
  */
 export async function appFiles(
   paths: readonly string[],
@@ -59,13 +59,14 @@ interface Root {
 
 async function findRoot(path: string): Promise<Root> {
   const fullPath = resolveUserPath(path);
-  try {
-    const isDirectory = (await stat(fullPath)).isDirectory();
-    const kind = isDirectory ? "directory" : isArchiveName(fullPath) ? "archive" : "file";
-    return { path, fullPath, kind };
-  } catch (error) {
+  const stats = await stat(fullPath).catch((error) => {
     throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}`);
+  });
+  if (stats.isDirectory()) return { path, fullPath, kind: "directory" };
+  if (!stats.isFile()) {
+    throw new Exit("failed", `Can't read ${path}: it is ${specialFileType(stats)}, no file or directory.`);
   }
+  return { path, fullPath, kind: isArchiveName(fullPath) ? "archive" : "file" };
 }
 
 async function* filesOf({ fullPath, kind }: Root): AsyncGenerator<AppFile> {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import { crc32 } from "node:zlib";
 import type * as yauzl from "yauzl";
 import { type AppFile, goFileMode, SYMBOLIC_LINK } from "./app-file.ts";
@@ -31,7 +31,9 @@ export async function* archiveFiles(archive: string): AsyncGenerator<AppFile> {
     for await (const entry of zip.eachEntry()) entries.push(entry);
     // cf CLI takes the first entry with this ending, in any directory.
     const ignoreFile = entries.find(({ fileName }) => fileName.endsWith(IGNORE_FILE));
-    const ignoreList = archiveIgnoreList(ignoreFile ? await text(await openEntry(zip, ignoreFile)) : "");
+    const ignoreList = archiveIgnoreList(
+      ignoreFile ? await buffer(await openEntry(zip, ignoreFile)) : Buffer.alloc(0),
+    );
     for (const entry of entries) {
       if (isDirectory(entry) || ignoreList.ignores(entry.fileName)) continue;
       yield await readEntry(zip, entry);

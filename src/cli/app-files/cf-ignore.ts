@@ -1,4 +1,5 @@
-import ignore from "ignore";
+import { isUtf8 } from "node:buffer";
+import { RE2JS, RE2JSSyntaxException } from "re2js";
 
 /** cf CLI never pushes these. */
 const BUILT_IN = [
@@ -16,58 +17,75 @@ const BUILT_IN = [
 export const IGNORE_FILE = ".cfignore";
 
 export interface IgnoreList {
-  /** @param path relative to the app, with `/`; a directory's ends in `/` */
+  /** @param path relative to the app, with `/`. A pattern may ignore a directory and not its files, so ask for each file. */
   ignores(path: string): boolean;
-  /** Whether a pattern may include a file of an ignored directory. */
-  readonly hasExceptions: boolean;
 }
 
 /** In a directory the built-in patterns come last: `.cfignore` can't override them. */
-export const directoryIgnoreList = (cfIgnore: string) => ignoreList([...cfIgnore.split("\n"), ...BUILT_IN]);
+export const directoryIgnoreList = (cfIgnore: Buffer) => ignoreList([...linesOf(cfIgnore), ...BUILT_IN]);
 
 /** In an archive they come first. */
-export const archiveIgnoreList = (cfIgnore: string) => ignoreList([...BUILT_IN, ...cfIgnore.split("\n")]);
+export const archiveIgnoreList = (cfIgnore: Buffer) => ignoreList([...BUILT_IN, ...linesOf(cfIgnore)]);
 
-/**
- * cf CLI applies to each path the last pattern that matches it or a directory above it. Git and the package `ignore`
- * skip an ignored directory as a whole. So consecutive patterns with the same sign become one matcher, and the last
- * matcher that matches decides.
- */
+/** Go refuses a regular expression that is not UTF-8. */
+function linesOf(cfIgnore: Buffer): string[] {
+  const lines = cfIgnore.toString("latin1").split("\n");
+  return lines
+    .map((line) => Buffer.from(line, "latin1"))
+    .filter((line) => isUtf8(line))
+    .map(String);
+}
+
+/** The last pattern that matches decides. */
 function ignoreList(lines: readonly string[]): IgnoreList {
-  const runs: { negative: boolean; matcher: ReturnType<typeof ignore> }[] = [];
-  for (const line of lines) {
-    const pattern = gitPattern(line);
-    if (!pattern) continue;
-    let run = runs.at(-1);
-    if (run?.negative !== pattern.negative) {
-      run = {
-        negative: pattern.negative,
-        matcher: ignore({ ignorecase: false, allowRelativePaths: true }),
-      };
-      runs.push(run);
-    }
-    run.matcher.add({ pattern: pattern.text });
-  }
+  const patterns = lines.map(toPattern).filter((pattern) => pattern !== undefined);
   return {
-    ignores: (path) => runs.findLast(({ matcher }) => matcher.ignores(path))?.negative === false,
-    hasExceptions: runs.some(({ negative }) => negative),
+    ignores: (path) => patterns.findLast(({ expression }) => expression.test(path))?.isException === false,
   };
 }
 
-/** Translates a line from cf CLI's syntax to git's. */
-function gitPattern(line: string): { negative: boolean; text: string } | undefined {
-  if (line.startsWith("#")) return undefined;
-  const trimmed = line.replace(/\r+$/, "").replace(/^ +| +$/g, "");
-  const negative = trimmed.startsWith("!");
-  // For cf CLI, `?` is an ordinary character.
-  const text = trimmed
-    .slice(negative ? 1 : 0)
-    .replace(/^[#!]/, "")
-    .replaceAll("?", "\\?");
-  if (text === "") return undefined;
+interface Pattern {
+  expression: RE2JS;
+  isException: boolean;
+}
 
-  // For cf CLI, a slash in the middle anchors a pattern to the app's root only if `*.` follows.
-  const isAnchored = text.startsWith("/") || text.startsWith("**/") || /[^/+]\/.*\*\./.test(text);
-  const hasMiddleSlash = /[^/]\/+[^/]/.test(text);
-  return { negative, text: hasMiddleSlash && !isAnchored ? `**/${text}` : text };
+/** Stands for `*` until all others are replaced. The library uses this text, so in a `.cfignore` it is a `*` too. */
+const STAR = "#$~";
+
+/**
+ * Translates a line to a regular expression of Go as github.com/sabhiram/go-gitignore does at 362f984, the version that cf
+ * CLI uses. That library escapes only `.` and `?`; it ignores a line that is no valid regular expression.
+ */
+function toPattern(line: string): Pattern | undefined {
+  if (line.startsWith("#")) return undefined;
+  let text = line.replace(/\r+$/, "").replace(/^ +| +$/g, "");
+  if (text === "") return undefined;
+  const isException = text.startsWith("!");
+  if (isException) text = text.slice(1);
+  text = text.replace(/^[#!]/, "");
+  if (/[^/+]\/.*\*\./s.test(text) && !text.startsWith("/")) text = `/${text}`;
+
+  text = text
+    .replaceAll(".", "\\.")
+    .replace(/^\/\*\*\//, "**/")
+    .replaceAll("/**/", "(/|/.+/)")
+    .replaceAll("**/", `(|.${STAR}/)`)
+    .replaceAll("/**", `(|/.${STAR})`)
+    .replaceAll("\\*", `\\${STAR}`)
+    .replaceAll("*", "([^/]*)")
+    .replaceAll("?", "\\?")
+    .replaceAll(STAR, "*");
+  const start = text.startsWith("/") ? "^(|/)" : "^(|.*/)";
+  const end = text.endsWith("/") ? "(|.*)$" : "(|/.*)$";
+  const expression = compile(start + text.replace(/^\//, "") + end);
+  return expression && { expression, isException };
+}
+
+function compile(expression: string): RE2JS | undefined {
+  try {
+    return RE2JS.compile(expression);
+  } catch (error) {
+    if (error instanceof RE2JSSyntaxException) return undefined;
+    throw error;
+  }
 }

@@ -9,14 +9,15 @@ const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NO
 /**
  * Hashes a regular file, chunk by chunk.
  *
+ * @param fullPath may be any bytes
  * @param path the file's path in the app
  */
-export async function hashFile(fullPath: string, path: string): Promise<AppFile> {
+export async function hashFile(fullPath: string | Buffer, path: string): Promise<AppFile> {
   try {
     const file = await open(fullPath, FLAGS);
     try {
       const before = await file.stat({ bigint: true });
-      if (!before.isFile()) return unreadable(fullPath, "it is no longer a regular file");
+      if (!before.isFile()) return unreadable(fullPath.toString(), "it is no longer a regular file");
       const mode = goFileMode(Number(before.mode));
       if (before.size === 0n) return { kind: "empty", path, mode };
 
@@ -28,13 +29,13 @@ export async function hashFile(fullPath: string, path: string): Promise<AppFile>
       }
       const after = await file.stat({ bigint: true });
       if (size !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
-        return unreadable(fullPath, "it changed while it was read");
+        return unreadable(fullPath.toString(), "it changed while it was read");
       }
       return { kind: "hashed", path, mode, sha1: hash.digest("hex"), size: Number(size) };
     } finally {
       await file.close();
     }
   } catch (error) {
-    return unreadable(fullPath, reasonOf(error));
+    return unreadable(fullPath.toString(), reasonOf(error));
   }
 }

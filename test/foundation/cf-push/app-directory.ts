@@ -1,7 +1,6 @@
 import { type Dirent, lstatSync, readdirSync } from "node:fs";
 import { readlink, realpath } from "node:fs/promises";
 import { join } from "node:path";
-import ignore from "ignore";
 import { digestFile } from "../content.ts";
 
 /** One entry of an app directory. */
@@ -41,13 +40,12 @@ const GO_SYMLINK = 1 << 27;
 
 /** Lists all entries of `directory` in the order of their names, except those that cf CLI always ignores. */
 export async function gatherDirectory(directory: string): Promise<AppEntry[]> {
-  const ignored = ignore({ ignorecase: false }).add(IGNORED);
   const root = await realpath(directory);
   const paths: string[] = [];
   const walk = (parent: string) => {
     for (const entry of readdirSync(join(root, parent), { withFileTypes: true }).sort(byName)) {
+      if (IGNORED.includes(entry.name)) continue;
       const path = parent === "" ? entry.name : `${parent}/${entry.name}`;
-      if (ignored.ignores(path)) continue;
       // The zip library would replace the backslash by a slash.
       if (path.includes("\\"))
         throw new Error(`${path}: names with a backslash can't be pushed by this client`);
