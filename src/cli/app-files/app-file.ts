@@ -38,3 +38,8 @@ export function specialFileType(file: Dirent<Buffer> | Stats): string {
   if (file.isSocket()) return "a socket";
   return "a device";
 }
+
+/** A file name must not control the terminal. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, "\ufffd");
+}

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import { resolveUserPath } from "../user-path.ts";
-import { type AppFile, specialFileType } from "./app-file.ts";
+import { type AppFile, printable, specialFileType } from "./app-file.ts";
 import { archiveFiles, isArchiveName } from "./archive.ts";
 import { directoryFiles } from "./directory.ts";
 import { hashFile } from "./hash-file.ts";
@@ -37,7 +37,7 @@ async function* readAll(roots: readonly Root[], counts: { unreadable: number }):
       for await (const file of filesOf(root)) {
         if (file.kind === "unreadable") {
           counts.unreadable += 1;
-          note(`Can't read ${file.path}: ${file.reason}`);
+          note(printable(`Can't read ${file.path}: ${file.reason}`));
         } else {
           yield roots.length > 1 && root.kind !== "file"
             ? { ...file, path: join(root.path, file.path) }
@@ -46,7 +46,7 @@ async function* readAll(roots: readonly Root[], counts: { unreadable: number }):
       }
     } catch (error) {
       counts.unreadable += 1;
-      note(`Can't read ${root.path}: ${reasonOf(error)}`);
+      note(printable(`Can't read ${root.path}: ${reasonOf(error)}`));
     }
   }
 }

@@ -1,19 +1,14 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { buffer } from "node:stream/consumers";
-import { crc32 } from "node:zlib";
-import type * as yauzl from "yauzl";
 import { type AppFile, goFileMode, SYMBOLIC_LINK } from "./app-file.ts";
-import { archiveIgnoreList, IGNORE_FILE } from "./cf-ignore.ts";
-import { openZip } from "./zip.ts";
+import { archiveIgnoreList, IGNORE_FILE, type IgnoreList } from "./cf-ignore.ts";
+import { ZipArchive, type ZipEntry } from "./zip.ts";
 
 const ARCHIVE_NAME = /\.(zip|jar|war|ear)$/i;
 
 /** cf CLI sends this mode for every file of an archive. */
 const ARCHIVED_FILE_MODE = 0o744;
-
-/** Systems whose archives have Unix modes, by their numbers in the zip format: Unix and macOS. */
-const UNIX_SYSTEMS = [3, 19];
 
 export function isArchiveName(path: string): boolean {
   return ARCHIVE_NAME.test(path);
@@ -25,57 +20,34 @@ export function isArchiveName(path: string): boolean {
  * @throws if it is not a zip archive, or is damaged or encrypted. Files that were yielded before are valid
  */
 export async function* archiveFiles(archive: string): AsyncGenerator<AppFile> {
-  const zip = await openZip(archive);
+  const zip = await ZipArchive.open(archive);
   try {
-    const entries: yauzl.Entry[] = [];
-    for await (const entry of zip.eachEntry()) entries.push(entry);
-    // cf CLI takes the first entry with this ending, in any directory.
-    const ignoreFile = entries.find(({ fileName }) => fileName.endsWith(IGNORE_FILE));
-    const ignoreList = archiveIgnoreList(
-      ignoreFile ? await buffer(await openEntry(zip, ignoreFile)) : Buffer.alloc(0),
-    );
-    for (const entry of entries) {
-      if (isDirectory(entry) || ignoreList.ignores(entry.fileName)) continue;
+    const ignoreList = await readIgnoreList(zip);
+    for await (const entry of zip.entries()) {
+      if (entry.isDirectory || ignoreList.ignores(entry.path)) continue;
       yield await readEntry(zip, entry);
     }
   } finally {
-    zip.close();
+    await zip.close();
   }
 }
 
-async function readEntry(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AppFile> {
-  const path = entry.fileName;
-  if (fileType(entry) === constants.S_IFLNK) {
-    return { kind: "link", path, mode: SYMBOLIC_LINK + goFileMode(unixMode(entry)) };
-  }
+/** Reads the list of entries to its end, so that a damaged list yields no file. */
+async function readIgnoreList(zip: ZipArchive): Promise<IgnoreList> {
+  let cfIgnore: ZipEntry | undefined;
+  // cf CLI takes the first entry with this ending, in any directory.
+  for await (const entry of zip.entries()) if (entry.path.endsWith(IGNORE_FILE)) cfIgnore ??= entry;
+  return archiveIgnoreList(cfIgnore ? await buffer(zip.read(cfIgnore)) : Buffer.alloc(0));
+}
 
+async function readEntry(zip: ZipArchive, entry: ZipEntry): Promise<AppFile> {
+  const { path, size, unixMode } = entry;
+  if ((unixMode & constants.S_IFMT) === constants.S_IFLNK) {
+    return { kind: "link", path, mode: SYMBOLIC_LINK + goFileMode(unixMode) };
+  }
   const hash = createHash("sha1");
-  let checksum = 0;
-  for await (const chunk of await openEntry(zip, entry)) {
-    hash.update(chunk);
-    checksum = crc32(chunk, checksum);
-  }
-  if (checksum !== entry.crc32) throw new Error(`the archive is damaged: the checksum of ${path} is wrong`);
-
-  const size = entry.uncompressedSize;
+  for await (const chunk of zip.read(entry)) hash.update(chunk);
   return size === 0
     ? { kind: "empty", path, mode: ARCHIVED_FILE_MODE }
     : { kind: "hashed", path, mode: ARCHIVED_FILE_MODE, sha1: hash.digest("hex"), size };
-}
-
-async function openEntry(zip: yauzl.ZipFile, entry: yauzl.Entry) {
-  if (entry.isEncrypted()) throw new Error(`the archive is encrypted: ${entry.fileName}`);
-  return zip.openReadStreamPromise(entry);
-}
-
-function isDirectory(entry: yauzl.Entry): boolean {
-  return entry.fileName.endsWith("/") || fileType(entry) === constants.S_IFDIR;
-}
-
-function fileType(entry: yauzl.Entry): number {
-  return unixMode(entry) & constants.S_IFMT;
-}
-
-function unixMode({ versionMadeBy, externalFileAttributes }: yauzl.Entry): number {
-  return UNIX_SYSTEMS.includes(versionMadeBy >>> 8) ? externalFileAttributes >>> 16 : 0;
 }

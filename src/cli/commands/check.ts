@@ -7,6 +7,7 @@ import { requestCacheStatus } from "../api/cache-client.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
 import { requestMatches } from "../api/matches.ts";
 import { jsonOf } from "../api/send.ts";
+import { printable } from "../app-files/app-file.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
 import { formatBytes, printResult, table } from "../terminal/output.ts";
@@ -129,8 +130,7 @@ function asText(checked: readonly CheckedFile[]): string {
   const rows = checked.map(({ file, status, reason = "" }) => [
     status,
     file.kind === "hashed" ? formatBytes(file.size) : "",
-    // A file name must not control the terminal.
-    file.path.replace(/\p{Cc}/gu, "\ufffd"),
+    printable(file.path),
     reason,
   ]);
   const { totals, savedPercent } = summaryOf(checked);

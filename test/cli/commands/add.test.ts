@@ -172,16 +172,12 @@ test.concurrent("names unreadable files, adds the others, and exits with 3", asy
   const bytes = await readFile(join(directory, "damaged.zip"));
   bytes.write("THOSE", bytes.indexOf("these bytes"));
   await writeFile(join(directory, "damaged.zip"), bytes);
-  await writeZip(join(directory, "encrypted.zip"), { secret: "secret ".repeat(9) });
-  const encrypted = await readFile(join(directory, "encrypted.zip"));
-  encrypted.writeUInt16LE(1, encrypted.indexOf("PK\x01\x02") + 8);
-  await writeFile(join(directory, "encrypted.zip"), encrypted);
   await mkdir(join(app, "closed"));
   await writeFile(join(app, "closed", "file"), "unreadable");
   await chmod(join(app, "closed"), 0);
 
   const outcome = await resourcePoolInThread(
-    ["add", ...cache.urlOption, "app", "no.zip", "damaged.zip", "encrypted.zip", ...WRONG_SIZE],
+    ["add", ...cache.urlOption, "app", "no.zip", "damaged.zip", ...WRONG_SIZE],
     { cwd: directory, env: cache.env },
   );
   await chmod(join(app, "closed"), 0o755);
@@ -190,11 +186,10 @@ test.concurrent("names unreadable files, adds the others, and exits with 3", asy
   expect(outcome.stderr).toMatch(
     /^Can't read .*app\/pipe: it is a named pipe, which cf push can't read\. Delete it, or ignore it in \.cfignore$/m,
   );
-  expect(outcome.stderr).toMatch(/^Can't read no\.zip: End of central directory record signature not found/m);
+  expect(outcome.stderr).toMatch(/^Can't read no\.zip: it is no zip archive, or has no entries$/m);
   expect(outcome.stderr).toMatch(
-    /^Can't read damaged\.zip: the archive is damaged: the checksum of hurt is wrong/m,
+    /^Can't read damaged\.zip: the entry hurt can't be read: its checksum is wrong$/m,
   );
-  expect(outcome.stderr).toMatch(/^Can't read encrypted\.zip: the archive is encrypted: secret/m);
   for (const path of WRONG_SIZE) {
     expect(outcome.stderr).toContain(`Can't read ${path}: it changed while it was read`);
   }
