@@ -11,6 +11,15 @@ import { toCanonicalForm } from "./canonical-form.ts";
 
 export type EligibilityRules = Configuration["eligibility"];
 
+/** Matched files whose mode lacked required bits. */
+export interface CompletedModes {
+  count: number;
+  /** Those of the first three; of a resource without a path, none. */
+  paths: string[];
+}
+
+const NAMED_PATHS_MAX = 3;
+
 /** The last digits of a mode are permissions, those before them the type of the file. */
 const PERMISSION_DIGITS = 4;
 
@@ -60,9 +69,10 @@ export class MatchRequest {
    *
    * @param marks 1 or 0 for each candidate
    */
-  responseBody(marks: Uint8Array): { bytes: Uint8Array<ArrayBuffer>; hasOtherModes: boolean } {
+  responseBody(marks: Uint8Array): { bytes: Uint8Array<ArrayBuffer>; completedModes: CompletedModes } {
     const { keys, spans, excluded } = this.#scanned;
-    const unchanged = () => ({ bytes: writeResponse(this.#body, spans, marks), hasOtherModes: false });
+    const completedModes: CompletedModes = { count: 0, paths: [] };
+    const unchanged = () => ({ bytes: writeResponse(this.#body, spans, marks), completedModes });
     if (excluded.length === 0) return unchanged();
 
     const rows = new DataView(keys.buffer);
@@ -76,6 +86,11 @@ export class MatchRequest {
       const mode = JSON.parse(this.#textAt(span.start, span.end));
       pieces.push(this.#textAt(copied, span.start), JSON.stringify(addPermissions(mode, bits)));
       copied = span.end;
+      completedModes.count += 1;
+      const path = spanOf(spans, index, "path");
+      if (path && completedModes.count <= NAMED_PATHS_MAX) {
+        completedModes.paths.push(JSON.parse(this.#textAt(path.start, path.end)));
+      }
     });
     if (copied === 0) return unchanged();
     pieces.push(this.#textAt(copied, this.#body.length));
@@ -83,7 +98,7 @@ export class MatchRequest {
     const body = new TextEncoder().encode(pieces.join(""));
     const rescanned = scan(body, this.#rules);
     if (!rescanned) throw new Error("the scan did not accept the completed modes");
-    return { bytes: writeResponse(body, rescanned.spans, marks), hasOtherModes: true };
+    return { bytes: writeResponse(body, rescanned.spans, marks), completedModes };
   }
 
   sessionRequest(): SessionRequest {

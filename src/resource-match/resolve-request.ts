@@ -1,17 +1,18 @@
 import type { EarlyReads } from "../cache/edge-cache.ts";
 import { Failure } from "../failure.ts";
+import { formatCount, formatNumber } from "../format.ts";
 import { jsonResponse } from "../http/json-response.ts";
 import { PushSession } from "../push-sessions/push-session.ts";
 import type { RequestContext } from "../request-context.ts";
 import { reportMatches, reportRejections } from "./catalog-reports.ts";
 import { type DecidedMatches, decideMatches } from "./decide-matches.ts";
 import { lookUpMatches, type Matches, ORIGIN } from "./lookup.ts";
-import type { MatchRequest } from "./match-request.ts";
+import type { CompletedModes, MatchRequest } from "./match-request.ts";
 import { Origin, type OriginCaller } from "./origin.ts";
 import { verifySample } from "./verification.ts";
 
-const MODE_WARNING =
-  "Files got the permissions that the platform requires, because this push matched their content before.";
+/** Characters of a path in a warning. Proxies limit the size of headers, and a character takes up to nine bytes. */
+const NAMED_PATH_MAX_LENGTH = 80;
 
 /** The sender of a request. */
 export interface Requester extends OriginCaller {
@@ -58,7 +59,7 @@ export async function resolveRequest(
   for (const { details } of matches.faults) context.log.warn("lookup-incomplete", details);
   const verifier = isProbe ? undefined : origin;
   const decided = await decideMatches(matchRequest, matches, { session, origin: verifier }, context);
-  const { bytes, hasOtherModes } = matchRequest.responseBody(decided.isMatch);
+  const { bytes, completedModes } = matchRequest.responseBody(decided.isMatch);
   startVerification(matchRequest, decided, verifier, context);
   if (!isProbe) {
     context.waitUntil(reportMatches(matches.origin.matched, lookupStartedAt, context));
@@ -67,7 +68,7 @@ export async function resolveRequest(
   }
 
   const warnings = matches.faults.map(({ warning }) => warning);
-  if (hasOtherModes) warnings.push(MODE_WARNING);
+  if (completedModes.count > 0) warnings.push(modeWarning(completedModes));
   const response = toResponse(bytes, warnings);
   const isIdentified = pushId !== undefined;
   return { matchRequest, response, warnings, matches, decided, isIdentified, isProbe };
@@ -83,6 +84,23 @@ function startVerification(
   if (!origin || verified) return;
   const keys = candidates.keysWhere((index) => isMatch[index] === 1 && foundBy[index] !== ORIGIN);
   if (keys.size > 0) context.waitUntil(verifySample([...keys.keys()], origin, context));
+}
+
+function modeWarning({ count, paths }: CompletedModes): string {
+  const rest = count - paths.length;
+  const more = rest > 0 && paths.length > 0 ? ` and ${formatNumber(rest)} more` : "";
+  const names = paths.length > 0 ? `: ${paths.map(printablePath).join(", ")}${more}` : "";
+  return (
+    `${formatCount(count, "file")} got the permissions that the platform requires, because this push matched the same ` +
+    `content before${names}.`
+  );
+}
+
+/** A path must not control the terminal of the user who pushes. `encodeURIComponent` refuses lone surrogates. */
+function printablePath(path: string): string {
+  const text = path.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "\ufffd");
+  const end = text.slice(-NAMED_PATH_MAX_LENGTH);
+  return (end === text ? text : `…${end}`).toWellFormed();
 }
 
 function toResponse(body: Uint8Array<ArrayBuffer>, warnings: readonly string[]): Response {

@@ -20,7 +20,7 @@ const PUBLISH_TIMEOUT_MS = 40_000;
 const POLL_MS = 50;
 const CONCURRENT_FILES = 8;
 /** The Worker's warning that it matched a file with a mode to which it added bits. */
-const MODE_WARNING = /^Files got the permissions that the platform requires/;
+const MODE_WARNING = /^[\d,]+ files? got the permissions that the platform requires/;
 /** The catalog writes manifests at least this far apart, and waits as long after a failure. */
 const PUBLISH_INTERVAL_MS = 10_000;
 

@@ -15,7 +15,7 @@ const UNCACHED = 2_500;
 const PUSH_TIMEOUT_MS = 120_000;
 
 const MATCHES = "POST /v3/resource_matches";
-const MODE_WARNING = expect.stringMatching(/^Files got the permissions/);
+const MODE_WARNING = expect.stringMatching(/^[\d,]+ files? got the permissions/);
 
 /** Contents that occur in every request of the push. Each test has new ones. */
 const SHARED = 30;
