@@ -1,12 +1,15 @@
-import { execFile } from "node:child_process";
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { execFile, spawnSync } from "node:child_process";
+import { chmod, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { expect, inject, test } from "vitest";
+import { startFoundationFixture } from "../foundation/foundation-fixture.ts";
+import { comparePackage } from "../support/node/package-comparison.ts";
 import { PROJECT_ROOT } from "../support/node/project-root.ts";
+import { writeApp } from "./app.ts";
 import { type Blob, makeBlobs } from "./blobs.ts";
-import { temporaryDirectory } from "./command.ts";
+import { afterTests, temporaryDirectory } from "./command.ts";
 import { startServer } from "./endpoint.ts";
 import { respondWithError, startFakeCache, TOKEN } from "./fake-cache.ts";
 import { S3_CREDENTIALS, s3Listing } from "./s3-server.ts";
@@ -113,3 +116,60 @@ test.concurrent("runs the Concourse task of the recipes with only its params, sh
   );
   await expect(refused).rejects.toMatchObject({ code: 1, stderr: `No token: ${uaa} returned 401\n` });
 });
+
+const TOOLS = ["curl", "jq", "zip"].filter((tool) => spawnSync("which", [tool]).status !== 0);
+
+test.skipIf(TOOLS.length > 0)(
+  "uploads a package with curl and the script of the recipes, without the matched files",
+  async () => {
+    const foundation = await startFoundationFixture({ minimumSize: 0 });
+    afterTests(() => foundation.close());
+    const { cloudController, token } = foundation;
+    const { place: directory, bin } = await install();
+    const app = join(directory, "my app");
+    await writeFile(join(directory, "upload.sh"), block("sh", "## Upload a package with curl"));
+    await writeFile(
+      join(bin, "resource-pool"),
+      `#!/bin/sh\nexec "${join(bin, "node")}" "${join(directory, "resource-pool.mjs")}" "$@"\n`,
+    );
+    await chmod(join(bin, "resource-pool"), 0o755);
+    const names = [
+      "a.js",
+      "app/[id]/page.js",
+      "app/(x)/*.js",
+      "-r",
+      "with space.txt",
+      "ünïcödé 文件.js",
+      "sub/$HOME",
+    ];
+    await writeApp(app, Object.fromEntries(names.map((name) => [name, `content of ${name}`])));
+    await writeApp(app, {
+      "empty.txt": "",
+      "manifest.yml": "ignored",
+      "debug.log": "ignored",
+      ".cfignore": "*.log",
+    });
+    await symlink("a.js", join(app, "link"));
+    await chmod(join(app, "sub/$HOME"), 0o755);
+
+    const upload = async () => {
+      const env = {
+        PATH: `${bin}:${process.env.PATH}`,
+        CF_TOKEN: `bearer ${token}`,
+        API: cloudController.url,
+        APP: "my-app",
+      };
+      const { stdout } = await sh(`sh upload.sh "my app"`, env, directory);
+      const item = cloudController.packages.ofApp("my-app").at(-1);
+      expect(stdout).toBe(`package ${item?.guid}: READY\n`);
+      await rm(join(app, "debug.log"), { force: true });
+      expect(await comparePackage(item?.guid ?? "", app, { url: cloudController.url, token })).toEqual([]);
+      return item?.uploaded.sort();
+    };
+    expect(await upload()).toEqual([...names, "empty.txt", "link"].sort());
+    await writeApp(app, { "a.js": "changed" });
+    expect(await upload()).toEqual(["a.js", "empty.txt", "link"]);
+    await Promise.all(["empty.txt", "link"].map((name) => rm(join(app, name))));
+    expect(await upload()).toEqual([]);
+  },
+);

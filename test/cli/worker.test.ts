@@ -1,4 +1,5 @@
 import { rmSync, utimesSync, writeFileSync } from "node:fs";
+import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test, vi } from "vitest";
 import type { CacheStatus } from "../../src/operator-api/responses.ts";
@@ -10,7 +11,7 @@ import { S3_CREDENTIALS, s3Listing } from "./s3-server.ts";
 import { startWorker } from "./worker.ts";
 
 /** Small limits, so that files outside of them are easily made. Keys of the local KV are not needed here. */
-const VARIABLES = { MINIMUM_SIZE: "1", MAXIMUM_SIZE: "1000", KEYS_PER_DAY: "0" };
+const VARIABLES = { MINIMUM_SIZE: "1", MAXIMUM_SIZE: "1000", MINIMUM_FILE_MODE: "0600", KEYS_PER_DAY: "0" };
 
 let worker: Awaited<ReturnType<typeof startWorker>>;
 beforeAll(async () => {
@@ -41,11 +42,23 @@ test("adds, lists, checks and removes files", async () => {
   expect(await listed()).toEqual(["first", "second"].map(keyOf).map(asLine).sort());
 
   await untilPublished();
-  const check = async () => JSON.parse((await query(["check", "app", "--json"], { cwd })).stdout).summary;
-  expect(await check()).toMatchObject({
-    matched: { files: 2 },
-    upload: { files: 1 },
-  });
+  const check = async () => JSON.parse((await query(["check", "app", "--json"], { cwd })).stdout);
+  const { summary, resources } = await check();
+  expect(summary).toMatchObject({ matched: { files: 2 }, upload: { files: 1 } });
+  expect(resources).toEqual([
+    { checksum: { value: sha1Of("first") }, size_in_bytes: 5, path: "a", mode: "644" },
+    { checksum: { value: sha1Of("second") }, size_in_bytes: 6, path: "b", mode: "644" },
+  ]);
+
+  await writeApp(cwd, { "app/readonly": "second" });
+  await chmod(join(cwd, "app/readonly"), 0o444);
+  const { files } = await check();
+  expect(files.map(({ path, reason }: Record<string, unknown>) => [path, reason])).toEqual([
+    ["a", undefined],
+    ["b", "same content as readonly, whose mode 0444 lacks 0600"],
+    ["large", "too large"],
+    ["readonly", "mode 0444 lacks 0600"],
+  ]);
 
   const removed = await run(["remove", sha1Of("first").toUpperCase(), sha1Of("nowhere")]);
   expect(removed).toMatchObject({ code: 0, stdout: "1 resource removed, 1 not present, 0 invalid\n" });

@@ -51,10 +51,10 @@ export async function openArchive(source: string | Buffer): Promise<OpenArchive>
   const entries: ArchiveEntry[] = [];
   try {
     for await (const entry of archive.eachEntry()) {
-      const mode = modeOf(entry);
+      const [name, mode] = [nameOf(entry), modeOf(entry)];
       entries.push({
-        name: entry.fileName,
-        kind: kindOf(entry.fileName, mode),
+        name,
+        kind: kindOf(name, mode),
         mode,
         size: entry.uncompressedSize,
         modified: entry.getLastModDate(),
@@ -137,6 +137,11 @@ async function* verifyChecksum(entry: Entry, chunks: AsyncIterable<Buffer>): Asy
     yield chunk;
   }
   if (checksum !== entry.crc32) throw new Error(`${entry.fileName} is damaged`);
+}
+
+/** Like unzip, which the Cloud Controller runs: a name that was written on Unix is bytes, also without the flag for UTF-8. */
+function nameOf({ fileName, fileNameRaw, versionMadeBy }: Entry): string {
+  return versionMadeBy >> 8 === MADE_ON_UNIX ? fileNameRaw.toString() : fileName;
 }
 
 function modeOf({ fileName, versionMadeBy, externalFileAttributes }: Entry): number {

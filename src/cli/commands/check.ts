@@ -5,20 +5,40 @@ import type { CacheStatus } from "../../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
-import { requestMatches } from "../api/matches.ts";
-import { jsonOf } from "../api/send.ts";
+import { checksumsOf } from "../api/matches.ts";
+import { describeError, jsonOf, send } from "../api/send.ts";
 import { printable } from "../app-files/app-file.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
 import { formatBytes, printResult, table } from "../terminal/output.ts";
 import { withProgress } from "../terminal/progress.ts";
 
+type HashedFile = Extract<ReadFile, { kind: "hashed" }>;
+
 /** What `cf push` does with a file. It always uploads `link` and `empty`. */
 interface CheckedFile {
   file: ReadFile;
   status: "matched" | "upload" | "link" | "empty";
-  reason?: "too small" | "too large";
+  /** Why it is uploaded, or what else happens to it. */
+  reason?: string | undefined;
 }
+
+/** A resource of a response, and of an upload. Other members are kept. */
+interface Resource {
+  checksum: { value: string };
+  path?: unknown;
+  mode?: unknown;
+}
+
+/** The Worker's limits. */
+interface Rules {
+  minimumSize: number;
+  maximumSize: number;
+  /** Bits that the mode of each file with the same content must have; 0 if any mode will do. */
+  modeBits: number;
+}
+
+const NO_RULES: Rules = { minimumSize: 0, maximumSize: Number.POSITIVE_INFINITY, modeBits: 0 };
 
 export const checkCommand = new Command("check")
   .summary("show which files of an app a push would upload")
@@ -26,8 +46,9 @@ export const checkCommand = new Command("check")
     "Shows which files of an app `cf push` would upload. It sends the same requests to POST /v3/resource_matches: " +
       "5,000 files at a time, one request after the other.\n\n" +
       "Each file is `matched`, `upload`, `link` or `empty`. `cf push` never requests matches for symbolic links and " +
-      "empty files, and always uploads them. If the token may read the Worker's size limits, files outside of them " +
-      "are marked `too small` or `too large`.\n\n" +
+      "empty files, and always uploads them. If the token may read the Worker's limits, a file that is uploaded because " +
+      "of them is marked, like `too small` or `mode 0444 lacks 0600`.\n\n" +
+      "--json also prints the `resources` with which a package can be uploaded without the matched files.\n\n" +
       "Nothing is uploaded, and the cache does not change.",
   )
   .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
@@ -41,10 +62,11 @@ export const checkCommand = new Command("check")
     const endpoint = endpointOf(options);
     const counts = { unreadable: 0 };
     const files = await readFiles(paths, counts);
-    const checked = await checkFiles(endpoint, files);
-    await printResult(json, asJson(checked, counts.unreadable), asText(checked));
+    const resources = await requestResources(endpoint, files);
+    const checked = await checkFiles(endpoint, files, resources);
+    await printResult(json, asJson(checked, resources, counts.unreadable), asText(checked));
     if (counts.unreadable > 0) throw new Exit(files.length > 0 ? "incomplete" : "failed");
-    if (!files.some(({ kind }) => kind === "hashed")) throw noFilesIn(paths);
+    if (!files.some(isHashed)) throw noFilesIn(paths);
   });
 
 async function readFiles(paths: readonly string[], counts: { unreadable: number }): Promise<ReadFile[]> {
@@ -54,49 +76,86 @@ async function readFiles(paths: readonly string[], counts: { unreadable: number 
   return files;
 }
 
-async function checkFiles(endpoint: Endpoint, files: readonly ReadFile[]): Promise<CheckedFile[]> {
-  const matched = await requestChecksums(endpoint, files);
-  const areAllMatched = files.every((file) => file.kind !== "hashed" || matched.has(file.sha1));
-  const [minimum = 0, maximum = Number.POSITIVE_INFINITY] = areAllMatched
-    ? []
-    : await requestSizeLimits(endpoint);
+function isHashed(file: ReadFile): file is HashedFile {
+  return file.kind === "hashed";
+}
+
+async function checkFiles(
+  endpoint: Endpoint,
+  files: readonly ReadFile[],
+  resources: readonly Resource[],
+): Promise<CheckedFile[]> {
+  const matched = new Set(resources.map(({ checksum }) => checksum.value));
+  const modes = new Map(resources.map(({ path, mode }) => [path, mode]));
+  const areAllMatched = files.every((file) => !isHashed(file) || matched.has(file.sha1));
+  const rules = areAllMatched ? NO_RULES : await requestRules(endpoint);
+  const lacksBits = ({ mode }: HashedFile) => (mode & rules.modeBits) !== rules.modeBits;
+  const lackingBits = new Map(
+    files.filter(isHashed).flatMap((file) => (lacksBits(file) ? [[file.sha1, file]] : [])),
+  );
+  const reasonToUpload = (file: HashedFile) => {
+    if (file.size < rules.minimumSize) return "too small";
+    if (file.size > rules.maximumSize) return "too large";
+    if (lacksBits(file)) return lack(file, rules);
+    const twin = lackingBits.get(file.sha1);
+    return twin && `same content as ${twin.path}, whose ${lack(twin, rules)}`;
+  };
   return files.map((file): CheckedFile => {
-    if (file.kind !== "hashed") return { file, status: file.kind };
-    if (matched.has(file.sha1)) return { file, status: "matched" };
-    if (file.size < minimum) return { file, status: "upload", reason: "too small" };
-    if (file.size > maximum) return { file, status: "upload", reason: "too large" };
-    return { file, status: "upload" };
+    if (!isHashed(file)) return { file, status: file.kind };
+    if (!matched.has(file.sha1)) return { file, status: "upload", reason: reasonToUpload(file) };
+    const mode = Number.parseInt(String(modes.get(file.path)), 8);
+    const isCompleted = !Number.isNaN(mode) && mode !== file.mode;
+    const reason = isCompleted ? `mode ${permissions(file.mode)} becomes ${permissions(mode)}` : undefined;
+    return { file, status: "matched", reason };
   });
 }
 
-/** Requests matches for every file that is not empty, even if several have the same content, as cf CLI does. */
-async function requestChecksums(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Set<string>> {
-  const resources = files
-    .filter((file) => file.kind === "hashed")
-    .map(({ sha1, size, path, mode }) => ({
-      checksum: { value: sha1 },
-      size_in_bytes: size,
-      path,
-      mode: mode.toString(8),
-    }));
-  const matched = new Set<string>();
-  const total = resources.length;
+function lack({ mode }: HashedFile, { modeBits }: Rules): string {
+  return `mode ${permissions(mode)} lacks ${permissions(modeBits)}`;
+}
+
+function permissions(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
+
+/**
+ * Requests matches for every file that is not empty, even if several have the same content, as cf CLI does.
+ *
+ * @returns the resources of the responses, which cf CLI sends with an upload as they are
+ */
+async function requestResources(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Resource[]> {
+  const requested = files.filter(isHashed).map(({ sha1, size, path, mode }) => ({
+    checksum: { value: sha1 },
+    size_in_bytes: size,
+    path,
+    mode: mode.toString(8),
+  }));
+  const resources: Resource[] = [];
+  const total = requested.length;
   let done = 0;
   const count = formatCount(total, "file");
   const state = () => ({ text: `${formatNumber(done)} of ${count} requested`, done, total });
-  for await (const chunk of withProgress(chunks(resources, RESOURCES_PER_REQUEST_MAX), state)) {
-    for (const checksum of await requestMatches(endpoint, chunk)) matched.add(checksum);
+  for await (const chunk of withProgress(chunks(requested, RESOURCES_PER_REQUEST_MAX), state)) {
+    const body = JSON.stringify({ resources: chunk });
+    const response = await send(endpoint, { method: "POST", path: "/v3/resource_matches", body });
+    if (response.status !== 201) throw new Exit("failed", describeError(response));
+    checksumsOf(response);
+    resources.push(...(jsonOf(response) as { resources: Resource[] }).resources);
     done += chunk.length;
   }
-  return matched;
+  return resources;
 }
 
-/** Returns nothing without a Worker, and for a token that may not read its status, like a developer's. */
-async function requestSizeLimits(endpoint: Endpoint): Promise<[minimum: number, maximum: number] | []> {
+/** Returns no limits without a Worker, and for a token that may not read its status, like a developer's. */
+async function requestRules(endpoint: Endpoint): Promise<Rules> {
   const response = await requestCacheStatus(endpoint).catch(() => undefined);
-  if (response?.status !== 200) return [];
+  if (response?.status !== 200) return NO_RULES;
   const { configuration } = (jsonOf(response) ?? {}) as Partial<CacheStatus>;
-  return [Number(configuration?.MINIMUM_SIZE), Number(configuration?.MAXIMUM_SIZE)];
+  return {
+    minimumSize: Number(configuration?.MINIMUM_SIZE),
+    maximumSize: Number(configuration?.MAXIMUM_SIZE),
+    modeBits: Number.parseInt(String(configuration?.MINIMUM_FILE_MODE ?? 0), 8),
+  };
 }
 
 function summaryOf(checked: readonly CheckedFile[]) {
@@ -117,13 +176,13 @@ function summaryOf(checked: readonly CheckedFile[]) {
   return { totals, savedPercent };
 }
 
-function asJson(checked: readonly CheckedFile[], unreadable: number): object {
+function asJson(checked: readonly CheckedFile[], resources: readonly Resource[], unreadable: number): object {
   const files = checked.map(({ file, status, reason }) => {
     const { kind, mode, ...facts } = file;
     return { status, reason, mode: mode.toString(8), ...facts };
   });
   const { totals, savedPercent } = summaryOf(checked);
-  return { files, summary: { ...totals, savedPercent, unreadable } };
+  return { files, resources, summary: { ...totals, savedPercent, unreadable } };
 }
 
 function asText(checked: readonly CheckedFile[]): string {
@@ -131,7 +190,7 @@ function asText(checked: readonly CheckedFile[]): string {
     status,
     file.kind === "hashed" ? formatBytes(file.size) : "",
     printable(file.path),
-    reason,
+    printable(reason),
   ]);
   const { totals, savedPercent } = summaryOf(checked);
   const summary = Object.entries(totals).map(([status, { files, bytes }]) => [
@@ -140,5 +199,7 @@ function asText(checked: readonly CheckedFile[]): string {
     formatBytes(bytes),
   ]);
   const list = rows.length > 0 ? `${table(rows, [1])}\n\n` : "";
-  return `${list}${table(summary)}\nsaved    ${savedPercent} % of the bytes`;
+  const saved =
+    totals.matched.files + totals.upload.files > 0 ? `\nsaved    ${savedPercent} % of the bytes` : "";
+  return `${list}${table(summary)}${saved}`;
 }

@@ -66,6 +66,7 @@ test.concurrent("exits with 3 when a directory has no file that cf CLI would mat
   const empty = await check("empty");
   expect(empty).toMatchObject({ code: 3, stderr: none("empty") });
   expect(empty.stdout).toMatch(/^empty +a\n/);
+  expect(empty.stdout).not.toContain("saved");
   expect(requests).toEqual([]);
 });
 
@@ -109,6 +110,58 @@ test.concurrent("marks files outside the size limits when the token may read the
   ]);
 });
 
+test.concurrent("marks files that are uploaded because of a mode, and prints the resources of the responses", async () => {
+  const app = await temporaryDirectory();
+  const contents = { "a.txt": "read-only", "b.txt": "read-only", "c.txt": "absent", "d.txt": "completed" };
+  await writeApp(app, contents);
+  const modes = { "a.txt": 0o644, "b.txt": 0o444, "c.txt": 0o4200, "d.txt": 0o400 };
+  for (const [path, mode] of Object.entries(modes)) await chmod(join(app, path), mode);
+  const completed = {
+    checksum: { value: sha1Of("completed") },
+    size_in_bytes: 9,
+    path: "d.txt",
+    mode: "600",
+  };
+  const check = async (MINIMUM_FILE_MODE: string | null, flags: string[] = []) => {
+    const url = await startServer((request, response) => {
+      const configuration = { MINIMUM_SIZE: 0, MAXIMUM_SIZE: 1_000, MINIMUM_FILE_MODE };
+      if (request.method === "GET") response.end(JSON.stringify({ configuration }));
+      else response.writeHead(201).end(JSON.stringify({ resources: [completed] }));
+    });
+    const outcome = await resourcePoolInThread(["check", app, ...flags, "--url", url, "--token", TOKEN]);
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    return outcome.stdout;
+  };
+  const reasons = (stdout: string) =>
+    stdout.split("\n", 4).map((line) =>
+      line
+        .trim()
+        .split(/ {2,}/)
+        .filter((_, column) => column !== 1),
+    );
+  expect(reasons(await check("0600"))).toEqual([
+    ["upload", "a.txt", "same content as b.txt, whose mode 0444 lacks 0600"],
+    ["upload", "b.txt", "mode 0444 lacks 0600"],
+    ["upload", "c.txt", "mode 0200 lacks 0600"],
+    ["matched", "d.txt", "mode 0400 becomes 0600"],
+  ]);
+  expect(reasons(await check(null)).slice(0, 3)).toEqual([
+    ["upload", "a.txt"],
+    ["upload", "b.txt"],
+    ["upload", "c.txt"],
+  ]);
+  const { resources, files } = JSON.parse(await check("0600", ["--json"]));
+  expect(resources).toEqual([completed]);
+  expect(files[1]).toEqual({
+    status: "upload",
+    reason: "mode 0444 lacks 0600",
+    mode: "444",
+    path: "b.txt",
+    sha1: sha1Of("read-only"),
+    size: 9,
+  });
+});
+
 test.concurrent("sends two requests for 5,100 files, one after the other, with the token of CF_TOKEN", async () => {
   const directory = await temporaryDirectory();
   const files = Array.from({ length: 5_100 }, (_, index) => [`f${index}`, `content ${index}`]);
@@ -134,7 +187,8 @@ test.concurrent("sends two requests for 5,100 files, one after the other, with t
   });
 
   expect(outcome).toMatchObject({ code: 0, stderr: "" });
-  const { files: checked, summary } = JSON.parse(outcome.stdout);
+  const { files: checked, resources, summary } = JSON.parse(outcome.stdout);
+  expect(resources.map(({ path }: { path: string }) => path)).toEqual(files.map(([path]) => path));
   expect(summary).toMatchObject({
     matched: { files: 5_100 },
     upload: { files: 0, bytes: 0 },
