@@ -60,7 +60,11 @@ interface Root {
 async function findRoot(path: string): Promise<Root> {
   const fullPath = resolveUserPath(path);
   const stats = await stat(fullPath).catch((error) => {
-    throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}`);
+    // Node.js decodes arguments as UTF-8, and so loses other bytes.
+    const advice = path.includes("\ufffd")
+      ? ". If its name is not UTF-8, name the directory that has it."
+      : "";
+    throw new Exit("failed", `Can't read ${path}: ${reasonOf(error)}${advice}`);
   });
   if (stats.isDirectory()) return { path, fullPath, kind: "directory" };
   if (!stats.isFile()) {

@@ -49,7 +49,7 @@ interface Pattern {
   isException: boolean;
 }
 
-/** Stands for `*` until all others are replaced. The library uses this text, so in a `.cfignore` it is a `*` too. */
+/** Placeholder for `*` until all others are replaced. It is the library's own, so in a `.cfignore` it becomes `*` too. */
 const STAR = "#$~";
 
 /**

@@ -1,5 +1,5 @@
 import type { Dirent } from "node:fs";
-import { lstat, readdir, readFile, realpath } from "node:fs/promises";
+import { lstat, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { reasonOf } from "../terminal/exit.ts";
@@ -61,8 +61,11 @@ async function readEntry(entry: Dirent<Buffer>, fullPath: Buffer, path: string):
 }
 
 async function readIgnoreFile(root: string): Promise<Buffer> {
+  const path = join(root, IGNORE_FILE);
   try {
-    return await readFile(join(root, IGNORE_FILE));
+    // Opening a pipe would wait for its writer.
+    if (!(await stat(path)).isFile()) throw new Error(`${path} is no regular file`);
+    return await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return Buffer.alloc(0);
     throw error;

@@ -100,8 +100,9 @@ export class ZipArchive {
       count += 1;
     }
     // The format stores the number in 16 bits; not all programs that write more entries use zip64.
-    if (count % 2 ** 16 !== records % 2 ** 16)
+    if (count % 2 ** 16 !== records % 2 ** 16) {
       throw new Error("it is damaged: its list of entries is incomplete");
+    }
   }
 
   /** Yields the content. @throws if the entry is damaged, or if cf CLI can't read it either; the message names it */
@@ -213,7 +214,7 @@ export class ZipArchive {
 
   /** @returns fewer bytes at the end of the file. @param offset from the start of the archive */
   async #readAt(offset: number, length: number): Promise<Buffer> {
-    if (offset < 0) return Buffer.alloc(0);
+    if (offset < 0 || offset >= this.#end) return Buffer.alloc(0);
     const { buffer, bytesRead } = await this.#file.read(
       Buffer.alloc(length),
       0,

@@ -1,8 +1,8 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, inject, test } from "vitest";
 import { sha1Of, writeApp } from "../app.ts";
 import { afterTests, resourcePoolInThread, temporaryDirectory } from "../command.ts";
 import { startEndpoint } from "../endpoint.ts";
@@ -27,6 +27,15 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
+test("says how to name a file whose name is not UTF-8 when it is an argument", () => {
+  const script = `"$0" "$1" check "$(printf 'na\\357ve.js')" --url http://127.0.0.1:9 --token t`;
+  const { status, stderr } = spawnSync("sh", ["-c", script, process.execPath, inject("resourcePool")]);
+  expect(status).toBe(1);
+  expect(stderr.toString()).toMatch(
+    /^Can't read na\ufffdve\.js: ENOENT.*\. If its name is not UTF-8, name the directory that has it\.$/m,
+  );
+});
+
 test("names a pipe, a socket and a device as what they are, and does not open them", async () => {
   const app = await temporaryDirectory();
   await writeApp(app, { "app/file": "content" });
@@ -46,6 +55,12 @@ test("names a pipe, a socket and a device as what they are, and does not open th
 
   await writeApp(app, { "app/.cfignore": "pipe\nsocket" });
   expect(await check("app")).toMatchObject({ code: 0, stderr: "" });
+  await mkdir(join(app, "piped"));
+  execFileSync("mkfifo", [join(app, "piped/.cfignore")]);
+  expect(await check("piped")).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^Can't read piped: .*\/\.cfignore is no regular file\n/),
+  });
   expect(await check("pipe.zip")).toMatchObject({
     code: 1,
     stderr: "Can't read pipe.zip: it is a named pipe, no file or directory.\n",
