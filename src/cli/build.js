@@ -8,7 +8,7 @@ const outfile = `${root}dist/resource-pool.mjs`;
 
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: ["src/cli/main.ts"],
+  entryPoints: ["src/cli/bin.js"],
   outfile,
   bundle: true,
   metafile: true,
@@ -18,7 +18,7 @@ const { metafile } = await build({
   target: "node22",
   banner: {
     // CommonJS packages load Node's own modules with `require`.
-    js: '#!/usr/bin/env node\nimport { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);',
+    js: 'import { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);',
   },
   logLevel: "warning",
 });

@@ -6,12 +6,13 @@ import { expect, test } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
 import { PROJECT_ROOT } from "../support/node/project-root.ts";
 import { temporaryDirectory } from "./command.ts";
+import { importOf } from "./import-of.ts";
 
 const run = promisify(execFile);
 /** Takes packages from npm's cache, as far as it has them. */
 const QUIET = ["--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier"];
 
-test.concurrent("installs the packed command, and runs it with only Node.js 22", async () => {
+test.concurrent("installs the packed command, and runs it with only Node.js", async () => {
   const directory = await temporaryDirectory();
   const packed = await run("npm", ["pack", "--silent", "--pack-destination", directory], {
     cwd: PROJECT_ROOT,
@@ -27,7 +28,7 @@ test.concurrent("installs the packed command, and runs it with only Node.js 22",
   expect(stdout).toBe(`${manifest.version}\n`);
   const installed = join(directory, "node_modules", manifest.name);
   const { engines } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
-  expect(engines).toEqual({ node: ">=22" });
+  expect(engines).toEqual({ node: "^22.21.0 || >=24.5.0" });
 
   // The file also runs next to a package.json whose type is CommonJS.
   await cp(join(installed, "dist/resource-pool.mjs"), join(directory, "resource-pool.mjs"));
@@ -48,4 +49,23 @@ test.concurrent("prints what is missing when the source runs without the develop
       "Run `npm ci --include=dev` in the project's directory: it installs all that is needed.",
     ),
   });
+});
+
+test.concurrent("runs with Node.js 22.21 and 24.5 or later, and prints which versions it needs with others", async () => {
+  const runWith = async (version: string) => {
+    const versions = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "${version}" } });
+      Object.defineProperty(process, "version", { value: "v${version}" });`;
+    const args = ["--import", importOf(versions), join(PROJECT_ROOT, "src/cli/bin.js"), "--version"];
+    const { stdout, stderr } = await run(process.execPath, args).catch((error) => error);
+    return { stdout, stderr };
+  };
+  const versions = ["20.20.2", "22.20.0", "23.11.1", "24.4.1", "22.21.0", "24.5.0", "26.0.0"];
+  const outcomes = await Promise.all(versions.map(runWith));
+  const refused = versions.slice(0, 4).map((version) => ({
+    stdout: "",
+    stderr: `resource-pool needs Node.js 22.21 or later, or 24.5 or later, and this is v${version}. Install a current version.\n`,
+  }));
+  expect(outcomes.slice(0, 4)).toEqual(refused);
+  for (const outcome of outcomes.slice(4))
+    expect(outcome).toEqual({ stdout: `${manifest.version}\n`, stderr: "" });
 });
