@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import manifest from "../../package.json" with { type: "json" };
-import { withEndpointOptions } from "./api/endpoint.ts";
+import { type EndpointOptions, withEndpointOptions } from "./api/endpoint.ts";
 import { addCommand } from "./commands/add.ts";
 import { checkCommand } from "./commands/check.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -12,6 +12,7 @@ import { removeCommand } from "./commands/remove.ts";
 import { statusCommand } from "./commands/status.ts";
 import { syncCommand } from "./commands/sync.ts";
 import { verifyCommand } from "./commands/verify.ts";
+import { readAuthorities } from "./network/authorities.ts";
 import { EXIT_CODES, Exit, reasonOf } from "./terminal/exit.ts";
 import { listenForInterrupts } from "./terminal/interrupt.ts";
 import { note } from "./terminal/output.ts";
@@ -50,7 +51,11 @@ const program = new Command("resource-pool")
   .exitOverride()
   .configureHelp({ helpWidth: Math.min(80, process.stdout.columns || 80) })
   .showHelpAfterError("Run the command with --help to see its usage.")
-  .addHelpText("afterAll", EXIT_CODES_HELP);
+  .addHelpText("afterAll", EXIT_CODES_HELP)
+  .hook("preAction", (_, subcommand) => {
+    const { caFile } = subcommand.opts<EndpointOptions>();
+    if (caFile !== undefined) readAuthorities(caFile);
+  });
 for (const command of SUBCOMMANDS) {
   program.addCommand(withEndpointOptions(command).copyInheritedSettings(program));
 }

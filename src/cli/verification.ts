@@ -4,7 +4,7 @@ import type { CachedResource } from "../operator-api/responses.ts";
 import { ORIGIN_RESOURCES_PER_REQUEST } from "../platform-limits.ts";
 import type { CacheClient } from "./api/cache-client.ts";
 import type { Endpoint } from "./api/endpoint.ts";
-import { requestMatches } from "./api/matches.ts";
+import { checksumsOf, requestMatches } from "./api/matches.ts";
 import { Exit } from "./terminal/exit.ts";
 import { withProgress } from "./terminal/progress.ts";
 
@@ -101,7 +101,7 @@ export class Verification {
   }
 
   async #verify(resources: readonly CachedResource[]) {
-    const checksums = await requestMatches(this.#cloudController, resources, this.#signal);
+    const checksums = checksumsOf(await requestMatches(this.#cloudController, resources, this.#signal));
     const isMatched = ({ checksum }: CachedResource) => checksums.has(checksum.value);
     return { matched: resources.filter(isMatched), rejected: resources.filter((one) => !isMatched(one)) };
   }

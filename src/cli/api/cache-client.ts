@@ -114,7 +114,10 @@ export function requestCacheStatus(endpoint: Endpoint): Promise<ApiResponse> {
 export function startTimeOf({ time }: CacheStatus): number {
   const now = Date.parse(time);
   if (Number.isNaN(now)) {
-    throw new Exit("failed", "The status of the Worker has no time. Deploy the version of this command.");
+    throw new Exit(
+      "failed",
+      "The Worker's status has no time: the Worker has another version than this command. Deploy the version of this command.",
+    );
   }
   return now - performance.now();
 }

@@ -1,8 +1,11 @@
+import { proxyFor } from "../network/proxy.ts";
 import { type ApiResponse, hasErrorEnvelope, isOutage, jsonOf } from "./send.ts";
 import { refusalAdvice } from "./token.ts";
 
 const TEXT_MAX_CHARACTERS = 120;
 const JSON_MAX_CHARACTERS = 60;
+/** What nginx and Go's servers respond to plain HTTP. */
+const USES_TLS = /plain HTTP request was sent to HTTPS port|HTTP request to an HTTPS server/;
 const HTML = /^\s*<(!doctype|html|head|body|h1)\b/i;
 
 /** Describes an unexpected response, with advice in further lines. */
@@ -23,7 +26,13 @@ function adviceFor(response: ApiResponse): string[] {
   const isOperatorApi = target.includes("/v3/resource_matches/cache");
   if (headers.has("Location"))
     return ["Is the URL the base URL of the API, with https:// if the server requires that?"];
+  if (status === 400 && USES_TLS.test(body)) {
+    return ["The server uses TLS. The URL must begin with https://."];
+  }
   if (!hasErrorEnvelope(response)) {
+    const url = new URL(target);
+    const proxy = url.protocol === "http:" ? proxyFor(url) : undefined;
+    if (proxy) return [`The response may be from the proxy ${proxy.name} (${proxy.variable}).`];
     if (isOutage(response)) return [];
     const expected = isOperatorApi
       ? "a Worker of this project"

@@ -15,6 +15,7 @@ export interface Endpoint {
 export interface EndpointOptions {
   url: string;
   token?: string;
+  caFile?: string;
 }
 
 export function withEndpointOptions(command: Command): Command {
@@ -28,6 +29,10 @@ export function withEndpointOptions(command: Command): Command {
       "--token <token>",
       'token as `cf oauth-token` prints it, with or without "bearer". Other users of the machine can see it in the ' +
         "list of processes: prefer the environment variable CF_TOKEN",
+    )
+    .option(
+      "--ca-file <path>",
+      "PEM file with certificate authorities to trust, in addition to this machine's",
     );
 }
 

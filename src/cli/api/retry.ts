@@ -1,16 +1,17 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { formatCount, formatDuration } from "../../format.ts";
 import { retryAfterMs } from "../../http/retry-after.ts";
 import { Exit } from "../terminal/exit.ts";
 import { note } from "../terminal/output.ts";
 import { describeError } from "./describe-error.ts";
 import { type ApiResponse, isOutage, NoResponse } from "./send.ts";
 
-/** With seven pauses, about a minute. */
 const ATTEMPTS = 8;
-const ATTEMPTS_AT_WRONG_ADDRESS = 2;
 const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 30_000;
-/** A longer `Retry-After` is cut to this. */
+const LONGEST_PAUSE_MS = 15_000;
+/** No attempt begins later, so that a call takes about a minute in all. At least one retry is made. */
+const LAST_ATTEMPT_MS = 50_000;
+/** All pauses of a call that `Retry-After` asks for. They do not count otherwise. */
 const LONGEST_RETRY_AFTER_MS = 10 * 60_000;
 
 /**
@@ -25,6 +26,8 @@ export async function retry(
   isExpected: (response: ApiResponse) => boolean,
   signal: AbortSignal,
 ): Promise<ApiResponse> {
+  const startedAt = performance.now();
+  let waitedMs = 0;
   for (let number = 1; ; number++) {
     const outcome = await attempt().catch((error) => {
       if (error instanceof NoResponse) return error;
@@ -34,21 +37,30 @@ export async function retry(
     if (response && isExpected(response)) return response;
 
     const message = outcome instanceof NoResponse ? outcome.message : describeError(outcome);
-    const isTransient = !response || isOutage(response);
-    if (!isTransient || number === ATTEMPTS) throw new Exit("failed", message);
-    const isWrongAddress = outcome instanceof NoResponse && outcome.isWrongAddress;
-    if (isWrongAddress && number === ATTEMPTS_AT_WRONG_ADDRESS) {
-      throw new Exit("failed", `${message}\nThis address has never responded. Is it right?`);
-    }
+    const isTransient = outcome instanceof NoResponse ? !outcome.isPermanent : isOutage(outcome);
+    if (!isTransient) throw new Exit("failed", message);
     if (signal.aborted) {
       note(message);
       throw new Exit("interrupted");
     }
 
     const retryAfter = response && retryAfterMs(response.headers);
-    const ms = retryAfter === undefined ? backoffMs(number) : Math.min(retryAfter, LONGEST_RETRY_AFTER_MS);
-    note(`${message}\nRetrying in ${Math.ceil(ms / 1000)} s.`);
-    await pause(ms, undefined, { signal }).catch(() => {
+    waitedMs += retryAfter ?? 0;
+    if (retryAfter !== undefined && waitedMs > LONGEST_RETRY_AFTER_MS) {
+      const time = formatDuration(retryAfter);
+      throw new Exit(
+        "failed",
+        `${message}\nThe server asks to wait for ${time}. Run the command again after that.`,
+      );
+    }
+    const pauseMs = retryAfter ?? backoffMs(number);
+    const nextMs = performance.now() - startedAt - waitedMs + pauseMs;
+    const isLate = retryAfter === undefined && number > 1 && nextMs > LAST_ATTEMPT_MS;
+    if (isLate || number === ATTEMPTS) {
+      throw new Exit("failed", `${message}\nGave up after ${formatCount(number, "attempt")}.`);
+    }
+    note(`${message}\nRetrying in ${Math.ceil(pauseMs / 1000)} s.`);
+    await pause(pauseMs, undefined, { signal }).catch(() => {
       throw new Exit("interrupted");
     });
   }

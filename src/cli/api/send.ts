@@ -1,9 +1,8 @@
-import { innermostCause, reasonOf } from "../terminal/exit.ts";
+import { exchange, type HttpResponse } from "../network/exchange.ts";
 import { note } from "../terminal/output.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** Longer than the timeouts of the platforms, whose error messages say more. */
-const TIMEOUT_MS = 180_000;
+export { NoResponse } from "../network/exchange.ts";
 
 export interface ApiRequest {
   method: "GET" | "POST" | "DELETE";
@@ -13,37 +12,14 @@ export interface ApiRequest {
   body?: string;
   /** Sent in addition to the token and the content type. */
   headers?: Record<string, string>;
+  /** Time for the response, if its work may take longer than usual. */
+  responseMs?: number;
 }
 
-export interface ApiResponse {
-  status: number;
-  headers: Headers;
-  body: string;
-  /** The URL of the request. */
-  target: string;
+export interface ApiResponse extends HttpResponse {
   /** The token of the request. */
   token?: string;
 }
-
-export class NoResponse extends Error {
-  override name = "NoResponse";
-  /** Whether the address is probably wrong, so that retries are of no use. */
-  readonly isWrongAddress: boolean;
-
-  constructor(message: string, isWrongAddress: boolean) {
-    super(message);
-    this.isWrongAddress = isWrongAddress;
-  }
-}
-
-/** Codes of Node.js and OpenSSL: no such host, connection refused, or a TLS handshake that failed. */
-const WRONG_ADDRESS =
-  /^(ENOTFOUND|ECONNREFUSED|EPROTO|ERR_(SSL|TLS)_|CERT_|(DEPTH_ZERO_)?SELF_SIGNED_CERT|UNABLE_TO_(GET|VERIFY))/;
-/** OpenSSL's errors when the server speaks plain HTTP. */
-const NO_TLS = /wrong version number|packet length too long/;
-
-/** Endpoints that have responded at least once: their addresses are right. */
-const reached = new WeakSet<Endpoint>();
 
 /**
  * Sends a request once. Prints the warnings of the response on stderr.
@@ -52,42 +28,20 @@ const reached = new WeakSet<Endpoint>();
  */
 export async function send(
   endpoint: Endpoint,
-  { method, path, body, headers: extraHeaders }: ApiRequest,
+  { path, headers, ...request }: ApiRequest,
 ): Promise<ApiResponse> {
-  const target = `${endpoint.url}${path}`;
-  const headers = new Headers({ ...endpoint.headers, ...extraHeaders });
-  headers.set("Authorization", `bearer ${endpoint.token}`);
-  if (body) headers.set("Content-Type", "application/json");
-  let received: ApiResponse;
-  try {
-    const response = await fetch(target, {
-      method,
-      headers,
-      body: body ?? null,
-      // A redirect would send the token to another host.
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    reached.add(endpoint);
-    const text = await response.text();
-    received = {
-      status: response.status,
-      headers: response.headers,
-      body: text,
-      target,
-      token: endpoint.token,
-    };
-  } catch (error) {
-    let reason = reasonOf(error);
-    if (NO_TLS.test(reason)) {
-      reason = `${new URL(target).host} does not use TLS. Does the URL begin with http://?`;
-    }
-    const { code = "" } = innermostCause(error) as NodeJS.ErrnoException;
-    const isWrongAddress = WRONG_ADDRESS.test(code) && !reached.has(endpoint);
-    throw new NoResponse(`No response from ${target}: ${reason}`, isWrongAddress);
-  }
-  for (const warning of warningsOf(received.headers)) note(`Warning from ${target}: ${warning}`);
-  return received;
+  const response = await exchange({
+    ...request,
+    url: new URL(`${endpoint.url}${path}`),
+    headers: {
+      ...endpoint.headers,
+      ...headers,
+      Authorization: `bearer ${endpoint.token}`,
+      ...(request.body && { "Content-Type": "application/json" }),
+    },
+  });
+  for (const warning of warningsOf(response.headers)) note(`Warning from ${response.target}: ${warning}`);
+  return { ...response, token: endpoint.token };
 }
 
 /** The JSON of a response; undefined if the body is not JSON. */

@@ -1,12 +1,23 @@
 import {
   AnonymousCredential,
   ContainerClient,
+  type HttpOperationResponse,
   RestError,
+  type StoragePipelineOptions,
   StorageSharedKeyCredential,
+  type WebResource,
 } from "@azure/storage-blob";
+import { retry } from "../api/retry.ts";
+import { exchange } from "../network/exchange.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
 import { type Page, readPages } from "./pages.ts";
 import type { NotAdded, Place, StoredObject } from "./stored-object.ts";
+
+const OPTIONS: StoragePipelineOptions = {
+  httpClient: { sendRequest },
+  // Not used. Without it, Azure's client fails for some proxy variables that are valid for others.
+  proxyOptions: { host: "http://localhost", port: 80 },
+};
 
 /**
  * Lists the blobs of a container of Azure Blob Storage. Account and credentials come from the environment variables of
@@ -54,7 +65,7 @@ function createClient(container: string, endpoint: string | undefined): Containe
   } = process.env;
   if (connection) {
     try {
-      return new ContainerClient(connection, container);
+      return new ContainerClient(connection, container, OPTIONS);
     } catch (error) {
       throw new Exit("usage", `AZURE_STORAGE_CONNECTION_STRING is invalid: ${reasonOf(error)}`);
     }
@@ -69,6 +80,27 @@ function createClient(container: string, endpoint: string | undefined): Containe
   const service = endpoint?.replace(/\/+$/, "") ?? `https://${account}.blob.core.windows.net`;
   const url = `${service}/${encodeURIComponent(container)}`;
   return key
-    ? new ContainerClient(url, new StorageSharedKeyCredential(account, key))
-    : new ContainerClient(`${url}?${sas?.replace(/^\?/, "")}`, new AnonymousCredential());
+    ? new ContainerClient(url, new StorageSharedKeyCredential(account, key), OPTIONS)
+    : new ContainerClient(`${url}?${sas?.replace(/^\?/, "")}`, new AnonymousCredential(), OPTIONS);
+}
+
+/** The HTTP client of Azure's client, which otherwise has its own rules for proxies and waits without a limit. */
+async function sendRequest(request: WebResource): Promise<HttpOperationResponse> {
+  const response = await retry(
+    () =>
+      exchange({
+        url: new URL(request.url),
+        method: request.method,
+        headers: request.headers.toJson({ preserveCase: true }),
+      }),
+    // Azure's client itself retries after a 5xx.
+    () => true,
+    new AbortController().signal,
+  );
+  const headers = request.headers.clone();
+  for (const name of headers.headerNames()) headers.remove(name);
+  response.headers.forEach((value, name) => {
+    headers.set(name, value);
+  });
+  return { request, status: response.status, headers, bodyAsText: response.body };
 }

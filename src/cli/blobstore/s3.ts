@@ -1,4 +1,7 @@
+import { Readable } from "node:stream";
 import { paginateListObjectsV2, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
+import { retry } from "../api/retry.ts";
+import { exchange } from "../network/exchange.ts";
 import { reasonOf } from "../terminal/exit.ts";
 import { type Page, readPages } from "./pages.ts";
 import type { NotAdded, Place, StoredObject } from "./stored-object.ts";
@@ -57,7 +60,7 @@ function explain(error: unknown): string {
 function clientOptions(endpoint: string | undefined, bucket: string): S3ClientConfig {
   // AWS' client for JavaScript reads only the first variable, AWS' own command both. Without them, the profile counts.
   const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION;
-  const options: S3ClientConfig = { maxAttempts: ATTEMPTS };
+  const options: S3ClientConfig = { maxAttempts: ATTEMPTS, requestHandler: { handle: sendToAws } };
   if (region) options.region = region;
   if (endpoint === undefined) return options;
 
@@ -68,4 +71,50 @@ function clientOptions(endpoint: string | undefined, bucket: string): S3ClientCo
   options.forcePathStyle = !isBucketHost;
   options.region ??= DEFAULT_REGION;
   return options;
+}
+
+/** A request and a response of AWS' client. */
+interface AwsRequest {
+  method: string;
+  protocol: string;
+  hostname: string;
+  port?: number;
+  path: string;
+  query: Record<string, string | string[] | null>;
+  headers: Record<string, string>;
+  body?: string | Uint8Array;
+}
+
+/** The HTTP client of AWS' client, which itself ignores proxies and waits without a limit. */
+async function sendToAws({ protocol, hostname, port, path, query, body, ...request }: AwsRequest) {
+  const url = new URL(`${protocol}//${hostname}${port === undefined ? "" : `:${port}`}${path}`);
+  url.search = queryString(query);
+  const {
+    status,
+    headers,
+    body: text,
+  } = await retry(
+    () => exchange({ ...request, url, ...(body && { body }) }),
+    // AWS' client itself retries after a 5xx.
+    () => true,
+    new AbortController().signal,
+  );
+  const response = {
+    statusCode: status,
+    headers: Object.fromEntries(headers),
+    body: Readable.from([Buffer.from(text)]),
+  };
+  return { response };
+}
+
+/** Encodes a query as AWS' signature requires. */
+function queryString(query: AwsRequest["query"]): string {
+  const encode = (text: string) =>
+    encodeURIComponent(text).replace(
+      /[!'()*]/g,
+      (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+    );
+  return Object.entries(query)
+    .flatMap(([name, values]) => [values ?? ""].flat().map((value) => `${encode(name)}=${encode(value)}`))
+    .join("&");
 }

@@ -4,10 +4,9 @@ import { formatCount, formatNumber } from "../../format.ts";
 import type { CacheStatus } from "../../operator-api/responses.ts";
 import { RESOURCES_PER_REQUEST_MAX } from "../../platform-limits.ts";
 import { requestCacheStatus } from "../api/cache-client.ts";
-import { describeError } from "../api/describe-error.ts";
 import { type Endpoint, type EndpointOptions, endpointOf } from "../api/endpoint.ts";
-import { checksumsOf } from "../api/matches.ts";
-import { jsonOf, send } from "../api/send.ts";
+import { type MatchedResource, requestMatches } from "../api/matches.ts";
+import { jsonOf } from "../api/send.ts";
 import { printable } from "../app-files/app-file.ts";
 import { appFiles, noFilesIn, type ReadFile } from "../app-files/app-files.ts";
 import { Exit } from "../terminal/exit.ts";
@@ -22,13 +21,6 @@ interface CheckedFile {
   status: "matched" | "upload" | "link" | "empty";
   /** Why it is uploaded, or what else happens to it. */
   reason?: string | undefined;
-}
-
-/** A resource of a response, and of an upload. Other members are kept. */
-interface Resource {
-  checksum: { value: string };
-  path?: unknown;
-  mode?: unknown;
 }
 
 /** The Worker's limits. */
@@ -84,7 +76,7 @@ function isHashed(file: ReadFile): file is HashedFile {
 async function checkFiles(
   endpoint: Endpoint,
   files: readonly ReadFile[],
-  resources: readonly Resource[],
+  resources: readonly MatchedResource[],
 ): Promise<CheckedFile[]> {
   const matched = new Set(resources.map(({ checksum }) => checksum.value));
   const modes = new Map(resources.map(({ path, mode }) => [path, mode]));
@@ -124,24 +116,20 @@ function permissions(mode: number): string {
  *
  * @returns the resources of the responses, which cf CLI sends with an upload as they are
  */
-async function requestResources(endpoint: Endpoint, files: readonly ReadFile[]): Promise<Resource[]> {
+async function requestResources(endpoint: Endpoint, files: readonly ReadFile[]): Promise<MatchedResource[]> {
   const requested = files.filter(isHashed).map(({ sha1, size, path, mode }) => ({
     checksum: { value: sha1 },
     size_in_bytes: size,
     path,
     mode: mode.toString(8),
   }));
-  const resources: Resource[] = [];
+  const resources: MatchedResource[] = [];
   const total = requested.length;
   let done = 0;
   const count = formatCount(total, "file");
   const state = () => ({ text: `${formatNumber(done)} of ${count} requested`, done, total });
   for await (const chunk of withProgress(chunks(requested, RESOURCES_PER_REQUEST_MAX), state)) {
-    const body = JSON.stringify({ resources: chunk });
-    const response = await send(endpoint, { method: "POST", path: "/v3/resource_matches", body });
-    if (response.status !== 201) throw new Exit("failed", describeError(response));
-    checksumsOf(response);
-    resources.push(...(jsonOf(response) as { resources: Resource[] }).resources);
+    resources.push(...(await requestMatches(endpoint, chunk)));
     done += chunk.length;
   }
   return resources;
@@ -177,7 +165,11 @@ function summaryOf(checked: readonly CheckedFile[]) {
   return { totals, savedPercent };
 }
 
-function asJson(checked: readonly CheckedFile[], resources: readonly Resource[], unreadable: number): object {
+function asJson(
+  checked: readonly CheckedFile[],
+  resources: readonly MatchedResource[],
+  unreadable: number,
+): object {
   const files = checked.map(({ file, status, reason }) => {
     const { kind, mode, ...facts } = file;
     return { status, reason, mode: mode.toString(8), ...facts };

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { formatCount, formatNumber } from "../../format.ts";
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { checksumsOf } from "../api/matches.ts";
+import { checksumsOf, resourcesOf } from "../api/matches.ts";
 import { isLoop, isOfCloudController, randomSha1, requestFraction, withoutWorker } from "../api/responder.ts";
 import { type ApiResponse, hasErrorEnvelope, isOutage, warningsOf } from "../api/send.ts";
 import {
@@ -72,7 +72,7 @@ export async function* endpointFindings({ worker, api }: Addresses, known: Known
     }
     return;
   }
-  const matched = checksumsOf(response);
+  const matched = checksumsOf(resourcesOf(response));
   if (matched.has(unknown.sha1)) {
     yield fail(
       "route",

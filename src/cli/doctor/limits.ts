@@ -1,6 +1,6 @@
 import { formatCount } from "../../format.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { requestMatches } from "../api/matches.ts";
+import { checksumsOf, requestMatches } from "../api/matches.ts";
 import type { Known } from "./endpoint.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -21,7 +21,7 @@ export async function* limitFindings(
     );
     return;
   }
-  const matched = await requestMatches(cloudController, sample);
+  const matched = checksumsOf(await requestMatches(cloudController, sample));
   const file = sample.find(({ checksum }) => matched.has(checksum.value));
   if (!file) {
     yield fail(
@@ -33,7 +33,7 @@ export async function* limitFindings(
     return;
   }
   const isMatched = async (size: number, mode?: string) =>
-    (await requestMatches(cloudController, [{ ...file, size_in_bytes: size, mode }])).size > 0;
+    (await requestMatches(cloudController, [{ ...file, size_in_bytes: size, mode }])).length > 0;
   const matchedSize = file.size_in_bytes;
   yield await limitFinding("minimum", Number(configuration.MINIMUM_SIZE), matchedSize, isMatched);
   yield await limitFinding("maximum", Number(configuration.MAXIMUM_SIZE), matchedSize, isMatched);

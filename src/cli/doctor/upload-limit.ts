@@ -4,6 +4,7 @@ import { request as requestHttps } from "node:https";
 import { text } from "node:stream/consumers";
 import type { Endpoint } from "../api/endpoint.ts";
 import { type ApiResponse, hasErrorEnvelope } from "../api/send.ts";
+import { agentFor } from "../network/agent.ts";
 import { formatBytes } from "../terminal/output.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -68,6 +69,7 @@ async function declareUpload({ url }: Endpoint, bytes: number): Promise<ApiRespo
   const target = `${url}/v3/packages/${randomUUID()}/upload`;
   const request = (target.startsWith("https:") ? requestHttps : requestHttp)(target, {
     method: "POST",
+    agent: agentFor(new URL(target)),
     headers: { "Content-Length": bytes, "Content-Type": "multipart/form-data; boundary=none" },
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });

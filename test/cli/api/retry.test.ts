@@ -125,6 +125,19 @@ test.concurrent("finishes the running batch on Ctrl-C, and sends the other batch
   expect(cache.present).toEqual(new Set(keys));
 });
 
+test.concurrent("prints the title of a page instead of its HTML, and that a server uses TLS", async () => {
+  const cache = await startFakeCache();
+  // The response of nginx.
+  const title = "400 The plain HTTP request was sent to HTTPS port";
+  cache.faults.push((response) =>
+    response.writeHead(400).end(`<html>\n<head><title>${title}</title></head>`),
+  );
+  const outcome = await resourcePoolInThread(["remove", sha1Of("x"), ...cache.urlOption], { env: cache.env });
+  const page = `${cache.url}/v3/resource_matches/cache/observations returned 400 with a web page: "${title}"`;
+  const stderr = `${page}\nThe server uses TLS. The URL must begin with https://.\n`;
+  expect(outcome).toEqual({ code: 1, stdout: "", stderr });
+});
+
 test.concurrent("stops waiting for Retry-After on Ctrl-C", async () => {
   const cache = await startFakeCache();
   cache.faults.push((response) => respondWithError(response, 503, "down", { "Retry-After": "300" }));
@@ -196,30 +209,21 @@ async function findClosedPort(): Promise<number> {
   return port;
 }
 
-test.concurrent("gives up after two attempts at an address that has never responded, with the probable cause", async () => {
+test.concurrent("gives up without a retry at an address that has never responded, and explains why", async () => {
   const { port: plain } = new URL((await startFakeCache()).url);
-  const addresses: [string, RegExp][] = [
-    [`http://127.0.0.1:${await findClosedPort()}`, /connect ECONNREFUSED 127\.0\.0\.1:\d+$/],
+  const closed = await findClosedPort();
+  const addresses = [
     [
-      `https://127.0.0.1:${plain}`,
-      new RegExp(`: 127\\.0\\.0\\.1:${plain} does not use TLS\\. Does the URL begin with http://\\?$`),
+      `http://127.0.0.1:${closed}`,
+      `No server accepts connections at 127.0.0.1:${closed} (ECONNREFUSED). Check the host and the port of the URL.`,
     ],
-  ];
+    [`https://127.0.0.1:${plain}`, `127.0.0.1:${plain} does not use TLS. Does the URL begin with http://?`],
+  ] as const;
   await Promise.all(
     addresses.map(async ([url, reason]) => {
       const outcome = await resourcePoolInThread(["status", "--url", url, ...AT]);
-      expect(outcome).toMatchObject({ code: 1, stdout: "" });
-      const message = new RegExp(`^No response from ${url}/\\S+: `);
-      expect(outcome.stderr.split("\n")).toEqual([
-        expect.stringMatching(message),
-        "Retrying in 1 s.",
-        expect.stringMatching(message),
-        "This address has never responded. Is it right?",
-        "",
-      ]);
-      for (const line of outcome.stderr.split("\n").filter((line) => line.startsWith("No response"))) {
-        expect(line).toMatch(reason);
-      }
+      const stderr = `No response from ${url}/v3/resource_matches/cache: ${reason}\n`;
+      expect(outcome).toEqual({ code: 1, stdout: "", stderr });
     }),
   );
 });
@@ -244,5 +248,4 @@ test.concurrent("keeps retrying an address that has responded before", async () 
     },
   });
   expect(outcome.code).toBe(130);
-  expect(outcome.stderr).not.toContain("has never responded");
 });
