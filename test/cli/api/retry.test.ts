@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { retry } from "../../../src/cli/api/retry.ts";
+import { NoResponse } from "../../../src/cli/api/send.ts";
 import { sha1Of } from "../app.ts";
 import { makeBlobs, makeNames } from "../blobs.ts";
 import { resourcePool, resourcePoolInThread } from "../command.ts";
@@ -248,4 +250,17 @@ test.concurrent("keeps retrying an address that has responded before", async () 
     },
   });
   expect(outcome.code).toBe(130);
+});
+
+test("retries once after a connection was lost at the end of a long upload", async () => {
+  let now = 0;
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
+  const attempt = vi.fn(async () => {
+    now += 100_000;
+    throw new NoResponse("lost", false);
+  });
+  const outcome = retry(attempt, () => true, new AbortController().signal).catch((error) => error);
+  expect(await outcome).toMatchObject({ reason: "failed", message: "lost\nGave up after 2 attempts." });
+  expect(attempt).toHaveBeenCalledTimes(2);
+  clock.mockRestore();
 });
