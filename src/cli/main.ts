@@ -17,16 +17,20 @@ import { EXIT_CODES, Exit, reasonOf } from "./terminal/exit.ts";
 import { listenForInterrupts } from "./terminal/interrupt.ts";
 import { note } from "./terminal/output.ts";
 
-const EXIT_CODES_HELP = `
-Exit codes:
-    0  done
-    1  failed
-    2  wrong usage
-    3  incomplete: a part of the input was invalid, unreadable or too old; or
-       \`verify\` found rejected resources; or \`doctor\` found a problem
-  130  interrupted by Ctrl-C
+const DOCUMENTS = `${manifest.homepage.replace(/#.*/, "")}/blob/main/docs`;
 
-Data goes to stdout, messages go to stderr.`;
+const EXIT_CODES_HELP = `
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 incomplete, 130 interrupted.
+${DOCUMENTS}/cli.md`;
+
+const WITHOUT_SUBCOMMAND = `Usage: resource-pool <command> --url <the Worker's URL>
+
+Most used:
+  doctor                     check a deployed Worker, and print what to do
+  check <path>               show which files of an app a push would upload
+  sync --blobstore <place>   add the resource pool in a blobstore to the cache
+
+All commands: resource-pool --help`;
 
 const SUBCOMMANDS = [
   addCommand,
@@ -43,15 +47,12 @@ const SUBCOMMANDS = [
 ];
 
 const program = new Command("resource-pool")
-  .description(
-    "Fills and inspects the cache of Cloud Foundry's POST /v3/resource_matches. The cache contains the files of the " +
-      "platform's resource pool: `cf push` uploads only other files.",
-  )
+  .description("Fills and inspects the cache of Cloud Foundry's POST /v3/resource_matches.")
   .version(manifest.version)
   .exitOverride()
   .configureHelp({ helpWidth: Math.min(80, process.stdout.columns || 80) })
   .showHelpAfterError("Run the command with --help to see its usage.")
-  .addHelpText("afterAll", EXIT_CODES_HELP)
+  .addHelpText("after", EXIT_CODES_HELP)
   .hook("preAction", (_, subcommand) => {
     const { caFile } = subcommand.opts<EndpointOptions>();
     if (caFile !== undefined) readAuthorities(caFile);
@@ -62,6 +63,7 @@ for (const command of SUBCOMMANDS) {
 
 async function run(): Promise<number> {
   try {
+    if (process.argv.length === 2) throw new Exit("usage", WITHOUT_SUBCOMMAND);
     await program.parseAsync();
     return EXIT_CODES.done;
   } catch (error) {

@@ -20,20 +20,9 @@ export interface EndpointOptions {
 
 export function withEndpointOptions(command: Command): Command {
   return command
-    .optionsGroup("Worker and token:")
-    .requiredOption(
-      "--url <url>",
-      "base URL of the API: https://api.example.com, or http://localhost:8787 of `npm start`",
-    )
-    .option(
-      "--token <token>",
-      'token as `cf oauth-token` prints it, with or without "bearer". Other users of the machine can see it in the ' +
-        "list of processes: prefer the environment variable CF_TOKEN",
-    )
-    .option(
-      "--ca-file <path>",
-      "PEM file with certificate authorities to trust, in addition to this machine's",
-    );
+    .requiredOption("--url <url>", "the Worker's URL: `npm start` prints it")
+    .option("--token <token>", "access token. Default: the variable CF_TOKEN")
+    .option("--ca-file <path>", "PEM file of further certificate authorities");
 }
 
 /**

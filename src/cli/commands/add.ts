@@ -6,17 +6,18 @@ import { type AddOptions, addResources } from "./add-resources.ts";
 export const addCommand = new Command("add")
   .summary("hash files and add them to the cache")
   .description(
-    "Hashes files as `cf push` does, and adds them to the cache.\n\n" +
-      "Add only files that are present in the platform's resource pool. If a file is in the cache and not in the " +
-      "pool, pushes do not upload it, and fail.\n\n" +
-      "From a directory, it adds the files that `cf push` would push: it applies .cfignore and cf CLI's own ignore " +
-      "list, and skips symbolic links and empty files. From an archive (.zip, .jar, .war, .ear), it adds the files " +
-      "in it. Any other file is added itself.",
+    "Hashes files as `cf push` does, and adds them to the cache. Add only files that the platform's resource pool has: a " +
+      "push that relies on another file fails.\n\n" +
+      "Of a directory or an archive (.zip, .jar, .war, .ear) it adds the files that `cf push` would push, without links and " +
+      "empty files. Any other file is added itself.",
   )
   .argument("<path...>", "directories, archives or files")
   .option("--dry-run", "count the files, and send nothing to the Worker")
   .option("--json", "print the result as JSON")
-  .addHelpText("after", "\nExample:\n  resource-pool add dist/ target/app.jar --url https://api.example.com")
+  .addHelpText(
+    "after",
+    "\nExample:\n  resource-pool add dist/ target/app.jar --url https://matches.example.net",
+  )
   .action((paths: string[], options: AddOptions) =>
     addResources(options, async () => {
       const notAdded = { unreadable: 0 };

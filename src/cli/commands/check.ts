@@ -36,21 +36,14 @@ const NO_RULES: Rules = { minimumSize: 0, maximumSize: Number.POSITIVE_INFINITY,
 export const checkCommand = new Command("check")
   .summary("show which files of an app a push would upload")
   .description(
-    "Shows which files of an app `cf push` would upload. It sends the same requests to POST /v3/resource_matches: " +
-      "5,000 files at a time, one request after the other.\n\n" +
-      "Each file is `matched`, `upload`, `link` or `empty`. `cf push` never requests matches for symbolic links and " +
-      "empty files, and always uploads them. If the token may read the Worker's limits, a file that is uploaded because " +
-      "of them is marked, like `too small` or `mode 0444 lacks 0600`.\n\n" +
-      "--json also prints the `resources` with which a package can be uploaded without the matched files.\n\n" +
-      "Nothing is uploaded, and the cache does not change.",
+    "Shows which files of an app `cf push` would upload. It sends the same requests as `cf push`, and uploads nothing.\n\n" +
+      "Each file is `matched`, `upload`, `link` or `empty`. The last two are always uploaded. A file that the Worker's limits " +
+      "rule out is marked, like `too small` or `mode 0444 lacks 0600`, if the token may read them. --json also prints the " +
+      "`resources` for the upload of a package.",
   )
   .argument("<path...>", "directories, archives (.zip, .jar, .war, .ear) or files")
   .option("--json", "print the result as JSON")
-  .addHelpText(
-    "after",
-    '\nExample:\n  export CF_TOKEN="$(cf oauth-token)"\n' +
-      "  resource-pool check dist/ --url https://api.example.com",
-  )
+  .addHelpText("after", "\nExample:\n  resource-pool check dist/ --url https://api.example.com")
   .action(async (paths: string[], { json, ...options }: EndpointOptions & { json?: boolean }) => {
     const endpoint = endpointOf(options);
     const counts = { unreadable: 0 };

@@ -20,27 +20,14 @@ export const doctorCommand = new Command("doctor")
   .summary("check a deployed Worker, and print what to do")
   .description(
     "Checks a deployed Worker from outside. Prints a line for each check: `ok`, `warn` or `FAIL`, what was found, and what " +
-      "to do. The exit code is 3 if a line is not `ok`.\n\n" +
-      "The cache is not changed. The Worker gets a request for up to ten of its files, marked as a probe, and does not " +
-      "verify its matches: so a check never suspends the cache. The Cloud Controller gets requests for one file with " +
-      "several sizes. All addresses get the token.",
+      "to do. The exit code is 3 if a line is not `ok`. The cache is not changed. All servers get the token.",
   )
-  .option(
-    "--api <url>",
-    "the URL that cf uses (`cf api` prints it), if a load balancer there forwards requests to the Worker",
-  )
-  .option(
-    "--cloud-controller <url>",
-    "a URL that leads to the Cloud Controller and not to the Worker, to compare limits. Default: --api",
-  )
-  .option("--max-package-size <bytes>", "the foundation's cc.packages.max_package_size", MAX_PACKAGE_SIZE)
+  .option("--api <url>", "the URL that cf uses, if it is not the Worker's")
+  .option("--cloud-controller <url>", "leads to the Cloud Controller. Default: --api")
+  .option("--max-package-size <bytes>", "cc.packages.max_package_size", MAX_PACKAGE_SIZE)
   .addHelpText(
     "after",
-    "\nExample:\n" +
-      "  resource-pool doctor --cloud-controller https://api.cf.internal \\\n" +
-      "    --url https://api.example.com\n" +
-      "  resource-pool doctor --api https://api.example.com \\\n" +
-      "    --url https://matches.example.net",
+    "\nExample:\n  resource-pool doctor --url https://matches.example.net \\\n    --api https://api.example.com",
   )
   .action(async ({ api: apiUrl, cloudController, maxPackageSize, ...options }: DoctorOptions) => {
     if (!/^[1-9]\d{0,14}$/.test(maxPackageSize)) {

@@ -12,7 +12,7 @@ export const forgetCommand = new Command("forget")
       "observations that were made before are refused. Run `sync` to fill the cache again. Until then pushes work, and upload more.",
   )
   .option("--yes", "empty the cache; without this option, only print how many resources it has")
-  .addHelpText("after", "\nExample:\n  resource-pool forget --yes --url https://api.example.com")
+  .addHelpText("after", "\nExample:\n  resource-pool forget --yes --url https://matches.example.net")
   .action(async ({ yes, ...options }: EndpointOptions & { yes?: boolean }) => {
     const endpoint = endpointOf(options);
     const client = new CacheClient(endpoint);

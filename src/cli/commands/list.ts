@@ -18,7 +18,7 @@ export const listCommand = new Command("list")
   )
   .option("--prefix <digits>", "only those whose SHA-1 starts with these hex digits", "")
   .option("--json", "print each as a line of JSON, as in the API")
-  .addHelpText("after", "\nExample:\n  resource-pool list --url https://api.example.com > resources.txt")
+  .addHelpText("after", "\nExample:\n  resource-pool list --url https://matches.example.net > resources.txt")
   .action(async ({ prefix, json, ...options }: ListOptions) => {
     const start = prefix.toLowerCase();
     if (!/^[0-9a-f]{0,40}$/.test(start)) {

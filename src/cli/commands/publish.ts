@@ -11,7 +11,7 @@ export const publishCommand = new Command("publish")
       "emptied or replaced. The command returns before that is done: see `status`.",
   )
   .option("--json", "print the status as JSON")
-  .addHelpText("after", "\nExample:\n  resource-pool publish --url https://api.example.com")
+  .addHelpText("after", "\nExample:\n  resource-pool publish --url https://matches.example.net")
   .action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
     const status = await new CacheClient(endpointOf(options)).publish();
     const resources = status.entries === 0 ? "the empty cache" : formatCount(status.entries, "resource");

@@ -18,18 +18,15 @@ interface RemoveOptions extends EndpointOptions {
 export const removeCommand = new Command("remove")
   .summary("remove resources from the cache")
   .description(
-    "Removes resources from the cache, by SHA-1. The Worker matches them for at most three more minutes, " +
-      "usually for one. The removal is recorded even if the resource is not in the cache, so that no earlier " +
-      "observation adds it again.",
+    "Removes resources from the cache, by SHA-1. The Worker matches them for at most three more minutes. The removal is " +
+      "recorded even if a resource is not in the cache, so that no earlier observation adds it again.",
   )
   .argument("[sha1...]", "40 hex digits each")
-  .option("--from <file>", "a list with a SHA-1 per line, or lines as for `import`; - for stdin")
+  .option("--from <file>", "list with a SHA-1 per line, or as for `import`; - is stdin")
   .option("--json", "print the result as JSON")
   .addHelpText(
     "after",
-    "\nExamples:\n  resource-pool remove da39a3ee5e6b4b0d3255bfef95601890afd80709 \\\n" +
-      "    --url https://api.example.com\n" +
-      "  resource-pool remove --from deleted.txt --url https://api.example.com",
+    "\nExample:\n  resource-pool remove --from deleted.txt --url https://matches.example.net",
   )
   .action(async (sha1s: string[], { from, json, ...options }: RemoveOptions) => {
     for (const sha1 of sha1s) {

@@ -9,7 +9,7 @@ export const statusCommand = new Command("status")
   .summary("show the state of the cache")
   .description("Shows how many resources the cache has, what is published, and the Worker's settings.")
   .option("--json", "print the result as JSON")
-  .addHelpText("after", "\nExample:\n  resource-pool status --url https://api.example.com")
+  .addHelpText("after", "\nExample:\n  resource-pool status --url https://matches.example.net")
   .action(async ({ json, ...options }: EndpointOptions & { json?: boolean }) => {
     const status = await new CacheClient(endpointOf(options)).status();
     await printResult(json, status, statusText(status));

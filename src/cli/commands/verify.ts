@@ -32,24 +32,19 @@ interface VerifyOptions extends EndpointOptions {
 export const verifyCommand = new Command("verify")
   .summary("verify the cache with the Cloud Controller")
   .description(
-    "Requests matches for the resources in the cache from the Cloud Controller itself, about 80 a second. This works with any " +
-      "blobstore. The exit code is 3 if it rejects some and they stay in the cache. Files of exactly MINIMUM_SIZE or " +
-      "MAXIMUM_SIZE are skipped, because the Cloud Controller never matches them.\n\n" +
+    "Verifies the resources in the cache with the Cloud Controller, about 80 a second. The exit code is 3 if it rejects some " +
+      "and they stay in the cache. Files of exactly MINIMUM_SIZE or MAXIMUM_SIZE are skipped: the Cloud Controller never " +
+      "matches them.\n\n" +
       "With --remove, resources that are rejected twice are removed from the cache. If all are rejected, nothing is removed.",
   )
-  .requiredOption(
-    "--cloud-controller <url>",
-    "a URL that leads to the Cloud Controller: behind a load balancer, the one that cf uses. It gets the token",
-  )
-  .option("--sample <count>", "verify this many resources, drawn at random, instead of all")
-  .option("--remove", "remove rejected resources from the cache, up to a tenth")
+  .requiredOption("--cloud-controller <url>", "leads to the Cloud Controller. It gets the token")
+  .option("--sample <count>", "verify this many random resources, not all")
+  .option("--remove", "remove rejected resources from the cache")
   .option("--yes", "allow --remove to remove more than a tenth")
   .option("--json", "print the result as JSON")
   .addHelpText(
     "after",
-    "\nExample:\n" +
-      "  resource-pool verify --sample 5000 \\\n" +
-      "    --cloud-controller https://api.example.com --url https://matches.example.net",
+    "\nExample:\n  resource-pool verify --sample 5000 --url https://matches.example.net \\\n    --cloud-controller https://api.example.com",
   )
   .action(async ({ sample, remove, yes, json, ...options }: VerifyOptions) => {
     if (yes && !remove) throw new Exit("usage", "--yes needs --remove.");
