@@ -18,7 +18,7 @@ const DIRTY_FAIL_MS = 10 * MINUTE_MS;
 /** The catalog builds a snapshot once a day, and retries a failed one after some minutes. */
 const SNAPSHOT_OVERDUE_MS = 26 * HOUR_MS;
 
-const SEARCH_LOG = "Search the Worker's log for catalog-step-failed: it names the step that failed.";
+const SEARCH_LOG = "Search the Worker's log for `catalog-step-failed`: it names the step that failed.";
 
 type UncheckedStatus = Omit<CacheStatus, "checks">;
 type Finding = Pick<CacheCheck, "level" | "text">;

@@ -64,7 +64,7 @@ async function load(candidate, isManual) {
       credentials: "omit",
       redirect: "error",
     });
-    body = await response.json().catch(() => ({}));
+    body = (await response.json().catch(() => ({}))) ?? {};
   } catch (error) {
     reason = error.message;
   }

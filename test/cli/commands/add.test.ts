@@ -213,18 +213,3 @@ test.concurrent.each([
   expect(outcome).toMatchObject({ code, stdout: "" });
   expect(outcome.stderr).toMatch(message);
 });
-
-test.concurrent("prints the help of a subcommand with the exit codes on stdout", async () => {
-  const outcome = await resourcePoolInThread(["add", "--help"]);
-  expect(outcome).toMatchObject({ code: 0, stderr: "" });
-  expect(outcome.stdout).toMatch(/Usage: resource-pool add .*Example:.*Exit codes:.*130/s);
-});
-
-test.concurrent("prints help that fits 80 columns, for every subcommand", async () => {
-  const { stdout } = await resourcePoolInThread(["--help"]);
-  const subcommands = [...stdout.matchAll(/^ {2}([a-z]+) .*[a-z]$/gm)].map(([, name = ""]) => name);
-  expect(subcommands).toEqual(expect.arrayContaining(["add", "sync", "verify", "forget"]));
-  const helps = await Promise.all(subcommands.map((name) => resourcePoolInThread([name, "--help"])));
-  const lines = [stdout, ...helps.map((help) => help.stdout)].join("\n").split("\n");
-  expect(lines.filter((line) => line.length > 80)).toEqual([]);
-});
