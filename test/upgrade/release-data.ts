@@ -102,13 +102,16 @@ export async function recordRelease(): Promise<ReleaseData> {
     true,
   );
 
-  return {
+  const data = {
     recordedAt: Date.now(),
     catalog: await runInDurableObject(catalog(), (_, { storage }) => dumpTables(storage.sql)),
     pushSessions: await runInDurableObject(pushSessions(), (_, { storage }) => dumpTables(storage.sql)),
     cache: await dumpCache(),
-    calls,
   };
+  // The last calls, because they change what is stored.
+  await call("catalog", "publish");
+  await call("catalog", "forget");
+  return { ...data, calls };
 }
 
 /** Stores the data of a release, and sets the clock to the time at which it was recorded. */
