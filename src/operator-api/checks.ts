@@ -123,13 +123,11 @@ function checkKeys({ keys_waiting: waiting, entries }: UncheckedStatus, keysPerD
 function checkSuspension({
   suspended_until: until,
   removed_since_suspension: removed,
-  time,
 }: UncheckedStatus): Finding {
   if (until === null) return ok("The cache is not suspended.");
-  const leftMs = Math.max(0, Date.parse(until) - Date.parse(time));
   const found =
-    `The cache is suspended for ${formatDuration(leftMs)} more, until ${until.slice(11, 16)} UTC, because the Cloud ` +
-    "Controller rejected many of its matches. Until then only the Cloud Controller matches, and pushes work.";
+    `The cache is suspended until ${until}, because the Cloud Controller rejected many of its matches. ` +
+    "Until then only the Cloud Controller matches, and pushes work.";
   if (removed > 0) {
     return warn(
       `${found} Since it began, ${formatCount(removed, "resource")} ${removed === 1 ? "was" : "were"} removed from the ` +

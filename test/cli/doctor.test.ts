@@ -228,7 +228,7 @@ test.concurrent("accepts the remedy for a suspension, and prints when it ends", 
   expect(await suspension()).toEqual([
     expect.stringMatching(/^ok +catalog +The catalog has 12 resources/),
     expect.stringMatching(
-      /^FAIL +suspension +The cache is suspended for \d+ (s|min) more, until \d\d:\d\d UTC, .*`resource-pool forget --yes`/,
+      /^FAIL +suspension +The cache is suspended until \d\d:\d\d UTC, in \d+ (s|min), .*`resource-pool forget --yes`/,
     ),
   ]);
 
@@ -245,7 +245,7 @@ test.concurrent("accepts the remedy for a suspension, and prints when it ends", 
   expect(await suspension()).toEqual([
     expect.stringMatching(/^ok +catalog +The catalog has 1 resource/),
     expect.stringMatching(
-      /^warn +suspension +The cache is suspended for .* Since it began, 11 resources were removed from the cache\. .*nothing more to do/,
+      /^warn +suspension +The cache is suspended until .* Since it began, 11 resources were removed from the cache\. .*nothing more to do/,
     ),
   ]);
 

@@ -1,3 +1,4 @@
+import { formatDuration } from "../../format.ts";
 import type { CachedResource, CacheStatus } from "../../operator-api/responses.ts";
 import { CacheClient } from "../api/cache-client.ts";
 import type { Endpoint } from "../api/endpoint.ts";
@@ -91,8 +92,20 @@ export async function* examine({
   const flagsEndpoint = cloudControllerRoot ? compared : apiRoot && api;
   if (flagsEndpoint) yield* catchErrors("feature flags", flagFindings(flagsEndpoint, status));
   for (const { level, name, text } of status.checks) {
-    yield { level: level === "fail" ? "FAIL" : level, name, text };
+    yield {
+      level: level === "fail" ? "FAIL" : level,
+      name,
+      text: withTimesLeft(text, Date.parse(status.time)),
+    };
   }
+}
+
+/** Replaces the ISO times of a check by `12:30 UTC, in 7 min`. @param now ms since the epoch, by the Worker's clock */
+function withTimesLeft(text: string, now: number): string {
+  return text.replaceAll(
+    /\d{4}-\d\d-\d\dT(\d\d:\d\d):[\d.]+Z/g,
+    (time, minute) => `${minute} UTC, in ${formatDuration(Math.max(0, Date.parse(time) - now))}`,
+  );
 }
 
 /** Draws resources of the catalog's first page whose sizes the Cloud Controller may match: it excludes both limits. */
