@@ -10,7 +10,7 @@ interface Counts {
   eligible: number;
   /** Resources that were matched: by the cache, the Cloud Controller, or an earlier request of the push. */
   matched: number;
-  /** Those of them that the cache matched, and the Cloud Controller did not have to verify before the response. */
+  /** Those of them that the cache had. */
   matched_by_cache: number;
   /** Requests to which the Cloud Controller responded because the Worker failed, other than with 401. */
   failed_open: number;

@@ -97,7 +97,7 @@ export const CacheStatusSchema = v.object({
       ),
       matched_by_cache: describe(
         count,
-        "Matches of the cache, without those that the Cloud Controller had to verify before the response.",
+        "Matches of the cache, also those that the Cloud Controller verified before the response.",
       ),
       failed_open: describe(
         count,

@@ -11,7 +11,7 @@ import { verifyBeforeResponse } from "./verification.ts";
 export interface DecidedMatches {
   /** 1 if the response has the resource. */
   isMatch: Uint8Array;
-  /** NOT_FOUND, CACHE or ORIGIN. */
+  /** NOT_FOUND, CACHE, CONFIRMED or ORIGIN. */
   foundBy: Uint8Array;
   /** Number of candidates that earlier requests of the push had decided. */
   decidedEarlier: number;

@@ -11,6 +11,8 @@ import type { Origin, OriginResult } from "./origin.ts";
 export const NOT_FOUND = 0;
 export const CACHE = 1;
 export const ORIGIN = 2;
+/** In the cache, and confirmed by the Cloud Controller before the response. */
+export const CONFIRMED = 3;
 
 /** Result of a look-up. Each array has one byte for each candidate. */
 export interface Matches {

@@ -6,7 +6,7 @@ import { writePoint } from "../observability/metrics.ts";
 import type { Stopwatch } from "../observability/stopwatch.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { DecidedMatches } from "./decide-matches.ts";
-import { CACHE } from "./lookup.ts";
+import { CACHE, CONFIRMED } from "./lookup.ts";
 import type { Resolved } from "./resolve-request.ts";
 
 /** Runs code that logs or measures. An error in it is logged, and never fails a push. */
@@ -86,7 +86,8 @@ function measure({ matchRequest, warnings, matches, decided, isIdentified }: Res
 }
 
 function countMatchesOfCache({ isMatch, foundBy }: DecidedMatches): number {
-  return isMatch.reduce((count, is, index) => (is === 1 && foundBy[index] === CACHE ? count + 1 : count), 0);
+  const isOfCache = (index: number) => foundBy[index] === CACHE || foundBy[index] === CONFIRMED;
+  return isMatch.reduce((count, is, index) => (is === 1 && isOfCache(index) ? count + 1 : count), 0);
 }
 
 /** The Server-Timing header, which browsers and curl show: `body;dur=1, push-sessions;dur=2`. */

@@ -6,7 +6,7 @@ import type { ResourceKey } from "../resources/resource-key.ts";
 import { Deadline } from "../time/deadline.ts";
 import { TIMEOUT_MS } from "../time/time-guarantees.ts";
 import { RejectionReport } from "./catalog-reports.ts";
-import { ORIGIN } from "./lookup.ts";
+import { CACHE, CONFIRMED, ORIGIN } from "./lookup.ts";
 import { type Origin, type OriginResult, quickRequestSize } from "./origin.ts";
 
 /** Matches that are verified after each response. */
@@ -52,7 +52,7 @@ export async function verifyBeforeResponse(
   const rejected = new Set(verified.notMatched);
   for (const [key, places] of keys) {
     for (const index of places) {
-      if (confirmed.has(key)) foundBy[index] = ORIGIN;
+      if (confirmed.has(key)) foundBy[index] = foundBy[index] === CACHE ? CONFIRMED : ORIGIN;
       else if (rejected.has(key)) found[index] = REJECTED;
       else if ((hasRejection || rejected.size > 0) && isUndecided(index)) found[index] = NO_MATCH;
     }

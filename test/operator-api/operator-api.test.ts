@@ -579,6 +579,17 @@ describe("the last hour of GET cache", () => {
     expect((await status()).last_hour.requests).toBe(1);
   });
 
+  it("counts a match that the Cloud Controller verified in a suspected retry as the cache's", async () => {
+    fakeCloudController(respondWithMatches(() => true));
+    await fillCache(resource(1));
+    const isolate = { ...env, CLOUD_CONTROLLER_URL };
+    const token = await signToken();
+    for (let request = 0; request < 2; request++)
+      await sendWithEnv(isolate, { resources: [resource(1)] }, { token });
+    const { last_hour: hour } = await status((...request) => sendWithEnv(isolate, ...request));
+    expect(hour).toMatchObject({ requests: 2, matched: 2, matched_by_cache: 2 });
+  });
+
   it("shows the matches of the cache apart from those of the Cloud Controller", async () => {
     fakeCloudController(respondWithMatches(() => true));
     await fillCache(resource(1));
