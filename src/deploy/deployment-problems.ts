@@ -1,49 +1,70 @@
 import { readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { unstable_readConfig as readConfig } from "wrangler";
+import { unstable_readConfig as readConfig, type Unstable_Config } from "wrangler";
 import manifest from "../../package.json" with { type: "json" };
 import { configurationOf, isLoopback } from "../configuration.ts";
 import { Failure } from "../failure.ts";
 
 /** Of `wrangler.toml` and the examples. */
 const { name: defaultName } = manifest;
-const EXAMPLES = resolve(import.meta.dirname, "../../docs/examples");
+const PROJECT = resolve(import.meta.dirname, "../..");
+const EXAMPLES = join(PROJECT, "docs/examples");
 
 /** Addresses that a deployed Worker must be able to reach. */
-const SERVERS = {
+const SERVERS: Record<string, string> = {
   UAA_URL: "https://uaa.<system domain>, the foundation's UAA",
   CLOUD_CONTROLLER_URL: "https://api.<system domain>, the foundation's Cloud Controller",
 };
 
-/** The file has the bindings: only variables can be wrong. */
-const BINDING = new Proxy({}, { get: () => () => {} });
-const BINDINGS = { RESOURCE_CACHE: BINDING, CATALOG: BINDING, PUSH_SESSIONS: BINDING };
-/** Valid values for variables that may be secrets, so that only the others are checked. */
-const ABSENT = { CLOUD_CONTROLLER_URL: "https://absent.invalid", MAXIMUM_SIZE: Number.MAX_SAFE_INTEGER };
+const method = () => {};
+const KV_NAMESPACE = { get: method, put: method, delete: method };
+const DURABLE_OBJECT_NAMESPACE = { getByName: method };
+/** Valid values for variables whose values are not in the configuration, so that only the others are checked. */
+const UNKNOWN = {
+  UAA_URL: "https://unknown.invalid",
+  CLOUD_CONTROLLER_URL: "https://unknown.invalid",
+  MAXIMUM_SIZE: Number.MAX_SAFE_INTEGER,
+};
+
+/** A Worker as one environment of a file configures it. */
+interface Deployment {
+  file: string;
+  /** Undefined for the top level of the file. */
+  environment: string | undefined;
+  name: string | undefined;
+  routes: readonly string[];
+}
 
 /**
  * Describes what is wrong with a deployment: a Worker that would replace another one, return an error for every request, or get none.
  *
  * @param args of `wrangler deploy`
+ * @param directory of the user, to which paths are relative
  * @throws if the configuration can't be read
  */
-export function deploymentProblems(args: readonly string[]): string[] {
+export function deploymentProblems(args: readonly string[], directory: string): string[] {
   const options = deployOptions(args);
-  const { config, env, variables, hasRoutes } = options;
-  const {
-    configPath = "",
-    main,
-    name,
-    vars,
-    route,
-    routes = [],
-  } = readConfig({ config, env }, { hideWarnings: true });
+  const path = options.config && resolve(directory, options.config);
+  const config: Unstable_Config = readConfig({ config: path, env: options.env }, { hideWarnings: true });
+  const configured = deploymentOf(config);
+  const deployment = {
+    ...configured,
+    name: options.name ?? configured.name,
+    routes: [...(options.routes.length > 0 ? options.routes : configured.routes), ...options.domains],
+  };
+  const keepsVariables = options.keepsVariables || config.keep_vars === true;
+  const secrets = config.secrets?.required ?? [];
+  const variables = Object.fromEntries<unknown>([
+    ...Object.entries(UNKNOWN).filter(([name]) => keepsVariables || secrets.includes(name)),
+    ...config.kv_namespaces.map(({ binding }) => [binding, KV_NAMESPACE] as const),
+    ...config.durable_objects.bindings.map(({ name }) => [name, DURABLE_OBJECT_NAMESPACE] as const),
+    ...Object.entries({ ...config.vars, ...options.variables }),
+  ]);
   return [
-    ...nameProblems(resolve(configPath), main, options.name ?? name, env),
-    ...variableProblems({ ...vars, ...variables }),
-    // Routes of the command line replace those of the file.
-    ...(hasRoutes ? [] : routeProblems(route ? [route, ...routes] : routes)),
+    ...nameProblems(deployment, directory),
+    ...variableProblems(variables, deployment.environment),
+    ...routeProblems(deployment.routes),
   ];
 }
 
@@ -54,40 +75,41 @@ function deployOptions(args: readonly string[]) {
       config: { type: "string", short: "c" },
       env: { type: "string", short: "e" },
       name: { type: "string" },
-      var: { type: "string" },
     },
     strict: false,
     allowPositionals: true,
     tokens: true,
   });
-  const variables: Record<string, string> = {};
+  // `--var A:1 B:2 --var=C:3` has three values.
+  const given: { option: string; value: string }[] = [];
   let option = "";
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "option") option = token.name;
-    // From `--var A:1 B:2 --var=C:3`.
-    const [, name, value] = /^(\w+):(.*)$/s.exec(token.value ?? "") ?? [];
-    if (option === "var" && name !== undefined && value !== undefined) variables[name] = value;
+    if (token.value !== undefined) given.push({ option, value: token.value });
   }
+  const valuesOf = (...options: string[]) =>
+    given.filter(({ option }) => options.includes(option)).map(({ value }) => value);
   return {
     config: values.config as string | undefined,
     env: values.env as string | undefined,
     name: values.name as string | undefined,
-    variables,
-    hasRoutes: tokens.some((token) => token.kind === "option" && /^routes?$/.test(token.name)),
+    keepsVariables: values["keep-vars"] === true,
+    variables: Object.fromEntries(valuesOf("var").map((variable) => variable.split(/:(.*)/s, 2))),
+    /** They replace those of the file. */
+    routes: valuesOf("route", "routes"),
+    /** They are added to the routes. */
+    domains: valuesOf("domain", "domains"),
   };
 }
 
-/** A deployment replaces the Worker of the same name, even if that is another foundation's. */
-function nameProblems(
-  configPath: string,
-  main: string | undefined,
-  name: string | undefined,
-  env: string | undefined,
-): string[] {
-  const file = relative(process.cwd(), configPath);
-  if (dirname(configPath) === EXAMPLES) {
-    return [`${file} is an example. Copy it, and deploy the copy: cp ${file} wrangler.foundation.toml`];
+/** A deployment replaces the Worker of the same name and takes over its routes, even if it is another foundation's. */
+function nameProblems(deployment: Deployment, directory: string): string[] {
+  const { name } = deployment;
+  const file = relative(directory, deployment.file);
+  if (dirname(deployment.file) === EXAMPLES) {
+    const copy = relative(directory, join(PROJECT, "wrangler.foundation.toml"));
+    return [`${file} is an example. Copy it, and deploy the copy: cp ${file} ${copy}`];
   }
   if (name === undefined || name === defaultName) {
     return [
@@ -95,53 +117,79 @@ function nameProblems(
         `a name of its own: name = "${defaultName}-<foundation>"`,
     ];
   }
-  return otherConfigsOf(configPath, main)
-    .filter((other) => nameOf(other, env) === name)
-    .map(
-      (other) =>
-        `${relative(process.cwd(), other)} has the name "${name}" too: one deployment would replace the other. Change one of the names`,
-    );
+  return deploymentsIn(dirname(deployment.file))
+    .filter((other) => other.file !== deployment.file || other.environment !== deployment.environment)
+    .flatMap((other) => {
+      const place =
+        relative(directory, other.file) + (other.environment ? `, [env.${other.environment}],` : "");
+      const problems = other.routes
+        .filter((route) => deployment.routes.includes(route))
+        .map(
+          (route) =>
+            `${place} has the route "${route}" too: one Worker would take the other's requests. Change one of the routes`,
+        );
+      if (other.name !== name) return problems;
+      const sameName = `${place} has the name "${name}" too: one deployment would replace the other. Change one of the names`;
+      return [sameName, ...problems];
+    });
 }
 
-/** Configurations of this Worker in the same folder. */
-function otherConfigsOf(configPath: string, main: string | undefined): string[] {
-  const folder = dirname(configPath);
+/** Of all Workers that the files of a folder configure, with each of their environments. */
+function deploymentsIn(folder: string): Deployment[] {
   return readdirSync(folder)
     .filter((name) => /\.(toml|jsonc?)$/.test(name))
-    .map((name) => join(folder, name))
-    .filter((path) => path !== configPath && tryToRead(path)?.main === main);
+    .flatMap((name) => {
+      const path = join(folder, name);
+      const topLevel = tryToRead(path, "");
+      const environments = topLevel?.definedEnvironments ?? [];
+      return [topLevel, ...environments.map((environment) => tryToRead(path, environment))];
+    })
+    .filter((config) => config !== undefined)
+    .map(deploymentOf);
 }
 
-/** An environment that a file lacks has the name with which wrangler would deploy it. */
-function nameOf(path: string, env: string | undefined): string | undefined {
-  return (tryToRead(path, env) ?? tryToRead(path))?.name;
-}
-
-/** Undefined if a file is not a configuration of wrangler. */
-function tryToRead(config: string, env?: string) {
+/** Undefined if a file is not the configuration of a Worker, like package.json, which also has a name. */
+function tryToRead(config: string, env: string): Unstable_Config | undefined {
   try {
-    return readConfig({ config, env }, { hideWarnings: true });
+    const worker: Unstable_Config = readConfig({ config, env }, { hideWarnings: true });
+    return worker.compatibility_date === undefined ? undefined : worker;
   } catch {
     return undefined;
   }
 }
-/** Describes invalid variables and placeholders. A variable may be absent: it may be a secret, or set in the dashboard. */
-export function variableProblems(vars: Record<string, unknown>): string[] {
-  const configuration = configurationOf({ ...BINDINGS, ...ABSENT, ...vars });
+
+function deploymentOf(config: Unstable_Config): Deployment {
+  const routes = [config.route ?? [], config.routes ?? []].flat();
+  return {
+    file: resolve(config.configPath ?? ""),
+    environment: config.targetEnvironment || undefined,
+    name: config.name,
+    routes: routes.map((route) => (typeof route === "string" ? route : route.pattern)),
+  };
+}
+
+/**
+ * Describes missing bindings and variables, invalid values and placeholders.
+ *
+ * @param environment of wrangler's configuration, which inherits none of them; undefined for the top level
+ */
+export function variableProblems(variables: Record<string, unknown>, environment?: string): string[] {
+  const configuration = configurationOf({ ...variables });
   const wrong = configuration instanceof Failure ? configuration.wrongVariables : [];
-  const problems = wrong
-    .filter(({ variable }) => variable in vars)
-    .map(({ variable, value, expected }) => `${variable} is ${JSON.stringify(value)}. Set it to ${expected}`);
+  const problems = wrong.map(({ variable, value, expected }) =>
+    variable in variables
+      ? `${variable} is ${JSON.stringify(value)}. Set it to ${expected}`
+      : `${variable} is missing${environment ? ` in [env.${environment}]` : ""}. Add it: ${SERVERS[variable] ?? expected}`,
+  );
   for (const [name, server] of Object.entries(SERVERS)) {
-    if (isPlaceholder(vars[name]))
-      problems.push(`${name} is the placeholder "${vars[name]}". Set it to ${server}`);
+    if (isPlaceholder(variables[name]))
+      problems.push(`${name} is the placeholder "${variables[name]}". Set it to ${server}`);
   }
   return problems;
 }
 
-export function routeProblems(routes: readonly (string | { pattern: string })[]): string[] {
+export function routeProblems(routes: readonly string[]): string[] {
   return routes
-    .map((route) => (typeof route === "string" ? route : route.pattern))
     .filter(isPlaceholderPattern)
     .map(
       (pattern) =>

@@ -1,27 +1,44 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { routeProblems, variableProblems } from "../../src/deploy/deployment-problems.ts";
+import { deploymentProblems, routeProblems, variableProblems } from "../../src/deploy/deployment-problems.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
+const DOCS = join(PROJECT, "docs");
 const OWN_UAA = "https://uaa.cf.acme.io";
+const EXAMPLE = readFileSync(join(DOCS, "examples/read-through.toml"), "utf8");
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "resource-matches-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** An example with the names of a foundation of one's own, and the hostname <name>.acme.io. */
+const configOf = (name: string) =>
+  EXAMPLE.replace('name = "resource-matches"', `name = "${name}"`)
+    .replace("resource-matches.example.com", `${name}.acme.io`)
+    .replaceAll("example.com", "acme.io")
+    .replace('main = "src', `main = "${join(PROJECT, "src")}`);
+
+/** Writes files into a directory of their own, and returns its path. */
+async function directoryOf(files: Record<string, string>): Promise<string> {
+  const directory = await mkdtemp(join(folder, "configurations-"));
+  for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content);
+  return directory;
+}
 
 describe("npm run deploy", () => {
-  let folder: string;
-
-  beforeAll(async () => {
+  /** Runs `npm run deploy` in a directory, and returns its output. Without an account it always fails. */
+  async function deploy(cwd: string, ...args: string[]): Promise<string> {
     // Wrangler writes its logs to HOME.
-    folder = await mkdtemp(join(tmpdir(), "resource-matches-"));
-  });
-  afterAll(() => rm(folder, { recursive: true }));
-
-  /** Runs `npm run deploy` in the project, and returns its output. Without an account it always fails. */
-  async function deploy(...args: string[]): Promise<string> {
     const env = { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_API_TOKEN: "", HOME: folder };
-    const command = promisify(execFile)("npm", ["run", "-s", "deploy", "--", ...args], { cwd: PROJECT, env });
+    const npm = ["--prefix", PROJECT, "run", "-s", "deploy", "--", ...args];
+    const command = promisify(execFile)("npm", npm, { cwd, env });
     const { stdout, stderr } = await command.then(
       () => expect.fail("deployed"),
       (error: { stdout: string; stderr: string }) => error,
@@ -29,21 +46,8 @@ describe("npm run deploy", () => {
     return stdout + stderr;
   }
 
-  /** Writes a copy of an example for a foundation of one's own, below `folder`. */
-  async function writeConfig(file: string, name: string): Promise<string> {
-    const example = await readFile(join(PROJECT, "docs/examples/read-through.toml"), "utf8");
-    const path = join(folder, file);
-    const own = example
-      .replace('name = "resource-matches"', `name = "${name}"`)
-      .replaceAll("example.com", "acme.io")
-      .replace('main = "src', `main = "${join(PROJECT, "src")}`)
-      .replace("node src/bytes", `node ${join(PROJECT, "src/bytes")}`);
-    await writeFile(path, own);
-    return path;
-  }
-
   it.concurrent("refuses the project's wrangler.toml before any request to Cloudflare", async () => {
-    const output = await deploy();
+    const output = await deploy(PROJECT);
     expect(output).toContain(
       'Not deployed. Fix this first:\n  The name of the Worker is the default, "resource-matches". Give each',
     );
@@ -51,56 +55,181 @@ describe("npm run deploy", () => {
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("refuses an example, and prints how to copy it", async () => {
-    const output = await deploy("--config", "docs/examples/cache-only.toml", "--name", "matches-prod");
-    expect(output).toContain("cp docs/examples/cache-only.toml wrangler.foundation.toml");
+  it.concurrent("refuses an example, and prints how to copy it from the user's directory", async () => {
+    const output = await deploy(DOCS, "--config", "examples/cache-only.toml", "--name", "matches-prod");
+    expect(output).toContain("cp examples/cache-only.toml ../wrangler.foundation.toml");
     expect(output).toContain(
       'The route "resource-matches.example.com" is a placeholder. Set it to a hostname of',
     );
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("refuses a name that another configuration in the folder has", async () => {
-    const [first, second] = await Promise.all([
-      writeConfig("wrangler.first.toml", "matches-same"),
-      writeConfig("wrangler.second.toml", "matches-same"),
-    ]);
-    const output = await deploy("--config", first);
-    expect(output).toContain(
-      `${relative(PROJECT, second)} has the name "matches-same" too: one deployment would`,
-    );
-    expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
-  });
-
   it.concurrent("prints why a configuration can't be read", async () => {
-    expect(await deploy("--config", "wrangler.missing.toml")).toContain("wrangler.missing.toml");
+    expect(await deploy(PROJECT, "--config=wrangler.missing.toml")).toContain(
+      join(PROJECT, "wrangler.missing.toml"),
+    );
   });
 
-  it.concurrent("passes all options on to wrangler, which then needs an account", async () => {
-    const config = await writeConfig("wrangler.third.toml", "matches-third");
+  it.concurrent("passes all options on to wrangler, with the path from the user's directory", async () => {
+    const directory = await directoryOf({ "a.toml": configOf("matches-a") });
     // Only words after --var are variables.
     const options = [
       "--message",
       "MODE:shadows",
       "--config",
-      config,
+      "a.toml",
       "--var",
       `UAA_URL:${OWN_UAA}`,
       "MODE:answer",
     ];
-    const output = await deploy(...options, "--route", "api.example.com/v3/resource_matches*");
+    const output = await deploy(directory, ...options, "--route", "api.cf.acme.io/v3/resource_matches*");
     expect(output).not.toContain("Not deployed");
     expect(output).toContain("CLOUDFLARE_API_TOKEN");
   });
 });
 
-it("accepts the routes of any foundation, and refuses placeholders", () => {
-  const own = ["api.cf.acme.io/v3/resource_matches*", { pattern: "https://api.example.company.io/*" }];
-  expect(routeProblems(own)).toEqual([]);
-  expect(routeProblems([...own, "*.example.com/*", { pattern: "http://api.sys.example.org/*" }])).toEqual([
-    expect.stringMatching(/^The route "\*\.example\.com\/\*" is a placeholder\. /),
-    expect.stringMatching(/^The route "http:\/\/api\.sys\.example\.org\/\*" is a placeholder\. /),
-  ]);
+describe("the problems of a deployment", () => {
+  /** The problems of `wrangler deploy --config <the first file> <args>`, in a directory with these files. */
+  async function problemsOf(files: Record<string, string>, ...args: string[]): Promise<string[]> {
+    const directory = await directoryOf(files);
+    return deploymentProblems(["deploy", "--config", `${Object.keys(files)[0]}`, ...args], directory);
+  }
+  const a = configOf("matches-a");
+  const b = configOf("matches-b");
+  /** A configuration, followed by tables for an environment. */
+  const withEnvironment = (config: string, name: string, ...lines: string[]) =>
+    [config, `[env.${name}]`, ...lines].join("\n");
+  const BINDINGS = [
+    'kv_namespaces = [{ binding = "RESOURCE_CACHE" }]',
+    'durable_objects.bindings = [{ name = "CATALOG", class_name = "Catalog" }, { name = "PUSH_SESSIONS", class_name = "PushSessions" }]',
+    `vars.UAA_URL = "${OWN_UAA}"`,
+  ];
+  const routeOf = (host: string) => `routes = [{ pattern = "${host}", custom_domain = true }]`;
+
+  it("accepts configurations of several foundations in one directory, also with environments", async () => {
+    const withStaging = withEnvironment(a, "staging", routeOf("staging.acme.io"), ...BINDINGS);
+    const files = { "a.toml": withStaging, "b.toml": b, "package.json": '{ "name": "matches-a" }' };
+    expect(await problemsOf(files)).toEqual([]);
+    expect(await problemsOf(files, "--env", "staging")).toEqual([]);
+  });
+
+  it.each<[string, Record<string, string>, string[], string]>([
+    ["another file", { "a.toml": a, "b.toml": b.replace(/^name = .*/m, 'name = "matches-a"') }, [], "b.toml"],
+    [
+      "a file of another Worker",
+      {
+        "a.toml": a,
+        "b.json": '{ "name": "matches-a", "main": "b.js", "compatibility_date": "2026-10-01" }',
+      },
+      [],
+      "b.json",
+    ],
+    [
+      "another file, for an environment",
+      {
+        "a.toml": withEnvironment(a, "staging", routeOf("staging.acme.io"), ...BINDINGS),
+        "b.toml": configOf("matches-a-staging"),
+      },
+      ["--env", "staging"],
+      "b.toml",
+    ],
+    [
+      "an environment of another file",
+      {
+        "a.toml": configOf("matches-b-staging"),
+        "b.toml": withEnvironment(b, "staging", routeOf("staging.acme.io"), ...BINDINGS),
+      },
+      [],
+      "b.toml, [env.staging],",
+    ],
+    [
+      "the top level of its own file",
+      { "a.toml": withEnvironment(a, "prod", 'name = "matches-a"', routeOf("prod.acme.io"), ...BINDINGS) },
+      ["--env=prod"],
+      "a.toml",
+    ],
+    [
+      "an environment of its own file",
+      { "a.toml": withEnvironment(a, "prod", 'name = "matches-a"', routeOf("prod.acme.io"), ...BINDINGS) },
+      [],
+      "a.toml, [env.prod],",
+    ],
+    ["another file, by --name", { "a.toml": a, "b.toml": b }, ["--name", "matches-b"], "b.toml"],
+  ])("refuses the name of %s", async (_, files, args, place) => {
+    const problems = await problemsOf(files, ...args);
+    expect(problems).toEqual([
+      expect.stringMatching(/ has the name "[^"]+" too: one deployment would replace/),
+    ]);
+    expect(problems[0]).toContain(`${place} has the `);
+  });
+
+  it.each<[string, Record<string, string>, string[], string]>([
+    [
+      "another file",
+      { "a.toml": a, "b.toml": b.replace("matches-b.acme.io", "matches-a.acme.io") },
+      [],
+      "b.toml",
+    ],
+    ["another file, by --domain", { "a.toml": a, "b.toml": b }, ["--domain", "matches-b.acme.io"], "b.toml"],
+    [
+      "the top level of its own file, which an environment inherits",
+      { "a.toml": withEnvironment(a, "prod", ...BINDINGS) },
+      ["--env", "prod"],
+      "a.toml",
+    ],
+  ])("refuses the route of %s", async (_, files, args, place) => {
+    const problems = await problemsOf(files, ...args);
+    expect(problems).toEqual([expect.stringMatching(/ has the route "[^"]+" too: one Worker would take/)]);
+    expect(problems[0]).toContain(`${place} has the `);
+  });
+
+  it("checks the routes of the command line instead of those of the file", async () => {
+    const files = { "a.toml": EXAMPLE.replace('name = "resource-matches"', 'name = "matches-a"') };
+    const variables = ["--var", `UAA_URL:${OWN_UAA}`, "CLOUD_CONTROLLER_URL:https://api.cf.acme.io"];
+    expect(await problemsOf(files, ...variables, "--route", "api.cf.acme.io/v3/*")).toEqual([]);
+    expect(await problemsOf(files, ...variables, "--routes", "api.cf.acme.io/*", "*.example.org/*")).toEqual([
+      expect.stringMatching(/^The route "\*\.example\.org\/\*" is a placeholder\. /),
+    ]);
+  });
+
+  it("refuses a configuration without the Worker's bindings", async () => {
+    const config = a
+      .replace('binding = "RESOURCE_CACHE"', 'binding = "OTHER"')
+      .replace('"CATALOG"', '"OTHER_TOO"');
+    expect(await problemsOf({ "a.toml": config })).toEqual([
+      "RESOURCE_CACHE is missing. Add it: a KV namespace binding",
+      "CATALOG is missing. Add it: a Durable Object namespace binding",
+    ]);
+  });
+
+  it("refuses an environment without bindings and variables, which it does not inherit", async () => {
+    const config = withEnvironment(a, "prod", routeOf("prod.acme.io"));
+    expect(await problemsOf({ "a.toml": config }, "--env", "prod")).toEqual([
+      "RESOURCE_CACHE is missing in [env.prod]. Add it: a KV namespace binding",
+      "CATALOG is missing in [env.prod]. Add it: a Durable Object namespace binding",
+      "PUSH_SESSIONS is missing in [env.prod]. Add it: a Durable Object namespace binding",
+      "UAA_URL is missing in [env.prod]. Add it: https://uaa.<system domain>, the foundation's UAA",
+    ]);
+  });
+
+  it("refuses a configuration without UAA_URL, unless wrangler keeps variables or requires it as a secret", async () => {
+    const config = a.replace(/^UAA_URL.*\n/m, "");
+    expect(await problemsOf({ "a.toml": config })).toEqual([
+      "UAA_URL is missing. Add it: https://uaa.<system domain>, the foundation's UAA",
+    ]);
+    expect(await problemsOf({ "a.toml": config }, "--keep-vars")).toEqual([]);
+    expect(await problemsOf({ "a.toml": `keep_vars = true\n${config}` })).toEqual([]);
+    expect(await problemsOf({ "a.toml": `secrets.required = ["UAA_URL"]\n${config}` })).toEqual([]);
+    expect(await problemsOf({ "a.toml": config }, "--var", `UAA_URL:${OWN_UAA}`)).toEqual([]);
+  });
+
+  it("refuses shadow mode without CLOUD_CONTROLLER_URL, unless wrangler keeps variables", async () => {
+    const config = a.replace(/^CLOUD_CONTROLLER_URL.*/m, 'MODE = "shadow"');
+    expect(await problemsOf({ "a.toml": config })).toEqual([
+      expect.stringContaining('MODE is "shadow". Set it to answer if CLOUD_CONTROLLER_URL is not set'),
+    ]);
+    expect(await problemsOf({ "a.toml": `keep_vars = true\n${config}` })).toEqual([]);
+  });
 });
 
 it.each([
@@ -110,6 +239,7 @@ it.each([
   "http*://api.example.com/v3/resource_matches*",
   "*://*.example.com/*",
   "*example.com*",
+  "http://api.sys.example.org/*",
   "api.example/*",
 ])("refuses the placeholder %s as a route", (pattern) => {
   expect(routeProblems([pattern])).toEqual([expect.stringContaining(`"${pattern}" is a placeholder. `)]);
@@ -120,22 +250,28 @@ it.each([
   "*://*.cf.acme.io/*",
   "*cf.acme.io./*",
   "api.example.com.acme.io/*",
+  "https://api.example.company.io/*",
 ])("accepts the route %s", (pattern) => {
   expect(routeProblems([pattern])).toEqual([]);
 });
 
 describe("the variables of a deployment", () => {
-  const good = { UAA_URL: OWN_UAA, CLOUD_CONTROLLER_URL: "https://api.cf.acme.io", MINIMUM_SIZE: "65536" };
+  const binding = Object.fromEntries(
+    ["get", "put", "delete", "getByName"].map((method) => [method, () => {}]),
+  );
+  const bindings = { RESOURCE_CACHE: binding, CATALOG: binding, PUSH_SESSIONS: binding };
+  const good = {
+    ...bindings,
+    UAA_URL: OWN_UAA,
+    CLOUD_CONTROLLER_URL: "https://api.cf.acme.io",
+    MINIMUM_SIZE: "65536",
+  };
   const placeholder = (name: string, address: string) => `${name} is the placeholder "${address}"`;
 
-  it("accepts the variables of any foundation, also without UAA_URL", () => {
+  it("accepts the variables of any foundation", () => {
     expect(variableProblems(good)).toEqual([]);
     expect(variableProblems({ ...good, UAA_URL: "https://login.example.company.io/" })).toEqual([]);
-    expect(variableProblems({ MINIMUM_SIZE: 1 })).toEqual([]);
-  });
-
-  it("accepts a variable whose counterpart is absent: it may be a secret, or set in the dashboard", () => {
-    expect(variableProblems({ UAA_URL: OWN_UAA, MODE: "shadow", MINIMUM_SIZE: "600000000" })).toEqual([]);
+    expect(variableProblems({ ...bindings, UAA_URL: OWN_UAA, MINIMUM_SIZE: 1 })).toEqual([]);
   });
 
   it.each([

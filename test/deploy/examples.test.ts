@@ -1,7 +1,9 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, it, vi } from "vitest";
+import { afterEach, expect, it, onTestFinished, vi } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
-import { variableProblems } from "../../src/deploy/deployment-problems.ts";
+import { deploymentProblems } from "../../src/deploy/deployment-problems.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
 const EXAMPLES = ["cache-only", "read-through", "r2"];
@@ -38,15 +40,24 @@ it.each(EXAMPLES)(
 );
 
 it.each(EXAMPLES)(
-  "refuses docs/examples/%s.toml as it is, and accepts it with a foundation's names",
-  (example) => {
-    const { vars } = configurationOf(example);
-    expect(variableProblems(vars)).toContainEqual(expect.stringContaining("UAA_URL"));
-    const own = Object.entries(vars).map(([name, value]) => [
-      name,
-      `${value}`.replace("example.com", "acme.io"),
+  "refuses docs/examples/%s.toml as it is, and accepts a copy with a foundation's names",
+  async (example) => {
+    const path = join(PROJECT, `docs/examples/${example}.toml`);
+    expect(deploymentProblems(["deploy", "--config", path], PROJECT)).toEqual([
+      expect.stringContaining("is an example. Copy it"),
+      expect.stringContaining("UAA_URL is the placeholder"),
+      ...(example === "cache-only"
+        ? []
+        : [expect.stringContaining("CLOUD_CONTROLLER_URL is the placeholder")]),
+      expect.stringContaining("is a placeholder"),
     ]);
-    expect(variableProblems(Object.fromEntries(own))).toEqual([]);
+    const directory = await mkdtemp(join(tmpdir(), "resource-matches-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const own = (await readFile(path, "utf8"))
+      .replace(/^name = .*/m, 'name = "matches-prod"')
+      .replaceAll("example.com", "acme.io");
+    await writeFile(join(directory, "own.toml"), own);
+    expect(deploymentProblems(["deploy", "--config", "own.toml"], directory)).toEqual([]);
   },
 );
 
