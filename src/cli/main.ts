@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+// build.js leaves only the fields that are used here.
 import manifest from "../../package.json" with { type: "json" };
 import { type EndpointOptions, withEndpointOptions } from "./api/endpoint.ts";
 import { addCommand } from "./commands/add.ts";

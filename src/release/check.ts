@@ -6,7 +6,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import manifest from "../../package.json" with { type: "json" };
@@ -16,6 +16,12 @@ import { createSbom, type Metafile } from "./sbom.ts";
 const PROJECT = resolve(import.meta.dirname, "../..");
 const DIST = join(PROJECT, "dist");
 const RELEASE = join(DIST, "release");
+const PACKAGE = join(DIST, "package");
+/** Files of a release that list packages, and the descriptions of the bundles that contain them. */
+const BUNDLES = {
+  "resource-pool.spdx.json": "resource-pool.meta.json",
+  "worker.spdx.json": "bundle-meta.json",
+};
 
 const { version } = manifest;
 const { values } = parseArgs({ options: { tag: { type: "string" } } });
@@ -51,13 +57,13 @@ function checkRepository(repository: string | undefined): void {
 function build(): void {
   rmSync(RELEASE, { recursive: true, force: true });
   mkdirSync(RELEASE, { recursive: true });
-  npm("run", "-s", "build");
-  npm("pack", "--silent", "--ignore-scripts", "--pack-destination", RELEASE);
+  npm(PROJECT, "run", "-s", "build");
+  pack();
   copyFileSync(join(DIST, "resource-pool.mjs"), join(RELEASE, "resource-pool.mjs"));
-  const bundles = ["bundle-meta.json", "resource-pool.meta.json"].map(
-    (name): Metafile => JSON.parse(readFileSync(join(DIST, name), "utf8")),
-  );
-  writeFileSync(join(RELEASE, "sbom.spdx.json"), createSbom(PROJECT, bundles));
+  for (const [sbom, name] of Object.entries(BUNDLES)) {
+    const bundle: Metafile = JSON.parse(readFileSync(join(DIST, name), "utf8"));
+    writeFileSync(join(RELEASE, sbom), createSbom(PROJECT, bundle));
+  }
   const printed = execFileSync(process.execPath, [join(RELEASE, "resource-pool.mjs"), "--version"], {
     encoding: "utf8",
   });
@@ -69,8 +75,19 @@ function build(): void {
   writeFileSync(join(RELEASE, "SHA256SUMS"), sums.join(""));
 }
 
-function npm(...args: string[]): void {
-  execFileSync("npm", args, { cwd: PROJECT, stdio: ["ignore", "ignore", "inherit"] });
+/** Packs the command without the Worker's dependencies: it installs without a registry. */
+function pack(): void {
+  const { dependencies, devDependencies, overrides, allowScripts, scripts, ...published } = manifest;
+  rmSync(PACKAGE, { recursive: true, force: true });
+  for (const path of ["LICENSE", "README.md", ...manifest.files]) {
+    cpSync(join(PROJECT, path), join(PACKAGE, path));
+  }
+  writeFileSync(join(PACKAGE, "package.json"), JSON.stringify(published, undefined, 2));
+  npm(PACKAGE, "pack", "--silent", "--pack-destination", RELEASE);
+}
+
+function npm(cwd: string, ...args: string[]): void {
+  execFileSync("npm", args, { cwd, stdio: ["ignore", "ignore", "inherit"] });
 }
 
 function sha256(path: string): string {

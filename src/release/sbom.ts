@@ -13,14 +13,14 @@ export interface Metafile {
 }
 
 /**
- * Lists the packages that bundles contain, as SPDX. `npm sbom` would also list hundreds of tools that are only used for development.
+ * Lists the packages that a bundle contains, as SPDX. `npm sbom` would also list hundreds of tools that are only used for development.
  *
  * @param project directory of package-lock.json
  */
-export function createSbom(project: string, bundles: readonly Metafile[]): string {
+export function createSbom(project: string, bundle: Metafile): string {
   const options = ["sbom", "--sbom-format=spdx", "--package-lock-only"];
   const sbom: Spdx = JSON.parse(execFileSync("npm", options, { cwd: project, encoding: "utf8" }));
-  const bundled = new Set(bundles.flatMap(bundledFolders));
+  const bundled = new Set(bundledFolders(bundle));
   const [root = ""] = sbom.documentDescribes;
   const packages = sbom.packages.filter(({ packageFileName }) => bundled.has(packageFileName));
   const relate = (spdxElementId: string, relationshipType: string, relatedSpdxElement: string) => ({

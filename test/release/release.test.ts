@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cp, readdir, readFile, symlink } from "node:fs/promises";
+import { cp, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -23,6 +23,10 @@ describe("npm run release:check", () => {
       env: { ...process.env, GITHUB_REPOSITORY: "", ...env },
     });
 
+  /** The project's own depends on whether a release is due. */
+  const writeChangelog = (...paragraphs: string[]) =>
+    writeFile(join(project, "CHANGELOG.md"), ["# Changelog", ...paragraphs, ""].join("\n\n"));
+
   beforeAll(async () => {
     // It builds in dist/, which other tests may use at the same time.
     project = await temporaryDirectory();
@@ -31,14 +35,15 @@ describe("npm run release:check", () => {
       if (!LEFT_OUT.has(name)) await cp(join(PROJECT_ROOT, name), join(project, name), { recursive: true });
     }
     await symlink(join(PROJECT_ROOT, "node_modules"), join(project, "node_modules"));
+    await writeChangelog("## Unreleased", "- New.", "## 0.0.1 (2026-01-01)", "- Old.");
     await check();
   }, 120_000);
 
   const read = (name: string) => readFile(join(release, name), "utf8");
 
-  it("builds the command, the npm package, a list of bundled packages and checksums", async () => {
+  it("builds the command, the npm package, two lists of bundled packages and checksums", async () => {
     const tarball = `resource-matches-${manifest.version}.tgz`;
-    const names = ["SHA256SUMS", tarball, "resource-pool.mjs", "sbom.spdx.json"];
+    const names = ["SHA256SUMS", tarball, "resource-pool.mjs", "resource-pool.spdx.json", "worker.spdx.json"];
     expect((await readdir(release)).sort()).toEqual(names);
     const { stdout } = await run(process.execPath, [join(release, "resource-pool.mjs"), "--version"]);
     expect(stdout).toBe(`${manifest.version}\n`);
@@ -62,25 +67,75 @@ describe("npm run release:check", () => {
     expect(await read("SHA256SUMS")).toBe(sums.join(""));
   });
 
-  it("lists in the SBOM exactly the packages that the Worker and the command contain", async () => {
-    const { spdxVersion, packages } = JSON.parse(await read("sbom.spdx.json"));
-    const names = packages.map(({ name }: { name: string }) => name);
-    expect(spdxVersion).toBe("SPDX-2.3");
-    expect(names).toEqual(
-      expect.arrayContaining(["resource-matches", ...Object.keys(manifest.dependencies)]),
+  it("builds an npm package that installs without a registry, and runs with only Node.js", async () => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, "package.json"), '{ "type": "commonjs" }');
+    const tarball = join(release, `resource-matches-${manifest.version}.tgz`);
+    await run("npm", ["install", "--offline", "--no-audit", "--no-fund", tarball], { cwd: directory });
+    const { stdout } = await run(join(directory, "node_modules/.bin/resource-pool"), ["--version"]);
+    expect(stdout).toBe(`${manifest.version}\n`);
+    const installed = join(directory, "node_modules", manifest.name);
+    const { name, version, description, license, repository, bugs, engines, ...rest } = JSON.parse(
+      await readFile(join(installed, "package.json"), "utf8"),
     );
-    expect(names).toEqual(expect.arrayContaining(["commander", "yauzl", "@aws-sdk/client-s3"]));
-    for (const tool of ["vitest", "wrangler", "esbuild", "workerd"]) expect(names).not.toContain(tool);
+    expect(manifest).toMatchObject({ name, version, description, license, repository, bugs, engines });
+    expect(engines).toEqual({ node: "^22.21.0 || >=24.5.0" });
+    expect(rest).not.toHaveProperty("dependencies");
+    expect(rest).not.toHaveProperty("devDependencies");
+
+    // The file also runs next to a package.json whose type is CommonJS.
+    await cp(join(installed, "dist/resource-pool.mjs"), join(directory, "resource-pool.mjs"));
+    const copied = await run(process.execPath, [join(directory, "resource-pool.mjs"), "--version"]);
+    expect(copied.stdout).toBe(`${manifest.version}\n`);
   });
 
-  it("writes the notes of a tag from its section in CHANGELOG.md, and refuses a tag without one", async () => {
-    expect(await readFile(join(project, "dist/notes.md"), "utf8")).toMatch(/^- /);
+  it("builds a command without the names of the project's development dependencies", async () => {
+    expect((await read("resource-pool.mjs")).includes("@biomejs/biome")).toBe(false);
+  });
+
+  it.each([
+    ["resource-pool.spdx.json", "resource-pool.meta.json", "commander"],
+    ["worker.spdx.json", "bundle-meta.json", "jose"],
+  ])("lists in %s exactly the packages in its bundle, with their checksums", async (sbom, meta, known) => {
+    const bundled: Record<string, unknown>[] = [];
+    const { outputs } = JSON.parse(await readFile(join(project, "dist", meta), "utf8"));
+    for (const { inputs } of Object.values<{ inputs: Record<string, { bytesInOutput: number }> }>(outputs)) {
+      for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+        const [folder, scope, name] = /^.*node_modules\/(@[^/]+\/)?([^/]+)/.exec(path) ?? [];
+        if (folder === undefined || bytesInOutput === 0) continue;
+        const { version } = JSON.parse(await readFile(join(project, folder, "package.json"), "utf8"));
+        bundled.push({ name: `${scope ?? ""}${name}`, versionInfo: version });
+      }
+    }
+    const { spdxVersion, packages } = JSON.parse(await read(sbom));
+    expect(spdxVersion).toBe("SPDX-2.3");
+    const [root, ...others] = packages as { name: string; versionInfo: string; checksums?: unknown[] }[];
+    expect(root).toMatchObject({ name: "resource-matches", versionInfo: manifest.version });
+    const identify = ({ name, versionInfo }: Record<string, unknown>) => `${name}@${versionInfo}`;
+    expect(others.map(identify).sort()).toEqual([...new Set(bundled.map(identify))].sort());
+    expect(others.map(({ name }) => name)).toContain(known);
+    for (const { checksums } of others) {
+      expect(checksums).toEqual([
+        { algorithm: "SHA512", checksumValue: expect.stringMatching(/^[0-9a-f]{128}$/) },
+      ]);
+    }
+  });
+
+  it("writes the notes of what is not released yet, and refuses a tag that CHANGELOG.md does not have", async () => {
+    expect(await readFile(join(project, "dist/notes.md"), "utf8")).toBe("- New.\n");
     await expect(check(["--tag", `v${manifest.version}`])).rejects.toMatchObject({
       code: 1,
       stderr: expect.stringContaining(
         `CHANGELOG.md has no section "## ${manifest.version} (<year>-<month>-<day>)"`,
       ),
     });
+  });
+
+  it("builds the release of a tag, and writes its notes from its section in CHANGELOG.md", async () => {
+    await writeChangelog("## Unreleased", `## ${manifest.version} (2027-01-01)`, "- New.");
+    const { stdout } = await check(["--tag", `v${manifest.version}`]);
+    expect(stdout).toContain("dist/release/resource-pool.mjs\n");
+    expect(await readFile(join(project, "dist/notes.md"), "utf8")).toBe("- New.\n");
   });
 
   it("refuses a tag of another version, and another repository than that of package.json", async () => {
@@ -95,10 +150,11 @@ describe("npm run release:check", () => {
   });
 });
 
+const WORKFLOWS = join(PROJECT_ROOT, ".github/workflows");
+
 it("pins each action of a workflow to a commit", async () => {
-  const folder = join(PROJECT_ROOT, ".github/workflows");
-  for (const name of await readdir(folder)) {
-    const workflow = await readFile(join(folder, name), "utf8");
+  for (const name of await readdir(WORKFLOWS)) {
+    const workflow = await readFile(join(WORKFLOWS, name), "utf8");
     const actions = [...workflow.matchAll(/uses: (.*)/g)].map(([, action]) => action);
     expect(actions.length).toBeGreaterThan(0);
     for (const action of actions) expect(action).toMatch(/^[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
