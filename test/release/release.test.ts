@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cp, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import manifest from "../../package.json" with { type: "json" };
 import { temporaryDirectory } from "../cli/command.ts";
 import { PROJECT_ROOT } from "../support/node/project-root.ts";
@@ -159,4 +160,72 @@ it("pins each action of a workflow to a commit", async () => {
     expect(actions.length).toBeGreaterThan(0);
     for (const action of actions) expect(action).toMatch(/^[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
   }
+});
+
+describe("the workflow of a release", () => {
+  type Job = {
+    permissions?: Record<string, string>;
+    steps: { name?: string; uses?: string; run?: string }[];
+  };
+  const jobs = async (): Promise<Record<string, Job>> =>
+    parse(await readFile(join(WORKFLOWS, "release.yml"), "utf8")).jobs;
+
+  it("runs the project's code only in a job that may not write", async () => {
+    for (const { permissions = {}, steps } of Object.values(await jobs())) {
+      const runsCode = steps.some(({ uses }) => uses?.startsWith("actions/checkout@"));
+      expect(Object.values(permissions).includes("write")).toBe(!runsCode);
+    }
+  });
+
+  /** Runs a step with programs that only print their arguments, and `isDraft` for the release that exists, if any. */
+  async function runStep(name: string, tag: string, isDraft = ""): Promise<string[]> {
+    const steps = Object.values(await jobs()).flatMap(({ steps }) => steps);
+    const script = steps.find((step) => step.name === name)?.run ?? expect.fail();
+    const directory = await temporaryDirectory();
+    await mkdir(join(directory, "dist/release"), { recursive: true });
+    await writeFile(join(directory, "dist/release/SHA256SUMS"), "");
+    const gh = `gh() { [ "$2" = view ] && echo "${isDraft}" && return; echo "$*"; }`;
+    const env = { ...process.env, GITHUB_REF_NAME: tag };
+    const { stdout } = await run("bash", ["-e", "-c", `${gh}\n${script}`], { cwd: directory, env });
+    return stdout.trim().split("\n");
+  }
+
+  it("publishes a tag with a hyphen as a pre-release, and any other as a release", async () => {
+    const create = (tag: string, ...options: string[]) =>
+      [
+        `release create ${tag} dist/release/SHA256SUMS --verify-tag --title ${tag}`,
+        "--notes-file dist/notes.md",
+        ...options,
+      ].join(" ");
+    expect(await runStep("Publish the release", "v1.0.0")).toEqual([create("v1.0.0")]);
+    expect(await runStep("Publish the release", "v1.0.0-rc.1")).toEqual([
+      create("v1.0.0-rc.1", "--prerelease"),
+    ]);
+  });
+
+  it("replaces the draft that a failed run has left, and no published release", async () => {
+    expect(await runStep("Publish the release", "v1.0.0", "true")).toEqual([
+      "release delete v1.0.0 --yes",
+      expect.stringMatching(/^release create v1\.0\.0 /),
+    ]);
+    expect(await runStep("Publish the release", "v1.0.0", "false")).toEqual([
+      expect.stringMatching(/^release create v1\.0\.0 /),
+    ]);
+  });
+
+  it("refuses a tag whose commit is not on main", async () => {
+    const steps = Object.values(await jobs()).flatMap(({ steps }) => steps);
+    const script = steps.find(({ name }) => name === "Check that the tag is on main")?.run ?? expect.fail();
+    const cwd = await temporaryDirectory();
+    const commit = "git -c user.name=a -c user.email=a@b commit -q --allow-empty -m a";
+    const bash = (commands: string) =>
+      run("bash", ["-e", "-c", commands], { cwd, env: { ...process.env, GITHUB_REF_NAME: "v1.0.0" } });
+    await bash(`git init -q; ${commit}; git update-ref refs/remotes/origin/main HEAD`);
+    await expect(bash(script)).resolves.toMatchObject({ stdout: "" });
+    await bash(commit);
+    await expect(bash(script)).rejects.toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("v1.0.0 is not on main."),
+    });
+  });
 });
