@@ -94,9 +94,11 @@ export async function* parseLines<T>(
 
 /** @param counts of the whole list */
 export function noResourceIn(path: string, { skipped, invalid }: LineCounts): Exit {
+  const name = path === "-" ? "stdin" : path;
+  if (skipped + invalid === 0) return new Exit("incomplete", `${name} has no lines.`);
   return new Exit(
     "incomplete",
-    `No resource found in ${path === "-" ? "stdin" : path}, among ${formatCount(skipped + invalid, "line")}. ` +
+    `No resource found in ${name}, among ${formatCount(skipped + invalid, "line")}. ` +
       "Expected lines like `<sha1> <size>` or `<size> <anything>/app_bits_cache/ab/cd/<sha1>`: see `import --help`.",
   );
 }
@@ -122,11 +124,12 @@ export async function* readLines(input: AsyncIterable<Buffer>, name: string): As
 }
 
 function problemOf(text: string, length: number): string | undefined {
+  if (text.includes("\0")) return "it contains a NUL character. Is the file damaged, or no text?";
   if (length > LINE_CHARACTERS_MAX) {
     const [count, max] = [formatCount(length, "character"), formatNumber(LINE_CHARACTERS_MAX)];
     return `it has ${count}, more than ${max}: ${text.slice(0, EXCERPT_CHARACTERS)}…`;
   }
-  return text.includes("\0") ? "it contains a NUL character. Is the file damaged, or no text?" : undefined;
+  return undefined;
 }
 
 /** Yields the text of UTF-8 or UTF-16. @throws Error if it is compressed */

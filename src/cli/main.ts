@@ -51,7 +51,11 @@ const program = new Command("resource-pool")
   .description("Fills and inspects the cache of Cloud Foundry's POST /v3/resource_matches.")
   .version(manifest.version)
   .exitOverride()
-  .configureHelp({ helpWidth: Math.min(80, process.stdout.columns || 80) })
+  .configureHelp({
+    helpWidth: Math.min(80, process.stdout.columns || 80),
+    // Wrap the texts of options in narrow terminals too.
+    minWidthToWrap: 10,
+  })
   .showHelpAfterError("Run the command with --help to see its usage.")
   .addHelpText("after", EXIT_CODES_HELP)
   .hook("preAction", (_, subcommand) => {

@@ -89,9 +89,9 @@ function checkManifest({ published, dirty_since: dirtySince, time }: UncheckedSt
     );
   }
   if (dirtyMs >= DIRTY_WARN_MS) {
-    return warn(`${waiting}; a few seconds are normal. If this persists: ${SEARCH_LOG}`);
+    return warn(`${waiting}; a few seconds are normal. If that does not change: ${SEARCH_LOG}`);
   }
-  if (!published) return warn(`${written}. It takes a few seconds. If this persists: ${SEARCH_LOG}`);
+  if (!published) return warn(`${written}. It takes a few seconds. If that does not change: ${SEARCH_LOG}`);
   return ok(`${written}.${dirtySince === null ? "" : " Newer changes follow within seconds."}`);
 }
 
@@ -99,7 +99,7 @@ function checkSnapshot({ snapshot, entries, time }: UncheckedStatus): Finding {
   if (entries === 0) return ok("There is nothing to pack.");
   if (!snapshot) {
     return warn(
-      `There is no snapshot yet. Until then only keys and the delta are read. If this persists: ${SEARCH_LOG}`,
+      `There is no snapshot yet. Until then only keys and the delta are read. If that does not change: ${SEARCH_LOG}`,
     );
   }
   const snapshotAgeMs = ageMs(snapshot.built_at, time);

@@ -467,13 +467,13 @@ test.concurrent.each<[string, string | TokenOptions, RegExp | undefined, string]
   [
     "a refresh token",
     { scopes: ADMIN, refresh: true },
-    /The token is a refresh token\. .*Get an access token: export CF_TOKEN="\$\(cf oauth-token\)"$/,
+    /The token is a refresh token\. .*Get an access token: `export CF_TOKEN="\$\(cf oauth-token\)"`\.$/,
     "The line `token` has the reason, and what to do\\.$",
   ],
   [
     "an expired token",
     { scopes: ADMIN, lifetime: -300, issuer: "https://uaa.example.com/oauth/token" },
-    /The token expired 5 min ago\. Get a new one: export CF_TOKEN="\$\(cf oauth-token\)"$/,
+    /The token expired 5 min ago\. Get a new one: `export CF_TOKEN="\$\(cf oauth-token\)"`\.$/,
     "The line `token` has the reason, and what to do\\.$",
   ],
   [
@@ -485,7 +485,7 @@ test.concurrent.each<[string, string | TokenOptions, RegExp | undefined, string]
   [
     "an opaque token",
     "opaque",
-    /The token is not a JWT, .*oauth-token\)"$/,
+    /The token is not a JWT, .*oauth-token\)"`\.$/,
     "The line `token` has the reason",
   ],
   [
@@ -533,7 +533,7 @@ test.concurrent("explains in other subcommands, too, why a token is refused", as
     /returned 401: .*\nThe token has not expired: issued for developer by https:\/\/uaa\.elsewhere.*`cf target`/,
   );
   expect(await status({ scopes: ADMIN, lifetime: -300, issuer: foreign.issuer })).toMatch(
-    /returned 401: .*\nThe token expired 5 min ago\. Get a new one: export CF_TOKEN\S+ oauth-token\)" If 127\S+ is the Worker of `npm start`: copy/,
+    /returned 401: .*\nThe token expired 5 min ago\. Get a new one: `export CF_TOKEN\S+ oauth-token\)"`\. If 127\S+ is the Worker of `npm start`: copy/,
   );
   expect(await status("opaque")).toMatch(
     /\nThe token is not a JWT, .*If 127\S+ is the Worker of `npm start`: copy/,

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { resourcePoolInThread } from "./command.ts";
+import { resourcePool, resourcePoolInThread } from "./command.ts";
+import { importOf } from "./import-of.ts";
 
 const LINES_MAX = 24;
 const COLUMNS_MAX = 80;
@@ -35,4 +36,12 @@ test("names an unknown subcommand, and how to find the right one", async () => {
       /unknown command 'synch'[\s\S]*Run the command with --help to see its usage\./,
     ),
   });
+});
+
+test("wraps help at words in a terminal of 60 columns", async () => {
+  const env = { NODE_OPTIONS: `--import ${importOf("process.stdout.columns = 60;")}` };
+  const { stdout } = await resourcePool(["sync", "--help"], { env });
+  const [options = ""] = /^Options:\n(.*?)\n\n/ms.exec(stdout)?.slice(1) ?? [];
+  expect(options.split("\n").length).toBeGreaterThan(10);
+  expect(options.split("\n").filter((line) => line.length > 60)).toEqual([]);
 });

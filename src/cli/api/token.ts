@@ -2,7 +2,7 @@ import type { JWTPayload } from "jose";
 import { decodeJwt } from "jose/jwt/decode";
 import { formatDuration } from "../../format.ts";
 
-const GET_TOKEN = 'export CF_TOKEN="$(cf oauth-token)"';
+const GET_TOKEN = '`export CF_TOKEN="$(cf oauth-token)"`.';
 const LOG_IN = `Log in to the right one: \`cf api <url>\`, \`cf login\`. Then: ${GET_TOKEN}`;
 const COPY_TOKEN = "Copy the line `export CF_TOKEN=…` that the running `npm start` has printed.";
 

@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
+import { basename } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { type AppFile, goFileMode, SYMBOLIC_LINK } from "./app-file.ts";
+import { note } from "../terminal/output.ts";
+import { type AppFile, goFileMode, printable, SYMBOLIC_LINK } from "./app-file.ts";
 import { archiveIgnoreList, IGNORE_FILE, type IgnoreList } from "./cf-ignore.ts";
 import { ZipArchive, type ZipEntry } from "./zip.ts";
 
@@ -23,10 +25,28 @@ export async function* archiveFiles(archive: string): AsyncGenerator<AppFile> {
   const zip = await ZipArchive.open(archive);
   try {
     const ignoreList = await readIgnoreList(zip);
+    const name = basename(archive);
+    /** By path. */
+    const checksums = new Map<string, string>();
+    let count = 0;
     for await (const entry of zip.entries()) {
-      if (entry.isDirectory || ignoreList.ignores(entry.path)) continue;
-      yield await readEntry(zip, entry);
+      if (ignoreList.ignores(entry.path)) continue;
+      count += 1;
+      if (entry.isDirectory) continue;
+      const file = await readEntry(zip, entry);
+      yield file;
+      if (file.kind !== "hashed") continue;
+      const sha1 = checksums.get(file.path) ?? file.sha1;
+      checksums.set(file.path, sha1);
+      if (sha1 !== file.sha1) {
+        note(
+          printable(
+            `${name} has ${file.path} twice, with different contents: cf push fails if it has to upload one.`,
+          ),
+        );
+      }
     }
+    if (count === 1) note(`cf push refuses ${name}: an archive needs at least two entries.`);
   } finally {
     await zip.close();
   }

@@ -5,7 +5,7 @@ import { Exit } from "../terminal/exit.ts";
 import { note, print } from "../terminal/output.ts";
 
 interface ListOptions extends EndpointOptions {
-  prefix: string;
+  prefix?: string;
   json?: boolean;
 }
 
@@ -16,10 +16,10 @@ export const listCommand = new Command("list")
   .description(
     "Prints the resources in the cache, one per line: <sha1> <size in bytes>. `import` reads them.",
   )
-  .option("--prefix <digits>", "only those whose SHA-1 starts with these hex digits", "")
+  .option("--prefix <digits>", "only those whose SHA-1 starts with these hex digits")
   .option("--json", "print each as a line of JSON, as in the API")
   .addHelpText("after", "\nExample:\n  resource-pool list --url https://matches.example.net > resources.txt")
-  .action(async ({ prefix, json, ...options }: ListOptions) => {
+  .action(async ({ prefix = "", json, ...options }: ListOptions) => {
     const start = prefix.toLowerCase();
     if (!/^[0-9a-f]{0,40}$/.test(start)) {
       throw new Exit("usage", `--prefix must be the start of a SHA-1 in hex, not ${prefix}`);

@@ -17,10 +17,23 @@ export class Exit extends Error {
   }
 }
 
-/** The message of the root cause. */
+/** What errors of the file system mean for a path that the message names. */
+const FILE_ERRORS: Record<string, string> = {
+  ENOENT: "it does not exist",
+  ENOTDIR: "a part of its path is a file, and not a directory",
+  EISDIR: "it is a directory",
+  EACCES: "this user may not read it: see its permissions",
+  EPERM: "this user may not read it: see its permissions",
+  ELOOP: "its symbolic links lead in a circle",
+};
+
+/** The message of the root cause. Errors of the file system are explained without the path, which the message names before. */
 export function reasonOf(error: unknown): string {
   const cause = innermostCause(error);
-  return cause instanceof Error ? cause.message || cause.name : String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  const { code = "", path } = cause as NodeJS.ErrnoException;
+  const explanation = path === undefined ? undefined : FILE_ERRORS[code];
+  return explanation ?? (cause.message || cause.name);
 }
 
 /** The innermost cause; of several errors the first. */

@@ -202,3 +202,16 @@ test.concurrent.each<[string, (zip: Buffer) => Buffer, string]>([
     stderr: expect.stringContaining(`Can't read app.jar: ${message}\n`),
   });
 });
+
+test.concurrent("warns of an archive that cf push refuses: a name with two contents, or a single entry", async () => {
+  expect(await read(await zipOf(FILES))).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining(
+      "app.jar has a.class twice, with different contents: cf push fails if it has to upload one.\n",
+    ),
+  });
+  expect(await read(await zipOf(FILES.slice(0, 1)))).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining("cf push refuses app.jar: an archive needs at least two entries.\n"),
+  });
+});

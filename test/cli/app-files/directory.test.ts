@@ -32,7 +32,7 @@ test("says how to name a file whose name is not UTF-8 when it is an argument", (
   const { status, stderr } = spawnSync("sh", ["-c", script, process.execPath, inject("resourcePool")]);
   expect(status).toBe(1);
   expect(stderr.toString()).toMatch(
-    /^Can't read na\ufffdve\.js: ENOENT.*\. If its name is not UTF-8, name the directory that has it\.$/m,
+    /^Can't read na\ufffdve\.js: it does not exist\. If its name is not UTF-8, name the directory that has it\.$/m,
   );
 });
 

@@ -157,7 +157,7 @@ testTls("refuses a --ca-file without certificates, and says what it is", async (
   await writeFile(join(cwd, "ca.der"), Buffer.from(pem.replace(/-----.*?-----/g, ""), "base64"));
   const cases: [path: string, message: RegExp][] = [
     ["", /^--ca-file is empty\./],
-    ["missing.pem", /^Can't read the --ca-file missing\.pem: ENOENT/],
+    ["missing.pem", /^Can't read the --ca-file missing\.pem: it does not exist$/m],
     [
       "ca.der",
       /has the DER format\. Convert it to PEM: openssl x509 -inform der -in ca\.der -out ca\.pem\n$/,
