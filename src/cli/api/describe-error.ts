@@ -6,6 +6,9 @@ const TEXT_MAX_CHARACTERS = 120;
 const JSON_MAX_CHARACTERS = 60;
 /** What nginx and Go's servers respond to plain HTTP. */
 const USES_TLS = /plain HTTP request was sent to HTTPS port|HTTP request to an HTTPS server/;
+/** An error of S3 or Azure. */
+const XML_ERROR = /<Error>.*?<Code>([^<]+)<\/Code>/s;
+const XML_ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
 const HTML = /^\s*<(!doctype|html|head|body|h1)\b/i;
 
 /** Describes an unexpected response, with advice in further lines. */
@@ -74,6 +77,8 @@ function detailOf(response: ApiResponse): string {
     const texts = errors.map(({ detail, title, code }) => `${detail} (${title}, ${code})`);
     return `: ${printable(texts.join("; "))}`;
   }
+  const xmlError = describeXmlError(body);
+  if (xmlError !== undefined) return `: ${xmlError}`;
   if (headers.get("Content-Type")?.includes("text/html") || HTML.test(body)) {
     const title = /<(title|h1)[^>]*>([^<]+)/i.exec(body)?.[2];
     return title === undefined
@@ -87,6 +92,15 @@ function detailOf(response: ApiResponse): string {
   return typeof message === "string"
     ? `: ${excerpt(message, TEXT_MAX_CHARACTERS)}`
     : ` with JSON that is not an error: ${excerpt(body, JSON_MAX_CHARACTERS)}`;
+}
+
+/** The message and the code of an error of S3 or Azure; undefined if the body is none. */
+export function describeXmlError(body: string): string | undefined {
+  const [, code] = XML_ERROR.exec(body) ?? [];
+  if (code === undefined) return undefined;
+  const [, message] = /<Message>([^<]+)<\/Message>/.exec(body) ?? [];
+  const text = message === undefined ? code : `${message} (${code})`;
+  return printable(text.replaceAll(/&(\w+);/g, (entity, name) => XML_ENTITIES[name] ?? entity));
 }
 
 function excerpt(text: string, maxCharacters: number): string {

@@ -19,12 +19,14 @@ const LONGEST_RETRY_AFTER_MS = 10 * 60_000;
  * `Retry-After`, otherwise with exponential backoff.
  *
  * @param signal stops further attempts
+ * @param describe describes an unexpected response
  * @throws Exit for any other response, and after the last attempt
  */
 export async function retry(
   attempt: () => Promise<ApiResponse>,
   isExpected: (response: ApiResponse) => boolean,
   signal: AbortSignal,
+  describe = describeError,
 ): Promise<ApiResponse> {
   const startedAt = performance.now();
   let waitedMs = 0;
@@ -36,7 +38,7 @@ export async function retry(
     const response = outcome instanceof NoResponse ? undefined : outcome;
     if (response && isExpected(response)) return response;
 
-    const message = outcome instanceof NoResponse ? outcome.message : describeError(outcome);
+    const message = outcome instanceof NoResponse ? outcome.message : describe(outcome);
     const isTransient = outcome instanceof NoResponse ? !outcome.isPermanent : isOutage(outcome);
     if (!isTransient) throw new Exit("failed", message);
     if (signal.aborted) {

@@ -2,22 +2,14 @@ import {
   AnonymousCredential,
   ContainerClient,
   type HttpOperationResponse,
-  RestError,
   type StoragePipelineOptions,
   StorageSharedKeyCredential,
   type WebResource,
 } from "@azure/storage-blob";
-import { retry } from "../api/retry.ts";
-import { exchange } from "../network/exchange.ts";
 import { Exit, reasonOf } from "../terminal/exit.ts";
+import { ListingRequests } from "./listing-requests.ts";
 import { type Page, readPages } from "./pages.ts";
 import type { NotAdded, Place, StoredObject } from "./stored-object.ts";
-
-const OPTIONS: StoragePipelineOptions = {
-  httpClient: { sendRequest },
-  // Not used. Without it, Azure's client fails for some proxy variables that are valid for others.
-  proxyOptions: { host: "http://localhost", port: 80 },
-};
 
 /**
  * Lists the blobs of a container of Azure Blob Storage. Account and credentials come from the environment variables of
@@ -31,12 +23,19 @@ export function azureObjects(
   endpoint: string | undefined,
   counts: NotAdded,
 ): AsyncGenerator<StoredObject> {
-  return readPages(listPages(createClient(place.bucket, endpoint), place.prefix), place, counts);
+  const requests = new ListingRequests();
+  const client = createClient(place.bucket, endpoint, requests);
+  return readPages(listPages(client, place.prefix, requests), place, counts);
 }
 
-async function* listPages(client: ContainerClient, prefix: string): AsyncGenerator<Page> {
+async function* listPages(
+  client: ContainerClient,
+  prefix: string,
+  requests: ListingRequests,
+): AsyncGenerator<Page> {
   try {
     for await (const { segment, continuationToken: next } of client.listBlobsFlat({ prefix }).byPage()) {
+      requests.requireListing();
       yield {
         objects: segment.blobItems.map(({ name, properties }) => ({ name, size: properties?.contentLength })),
         // Azure always returns a marker. It is empty on the last page.
@@ -45,18 +44,22 @@ async function* listPages(client: ContainerClient, prefix: string): AsyncGenerat
       };
     }
   } catch (error) {
-    throw new Error(explain(error));
+    throw new Error(requests.explain(error));
   }
 }
 
-function explain(error: unknown): string {
-  const isUnreadable = error instanceof RestError && error.code === RestError.PARSE_ERROR;
-  // Azure's client reads the members of a response without checks.
-  if (isUnreadable || error instanceof TypeError) return "the response is not a listing of blobs";
-  return reasonOf(error);
-}
-
-function createClient(container: string, endpoint: string | undefined): ContainerClient {
+function createClient(
+  container: string,
+  endpoint: string | undefined,
+  requests: ListingRequests,
+): ContainerClient {
+  const options: StoragePipelineOptions = {
+    httpClient: { sendRequest: (request) => sendToAzure(request, requests) },
+    // `ListingRequests` retries.
+    retryOptions: { maxTries: 1 },
+    // Not used. Without it, Azure's client fails for some proxy variables that are valid for others.
+    proxyOptions: { host: "http://localhost", port: 80 },
+  };
   const {
     AZURE_STORAGE_CONNECTION_STRING: connection,
     AZURE_STORAGE_ACCOUNT: account,
@@ -65,7 +68,7 @@ function createClient(container: string, endpoint: string | undefined): Containe
   } = process.env;
   if (connection) {
     try {
-      return new ContainerClient(connection, container, OPTIONS);
+      return new ContainerClient(connection, container, options);
     } catch (error) {
       throw new Exit("usage", `AZURE_STORAGE_CONNECTION_STRING is invalid: ${reasonOf(error)}`);
     }
@@ -80,23 +83,17 @@ function createClient(container: string, endpoint: string | undefined): Containe
   const service = endpoint?.replace(/\/+$/, "") ?? `https://${account}.blob.core.windows.net`;
   const url = `${service}/${encodeURIComponent(container)}`;
   return key
-    ? new ContainerClient(url, new StorageSharedKeyCredential(account, key), OPTIONS)
-    : new ContainerClient(`${url}?${sas?.replace(/^\?/, "")}`, new AnonymousCredential(), OPTIONS);
+    ? new ContainerClient(url, new StorageSharedKeyCredential(account, key), options)
+    : new ContainerClient(`${url}?${sas?.replace(/^\?/, "")}`, new AnonymousCredential(), options);
 }
 
-/** The HTTP client of Azure's client, which otherwise has its own rules for proxies and waits without a limit. */
-async function sendRequest(request: WebResource): Promise<HttpOperationResponse> {
-  const response = await retry(
-    () =>
-      exchange({
-        url: new URL(request.url),
-        method: request.method,
-        headers: request.headers.toJson({ preserveCase: true }),
-      }),
-    // Azure's client itself retries after a 5xx.
-    () => true,
-    new AbortController().signal,
-  );
+/** The HTTP client of Azure's client. */
+async function sendToAzure(request: WebResource, requests: ListingRequests): Promise<HttpOperationResponse> {
+  const response = await requests.send({
+    url: new URL(request.url),
+    method: request.method,
+    headers: request.headers.toJson({ preserveCase: true }),
+  });
   const headers = request.headers.clone();
   for (const name of headers.headerNames()) headers.remove(name);
   response.headers.forEach((value, name) => {

@@ -72,7 +72,6 @@ export async function* readPages(
       }
     }
   } catch (error) {
-    // The client has already retried.
     const message = `Can't list ${location}: ${reasonOf(error)}`;
     if (pageCount === 0) throw new Exit("failed", message);
     countUnreadable(

@@ -1,20 +1,20 @@
 import { Readable } from "node:stream";
 import { paginateListObjectsV2, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
-import { retry } from "../api/retry.ts";
-import { exchange } from "../network/exchange.ts";
 import { reasonOf } from "../terminal/exit.ts";
+import { ListingRequests } from "./listing-requests.ts";
 import { type Page, readPages } from "./pages.ts";
 import type { NotAdded, Place, StoredObject } from "./stored-object.ts";
 
-const ATTEMPTS = 5;
+/** `ListingRequests` retries after an outage. The second attempt is for a wrong clock: AWS' client corrects it by the response. */
+const ATTEMPTS = 2;
 /** Servers other than AWS accept this region. */
 const DEFAULT_REGION = "us-east-1";
 /** Error of AWS' client if neither a variable nor the profile has a region. */
 const NO_REGION = /^Region is missing$/;
-/** Its error for a response that is not XML, or cut off. */
-const UNREADABLE_XML = /XML parse error/;
 const REGION_ADVICE =
   "Set AWS_REGION to the bucket's region. If the server is not AWS' (R2, MinIO, …), use --endpoint.";
+const CREDENTIALS_ADVICE =
+  "Set the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.";
 
 /**
  * Lists the objects of an S3-compatible bucket, with AWS' default chain of credentials.
@@ -30,9 +30,11 @@ export function s3Objects(
 }
 
 async function* listPages({ bucket, prefix }: Place, endpoint: string | undefined): AsyncGenerator<Page> {
+  const requests = new ListingRequests();
   try {
-    const client = new S3Client(clientOptions(endpoint, bucket));
+    const client = new S3Client(clientOptions(endpoint, bucket, requests));
     for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
+      requests.requireListing();
       yield {
         objects: (page.Contents ?? []).map(({ Key: name, Size: size }) => ({ name, size })),
         count: page.KeyCount,
@@ -41,26 +43,34 @@ async function* listPages({ bucket, prefix }: Place, endpoint: string | undefine
       };
     }
   } catch (error) {
-    throw new Error(explain(error));
+    throw new Error(explain(error, requests));
   }
 }
 
-function explain(error: unknown): string {
+function explain(error: unknown, requests: ListingRequests): string {
   const reason = reasonOf(error);
   if (NO_REGION.test(reason)) return `${reason}. ${REGION_ADVICE}`;
-  if (UNREADABLE_XML.test(reason)) return "the response is not XML";
-  // The code of an error without a message.
-  return reason === "UnknownError" && error instanceof Error ? error.name : reason;
+  if (error instanceof Error && error.name === "CredentialsProviderError") {
+    return `There are no valid credentials for s3:// (${reason}). ${CREDENTIALS_ADVICE}`;
+  }
+  return requests.explain(error);
 }
 
 /**
  * Most servers other than AWS have no host name for each bucket; some (Alibaba's OSS) have nothing else. An endpoint that
  * begins with the bucket's name is the host of the bucket.
  */
-function clientOptions(endpoint: string | undefined, bucket: string): S3ClientConfig {
+function clientOptions(
+  endpoint: string | undefined,
+  bucket: string,
+  requests: ListingRequests,
+): S3ClientConfig {
   // AWS' client for JavaScript reads only the first variable, AWS' own command both. Without them, the profile counts.
   const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION;
-  const options: S3ClientConfig = { maxAttempts: ATTEMPTS, requestHandler: { handle: sendToAws } };
+  const options: S3ClientConfig = {
+    maxAttempts: ATTEMPTS,
+    requestHandler: { handle: (request: AwsRequest) => sendToAws(request, requests) },
+  };
   if (region) options.region = region;
   if (endpoint === undefined) return options;
 
@@ -85,20 +95,14 @@ interface AwsRequest {
   body?: string | Uint8Array;
 }
 
-/** The HTTP client of AWS' client, which itself ignores proxies and waits without a limit. */
-async function sendToAws({ protocol, hostname, port, path, query, body, ...request }: AwsRequest) {
+/** The HTTP client of AWS' client. */
+async function sendToAws(
+  { protocol, hostname, port, path, query, body, ...request }: AwsRequest,
+  requests: ListingRequests,
+) {
   const url = new URL(`${protocol}//${hostname}${port === undefined ? "" : `:${port}`}${path}`);
   url.search = queryString(query);
-  const {
-    status,
-    headers,
-    body: text,
-  } = await retry(
-    () => exchange({ ...request, url, ...(body && { body }) }),
-    // AWS' client itself retries after a 5xx.
-    () => true,
-    new AbortController().signal,
-  );
+  const { status, headers, body: text } = await requests.send({ ...request, url, ...(body && { body }) });
   const response = {
     statusCode: status,
     headers: Object.fromEntries(headers),
