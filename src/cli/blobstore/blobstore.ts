@@ -107,7 +107,7 @@ export async function readPool(
   const unreadable =
     counts.unreadable > 0 ? ` ${formatCount(counts.unreadable, "part")} of it could not be read.` : "";
   throw new Exit(
-    "incomplete",
+    counts.unreadable > 0 ? "failed" : "incomplete",
     `No resource pool found below ${location}, among ${formatCount(counts.skipped, "file")}.${unreadable} The blobs of ` +
       "a pool are named app_bits_cache/ab/cd/<sha1>.",
   );

@@ -180,6 +180,26 @@ test.concurrent.each([
   await expectNothingPruned(run);
 });
 
+test.concurrent("exits with 1 if nothing of an incomplete listing can be used, and with 3 if a complete one has no pool", async () => {
+  const cache = await startFakeCache();
+  cache.present.add(OTHER.key);
+  const sync = async (page: string, ...options: string[]) => {
+    const endpoint = await startListing([page]);
+    const args = ["sync", "--blobstore", "s3://pool", "--endpoint", endpoint, ...options, ...cache.urlOption];
+    return resourcePoolInThread(args, { env: { ...cache.env, ...S3_CREDENTIALS } });
+  };
+  const [incomplete, empty] = [s3Listing([], true, ""), s3Listing([], false)];
+  for (const options of [[], ["--dry-run"], ["--prune"], ["--prune", "--yes"]]) {
+    const outcome = await sync(incomplete, ...options);
+    expect(outcome).toMatchObject({ code: 1, stdout: "" });
+    expect(outcome.stderr).toMatch(
+      /^The listing of s3:.* is incomplete\. .*\nNo resource pool found below s3:\/\/pool, among 0 files\. 1 part of it could not be read\. /,
+    );
+    expect(await sync(empty, ...options)).toMatchObject({ code: 3, stdout: "" });
+  }
+  expect(cache.received).toEqual([]);
+});
+
 test.concurrent("skips objects outside the prefix, from a server that ignores it", async () => {
   const cache = await startFakeCache();
   const pool = FIRST.map((blob) => ({ ...blob, name: `mine/${blob.name}` }));
