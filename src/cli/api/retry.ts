@@ -16,7 +16,7 @@ const LONGEST_RETRY_AFTER_MS = 10 * 60_000;
 
 /**
  * Sends a request until the response is as expected. Retries after a 429, a 5xx or a lost connection: after
- * `Retry-After`, otherwise with exponential backoff.
+ * `Retry-After`, otherwise with exponential backoff. Prints each message once, until another one follows.
  *
  * @param signal stops further attempts
  * @param describe describes an unexpected response
@@ -30,6 +30,7 @@ export async function retry(
 ): Promise<ApiResponse> {
   const startedAt = performance.now();
   let waitedMs = 0;
+  let printed: string | undefined;
   for (let number = 1; ; number++) {
     const outcome = await attempt().catch((error) => {
       if (error instanceof NoResponse) return error;
@@ -61,7 +62,9 @@ export async function retry(
     if (isLate || number === ATTEMPTS) {
       throw new Exit("failed", `${message}\nGave up after ${formatCount(number, "attempt")}.`);
     }
-    note(`${message}\nRetrying in ${Math.ceil(pauseMs / 1000)} s.`);
+    const retrying = `Retrying in ${Math.ceil(pauseMs / 1000)} s.`;
+    note(message === printed ? retrying : `${message}\n${retrying}`);
+    printed = message;
     await pause(pauseMs, undefined, { signal }).catch(() => {
       throw new Exit("interrupted");
     });

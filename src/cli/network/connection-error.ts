@@ -19,7 +19,7 @@ interface ConnectionError extends NodeJS.ErrnoException {
 }
 
 /** What a request was waiting for. */
-export type Step = "connect" | "send" | "wait" | "receive";
+export type Step = "connect" | "handshake" | "send" | "wait" | "receive";
 
 const NO_RESPONSE_ADVICE = "Is the URL right? If so, see the server's log, and try again later.";
 /** First bytes of TLS records: an alert and a handshake. */
@@ -56,6 +56,7 @@ export function explainTimeout(step: Step, ms: number, url: URL, proxy: HttpProx
   if (step === "connect" && !proxy) return explainUnreachable(`no connection within ${seconds}`, url);
   const text = {
     connect: `There was no connection to ${url.host} within ${seconds}. Check the host and the port of the URL.`,
+    handshake: `${url.host} accepted the connection, and did not finish the TLS handshake within ${seconds}. Does it use TLS? ${NO_RESPONSE_ADVICE}`,
     send: `${url.host} read less than 64 KiB of the request in ${seconds}. ${NO_RESPONSE_ADVICE}`,
     wait: `${url.host} accepted the request, and did not respond within ${seconds}. ${NO_RESPONSE_ADVICE}`,
     receive: `${url.host} began to respond, and sent less than 64 KiB in ${seconds}. ${NO_RESPONSE_ADVICE}`,

@@ -52,12 +52,15 @@ export class NoResponse extends Error {
   }
 }
 
+/** URLs for which a note was printed: further requests have no other. */
+const noted = new Set<string>();
+
 /** Origins that have responded at least once: their addresses are right. */
 const reached = new Set<string>();
 
 /**
  * Sends an HTTP request once, through the proxy of the environment if there is one. Does not follow redirects. Prints a note on stderr
- * after eight seconds without an answer.
+ * after eight seconds without an answer, once for a URL.
  *
  * @throws NoResponse
  */
@@ -132,7 +135,7 @@ function sendOnce({
       timers.forEach(clearTimeout);
       if (isFinished) return;
       timers = [setTimeout(() => finish(() => reject(new Timeout(step, ms))), ms)];
-      if (ms > NOTE_MS) timers.push(setTimeout(() => note(waitingNote(url, ms)), NOTE_MS));
+      if (ms > NOTE_MS) timers.push(setTimeout(() => noteWaiting(url, ms), NOTE_MS));
     };
     const finish = (settle: () => void) => {
       isFinished = true;
@@ -163,6 +166,12 @@ function sendOnce({
       const { connecting, secureConnecting } = socket as Socket & { secureConnecting?: boolean };
       if (!connecting && !secureConnecting) onConnect();
       else socket.once(secureConnecting ? "secureConnect" : "connect", onConnect);
+      if (!secureConnecting) return;
+      const onHandshake = () => {
+        step = "handshake";
+      };
+      if (connecting) socket.once("connect", onHandshake);
+      else onHandshake();
     });
     request.on("finish", onSent);
     request.on("error", (error) => {
@@ -183,8 +192,13 @@ function sendOnce({
   });
 }
 
-function waitingNote(url: URL, ms: number): string {
-  return `Still waiting for a response from ${nameOf(url)} after ${NOTE_MS / 1000} s. The command waits for up to ${Math.round(ms / 1000)} s.`;
+function noteWaiting(url: URL, ms: number): void {
+  const name = nameOf(url);
+  if (noted.has(name)) return;
+  noted.add(name);
+  note(
+    `Still waiting for a response from ${name} after ${NOTE_MS / 1000} s. The command waits for up to ${Math.round(ms / 1000)} s.`,
+  );
 }
 
 /** The URL without its query, which may have a signature. */
