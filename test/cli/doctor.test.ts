@@ -11,6 +11,7 @@ import { sha1Of } from "./app.ts";
 import { afterTests, resourcePool, resourcePoolInThread, temporaryDirectory } from "./command.ts";
 import { NON_INTEGER, startEndpoint, startServer } from "./endpoint.ts";
 import { respond, respondWithError } from "./fake-cache.ts";
+import { fastClock } from "./fast-clock.ts";
 
 const CACHE_PATH = "/v3/resource_matches/cache";
 const FILES = ["a", "b", "c"].map((letter, index) => letter.repeat(200_000 + index));
@@ -70,6 +71,7 @@ interface DoctorOptions {
   cloudController?: string;
   maxPackageSize?: number;
   run?: typeof resourcePool;
+  env?: Record<string, string>;
 }
 
 /** Runs the command. Returns its lines, and those of them that are not ok. */
@@ -80,13 +82,16 @@ async function doctor({
   cloudController,
   maxPackageSize,
   run = resourcePoolInThread,
+  env = {},
 }: DoctorOptions) {
   const CF_TOKEN = typeof token === "string" ? token : await foundation.uaa.issueToken(token);
   const options = { api, "cloud-controller": cloudController, "max-package-size": maxPackageSize };
   const args = Object.entries(options).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
-  const { code, stdout, stderr } = await run(["doctor", "--url", url, ...args], { env: { CF_TOKEN } });
+  const { code, stdout, stderr } = await run(["doctor", "--url", url, ...args], {
+    env: { CF_TOKEN, ...env },
+  });
   const lines = stdout.split("\n").filter((line) => line !== "");
   return { code, stderr, lines, problems: lines.filter((line) => !line.startsWith("ok ")) };
 }
@@ -177,6 +182,31 @@ test("prints the size limits to set, to the byte, when the Cloud Controller has 
       ),
     ],
   });
+});
+
+test("waits only once for a server that does not respond, and fails its other lines at once", async () => {
+  let requests = 0;
+  const silent = await startServer(() => {
+    requests += 1;
+  });
+  const { code, problems } = await doctor({
+    api: silent,
+    cloudController: `${silent}/other`,
+    run: resourcePool,
+    env: fastClock(10),
+  });
+  const { host } = new URL(silent);
+  const sameServer = (target: string) =>
+    new RegExp(
+      `No response from ${silent}${target}: ${host} did not respond to an earlier request in time, so this one was not sent\\. ` +
+        `The first line about ${host} has the reason\\.$`,
+    );
+  expect(problems).toEqual([
+    problem("FAIL", "route", /No response from \S+\/v3\/resource_matches: .* did not respond within 30 s\. /),
+    problem("FAIL", "other requests", sameServer("/")),
+    problem("FAIL", "cloud controller", sameServer("/other/v3/resource_matches")),
+  ]);
+  expect({ code, requests }).toEqual({ code: 3, requests: 1 });
 });
 
 test("warns without --cloud-controller that sizes and modes were not compared", async () => {

@@ -10,6 +10,8 @@ export interface Endpoint {
   token: string;
   /** Sent with every request. */
   headers?: Record<string, string>;
+  /** Hosts that did not respond in time. If it is set, they get no further request. */
+  silentHosts?: Set<string>;
 }
 
 export interface EndpointOptions {

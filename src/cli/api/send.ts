@@ -1,8 +1,8 @@
-import { exchange, type HttpResponse } from "../network/exchange.ts";
+import { exchange, type HttpResponse, NoResponse } from "../network/exchange.ts";
 import { note } from "../terminal/output.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-export { NoResponse } from "../network/exchange.ts";
+export { NoResponse };
 
 export interface ApiRequest {
   method: "GET" | "POST" | "DELETE";
@@ -30,15 +30,27 @@ export async function send(
   endpoint: Endpoint,
   { path, headers, ...request }: ApiRequest,
 ): Promise<ApiResponse> {
+  const url = new URL(`${endpoint.url}${path}`);
+  const { silentHosts } = endpoint;
+  if (silentHosts?.has(url.host)) {
+    throw new NoResponse(
+      `No response from ${url.origin}${url.pathname}: ${url.host} did not respond to an earlier request in time, so this one was not ` +
+        `sent. The first line about ${url.host} has the reason.`,
+      true,
+    );
+  }
   const response = await exchange({
     ...request,
-    url: new URL(`${endpoint.url}${path}`),
+    url,
     headers: {
       ...endpoint.headers,
       ...headers,
       Authorization: `bearer ${endpoint.token}`,
       ...(request.body && { "Content-Type": "application/json" }),
     },
+  }).catch((error) => {
+    if (error instanceof NoResponse && error.isTimeout) silentHosts?.add(url.host);
+    throw error;
   });
   for (const warning of warningsOf(response.headers)) note(`Warning from ${response.target}: ${warning}`);
   return { ...response, token: endpoint.token };

@@ -36,12 +36,12 @@ export interface Examined extends Addresses {
  *
  * @throws NoResponse or Exit if there is no server at the Worker's address
  */
-export async function* examine({
-  worker,
-  api,
-  cloudController,
-  maxPackageSize,
-}: Examined): AsyncGenerator<Finding> {
+export async function* examine({ maxPackageSize, ...endpoints }: Examined): AsyncGenerator<Finding> {
+  // Otherwise each further line about a silent host would wait for a timeout, too.
+  const silentHosts = new Set<string>();
+  const worker = { ...endpoints.worker, silentHosts };
+  const api = endpoints.api === endpoints.worker ? worker : { ...endpoints.api, silentHosts };
+  const cloudController = endpoints.cloudController && { ...endpoints.cloudController, silentHosts };
   note(`Checking ${worker.url} …`);
   const statusResponse = await requestStatus(worker);
   const { status, aheadMs } = statusResponse;
@@ -57,7 +57,7 @@ export async function* examine({
   yield clockFinding(aheadMs);
   yield* catchErrors("uaa keys", signatureFindings(worker));
 
-  const known = { status, sample: await drawSample(worker, status) };
+  const known = { status, sample: await drawSample(endpoints.worker, status) };
   if (api !== worker) note(`Checking ${api.url} …`);
   if (mayRequestMatches(claims)) {
     yield* catchErrors("route", endpointFindings({ worker, api }, known));

@@ -45,10 +45,13 @@ export class NoResponse extends Error {
   override name = "NoResponse";
   /** Whether retries are of no use: the address is wrong, or the server can't be trusted. */
   readonly isPermanent: boolean;
+  /** Whether the server was silent for too long. */
+  readonly isTimeout: boolean;
 
-  constructor(message: string, isPermanent: boolean) {
+  constructor(message: string, isPermanent: boolean, isTimeout = false) {
     super(message);
     this.isPermanent = isPermanent;
+    this.isTimeout = isTimeout;
   }
 }
 
@@ -68,17 +71,15 @@ export async function exchange(options: HttpRequest): Promise<HttpResponse> {
   const { url } = options;
   const target = nameOf(url);
   const proxy = proxyFor(url);
-  const fail = ({ text, isPermanent }: Explanation) =>
-    new NoResponse(`No response from ${target}: ${text}`, isPermanent && !reached.has(url.origin));
+  const fail = ({ text, isPermanent }: Explanation, isTimeout = false) =>
+    new NoResponse(`No response from ${target}: ${text}`, isPermanent && !reached.has(url.origin), isTimeout);
   let received: Received;
   try {
     received = await sendOnce(options);
   } catch (error) {
-    throw fail(
-      error instanceof Timeout
-        ? explainTimeout(error.step, error.ms, url, proxy)
-        : explainConnectionError(error, url, proxy),
-    );
+    throw error instanceof Timeout
+      ? fail(explainTimeout(error.step, error.ms, url, proxy), true)
+      : fail(explainConnectionError(error, url, proxy));
   }
   const { message, body } = received;
   const status = message.statusCode ?? 0;
