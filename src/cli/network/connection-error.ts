@@ -29,6 +29,16 @@ const UNTRUSTED = /SELF_SIGNED_CERT|^UNABLE_TO_(GET_ISSUER|VERIFY)|^CERT_UNTRUST
 /** OpenSSL's errors when the server speaks plain HTTP. */
 const NO_TLS = /wrong version number|packet length too long/;
 
+/** Whether the server closed the connection instead of responding. */
+export function isClosed(error: unknown): boolean {
+  return ["ECONNRESET", "EPIPE"].includes((innermostCause(error) as ConnectionError).code ?? "");
+}
+
+/** An http:// URL leads to a server that uses TLS. */
+export function explainTls({ host }: URL): Explanation {
+  return { text: `${host} uses TLS. Does the URL begin with https://?`, isPermanent: true };
+}
+
 /** Explains why a request got no response. */
 export function explainConnectionError(error: unknown, url: URL, proxy: HttpProxy | undefined): Explanation {
   const cause = innermostCause(error) as ConnectionError;
@@ -148,18 +158,19 @@ function explainTlsError(cause: ConnectionError, host: string): string | undefin
     : undefined;
 }
 
-function explainTransferError(cause: ConnectionError, { protocol, host }: URL): string {
+function explainTransferError(cause: ConnectionError, url: URL): string {
+  const { protocol, host } = url;
   const code = cause.code ?? cause.name;
   const reason = reasonOf(cause);
   if (code.startsWith("HPE_")) {
     return TLS_RECORDS.includes(cause.rawPacket?.[0] ?? 0)
-      ? `${host} uses TLS. Does the URL begin with https://?`
+      ? explainTls(url).text
       : `${host} does not respond with HTTP (${code}).`;
   }
   if (/before secure TLS connection/.test(reason)) {
     return `${host} closed the connection during the TLS handshake (${code}). Does it use TLS? A firewall may block it, too.`;
   }
-  if (["ECONNRESET", "EPIPE"].includes(code)) {
+  if (isClosed(cause)) {
     const hint = protocol === "http:" ? " Does it require https://?" : "";
     return `${host} closed the connection before its response was complete (${code}).${hint}`;
   }

@@ -10,9 +10,12 @@ import {
   explainConnectionError,
   explainProxyLogin,
   explainTimeout,
+  explainTls,
+  isClosed,
   type Step,
 } from "./connection-error.ts";
 import { proxyFor } from "./proxy.ts";
+import { usesTls } from "./uses-tls.ts";
 
 /** Includes the look-up of the name, the proxy's connection and the TLS handshake. */
 const CONNECT_MS = 10_000;
@@ -77,6 +80,8 @@ export async function exchange(options: HttpRequest): Promise<HttpResponse> {
   try {
     received = await sendOnce(options);
   } catch (error) {
+    const mayUseTls = url.protocol === "http:" && !proxy && !reached.has(url.origin) && isClosed(error);
+    if (mayUseTls && (await usesTls(url))) throw fail(explainTls(url));
     throw error instanceof Timeout
       ? fail(explainTimeout(error.step, error.ms, url, proxy), true)
       : fail(explainConnectionError(error, url, proxy));

@@ -11,7 +11,7 @@ import { startFakeCache, TOKEN } from "../fake-cache.ts";
 import { startProxyServer } from "../proxy-server.ts";
 import { S3_CREDENTIALS, s3Server } from "../s3-server.ts";
 import { createAuthority, startTls } from "../tls.ts";
-import { DONE, interrupted, list, NAME, startCache } from "./list.ts";
+import { DONE, interrupted, list, NAME, startCache, startSocketServer } from "./list.ts";
 
 const STDERR = 2;
 const openssl = findProgram("openssl");
@@ -49,6 +49,30 @@ testTls("trusts --ca-file, NODE_EXTRA_CA_CERTS and the system's authorities", as
   expect(outcomes[0]?.stderr).toMatch(
     /^No response from \S+: The certificate of localhost:\d+ is from an authority that this machine does not trust \(\w+\)\. .*--ca-file <PEM file>\.\n$/,
   );
+});
+
+testTls(
+  "fails without a retry if an http:// URL leads to a server that uses TLS and closes the connection",
+  async () => {
+    const cache = await startCache();
+    const certificate = await (await createAuthority()).issue({ names: "DNS:localhost" });
+    const port = await startTls(certificate, cache.url);
+    for (const host of ["localhost", "127.0.0.1"]) {
+      const outcome = await list(`http://${host}:${port}`);
+      expect(outcome).toMatchObject({ code: 1, isDone: false });
+      expect(outcome.stderr).toMatch(
+        new RegExp(
+          `^No response from \\S+: ${host}:${port} uses TLS\\. Does the URL begin with https://\\?\n$`,
+        ),
+      );
+    }
+  },
+);
+
+test.concurrent("retries at an http:// URL whose server closes each connection", async () => {
+  const port = await startSocketServer((socket) => socket.destroy());
+  const { stderr } = await interrupted(`http://127.0.0.1:${port}`);
+  expect(stderr).toMatch(/ closed the connection .* Does it require https:\/\/\?\nRetrying in 1 s\.\n/);
 });
 
 testTls(
@@ -137,15 +161,6 @@ testTls.each([
   const outcome = await list(`https://localhost:${port}`, {}, "--ca-file", authority.path);
   expect(outcome).toMatchObject({ code: 1, stderr: expect.stringMatching(message) });
   expect(outcome.stderr).not.toContain("Retrying");
-});
-
-testTls("explains an http:// URL of a server that uses TLS", async () => {
-  const certificate = await (await createAuthority()).issue({ names: "DNS:localhost" });
-  const port = await startTls(certificate, (await startCache()).url);
-  const outcome = await interrupted(`http://localhost:${port}`);
-  expect(outcome.stderr).toMatch(
-    /: localhost:\d+ closed the connection before its response was complete \(ECONNRESET\)\. Does it require https:\/\/\?\n/,
-  );
 });
 
 testTls("refuses a --ca-file without certificates, and says what it is", async () => {
