@@ -1,8 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { access, constants, mkdir, mkdtemp, readdir, rm, statfs } from "node:fs/promises";
-import { userInfo } from "node:os";
-import { dirname, join, parse, resolve } from "node:path";
-import { quote } from "./options.ts";
+import { homedir, userInfo } from "node:os";
+import { basename, dirname, join, parse, resolve } from "node:path";
+import { formatCommand, quote, type StartOptions } from "./options.ts";
 
 const ROOT = ".wrangler";
 const TEMPORARY = "tmp-";
@@ -51,30 +51,44 @@ async function requireWritable(path: string): Promise<void> {
 }
 
 /** Explains an error of the file system: what failed, and what to do. Returns undefined for other errors. */
-export function explainFileError(error: unknown, directory: string): string | undefined {
+export function explainFileError(
+  error: unknown,
+  directory: string,
+  options: StartOptions,
+): string | undefined {
   // A failed write to an open file does not name it.
   const { code = "", path = directory } = error as NodeJS.ErrnoException;
   const explain = REASONS[code];
   if (!explain) return undefined;
   const root = quote(directory.slice(0, directory.lastIndexOf(ROOT) + ROOT.length));
-  const { reason, remedy } = explain(root, path);
+  const { reason, remedy } = explain({ path, root, options });
   return [`Can't write ${path}: ${reason}.`, `npm start keeps its data in ${root}.`, ...remedy].join("\n");
 }
 
 /** Explains why wrangler may have failed, which only prints that SQLite did. Returns undefined if the disk has space. */
-export async function explainFullDisk(directory: string): Promise<string | undefined> {
+export async function explainFullDisk(directory: string, options: StartOptions): Promise<string | undefined> {
   const { bavail, bsize } = await statfs(directory);
   if (bavail * bsize > WRANGLER_MIN_BYTES) return undefined;
-  return explainFileError(Object.assign(new Error(), { code: "ENOSPC" }), directory);
+  return explainFileError(Object.assign(new Error(), { code: "ENOSPC" }), directory, options);
 }
 
-const ELSEWHERE = [
-  "Use a configuration in a directory that you may write:",
-  "  mkdir -p ~/resource-matches && cp docs/examples/read-through.toml ~/resource-matches",
-  "  npm start -- --config ~/resource-matches/read-through.toml",
-];
+interface FailedWrite {
+  path: string;
+  /** The `.wrangler` directory, quoted for sh. */
+  root: string;
+  options: StartOptions;
+}
 
-const forbidden = (root: string, path: string) => ({
+function startElsewhere({ ports, config = "docs/examples/read-through.toml" }: StartOptions): string[] {
+  const directory = join(homedir(), "resource-matches");
+  return [
+    "Use a configuration in a directory that you may write:",
+    `  mkdir -p ${quote(directory)} && cp ${quote(config)} ${quote(directory)}`,
+    `  ${formatCommand({ ports, config: join(directory, basename(config)) })}`,
+  ];
+}
+
+const forbidden = ({ root, path, options }: FailedWrite) => ({
   reason: `the user ${userInfo().username} may not write it`,
   remedy:
     // The directory exists if an earlier start has created it.
@@ -83,23 +97,37 @@ const forbidden = (root: string, path: string) => ({
           "An earlier start ran as another user, for example with sudo. Take over its files:",
           `  sudo chown -R "$(id -u)" ${root}`,
         ]
-      : ELSEWHERE,
+      : startElsewhere(options),
 });
 
-const full = (root: string) => ({
+const full = ({ root }: FailedWrite) => ({
   reason: "the disk is full",
   remedy: ["Free some space, and start again.", `To delete the data of earlier starts: rm -r ${root}`],
 });
 
-const inTheWay = (_: string, path: string) => ({
-  reason: "a file is where a directory must be",
-  remedy: [`Move it away, and start again. To find it: ls -ld ${quote(path)} ${quote(dirname(path))}`],
-});
+const inTheWay = ({ path }: FailedWrite) => {
+  const file = nearestExisting(path);
+  return {
+    reason: `${file} is a file, but a directory must be there`,
+    remedy: [`Move it away, and start again. To look at it: ls -ld ${quote(file)}`],
+  };
+};
 
-const REASONS: Record<string, (root: string, path: string) => { reason: string; remedy: string[] }> = {
+/** The path, or the nearest directory or file above it that exists. */
+function nearestExisting(path: string): string {
+  try {
+    // Not what a link leads to: a link that leads nowhere is in the way, too.
+    lstatSync(path);
+    return path;
+  } catch {
+    return nearestExisting(dirname(path));
+  }
+}
+
+const REASONS: Record<string, (failed: FailedWrite) => { reason: string; remedy: string[] }> = {
   EACCES: forbidden,
   EPERM: forbidden,
-  EROFS: () => ({ reason: "the file system is read-only", remedy: ELSEWHERE }),
+  EROFS: ({ options }) => ({ reason: "the file system is read-only", remedy: startElsewhere(options) }),
   ENOSPC: full,
   EDQUOT: full,
   ENOTDIR: inTheWay,

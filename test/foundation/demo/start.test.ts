@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
@@ -12,7 +12,7 @@ import { freePort, isPortFree, listenOnLoopback } from "../loopback.ts";
 import { readConfiguration } from "./configuration.ts";
 import { explainFileError } from "./data-directory.ts";
 import { LAST_LINE } from "./introduction.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, type StartOptions } from "./options.ts";
 
 const start = (...args: string[]) =>
   spawn(process.execPath, ["test/foundation/demo/start.ts", ...args], {
@@ -174,6 +174,15 @@ function startRuns(root: string) {
 async function findProcesses(needle: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)("ps", ["-eo", "pid,args"]);
   return stdout.split("\n").filter((line) => line.includes(needle));
+}
+
+/** A directory that the demo advises to use. */
+const ELSEWHERE = join(homedir(), "resource-matches");
+
+/** Explains that nothing can be written below /x, which does not exist. */
+function explainError(code: string, ...args: string[]): string | undefined {
+  const error = Object.assign(new Error(), { code });
+  return explainFileError(error, "/x/.wrangler/start/a-1", parseOptions(args) as StartOptions);
 }
 
 let root: string;
@@ -488,23 +497,31 @@ describe("the command line of npm start", () => {
   it("says what to do, without a stack, if it can't write next to the configuration", async () => {
     const directory = await mkdtemp(join(tmpdir(), "start-"));
     const config = await writeConfig(directory);
-    await writeFile(join(directory, ".wrangler"), "");
+    const file = join(directory, ".wrangler");
+    await writeFile(file, "");
     const { stderr, code } = await waitForExit(start(...portFlags(await freePorts()), "--config", config));
     await rm(directory, { recursive: true });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^Can't write .*: a file is where a directory must be\.\n/);
-    expect(stderr).toContain("Move it away");
+    expect(stderr).toMatch(/^Can't write .*: /);
+    expect(stderr).toContain(`${file} is a file, but a directory must be there.\n`);
+    expect(stderr).toContain(`Move it away, and start again. To look at it: ls -ld ${file}\n`);
     expect(stderr).not.toMatch(/^ +at /m);
   });
 
   it.each([
-    ["EACCES", "may not write it", "npm start -- --config ~/resource-matches/read-through.toml"],
-    ["EROFS", "the file system is read-only", "npm start -- --config ~/resource-matches/read-through.toml"],
+    ["EACCES", "may not write it", `npm start -- --config ${ELSEWHERE}/read-through.toml`],
+    ["EROFS", "the file system is read-only", `npm start -- --config ${ELSEWHERE}/read-through.toml`],
     ["ENOSPC", "the disk is full", "To delete the data of earlier starts: rm -r /x/.wrangler"],
   ])("explains the error %s of the file system", (code, reason, remedy) => {
-    const explanation = explainFileError(Object.assign(new Error(), { code }), "/x/.wrangler/start/a-1");
+    const explanation = explainError(code);
     expect(explanation).toContain(reason);
     expect(explanation).toContain(remedy);
+  });
+
+  it("advises to copy the configuration that was named if its directory is not writable", () => {
+    const explanation = explainError("EACCES", "--config", "foundations/r2 eu.toml", "--port", "9000");
+    expect(explanation).toContain(`cp 'foundations/r2 eu.toml' ${ELSEWHERE}\n`);
+    expect(explanation).toContain(`npm start -- --port 9000 --config '${ELSEWHERE}/r2 eu.toml'`);
   });
 
   it.each([

@@ -117,7 +117,7 @@ async function run(options: StartOptions): Promise<void> {
   try {
     await runIn(data, configuration, options);
   } catch (error) {
-    const explanation = explainFileError(error, data);
+    const explanation = explainFileError(error, data, options);
     throw explanation === undefined ? error : new CannotStart(explanation);
   }
 }
@@ -160,7 +160,7 @@ async function runIn(data: string, configuration: DemoConfiguration, options: St
     // The links of responses must lead a cf CLI that targets the Worker back to the Worker.
     if (settings.cloudControllerUrl) cloudController.setExternalUrl(worker.url);
     const exited = worker.ended.then(async () => {
-      throw new CannotStart((await explainFullDisk(data)) ?? formatExit(worker));
+      throw new CannotStart((await explainFullDisk(data, options)) ?? formatExit(worker));
     });
     // Its exit is no failure after a signal to stop.
     exited.catch(() => {});
