@@ -3,7 +3,7 @@ import type { Foundation } from "../foundation.ts";
 import type { DemoConfiguration } from "./configuration.ts";
 import { type DemoRequest, formatCurl } from "./demo-request.ts";
 import { quote } from "./options.ts";
-import { type DemoResult, formatPushes } from "./pushes.ts";
+import { CACHED_MAX_SECONDS, type DemoResult, formatPushes } from "./pushes.ts";
 
 interface DemoState {
   workerUrl: string;
@@ -119,8 +119,8 @@ function explainPushes(state: DemoState): Block[] {
   } else lines.push(...explainMatches(settings, poolDirectory, workerUrl));
   if (result.isLate && !result.suspendedUntil) {
     lines.push(
-      "The cache did not have the files within 90 seconds, so push 3 shows fewer matches than a later push. Its state is on the status " +
-        "page.",
+      `The cache did not have the files within ${CACHED_MAX_SECONDS} seconds, so push 3 shows fewer matches than a later push. Its state ` +
+        "is on the status page.",
     );
   }
   if (result.excluded > 0 && settings.features.resourceMatching)

@@ -8,7 +8,7 @@ import { type PushTarget, push } from "../cf-push/push-client.ts";
 import type { MatchedLog } from "./matched-log.ts";
 
 /** The catalog publishes at most every 10 s, and an isolate reads what is published up to 75 s later. */
-const CACHED_MAX_MS = 90_000;
+export const CACHED_MAX_SECONDS = 90;
 const POLL_MS = 2_000;
 const RATE_LIMITED_POLL_MS = 10_000;
 const RATE_LIMITED = 429;
@@ -69,7 +69,7 @@ export async function pushDemoApp(options: DemoOptions): Promise<DemoResult> {
       print("Adding the files of the resource pool to the cache …");
       await options.syncCache();
     }
-    print("Waiting until the cache has these files, up to a minute …");
+    print(`Waiting until the cache has these files, up to ${CACHED_MAX_SECONDS} seconds …`);
     isLate = !(await waitUntilCached(resources.map(encodeResource), eligible, options));
   }
   const suspendedUntil = await readSuspension();
@@ -130,14 +130,14 @@ async function pushOnce({ directory, target, settings, log }: DemoOptions): Prom
 /**
  * Repeats the request of the app until the cache has what it can have.
  *
- * @returns false if that takes longer than 90 s, or if the cache is suspended
+ * @returns false if that takes longer than CACHED_MAX_SECONDS, or if the cache is suspended
  */
 async function waitUntilCached(
   resources: readonly unknown[],
   eligible: number,
   options: DemoOptions,
 ): Promise<boolean> {
-  const deadline = Date.now() + CACHED_MAX_MS;
+  const deadline = Date.now() + CACHED_MAX_SECONDS * 1000;
   while (Date.now() < deadline && !(await options.readSuspension())) {
     try {
       if (await isCached(resources, eligible, options)) return true;
