@@ -37,6 +37,7 @@ import {
   WrongUsage,
 } from "./options.ts";
 import { pushDemoApp } from "./pushes.ts";
+import { buildWasmModule } from "./wasm-module.ts";
 import { startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";
 
 const TOKEN_HOURS = 12;
@@ -113,6 +114,7 @@ async function run(options: StartOptions): Promise<void> {
   };
   const configuration = await readConfiguration(config, addresses);
   await checkPorts(options);
+  await buildWasmModule();
   const data = dataDirectory(configuration.path, ports["cloud-controller-port"]);
   try {
     await runIn(data, configuration, options);
