@@ -12,6 +12,7 @@ import { MATCHES_PATH, PushFailed } from "../cf-push/cf-connection.ts";
 import { type Foundation, startFoundation } from "../foundation.ts";
 import { isPortFree, PortInUse } from "../loopback.ts";
 import { DEVELOPER_SCOPES } from "../uaa/token.ts";
+import { isPublished } from "./cache-status.ts";
 import { CannotStart } from "./cannot-start.ts";
 import { type DemoConfiguration, readConfiguration } from "./configuration.ts";
 import {
@@ -53,8 +54,6 @@ const RATE_LIMITED_POLL_MS = 10_000;
 /** Time that a push has to fail after its servers are gone. */
 const PUSH_END_MAX_MS = 2_000;
 const STATUS_PATH = `${MATCHES_PATH}/cache`;
-/** The catalog rewrites its manifest every hour, and soon after a start if the stored one is older. */
-const MANIFEST_MAX_AGE_MS = 2 * 3600 * 1000;
 const PARENT_POLL_MS = 500;
 /** Distance of the port that is suggested from one that is in use. */
 const PORT_STEP = 10;
@@ -267,12 +266,6 @@ async function fillCache(api: WorkerApi, present: string, request: DemoRequest):
     resources: Resource[];
   };
   return resources.map(({ path }) => path ?? "");
-}
-
-/** Whether the cache has a current manifest; without one, whether it has a snapshot. An empty catalog publishes nothing. */
-function isPublished({ entries, published, snapshot }: CacheStatus): boolean {
-  const writtenAt = Date.parse(published?.at ?? snapshot?.built_at ?? "");
-  return entries === 0 || Date.now() - writtenAt < MANIFEST_MAX_AGE_MS;
 }
 
 async function readStatus(api: WorkerApi): Promise<CacheStatus> {
