@@ -55,21 +55,6 @@ describe("npm run deploy", () => {
     expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
   });
 
-  it.concurrent("refuses an example, and prints how to copy it from the user's directory", async () => {
-    const output = await deploy(DOCS, "--config", "examples/cache-only.toml", "--name", "matches-prod");
-    expect(output).toContain("cp examples/cache-only.toml ../wrangler.foundation.toml");
-    expect(output).toContain(
-      'The route "resource-matches.example.com" is a placeholder. Set it to a hostname of',
-    );
-    expect(output).not.toContain("CLOUDFLARE_API_TOKEN");
-  });
-
-  it.concurrent("prints why a configuration can't be read", async () => {
-    expect(await deploy(PROJECT, "--config=wrangler.missing.toml")).toContain(
-      join(PROJECT, "wrangler.missing.toml"),
-    );
-  });
-
   it.concurrent("passes all options on to wrangler, with the path from the user's directory", async () => {
     const directory = await directoryOf({ "a.toml": configOf("matches-a") });
     // Only words after --var are variables.
@@ -105,6 +90,21 @@ describe("the problems of a deployment", () => {
     `vars.UAA_URL = "${OWN_UAA}"`,
   ];
   const routeOf = (host: string) => `routes = [{ pattern = "${host}", custom_domain = true }]`;
+
+  it("refuses an example, and prints how to copy it from the user's directory", () => {
+    const args = ["deploy", "--config", "examples/cache-only.toml", "--name", "matches-prod"];
+    const problems = deploymentProblems(args, DOCS).join("\n");
+    expect(problems).toContain("cp examples/cache-only.toml ../wrangler.foundation.toml");
+    expect(problems).toContain(
+      'The route "resource-matches.example.com" is a placeholder. Set it to a hostname of',
+    );
+  });
+
+  it("throws the path of a configuration that can't be read", () => {
+    expect(() => deploymentProblems(["deploy", "--config=wrangler.missing.toml"], PROJECT)).toThrow(
+      join(PROJECT, "wrangler.missing.toml"),
+    );
+  });
 
   it("accepts configurations of several foundations in one directory, also with environments", async () => {
     const withStaging = withEnvironment(a, "staging", routeOf("staging.acme.io"), ...BINDINGS);

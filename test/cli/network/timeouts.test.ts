@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
-import { afterAll, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { PROJECT_ROOT } from "../../support/node/project-root.ts";
 import { writeApp } from "../app.ts";
 import { AZURE_CREDENTIALS } from "../azure-server.ts";
@@ -15,9 +15,22 @@ import { fastClock } from "../fast-clock.ts";
 import { S3_CREDENTIALS } from "../s3-server.ts";
 import { NAME, RESOURCE, startCache, startSocketServer } from "./list.ts";
 
-// These tests wait, and need no processor.
-vi.setConfig({ maxConcurrency: 20 });
-afterAll(() => vi.resetConfig());
+const runs: (() => Promise<void>)[] = [];
+let started: Promise<void>[] | undefined;
+
+/** A test that waits and needs no processor: the first one starts all. Vitest would start five at a time. */
+function waiting(title: string, run: () => Promise<void>): void {
+  const index = runs.push(run) - 1;
+  test(title, async () => {
+    started ??= runs.map((each) => {
+      const outcome = each();
+      // It may fail before its test awaits it.
+      outcome.catch(() => {});
+      return outcome;
+    });
+    await started[index];
+  });
+}
 
 /** Factor for the time of processes that wait for timeouts. */
 const FASTER = 5;
@@ -34,7 +47,7 @@ const twoAttempts = (url: string, reason: string) => {
   return new RegExp(`^${waiting}${attempt}Retrying in 1 s\\.\n${attempt}Gave up after 2 attempts\\.\n$`);
 };
 
-test.concurrent("prints within ten seconds that it is waiting, and ends on Ctrl-C", async () => {
+waiting("prints within ten seconds that it is waiting, and ends on Ctrl-C", async () => {
   const port = await startSocketServer(() => {});
   const outcome = await resourcePool(["list", "--url", `http://127.0.0.1:${port}`], {
     env: { CF_TOKEN: TOKEN },
@@ -51,7 +64,7 @@ test.concurrent("prints within ten seconds that it is waiting, and ends on Ctrl-
 const DID_NOT_RESPOND = "accepted the request, and did not respond within 30 s\\.";
 const TOO_SLOW = "began to respond, and sent less than 64 KiB in 30 s\\.";
 
-test.concurrent.each<[string, string, (socket: Socket) => unknown]>([
+const SILENT: [string, string, (socket: Socket) => unknown][] = [
   ["never responds", DID_NOT_RESPOND, () => {}],
   ["sends headers only", TOO_SLOW, (socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")],
   [
@@ -63,64 +76,72 @@ test.concurrent.each<[string, string, (socket: Socket) => unknown]>([
       socket.on("close", () => clearInterval(interval));
     },
   ],
-])("gives up after two attempts of half a minute if a server %s", async (_, reason, respond) => {
-  let requests = 0;
-  const port = await startSocketServer((socket) =>
-    socket.once("data", () => {
-      requests += 1;
-      respond(socket);
-    }),
-  );
-  const url = `http://127.0.0.1:${port}`;
-  const outcome = await resourcePool(["list", "--url", url], {
-    env: { CF_TOKEN: TOKEN, ...fastClock(FASTER) },
+];
+for (const [behaviour, reason, respond] of SILENT) {
+  waiting(`gives up after two attempts of half a minute if a server ${behaviour}`, async () => {
+    let requests = 0;
+    const port = await startSocketServer((socket) =>
+      socket.once("data", () => {
+        requests += 1;
+        respond(socket);
+      }),
+    );
+    const url = `http://127.0.0.1:${port}`;
+    const outcome = await resourcePool(["list", "--url", url], {
+      env: { CF_TOKEN: TOKEN, ...fastClock(FASTER) },
+    });
+    expect(outcome).toMatchObject({ code: 1, stdout: "" });
+    expect(outcome.stderr).toMatch(twoAttempts(url, reason));
+    expect(requests).toBe(2);
   });
-  expect(outcome).toMatchObject({ code: 1, stdout: "" });
-  expect(outcome.stderr).toMatch(twoAttempts(url, reason));
-  expect(requests).toBe(2);
-});
+}
 
-test.concurrent.each(["s3://pool", "azure://pool"])("gives up if %s does not respond", async (place) => {
-  const port = await startSocketServer(() => {});
-  const url = `http://127.0.0.1:${port}`;
-  const sync = ["sync", "--blobstore", place, "--endpoint", url, ...(await startCache()).urlOption];
-  const env = { CF_TOKEN: TOKEN, ...S3_CREDENTIALS, ...AZURE_CREDENTIALS, ...fastClock(FASTER) };
-  const outcome = await resourcePool(sync, { env });
-  expect(outcome).toMatchObject({ code: 1, stdout: "" });
-  expect(outcome.stderr).toMatch(twoAttempts(url, DID_NOT_RESPOND));
-  expect(outcome.stderr).toContain(`Can't list ${place}: No response`);
-});
+for (const place of ["s3://pool", "azure://pool"]) {
+  waiting(`gives up if ${place} does not respond`, async () => {
+    const port = await startSocketServer(() => {});
+    const url = `http://127.0.0.1:${port}`;
+    const sync = ["sync", "--blobstore", place, "--endpoint", url, ...(await startCache()).urlOption];
+    const env = { CF_TOKEN: TOKEN, ...S3_CREDENTIALS, ...AZURE_CREDENTIALS, ...fastClock(FASTER) };
+    const outcome = await resourcePool(sync, { env });
+    expect(outcome).toMatchObject({ code: 1, stdout: "" });
+    expect(outcome.stderr).toMatch(twoAttempts(url, DID_NOT_RESPOND));
+    expect(outcome.stderr).toContain(`Can't list ${place}: No response`);
+  });
+}
 
-test.concurrent.each([
+const HANGING_CONNECTIONS: [string, Record<string, string>, string][] = [
   [
     "a TLS handshake",
     {},
     "accepted the connection, and did not finish the TLS handshake within 10 s. Does it use TLS?",
   ],
   ["CONNECT", { HTTPS_PROXY: "" }, `There was no connection to ${NAME} within 10 s.`],
-])("gives up after a minute if a server does not respond to %s", async (_, env, message) => {
-  let connections = 0;
-  const port = await startSocketServer(() => {
-    connections += 1;
+];
+for (const [request, env, message] of HANGING_CONNECTIONS) {
+  waiting(`gives up after a minute if a server does not respond to ${request}`, async () => {
+    let connections = 0;
+    const port = await startSocketServer(() => {
+      connections += 1;
+    });
+    const isProxy = "HTTPS_PROXY" in env;
+    const url = isProxy ? `https://${NAME}` : `https://127.0.0.1:${port}`;
+    const proxies: Record<string, string> = isProxy ? { HTTPS_PROXY: `http://127.0.0.1:${port}` } : {};
+    const outcome = await resourcePool(["list", "--url", url], {
+      env: { CF_TOKEN: TOKEN, ...proxies, ...fastClock(FASTER) },
+    });
+    expect(outcome).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(message) });
+    expect(outcome.stderr).toContain(`\nGave up after ${connections} attempts.\n`);
+    expect(connections).toBeGreaterThan(2);
+    // Neither the note nor the message is repeated.
+    expect(outcome.stderr.match(/^(Still waiting|No response|Retrying in|Gave up)/gm)).toEqual([
+      "Still waiting",
+      "No response",
+      ...Array(connections - 1).fill("Retrying in"),
+      "No response",
+      "Gave up",
+    ]);
   });
-  const isProxy = "HTTPS_PROXY" in env;
-  const url = isProxy ? `https://${NAME}` : `https://127.0.0.1:${port}`;
-  const proxies: Record<string, string> = isProxy ? { HTTPS_PROXY: `http://127.0.0.1:${port}` } : {};
-  const outcome = await resourcePool(["list", "--url", url], {
-    env: { CF_TOKEN: TOKEN, ...proxies, ...fastClock(FASTER) },
-  });
-  expect(outcome).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(message) });
-  expect(outcome.stderr).toContain(`\nGave up after ${connections} attempts.\n`);
-  expect(connections).toBeGreaterThan(2);
-  // Neither the note nor the message is repeated.
-  expect(outcome.stderr.match(/^(Still waiting|No response|Retrying in|Gave up)/gm)).toEqual([
-    "Still waiting",
-    "No response",
-    ...Array(connections - 1).fill("Retrying in"),
-    "No response",
-    "Gave up",
-  ]);
-});
+}
 
 /** Uploads more than the buffers of the operating system hold. @returns the status or the error */
 async function upload(url: string, bytes: number): Promise<string> {
@@ -133,7 +154,7 @@ async function upload(url: string, bytes: number): Promise<string> {
   return stdout;
 }
 
-test.concurrent("fails if a server stops reading a request, and not if it reads slowly", async () => {
+waiting("fails if a server stops reading a request, and not if it reads slowly", async () => {
   const stopped = await startSocketServer((socket) => socket.pause());
   let received = 0;
   const slow = await startServer(async (request, response) => {
@@ -157,7 +178,7 @@ test.concurrent("fails if a server stops reading a request, and not if it reads 
   expect(received).toBe(LARGE_BODY);
 });
 
-test.concurrent("waits for a large response as long as it makes progress", async () => {
+waiting("waits for a large response as long as it makes progress", async () => {
   const url = await startServer(async (_, response) => {
     response.write('{"resources":[]');
     for (let second = 0; second < 40; second += 5) {
@@ -171,7 +192,7 @@ test.concurrent("waits for a large response as long as it makes progress", async
   expect(await resourcePool(["list", "--url", url], { env })).toEqual({ code: 0, stdout: "", stderr });
 });
 
-test.concurrent("waits longer for the matches of many files", async () => {
+waiting("waits longer for the matches of many files", async () => {
   const app = await temporaryDirectory();
   await writeApp(
     app,
@@ -189,7 +210,7 @@ test.concurrent("waits longer for the matches of many files", async () => {
   expect(outcome.code).toBe(0);
 });
 
-test.concurrent("does not wait for a Retry-After of hours, nor for several of more than ten minutes in all", async () => {
+test("does not wait for a Retry-After of hours, nor for several of more than ten minutes in all", async () => {
   const cache = await startCache();
   const remove = ["remove", RESOURCE.slice(0, 40), ...cache.urlOption];
   cache.faults.push((response) => respondWithError(response, 503, "down", { "Retry-After": "10800" }));
