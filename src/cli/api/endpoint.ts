@@ -56,6 +56,10 @@ function parseToken(option: string | undefined): string {
     );
   }
   // An HTTP header takes no other characters.
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Exit("usage", "The token must be a single word.");
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new Exit(
+      "usage",
+      "The token has blanks or other characters that no token has. Set CF_TOKEN to one token.",
+    );
   return token;
 }
