@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { Failure } from "./failure.ts";
+import { isLoopback } from "./http/loopback.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "./placement/placement.ts";
 import {
   KEY_PREFIX_MAX_BYTES,
@@ -220,8 +221,4 @@ function loggable(value: unknown): unknown {
   if (value === undefined) return "missing";
   if (typeof value !== "string") return typeof value === "object" ? "object" : value;
   return value.replace(/^.*@/s, "…@").replace(/[?#].*/s, "?…");
-}
-
-export function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
 }

@@ -3,8 +3,9 @@ import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { unstable_readConfig as readConfig, type Unstable_Config } from "wrangler";
 import manifest from "../../package.json" with { type: "json" };
-import { configurationOf, isLoopback } from "../configuration.ts";
+import { configurationOf } from "../configuration.ts";
 import { Failure } from "../failure.ts";
+import { isLoopback } from "../http/loopback.ts";
 
 /** Of `wrangler.toml` and the examples. */
 const { name: defaultName } = manifest;

@@ -1,6 +1,7 @@
 import type { JWTPayload } from "jose";
 import { decodeJwt } from "jose/jwt/decode";
 import { formatDuration } from "../../format.ts";
+import { isLoopback } from "../../http/loopback.ts";
 
 const GET_TOKEN = '`export CF_TOKEN="$(cf oauth-token)"`.';
 const LOG_IN = `Log in to the right one: \`cf api <url>\`, \`cf login\`. Then: ${GET_TOKEN}`;
@@ -84,8 +85,7 @@ export function refusalAdvice(token: string, url: string, now: number): string {
 
 /** Whether a URL leads to this machine, as the issuer of the tokens of `npm start` does. */
 function isLocal(url: string | undefined): boolean {
-  if (url === undefined || !URL.canParse(url)) return false;
-  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
+  return url !== undefined && URL.canParse(url) && isLoopback(new URL(url).hostname);
 }
 
 function lowerFirst(text: string): string {

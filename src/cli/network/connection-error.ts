@@ -1,5 +1,6 @@
+import { isLoopback } from "../../http/loopback.ts";
 import { innermostCause, reasonOf } from "../terminal/exit.ts";
-import { type HttpProxy, isLoopback } from "./proxy.ts";
+import type { HttpProxy } from "./proxy.ts";
 
 /** An error of a connection, explained. */
 export interface Explanation {

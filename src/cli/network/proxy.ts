@@ -1,4 +1,5 @@
 import { BlockList, isIP } from "node:net";
+import { isLoopback } from "../../http/loopback.ts";
 import { Exit } from "../terminal/exit.ts";
 import { redactUrl } from "../terminal/output.ts";
 
@@ -12,12 +13,6 @@ export interface HttpProxy {
 }
 
 const DEFAULT_PORTS: Record<string, string> = { "http:": "80", "https:": "443" };
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
-
-/** Whether a URL's host is this machine. */
-export function isLoopback(hostname: string): boolean {
-  return LOOPBACK.test(hostname);
-}
 
 /**
  * Chooses the proxy for a URL by the environment variables that cf uses: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, and
