@@ -31,8 +31,10 @@ export function reportRequest(
   const ms = { total: watch.total, ...watch.ms, pushSessions: resolved?.decided.ms.pushSessions ?? 0 };
   if (measured && resolved) {
     log.info("matched", { ...measured, ms });
-    const counts = { ...measured, matched_by_cache: countMatchesOfCache(resolved.decided) };
-    if (!resolved.isProbe) lastHourOf(configuration).count(counts, Date.now());
+    if (!resolved.isProbe) {
+      const counts = { ...measured, matched_by_cache: countMatchesOfCache(resolved.decided) };
+      lastHourOf(configuration).count(counts, Date.now());
+    }
   } else if (outcome instanceof Failure && kind === "failed-open") {
     log.warn("failed-open", { reason: outcome.reason, status, ms });
     // Anyone can send a token that neither the Worker nor the Cloud Controller accepts.

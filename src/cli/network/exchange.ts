@@ -143,10 +143,10 @@ function sendOnce({
       timers = [setTimeout(() => finish(() => reject(new Timeout(step, ms))), ms)];
       if (ms > NOTE_MS) timers.push(setTimeout(() => noteWaiting(url, ms), NOTE_MS));
     };
-    const finish = (settle: () => void) => {
+    const finish = (resolveOrReject: () => void) => {
       isFinished = true;
       timers.forEach(clearTimeout);
-      settle();
+      resolveOrReject();
       // A server may respond before it has read the whole request.
       if (!request.writableFinished || !response?.complete) request.destroy();
     };
